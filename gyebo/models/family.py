@@ -1,0 +1,103 @@
+"""The family tree as a table, without torch: what `gyebo families`, the picture of the tree and every job look up.
+
+Adding a family: its file beside this one, a line here, its name table in `gyebo/interchange`, its test, its page in the docs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Family:
+    """One member of the tree.
+
+    `parents`: the families whose blocks its file may import. `objective`: the name in `gyebo/objectives`. `cls`: "module:Class".
+    `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors once.
+    `tokens`: role -> token string (two roles with one string share an id). `single`, `pair`: templates over roles and $A, $B.
+    """
+
+    name: str
+    title: str
+    year: int
+    paper: str
+    parents: tuple[str, ...]
+    objective: str
+    cls: str
+    sizes: dict[str, int]
+    tokens: dict[str, str]
+    single: tuple[str, ...] = ("$A",)
+    pair: tuple[str, ...] = ("$A", "$B")
+    model_inputs: tuple[str, ...] = ("input_ids", "attention_mask")
+    novelty: str = ""
+
+
+_END = "<|endoftext|>"
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family(
+            name="gpt",
+            title="GPT",
+            year=2018,
+            paper="Radford et al. 2018, Improving Language Understanding by Generative Pre-Training",
+            parents=(),
+            objective="causal",
+            cls="gyebo.models.gpt:Gpt",
+            sizes={"tiny": 370_304, "mini": 7_320_576, "small": 33_673_216, "base": 116_534_784},
+            tokens={"pad": "<pad>", "bos": "<s>", "eos": "</s>", "unk": "<unk>"},
+            novelty="a Transformer decoder, pretrained on plain text, then adapted to every task",
+        ),
+        Family(
+            name="gpt2",
+            title="GPT-2",
+            year=2019,
+            paper="Radford et al. 2019, Language Models are Unsupervised Multitask Learners",
+            parents=("gpt",),
+            objective="causal",
+            cls="gyebo.models.gpt2:Gpt2",
+            sizes={
+                "tiny": 370_432,
+                "mini": 7_321_088,
+                "small": 33_674_240,
+                "base": 124_439_808,
+                "medium": 354_823_168,
+                "large": 774_030_080,
+                "xl": 1_557_611_200,
+            },
+            tokens={"pad": "<|pad|>", "bos": _END, "eos": _END, "unk": "<|unk|>"},
+            novelty="pre-norm, byte-level BPE, larger: tasks without fine-tuning",
+        ),
+    )
+}
+
+
+def find(name: str) -> Family:
+    """The family of that name; ValueError with the nearest names otherwise."""
+    if name not in FAMILIES:
+        raise ValueError(f"unknown family {name!r}{nearest(name, FAMILIES)}")
+    return FAMILIES[name]
+
+
+def find_size(family: Family, size: str) -> str:
+    """The size, checked; ValueError with the nearest names otherwise."""
+    if size not in family.sizes:
+        raise ValueError(f"unknown size {size!r} of {family.name}{nearest(size, family.sizes)}")
+    return size
+
+
+def nearest(name: str, known: Any) -> str:
+    """The end of an error line: what might have been meant, and what there is."""
+    close = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    return f"{hint} There is: {', '.join(known)}"
+
+
+def model_class(name: str) -> Any:
+    """The model class of a family (imports torch)."""
+    module, _, attribute = find(name).cls.partition(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,283 @@
+"""GPT: Radford et al. 2018, "Improving Language Understanding by Generative Pre-Training".
+
+The decoder of the Transformer ("Attention Is All You Need", 2017) without its encoder, so without cross-attention:
+
+    token + learned position -> dropout -> [ attention -> add -> norm -> feed-forward -> add -> norm ] x 12 -> vocabulary
+
+What differs from the 2017 decoder: positions are learned, not sinusoids; the activation is GELU (tanh form), not ReLU; the
+embedding is not multiplied by sqrt(D); dropout also acts on the attention weights. Normalisation stays *after* the addition
+(post-norm) and there is no norm at the end. The output layer is the token embedding.
+
+Letters: B batch, T length, D width, H heads, K = D/H, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gyebo.models.pretrained import Pretrained
+from gyebo.nn.attention import attend, join_heads, split_heads, weigh
+from gyebo.nn.cache import KeyValueCache
+from gyebo.nn.dropout import dropout
+from gyebo.nn.feedforward import ACTIVATIONS, FeedForward
+from gyebo.nn.outputs import CausalOutput, Encoded
+from gyebo.nn.positions import causal_layout
+
+
+@dataclass
+class GptConfig:
+    """The shape of a GPT; the defaults are the published model."""
+
+    vocab_size: int = 40_478
+    context: int = 512  # rows of the position table, tokens
+    width: int = 768
+    layers: int = 12
+    heads: int = 12
+    inner: int | None = None  # width of the feed-forward network; None: 4 x width
+    activation: str = "gelu_tanh"
+    embedding_dropout: float = 0.1
+    attention_dropout: float = 0.1
+    residual_dropout: float = 0.1
+    norm_eps: float = 1e-5
+    init_std: float = 0.02
+    tied: bool = True  # the output layer is the token embedding
+    pad_id: int | None = None
+    bos_id: int | None = None
+    eos_id: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "context", "width", "layers", "heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)} instead")
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads, but is {self.width} with {self.heads} heads instead")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, but is {self.activation!r} instead")
+
+    @property
+    def inner_width(self) -> int:
+        """Width of the feed-forward network."""
+        return 4 * self.width if self.inner is None else self.inner
+
+
+class Attention(nn.Module):
+    """Masked multi-head self-attention; query, key and value come out of one matrix."""
+
+    def __init__(self, config: GptConfig, layer: int):
+        super().__init__()
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+        self.heads, self.layer, self.dropout = config.heads, layer, config.attention_dropout
+        self.scale = (config.width // config.heads) ** -0.5
+
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        """[B, T, D] -> [B, T, D]."""
+        query, key, value = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, -1))  # [B, H, T, K]
+        if run.cache is not None:
+            key, value = run.cache.write(self.layer, key, value)
+        options = {"allowed": run.allowed, "causal": run.causal, "scale": self.scale}
+        options["dropout"] = self.dropout if self.training else 0.0
+        if run.attentions is None:
+            mixed = attend(query, key, value, **options)
+        else:
+            mixed, weights = weigh(query, key, value, **options)
+            run.attentions.append(weights)
+        return self.out(join_heads(mixed))
+
+
+@dataclass
+class Run:
+    """What the blocks share in one pass: who may see whom, the cache, and where attention weights are collected."""
+
+    allowed: Tensor | None = None
+    causal: bool = True
+    cache: KeyValueCache | None = None
+    attentions: list[Tensor] | None = None
+
+
+class Block(nn.Module):
+    """One layer: each sublayer is added to its input, then normalised (post-norm)."""
+
+    def __init__(self, config: GptConfig, layer: int):
+        super().__init__()
+        self.attention = Attention(config, layer)
+        self.attention_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.mlp = FeedForward(config.width, config.inner_width, config.activation)
+        self.mlp_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.dropout = config.residual_dropout
+
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        """[B, T, D] -> [B, T, D]."""
+        p = self.dropout if self.training else 0.0
+        x = self.attention_norm(x + dropout(self.attention(x, run), p))
+        return self.mlp_norm(x + dropout(self.mlp(x), p))
+
+
+class Gpt(Pretrained, nn.Module):
+    """GPT with its language-model head."""
+
+    family: ClassVar[str] = "gpt"
+    config_class: ClassVar[type] = GptConfig
+    block_class: ClassVar[Callable[..., nn.Module]] = Block
+    sizes: ClassVar[dict[str, GptConfig]] = {
+        "tiny": GptConfig(vocab_size=4096, context=128, width=64, layers=2, heads=2),
+        "mini": GptConfig(vocab_size=16_000, context=256, width=256, layers=4, heads=4),
+        "small": GptConfig(vocab_size=16_000, context=512, width=512, layers=8, heads=8),
+        "base": GptConfig(),  # the published one
+    }
+    heads = ("lm",)
+
+    def __init__(self, config: GptConfig):
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
+        self.position_embedding = nn.Embedding(config.context, config.width)
+        self.blocks = nn.ModuleList([self.block_class(config, layer) for layer in range(config.layers)])
+        self.final_norm: nn.Module = nn.Identity()
+        self.lm_head = nn.Linear(config.width, config.vocab_size, bias=False)
+        if config.tied:
+            self.lm_head.weight = self.token_embedding.weight
+        self.initialise()
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Draw fresh weights from torch's generator.
+
+        | tensor | distribution |
+        | --- | --- |
+        | every matrix and embedding | N(0, init_std) |
+        | biases | 0 |
+        | norms | gain 1, bias 0 |
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                module.weight.normal_(0.0, self.config.init_std)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                module.bias.zero_()
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Token vectors without positions: ids [B, T], or probabilities over the vocabulary [B, T, V], -> [B, T, D]."""
+        if tokens.is_floating_point():
+            return tokens @ self.token_embedding.weight
+        return self.token_embedding(tokens)
+
+    def encode(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        *,
+        cache: KeyValueCache | None = None,
+        return_layers: bool = False,
+        return_attentions: bool = False,
+    ) -> Encoded:
+        """Run the blocks over ids [B, T].
+
+        `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) keeps attention and positions inside
+        each document; `position_ids` [B, T] replaces the positions. An empty `cache` is filled on the way. Raises
+        ValueError where a position lies beyond `config.context`.
+        """
+        layout = causal_layout(
+            input_ids.shape[:2],
+            input_ids.device,
+            attention_mask=attention_mask,
+            document_ids=document_ids,
+            position_ids=position_ids,
+        )
+        if input_ids.shape[1] > self.config.context and int(layout.positions.max()) >= self.config.context:
+            raise ValueError(
+                f"the text has {int(layout.positions.max()) + 1} tokens, but this model's context is {self.config.context}: shorten it"
+            )
+        run = Run(layout.allowed, layout.allowed is None, cache, [] if return_attentions else None)
+        hidden, layers = self._blocks(self.embed(input_ids), layout.positions, run, return_layers)
+        return Encoded(hidden, tuple(layers) or None, None if run.attentions is None else tuple(run.attentions))
+
+    def _blocks(self, vectors: Tensor, positions: Tensor, run: Run, keep: bool = False) -> tuple[Tensor, list[Tensor]]:
+        x = vectors + self.position_embedding(positions)
+        x = dropout(x, self.config.embedding_dropout if self.training else 0.0)
+        layers = [x]
+        for block in self.blocks:
+            x = block(x, run)
+            layers.append(x)
+        layers[-1] = x = self.final_norm(x)
+        return x, layers if keep else []
+
+    def project(self, hidden: Tensor, head: str = "lm") -> Tensor:
+        """Logits over the vocabulary for any subset of positions: [..., D] -> [..., V]."""
+        if head != "lm":
+            raise ValueError(f"head must be one of {', '.join(self.heads)}, but is {head!r} instead")
+        return self.lm_head(hidden)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        *,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+    ) -> CausalOutput:
+        """Logits [B, T, V] for the next token at every position; arguments as in `encode`."""
+        encoded = self.encode(
+            input_ids,
+            attention_mask,
+            position_ids,
+            document_ids,
+            return_layers=output_hidden_states,
+            return_attentions=output_attentions,
+        )
+        return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers, encoded.attentions)
+
+    def prefill(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int
+    ) -> tuple[Tensor, KeyValueCache]:
+        """Read prompts [B, T] at once; gives the last real token's hidden [B, D] and a cache with room for `slots` tokens."""
+        config, weight = self.config, self.token_embedding.weight
+        batch, length = input_ids.shape
+        dtype = (
+            torch.get_autocast_dtype(weight.device.type)
+            if torch.is_autocast_enabled(weight.device.type)
+            else weight.dtype
+        )
+        cache = KeyValueCache.empty(
+            config.layers,
+            batch,
+            config.heads,
+            max(slots, length),
+            config.width // config.heads,
+            dtype=dtype,
+            device=weight.device,
+        )
+        encoded = self.encode(input_ids, attention_mask, cache=cache)
+        real = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+        cache.padded = not bool(real.all())
+        cache.advance(real)
+        last = length - 1 - real.flip(1).int().argmax(1)  # the last real token, wherever the padding stands
+        return encoded.hidden[torch.arange(batch, device=last.device), last], cache
+
+    def step(self, ids: Tensor, cache: KeyValueCache) -> Tensor:
+        """One more token a row: ids [B] -> hidden [B, D]; the cache, which must have room, is extended in place."""
+        allowed = None
+        if cache.padded:
+            fresh = torch.ones_like(ids, dtype=torch.bool)[:, None]
+            allowed = torch.cat([cache.real[:, : cache.used], fresh], 1)[:, None, None]  # [B, 1, 1, S]
+        run = Run(allowed, causal=False, cache=cache)
+        hidden, _ = self._blocks(self.embed(ids[:, None]), cache.positions[:, None], run)
+        cache.advance(torch.ones_like(ids, dtype=torch.bool)[:, None])
+        return hidden[:, 0]
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters from input to output: embeddings, each block, the rest."""
+        groups = [[self.token_embedding.weight, self.position_embedding.weight]]
+        groups += [list(block.parameters()) for block in self.blocks]
+        seen = {id(p) for group in groups for p in group}
+        return [*groups, [p for p in self.parameters() if id(p) not in seen]]

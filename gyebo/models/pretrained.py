@@ -1,0 +1,35 @@
+"""What every model class offers beside its layers: counting, and opening and saving through `gyebo.interchange`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Pretrained:
+    """Mixed into a model class that has `family`, `config_class` and `sizes`."""
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> Self:
+        """Open a run, a `transformers` directory or a hub id as this class; ValueError where it holds another family."""
+        from gyebo.interchange import load
+
+        model, _ = load(name)
+        if type(model) is not cls:
+            raise ValueError(f"{name} holds a {type(model).__name__}, not a {cls.__name__}: open it with gyebo.load")
+        return model
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write `config.json` and `model.safetensors`, which `transformers` opens."""
+        from gyebo.interchange import save
+
+        save(self, None, directory)
+
+    def count_parameters(self: Any, *, embeddings: bool = True) -> int:
+        """Trainable parameters, tied tensors once; without `embeddings`: less the token and position tables and an output layer."""
+        module: nn.Module = self
+        tables = ("token_embedding", "position_embedding", "lm_head")
+        return sum(p.numel() for name, p in module.named_parameters() if embeddings or not name.startswith(tables))

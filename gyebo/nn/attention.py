@@ -1,0 +1,74 @@
+"""Scaled dot-product attention: one function, several back-ends, all equal to the naive one (tested).
+
+Letters: B batch, H heads, T queries, S keys, K width of a head.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gyebo.nn.dropout import dropout as drop
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    allowed: Tensor | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Attention of every query over the keys it may see ("Attention Is All You Need", section 3.2.1).
+
+    query [B, H, T, K], key and value [B, H, S, K]; `allowed` is a boolean mask that broadcasts to [B, H, T, S] (True = may
+    be seen; a row without any True is not permitted), `causal` the triangle (T = S only); `scale` defaults to K^-0.5;
+    `dropout` acts on the weights. Gives [B, H, T, K].
+    """
+    if dropout > 0.0 and query.device.type == "cpu" and not torch.compiler.is_compiling():
+        # The CPU kernel of SDPA has no dropout: torch would take its own slow path, with a slow generator.
+        return weigh(query, key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout)[0]
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask=allowed, is_causal=causal and allowed is None, scale=scale, dropout_p=dropout
+    )
+
+
+def weigh(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    allowed: Tensor | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    dropout: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """The naive path of `attend`, step by step as in the paper; also gives the weights [B, H, T, S] before dropout."""
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    scores = (query * scale) @ key.transpose(-2, -1)  # [B, H, T, S]
+    if allowed is None and causal:
+        allowed = causal_mask(query.shape[-2], query.device)
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, -math.inf)
+    weights = scores.float().softmax(-1).to(value.dtype)
+    return drop(weights, dropout) @ value, weights
+
+
+def causal_mask(length: int, device: torch.device | None = None) -> Tensor:
+    """[length, length], True where the column (key) is not after the row (query)."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[B, T, H*K] -> [B, H, T, K]."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """[B, H, T, K] -> [B, T, H*K]."""
+    return x.transpose(1, 2).flatten(2)
