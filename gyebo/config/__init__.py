@@ -1,0 +1,1 @@
+"""What a run is made of: dataclasses, TOML, overrides, checks."""

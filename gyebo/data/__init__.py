@@ -1,0 +1,1 @@
+"""From a CORPUS to batches: sources, shards, plans, orders."""

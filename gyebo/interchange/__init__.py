@@ -1,0 +1,1 @@
+"""Weight names to and from Hugging Face: load and save."""

@@ -1,0 +1,1 @@
+"""The family tree, one file a family."""

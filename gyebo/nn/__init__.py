@@ -1,0 +1,1 @@
+"""The blocks that families are wired from."""

@@ -1,0 +1,1 @@
+"""What is learned: corruption, counts and loss of each objective."""
