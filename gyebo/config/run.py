@@ -1,0 +1,110 @@
+"""The options of a training run. Every field is stored in `run.toml` and can be set with `--set section.field=value`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Field(gt=0, lt=1)
+
+
+class Section(BaseModel):
+    """A group of options; an unknown name is an error."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+
+
+class DataOptions(Section):
+    """Which text, cut into which documents, and which part is held out."""
+
+    corpus: list[str] = Field(min_length=1, description="files, folders, globs, hf:NAME, world:, or - for stdin")
+    documents: Literal["line", "blank", "file"] = Field("line", description="what a document is in plain text")
+    text_field: str = Field("text", description="the column or key that holds the text in jsonl, csv, tsv, parquet and hf:")
+    bad_bytes: Literal["refuse", "replace"] = Field("refuse", description="what to do with bytes that are not UTF-8")
+    valid: str | None = Field(None, description="a corpus that is held out whole")
+    valid_last: float | None = Field(None, gt=0, lt=1, description="hold out the last share of the text")
+    valid_share: float | None = Field(None, gt=0, lt=1, description="hold out this share of the documents, by hash (default 0.01)")
+    across_documents: bool = Field(False, description="let attention cross the borders of documents")
+    plan_seed: int = Field(0, ge=0, description="decides which documents share a row; the same for all runs of a comparison")
+
+    @model_validator(mode="after")
+    def _one_held_out_part(self) -> DataOptions:
+        given = [f"--{n.replace('_', '-')}" for n in ("valid", "valid_last", "valid_share") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other: keep one")
+        return self
+
+    @property
+    def hash_share(self) -> float:
+        """The share of documents held out by hash; 0 where another way was chosen."""
+        if self.valid is not None or self.valid_last is not None:
+            return 0.0
+        return 0.01 if self.valid_share is None else self.valid_share
+
+
+class OptimOptions(Section):
+    """AdamW (Loshchilov & Hutter 2019) and its schedule."""
+
+    lr: float | None = Field(None, gt=0, description="peak learning rate; by default from the model's width")
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.1, ge=0, description="on matrices and embeddings only, never on biases and norms")
+    schedule: Literal["cosine", "linear", "constant", "inverse-root"] = "cosine"
+    warmup: float = Field(0.02, ge=0, description="steps of linear warm-up; below 1: a share of all steps")
+    final_lr: float = Field(0.1, ge=0, le=1, description="the last learning rate as a share of the peak (cosine, linear)")
+    clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 turns clipping off")
+
+    @model_validator(mode="after")
+    def _betas(self) -> OptimOptions:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must lie in [0, 1), but are {list(self.betas)} instead")
+        return self
+
+
+class BudgetOptions(Section):
+    """How much training: exactly one of these."""
+
+    steps: int | None = Field(None, gt=0)
+    tokens: float | None = Field(None, gt=0)
+    flops: float | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> BudgetOptions:
+        given = [name for name in ("steps", "tokens", "flops", "minutes") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(f"--{name}" for name in given) or "none"
+            raise ValueError(f"the budget needs exactly one of --steps, --tokens, --flops, --minutes; found {found}")
+        return self
+
+
+class TrainOptions(Section):
+    """How the loop runs."""
+
+    batch_tokens: int = Field(8192, gt=0, description="tokens of one optimiser step over all processes")
+    micro_batch_tokens: int | None = Field(None, gt=0, description="tokens of one forward pass; by default the whole batch")
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = Field(False, description="use torch.compile")
+    checkpoint_every: int | None = Field(None, gt=0, description="steps between checkpoints; by default a tenth of the run")
+    keep: int = Field(2, ge=2, description="how many checkpoints to keep")
+    evaluate_every: int | None = Field(None, gt=0, description="steps between evaluations; by default a tenth of the run")
+    evaluate_tokens: int = Field(32_768, gt=0, description="tokens of an evaluation on the way; the last one takes all")
+
+
+class RunOptions(Section):
+    """All that decides a pretraining run."""
+
+    family: str
+    size: str = "mini"
+    model: dict[str, Any] = Field(default_factory=dict, description="fields of the family's config that differ from the size")
+    start_from: str | None = Field(None, description="start from these weights (--from)")
+    tokenizer: str | None = Field(None, description="a tokenizer's directory; by default one is trained on the corpus")
+    vocab_size: int = Field(16_000, gt=0, description="of the tokenizer that is trained where none is given")
+    context: int | None = Field(None, gt=1, description="tokens of a row; by default the model's")
+    seed: int = Field(0, ge=0)
+    data: DataOptions
+    optim: OptimOptions = Field(default_factory=OptimOptions)
+    budget: BudgetOptions
+    train: TrainOptions = Field(default_factory=TrainOptions)
