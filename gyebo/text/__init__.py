@@ -1,0 +1,1 @@
+"""Text: normalisation, tokenizers (training, loading, roles), decoding while ids arrive."""

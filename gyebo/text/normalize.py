@@ -1,0 +1,96 @@
+"""Unicode normalisation (NFC), and the way back from normalised characters to the text as it was given.
+
+NFC joins what looks the same: NFD Hangul (jamo) becomes syllables, a letter and its accent one character. NFKC is never
+used (it turns the Korean laugh into another character), accents are never stripped (that splits Hangul into jamo). The
+normaliser is the one that `tokenizer.json` names, so ids do not depend on the Unicode version of this Python.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+from tokenizers import normalizers
+
+_NFC = normalizers.NFC()
+_LAST_WITH_DECOMPOSITION = 0x30000  # no canonical decomposition lies beyond plane 2
+_MAX_SPLIT = 32  # a longer composed cluster (stacked marks) is mapped as a whole
+
+
+def nfc(text: str) -> str:
+    """The text in Unicode normalisation form C. Raises ValueError on a lone surrogate."""
+    if text.isascii():
+        return text
+    try:
+        return _NFC.normalize_str(text)
+    except UnicodeEncodeError as error:
+        raise lone_surrogate(text) from error
+
+
+def lone_surrogate(text: str, where: str = "text") -> ValueError:
+    """The error for text that is no valid Unicode, naming the first lone surrogate and its position."""
+    for position, char in enumerate(text):
+        if "\ud800" <= char <= "\udfff":
+            return ValueError(
+                f"{where}: lone surrogate U+{ord(char):04X} at character {position}; it has no UTF-8 form, "
+                "so remove or replace it (bytes decoded with errors='surrogateescape' leave such characters)"
+            )
+    return ValueError(f"{where}: not valid Unicode")
+
+
+@lru_cache(maxsize=1)
+def _joining() -> frozenset[str]:
+    """Characters that stand at a later place of some canonical decomposition, so may join the character before."""
+    chars = [chr(code) for code in range(0x80, _LAST_WITH_DECOMPOSITION) if not 0xD800 <= code <= 0xDFFF]
+    decomposed = normalizers.NFD().normalize_str("\n".join(chars)).split("\n")
+    return frozenset(char for whole in decomposed for char in whole[1:])
+
+
+def _starts_cluster(char: str) -> bool:
+    """Whether normalisation never carries anything over the border before this character.
+
+    A character that this Python's tables do not know yet counts as joining: the normaliser may be newer.
+    """
+    if char.isascii():
+        return True
+    return not unicodedata.combining(char) and char not in _joining() and unicodedata.category(char) != "Cn"
+
+
+def _split(cluster: str) -> list[tuple[int, str]]:
+    """Cut a cluster where normalising the parts gives the normalised whole: [(characters taken, normalised part)]."""
+    parts = []
+    whole = nfc(cluster)
+    while cluster:
+        for cut in range(1, len(cluster)) if len(cluster) <= _MAX_SPLIT else ():
+            head, tail = nfc(cluster[:cut]), nfc(cluster[cut:])
+            if head + tail == whole:
+                parts.append((cut, head))
+                cluster, whole = cluster[cut:], tail
+                break
+        else:
+            parts.append((len(cluster), whole))
+            break
+    return parts
+
+
+def nfc_spans(text: str) -> tuple[str, list[tuple[int, int]] | None]:
+    """NFC of the text and, for each character of it, the [start, end) of the original characters that it comes from.
+
+    The spans are None where the text is in NFC already (every character is its own). Raises ValueError on a lone
+    surrogate.
+    """
+    normalized = nfc(text)
+    if normalized == text:
+        return text, None
+    spans: list[tuple[int, int]] = []
+    starts = [0, *(i for i in range(1, len(text)) if _starts_cluster(text[i])), len(text)]
+    for start, end in zip(starts, starts[1:]):
+        cluster = text[start:end]
+        if nfc(cluster) == cluster:
+            spans.extend((i, i + 1) for i in range(start, end))
+            continue
+        for taken, part in _split(cluster):
+            spans.extend([(start, start + taken)] * len(part))
+            start += taken
+    assert len(spans) == len(normalized), "a cluster border crossed a composition"
+    return normalized, spans

@@ -1,0 +1,133 @@
+"""From ids back to bytes: what each piece of a vocabulary stands for, so that text can be decoded whole or id by id.
+
+`tokenizers` can only decode a finished list. Here every decoder that it writes into `tokenizer.json` (of those that the
+family tree needs) becomes a rule per piece, and a text is the UTF-8 of the pieces' bytes one after the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+PieceRule = Callable[[str, bool], bytes]
+"""(piece, whether it is the first of the text) -> its bytes."""
+
+# What the WordPiece decoder of `tokenizers` tidies when cleanup is on, in its order.
+_CLEANUP = (
+    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
+    (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+)  # fmt: skip
+_BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+@lru_cache(maxsize=1)
+def byte_alphabet() -> dict[int, str]:
+    """Byte -> the character that stands for it in byte-level vocabularies (GPT-2): printable Latin-1 stands for itself,
+    the other 68 bytes, in order, for U+0100 and up."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = iter(range(0x100, 0x200))
+    return {byte: chr(byte) if byte in printable else chr(next(others)) for byte in range(256)}
+
+
+@lru_cache(maxsize=1)
+def _byte_of() -> dict[str, int]:
+    return {char: byte for byte, char in byte_alphabet().items()}
+
+
+def byte_level(piece: str) -> bytes:
+    """The bytes of a byte-level piece; a piece with a character outside the alphabet (an added token) is plain text."""
+    table = _byte_of()
+    try:
+        return bytes([table[char] for char in piece])
+    except KeyError:
+        return piece.encode()
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a vocabulary's pieces become text: a rule per piece, and whether a space at the very end is dropped."""
+
+    rule: PieceRule
+    drop_last_space: bool = False
+    strip_start: str = ""
+    """Characters removed once from the start of the whole text."""
+
+
+def decoding_of(decoder: dict[str, Any] | None) -> Decoding:
+    """The rule for the `decoder` entry of a `tokenizer.json`. Raises ValueError for a decoder that gyebo cannot read."""
+    if decoder is None:
+        return Decoding(lambda piece, first: (piece if first else " " + piece).encode())
+    kind = decoder.get("type")
+    if kind == "Sequence":
+        return _sequence(decoder["decoders"])
+    if kind == "Metaspace":
+        return Decoding(_metaspace(decoder))
+    if kind == "WordPiece":
+        return Decoding(_wordpiece(decoder["prefix"], decoder["cleanup"]))
+    if kind == "BPEDecoder":
+        suffix = decoder["suffix"]
+        return Decoding(lambda piece, first: piece.replace(suffix, " ").encode(), drop_last_space=True)
+    return _sequence([decoder])
+
+
+def _metaspace(decoder: dict[str, Any]) -> PieceRule:
+    mark = decoder["replacement"]
+    at_start = "" if decoder.get("prepend_scheme", "always") != "never" else " "
+    return lambda piece, first: piece.replace(mark, at_start if first else " ").encode()
+
+
+def _wordpiece(prefix: str, cleanup: bool) -> PieceRule:
+    def rule(piece: str, first: bool) -> bytes:
+        if not first:
+            piece = piece[len(prefix) :] if piece.startswith(prefix) else " " + piece
+        for found, tidy in _CLEANUP if cleanup else ():
+            piece = piece.replace(found, tidy)
+        return piece.encode()
+
+    return rule
+
+
+def _sequence(steps: list[dict[str, Any]]) -> Decoding:
+    """A chain of per-piece steps ending in bytes: Replace, Metaspace, then ByteLevel or ByteFallback, Fuse, Strip."""
+    edits: list[Callable[[str, bool], str]] = []
+    to_bytes: Callable[[str], bytes] = str.encode
+    strip, fused = "", False
+    for step in steps:
+        kind = step.get("type")
+        fused = fused or kind == "Fuse"
+        if kind == "Replace":
+            edits.append(_replacement(step["pattern"], step["content"]))
+        elif kind == "Metaspace":
+            metaspace = _metaspace(step)
+            edits.append(lambda piece, first, metaspace=metaspace: metaspace(piece, first).decode())  # type: ignore[misc]
+        elif kind == "ByteLevel":
+            to_bytes = byte_level
+        elif kind == "ByteFallback":
+            to_bytes = _fallback_bytes
+        elif kind == "Strip" and step["stop"] == 0 and fused:
+            strip = step["content"] * step["start"]
+        elif kind != "Fuse":
+            raise ValueError(f"tokenizer.json: decoder step {kind!r} is not one that gyebo can read")
+
+    def rule(piece: str, first: bool) -> bytes:
+        for edit in edits:
+            piece = edit(piece, first)
+        return to_bytes(piece)
+
+    return Decoding(rule, strip_start=strip)
+
+
+def _replacement(pattern: dict[str, str], content: str) -> Callable[[str, bool], str]:
+    if "String" in pattern:
+        found = pattern["String"]
+        return lambda piece, first: piece.replace(found, content)
+    regex = re.compile(pattern["Regex"])
+    return lambda piece, first: regex.sub(lambda match: content, piece)
+
+
+def _fallback_bytes(piece: str) -> bytes:
+    match = _BYTE_PIECE.fullmatch(piece)
+    return bytes([int(match[1], 16)]) if match else piece.encode()

@@ -1,0 +1,336 @@
+"""A tokenizer as every part of gyebo sees it: a thin layer over `tokenizers`, kept as the `tokenizer.json` it will write.
+
+Text is only ever ordinary text here: a "[MASK]" or "</s>" that a user wrote is encoded as its characters. Roles enter
+by id, through templates. This holds because encoding runs on a copy of the vocabulary in which every role has a name
+that no text can contain; that copy is the same for all families, and so are the ids and the fingerprint.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tokenizers
+
+from gyebo.text import layout
+from gyebo.text.batch import Framing, frame_batch
+from gyebo.text.normalize import lone_surrogate, nfc, nfc_spans
+from gyebo.text.pieces import decoding_of
+from gyebo.text.roles import HUB_ROLES, NUM_ROLE_SLOTS, ROLES, Roles, slot_names
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+PUBLISHED = "published"
+_NO_LIMIT = int(1e30)  # what transformers takes for "no limit"
+_CONFIG_KEY = "gyebo"
+
+
+class Tokenizer:
+    """Text to ids and back. Made by `train_tokenizer`, `Tokenizer.load` or `for_family`; never changed afterwards.
+
+    kind: "bpe", "wordpiece", "unigram", "char", "byte", or "published" (read from elsewhere).
+    normalization: "NFC", "none", or "own" (a published tokenizer's rules are part of its file).
+    role_ids: role -> id for the roles that this tokenizer names.
+    vocab_size: number of ids (largest id + 1), roles included.
+    fingerprint: SHA-256 of what decides ids (pieces, normaliser, pre-tokeniser), equal for all families' copies.
+    """
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        *,
+        kind: str,
+        normalization: str,
+        role_tokens: dict[str, str],
+        model_inputs: Sequence[str] = ("input_ids", "attention_mask"),
+        padding_side: str = "right",
+        max_length: int | None = None,
+    ) -> None:
+        """spec: the parsed `tokenizer.json`. role_tokens: role -> token string, each one in the vocabulary."""
+        self._spec = spec
+        self.kind = kind
+        self.normalization = normalization
+        self.role_tokens = dict(role_tokens)
+        self.model_inputs = tuple(model_inputs)
+        self.padding_side = padding_side
+        self.max_length = max_length
+        self._tokens = layout.tokens_by_id(spec)
+        self.vocab_size = max(self._tokens) + 1
+        ids = {token: id for id, token in self._tokens.items()}
+        self.role_ids = {role: ids[token] for role, token in self.role_tokens.items()}
+        special = {entry["id"] for entry in spec["added_tokens"] if entry["special"]}
+        self.all_role_ids = frozenset(special | set(self.role_ids.values()))
+        self.decoding = decoding_of(spec["decoder"])
+        # Of our own kinds only char meets characters that it lacks: the others have a piece for every byte.
+        self._unk_id = layout.unknown_id(spec) if kind in ("char", PUBLISHED) else None
+        self._plain: tokenizers.Tokenizer | None = None
+        self._bytes: dict[tuple[int, bool], bytes] = {}
+        self._fingerprint: str | None = None
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Tokenizer:
+        """Read a tokenizer directory: `tokenizer.json`, else `vocab.json` + `merges.txt`, `vocab.txt`, or `*.model`.
+
+        Raises FileNotFoundError if there is none of these, ValueError if a file is damaged or of an unknown type.
+        """
+        from gyebo.text.published import read_directory
+
+        return cls(**read_directory(Path(directory)))
+
+    def save(self, directory: str | Path, *, max_length: int | None = None) -> None:
+        """Write `tokenizer.json` and `tokenizer_config.json`, which `transformers.AutoTokenizer` opens.
+
+        max_length: the longest input of the model in ids (`model_max_length`).
+        """
+        folder = Path(directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        limit = max_length if max_length is not None else self.max_length
+        config: dict[str, Any] = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_input_names": list(self.model_inputs),
+            "model_max_length": limit if limit is not None else _NO_LIMIT,
+            "clean_up_tokenization_spaces": False,
+            "padding_side": self.padding_side,
+        }
+        config |= {f"{role}_token": self.role_tokens[role] for role in HUB_ROLES if role in self.role_tokens}
+        config[_CONFIG_KEY] = {"kind": self.kind, "normalization": self.normalization, "roles": self.role_tokens}
+        _write_json(folder / "tokenizer.json", self._spec)
+        _write_json(folder / "tokenizer_config.json", config)
+
+    # -- families ------------------------------------------------------------------------------------------------------
+
+    def for_family(self, roles: Roles) -> Tokenizer:
+        """A copy for a family: the slots carry its names and texts its frame; pieces and ids stay as they are.
+
+        A published tokenizer keeps its own tokens and ids; of `roles`, those that it does not name itself and whose
+        string is in its vocabulary are taken over, and the frame if its file has none.
+        Raises ValueError if a role's string is a piece that the tokenizer learned.
+        """
+        if self.kind == PUBLISHED:
+            spec, role_tokens = layout.adopt_roles(self._spec, self.role_tokens, roles)
+        else:
+            keep = {"unk": "<|unk|>"} if self._unk_id is not None else {}
+            names = slot_names(roles, keep)
+            role_tokens = {role: token for role, token in {**keep, **roles.tokens}.items()}
+            spec = layout.name_slots(self._spec, names, mask=roles.tokens.get("mask"))
+            slots = {token: slot for slot, token in enumerate(names)}
+            spec["post_processor"] = layout.template(roles, {role: slots[role_tokens[role]] for role in role_tokens})
+        family = Tokenizer(
+            spec,
+            kind=self.kind,
+            normalization=self.normalization,
+            role_tokens=role_tokens,
+            model_inputs=roles.model_inputs,
+            padding_side=roles.padding_side,
+            max_length=self.max_length,
+        )
+        if self.kind != PUBLISHED:
+            family._plain = self._backend()
+        return family
+
+    def with_tokens(self, tokens: Sequence[str]) -> Tokenizer:
+        """A copy with further role tokens after the last id (T5's sentinels), one id each in the given order.
+
+        Raises ValueError if one is empty, given twice or in the vocabulary already.
+        """
+        known = set(self._tokens.values())
+        spec = copy.copy(self._spec)
+        spec["added_tokens"] = list(spec["added_tokens"])
+        for id, token in enumerate(tokens, start=self.vocab_size):
+            if not token or token in known:
+                raise ValueError(f"added token {token!r} is {'in the vocabulary already' if token else 'empty'}")
+            known.add(token)
+            spec["added_tokens"].append(layout.added_token(id, token))
+        return Tokenizer(
+            spec,
+            kind=self.kind,
+            normalization=self.normalization,
+            role_tokens=self.role_tokens,
+            model_inputs=self.model_inputs,
+            padding_side=self.padding_side,
+            max_length=self.max_length,
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hexadecimal) of what decides the ids of a text; the same for all families' copies."""
+        if self._fingerprint is None:
+            spec = self._spec
+            if self.kind != PUBLISHED:
+                spec = layout.hide_roles(spec, range(NUM_ROLE_SLOTS))
+            deciding = {part: spec[part] for part in ("normalizer", "pre_tokenizer", "model")}
+            text = json.dumps(deciding, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+            self._fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        return self._fingerprint
+
+    # -- text to ids ---------------------------------------------------------------------------------------------------
+
+    def normalize(self, text: str) -> str:
+        """The text as it is encoded and as its bytes are counted: NFC, or unchanged. Raises ValueError on surrogates."""
+        return nfc(text) if self.normalization == "NFC" else text
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the text alone: no roles are added, and role strings in it are ordinary text.
+
+        Raises ValueError on a lone surrogate.
+        """
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` for many texts at once, in parallel where `tokenizers` may."""
+        return [encoding.ids for encoding in self._encodings(texts)]
+
+    def encode_with_unknown(self, texts: Sequence[str]) -> list[tuple[list[int], int]]:
+        """(ids, bytes that are covered by unknown pieces) of each text; bytes are UTF-8 after normalisation.
+
+        Bits per byte charges these at 8 bits each. 0 for kinds that know every byte.
+        """
+        if self._unk_id is None:
+            return [(ids, 0) for ids in self.encode_batch(texts)]
+        normal = [self.normalize(text) for text in texts]
+        result = []
+        for text, encoding in zip(normal, self._encodings(normal, with_offsets=True, normal=True)):
+            ids = encoding.ids
+            lost = 0
+            if self._unk_id in ids:
+                spans = {span for id, span in zip(ids, encoding.offsets) if id == self._unk_id}
+                lost = sum(len(text[start:end].encode()) for start, end in spans)
+            result.append((ids, lost))
+        return result
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """For each id of `encode(text)`, the [start, end) characters of the text as it was given.
+
+        A leading space belongs to its piece. A piece that holds some bytes of a character covers that character, and
+        a composed character covers all that it was composed of. Raises ValueError on a lone surrogate.
+        """
+        normal, spans = nfc_spans(text) if self.normalization == "NFC" else (text, None)
+        offsets = self._encodings([normal], with_offsets=True, normal=True)[0].offsets
+        if spans is None:
+            return offsets
+        return [(spans[start][0], spans[end - 1][1]) if end > start else (start, start) for start, end in offsets]
+
+    def _encodings(self, texts: Sequence[str], *, with_offsets: bool = False, normal: bool = False) -> list[Encoding]:
+        if isinstance(texts, str):
+            raise ValueError("texts: got one string; give a list of strings, or use encode(text)")
+        normalized = list(texts) if normal else [self.normalize(text) for text in texts]
+        backend = self._backend()
+        encode = backend.encode_batch if with_offsets else backend.encode_batch_fast
+        try:
+            return encode(normalized, add_special_tokens=False)
+        except UnicodeEncodeError as error:
+            raise next(lone_surrogate(text) for text in normalized if not _is_unicode(text)) from error
+
+    def _backend(self) -> tokenizers.Tokenizer:
+        """The encoder for ordinary text: roles under names that no text can hold, no frame, no normalisation of ours."""
+        if self._plain is None:
+            spec = layout.hide_roles(self._spec, self.all_role_ids)
+            spec["post_processor"] = None
+            if self.kind != PUBLISHED:
+                spec["normalizer"] = None
+            self._plain = tokenizers.Tokenizer.from_str(json.dumps(spec))
+            self._plain.encode_special_tokens = True
+        return self._plain
+
+    # -- ids to text ---------------------------------------------------------------------------------------------------
+
+    def decode(self, ids: Iterable[int], skip_roles: bool = True) -> str:
+        """The text of ids; bytes that are no UTF-8 show as U+FFFD. Raises ValueError for an id that does not exist."""
+        from gyebo.text.incremental import IncrementalDecoder
+
+        stream = IncrementalDecoder(self, skip_roles)
+        return "".join([stream.push(int(id)) for id in ids]) + stream.finish()
+
+    def piece_bytes(self, id: int, first: bool = False) -> bytes:
+        """The bytes that an id stands for in a text (first: at its very start, where some tokenizers drop a space)."""
+        found = self._bytes.get((id, first))
+        if found is None:
+            if id not in self._tokens:
+                raise ValueError(f"id {id} is not in the vocabulary, whose ids are 0 to {self.vocab_size - 1}")
+            token = self._tokens[id]
+            found = token.encode() if id in self.all_role_ids else self.decoding.rule(token, first)
+            self._bytes[id, first] = found
+        return found
+
+    def token(self, id: int) -> str:
+        """The string of an id as `tokenizer.json` writes it. Raises ValueError for an id that does not exist."""
+        if id not in self._tokens:
+            raise ValueError(f"id {id} is not in the vocabulary, whose ids are 0 to {self.vocab_size - 1}")
+        return self._tokens[id]
+
+    # -- batches for a model -------------------------------------------------------------------------------------------
+
+    def __call__(
+        self,
+        texts: str | Sequence[str],
+        pairs: str | Sequence[str] | None = None,
+        *,
+        add_special_tokens: bool = True,
+        padding: bool = False,
+        truncation: bool = False,
+        max_length: int | None = None,
+        return_tensors: str | None = None,
+        padding_side: str | None = None,
+    ) -> dict[str, Any]:
+        """Model inputs as `transformers` names them: {"input_ids", "attention_mask", "token_type_ids" where taken}.
+
+        Values are lists (of lists, for a list of texts), or with return_tensors "np" / "pt" int64 arrays [B, T].
+        truncation: to max_length (default: the model's), the longer of a pair first, frame included.
+        Raises ValueError for options that contradict each other or a tokenizer that cannot pad.
+        """
+        single = isinstance(texts, str)
+        first = [texts] if isinstance(texts, str) else list(texts)
+        second = [pairs] if isinstance(pairs, str) else pairs if pairs is None else list(pairs)
+        if second is not None and len(second) != len(first):
+            raise ValueError(f"pairs: {len(second)} given for {len(first)} texts; give one for each")
+        framing = Framing(
+            processor=layout.processor(self._spec) if add_special_tokens else None,
+            inputs=self.model_inputs,
+            pad_id=self.role_ids.get("pad"),
+            padding=padding,
+            padding_side=padding_side or self.padding_side,
+            truncation=truncation,
+            max_length=max_length if max_length is not None else self.max_length if truncation else None,
+            return_tensors=return_tensors,
+        )
+        encoded = self._encodings(first)
+        return frame_batch(framing, encoded, None if second is None else self._encodings(second), single)
+
+    def __len__(self) -> int:
+        return self.vocab_size
+
+    def __repr__(self) -> str:
+        return f"Tokenizer(kind={self.kind!r}, vocab_size={self.vocab_size}, normalization={self.normalization!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Backends and rules are rebuilt where the copy arrives: a worker process gets the file's content only.
+        return {**self.__dict__, "_plain": None, "_bytes": {}, "decoding": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.decoding = decoding_of(self._spec["decoder"])
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def read_config(config: dict[str, Any]) -> dict[str, Any] | None:
+    """What `save` noted about a tokenizer of ours in `tokenizer_config.json`, or None for a published one."""
+    noted = config.get(_CONFIG_KEY)
+    if not isinstance(noted, dict) or not isinstance(noted.get("roles"), dict):
+        return None
+    if any(role not in ROLES for role in noted["roles"]):
+        raise ValueError(f"tokenizer_config.json: gyebo.roles names an unknown role; known roles: {', '.join(ROLES)}")
+    return noted

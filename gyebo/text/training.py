@@ -1,0 +1,272 @@
+"""Learning a tokenizer from a stream of texts, with `tokenizers`; the result is a plain `tokenizer.json`.
+
+bpe, wordpiece and unigram work on bytes (each byte shown as one character), so every text comes back exactly; char
+knows the characters that it saw; byte learns nothing. Ids 0 to 15 are roles, pieces follow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import tokenizers
+from tokenizers import models, pre_tokenizers, trainers
+
+from gyebo.text import layout
+from gyebo.text.normalize import lone_surrogate, nfc
+from gyebo.text.pieces import byte_alphabet
+from gyebo.text.roles import DEFAULT_ROLES, NUM_ROLE_SLOTS, slot_names
+from gyebo.text.tokenizer import Tokenizer
+
+KINDS = ("bpe", "wordpiece", "unigram", "char", "byte")
+DEFAULT_VOCAB_SIZE = 16_000
+_BYTES = [byte_alphabet()[byte] for byte in range(256)]
+_SLOTS = [f"<|slot-{slot}|>" for slot in range(NUM_ROLE_SLOTS)]
+_BORDER = "\U0010fffe"  # a noncharacter, put where learning must not join two morphemes
+_MAX_WORD = 64  # characters; the greedy longest match takes time cubic in a word's length
+_LONGEST_PIECE = 48  # bytes: 16 syllables of Hangul
+_SPARE = 20  # unigram learns 1/20 more pieces than asked, so that ties at the end are cut by us, not by chance
+
+_SMALLEST = {"bpe": 256, "wordpiece": 512, "unigram": 256, "char": 1, "byte": 256}
+
+
+def train_tokenizer(
+    texts: Iterable[str],
+    kind: str,
+    vocab_size: int | None = None,
+    *,
+    normalize: str = "nfc",
+    morphemes: bool = False,
+    min_frequency: int | None = None,
+) -> Tokenizer:
+    """Learn a tokenizer from texts, read once as a stream.
+
+    kind: "bpe" (Sennrich et al. 2016, on bytes as in GPT-2), "wordpiece" (as in BERT, on bytes), "unigram" (Kudo 2018, on
+        bytes), "char" or "byte".
+    vocab_size: ids in all, the 16 roles included (default 16,000; char: every character seen; byte: always 272). A
+        small corpus may give fewer.
+    normalize: "nfc" or "none" (text stays as it is).
+    morphemes: no piece crosses a border that Kiwi finds in the texts (needs the extra `ko`).
+    min_frequency: how often a pair must occur to become a piece (bpe and wordpiece; default 2).
+
+    Raises ValueError for an unknown kind, a vocabulary too small, an option that has no effect, or an empty corpus.
+    """
+    _check(kind, vocab_size, normalize, morphemes, min_frequency)
+    if kind == "byte":
+        return _tokenizer(_byte_spec(), kind, normalize)
+    if isinstance(texts, str):
+        raise ValueError("texts: got one string; give an iterable of strings")
+    stream = _Stream(texts, normalize)
+    source: Iterator[str] = iter(stream)
+    if morphemes:
+        from gyebo.text.morphemes import mark_borders
+
+        source = mark_borders(source, _BORDER)
+    spec = _LEARN[kind](source, vocab_size, min_frequency or 2, morphemes)
+    if not stream.characters:
+        raise ValueError(f"the corpus is empty: {stream.count} texts without a character; nothing can be learned")
+    return _tokenizer(spec, kind, normalize)
+
+
+def _check(
+    kind: str, vocab_size: int | None, normalize: str, morphemes: bool, min_frequency: int | None
+) -> None:
+    if kind not in KINDS:
+        raise ValueError(f"tokenizer kind {kind!r}; choose one of {', '.join(KINDS)}")
+    if normalize not in ("nfc", "none"):
+        raise ValueError(f"normalize: {normalize!r}; choose 'nfc' or 'none'")
+    if morphemes and kind in ("char", "byte"):
+        raise ValueError(f"morphemes has no effect on kind {kind!r}, whose pieces are single characters or bytes")
+    if min_frequency is not None and kind not in ("bpe", "wordpiece"):
+        raise ValueError(f"min_frequency has no effect on kind {kind!r}; leave it out")
+    if min_frequency is not None and min_frequency < 1:
+        raise ValueError(f"min_frequency: {min_frequency}; it must be at least 1")
+    smallest = NUM_ROLE_SLOTS + _SMALLEST[kind]
+    if kind == "byte" and vocab_size not in (None, smallest):
+        raise ValueError(f"vocab_size: {vocab_size}; kind 'byte' always has {smallest} ids, so leave it out")
+    if vocab_size is not None and vocab_size < smallest:
+        raise ValueError(
+            f"vocab_size: {vocab_size} is too small for kind {kind!r}; it needs at least {smallest} "
+            f"({NUM_ROLE_SLOTS} roles and {_SMALLEST[kind]} single pieces)"
+        )
+
+
+class _Stream:
+    """The texts, normalised and counted as they pass."""
+
+    def __init__(self, texts: Iterable[str], normalize: str) -> None:
+        self._texts, self._normalize = texts, normalize
+        self.count = self.characters = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for text in self._texts:
+            try:
+                normal = nfc(text) if self._normalize == "nfc" else text
+                normal.encode()
+            except ValueError as error:
+                raise lone_surrogate(text, f"text {self.count + 1} of the corpus") from error
+            self.count += 1
+            self.characters += len(normal)
+            yield normal
+
+
+def _spec(model: dict[str, Any], pre_tokenizer: dict[str, Any] | None, decoder: dict[str, Any]) -> layout.Spec:
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": None,
+        "pre_tokenizer": pre_tokenizer,
+        "post_processor": None,
+        "decoder": decoder,
+        "model": model,
+    }
+
+
+def _tokenizer(spec: layout.Spec, kind: str, normalize: str) -> Tokenizer:
+    spec["normalizer"] = {"type": "NFC"} if normalize == "nfc" else None
+    spec = layout.name_slots(spec, slot_names(DEFAULT_ROLES), mask=DEFAULT_ROLES.tokens["mask"])
+    normalization = "NFC" if normalize == "nfc" else "none"
+    return Tokenizer(spec, kind=kind, normalization=normalization, role_tokens=DEFAULT_ROLES.tokens)
+
+
+def _byte_level(use_regex: bool) -> dict[str, Any]:
+    return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": use_regex}
+
+
+_BYTE_DECODER = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+
+# GPT-2's split into words, each with the space before it, kept to a length, then every punctuation mark alone.
+_WORDPIECE_SPLIT = (
+    rf" ?\p{{L}}{{1,{_MAX_WORD}}}| ?\p{{N}}{{1,{_MAX_WORD}}}| ?[^\s\p{{L}}\p{{N}}]{{1,{_MAX_WORD}}}"
+    rf"|\s{{1,{_MAX_WORD}}}(?!\S)|\s{{1,{_MAX_WORD}}}"
+)
+_WORDPIECE_WORDS = {
+    "type": "Sequence",
+    "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": _WORDPIECE_SPLIT}, "behavior": "Isolated", "invert": False},
+        {"type": "Punctuation", "behavior": "Isolated"},
+        _byte_level(use_regex=False),
+    ],
+}
+_WORDPIECE_DECODER = {
+    "type": "Sequence",
+    "decoders": [{"type": "Replace", "pattern": {"Regex": "^##"}, "content": ""}, _BYTE_DECODER],
+}
+
+
+def _train(
+    model: models.Model, trainer: trainers.Trainer, words: dict[str, Any], source: Iterator[str], morphemes: bool
+) -> dict[str, Any]:
+    """Run a trainer over words split as `words` says (and at morpheme borders); returns the model of the JSON."""
+    import json
+
+    if morphemes:
+        border = {"type": "Split", "pattern": {"String": _BORDER}, "behavior": "Removed", "invert": False}
+        words = {"type": "Sequence", "pretokenizers": [border, words]}
+    empty = _spec({"type": "BPE", "vocab": {}, "merges": []}, words, _BYTE_DECODER)
+    learner = tokenizers.Tokenizer(model)
+    learner.pre_tokenizer = tokenizers.Tokenizer.from_str(json.dumps(empty)).pre_tokenizer  # type: ignore[assignment]
+    learner.train_from_iterator(source, trainer)
+    return json.loads(learner.to_str())["model"]
+
+
+def _learn_bpe(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> layout.Spec:
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size or DEFAULT_VOCAB_SIZE,
+        min_frequency=min_frequency,
+        special_tokens=_SLOTS,
+        initial_alphabet=_BYTES,
+        show_progress=False,
+    )
+    words = _byte_level(use_regex=True)
+    return _spec(_train(models.BPE(), trainer, words, source, morphemes), words, _BYTE_DECODER)
+
+
+def _learn_wordpiece(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> layout.Spec:
+    # The "##" forms of all bytes go first: otherwise they get ids in the order of a hash table, and ties follow ids.
+    continuing = ["##" + char for char in _BYTES]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size or DEFAULT_VOCAB_SIZE,
+        min_frequency=min_frequency,
+        special_tokens=_SLOTS + continuing,
+        initial_alphabet=_BYTES,
+        continuing_subword_prefix="##",
+        show_progress=False,
+    )
+    model = _train(models.WordPiece(), trainer, _WORDPIECE_WORDS, source, morphemes)
+    model |= {"unk_token": _SLOTS[3], "max_input_chars_per_word": 1_000_000_000}
+    return _spec(model, _WORDPIECE_WORDS, _WORDPIECE_DECODER)
+
+
+def _learn_unigram(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> layout.Spec:
+    size = vocab_size or DEFAULT_VOCAB_SIZE
+    trainer = trainers.UnigramTrainer(
+        vocab_size=size + size // _SPARE,
+        special_tokens=_SLOTS,
+        initial_alphabet=_BYTES,
+        max_piece_length=_LONGEST_PIECE,
+        show_progress=False,
+    )
+    words = _byte_level(use_regex=True)
+    model = _train(models.Unigram(), trainer, words, source, morphemes)
+    model["vocab"] = _settle(model["vocab"], size)
+    return _spec(model, words, _BYTE_DECODER)
+
+
+def _settle(vocab: list[list[Any]], size: int) -> list[list[Any]]:
+    """The learned pieces in an order, and with scores, that repeat from run to run.
+
+    The trainer sums in the order of a hash table (scores differ in the last digits) and lists the bytes that it did not
+    learn in that order: scores are rounded, ties sorted by piece, and those bytes get the score of the rarest piece.
+    """
+    learned: dict[str, float] = {piece: round(score, 4) for piece, score in vocab[NUM_ROLE_SLOTS:]}
+    longer = sorted(((score, piece) for piece, score in learned.items() if len(piece) > 1), key=_best_first)
+    longer = longer[: size - NUM_ROLE_SLOTS - len(_BYTES)]
+    rarest = min((score for score, _ in longer), default=-1.0)
+    singles = [(max(learned.get(char, rarest), rarest), char) for char in _BYTES]
+    pieces = sorted(longer + singles, key=_best_first)
+    return [[slot, 0.0] for slot in _SLOTS] + [[piece, score] for score, piece in pieces]
+
+
+def _best_first(scored: tuple[float, str]) -> tuple[float, str]:
+    return -scored[0], scored[1]
+
+
+def _learn_char(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> layout.Spec:
+    counts: Counter[str] = Counter()
+    for text in source:
+        counts.update(text)
+    ranked = sorted(counts, key=lambda char: (-counts[char], char))
+    kept = sorted(ranked[: vocab_size - NUM_ROLE_SLOTS] if vocab_size else ranked)
+    return _spec(_without_merges([*_SLOTS, *kept], unknown=_SLOTS[3]), None, {"type": "Fuse"})
+
+
+def _byte_spec() -> layout.Spec:
+    return _spec(_without_merges([*_SLOTS, *_BYTES]), _byte_level(use_regex=False), _BYTE_DECODER)
+
+
+def _without_merges(tokens: list[str], unknown: str | None = None) -> dict[str, Any]:
+    """A BPE that joins nothing: each character is looked up by itself, and an unknown one is one `unknown`."""
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": unknown,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
+        "vocab": {token: id for id, token in enumerate(tokens)},
+        "merges": [],
+    }
+
+
+_LEARN: dict[str, Callable[[Iterator[str], int | None, int, bool], layout.Spec]] = {
+    "bpe": _learn_bpe,
+    "wordpiece": _learn_wordpiece,
+    "unigram": _learn_unigram,
+    "char": _learn_char,
+}
