@@ -87,12 +87,12 @@ def frame_batch(
         for row in rows:
             _pad(row, length - len(row["input_ids"]), framing)
     fields = [field for field in ("input_ids", "token_type_ids", "attention_mask") if field in framing.inputs]
-    columns = {field: [row[field] for row in rows] for field in fields}
+    columns: dict[str, Any] = {field: [row[field] for row in rows] for field in fields}
     if framing.return_tensors is None:
         return {field: rows[0][field] for field in fields} if single else columns
     if len({len(row["input_ids"]) for row in rows}) > 1:
         raise ValueError("return_tensors: the texts differ in length; add padding=True")
-    arrays = {field: np.array(values, dtype=np.int64) for field, values in columns.items()}
+    arrays: dict[str, Any] = {field: np.array(values, dtype=np.int64) for field, values in columns.items()}
     if framing.return_tensors == "np":
         return arrays
     import torch

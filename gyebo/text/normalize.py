@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 
 from tokenizers import normalizers
 
@@ -84,7 +85,7 @@ def nfc_spans(text: str) -> tuple[str, list[tuple[int, int]] | None]:
         return text, None
     spans: list[tuple[int, int]] = []
     starts = [0, *(i for i in range(1, len(text)) if _starts_cluster(text[i])), len(text)]
-    for start, end in zip(starts, starts[1:]):
+    for start, end in pairwise(starts):
         cluster = text[start:end]
         if nfc(cluster) == cluster:
             spans.extend((i, i + 1) for i in range(start, end))

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ def read_directory(folder: Path) -> dict[str, Any]:
     if (folder / "tokenizer.json").is_file():
         spec = _complete(_read_json(folder / "tokenizer.json"), folder / "tokenizer.json")
         noted = read_config(config)
-        roles = {}
+        roles: dict[str, str] = {}
     elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         spec, roles = _bpe(folder, config)
     elif (folder / "vocab.txt").is_file():
@@ -144,7 +143,7 @@ def _bpe(folder: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, str]]:
         return spec, {"unk": "<unk>"}
     space = bool(config.get("add_prefix_space", False))
     byte_level = {"type": "ByteLevel", "add_prefix_space": space, "trim_offsets": True, "use_regex": True}
-    end = {role: "<|endoftext|>" for role in ("bos", "eos")}
+    end = dict.fromkeys(("bos", "eos"), "<|endoftext|>")
     return _assemble(model, pre_tokenizer=byte_level, decoder={**byte_level, "add_prefix_space": True}), end
 
 
@@ -174,5 +173,3 @@ def _wordpiece(folder: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, st
     decoder = {"type": "WordPiece", "prefix": "##", "cleanup": True}
     return _assemble(model, normalizer=normalizer, pre_tokenizer={"type": "BertPreTokenizer"}, decoder=decoder), roles
 
-
-Reader = Callable[[Path, dict[str, Any]], tuple[Spec, dict[str, str]]]

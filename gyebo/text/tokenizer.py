@@ -118,7 +118,7 @@ class Tokenizer:
         else:
             keep = {"unk": "<|unk|>"} if self._unk_id is not None else {}
             names = slot_names(roles, keep)
-            role_tokens = {role: token for role, token in {**keep, **roles.tokens}.items()}
+            role_tokens = {**keep, **roles.tokens}
             spec = layout.name_slots(self._spec, names, mask=roles.tokens.get("mask"))
             slots = {token: slot for slot, token in enumerate(names)}
             spec["post_processor"] = layout.template(roles, {role: slots[role_tokens[role]] for role in role_tokens})

@@ -6,12 +6,13 @@ knows the characters that it saw; byte learns nothing. Ids 0 to 15 are roles, pi
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import tokenizers
-from tokenizers import models, pre_tokenizers, trainers
+from tokenizers import models, trainers
 
 from gyebo.text import layout
 from gyebo.text.normalize import lone_surrogate, nfc
@@ -161,8 +162,6 @@ def _train(
     model: models.Model, trainer: trainers.Trainer, words: dict[str, Any], source: Iterator[str], morphemes: bool
 ) -> dict[str, Any]:
     """Run a trainer over words split as `words` says (and at morpheme borders); returns the model of the JSON."""
-    import json
-
     if morphemes:
         border = {"type": "Split", "pattern": {"String": _BORDER}, "behavior": "Removed", "invert": False}
         words = {"type": "Sequence", "pretokenizers": [border, words]}

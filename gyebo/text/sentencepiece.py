@@ -1,0 +1,166 @@
+"""SentencePiece `.model` files (T5, XLNet, Llama and kin) as a `tokenizer.json` that gives SentencePiece's own ids.
+
+The file is a protocol buffer (`sentencepiece_model.proto`) with pieces, scores and a compiled table of normalisation
+rules; both its unigram models (Kudo 2018) and its BPE models (with byte fallback) are read.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from gyebo.text import layout
+
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6  # ModelProto.SentencePiece.Type
+_UNIGRAM, _BPE = 1, 2  # TrainerSpec.ModelType
+_SPACE = "▁"  # SentencePiece's mark for a space
+
+# What XLNet's and T5's own code does around the model: it is in no file of the checkpoint.
+_XLNET_ROLES = {"cls": "<cls>", "sep": "<sep>", "mask": "<mask>", "pad": "<pad>"}
+_T5_SENTINELS = 100
+
+
+def read_model(path: Path, config: dict[str, Any]) -> tuple[layout.Spec, dict[str, str]]:
+    """The spec and role names of a `.model` file.
+
+    config: `tokenizer_config.json`, with `model_type` of `config.json` where known: XLNet's normalisation
+    (`keep_accents`, `do_lower_case`) and T5's sentinels (`extra_ids`) are not in the file itself.
+    Raises ImportError without the extra `data`, ValueError for a damaged file or another kind of model.
+    """
+    proto = _parse(path)
+    trainer, rules = proto.trainer_spec, proto.normalizer_spec
+    if trainer.model_type not in (_UNIGRAM, _BPE):
+        raise ValueError(f"{path}: a SentencePiece model of type {trainer.model_type}; only unigram and BPE are read")
+    if trainer.treat_whitespace_as_suffix:
+        raise ValueError(f"{path}: treat_whitespace_as_suffix is set, which tokenizer.json cannot express")
+    pieces = [(piece.piece, piece.score) for piece in proto.pieces]
+    if len({piece for piece, _ in pieces}) != len(pieces):
+        raise ValueError(f"{path}: a piece occurs twice; the file is damaged")
+    unknown = next((id for id, piece in enumerate(proto.pieces) if piece.type == _UNKNOWN), None)
+    fallback = any(piece.type == _BYTE for piece in proto.pieces)
+    build = _unigram if trainer.model_type == _UNIGRAM else _bpe
+    spec: dict[str, Any] = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": _added(proto),
+        "normalizer": {"type": "Sequence", "normalizers": _normalizers(rules, config)},
+        "pre_tokenizer": None,
+        "post_processor": None,
+        "decoder": _decoder(rules.add_dummy_prefix, fallback),
+        "model": build(proto, unknown, fallback),
+    }
+    if rules.remove_extra_whitespaces:
+        scheme = "always" if rules.add_dummy_prefix else "never"
+        # BPE may learn pieces across spaces only where the trainer let it.
+        spec["pre_tokenizer"] = {
+            "type": "Metaspace",
+            "replacement": _SPACE,
+            "prepend_scheme": scheme,
+            "split": trainer.split_by_whitespace,
+        }
+    roles = {}
+    for role in ("pad", "bos", "eos", "unk"):
+        id = getattr(trainer, f"{role}_id")
+        if 0 <= id < len(pieces):
+            roles[role] = pieces[id][0]
+    if _is(config, "XLNet"):
+        roles |= _XLNET_ROLES
+    if _is(config, "T5"):
+        count = int(config.get("extra_ids", _T5_SENTINELS))
+        for place in range(count):  # <extra_id_0> is the last id
+            spec["added_tokens"].append(layout.added_token(len(pieces) + place, f"<extra_id_{count - 1 - place}>"))
+    return spec, roles
+
+
+def _parse(path: Path) -> Any:
+    try:
+        from google.protobuf.message import DecodeError
+        from sentencepiece import sentencepiece_model_pb2 as schema
+    except ImportError as error:
+        raise ImportError(f'{path}: reading it needs sentencepiece; run: pip install "gyebo[data]"') from error
+    proto = vars(schema)["ModelProto"]()  # made at import time: type checkers cannot see it
+    try:
+        proto.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise ValueError(f"{path}: not a SentencePiece model ({error})") from error
+    if not proto.pieces:
+        raise ValueError(f"{path}: a SentencePiece model without pieces; the file is damaged")
+    return proto
+
+
+def _is(config: dict[str, Any], family: str) -> bool:
+    return str(config.get("tokenizer_class", "")).startswith(family) or config.get("model_type") == family.lower()
+
+
+def _added(proto: Any) -> list[dict[str, Any]]:
+    """Control pieces are roles; pieces that the model's author defined are always found whole in a text."""
+    return [
+        layout.added_token(id, piece.piece, special=piece.type != _USER_DEFINED)
+        for id, piece in enumerate(proto.pieces)
+        if piece.type in (_UNKNOWN, _CONTROL, _USER_DEFINED)
+    ]
+
+
+def _normalizers(rules: Any, config: dict[str, Any]) -> list[dict[str, Any]]:
+    def replace(pattern: dict[str, str], content: str) -> dict[str, Any]:
+        return {"type": "Replace", "pattern": pattern, "content": content}
+
+    steps: list[dict[str, Any]] = []
+    if _is(config, "XLNet"):
+        steps += [replace({"String": "``"}, '"'), replace({"String": "''"}, '"')]
+        if not config.get("keep_accents", False):
+            steps += [{"type": "NFKD"}, {"type": "StripAccents"}]
+        if config.get("do_lower_case", False):
+            steps.append({"type": "Lowercase"})
+    if rules.precompiled_charsmap:
+        table = base64.b64encode(rules.precompiled_charsmap).decode()
+        steps.append({"type": "Precompiled", "precompiled_charsmap": table})
+    if rules.remove_extra_whitespaces:
+        return [*steps, replace({"Regex": "^ +| +$"}, ""), replace({"Regex": " {2,}"}, " ")]
+    if rules.add_dummy_prefix:
+        steps.append({"type": "Prepend", "prepend": _SPACE})
+    return [*steps, replace({"String": " "}, _SPACE)]
+
+
+def _decoder(dummy_prefix: bool, fallback: bool) -> dict[str, Any]:
+    steps: list[dict[str, Any]] = [{"type": "Replace", "pattern": {"String": _SPACE}, "content": " "}]
+    if fallback:
+        steps.append({"type": "ByteFallback"})
+    steps.append({"type": "Fuse"})
+    if dummy_prefix:
+        steps.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
+    return {"type": "Sequence", "decoders": steps}
+
+
+def _unigram(proto: Any, unknown: int | None, fallback: bool) -> dict[str, Any]:
+    vocab = [[piece.piece, piece.score] for piece in proto.pieces]
+    return {"type": "Unigram", "unk_id": unknown, "vocab": vocab, "byte_fallback": fallback}
+
+
+def _bpe(proto: Any, unknown: int | None, fallback: bool) -> dict[str, Any]:
+    """SentencePiece joins, of all neighbours that form a piece, the pair with the best score: as merges, each way to
+    halve a piece, best piece first."""
+    pieces = proto.pieces
+    vocab = {piece.piece: id for id, piece in enumerate(pieces)}
+    joinable = {piece.piece: piece.score for piece in pieces if piece.type == _NORMAL}
+    merges = []
+    for whole, score in joinable.items():
+        for cut in range(1, len(whole)):
+            left, right = whole[:cut], whole[cut:]
+            if left in joinable and right in joinable:
+                merges.append((-score, vocab[left], vocab[right], [left, right]))
+    merges.sort()
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": pieces[unknown].piece if unknown is not None else None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": True,
+        "byte_fallback": fallback,
+        "ignore_merges": False,
+        "vocab": vocab,
+        "merges": [pair for *_, pair in merges],
+    }
