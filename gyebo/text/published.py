@@ -20,7 +20,9 @@ Spec = layout.Spec
 
 def read_directory(folder: Path) -> dict[str, Any]:
     """The arguments of `Tokenizer` for a directory. Errors as `Tokenizer.load`."""
-    config = _read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    config: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        config |= _read_json(folder / name) if (folder / name).is_file() else {}
     models = sorted(folder.glob("*.model"))
     noted = None
     if (folder / "tokenizer.json").is_file():

@@ -82,7 +82,13 @@ class Tokenizer:
         """
         from gyebo.text.published import read_directory
 
-        return cls(**read_directory(Path(directory)))
+        arguments = read_directory(Path(directory))
+        try:
+            tokenizer = cls(**arguments)
+            tokenizer._backend()
+        except Exception as error:  # `tokenizers` raises bare Exceptions, a damaged file anything
+            raise ValueError(f"{directory}: its tokenizer cannot be used: {error}") from error
+        return tokenizer
 
     def save(self, directory: str | Path, *, max_length: int | None = None) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`, which `transformers.AutoTokenizer` opens.
@@ -235,18 +241,24 @@ class Tokenizer:
             spec["post_processor"] = None
             if self.kind != PUBLISHED:
                 spec["normalizer"] = None
-            self._plain = tokenizers.Tokenizer.from_str(json.dumps(spec))
-            self._plain.encode_special_tokens = True
+            backend = tokenizers.Tokenizer.from_str(json.dumps(spec))
+            for entry in spec["added_tokens"]:
+                if backend.token_to_id(entry["content"]) != entry["id"]:
+                    raise ValueError(f"added token {self._tokens[entry['id']]!r} cannot have the id {entry['id']}")
+            backend.encode_special_tokens = True
+            self._plain = backend
         return self._plain
 
     # -- ids to text ---------------------------------------------------------------------------------------------------
 
     def decode(self, ids: Iterable[int], skip_roles: bool = True) -> str:
         """The text of ids; bytes that are no UTF-8 show as U+FFFD. Raises ValueError for an id that does not exist."""
-        from gyebo.text.incremental import IncrementalDecoder
-
-        stream = IncrementalDecoder(self, skip_roles)
-        return "".join([stream.push(int(id)) for id in ids]) + stream.finish()
+        shown = [int(id) for id in ids]
+        if skip_roles:
+            shown = [id for id in shown if id not in self.all_role_ids]
+        pieces = [self.piece_bytes(id, place == 0) for place, id in enumerate(shown)]
+        text = b"".join(pieces).decode("utf-8", errors="replace").removeprefix(self.decoding.strip_start)
+        return text.removesuffix(" ") if self.decoding.drop_last_space else text
 
     def piece_bytes(self, id: int, first: bool = False) -> bytes:
         """The bytes that an id stands for in a text (first: at its very start, where some tokenizers drop a space)."""
@@ -255,7 +267,8 @@ class Tokenizer:
             if id not in self._tokens:
                 raise ValueError(f"id {id} is not in the vocabulary, whose ids are 0 to {self.vocab_size - 1}")
             token = self._tokens[id]
-            found = token.encode() if id in self.all_role_ids else self.decoding.rule(token, first)
+            plain = id in self.all_role_ids and not token.isascii()  # never bytes in disguise
+            found = token.encode() if plain else self.decoding.rule(token, first)
             self._bytes[id, first] = found
         return found
 
