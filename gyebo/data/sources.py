@@ -1,6 +1,7 @@
-"""CORPUS: what a user may name as text, read as a stream of chunks that worker processes turn into documents.
+"""CORPUS: what a user may name as text, read as a stream of chunks that workers turn into documents.
 
-files, folders or globs (.txt, .jsonl, .csv, .tsv, .parquet, each also .gz or .zst) | hf:NAME[/CONFIG][:SPLIT] | world:[ko|en][,N] | -
+files, folders or globs (.txt, .jsonl, .csv, .tsv, .parquet, each also .gz or .zst) | hf:NAME[/CONFIG][:SPLIT] |
+world:[ko|en][,N] | - (stdin)
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def _paths(corpus: str) -> list[Path]:
         return found
     if path.is_file():
         return [path]
-    found = sorted(Path(p) for p in glob.glob(corpus, recursive=True) if Path(p).is_file())
+    found = sorted(Path(p) for p in glob.glob(corpus, recursive=True) if Path(p).is_file())  # noqa: PTH207 (absolute patterns too)
     if not found:
         raise FileNotFoundError(f"{corpus}: no such file or folder (a corpus is a path, a glob, hf:NAME, world: or -)")
     return found
@@ -95,7 +96,9 @@ def _format(path: Path) -> str:
 def _file(path: Path) -> Source:
     kind = _format(path)
     if not kind:
-        raise ValueError(f"{path}: not one of {', '.join(FORMATS)} (also .gz, .zst): rename it, or convert it to .txt or .jsonl")
+        raise ValueError(
+            f"{path}: not one of {', '.join(FORMATS)} (also .gz, .zst): rename it, or convert it to .txt or .jsonl"
+        )
     if kind == "parquet" and path.suffix != ".parquet":
         raise ValueError(f"{path}: parquet is compressed inside; unpack it first")
     return Source(kind, path)
@@ -110,7 +113,9 @@ def _world(corpus: str) -> Source:
         elif part.isdecimal() and int(part) > 0:
             count = int(part)
         else:
-            raise ValueError(f"{corpus}: {part!r} is neither a language (ko, en) nor a number of documents, as in world:ko,20000")
+            raise ValueError(
+                f"{corpus}: {part!r} is neither a language (ko, en) nor a number of documents, as in world:ko,20000"
+            )
     return Source("world", None, languages, count)
 
 
@@ -329,7 +334,9 @@ def _json_texts(chunk: Chunk, options: DataOptions) -> list[str]:
 def fingerprint(sources: list[Source], options: DataOptions) -> str:
     """SHA-256 over the content of all sources and the options that decide what a document is and what is held out."""
     digest = hashlib.sha256()
-    settings = options.model_dump(include={"documents", "text_field", "bad_bytes", "valid_last"}) | {"share": options.hash_share}
+    settings = options.model_dump(include={"documents", "text_field", "bad_bytes", "valid_last"}) | {
+        "share": options.hash_share
+    }
     digest.update(json.dumps(settings, sort_keys=True).encode())
     for source in sources:
         digest.update(f"\0{source.kind}\0".encode())

@@ -13,6 +13,7 @@ Letters: B batch, T length, D width, H heads, K = D/H, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from gyebo.models.pretrained import Pretrained
 from gyebo.nn.attention import attend, join_heads, split_heads, weigh
 from gyebo.nn.cache import KeyValueCache
+from gyebo.nn.cost import transformer_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.feedforward import ACTIVATIONS, FeedForward
 from gyebo.nn.outputs import CausalOutput, Encoded
@@ -56,6 +58,17 @@ class GptConfig:
                 raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)} instead")
         if self.width % self.heads:
             raise ValueError(f"width must be a multiple of heads, but is {self.width} with {self.heads} heads instead")
+        if self.inner is not None and self.inner < 1:
+            raise ValueError(f"inner must be at least 1, or None for 4 x width, but is {self.inner} instead")
+        for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be from 0 to below 1, but is {getattr(self, name)} instead")
+        for name in ("norm_eps", "init_std"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive, but is {getattr(self, name)} instead")
+        for name in ("pad_id", "bos_id", "eos_id"):
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) < self.vocab_size:
+                raise ValueError(f"{name} must be below vocab_size {self.vocab_size}, but is {getattr(self, name)} instead")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, but is {self.activation!r} instead")
 
@@ -74,13 +87,14 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.width, config.width)
         self.heads, self.layer, self.dropout = config.heads, layer, config.attention_dropout
         self.scale = (config.width // config.heads) ** -0.5
+        self.upcast = False
 
     def forward(self, x: Tensor, run: Run) -> Tensor:
         """[B, T, D] -> [B, T, D]."""
         query, key, value = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, -1))  # [B, H, T, K]
         if run.cache is not None:
             key, value = run.cache.write(self.layer, key, value)
-        options = {"allowed": run.allowed, "causal": run.causal, "scale": self.scale}
+        options = {"allowed": run.allowed, "causal": run.causal, "scale": self.scale, "upcast": self.upcast}
         options["dropout"] = self.dropout if self.training else 0.0
         if run.attentions is None:
             mixed = attend(query, key, value, **options)
@@ -210,11 +224,18 @@ class Gpt(Pretrained, nn.Module):
         layers[-1] = x = self.final_norm(x)
         return x, layers if keep else []
 
-    def project(self, hidden: Tensor, head: str = "lm") -> Tensor:
-        """Logits over the vocabulary for any subset of positions: [..., D] -> [..., V]."""
+    def output_layer(self, hidden: Tensor, head: str = "lm") -> tuple[Tensor, Tensor, Tensor | None]:
+        """A head as what stands before its last matrix product: rows [..., D], matrix [V, D], bias [V] or None.
+
+        A loss that never holds all logits starts from these.
+        """
         if head != "lm":
             raise ValueError(f"head must be one of {', '.join(self.heads)}, but is {head!r} instead")
-        return self.lm_head(hidden)
+        return hidden, self.lm_head.weight, None
+
+    def project(self, hidden: Tensor, head: str = "lm") -> Tensor:
+        """Logits over the vocabulary for any subset of positions: [..., D] -> [..., V]."""
+        return nn.functional.linear(*self.output_layer(hidden, head))
 
     def forward(
         self,
@@ -225,8 +246,11 @@ class Gpt(Pretrained, nn.Module):
         *,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
+        labels: None = None,
     ) -> CausalOutput:
-        """Logits [B, T, V] for the next token at every position; arguments as in `encode`."""
+        """Logits [B, T, V] for the next token at every position; arguments as in `encode`. Raises ValueError for `labels`."""
+        if labels is not None:
+            raise ValueError("labels= is not taken: a model has no loss here; use an objective of gyebo.objectives, or a task")
         encoded = self.encode(
             input_ids,
             attention_mask,
@@ -274,6 +298,18 @@ class Gpt(Pretrained, nn.Module):
         hidden, _ = self._blocks(self.embed(ids[:, None]), cache.positions[:, None], run)
         cache.advance(torch.ones_like(ids, dtype=torch.bool)[:, None])
         return hidden[:, 0]
+
+    def flops(self, tokens: float, context: int) -> float:
+        """Operations of a forward pass over so many tokens in rows of `context`, every position projected."""
+        config = self.config
+        return transformer_flops(
+            tokens,
+            context,
+            width=config.width,
+            layers=config.layers,
+            inner=config.inner_width,
+            vocab_size=config.vocab_size,
+        )
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, each block, the rest."""

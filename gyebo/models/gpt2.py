@@ -31,10 +31,11 @@ class Gpt2Config(GptConfig):
     context: int = 1024
     scale_attention: bool = True  # divide scores by sqrt(D/H)
     scale_attention_by_layer: bool = False  # and by the layer's number, counted from 1
+    upcast_attention: bool = False  # scores and weights in float32, whatever the precision
 
 
 class Gpt2Attention(Attention):
-    """GPT's attention; the scale of the scores may depend on the layer."""
+    """GPT's attention; the scale of the scores may depend on the layer, their precision may be set apart."""
 
     def __init__(self, config: Gpt2Config, layer: int):
         super().__init__(config, layer)
@@ -42,6 +43,7 @@ class Gpt2Attention(Attention):
             self.scale = 1.0
         if config.scale_attention_by_layer:
             self.scale /= layer + 1
+        self.upcast = config.upcast_attention
 
 
 class Gpt2Block(Block):

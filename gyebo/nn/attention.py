@@ -23,13 +23,17 @@ def attend(
     causal: bool = False,
     scale: float | None = None,
     dropout: float = 0.0,
+    upcast: bool = False,
 ) -> Tensor:
     """Attention of every query over the keys it may see ("Attention Is All You Need", section 3.2.1).
 
     query [B, H, T, K], key and value [B, H, S, K]; `allowed` is a boolean mask that broadcasts to [B, H, T, S] (True = may
     be seen; a row without any True is not permitted), `causal` the triangle (T = S only); `scale` defaults to K^-0.5;
-    `dropout` acts on the weights. Gives [B, H, T, K].
+    `dropout` acts on the weights; `upcast` computes scores and weights in float32 also where query and key are not. Gives
+    [B, H, T, K].
     """
+    if upcast and query.dtype != torch.float32:
+        return weigh(query, key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout, upcast=True)[0]
     if dropout > 0.0 and query.device.type == "cpu" and not torch.compiler.is_compiling():
         # The CPU kernel of SDPA has no dropout: torch would take its own slow path, with a slow generator.
         return weigh(query, key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout)[0]
@@ -47,10 +51,15 @@ def weigh(
     causal: bool = False,
     scale: float | None = None,
     dropout: float = 0.0,
+    upcast: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The naive path of `attend`, step by step as in the paper; also gives the weights [B, H, T, S] before dropout."""
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    scores = (query * scale) @ key.transpose(-2, -1)  # [B, H, T, S]
+    if upcast:
+        with torch.autocast(query.device.type, enabled=False):
+            scores = (query.float() * scale) @ key.float().transpose(-2, -1)
+    else:
+        scores = (query * scale) @ key.transpose(-2, -1)  # [B, H, T, S]
     if allowed is None and causal:
         allowed = causal_mask(query.shape[-2], query.device)
     if allowed is not None:

@@ -1,0 +1,260 @@
+"""From a CORPUS to token shards: in parallel over processes, resumable part by part, never more than a few chunks in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import multiprocessing
+import os
+import unicodedata
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gyebo.config.run import DataOptions
+from gyebo.data import sources
+from gyebo.data.shards import SPLITS, Prepared, token_dtype, write_part
+from gyebo.data.sources import Chunk, Source
+from gyebo.text.tokenizer import Tokenizer
+
+Report = Callable[[str, int], None]  # (what is done, bytes of text so far)
+
+
+def cache_folder() -> Path:
+    """Where prepared corpora are kept: $GYEBO_CACHE, else ~/.cache/gyebo."""
+    return Path(os.environ.get("GYEBO_CACHE") or Path.home() / ".cache" / "gyebo")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A resolved CORPUS: its sources, those held out whole, its options, and the fingerprint of all that."""
+
+    sources: list[Source]
+    valid: list[Source]
+    options: DataOptions
+    fingerprint: str
+
+
+def open_corpus(options: DataOptions) -> Corpus:
+    """Resolve the names and read everything once for the fingerprint; errors as in `sources.resolve`."""
+    spool = cache_folder() / "spool"
+    found = sources.resolve(options.corpus, spool, options)
+    valid = sources.resolve([options.valid], spool, options) if options.valid else []
+    marks = [sources.fingerprint(part, options) for part in (found, valid)]
+    return Corpus(found, valid, options, hashlib.sha256("".join(marks).encode()).hexdigest())
+
+
+def split_key(text: str) -> int:
+    """A 64-bit hash of the text up to case, composition and white space, so that duplicates fall on one side."""
+    folded = " ".join(unicodedata.normalize("NFC", text).casefold().split())
+    return int.from_bytes(hashlib.blake2b(folded.encode(), digest_size=8).digest(), "little")
+
+
+def divide(texts: list[str], options: DataOptions, cut: int | None, held_out: bool) -> dict[str, list[str]]:
+    """The documents of a chunk by split. `cut`: for --valid-last, how many characters of this chunk are still training text."""
+    if held_out:
+        return {"train": [], "valid": texts}
+    if cut is None:
+        border = int(options.hash_share * 2**64)
+        keys = [split_key(t) < border for t in texts] if border else [False] * len(texts)
+        return {"train": [t for t, k in zip(texts, keys) if not k], "valid": [t for t, k in zip(texts, keys) if k]}
+    parts: dict[str, list[str]] = {"train": [], "valid": []}
+    for text in texts:
+        if options.documents == "file" and 0 < cut < len(text):  # a file is cut inside; a line or a block stays whole
+            parts["train"].append(text[:cut])
+            parts["valid"].append(text[cut:])
+        else:
+            parts["train" if cut > 0 else "valid"].append(text)
+        cut -= len(text)
+    return parts
+
+
+def training_texts(corpus: Corpus) -> Iterator[str]:
+    """The training documents as a stream, in corpus order: what a tokenizer learns from."""
+    cuts = _cuts(corpus)
+    for chunk in sources.chunks(corpus.sources, corpus.options):
+        yield from divide(sources.texts_of(chunk, corpus.options), corpus.options, cuts(chunk), False)["train"]
+
+
+def _cuts(corpus: Corpus) -> Callable[[Chunk], int | None]:
+    """For --valid-last: a first pass counts characters, so that each chunk knows where training text ends."""
+    share = corpus.options.valid_last
+    if share is None:
+        return lambda chunk: None
+    lengths = [sum(map(len, sources.texts_of(c, corpus.options))) for c in sources.chunks(corpus.sources, corpus.options)]
+    border = math.floor(sum(lengths) * (1 - share) + 1e-9)
+    before = [0]
+    for length in lengths:
+        before.append(before[-1] + length)
+    return lambda chunk: border - before[chunk.number]
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes parts: what a worker process is told once."""
+
+    tokenizer: Tokenizer
+    options: DataOptions
+    folder: Path
+
+    def part(self, chunk: Chunk, number: int, cut: int | None, held_out: bool) -> dict[str, Any]:
+        """Tokenize a chunk into part `number`; gives the part's record, which is written last."""
+        record: dict[str, Any] = {"sample": "", "floor": 0.0}
+        dtype = token_dtype(self.tokenizer.vocab_size)
+        for split, texts in divide(sources.texts_of(chunk, self.options), self.options, cut, held_out).items():
+            encoded = self.tokenizer.encode_with_unknown(texts)
+            rows = [(len(ids), *_sizes(text), unknown) for text, (ids, unknown) in zip(texts, encoded)]
+            if texts:
+                write_part(self.folder, split, number, [ids for ids, _ in encoded], rows, dtype)
+                record["sample"] = record["sample"] or texts[0][:300]
+            record[split] = {"documents": len(rows), "tokens": sum(r[0] for r in rows), "bytes": sum(r[1] for r in rows)}
+            record["floor"] += _floor(chunk, texts) if split == "valid" else 0.0
+        aside = self.folder / "parts" / f"{number:05d}.json.part"
+        aside.write_text(json.dumps(record))
+        aside.replace(aside.with_suffix(""))
+        return record
+
+
+_maker: Maker | None = None
+
+
+def _start_worker(maker: Maker) -> None:
+    global _maker
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
+    _maker = maker
+
+
+def _make_part(*arguments: Any) -> dict[str, Any]:
+    assert _maker is not None
+    return _maker.part(*arguments)
+
+
+def _sizes(text: str) -> tuple[int, int, int]:
+    """UTF-8 bytes, characters and Hangul syllables after NFC."""
+    text = unicodedata.normalize("NFC", text)
+    return len(text.encode()), len(text), sum("가" <= c <= "힣" for c in text)
+
+
+def _floor(chunk: Chunk, texts: list[str]) -> float:
+    """Minus log2 of the held-out documents' probability where the embedded world wrote them: no model can do better."""
+    if chunk.source.path is not None or not texts:
+        return 0.0
+    from gyebo import world
+
+    return sum(-world.log_probability(t, languages=chunk.source.languages) for t in texts) / math.log(2)
+
+
+def prepare(corpus: Corpus, tokenizer: Tokenizer, *, report: Report | None = None, processes: int | None = None) -> Prepared:
+    """The corpus as token shards, from the cache where they stand there already.
+
+    Parts that an interrupted preparation finished are kept. Raises ValueError for a corpus without text, or whose held-out
+    part would be empty, and for what `sources` finds wrong in a file.
+    """
+    key = hashlib.sha256(f"{corpus.fingerprint}{tokenizer.fingerprint}".encode()).hexdigest()[:24]
+    folder = cache_folder() / "corpora" / key
+    if (folder / "meta.json").is_file():
+        return Prepared.open(folder)
+    (folder / "parts").mkdir(parents=True, exist_ok=True)
+    tokenizer.save(folder / "tokenizer")
+    records = _prepare_parts(corpus, Maker(tokenizer, corpus.options, folder), report, processes or _processes(corpus))
+    meta = _meta(corpus, tokenizer, records)
+    aside = folder / "meta.json.part"
+    aside.write_text(json.dumps(meta, ensure_ascii=False, indent=1))
+    aside.replace(folder / "meta.json")
+    return Prepared.open(folder)
+
+
+def _processes(corpus: Corpus) -> int:
+    """One for a small corpus: starting a process takes longer than tokenizing a few megabytes."""
+    found = [*corpus.sources, *corpus.valid]
+    size = sum(source.path.stat().st_size if source.path else 500 * source.count for source in found)
+    return 1 if size < 3_000_000 else os.cpu_count() or 1
+
+
+Job = tuple[Chunk, int, int | None, bool]
+
+
+def _jobs(corpus: Corpus) -> Iterator[Job]:
+    """What is to be made: (chunk, part number, cut, held out)."""
+    cuts = _cuts(corpus)
+    number = 0
+    for found, held_out in ((corpus.sources, False), (corpus.valid, True)):
+        for chunk in sources.chunks(found, corpus.options):
+            yield chunk, number, None if held_out else cuts(chunk), held_out
+            number += 1
+
+
+def _prepare_parts(corpus: Corpus, maker: Maker, report: Report | None, processes: int) -> list[dict[str, Any]]:
+    """All parts' records, by number; those that are stored already are not made again."""
+    records: dict[int, dict[str, Any]] = {}
+
+    def missing() -> Iterator[Job]:
+        for job in _jobs(corpus):
+            stored = maker.folder / "parts" / f"{job[1]:05d}.json"
+            if stored.is_file():
+                records[job[1]] = json.loads(stored.read_text())
+            else:
+                yield job
+
+    size = 0
+    for number, record in _made(maker, missing(), processes):
+        records[number] = record
+        size += sum(record[split]["bytes"] for split in SPLITS)
+        if report:
+            report("prepare", size)
+    return [records[n] for n in sorted(records)]
+
+
+def _made(maker: Maker, jobs: Iterator[Job], processes: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Run the jobs, in processes if more than one; few chunks wait at a time, so that memory stays flat."""
+    if processes == 1:
+        for job in jobs:
+            yield job[1], maker.part(*job)
+        return
+    # "spawn": a fork of a process that has run torch or tokenizers' threads can hang.
+    context = multiprocessing.get_context("spawn")
+    waiting: dict[Future[dict[str, Any]], int] = {}
+    with ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(maker,)) as pool:
+        try:
+            for job in jobs:
+                waiting[pool.submit(_make_part, *job)] = job[1]
+                while len(waiting) > 2 * processes:
+                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                        yield waiting.pop(future), future.result()
+            while waiting:
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(future), future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _meta(corpus: Corpus, tokenizer: Tokenizer, records: list[dict[str, Any]]) -> dict[str, Any]:
+    totals = {
+        split: {name: sum(record[split][name] for record in records) for name in ("documents", "tokens", "bytes")}
+        for split in SPLITS
+    }
+    names = ", ".join(corpus.options.corpus)
+    if not totals["train"]["documents"] and not totals["valid"]["documents"]:
+        raise ValueError(f"{names}: no text in it: the corpus is empty")
+    if not totals["train"]["documents"]:
+        raise ValueError(f"{names}: all {totals['valid']['documents']} documents were held out: make the held-out part smaller")
+    if not totals["valid"]["documents"]:
+        raise ValueError(
+            f"{names}: nothing was held out of {totals['train']['documents']} documents: pass --valid FILE, --valid-last 0.1 "
+            "or a larger --valid-share"
+        )
+    world_only = all(source.path is None for source in [*corpus.sources, *corpus.valid])
+    return {
+        "fingerprint": corpus.fingerprint,
+        "tokenizer": tokenizer.fingerprint,
+        "dtype": token_dtype(tokenizer.vocab_size).str,
+        "parts": {split: [n for n, record in enumerate(records) if record[split]["documents"]] for split in SPLITS},
+        **totals,
+        "sample": next(record["sample"] for record in records if record["sample"]),
+        "floor_bits": sum(record["floor"] for record in records) if world_only else None,
+        "options": corpus.options.model_dump(),
+    }

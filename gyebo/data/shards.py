@@ -1,0 +1,111 @@
+"""Memory-mapped token shards: the prepared form of a corpus under one tokenizer.
+
+A prepared corpus is a folder:
+
+    meta.json                        what it was made from, and the sums of all parts; written last
+    parts/00007.json                 a part's counts; written after its data, so that it marks a whole part
+    parts/00007.train.tokens         token ids, little-endian uint16 (uint32 where the vocabulary needs it), no roles
+    parts/00007.train.documents.npy  a row a document: tokens, bytes, characters, syllables, unknown (bytes of unknown pieces)
+    parts/00007.valid.*              likewise, the held-out part
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLITS = ("train", "valid")
+DOCUMENT = np.dtype([("tokens", "<u4"), ("bytes", "<u4"), ("characters", "<u4"), ("syllables", "<u4"), ("unknown", "<u4")])
+
+
+def token_dtype(vocab_size: int) -> np.dtype[Any]:
+    """The smallest of uint16 and uint32 that holds every id."""
+    return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
+
+
+def write_part(
+    folder: Path, split: str, number: int, ids: list[list[int]], rows: list[tuple[int, ...]], dtype: np.dtype
+) -> None:
+    """Write one part's documents of a split."""
+    stem = folder / "parts" / f"{number:05d}.{split}"
+    flat = np.fromiter((i for document in ids for i in document), dtype, sum(map(len, ids)))
+    flat.tofile(f"{stem}.tokens")
+    np.save(f"{stem}.documents.npy", np.array(rows, DOCUMENT), allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The documents of one split over all parts, in corpus order. Documents are numbered from 0."""
+
+    folder: Path
+    name: str
+    parts: tuple[int, ...]
+    dtype: np.dtype[Any]
+    documents: NDArray[Any]  # of DOCUMENT
+    starts: NDArray[np.int64]  # first token of each document, counted over the whole split; one more entry at the end
+    part_starts: NDArray[np.int64]  # first token of each part, likewise
+
+    @classmethod
+    def open(cls, folder: Path, name: str, parts: list[int], dtype: np.dtype[Any]) -> Split:
+        """Open a split; the token files are mapped when first read. ValueError names a file that is cut short."""
+        tables = [np.load(folder / "parts" / f"{n:05d}.{name}.documents.npy", allow_pickle=False) for n in parts]
+        documents = np.concatenate(tables) if tables else np.zeros(0, DOCUMENT)
+        starts = np.concatenate([[0], np.cumsum(documents["tokens"], dtype=np.int64)])
+        sizes = [int(t["tokens"].sum(dtype=np.int64)) for t in tables]
+        for n, size in zip(parts, sizes):
+            path = folder / "parts" / f"{n:05d}.{name}.tokens"
+            if path.stat().st_size != size * dtype.itemsize:
+                raise ValueError(
+                    f"{path}: {path.stat().st_size} bytes, expected {size * dtype.itemsize}: delete {folder}, it is remade"
+                )
+        return cls(
+            folder, name, tuple(parts), dtype, documents, starts, np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        )
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the split, roles not counted."""
+        return int(self.starts[-1])
+
+    def sum(self, field: str) -> int:
+        """A column of the document table, summed."""
+        return int(self.documents[field].sum(dtype=np.int64))
+
+    def read(self, document: int, start: int, stop: int) -> NDArray[Any]:
+        """Tokens [start, stop) of a document, as a view of the mapped file."""
+        first = int(self.starts[document])
+        part = int(np.searchsorted(self.part_starts, first, side="right")) - 1
+        offset = first - int(self.part_starts[part])
+        return _mapped(self.folder, self.name, self.parts[part], self.dtype.str)[offset + start : offset + stop]
+
+
+@lru_cache(maxsize=256)
+def _mapped(folder: Path, name: str, part: int, dtype: str) -> NDArray[Any]:
+    return np.memmap(folder / "parts" / f"{part:05d}.{name}.tokens", dtype=np.dtype(dtype), mode="r")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus in token shards: `meta` as stored, and its two splits."""
+
+    folder: Path
+    meta: dict[str, Any]
+    train: Split
+    valid: Split
+
+    @classmethod
+    def open(cls, folder: Path) -> Prepared:
+        """Open a finished preparation."""
+        meta = json.loads((folder / "meta.json").read_text())
+        dtype = np.dtype(meta["dtype"])
+        splits = [Split.open(folder, name, meta["parts"][name], dtype) for name in SPLITS]
+        return cls(folder, meta, *splits)

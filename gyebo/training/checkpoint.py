@@ -1,0 +1,161 @@
+"""Checkpoints: written aside, flushed, then renamed; a manifest with the digest of every file; never pickled.
+
+    checkpoints/step-120/model.safetensors       weights under our names
+                         optimizer.safetensors   AdamW's state as named tensors
+                         state.json              counters
+                         manifest.json           size and SHA-256 of the others; where and how it was made
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from gyebo.training.optimizer import load_state_tensors, state_tensors
+
+STATE_FIELDS = {"step", "tokens", "seconds"}
+
+
+class DiskFull(RuntimeError):
+    """A checkpoint could not be written; the ones before it are intact."""
+
+
+def environment(precision: str, processes: int) -> dict[str, Any]:
+    """What decides bits beside the options: torch, CPU, threads, precision, processes."""
+    return {
+        "torch": torch.__version__,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "processes": processes,
+    }
+
+
+def write(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], made: dict[str, Any], keep: int
+) -> Path:
+    """Write `folder/step-N` for state["step"] and drop all but the `keep` newest.
+
+    Raises DiskFull with one clear line where the disk is full; what stood before is untouched then.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"step-{state['step']}"
+    aside = folder / f".step-{state['step']}.part"
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        aside.mkdir()
+        save_file(weights(model), aside / "model.safetensors")
+        save_file({k: v.reshape(v.shape) for k, v in state_tensors(model, optimizer).items()}, aside / "optimizer.safetensors")
+        (aside / "state.json").write_text(json.dumps(state))
+        files = {path.name: {"size": path.stat().st_size, "sha256": digest(path)} for path in sorted(aside.iterdir())}
+        (aside / "manifest.json").write_text(json.dumps({"files": files, "made": made}, indent=1))
+        for path in aside.iterdir():
+            flush(path)
+        if target.exists():
+            shutil.rmtree(target)
+        aside.rename(target)
+        flush(folder)
+    except Exception as error:  # safetensors wraps an OSError of its own into another type
+        shutil.rmtree(aside, ignore_errors=True)
+        last = newest(folder)[0]
+        raise DiskFull(
+            f"{target}: the checkpoint could not be written ({error}); "
+            f"{'the last good one is ' + str(last) if last else 'there is none before it'}: free some space and use --resume"
+        ) from error
+    for old in steps(folder)[keep:]:
+        shutil.rmtree(old)
+    return target
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by our names, tied ones once, ready to be written."""
+    seen: set[int] = set()
+    found = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            found[name] = tensor.detach().contiguous()
+    return found
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def flush(path: Path) -> None:
+    """Have the operating system write a file or a folder's entries to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def steps(folder: Path) -> list[Path]:
+    """All checkpoints, newest first, whole or not."""
+    found = [p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal()]
+    return sorted(found, key=step_of, reverse=True)
+
+
+def step_of(path: Path) -> int:
+    """The number in step-N."""
+    return int(path.name.removeprefix("step-"))
+
+
+def problem(path: Path) -> str | None:
+    """What is wrong with a checkpoint's files, or None: each must have the size and digest that the manifest names."""
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+        files = manifest["files"]
+        if set(files) != {"model.safetensors", "optimizer.safetensors", "state.json"}:
+            return "its manifest does not name the three files of a checkpoint"
+        for name, entry in files.items():
+            if not (path / name).is_file():
+                return f"{name} is missing"
+            if (path / name).stat().st_size != entry["size"]:
+                return f"{name} has {(path / name).stat().st_size} bytes, not {entry['size']}"
+            if digest(path / name) != entry["sha256"]:
+                return f"{name} is not what was written (SHA-256 differs)"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"manifest.json can't be read ({type(error).__name__})"
+    return None
+
+
+def newest(folder: Path) -> tuple[Path | None, list[str]]:
+    """The newest whole checkpoint, and a line for each newer one that is skipped."""
+    lines = []
+    for path in steps(folder):
+        wrong = problem(path)
+        if wrong is None:
+            return path, lines
+        lines.append(f"{path} is skipped: {wrong}")
+    return None, lines
+
+
+def read(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
+    """Load a checkpoint into the model and the optimiser, strictly; gives the state. ValueError names what doesn't fit."""
+    tensors = load_file(path / "model.safetensors")
+    expected = weights(model)
+    wrong = sorted(set(tensors) ^ set(expected)) or [n for n in expected if tensors[n].shape != expected[n].shape]
+    if wrong:
+        raise ValueError(f"{path}: tensor {wrong[0]!r} is missing, extra or of another shape: not a checkpoint of this model")
+    with torch.no_grad():
+        for name, tensor in expected.items():
+            tensor.copy_(tensors[name])
+    if optimizer is not None:
+        load_state_tensors(model, optimizer, load_file(path / "optimizer.safetensors"))
+    state = json.loads((path / "state.json").read_text())
+    if set(state) != STATE_FIELDS:
+        raise ValueError(f"{path}/state.json has the fields {sorted(state)}, expected {sorted(STATE_FIELDS)}")
+    return state

@@ -1,0 +1,62 @@
+"""One process or several under `torchrun`: what the loop needs to agree on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+
+
+def rank() -> int:
+    """This process's number, 0 where there is only one."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join the others that `torchrun` started (gloo on a CPU, nccl on CUDA); nothing where there are none."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def sum_over_processes(values: list[float], device: torch.device) -> list[float]:
+    """Element-wise sums, the same on every process."""
+    if world_size() == 1:
+        return values
+    tensor = torch.tensor(values, dtype=torch.float64, device="cpu" if device.type == "mps" else device)
+    dist.all_reduce(tensor)
+    return tensor.tolist()
+
+
+def any_process(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is up anywhere: stop, save and skip are agreed before anyone acts."""
+    return sum_over_processes([float(flag)], device)[0] > 0
+
+
+def barrier() -> None:
+    """Wait for all."""
+    if world_size() > 1:
+        dist.barrier()
+
+
+def from_first(value: object) -> object:
+    """The first process's value, on every process."""
+    if world_size() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]

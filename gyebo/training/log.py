@@ -1,0 +1,61 @@
+"""The logs of a run: `metrics.jsonl`, exact and complete, and TensorBoard's copy of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+class Log:
+    """Appends records to `metrics.jsonl` and TensorBoard. A record has a "step"; an evaluation also "evaluation"."""
+
+    def __init__(self, folder: Path, *, tensorboard: bool = True):
+        self.path = folder / "metrics.jsonl"
+        self._file = self.path.open("a", encoding="utf-8")
+        self._board: Any = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            for old in folder.glob("events.*"):
+                old.unlink()
+            self._board = SummaryWriter(str(folder))
+            for record in read(folder):  # TensorBoard's files can't be cut: they are made again from the exact log
+                self._show(record)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append one record; it reaches the operating system at once."""
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+        if self._board:
+            self._show(record)
+
+    def _show(self, record: dict[str, Any]) -> None:
+        values = record.get("evaluation") or {k: v for k, v in record.items() if k in ("loss", "lr", "grad_norm")}
+        place = "evaluation" if "evaluation" in record else "training"
+        for name, value in values.items():
+            if isinstance(value, int | float):
+                self._board.add_scalar(f"{place}/{name}", value, record["step"])
+
+    def close(self) -> None:
+        """Write what TensorBoard holds back."""
+        self._file.close()
+        if self._board:
+            self._board.close()
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """All whole records of a run's log; a last line that was cut short is left out."""
+    path = folder / "metrics.jsonl"
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return [json.loads(line) for line in lines]
+
+
+def truncate(folder: Path, step: int) -> None:
+    """Forget everything after `step`: a resumed run writes it again."""
+    kept = [record for record in read(folder) if record["step"] <= step]
+    aside = folder / ".metrics.part"
+    aside.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+    aside.replace(folder / "metrics.jsonl")

@@ -1,0 +1,48 @@
+"""AdamW (Loshchilov & Hutter 2019), fused; and its state as named tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gyebo.config.run import OptimOptions
+
+
+def default_lr(width: int) -> float:
+    """A peak rate that suits Adam on a Transformer of that width: it falls with the square root of the width, 1e-3 at 256."""
+    return float(f"{1e-3 * (256 / width) ** 0.5:.2g}")
+
+
+def make_optimizer(model: nn.Module, options: OptimOptions) -> torch.optim.AdamW:
+    """Decay on matrices and embeddings only; biases and norms (one dimension) have none."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": options.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=0.0, betas=options.betas, eps=options.eps, fused=True)
+
+
+def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state as {"exp_avg.blocks.0...": tensor}."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    return {
+        f"{kind}.{names[id(p)]}": value.contiguous() for p, state in optimizer.state.items() for kind, value in state.items()
+    }
+
+
+def load_state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put `state_tensors` back; ValueError for a name that is missing, extra or of another shape."""
+    if not tensors:
+        return
+    rest = dict(tensors)
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
+        for kind in ("step", "exp_avg", "exp_avg_sq"):
+            value = rest.pop(f"{kind}.{name}", None)
+            if value is None or (kind != "step" and value.shape != p.shape):
+                raise ValueError(f"optimiser state {kind}.{name} is {'missing' if value is None else f'of shape {tuple(value.shape)}'}")
+            optimizer.state[p][kind] = value.to(p.device)
+    if rest:
+        raise ValueError(f"optimiser state has unknown entries: {', '.join(sorted(rest)[:3])}")

@@ -1,0 +1,36 @@
+"""The learning rate as a function of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+# Each takes progress after warm-up (0 to 1), the steps of warm-up and the step, and gives a share of the peak; the first two
+# are then mapped onto [final_lr, 1].
+SHAPES: dict[str, Callable[[float, int, int], float]] = {
+    "cosine": lambda progress, warmup, step: 0.5 * (1 + math.cos(math.pi * progress)),
+    "linear": lambda progress, warmup, step: 1 - progress,
+    "constant": lambda progress, warmup, step: 1.0,
+    "inverse-root": lambda progress, warmup, step: math.sqrt(max(warmup, 1) / max(step, warmup, 1)),
+}
+
+
+def warmup_steps(warmup: float, steps: int) -> int:
+    """Steps of warm-up: `warmup` below 1 is a share of all steps, from 1 on a number of steps."""
+    return round(warmup * steps) if warmup < 1 else int(warmup)
+
+
+def learning_rate(step: int, *, peak: float, steps: int, warmup: float, schedule: str, final: float) -> float:
+    """The rate for update `step` (1 to `steps`).
+
+    Linear warm-up to the peak (reached at the last step of warm-up); then cosine or linear decay to `final` x peak at the last
+    step, constant, or peak x sqrt(warm-up / step) (Vaswani et al. 2017, section 5.3).
+    """
+    warm = warmup_steps(warmup, steps)
+    if step <= warm:
+        return peak * step / warm
+    progress = (step - warm) / max(1, steps - warm)
+    share = SHAPES[schedule](progress, warm, step)
+    if schedule in ("cosine", "linear"):
+        share = final + (1 - final) * share
+    return peak * share
