@@ -1,0 +1,238 @@
+"""How a family is called in a Hugging Face directory: what a table of names holds, and the one engine that reads it.
+
+A table is data: each tensor with its two names, each field of `config.json` with its two names. Whatever a file holds that
+no table mentions is an error that names it, so that nothing which changes the computation is skipped in silence.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+MAX_INT = 2**31 - 1
+
+# Fields of any `config.json` that do not change what a language model computes.
+_GENERATION = """assistant_confidence_threshold assistant_lookbehind bad_words_ids begin_suppress_tokens decoder_start_token_id
+diversity_penalty do_sample early_stopping encoder_no_repeat_ngram_size encoder_repetition_penalty epsilon_cutoff eta_cutoff
+exponential_decay_length_penalty forced_bos_token_id forced_eos_token_id length_penalty max_length min_length
+no_repeat_ngram_size num_assistant_tokens num_assistant_tokens_schedule num_beam_groups num_beams num_return_sequences
+output_scores remove_invalid_values repetition_penalty return_dict_in_generate suppress_tokens target_lookbehind temperature
+top_k top_p typical_p"""
+_BOOKKEEPING = """architectures model_type transformers_version dtype torch_dtype torchscript use_bfloat16 name_or_path
+_name_or_path _commit_hash _from_model_config attn_implementation _attn_implementation _attn_implementation_autoset
+_attn_implementation_internal experts_implementation use_cache output_past output_attentions output_hidden_states return_dict
+gradient_checkpointing chunk_size_feed_forward finetuning_task problem_type num_labels _num_labels id2label label2id
+task_specific_params prefix tokenizer_class is_decoder cross_attention_hidden_size tie_encoder_decoder tf_legacy_loss
+sep_token_id author license created_date"""
+HARMLESS = frozenset(_GENERATION.split() + _BOOKKEEPING.split())
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A tensor in both worlds; `*` stands for the layer's number. `transpose`: theirs is stored [in, out] (Conv1D). `head`: it
+    stands beside the body, so that their name has no prefix."""
+
+    theirs: str
+    ours: str
+    transpose: bool = False
+    head: bool = False
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of `config.json` and the field of our config that it sets.
+
+    `default`: the value that `transformers` takes where the file has none. `kind`: "count" (a whole number from 1 to 2^31-1),
+    "share" (0 <= x < 1), "number" (positive), "flag", "id" (a token's id or null) or "word". `values`: their words -> ours (the
+    first of several that mean the same is written). `aliases`: other names that `transformers` reads.
+    """
+
+    theirs: str
+    ours: str
+    kind: str
+    default: Any = None
+    values: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    optional: bool = False  # null is a value
+
+
+@dataclass(frozen=True)
+class Format:
+    """Everything about one family's directories.
+
+    `architectures`: the classes of `transformers` that are read, the first one is written. `base`: what their names start
+    with in a model with a head, left out in a bare body. `written`: fields written with a fixed value, refused when read with
+    another. `implied`: what one of our options must be where they have no field for it, as a function of our config. `dropped`:
+    patterns of tensors that carry no weights. `harmless`: fields that change nothing, beside `HARMLESS`.
+    """
+
+    family: str
+    model_type: str
+    architectures: tuple[str, ...]
+    base: str
+    weights: tuple[Weight, ...]
+    fields: tuple[Field, ...]
+    written: Mapping[str, Any] = field(default_factory=dict)
+    implied: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    harmless: tuple[str, ...] = ()
+
+
+# What no family supports: the one value that is accepted.
+_REFUSED: dict[str, Any] = {
+    "quantization_config": None,
+    "auto_map": None,
+    "per_layer_config": None,
+    "pruned_heads": None,
+    "is_encoder_decoder": False,
+    "tie_last_hidden_states": True,
+}
+
+
+def read_config(table: Format, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The fields of our config from a parsed `config.json`; ValueError naming `where` and the field."""
+    known: set[str] = set()
+    ours: dict[str, Any] = {}
+    for entry in table.fields:
+        names = (entry.theirs, *entry.aliases)
+        known.update(names)
+        found = [name for name in names if name in given]
+        if len({repr(given[name]) for name in found}) > 1:
+            raise ValueError(f"{where}: {' and '.join(found)} mean the same, but have different values: keep one of them")
+        value = given[found[0]] if found else entry.default
+        ours[entry.ours] = _read_field(entry, value, where, found[0] if found else entry.theirs)
+    for name, accepted in {**_REFUSED, **table.written}.items():
+        known.add(name)
+        value = given.get(name, accepted)
+        if value != accepted and not _empty(value):
+            raise ValueError(f"{where}: {name} = {_short(value)} is not supported for {table.model_type}, only {accepted!r}")
+    for name in given.keys() - known - HARMLESS - set(table.harmless):
+        if not _empty(given[name]):
+            raise ValueError(
+                f"{where}: the field {name} = {_short(given[name])} is unknown for {table.model_type} and might change the "
+                "model: remove it from the file if it does not"
+            )
+    for name in ("pad_id", "bos_id", "eos_id"):  # transformers writes GPT-2's own ids for smaller vocabularies too
+        if ours.get(name) is not None and ours[name] >= ours["vocab_size"]:
+            ours[name] = None
+    return ours
+
+
+def write_config(table: Format, config: Any) -> dict[str, Any]:
+    """`config.json` of one of our configs; ValueError naming the option that this format cannot express."""
+    written: dict[str, Any] = {"architectures": [table.architectures[0]], "model_type": table.model_type, **table.written}
+    for entry in table.fields:
+        value = getattr(config, entry.ours)
+        if entry.values:
+            words = [theirs for theirs, ours in entry.values.items() if ours == value]
+            if not words:
+                raise ValueError(
+                    f"{entry.ours} = {value!r} cannot be saved: {table.model_type} in transformers knows only "
+                    f"{', '.join(sorted(set(entry.values.values())))}"
+                )
+            value = words[0]
+        written[entry.theirs] = value
+    expressed = {entry.ours for entry in table.fields}
+    for option in fields(config):
+        if option.name in expressed or getattr(config, option.name) == option.default:
+            continue
+        if option.name not in table.implied or getattr(config, option.name) != table.implied[option.name](config):
+            raise ValueError(
+                f"{option.name} = {getattr(config, option.name)!r} cannot be saved: {table.model_type} in transformers has no "
+                "such option"
+            )
+    return written
+
+
+def our_names(table: Format, theirs: Iterable[str], where: str) -> dict[str, tuple[str, bool]]:
+    """{our name: (their name, transposed)} of a file's tensors; ValueError naming tensors that the table does not know."""
+    names: dict[str, tuple[str, bool]] = {}
+    unknown = []
+    for name in sorted(theirs):
+        bare = name.removeprefix(table.base)
+        if any(_match(pattern, bare) is not None for pattern in table.dropped):
+            continue
+        for weight in table.weights:
+            layers = _match(weight.theirs, name if weight.head else bare)
+            if layers is not None:
+                ours = _fill(weight.ours, layers)
+                if ours in names:
+                    raise ValueError(f"{where}: {names[ours][0]} and {name} are the same tensor: which one counts?")
+                names[ours] = (name, weight.transpose)
+                break
+        else:
+            unknown.append(name)
+    if unknown:
+        raise ValueError(f"{where}: {some(unknown)}: no such tensor in {table.model_type} ({table.architectures[0]})")
+    return names
+
+
+def their_name(table: Format, ours: str) -> tuple[str, bool]:
+    """(their name, transposed) of one of our tensors."""
+    for weight in table.weights:
+        layers = _match(weight.ours, ours)
+        if layers is not None:
+            return ("" if weight.head else table.base) + _fill(weight.theirs, layers), weight.transpose
+    raise KeyError(f"{ours}: not in the table of names of {table.family}")
+
+
+def some(names: Iterable[str], most: int = 3) -> str:
+    """The first names of many, for an error line."""
+    listed = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+
+
+def _read_field(entry: Field, value: Any, where: str, name: str) -> Any:
+    if value is None and (entry.optional or entry.kind == "id"):
+        return None
+    expected = _CHECKS[entry.kind][0]
+    if not _CHECKS[entry.kind][1](value):
+        raise ValueError(f"{where}: {name} must be {expected}, but is {_short(value)} instead")
+    if not entry.values:
+        return value
+    if value not in entry.values:
+        raise ValueError(f"{where}: {name} must be one of {', '.join(entry.values)}, but is {_short(value)} instead")
+    return entry.values[value]
+
+
+def _whole(value: Any, low: int) -> bool:
+    return type(value) is int and low <= value <= MAX_INT
+
+
+def _real(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+_CHECKS: dict[str, tuple[str, Any]] = {
+    "count": ("a whole number of at least 1", lambda value: _whole(value, 1)),
+    "share": ("a number from 0 to below 1", lambda value: _real(value) and 0 <= value < 1),
+    "number": ("a positive number", lambda value: _real(value) and value > 0),
+    "flag": ("true or false", lambda value: type(value) is bool),
+    "id": ("one token's id or null", lambda value: _whole(value, 0)),
+    "word": ("a word", lambda value: type(value) is str),
+}
+
+
+def _empty(value: Any) -> bool:
+    """Whether a field that we do not know is switched off."""
+    return value is None or value is False or value in ("", [], {})
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _match(pattern: str, name: str) -> list[str] | None:
+    """The layer numbers where a name fits a pattern, else None."""
+    found = re.fullmatch(re.escape(pattern).replace(r"\*", r"(0|[1-9][0-9]{0,8})"), name)
+    return list(found.groups()) if found else None
+
+
+def _fill(pattern: str, layers: list[str]) -> str:
+    for layer in layers:
+        pattern = pattern.replace("*", layer, 1)
+    return pattern

@@ -1,0 +1,140 @@
+"""Save a model as a directory that `transformers` opens."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gyebo.interchange.names import Format, their_name, write_config
+from gyebo.interchange.opening import FORMATS, check_vocabulary
+from gyebo.text.tokenizer import Tokenizer
+
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+def save(
+    model: Any,
+    tokenizer: Tokenizer | None,
+    directory: str | Path,
+    *,
+    max_shard_bytes: int = 5 * 10**9,
+    card: str | None = None,
+) -> None:
+    """Write `config.json`, `generation_config.json`, the weights and the tokenizer; `README.md` where `card` is given.
+
+    Weights larger than `max_shard_bytes` become several files with an index. Everything is written aside, flushed and then
+    renamed, so that an interrupted save leaves each file as it was. Files of the directory with other names stay. Raises
+    ValueError for an option that the format cannot express, or a tokenizer with more ids than the model; OSError where the disk
+    refuses, with the directory as it was.
+    """
+    directory = Path(directory)
+    table = next(table for table in FORMATS.values() if table.family == model.family)
+    if max_shard_bytes < 1:
+        raise ValueError(f"max_shard_bytes must be at least 1, but is {max_shard_bytes} instead")
+    config = write_config(table, model.config) | {"dtype": str(next(model.parameters()).dtype).removeprefix("torch.")}
+    if tokenizer is not None:
+        check_vocabulary(tokenizer, model.config, str(directory))
+        for name in ("pad", "bos", "eos"):
+            if config[f"{name}_token_id"] is None:
+                config[f"{name}_token_id"] = tokenizer.role_ids.get(name)
+    ids = {name: config[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    with _aside(directory) as temporary:
+        names = _write_weights(table, model, temporary, max_shard_bytes)
+        if tokenizer is not None:
+            tokenizer.save(temporary, max_length=model.config.context)
+        _write_json(temporary / "config.json", config)
+        _write_json(temporary / "generation_config.json", ids)
+        if card is not None:
+            (temporary / "README.md").write_text(card, encoding="utf-8")
+        _publish(temporary, directory, names)
+
+
+@contextmanager
+def _aside(directory: Path) -> Iterator[Path]:
+    """A folder on the same file system, gone afterwards whatever happens."""
+    directory.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".saving-", dir=directory))
+    try:
+        yield temporary
+    except SafetensorError as error:  # safetensors hides the system's error in a text
+        raise OSError(f"{directory}: the weights could not be written ({error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_weights(table: Format, model: nn.Module, folder: Path, most: int) -> list[str]:
+    """The weights' files, in the order in which they are to be renamed: the one that makes the others count comes last."""
+    shards: list[dict[str, tuple[Tensor, bool]]] = [{}]
+    room, total, seen = most, 0, set()
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) in seen:
+            continue  # tied: once, under its first name, as transformers does
+        seen.add(id(tensor))
+        size = tensor.numel() * tensor.element_size()
+        if size > room and shards[-1]:
+            shards.append({})
+            room = most
+        theirs, transposed = their_name(table, name)
+        shards[-1][theirs] = (tensor, transposed)
+        room -= size
+        total += size
+    if len(shards) == 1:
+        _write_shard(folder / _WEIGHTS, shards[0])
+        return [_WEIGHTS]
+    files = [f"model-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)]
+    for file, shard in zip(files, shards):
+        _write_shard(folder / file, shard)
+    places = {tensor: file for file, shard in zip(files, shards) for tensor in sorted(shard)}
+    _write_json(folder / _INDEX, {"metadata": {"total_size": total}, "weight_map": places})
+    return [*files, _INDEX]
+
+
+def _write_shard(path: Path, shard: dict[str, tuple[Tensor, bool]]) -> None:
+    with torch.no_grad():
+        tensors = {name: (t.T if transposed else t).cpu().contiguous() for name, (t, transposed) in shard.items()}
+    save_file(tensors, str(path), metadata={"format": "pt"})
+
+
+def _publish(temporary: Path, directory: Path, weights: list[str]) -> None:
+    """Flush all, then rename each file to its place; weights of an earlier save under other names go.
+
+    Where files of several shards are replaced, the index is away meanwhile: a directory without one is refused when it is
+    opened, whereas old and new shards together would not be noticed.
+    """
+    for path in temporary.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    if weights[-1] == _INDEX:
+        (directory / _INDEX).unlink(missing_ok=True)
+    others = sorted(path.name for path in temporary.iterdir() if path.name not in weights)
+    for name in (*others, *weights):
+        (temporary / name).replace(directory / name)
+    stale = {_WEIGHTS, _INDEX, *(path.name for path in directory.glob("model-*-of-*.safetensors"))} - set(weights)
+    for name in sorted(stale):
+        (directory / name).unlink(missing_ok=True)
+    _flush(directory)
+
+
+def _flush(directory: Path) -> None:
+    """Make renames last, where the system can (Windows cannot open a directory)."""
+    if os.name == "posix":
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
