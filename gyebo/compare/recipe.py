@@ -1,0 +1,188 @@
+"""A comparison as a TOML file: one corpus, one tokenizer, one budget, several candidates, seeds. No torch here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from gyebo.config import toml
+from gyebo.config.run import BudgetOptions, DataOptions, OptimOptions, RunOptions, Section, TrainOptions
+from gyebo.models.family import find, find_size
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a folder's name on every system, and letters that every plot can draw
+
+
+class TokenizerOptions(Section):
+    """The one segmentation that all candidates share: a directory, or what to train on the corpus."""
+
+    path: str | None = Field(None, description="a tokenizer's directory; by default one is trained")
+    kind: str | None = Field(None, description="of the tokenizer that is trained: bpe")
+    vocab_size: int | None = Field(None, gt=0, description="of the tokenizer that is trained (default 16000)")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> TokenizerOptions:
+        for name in ("kind", "vocab_size"):
+            if self.path is not None and getattr(self, name) is not None:
+                raise ValueError(f"tokenizer.path and tokenizer.{name} exclude each other: keep one")
+        if self.kind not in (None, "bpe"):
+            raise ValueError(
+                f"tokenizer.kind: a comparison trains bpe only, but is {self.kind!r} instead: make it with"
+                f" `gyebo tokenizer train CORPUS --kind {self.kind} -o tok/` and give tokenizer.path = \"tok/\""
+            )
+        return self
+
+
+class SweepOptions(Section):
+    """A short search for the learning rate before the measured runs; what it costs is counted."""
+
+    lr: list[float] = Field(min_length=2, description="the peak learning rates to try")
+    share: float = Field(0.1, gt=0, le=1, description="of one run's steps, for each trial")
+
+    @model_validator(mode="after")
+    def _rates(self) -> SweepOptions:
+        if any(rate <= 0 for rate in self.lr) or len(set(self.lr)) != len(self.lr):
+            raise ValueError(f"sweep.lr needs different positive rates, but is {self.lr} instead")
+        return self
+
+
+class Candidate(Section):
+    """One family at one size, and what it does differently from the others."""
+
+    family: str
+    size: str = "mini"
+    name: str = Field("", description="in the table and of its folder; by default family-size")
+    model: dict[str, Any] = Field(default_factory=dict, description="fields of the family's config that differ from the size")
+    optim: dict[str, Any] = Field(default_factory=dict, description="fields of [optim] that differ for this candidate")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_name(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("name"):
+            values = {**values, "name": f"{values.get('family')}-{values.get('size', 'mini')}"}
+        return values
+
+    @model_validator(mode="after")
+    def _known(self) -> Candidate:
+        find_size(find(self.family), self.size)
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"name {self.name!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)")
+        return self
+
+
+class Recipe(Section):
+    """All that decides a comparison."""
+
+    title: str = ""
+    seeds: list[int] = Field([0, 1, 2], min_length=1)
+    context: int | None = Field(None, gt=1, description="tokens of a row; by default each model's own")
+    data: DataOptions
+    tokenizer: TokenizerOptions = Field(default_factory=TokenizerOptions)
+    budget: BudgetOptions
+    optim: OptimOptions = Field(default_factory=OptimOptions)
+    train: TrainOptions = Field(default_factory=TrainOptions)
+    sweep: SweepOptions | None = None
+    candidates: list[Candidate] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        names = [candidate.name.lower() for candidate in self.candidates]  # some file systems don't tell cases apart
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{names.count(name)} candidates are called {name!r}: give each a `name` of its own")
+        if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"seeds must be different whole numbers from 0, but are {self.seeds} instead")
+        if "-" in self.data.corpus or self.data.valid == "-":
+            raise ValueError("a comparison reads its text again when it is resumed, and stdin (-) can't be: save it in a file")
+        for candidate in self.candidates:
+            optim = toml.check(
+                OptimOptions, self.optim.model_dump() | candidate.optim, f"candidate {candidate.name}: optim"
+            )
+            if self.sweep and optim.lr is not None:
+                where = f"candidate {candidate.name}" if "lr" in candidate.optim else "[optim]"
+                raise ValueError(f"[sweep] chooses the learning rate, so lr in {where} has no effect: remove one of them")
+        return self
+
+    def options(self, candidate: Candidate, seed: int, tokenizer: str | None, **changes: Any) -> RunOptions:
+        """The options of one run. `changes`: `steps`, `precision` and `lr` take the place of what the recipe says."""
+        optim = self.optim.model_dump() | candidate.optim
+        train = self.train.model_dump()
+        budget = self.budget.model_dump()
+        if changes.get("lr") is not None:
+            optim["lr"] = changes["lr"]
+        if changes.get("precision") is not None:
+            train["precision"] = changes["precision"]
+        if changes.get("steps") is not None:
+            budget = {"steps": changes["steps"]}
+        values = {
+            "family": candidate.family,
+            "size": candidate.size,
+            "model": candidate.model,
+            "tokenizer": tokenizer if tokenizer is not None else self.tokenizer.path,
+            "context": self.context,
+            "seed": seed,
+            "data": self.data.model_dump(),
+            "optim": optim,
+            "budget": budget,
+            "train": train,
+        }
+        if self.tokenizer.vocab_size is not None:
+            values["vocab_size"] = self.tokenizer.vocab_size
+        return toml.check(RunOptions, values, f"candidate {candidate.name}")
+
+
+def load(path: str | Path, *, corpus: Sequence[str] = (), settings: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe.
+
+    corpus: takes the place of the recipe's `[data] corpus` (`--corpus` of the command). settings: `section.field=value`.
+    Raises FileNotFoundError or ValueError with one line that names the file and the field.
+    """
+    values = toml.override(toml.read(path), list(settings))
+    if corpus and isinstance(values.get("data", {}), dict):
+        values["data"] = {**values.get("data", {}), "corpus": list(corpus)}
+    return parse(values, str(path))
+
+
+def parse(values: dict[str, Any], origin: str = "recipe") -> Recipe:
+    """Check the values of a recipe; ValueError with one line a mistake, `origin` said first."""
+    for name, value in values.items():
+        if name not in Recipe.model_fields:
+            raise ValueError(f"{origin}: unknown option {name!r}{toml.suggest(name, list(Recipe.model_fields))}")
+        if name in ("data", "tokenizer", "budget", "optim", "train", "sweep") and not isinstance(value, dict):
+            raise ValueError(f"{origin}: {name} must be a section [{name}], but is {value!r} instead")
+    if not values.get("data", {}).get("corpus"):
+        raise ValueError(f'{origin}: no corpus: write [data] corpus = ["my-text.txt"] or give --corpus my-text.txt')
+    candidates = values.get("candidates", [])
+    if not isinstance(candidates, list) or not all(isinstance(candidate, dict) for candidate in candidates):
+        raise ValueError(f"{origin}: candidates must be [[candidates]] sections, but is {candidates!r} instead")
+    if len(candidates) < 2:
+        raise ValueError(f"{origin}: a comparison needs at least two [[candidates]] sections; found {len(candidates)}")
+    for index, candidate in enumerate(candidates, 1):  # each alone first, so that a slip is named with its candidate
+        toml.check(Candidate, candidate, f"{origin}: candidate {index}")
+    return toml.check(Recipe, values, origin)
+
+
+def dump(recipe: Recipe) -> str:
+    """The recipe as TOML, every default written out, so that a later version's other defaults don't change it."""
+    return toml.dump(recipe.model_dump())
+
+
+def changed(before: Recipe, after: Recipe) -> list[str]:
+    """What differs between two recipes, one `field was X, is Y` each."""
+    old, new = _flat(before.model_dump()), _flat(after.model_dump())
+    return [
+        f"{field} was {old.get(field)!r}, is {new.get(field)!r}"
+        for field in dict.fromkeys([*old, *new])
+        if old.get(field) != new.get(field)
+    ]
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(values, dict):
+        return {key: item for name, value in values.items() for key, item in _flat(value, f"{prefix}{name}.").items()}
+    if isinstance(values, list) and values and isinstance(values[0], dict):
+        return _flat({str(index): value for index, value in enumerate(values, 1)}, prefix)
+    return {prefix.rstrip("."): list(values) if isinstance(values, tuple) else values}
