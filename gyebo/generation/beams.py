@@ -1,0 +1,160 @@
+"""Beam search: of all texts that the most probable beginnings lead to, the best. It knows ids only.
+
+Equal, token for token, to `transformers.generate(num_beams=...)`, whose search differs from the textbook's in two ways: the
+score of a text is its log-probability / length**length_penalty, and a prompt's search ends when its best running beginning,
+scored at its present length, is behind the worst finished text (`early_stopping` ends it when enough texts are finished).
+
+Letters: B prompts, K beams, C = 2K candidates (so that K go on even where K of them end), V vocabulary, L tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gyebo.generation.options import GenerationOptions
+from gyebo.generation.prompts import Chooser, Prompts, evaluating, filler, log_total, prepare
+
+_NEVER = -1e9  # the score of what is not there; sums with it must stay finite
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A text that the search found: its new `ids` (with the end token where it ended), its `score` (see length_penalty) and
+    the natural log of the model's own probability of the ids."""
+
+    ids: list[int]
+    score: float
+    log_probability: float
+
+
+@dataclass
+class _Beams:
+    """K texts a prompt: `ids` [B, K, L] (prompt and answer), `scores`, `log_probs` [B, K], `lengths` of the answers [B, K];
+    `done` [B, K]: the place holds a finished text."""
+
+    ids: Tensor
+    scores: Tensor
+    log_probs: Tensor
+    lengths: Tensor
+    done: Tensor
+
+    @classmethod
+    def empty(cls, ids: Tensor) -> _Beams:
+        shape = ids.shape[:2]
+        return cls(
+            ids=ids,
+            scores=torch.full(shape, _NEVER, device=ids.device),
+            log_probs=torch.zeros(shape, device=ids.device),
+            lengths=torch.zeros(shape, dtype=torch.long, device=ids.device),
+            done=torch.zeros(shape, dtype=torch.bool, device=ids.device),
+        )
+
+    def take(self, places: Tensor) -> _Beams:
+        """The texts at places [B, N]."""
+        ids = self.ids.gather(1, places[:, :, None].expand(-1, -1, self.ids.shape[2]))
+        rest = (self.scores, self.log_probs, self.lengths, self.done)
+        return _Beams(ids, *(part.gather(1, places) for part in rest))
+
+    def prompts(self, chosen: Tensor | slice) -> _Beams:
+        """The texts of some prompts."""
+        return _Beams(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+    def join(self, other: _Beams) -> _Beams:
+        """Both, side by side."""
+        return _Beams(*(torch.cat([getattr(self, name), getattr(other, name)], 1) for name in self.__dataclass_fields__))
+
+
+@torch.inference_mode()
+def search(
+    model: Any, prompts: Sequence[Sequence[int]], options: GenerationOptions, *, forbidden: Sequence[int] = ()
+) -> list[list[Hypothesis]]:
+    """The `options.samples` best texts of each prompt (lists of ids), best first; `forbidden` ids never stand in them.
+
+    Raises ValueError for a prompt that does not fit or logits that are not finite.
+    """
+    batch = prepare(model, prompts, options)
+    longest = batch.ids.shape[1]
+    answers: dict[int, list[Hypothesis]] = {}
+    with evaluating(model):
+        for prompt, texts in _search(model, batch, options, Chooser(options, forbidden, model.config.eos_id, batch.ids.device)):
+            ids = [row[longest : longest + length] for row, length in zip(texts.ids[0].tolist(), texts.lengths[0].tolist())]
+            each = zip(ids, texts.scores[0].tolist(), texts.log_probs[0].tolist())
+            answers[prompt] = [Hypothesis(*parts) for parts in each][: options.samples]
+    return [answers[prompt] for prompt in range(len(prompts))]
+
+
+def _search(model: Any, batch: Prompts, options: GenerationOptions, chooser: Chooser) -> Iterator[tuple[int, _Beams]]:
+    """(number of the prompt, its finished texts) of each prompt as its search ends; it is not computed any further."""
+    device, beams, count, longest = batch.ids.device, options.beams, max(batch.limits), batch.ids.shape[1]
+    live = torch.arange(len(batch.limits), device=device)
+    limits = torch.tensor(batch.limits, device=device)
+    hidden, cache = model.prefill(batch.ids, batch.mask, slots=longest + count - 1)
+    hidden, cache = hidden.repeat_interleave(beams, 0), cache.reorder(live.repeat_interleave(beams))
+    texts = torch.cat([batch.ids, batch.ids.new_full((len(live), count), filler(model.config))], 1)
+    real = torch.cat([batch.real, batch.real.new_ones(len(live), count)], 1).repeat_interleave(beams, 0)
+    running = _Beams.empty(texts[:, None].repeat(1, beams, 1))
+    running.scores[:, 0] = 0.0  # all beams are one text yet: only the first may go on
+    finished = _Beams.empty(running.ids)
+    for step in range(count):
+        length = longest + step
+        logits = model.project(hidden).float()
+        own = logits - log_total(logits, step)[:, None]
+        scores = chooser.allow(own, running.ids.flatten(0, 1)[:, :length], real[:, :length], step)
+        candidates, origin = _extend(running, scores, own, length, step)
+        ends = (step + 1 >= limits[live])[:, None].expand_as(candidates.done)
+        if chooser.end is not None:
+            ends = ends | (candidates.ids[:, :, length] == chooser.end)
+        finished = _finish(finished, candidates, ends, step + 1, options)
+        candidates.scores = candidates.scores + ends * _NEVER
+        best = candidates.scores.topk(beams).indices
+        running, origin = candidates.take(best), origin.gather(1, best)
+        over = _is_over(running, finished, step + 1, options) | ends.all(-1)
+        for place in over.nonzero()[:, 0].tolist():
+            yield int(live[place]), finished.prompts(slice(place, place + 1))
+        if bool(over.all()):
+            return
+        rows = origin + torch.arange(len(live), device=device)[:, None] * beams
+        if bool(over.any()):
+            kept = (~over).nonzero()[:, 0]
+            live, rows, running, finished = live[kept], rows[kept], running.prompts(kept), finished.prompts(kept)
+            real = real.unflatten(0, (-1, beams))[kept].flatten(0, 1)
+        cache = cache.reorder(rows.flatten())
+        hidden = model.step(running.ids[:, :, length].flatten(), cache)
+
+
+def _extend(running: _Beams, scores: Tensor, own: Tensor, length: int, step: int) -> tuple[_Beams, Tensor]:
+    """The C best continuations by one token, and the beam [B, C] that each continues; scores and own [B*K, V]."""
+    prompts, beams = running.scores.shape
+    vocabulary = scores.shape[1]
+    sums = scores.view(prompts, beams, vocabulary) + running.scores[:, :, None]
+    best = sums.flatten(1).topk(2 * beams)
+    origin, tokens = best.indices // vocabulary, best.indices % vocabulary
+    candidates = running.take(origin)
+    candidates.ids[:, :, length] = tokens
+    candidates.scores = best.values
+    candidates.log_probs = candidates.log_probs + own.view(prompts, -1).gather(1, best.indices)
+    candidates.lengths = torch.full_like(candidates.lengths, step + 1)
+    return candidates, origin
+
+
+def _finish(finished: _Beams, candidates: _Beams, ends: Tensor, length: int, options: GenerationOptions) -> _Beams:
+    """The K best finished texts after those of the first K candidates that end were added."""
+    beams = finished.scores.shape[1]
+    ended = ends & (torch.arange(ends.shape[1], device=ends.device) < beams)
+    scores = candidates.scores / length**options.length_penalty + (~ended) * _NEVER
+    both = finished.join(_Beams(candidates.ids, scores, candidates.log_probs, candidates.lengths, ended))
+    return both.take(both.scores.topk(beams).indices)
+
+
+def _is_over(running: _Beams, finished: _Beams, length: int, options: GenerationOptions) -> Tensor:
+    """[B]: every place holds a finished text, and no running one, scored at its present length, is ahead of the worst."""
+    full = finished.done.all(-1)
+    if options.early_stopping:
+        return full
+    hoped = running.scores[:, 0] / length**options.length_penalty
+    return full & (hoped <= finished.scores.amin(-1))

@@ -1,0 +1,120 @@
+"""One token at a time: the loop behind greedy decoding and sampling. It knows ids only, and yields them.
+
+Letters: R rows (prompt by prompt, the samples of one prompt side by side), V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gyebo.generation.options import GenerationOptions
+from gyebo.generation.prompts import Chooser, Prompts, evaluating, filler, log_total, prepare
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step added.
+
+    `ids` [R]: the new token of each row, padding for rows that had ended before; `fresh` [R]: False for those;
+    `log_probs` [R]: natural log of the model's own probability of the token, before any option reshaped it (0 where not
+    fresh); `finished` [R]: rows that have ended now. The last one is shared with the loop: who consumes the steps may set
+    it for a row (a stop string was found), and no more is computed for it.
+    """
+
+    ids: Tensor
+    fresh: Tensor
+    log_probs: Tensor
+    finished: Tensor
+
+
+def decode(
+    model: Any, prompts: Sequence[Sequence[int]], options: GenerationOptions, *, forbidden: Sequence[int] = ()
+) -> Iterator[Step]:
+    """Steps of greedy decoding or sampling for lists of ids; `forbidden` ids are never chosen.
+
+    The prompts are read once, at the first step. A row ends with the model's end token or at its limit; the iterator ends
+    with the last row. Rows that have ended are dropped from the computation. A draw depends on (seed, row of the prompt,
+    number of the sample, number of the token) alone, so on nothing else in the batch. While the iterator lives the model
+    is in evaluation mode. Raises ValueError for a prompt that does not fit and, in the iterator, where logits are not
+    finite.
+    """
+    if options.beams > 1:
+        raise ValueError(f"beams={options.beams}: a search has no steps to show; use gyebo.generation.beams.search")
+    batch = prepare(model, prompts, options)
+    finished = torch.zeros(len(prompts) * options.samples, dtype=torch.bool, device=batch.ids.device)
+    return _steps(model, batch, options, forbidden, finished)
+
+
+@torch.inference_mode()
+def _steps(
+    model: Any, batch: Prompts, options: GenerationOptions, forbidden: Sequence[int], finished: Tensor
+) -> Iterator[Step]:
+    device, end, pad = batch.ids.device, model.config.eos_id, filler(model.config)
+    count, longest = max(batch.limits), batch.ids.shape[1]
+    origin = torch.arange(len(batch.limits), device=device).repeat_interleave(options.samples)  # each row's prompt
+    limits = torch.tensor(batch.limits, device=device)[origin]
+    draws = None if options.greedy else uniforms(options.seed, len(batch.limits), options.samples, count).to(device)
+    chooser = Chooser(options, forbidden, end, device)
+    history = torch.cat([batch.ids[origin], batch.ids.new_full((len(origin), count), pad)], 1)
+    real = torch.cat([batch.real[origin], batch.real.new_ones(len(origin), count)], 1)
+    live = torch.arange(len(origin), device=device)  # rows that are still computed
+    with evaluating(model):
+        hidden, cache = model.prefill(batch.ids, batch.mask, slots=longest + count - 1)
+        if options.samples > 1:
+            hidden, cache = hidden[origin], cache.reorder(origin)
+        for step in range(count):
+            logits = model.project(hidden).float()
+            total = log_total(logits, step)
+            length = longest + step
+            scores = chooser.allow(logits, history[:, :length], real[:, :length], step)
+            chosen = scores.argmax(-1) if draws is None else draw(chooser.reshape(scores), draws[live, step])
+            history[:, length] = chosen
+            ended = step + 1 >= limits[live]
+            if end is not None:
+                ended |= chosen == end
+            finished[live] |= ended
+            yield _spread(live, finished, chosen, logits.gather(1, chosen[:, None])[:, 0] - total, pad)
+            running = ~finished[live]
+            if not bool(running.any()):
+                return
+            if not bool(running.all()):
+                kept = running.nonzero()[:, 0]
+                cache, live, chosen = cache.reorder(kept), live[kept], chosen[kept]
+                history, real = history[kept], real[kept]
+            hidden = model.step(chosen, cache)
+
+
+def _spread(live: Tensor, finished: Tensor, chosen: Tensor, log_probs: Tensor, pad: int) -> Step:
+    """A step of all rows from one of the live rows."""
+    fresh = torch.zeros_like(finished)
+    fresh[live] = True
+    ids = chosen.new_full(finished.shape, pad)
+    ids[live] = chosen
+    spread = log_probs.new_zeros(finished.shape)
+    spread[live] = log_probs
+    return Step(ids, fresh, spread, finished)
+
+
+def uniforms(seed: int | None, prompts: int, samples: int, steps: int) -> Tensor:
+    """Numbers in [0, 1) [prompts * samples, steps], float64: a stream of its own for each (seed, prompt, sample)."""
+    entropy = np.random.SeedSequence(seed)  # None: from the operating system
+    rows = []
+    for prompt in range(prompts):
+        for sample in range(samples):
+            stream = np.random.SeedSequence(entropy.entropy, spawn_key=(prompt, sample))
+            # 32 bits: a number times a total then never rounds up to the total.
+            rows.append(np.random.Generator(np.random.Philox(stream)).integers(0, 2**32, steps) / 2**32)
+    return torch.from_numpy(np.stack(rows))
+
+
+def draw(scores: Tensor, uniform: Tensor) -> Tensor:
+    """The token [R] at which the cumulative probability of scores [R, V] passes uniform [R]."""
+    cumulative = scores.double().softmax(-1).cumsum(-1)
+    target = uniform[:, None] * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, target, right=True)[:, 0]

@@ -1,0 +1,123 @@
+"""How the next token is chosen and when to stop: one record, checked when it is made.
+
+An option that could have no effect beside the others is refused, so that nobody believes to have used it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, fields
+
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")  # only a draw reads them
+_SEARCH = ("length_penalty", "early_stopping")  # only beam search reads them
+
+_RANGES: dict[str, tuple[type, float, float, str]] = {
+    "max_new_tokens": (int, 1, math.inf, "a whole number of at least 1"),
+    "min_new_tokens": (int, 0, math.inf, "a whole number of at least 0"),
+    "temperature": (float, 1e-6, math.inf, "above 0 (for the most probable token at every step use greedy)"),
+    "top_k": (int, 0, math.inf, "a whole number of at least 0 (0: off)"),
+    "top_p": (float, 1e-9, 1.0, "above 0 and at most 1 (1: off)"),
+    "min_p": (float, 0.0, 1.0, "between 0 (off) and 1"),
+    "repetition_penalty": (float, 1e-6, math.inf, "above 0 (1: off)"),
+    "no_repeat_ngram": (int, 0, math.inf, "a whole number of at least 0 (0: off)"),
+    "beams": (int, 1, math.inf, "a whole number of at least 1 (1: off)"),
+    "length_penalty": (float, -math.inf, math.inf, "a number (1: scores are means per token)"),
+    "samples": (int, 1, math.inf, "a whole number of at least 1"),
+    "seed": (int, 0, math.inf, "a whole number of at least 0, or None for a fresh one at every call"),
+}
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """Without `greedy` and without `beams`, every token is drawn from the model's (reshaped) distribution.
+
+    The options that reshape work in this order: repetition_penalty, no_repeat_ngram, min_new_tokens, temperature, top_k,
+    top_p, min_p; each means what it means in `transformers`. Raises ValueError for a value out of its range and for options
+    that contradict each other or could have no effect together.
+    """
+
+    max_new_tokens: int = 64
+    """Tokens to add at most; an answer also ends where prompt and answer fill the model's context."""
+    min_new_tokens: int = 0
+    """The end token is not permitted before so many tokens (stop strings are)."""
+    temperature: float = 1.0
+    """Logits are divided by it."""
+    top_k: int = 0
+    """Draw among the k most probable tokens (Fan et al. 2018); 0: all."""
+    top_p: float = 1.0
+    """Draw among the fewest tokens whose probabilities reach p (nucleus sampling, Holtzman et al. 2019)."""
+    min_p: float = 0.0
+    """Draw among tokens at least min_p times as probable as the first (Nguyen et al. 2024)."""
+    repetition_penalty: float = 1.0
+    """Makes tokens that stand in the prompt or the answer less probable (CTRL, Keskar et al. 2019)."""
+    no_repeat_ngram: int = 0
+    """No n tokens in a row stand twice in prompt and answer (Paulus et al. 2017); 0: permitted."""
+    greedy: bool = False
+    """Take the most probable token at every step."""
+    beams: int = 1
+    """Keep so many beginnings and give the most probable texts that they lead to."""
+    length_penalty: float = 1.0
+    """A text's score is its log-probability / length**length_penalty: above 0 favours long texts. Only with beams."""
+    early_stopping: bool = False
+    """Stop as soon as as many texts ended as there are beams. Only with beams."""
+    samples: int = 1
+    """Answers per prompt: as many draws, or the best of the beams."""
+    stop: tuple[str, ...] = ()
+    """An answer ends before the first of these strings."""
+    seed: int | None = 0
+    """What the draws depend on, beside a prompt's place in the batch, the sample's number and the step."""
+
+    def __post_init__(self) -> None:
+        for name, (kind, low, high, words) in _RANGES.items():
+            _check_range(name, getattr(self, name), kind, low, high, words)
+        for name in ("greedy", "early_stopping"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, but is {getattr(self, name)!r} instead")
+        if isinstance(self.stop, str) or not all(isinstance(text, str) and text for text in self.stop):
+            raise ValueError(f"stop must be a list of strings with at least one character each, but is {self.stop!r}")
+        object.__setattr__(self, "stop", tuple(self.stop))
+        if self.min_new_tokens > self.max_new_tokens:
+            raise ValueError(
+                f"min_new_tokens={self.min_new_tokens} is more than max_new_tokens={self.max_new_tokens}: lower the first"
+            )
+        self._check_together()
+
+    def _check_together(self) -> None:
+        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        if self.greedy and self.beams > 1:
+            raise ValueError(f"greedy and beams={self.beams} exclude each other: choose one")
+        if self.greedy and self.samples > 1:
+            raise ValueError(f"samples={self.samples} with greedy would be equal texts: leave out one of the two")
+        if self.greedy or self.beams > 1:
+            how = "greedy" if self.greedy else f"beams={self.beams}"
+            for name in _SAMPLING:
+                if name in changed:
+                    raise ValueError(f"{name}={changed[name]} has no effect with {how}, which draws nothing: leave out one")
+        if self.beams == 1:
+            for name in _SEARCH:
+                if name in changed:
+                    raise ValueError(f"{name}={changed[name]} has no effect without beams: set beams to 2 or more")
+            return
+        if self.samples > self.beams:
+            raise ValueError(f"samples={self.samples} is more than beams={self.beams}: a search gives one text a beam")
+        if self.stop:
+            raise ValueError(f"stop strings are not supported with beams={self.beams}: use greedy, or cut the texts")
+
+
+def _check_range(name: str, value: object, kind: type, low: float, high: float, words: str) -> None:
+    if value is None and name == "seed":
+        return
+    accepted = (int,) if kind is int else (int, float)
+    if isinstance(value, bool) or not isinstance(value, accepted) or not low <= value <= high or value == math.inf:
+        raise ValueError(f"{name} must be {words}, but is {value!r} instead")
+
+
+def options_from(settings: dict[str, object]) -> GenerationOptions:
+    """Options from keywords. Raises ValueError for a name that does not exist, with the nearest that do."""
+    names = [f.name for f in fields(GenerationOptions)]
+    for name in settings:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=3) or names
+            raise ValueError(f"unknown generation option {name!r}; did you mean {' or '.join(near)}?")
+    return GenerationOptions(**settings)  # type: ignore[arg-type]

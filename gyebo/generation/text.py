@@ -1,0 +1,210 @@
+"""Prompts in, text out: encoding, the steps, and text that appears character by character."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gyebo.generation.beams import search
+from gyebo.generation.decoding import decode
+from gyebo.generation.options import GenerationOptions, options_from
+from gyebo.text.incremental import IncrementalDecoder
+from gyebo.text.tokenizer import Tokenizer
+
+Reason = Literal["eos", "stop", "length"]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One answer.
+
+    `text`: without the prompt, the end token, the stop string and what follows it; bytes at its end that are no whole
+    character are left out. `ids`: every id that was generated. `reason` it ended: "eos" (the end token), "stop" (a stop
+    string), "length" (max_new_tokens, or the context is full). `log_probability`: natural log of the model's own probability
+    of the ids, as if no option had reshaped it. `prompt`, `sample`: which one, from 0.
+    """
+
+    text: str
+    ids: list[int]
+    reason: Reason
+    log_probability: float
+    prompt: int
+    sample: int
+
+
+def complete(
+    model: Any, tokenizer: Tokenizer, prompts: Sequence[str], options: GenerationOptions | None = None, **settings: object
+) -> list[Completion]:
+    """Answers to prompts, with the options given or made from keywords (see `GenerationOptions`).
+
+    A prompt is preceded by the model's start token, where it has one; an empty prompt is that token alone. Role tokens
+    other than the end are never generated. A prompt longer than the context is an error; an answer that fills the context
+    ends there, with the reason "length". Gives the answers prompt by prompt, the samples of one prompt side by side (of
+    beams: the best first). Raises ValueError for such a prompt, a prompt with an id outside the model's vocabulary, or
+    options that are wrong.
+    """
+    if isinstance(prompts, str):
+        raise ValueError("prompts must be a list of strings; for one prompt use [prompt]")
+    options = _options(options, settings)
+    ids = [_encode(model, tokenizer, prompt) for prompt in prompts]
+    forbidden = _forbidden(model, tokenizer)
+    writers = [_Writer(tokenizer, prompt, options.stop, model.config.eos_id) for prompt in ids for _ in range(options.samples)]
+    if options.beams > 1:
+        found = [each for beams in search(model, ids, options, forbidden=forbidden) for each in beams]
+        for writer, hypothesis in zip(writers, found):
+            writer.log_probability = hypothesis.log_probability
+            for id in hypothesis.ids:
+                writer.push(id)
+    else:
+        for step in decode(model, ids, options, forbidden=forbidden):
+            for row in step.fresh.nonzero()[:, 0].tolist():
+                writers[row].push(int(step.ids[row]))
+                writers[row].log_probability += float(step.log_probs[row])
+                if writers[row].stopped:
+                    step.finished[row] = True
+    return [writer.completion(*divmod(row, options.samples)) for row, writer in enumerate(writers)]
+
+
+def stream(
+    model: Any, tokenizer: Tokenizer, prompt: str, options: GenerationOptions | None = None, **settings: object
+) -> Iterator[str]:
+    """The text of one answer, piece by piece as it becomes certain; joined, the text that `complete` gives.
+
+    A character is shown when its last byte is there; what may be the beginning of a stop string, when it is not. Raises
+    ValueError at the call, as `complete` does, and for options that give more than one answer or search with beams.
+    """
+    options = _options(options, settings)
+    for name in ("samples", "beams"):
+        if getattr(options, name) > 1:
+            raise ValueError(f"{name}={getattr(options, name)} cannot be streamed: a stream shows one text as it is written")
+    ids = _encode(model, tokenizer, prompt)
+    steps = decode(model, [ids], options, forbidden=_forbidden(model, tokenizer))
+    return _stream(steps, _Writer(tokenizer, ids, options.stop, model.config.eos_id))
+
+
+def _stream(steps: Iterator[Any], writer: _Writer) -> Iterator[str]:
+    for step in steps:
+        text = writer.push(int(step.ids[0]))
+        if writer.stopped:
+            step.finished[0] = True
+        if text:
+            yield text
+    if rest := writer.rest():
+        yield rest
+
+
+def generate(
+    model: Any,
+    tokenizer: Tokenizer,
+    prompts: str | Sequence[str],
+    options: GenerationOptions | None = None,
+    **settings: object,
+) -> str | list[str] | list[list[str]]:
+    """The text that follows: `generate(model, tokenizer, "prompt", max_new_tokens=40, top_p=0.9, seed=0)`.
+
+    One prompt gives its text, or with samples=N a list of N texts; a list of prompts gives a list with one such entry a
+    prompt. Options, prompts and errors as in `complete`.
+    """
+    options = _options(options, settings)
+    single = isinstance(prompts, str)
+    found = complete(model, tokenizer, [prompts] if isinstance(prompts, str) else prompts, options)
+    texts = [completion.text for completion in found]
+    if options.samples == 1:
+        return texts[0] if single else texts
+    grouped = [texts[start : start + options.samples] for start in range(0, len(texts), options.samples)]
+    return grouped[0] if single else grouped
+
+
+def _options(options: GenerationOptions | None, settings: dict[str, object]) -> GenerationOptions:
+    if options is not None and settings:
+        raise ValueError(f"options and {', '.join(settings)} are both given: put them into the options")
+    return options_from(settings) if options is None else options
+
+
+def _encode(model: Any, tokenizer: Tokenizer, prompt: str) -> list[int]:
+    start = model.config.bos_id
+    return ([] if start is None else [start]) + tokenizer.encode(prompt)
+
+
+def _forbidden(model: Any, tokenizer: Tokenizer) -> list[int]:
+    """Ids that mean nothing as text: roles other than the end, and rows of the model that the tokenizer has no piece for."""
+    config = model.config
+    ids = set(tokenizer.all_role_ids) | {id for id in (config.pad_id, config.bos_id) if id is not None}
+    ids |= set(range(tokenizer.vocab_size, config.vocab_size))
+    return sorted(id for id in ids - {config.eos_id} if id < config.vocab_size)
+
+
+class _Writer:
+    """The text of one answer while its ids arrive."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int], stop: tuple[str, ...], end: int | None):
+        self.ids: list[int] = []
+        self.log_probability = 0.0
+        self._shown: list[str] = []
+        self._end = end
+        self._stop = StopStrings(stop)
+        self._decoder = IncrementalDecoder(tokenizer)
+        for id in prompt:  # the answer continues the prompt's text: a space between them belongs to the answer
+            self._decoder.push(id)
+
+    @property
+    def stopped(self) -> bool:
+        """A stop string was found."""
+        return self._stop.found
+
+    def push(self, id: int) -> str:
+        """Take the next id; gives the text that has become certain."""
+        self.ids.append(id)
+        if id == self._end:
+            return ""
+        text = self._stop.push(self._decoder.push(id))
+        self._shown.append(text)
+        return text
+
+    def rest(self) -> str:
+        """What was held back and turned out to be text."""
+        text = self._stop.finish()
+        self._shown.append(text)
+        return text
+
+    def completion(self, prompt: int, sample: int) -> Completion:
+        """The finished answer."""
+        self.rest()
+        reason: Reason = "stop" if self.stopped else "eos" if self.ids[-1] == self._end else "length"
+        return Completion("".join(self._shown), self.ids, reason, self.log_probability, prompt, sample)
+
+
+class StopStrings:
+    """Finds the first of some strings in a text that arrives in pieces, wherever the pieces' borders are.
+
+    The one that is complete first counts; of two that are complete at once, the longer.
+    """
+
+    def __init__(self, strings: Sequence[str]):
+        self._strings = tuple(strings)
+        self._held = ""
+        self.found = False
+
+    def push(self, text: str) -> str:
+        """Take more text; gives what stands before any stop string and cannot be the beginning of one."""
+        if self.found:
+            return ""
+        held = self._held + text
+        spots = [(start + len(string), start) for string in self._strings if (start := held.find(string)) >= 0]
+        if spots:
+            self.found, self._held = True, ""
+            return held[: min(spots)[1]]
+        keep = max((_overlap(held, string) for string in self._strings), default=0)
+        self._held = held[len(held) - keep :]
+        return held[: len(held) - keep]
+
+    def finish(self) -> str:
+        """What was held back, when no more text comes."""
+        text, self._held = self._held, ""
+        return text
+
+
+def _overlap(text: str, string: str) -> int:
+    """How many characters at the end of the text are a beginning of the string."""
+    return next((size for size in range(min(len(text), len(string) - 1), 0, -1) if text.endswith(string[:size])), 0)
