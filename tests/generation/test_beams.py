@@ -4,10 +4,9 @@ import math
 
 import pytest
 import torch
+from generation_models import END, PAD, PROMPTS, Parrot, make_pair
 
 from gyebo.generation import GenerationOptions, decode, search
-from tests.generation.conftest import END, PAD, Parrot, make_pair
-from tests.generation.test_decoding import PROMPTS
 
 
 def reference(theirs, prompts, keep, **settings):

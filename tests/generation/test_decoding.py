@@ -2,12 +2,10 @@
 
 import pytest
 import torch
+from generation_models import END, PAD, PROMPTS, VOCABULARY, Parrot, make_pair
 
 from gyebo.generation import GenerationOptions, decode
 from gyebo.generation.decoding import draw, uniforms
-from tests.generation.conftest import END, PAD, VOCABULARY, Parrot, make_pair
-
-PROMPTS = [[5, 9, 2, 40, 7], [3], [11, 12, 13, 14, 15, 16, 17, 18, 19], [5, 9, 5, 9, 5]]
 
 
 def answers(model, prompts, **settings) -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from generation_models import Parrot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +11,6 @@ from gyebo.generation.text import StopStrings
 from gyebo.models.gpt2 import Gpt2, Gpt2Config
 from gyebo.text.roles import DEFAULT_ROLES
 from gyebo.text.training import train_tokenizer
-from tests.generation.conftest import Parrot
 
 KOREAN = "나는 너를 매우 사랑해. 계보는 가족의 나무 👨‍👩‍👧 입니다!"
 
