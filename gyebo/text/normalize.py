@@ -1,8 +1,11 @@
 """Unicode normalisation (NFC), and the way back from normalised characters to the text as it was given.
 
 NFC joins what looks the same: NFD Hangul (jamo) becomes syllables, a letter and its accent one character. NFKC is never
-used (it turns the Korean laugh into another character), accents are never stripped (that splits Hangul into jamo). The
-normaliser is the one that `tokenizer.json` names, so ids do not depend on the Unicode version of this Python.
+used (it turns the Korean laugh into another character), accents are never stripped (that splits Hangul into jamo).
+
+The tables are this Python's. `tokenizers` also has an NFC, which `tokenizer.json` names, but its tables are of Unicode 9:
+it leaves 99 rare marks of later versions (none of Korean, Latin, Greek or Cyrillic) where they stand. On text in NFC both
+do nothing, so ids differ from `transformers`' only for text with such marks that is not in NFC.
 """
 
 from __future__ import annotations
@@ -11,21 +14,13 @@ import unicodedata
 from functools import lru_cache
 from itertools import pairwise
 
-from tokenizers import normalizers
-
-_NFC = normalizers.NFC()
 _LAST_WITH_DECOMPOSITION = 0x30000  # no canonical decomposition lies beyond plane 2
 _MAX_SPLIT = 32  # a longer composed cluster (stacked marks) is mapped as a whole
 
 
 def nfc(text: str) -> str:
-    """The text in Unicode normalisation form C. Raises ValueError on a lone surrogate."""
-    if text.isascii():
-        return text
-    try:
-        return _NFC.normalize_str(text)
-    except UnicodeEncodeError as error:
-        raise lone_surrogate(text) from error
+    """The text in Unicode normalisation form C."""
+    return unicodedata.normalize("NFC", text)
 
 
 def lone_surrogate(text: str, where: str = "text") -> ValueError:
@@ -43,18 +38,13 @@ def lone_surrogate(text: str, where: str = "text") -> ValueError:
 def _joining() -> frozenset[str]:
     """Characters that stand at a later place of some canonical decomposition, so may join the character before."""
     chars = [chr(code) for code in range(0x80, _LAST_WITH_DECOMPOSITION) if not 0xD800 <= code <= 0xDFFF]
-    decomposed = normalizers.NFD().normalize_str("\n".join(chars)).split("\n")
+    decomposed = unicodedata.normalize("NFD", "\n".join(chars)).split("\n")
     return frozenset(char for whole in decomposed for char in whole[1:])
 
 
 def _starts_cluster(char: str) -> bool:
-    """Whether normalisation never carries anything over the border before this character.
-
-    A character that this Python's tables do not know yet counts as joining: the normaliser may be newer.
-    """
-    if char.isascii():
-        return True
-    return not unicodedata.combining(char) and char not in _joining() and unicodedata.category(char) != "Cn"
+    """Whether normalisation never carries anything over the border before this character."""
+    return char.isascii() or (not unicodedata.combining(char) and char not in _joining())
 
 
 def _split(cluster: str) -> list[tuple[int, str]]:
@@ -77,8 +67,7 @@ def _split(cluster: str) -> list[tuple[int, str]]:
 def nfc_spans(text: str) -> tuple[str, list[tuple[int, int]] | None]:
     """NFC of the text and, for each character of it, the [start, end) of the original characters that it comes from.
 
-    The spans are None where the text is in NFC already (every character is its own). Raises ValueError on a lone
-    surrogate.
+    The spans are None where the text is in NFC already (every character is its own).
     """
     normalized = nfc(text)
     if normalized == text:

@@ -174,4 +174,3 @@ def _wordpiece(folder: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, st
     }
     decoder = {"type": "WordPiece", "prefix": "##", "cleanup": True}
     return _assemble(model, normalizer=normalizer, pre_tokenizer={"type": "BertPreTokenizer"}, decoder=decoder), roles
-

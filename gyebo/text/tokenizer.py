@@ -179,7 +179,7 @@ class Tokenizer:
     # -- text to ids ---------------------------------------------------------------------------------------------------
 
     def normalize(self, text: str) -> str:
-        """The text as it is encoded and as its bytes are counted: NFC, or unchanged. Raises ValueError on surrogates."""
+        """The text as it is encoded and as its bytes are counted: NFC, or unchanged."""
         return nfc(text) if self.normalization == "NFC" else text
 
     def encode(self, text: str) -> list[int]:
@@ -201,7 +201,7 @@ class Tokenizer:
         if self._unk_id is None:
             return [(ids, 0) for ids in self.encode_batch(texts)]
         normal = [self.normalize(text) for text in texts]
-        result = []
+        result: list[tuple[list[int], int]] = []
         for text, encoding in zip(normal, self._encodings(normal, with_offsets=True, normal=True)):
             ids = encoding.ids
             lost = 0
@@ -226,13 +226,19 @@ class Tokenizer:
     def _encodings(self, texts: Sequence[str], *, with_offsets: bool = False, normal: bool = False) -> list[Encoding]:
         if isinstance(texts, str):
             raise ValueError("texts: got one string; give a list of strings, or use encode(text)")
+        for place, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise ValueError(f"texts: number {place + 1} is {type(text).__name__}; give strings")
         normalized = list(texts) if normal else [self.normalize(text) for text in texts]
         backend = self._backend()
         encode = backend.encode_batch if with_offsets else backend.encode_batch_fast
         try:
             return encode(normalized, add_special_tokens=False)
-        except UnicodeEncodeError as error:
-            raise next(lone_surrogate(text) for text in normalized if not _is_unicode(text)) from error
+        except (TypeError, UnicodeEncodeError) as error:
+            bad = next((text for text in normalized if not _is_unicode(text)), None)
+            if bad is None:
+                raise
+            raise lone_surrogate(bad) from error
 
     def _backend(self) -> tokenizers.Tokenizer:
         """The encoder for ordinary text: roles under names that no text can hold, no frame, no normalisation of ours."""

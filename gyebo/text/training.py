@@ -58,21 +58,16 @@ def train_tokenizer(
         return _tokenizer(_byte_spec(), kind, normalize)
     if isinstance(texts, str):
         raise ValueError("texts: got one string; give an iterable of strings")
-    stream = _Stream(texts, normalize)
-    source: Iterator[str] = iter(stream)
+    source = iter(_Stream(texts, normalize))
     if morphemes:
         from gyebo.text.morphemes import mark_borders
 
         source = mark_borders(source, _BORDER)
     spec = _LEARN[kind](source, vocab_size, min_frequency or 2, morphemes)
-    if not stream.characters:
-        raise ValueError(f"the corpus is empty: {stream.count} texts without a character; nothing can be learned")
     return _tokenizer(spec, kind, normalize)
 
 
-def _check(
-    kind: str, vocab_size: int | None, normalize: str, morphemes: bool, min_frequency: int | None
-) -> None:
+def _check(kind: str, vocab_size: int | None, normalize: str, morphemes: bool, min_frequency: int | None) -> None:
     if kind not in KINDS:
         raise ValueError(f"tokenizer kind {kind!r}; choose one of {', '.join(KINDS)}")
     if normalize not in ("nfc", "none"):
@@ -102,6 +97,8 @@ class _Stream:
 
     def __iter__(self) -> Iterator[str]:
         for text in self._texts:
+            if not isinstance(text, str):
+                raise ValueError(f"text {self.count + 1} of the corpus is {type(text).__name__}; give strings")
             try:
                 normal = nfc(text) if self._normalize == "nfc" else text
                 normal.encode()
@@ -110,6 +107,8 @@ class _Stream:
             self.count += 1
             self.characters += len(normal)
             yield normal
+        if not self.characters:
+            raise ValueError(f"the corpus is empty: {self.count} texts without a character; nothing can be learned")
 
 
 def _spec(model: dict[str, Any], pre_tokenizer: dict[str, Any] | None, decoder: dict[str, Any]) -> layout.Spec:
