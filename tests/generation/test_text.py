@@ -1,6 +1,7 @@
 """Text from ids: Korean that is never cut inside a character, stop strings across borders, what a prompt becomes."""
 
 import pytest
+import tokenizers
 import torch
 from generation_models import Parrot
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from gyebo.generation import Completion, complete, generate, stream
 from gyebo.generation.text import StopStrings
 from gyebo.models.gpt2 import Gpt2, Gpt2Config
 from gyebo.text.roles import DEFAULT_ROLES
+from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
 
 KOREAN = "나는 너를 매우 사랑해. 계보는 가족의 나무 👨‍👩‍👧 입니다!"
@@ -169,3 +171,16 @@ def test_a_tokenizer_of_another_model(gpt2, tokenizer, pieces):
     small = Gpt2(Gpt2Config(vocab_size=20, context=48, width=32, layers=1, heads=2, bos_id=1, eos_id=2, pad_id=0))
     with pytest.raises(ValueError, match=r"id .*vocabulary has 20: the tokenizer"):
         generate(small, pieces, "나는")
+
+
+def test_the_answer_continues_the_prompt_with_its_space(tmp_path):
+    """A vocabulary whose first piece of a text loses its space (SentencePiece): the answer's first piece is not it."""
+    words = {word: id for id, word in enumerate(["<pad>", "<s>", "</s>", "▁the", "▁cat", "▁sat"])}
+    file = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="<pad>"))
+    file.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    file.decoder = tokenizers.decoders.Metaspace()
+    file.add_special_tokens(["<pad>", "<s>", "</s>"])
+    file.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer.load(tmp_path)
+    assert generate(Parrot([5], 6), tokenizer, "the cat", greedy=True) == " sat"
+    assert generate(Parrot([3, 4], 6), tokenizer, "", greedy=True) == "the cat"
