@@ -1,0 +1,190 @@
+"""Curves of training: arrays in, pictures out. No pyplot, so no global state and no display.
+
+Text in a picture is Latin: many machines lack a Korean font for matplotlib.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+INK, MUTED, GRID = "#33373d", "#777d86", "#d9dce1"
+COLORS = ("#1f6fb4", "#c9561f", "#23824f", "#8250b4", "#9a7300", "#b8336a", "#3e6577", "#6f6148")
+DASHES = ("-", "--", "-.", ":")  # more lines than colours: the same colours again, dashed
+
+Points = tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a comparison: a (x, y) pair of equally long sequences for each seed, the same x where seeds share it.
+
+    `finals`: the (x, y) of each seed's last and most exact measurement, drawn as a dot.
+    """
+
+    name: str
+    seeds: Sequence[Points]
+    finals: Sequence[tuple[float, float]] = field(default=())
+
+
+def training_curve(
+    path: Path,
+    steps: Sequence[float],
+    losses: Sequence[float],
+    evaluations: Sequence[tuple[float, float]],
+    *,
+    bytes_per_token: float,
+    floor: float | None = None,
+) -> None:
+    """Draw one run into a PNG: training loss (raw and smoothed) and held-out evaluations, all in bits per byte.
+
+    losses: nats per token at `steps`. evaluations: (step, bits per byte). bytes_per_token: UTF-8 bytes of the text over
+    its tokens, which turns nats per token into bits per byte. floor: the known entropy of the held-out text, bits per byte.
+    """
+    if len(steps) != len(losses):
+        raise ValueError(f"a loss for every step, but there are {len(steps)} steps and {len(losses)} losses")
+    if not bytes_per_token > 0:
+        raise ValueError(f"bytes_per_token must be positive, but is {bytes_per_token} instead")
+    bits = np.asarray(losses, dtype=float) / math.log(2) / bytes_per_token
+    figure, axes = _figure("step", "bits per byte")
+    axes.plot(steps, bits, color=COLORS[0], linewidth=0.6, alpha=0.3)
+    axes.plot(steps, smooth(bits), color=COLORS[0], linewidth=1.6, label="training, smoothed")
+    if evaluations:
+        x, y = zip(*evaluations)
+        axes.plot(x, y, color=COLORS[1], linewidth=1.6, marker="o", markersize=4, label="held out")
+    _floor(axes, floor)
+    _limit(axes, [(steps, smooth(bits)), ([x for x, _ in evaluations], [y for _, y in evaluations])], floor)
+    axes.legend(frameon=False, labelcolor=INK, loc="upper right")
+    save(figure, path)
+
+
+def smooth(values: Sequence[float] | np.ndarray, span: int | None = None) -> np.ndarray:
+    """Exponential moving average without the start's bias; span: its length in values (default: a fiftieth of them).
+
+    Adam's correction (Kingma & Ba 2015) for the start: the first value is itself, not half of it.
+    """
+    values = np.asarray(values, dtype=float)
+    keep = 1 - 2 / ((span or max(1, len(values) // 50)) + 1)
+    smoothed, average, weight = np.empty_like(values), 0.0, 0.0
+    for index, value in enumerate(values):
+        average, weight = keep * average + (1 - keep) * value, keep * weight + (1 - keep)
+        smoothed[index] = average / weight
+    return smoothed
+
+
+def comparison(curves: Sequence[Curve], x_label: str, *, floor: float | None = None, y_label: str = "bits per byte") -> Figure:
+    """The candidates' held-out curves: the mean over seeds as a thick line, each seed as a thin one.
+
+    floor: the known entropy of the text as a dashed line, in the unit of y.
+    """
+    figure, axes = _figure(x_label, y_label)
+    for index, curve in enumerate(curves):
+        color, dash = COLORS[index % len(COLORS)], DASHES[index // len(COLORS) % len(DASHES)]
+        for points in curve.seeds if len(curve.seeds) > 1 else ():
+            axes.plot(*points, color=color, linewidth=0.7, alpha=0.5)
+        axes.plot(*mean_curve(curve.seeds), color=color, linestyle=dash, linewidth=2, label=curve.name)
+        if curve.finals:
+            axes.plot(*zip(*curve.finals), color=color, linestyle="", marker="o", markersize=4)
+    _floor(axes, floor)
+    _limit(axes, [points for curve in curves for points in (*curve.seeds, *(([x], [y]) for x, y in curve.finals))], floor)
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.legend(frameon=False, labelcolor=INK, loc="upper right")
+    return figure
+
+
+def mean_curve(seeds: Sequence[Points]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over seeds at those x that every seed has."""
+    tables = [dict(zip(*points)) for points in seeds]
+    shared = sorted(set(tables[0]).intersection(*tables[1:])) if tables else []
+    return np.array(shared), np.array([np.mean([table[x] for table in tables]) for x in shared])
+
+
+def intervals(rows: Sequence[tuple[str, Sequence[float], float | None, float | None]]) -> Figure:
+    """Where each candidate ended: a row each of (name, score of each seed, low and high of the mean's interval or None)."""
+    figure, axes = _figure("bits per byte", "", height=0.75 + 0.42 * max(2, len(rows)))
+    for index, (_, scores, low, high) in enumerate(rows):
+        color = COLORS[index % len(COLORS)]
+        if low is not None and high is not None:
+            axes.plot([low, high], [index, index], color=color, linewidth=6, alpha=0.3, solid_capstyle="butt")
+        axes.plot(scores, [index] * len(scores), color=color, linestyle="", marker="o", markersize=4, alpha=0.8)
+        axes.plot([float(np.mean(scores))], [index], color=color, marker="|", markersize=16, markeredgewidth=2.2)
+    axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture (the ending names the format) so that a kill leaves the old one or the new one, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.part")
+    figure.savefig(aside, format=path.suffix.removeprefix("."), dpi=160, facecolor="white", metadata=_undated(path.suffix))
+    aside.replace(path)
+
+
+def inline_svg(figure: Figure, description: str) -> str:
+    """The picture as an <svg> element for a page: no address in it, colours as CSS variables, so that a page may darken it.
+
+    Variables: --ink, --muted, --grid, --c0 to --c7; each has the light colour as its fallback.
+    """
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "gyebo"}):  # the same picture gives the same bytes
+        figure.savefig(buffer, format="svg", transparent=True, metadata=_undated(".svg"))
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", buffer.getvalue(), flags=re.DOTALL)
+    text = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", text[text.index("<svg") :])  # HTML needs no namespaces
+    own = f"p{zlib.crc32(description.encode())}-"  # several pictures share a page, and ids must not
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{own}", text)
+    names = {INK: "ink", MUTED: "muted", GRID: "grid"} | {color: f"c{index}" for index, color in enumerate(COLORS)}
+    text = re.sub(r"#[0-9a-f]{6}\b", lambda m: f"var(--{names[m[0]]}, {m[0]})" if m[0] in names else m[0], text)
+    view = re.search(r'viewBox="[^"]*"', text)
+    assert view, "matplotlib writes a viewBox"
+    start = f'<svg {view[0]} role="img" aria-label={quoteattr(description)} stroke-linejoin="round">'
+    return (start + text[text.index(">") + 1 :]).strip()
+
+
+def _undated(suffix: str) -> dict[str, None]:
+    return {"Date": None} if suffix == ".svg" else {"Software": None}
+
+
+def _figure(x_label: str, y_label: str, height: float = 3.1) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.8, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel(x_label, color=INK)
+    axes.set_ylabel(y_label, color=INK)
+    axes.tick_params(colors=INK, length=3)
+    axes.grid(True, color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(MUTED)
+    return figure, axes
+
+
+def _floor(axes: Axes, floor: float | None) -> None:
+    if floor is not None:
+        axes.axhline(floor, color=MUTED, linestyle=(0, (4, 3)), linewidth=1.2, label="known entropy")
+
+
+def _limit(axes: Axes, lines: Sequence[Points], floor: float | None) -> None:
+    """Show where the lines end: what lies in the first twentieth (an untrained model) may leave the picture at the top."""
+    points = [(x, y) for line in lines for x, y in zip(*line)]
+    if not points:
+        return
+    end = max(x for x, _ in points)
+    low = min([y for _, y in points] + ([] if floor is None else [floor]))
+    high = max([y for x, y in points if x >= end / 20] + [low * 1.01])
+    axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
