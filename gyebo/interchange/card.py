@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 
 def model_card(
@@ -67,7 +68,7 @@ def model_card(
         _table(("", ""), facts),
         "## Results",
         _table(("on held-out text", "value"), metrics) if metrics else "Nothing was measured.",
-        *(f"![{_cell(caption)}]({file})" for caption, file in (pictures or {}).items()),
+        *(f"![{_cell(caption)}]({quote(file)})" for caption, file in (pictures or {}).items()),
         *(["## Samples", *map(_block, samples)] if samples else []),
         "## How to open it",
         _block(_opening(name, auto_class), "python"),
