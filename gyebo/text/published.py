@@ -71,6 +71,8 @@ def _complete(spec: Spec, path: Path) -> Spec:
     model = spec.get("model")
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), (dict, list)):
         raise ValueError(f"{path}: no model with a vocabulary in it; the file is damaged or something else")
+    if not _is_vocabulary(model["vocab"]):
+        raise ValueError(f"{path}: the vocabulary holds something else than pieces with ids or scores; it is damaged")
     if "type" not in model:  # files older than this field
         model["type"] = "BPE" if "merges" in model else "Unigram" if isinstance(model["vocab"], list) else "WordPiece"
     merges = model.get("merges")
@@ -81,6 +83,12 @@ def _complete(spec: Spec, path: Path) -> Spec:
     spec["added_tokens"] = spec.get("added_tokens") or []
     # Padding and truncation that the last user left switched on are no part of a tokenizer.
     return {**spec, "truncation": None, "padding": None}
+
+
+def _is_vocabulary(vocab: dict[str, Any] | list[Any]) -> bool:
+    if isinstance(vocab, dict):
+        return all(isinstance(id, int) and id >= 0 for id in vocab.values())
+    return all(isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str) for entry in vocab)
 
 
 def _config_roles(config: dict[str, Any]) -> dict[str, str]:
