@@ -20,13 +20,13 @@ Corrupt = Callable[[Arrays, np.random.Generator, Callable[[np.random.Generator],
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a split under a plan. `start`, `end`: the ids that frame a document; `corrupt`: the objective's function;
+    """The rows of a split under a plan. `start`, `end`: the ids that frame a document, if any; `corrupt`: the objective's function;
     `one_document`: let attention cross the borders of documents."""
 
     split: Split
     plan: Plan
-    start: int
-    end: int
+    start: int | None
+    end: int | None
     corrupt: Corrupt
     pad: int = 0
     one_document: bool = False
@@ -66,3 +66,8 @@ class Rows:
         rows, epochs = shuffled(step, batch, len(self.plan), seed)
         part = slice(first, batch if count is None else first + count)
         return self.batch(rows[part], [[seed, int(epoch)] for epoch in epochs[part]])
+
+    def ids(self, step: int, batch: int, seed: int) -> list[int]:
+        """The numbers of the documents in global training batch `step`, for messages."""
+        rows, _ = shuffled(step, batch, len(self.plan), seed)
+        return sorted({int(piece[0]) for row in rows for piece in self.plan.row(int(row))})

@@ -81,6 +81,7 @@ def _cut(split: Split, context: int, max_length: Callable[[int], int], stride: i
     """Pieces [P, 4] of all documents in order. With `stride`, pieces overlap and the overlap is context only."""
     lengths = np.array([max_length(0)]) + split.documents["tokens"].astype(np.int64)
     assert max_length(100) == max_length(0) + 100, "an objective's longest result grows token by token"
+    lengths = np.maximum(lengths, 0)
     stride = stride or context
     counts = 1 + np.maximum(0, -(-(lengths - context) // stride))  # windows a document
     documents = np.repeat(np.arange(len(lengths)), counts)
@@ -119,15 +120,16 @@ def _pack_window(sizes: NDArray[np.int64], context: int, offset: int) -> Iterato
     return iter(rows)
 
 
-def sequence(split: Split, piece: NDArray[Any], start: int, end: int) -> NDArray[np.int64]:
-    """A piece with the token that follows it: positions + 1 ids of [start] + tokens + [end]."""
+def sequence(split: Split, piece: NDArray[Any], start: int | None, end: int | None) -> NDArray[np.int64]:
+    """A piece with the token that follows it: positions + 1 ids of [start] + tokens + [end]; either may be None (no such role)."""
     document, first, size = int(piece[0]), int(piece[1]), int(piece[2])
     count = int(split.documents["tokens"][document])
+    lead = int(start is not None)  # token i stands at place i + lead
     ids = np.empty(size + 1, np.int64)
-    low, high = max(first - 1, 0), min(first + size, count)  # token i stands at place i + 1
-    ids[low + 1 - first : high + 1 - first] = split.read(document, low, high)
-    if first == 0:
+    low, high = max(first - lead, 0), min(first + size + 1 - lead, count)
+    ids[low + lead - first : high + lead - first] = split.read(document, low, high)
+    if start is not None and first == 0:
         ids[0] = start
-    if first + size == count + 1:
+    if end is not None and first + size == count + lead:
         ids[-1] = end
     return ids

@@ -1,1 +1,1 @@
-"""The function behind every verb."""
+"""The function behind every verb: `gyebo.jobs.VERB.VERB`."""

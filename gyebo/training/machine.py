@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 
@@ -16,7 +17,8 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
     if not available[name]:
-        raise ValueError(f"--device {name}: not available here; there is: {', '.join(k for k, here in available.items() if here)}")
+        here = ", ".join(kind for kind, found in available.items() if found)
+        raise ValueError(f"--device {name}: not available here; there is: {here}")
     return torch.device(name)
 
 
@@ -35,10 +37,22 @@ def matmul_rate(device: str, precision: str, size: int = 1024, seconds: float = 
     return 2 * size**3 / best
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """Forget what earlier runs in this process held, where the system can (CUDA, Linux)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    elif Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory(device: torch.device) -> int:
-    """The most memory that this process has held, bytes: on CUDA the device's, elsewhere resident memory."""
+    """The most memory held since the last reset, bytes: on CUDA the device's, elsewhere this process's resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
     import resource
     import sys
 

@@ -42,7 +42,7 @@ def load_state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, tenso
         for kind in ("step", "exp_avg", "exp_avg_sq"):
             value = rest.pop(f"{kind}.{name}", None)
             if value is None or (kind != "step" and value.shape != p.shape):
-                raise ValueError(f"optimiser state {kind}.{name} is {'missing' if value is None else f'of shape {tuple(value.shape)}'}")
+                raise ValueError(f"optimiser state {kind}.{name} is missing or not of shape {tuple(p.shape)}")
             optimizer.state[p][kind] = value.to(p.device)
     if rest:
         raise ValueError(f"optimiser state has unknown entries: {', '.join(sorted(rest)[:3])}")

@@ -1,0 +1,108 @@
+"""Bits per byte: how well a model predicts text, comparable across tokenizers.
+
+-log2 p(document, end | start) / UTF-8 bytes of the document after NFC, summed over documents. Every byte is charged: the first
+token is predicted from the start role, the end is predicted, and the bytes that a tokenizer can't write (unknown pieces) cost 8
+bits each on top of the unknown piece itself, as a code that spells them out would.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gyebo.data.batches import IGNORE, Rows
+from gyebo.data.plan import Plan, evaluation_plan
+from gyebo.data.shards import Split
+from gyebo.nn.cross_entropy import cross_entropy_each
+from gyebo.objectives import causal
+
+
+def held_out_rows(split: Split, context: int, start: int | None, end: int | None, *, pad: int = 0) -> Rows:
+    """All positions of a split once, for a model of that context; longer documents in windows with half overlap.
+
+    `start`, `end`: the roles that frame a document. A published model may lack either: then the first token is charged
+    log2 of the vocabulary by `figures`, and the end is not charged.
+    """
+    missing = (start is None) + (end is None)
+    plan = evaluation_plan(split, context, lambda tokens: causal.max_length(tokens) - missing)
+    return Rows(split, plan, start, end, causal.corrupt, pad)
+
+
+def some_rows(rows: Rows, tokens: int) -> list[int]:
+    """Rows that hold about so many positions, spread over the plan: the same at every call."""
+    count = min(len(rows.plan), max(1, round(tokens / rows.plan.mean_tokens)))
+    return [int(i) for i in np.linspace(0, len(rows.plan) - 1, count).astype(int)]
+
+
+@torch.no_grad()
+def nats_by_document(
+    model: Any, rows: Rows, numbers: list[int] | None = None, *, batch_rows: int = 16, autocast: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """-ln p summed by document, and how many positions were scored: two arrays over the split's documents.
+
+    `numbers`: only these rows of the plan. Needs a model with a causal head. Touches no global generator.
+    """
+    numbers = list(range(len(rows.plan))) if numbers is None else numbers
+    nats = np.zeros(len(rows.split))
+    scored = np.zeros(len(rows.split), np.int64)
+    device = next(model.parameters()).device
+    for start in range(0, len(numbers), batch_rows):
+        part = np.array(numbers[start : start + batch_rows])
+        arrays = rows.batch(part, [[0]] * len(part))
+        batch = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}
+        losses = _losses(model, batch, autocast).cpu().double().numpy()
+        documents = _documents(rows.plan, part, arrays["document_ids"])[arrays["labels"] != IGNORE]
+        np.add.at(nats, documents, losses)
+        np.add.at(scored, documents, 1)
+    return nats, scored
+
+
+def _losses(model: Any, batch: dict[str, Tensor], autocast: Any) -> Tensor:
+    with autocast() if autocast else torch.autocast("cpu", enabled=False):
+        hidden = model.encode(batch["input_ids"], document_ids=batch["document_ids"]).hidden
+        return cross_entropy_each(*causal.labelled(model, hidden, batch["labels"]))
+
+
+def _documents(plan: Plan, rows: np.ndarray, document_ids: np.ndarray) -> np.ndarray:
+    """The number of the document at every position of a batch [rows, context]."""
+    found = np.full(document_ids.shape, -1, np.int64)
+    for r, row in enumerate(rows):
+        numbers = plan.row(int(row))[:, 0]
+        real = document_ids[r] > 0
+        found[r, real] = numbers[document_ids[r, real] - 1]
+    return found
+
+
+def figures(rows: Rows, nats: np.ndarray, scored: np.ndarray, vocab_size: int) -> dict[str, float]:
+    """bits_per_byte, bits_per_character (a syllable of Hangul is one), perplexity (per token, the end included), and what they
+    were measured on: tokens, bytes, documents. A document that was scored in part counts in part."""
+    table = rows.split.documents
+    places = np.maximum(table["tokens"].astype(np.int64) + 1 - (rows.start is None) - (rows.end is None), 1)
+    share = scored / places
+    if rows.start is None:
+        nats = nats + share * math.log(vocab_size) * (table["tokens"] > 0)
+    bits = nats / math.log(2) + 8 * table["unknown"] * share
+    size = float((table["bytes"] * share).sum())
+    return {
+        "bits_per_byte": float(bits.sum() / size),
+        "bits_per_character": float(bits.sum() / (table["characters"] * share).sum()),
+        "perplexity": math.exp(min(700.0, float(nats.sum() / scored.sum()))),
+        "tokens": int(scored.sum()),
+        "bytes": round(size),
+        "documents": int((scored > 0).sum()),
+    }
+
+
+def evaluate_text(
+    model: Any, rows: Rows, *, tokens: int | None = None, autocast: Callable[[], Any] | None = None
+) -> dict[str, float]:
+    """`figures` of a model on held-out rows; `tokens`: on about so many positions of them."""
+    numbers = None if tokens is None else some_rows(rows, tokens)
+    batch_rows = max(1, 8192 // rows.plan.context)
+    nats, scored = nats_by_document(model, rows, numbers, batch_rows=batch_rows, autocast=autocast)
+    return figures(rows, nats, scored, model.config.vocab_size)

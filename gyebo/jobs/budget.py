@@ -1,0 +1,92 @@
+"""A budget of tokens, FLOPs or minutes becomes a number of steps, once, before the run."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from gyebo.config.run import BudgetOptions
+from gyebo.training.trainer import Trainer
+
+SAVE_SECONDS_PER_PARAMETER = 40e-9  # 16 bytes each, written, digested and flushed at about 400 MB/s
+EVALUATIONS = 10
+SAVES = 12
+
+MakeTrainer = Callable[[str], Trainer]
+
+
+def seconds_per_step(make: MakeTrainer, precision: str, seconds: float) -> float:
+    """Time of one optimiser step on the run's own batches, the median of as many as fit into `seconds` (at least 3).
+
+    The trainer is thrown away: nothing of the measurement stays in the run.
+    """
+    trainer = make(precision)
+    trainer.advance()  # the first step builds buffers and warms caches
+    times: list[float] = []
+    stop = time.perf_counter() + seconds
+    while len(times) < 3 or time.perf_counter() < stop:
+        start = time.perf_counter()
+        trainer.advance()
+        if trainer.device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return sorted(times)[len(times) // 2]
+
+
+def choose_precision(make: MakeTrainer, device: torch.device, wanted: str, seconds: float) -> tuple[str, float | None]:
+    """The precision of a run, and the measured seconds per step where measuring was needed: `auto` takes what is faster here."""
+    if wanted != "auto":
+        return wanted, None
+    if device.type == "mps":
+        return "float32", None
+    times = {precision: seconds_per_step(make, precision, seconds) for precision in ("float32", "bfloat16")}
+    best = min(times, key=times.__getitem__)
+    return best, times[best]
+
+
+def steps_for(
+    budget: BudgetOptions,
+    *,
+    tokens_per_step: float,
+    flops_per_step: float,
+    step_seconds: float | None,
+    parameters: int,
+    held_out_tokens: int,
+    evaluate_tokens: int,
+) -> int:
+    """Steps that the budget pays for, at least 1. Minutes keep a share for evaluations (a forward pass is a third of a step's
+    work) and checkpoints."""
+    if budget.steps:
+        return budget.steps
+    if budget.tokens:
+        return max(1, round(budget.tokens / tokens_per_step))
+    if budget.flops:
+        return max(1, round(budget.flops / flops_per_step))
+    assert budget.minutes and step_seconds
+    token_seconds = step_seconds / tokens_per_step
+    on_the_way = EVALUATIONS * min(evaluate_tokens, held_out_tokens)
+    reserve = (on_the_way + held_out_tokens) * token_seconds / 3 * 1.3 + SAVES * (0.05 + parameters * SAVE_SECONDS_PER_PARAMETER)
+    return max(1, math.floor((budget.minutes * 60 - reserve) / step_seconds))
+
+
+def tenth(steps: int) -> int:
+    """Every so many steps, about ten times a run."""
+    return max(1, math.ceil(steps / EVALUATIONS))
+
+
+def describe(plan: dict[str, Any]) -> list[str]:
+    """What `--dry-run` prints, line by line."""
+    minutes = plan["seconds_per_step"] * plan["steps"] / 60
+    return [
+        f"parameters      {plan['parameters']:,} ({plan['parameters_without_embeddings']:,} without embeddings)",
+        f"steps           {plan['steps']:,} of {plan['tokens_per_step']:,.0f} tokens on average",
+        f"tokens          {plan['steps'] * plan['tokens_per_step']:,.0f}",
+        f"epochs          {plan['epochs']:.2f}",
+        f"compute         {plan['steps'] * plan['flops_per_step']:.3g} FLOPs",
+        f"memory          {plan['memory_bytes'] / 2**20:,.0f} MiB at the most",
+        f"expected time   {minutes:,.1f} minutes in {plan['precision']} on {plan['device']}",
+    ]

@@ -1,0 +1,84 @@
+"""The run directory: who may write it, and `run.toml`, which holds everything to repeat the run."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gyebo
+from gyebo.config import toml
+from gyebo.config.run import RunOptions
+
+FREE_TO_CHANGE = {"device", "checkpoint_every", "evaluate_every", "evaluate_tokens", "keep"}
+
+
+def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -> bool:
+    """Make the output directory ready; True where it holds something to resume.
+
+    Raises ValueError for an existing one without --resume or --overwrite, and for one to overwrite that isn't ours.
+    """
+    if resume and overwrite:
+        raise ValueError("--resume and --overwrite exclude each other: go on with the run, or start it again")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        ours = (out / kind).is_file()
+        if resume and ours:
+            return True
+        if not overwrite and not (resume and out.is_dir() and not ours):
+            hint = "pass --resume to go on or --overwrite to start again" if ours else "choose another -o"
+            raise ValueError(f"{out} exists already: {hint}")
+        if overwrite and not ours:
+            raise ValueError(f"{out} holds no {kind}, so it is not one of ours: delete it yourself, or choose another -o")
+        if overwrite:
+            shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    return False
+
+
+def versions() -> dict[str, str]:
+    """What made a run."""
+    import numpy
+    import tokenizers
+    import torch
+
+    return {
+        "gyebo": gyebo.__version__,
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "tokenizers": tokenizers.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def write(out: Path, record: dict[str, Any]) -> None:
+    """Replace `run.toml` in one step."""
+    aside = out / ".run.toml.part"
+    aside.write_text(toml.dump(record), encoding="utf-8")
+    aside.replace(out / "run.toml")
+
+
+def read(out: Path) -> dict[str, Any]:
+    """`run.toml` of a run; FileNotFoundError where the directory is none."""
+    if not (out / "run.toml").is_file():
+        raise FileNotFoundError(f"{out}: not a run of gyebo (no run.toml in it)")
+    return toml.read(out / "run.toml")
+
+
+def options_of(record: dict[str, Any], out: Path) -> RunOptions:
+    """The options that a run was started with."""
+    return toml.check(RunOptions, record["options"], str(out / "run.toml"))
+
+
+def differences(stored: RunOptions, given: RunOptions) -> list[str]:
+    """What a resumed run may not change, as `name: stored -> given`."""
+    old, new = _flat(stored.model_dump(mode="json")), _flat(given.model_dump(mode="json"))
+    names = [n for n in {**old, **new} if old.get(n) != new.get(n) and n.rsplit(".", 1)[-1] not in FREE_TO_CHANGE]
+    return [f"{name}: {old.get(name)!r} stored, {new.get(name)!r} given" for name in names]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

@@ -1,0 +1,73 @@
+"""What a person sees while a model trains."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from gyebo.training.machine import matmul_rate
+
+if TYPE_CHECKING:
+    from gyebo.training.trainer import Trainer
+
+
+class Progress:
+    """A bar on a terminal, a line now and then elsewhere: loss, tokens/s, share of the machine's measured matrix-product rate."""
+
+    def __init__(self, console: Console | None, flops_per_token: float):
+        self.console = console
+        self.flops = 3 * flops_per_token
+        self._bar: Bar | None = None
+        self._mark = (0.0, 0)
+        self._rate = 0.0
+
+    def start(self, trainer: Trainer) -> None:
+        """Begin at the trainer's step."""
+        self._mark = (time.perf_counter(), trainer.tokens)
+        if self.console is None:
+            return
+        self._limit = matmul_rate(trainer.device.type, trainer.precision)
+        if self.console.is_terminal:
+            columns = (TextColumn("step {task.completed}/{task.total}"), BarColumn(None), TextColumn("{task.description}"))
+            self._bar = Bar(*columns, TimeRemainingColumn(), console=self.console)
+            self._task = self._bar.add_task("", total=trainer.steps, completed=trainer.step)
+            self._bar.start()
+
+    def step(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """After every step."""
+        if self.console is None:
+            return
+        now = time.perf_counter()
+        if now - self._mark[0] >= 0.5:
+            self._rate = (trainer.tokens - self._mark[1]) / (now - self._mark[0])
+            self._mark = (now, trainer.tokens)
+        if self._bar:
+            self._bar.update(self._task, completed=trainer.step, description=self._describe(record))
+
+    def _describe(self, record: dict[str, Any]) -> str:
+        share = self._rate * self.flops / self._limit
+        return f"loss {record['loss']:.3f}  {self._rate:,.0f} tokens/s  {share:.0%} of the machine"
+
+    def evaluation(self, trainer: Trainer, metrics: dict[str, float], sample: list[str]) -> None:
+        """After every evaluation: its figures and the beginning of a sample."""
+        if self.console is None:
+            return
+        shown = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in metrics.items() if isinstance(value, float))
+        left = ""
+        if trainer.step < trainer.steps:
+            left = f"  {(trainer.steps - trainer.step) * trainer.seconds / max(1, trainer.step) / 60:.1f} min left"
+        rate = f"  {self._rate:,.0f} tokens/s  {self._rate * self.flops / self._limit:.0%} of the machine" if self._rate else ""
+        self.console.print(f"step {trainer.step}/{trainer.steps}  {shown}{rate}{left}", highlight=False)
+        for line in sample:
+            self.console.print(f"  [dim]{escape(line)}[/dim]", highlight=False)
+        self._mark = (time.perf_counter(), trainer.tokens)
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._bar:
+            self._bar.stop()

@@ -1,0 +1,156 @@
+"""One optimiser step, for every family: the same on one process or several, in one micro-batch or many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gyebo.config.run import OptimOptions
+from gyebo.data.batches import Rows
+from gyebo.training import distributed
+from gyebo.training.machine import DTYPES
+from gyebo.training.optimizer import default_lr, make_optimizer
+from gyebo.training.schedule import learning_rate
+from gyebo.training.seeds import derive, seed_torch
+
+
+class NotFinite(RuntimeError):
+    """The loss or the gradient is infinite or not a number; nothing was updated."""
+
+
+class _Terms(nn.Module):
+    """What DistributedDataParallel wraps: from a batch to the terms of the loss."""
+
+    def __init__(self, model: nn.Module, objective: ModuleType):
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
+        return self.objective.loss(self.model, batch)
+
+
+@dataclass
+class Trainer:
+    """A model, what it learns, from which rows, and how far it has come.
+
+    `batch_rows` rows make one step over all processes; a forward pass takes at most `micro_rows` of them. `step` counts
+    finished steps; `tokens` and `seconds` are sums over them.
+    """
+
+    model: nn.Module
+    objective: ModuleType
+    rows: Rows
+    options: OptimOptions
+    steps: int
+    batch_rows: int
+    micro_rows: int
+    seed: int
+    device: torch.device
+    precision: str
+    compile: bool = False
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    optimizer: torch.optim.AdamW = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.batch_rows < distributed.world_size():
+            raise ValueError(
+                f"--batch-tokens makes {self.batch_rows} rows, but {distributed.world_size()} processes need one each: raise it"
+            )
+        self.model.to(self.device).train()
+        self.optimizer = make_optimizer(self.model, self.options)
+        self.peak_lr = self.options.lr or default_lr(self.model.config.width)  # type: ignore[union-attr]
+        terms: nn.Module = _Terms(self.model, self.objective)
+        if distributed.world_size() > 1:
+            terms = nn.parallel.DistributedDataParallel(terms)
+        self.terms: Any = torch.compile(terms) if self.compile else terms
+
+    def micro_batches(self) -> Iterator[dict[str, Tensor]]:
+        """This process's share of the next global batch."""
+        rank, world = distributed.rank(), distributed.world_size()
+        first, last = self.batch_rows * rank // world, self.batch_rows * (rank + 1) // world
+        for start in range(first, last, self.micro_rows):
+            count = min(self.micro_rows, last - start)
+            arrays = self.rows.step(self.step, self.batch_rows, self.seed, start, count)
+            yield {name: torch.from_numpy(values).to(self.device) for name, values in arrays.items()}
+
+    def advance(self) -> dict[str, Any]:
+        """One update; gives its record: step, loss (the weighted mean over the terms), lr, grad_norm, tokens so far.
+
+        Raises NotFinite, on every process and before anything is updated, where the loss or the gradient is not finite.
+        """
+        batches = list(self.micro_batches())
+        counts = self._global_counts(batches)
+        self.optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, float] = dict.fromkeys(counts, 0.0)
+        for number, batch in enumerate(batches):
+            seed_torch(self.seed, "dropout", self.step, number, distributed.rank())
+            self._backward(batch, counts, sums, last=number == len(batches) - 1)
+        terms = dict(zip(sums, distributed.sum_over_processes(list(sums.values()), self.device)))
+        loss = sum(terms.values())
+        norm = self._clip()
+        if distributed.any_process(not (math.isfinite(loss) and math.isfinite(norm)), self.device):
+            raise NotFinite(f"step {self.step + 1}: loss {loss}, norm of the gradient {norm}")
+        lr = self._lr(self.step + 1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.step += 1
+        self.tokens += int(counts["tokens"])
+        record = {"step": self.step, "loss": loss, "lr": lr, "grad_norm": norm, "tokens": self.tokens}
+        return record | ({f"loss_{name}": value for name, value in terms.items()} if len(terms) > 2 else {})
+
+    def _global_counts(self, batches: list[dict[str, Tensor]]) -> dict[str, float]:
+        """Counts of each term, and real tokens, over all micro-batches and processes."""
+        found: dict[str, float] = {}
+        for batch in batches:
+            real = int((batch["document_ids"] > 0).sum())
+            for name, count in {**self.objective.counts(batch), "tokens": real}.items():
+                found[name] = found.get(name, 0.0) + count
+        return dict(zip(found, distributed.sum_over_processes(list(found.values()), self.device)))
+
+    def _backward(self, batch: dict[str, Tensor], counts: dict[str, float], sums: dict[str, float], last: bool) -> None:
+        """Add the micro-batch's gradient and its share of each term."""
+        world = distributed.world_size()
+        # Both passes stand inside no_sync: gradients travel once a step, with the last micro-batch.
+        quiet = self.terms.no_sync() if world > 1 and not last else nullcontext()
+        half = torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "float32")
+        with quiet:
+            with half:
+                terms = self.terms(batch)
+            parts = {name: weight * total / counts[name] for name, (total, weight) in terms.items() if counts[name]}
+            # DDP averages over processes, but the counts are global already.
+            (torch.stack(list(parts.values())).sum() * world).backward()
+        for name, part in parts.items():
+            sums[name] += float(part.detach())
+
+    def _clip(self) -> float:
+        limit = self.options.clip or math.inf
+        return float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+
+    def _lr(self, step: int) -> float:
+        o = self.options
+        return learning_rate(
+            step, peak=self.peak_lr, steps=self.steps, warmup=o.warmup, schedule=o.schedule, final=o.final_lr
+        )
+
+    def state(self) -> dict[str, Any]:
+        """The counters that a checkpoint holds. Random numbers need no state: they are seeded by what they belong to."""
+        return {"step": self.step, "tokens": self.tokens, "seconds": self.seconds}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put the counters back."""
+        self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
+
+
+def initial_seed(seed: int) -> int:
+    """What fresh weights are drawn from."""
+    return derive(seed, "weights")
