@@ -235,7 +235,8 @@ class Gpt(Pretrained, nn.Module):
 
     def project(self, hidden: Tensor, head: str = "lm") -> Tensor:
         """Logits over the vocabulary for any subset of positions: [..., D] -> [..., V]."""
-        return nn.functional.linear(*self.output_layer(hidden, head))
+        rows, *_ = self.output_layer(hidden, head)
+        return self.lm_head(rows)  # the module, not its weight: for decoding it may be packed
 
     def forward(
         self,
