@@ -1,3 +1,53 @@
-"""gyebo (계보, "family tree"): the language models of the Transformer family tree, trained and compared on your own text."""
+"""gyebo (계보, "family tree"): the language models of the Transformer family tree, trained and compared on your own text.
+
+>>> model, tokenizer = gyebo.load("runs/x")             # a run, a transformers directory, or a hub id
+>>> gyebo.generate(model, tokenizer, "옛날에", top_p=0.9)
+>>> gyebo.save(model, tokenizer, "dir")                  # opens in transformers
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gyebo.compare.run import compare
+    from gyebo.config.run import RunOptions
+    from gyebo.generation import generate, stream
+    from gyebo.interchange import load, save
+    from gyebo.jobs.evaluate import evaluate
+    from gyebo.jobs.pretrain import pretrain
+    from gyebo.models.gpt import Gpt
+    from gyebo.models.gpt2 import Gpt2
+    from gyebo.text.tokenizer import Tokenizer
+    from gyebo.text.training import train_tokenizer
 
 __version__ = "0.1.0"
+
+# Resolved on first use (PEP 562), so that `import gyebo` costs nothing and needs no torch.
+_PLACES = {
+    "Gpt": "gyebo.models.gpt",
+    "Gpt2": "gyebo.models.gpt2",
+    "RunOptions": "gyebo.config.run",
+    "Tokenizer": "gyebo.text.tokenizer",
+    "compare": "gyebo.compare.run",
+    "evaluate": "gyebo.jobs.evaluate",
+    "generate": "gyebo.generation",
+    "load": "gyebo.interchange",
+    "pretrain": "gyebo.jobs.pretrain",
+    "save": "gyebo.interchange",
+    "stream": "gyebo.generation",
+    "train_tokenizer": "gyebo.text.training",
+}
+
+__all__ = list(_PLACES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'gyebo' has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

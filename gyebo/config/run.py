@@ -24,7 +24,9 @@ class DataOptions(Section):
     bad_bytes: Literal["refuse", "replace"] = Field("refuse", description="what to do with bytes that are not UTF-8")
     valid: str | None = Field(None, description="a corpus that is held out whole")
     valid_last: float | None = Field(None, gt=0, lt=1, description="hold out the last share of the text")
-    valid_share: float | None = Field(None, gt=0, lt=1, description="hold out this share of the documents, by hash (default 0.01)")
+    valid_share: float | None = Field(
+        None, gt=0, lt=1, description="hold out this share of the documents, by hash (default 0.01)"
+    )
     across_documents: bool = Field(False, description="let attention cross the borders of documents")
     plan_seed: int = Field(0, ge=0, description="decides which documents share a row; the same for all runs of a comparison")
 

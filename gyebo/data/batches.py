@@ -20,7 +20,9 @@ Corrupt = Callable[[Arrays, np.random.Generator, Callable[[np.random.Generator],
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a split under a plan. `start`, `end`: the ids that frame a document, if any; `corrupt`: the objective's function;
+    """The rows of a split under a plan.
+
+    `start`, `end`: the ids that frame a document, if any; `corrupt`: the objective's function;
     `one_document`: let attention cross the borders of documents."""
 
     split: Split

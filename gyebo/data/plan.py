@@ -1,4 +1,4 @@
-"""The plan: which pieces of which documents share a row. Made once for (shards, context, frame, plan seed), apart from the shards.
+"""The plan: which pieces of which documents share a row. Made once for (shards, context, frame, plan seed).
 
 A document of n tokens is read as a sequence [start] + tokens + [end]; an objective that predicts every next token has
 n + 1 positions to fill (`max_length(n)`). Longer documents are cut into pieces; pieces are packed into rows of `context`
@@ -121,7 +121,7 @@ def _pack_window(sizes: NDArray[np.int64], context: int, offset: int) -> Iterato
 
 
 def sequence(split: Split, piece: NDArray[Any], start: int | None, end: int | None) -> NDArray[np.int64]:
-    """A piece with the token that follows it: positions + 1 ids of [start] + tokens + [end]; either may be None (no such role)."""
+    """A piece with the token that follows it: positions + 1 ids of [start] + tokens + [end]; either may be None."""
     document, first, size = int(piece[0]), int(piece[1]), int(piece[2])
     count = int(split.documents["tokens"][document])
     lead = int(start is not None)  # token i stands at place i + lead

@@ -20,7 +20,7 @@ from gyebo.data.shards import SPLITS, Prepared, token_dtype, write_part
 from gyebo.data.sources import Chunk, Source
 from gyebo.text.tokenizer import Tokenizer
 
-Report = Callable[[str, int], None]  # (what is done, bytes of text so far)
+Report = Callable[[int], None]  # gets the bytes of text prepared so far
 
 
 def cache_folder() -> Path:
@@ -38,11 +38,16 @@ class Corpus:
     fingerprint: str
 
 
-def open_corpus(options: DataOptions) -> Corpus:
-    """Resolve the names and read everything once for the fingerprint; errors as in `sources.resolve`."""
+def open_corpus(options: DataOptions, *, hold_out_all: bool = False) -> Corpus:
+    """Resolve the names and read everything once for the fingerprint; errors as in `sources.resolve`.
+
+    `hold_out_all`: the whole corpus is held-out text, nothing of it is for training.
+    """
     spool = cache_folder() / "spool"
     found = sources.resolve(options.corpus, spool, options)
     valid = sources.resolve([options.valid], spool, options) if options.valid else []
+    if hold_out_all:
+        found, valid = [], found
     marks = [sources.fingerprint(part, options) for part in (found, valid)]
     return Corpus(found, valid, options, hashlib.sha256("".join(marks).encode()).hexdigest())
 
@@ -204,7 +209,7 @@ def _prepare_parts(corpus: Corpus, maker: Maker, report: Report | None, processe
         records[number] = record
         size += sum(record[split]["bytes"] for split in SPLITS)
         if report:
-            report("prepare", size)
+            report(size)
     return [records[n] for n in sorted(records)]
 
 
@@ -240,7 +245,7 @@ def _meta(corpus: Corpus, tokenizer: Tokenizer, records: list[dict[str, Any]]) -
     names = ", ".join(corpus.options.corpus)
     if not totals["train"]["documents"] and not totals["valid"]["documents"]:
         raise ValueError(f"{names}: no text in it: the corpus is empty")
-    if not totals["train"]["documents"]:
+    if not totals["train"]["documents"] and corpus.sources:
         raise ValueError(f"{names}: all {totals['valid']['documents']} documents were held out: make the held-out part smaller")
     if not totals["valid"]["documents"]:
         raise ValueError(

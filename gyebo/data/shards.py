@@ -12,6 +12,7 @@ A prepared corpus is a folder:
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +31,7 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
 
 
 def write_part(
-    folder: Path, split: str, number: int, ids: list[list[int]], rows: list[tuple[int, ...]], dtype: np.dtype
+    folder: Path, split: str, number: int, ids: list[list[int]], rows: Sequence[tuple[int, ...]], dtype: np.dtype
 ) -> None:
     """Write one part's documents of a split."""
     stem = folder / "parts" / f"{number:05d}.{split}"

@@ -38,7 +38,7 @@ def seconds_per_step(make: MakeTrainer, precision: str, seconds: float) -> float
 
 
 def choose_precision(make: MakeTrainer, device: torch.device, wanted: str, seconds: float) -> tuple[str, float | None]:
-    """The precision of a run, and the measured seconds per step where measuring was needed: `auto` takes what is faster here."""
+    """The precision of a run (`auto` takes what is faster here), and the seconds per step where they were measured."""
     if wanted != "auto":
         return wanted, None
     if device.type == "mps":
@@ -69,7 +69,8 @@ def steps_for(
     assert budget.minutes and step_seconds
     token_seconds = step_seconds / tokens_per_step
     on_the_way = EVALUATIONS * min(evaluate_tokens, held_out_tokens)
-    reserve = (on_the_way + held_out_tokens) * token_seconds / 3 * 1.3 + SAVES * (0.05 + parameters * SAVE_SECONDS_PER_PARAMETER)
+    evaluating = (on_the_way + held_out_tokens) * token_seconds / 3 * 1.3
+    reserve = evaluating + SAVES * (0.05 + parameters * SAVE_SECONDS_PER_PARAMETER)
     return max(1, math.floor((budget.minutes * 60 - reserve) / step_seconds))
 
 

@@ -47,14 +47,16 @@ def open_data(options: RunOptions, out: Path, console: Console | None) -> tuple[
     tokenizer = open_tokenizer(options, corpus, out, console)
     if console and console.is_terminal:
         with console.status("preparing") as status:
-            prepared = prepare_shards(corpus, tokenizer, report=lambda _, n: status.update(f"prepared {n / 1e6:,.1f} MB of text"))
+            prepared = prepare_shards(
+                corpus, tokenizer, report=lambda n: status.update(f"prepared {n / 1e6:,.1f} MB of text")
+            )
     else:
         prepared = prepare_shards(corpus, tokenizer)
     if console:
         train, valid = prepared.meta["train"], prepared.meta["valid"]
         console.print(
-            f"corpus: {train['documents']:,} documents for training ({train['bytes'] / 1e6:,.1f} MB, {train['tokens']:,} tokens), "
-            f"{valid['documents']:,} held out; a document is a {_unit(options)}, such as",
+            f"corpus: {train['documents']:,} documents for training ({train['bytes'] / 1e6:,.1f} MB, "
+            f"{train['tokens']:,} tokens), {valid['documents']:,} held out; a document is a {_unit(options)}, such as",
             highlight=False,
         )
         console.print(f"  [dim]{escape(prepared.meta['sample'][:160])}[/dim]", highlight=False)

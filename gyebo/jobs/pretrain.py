@@ -95,7 +95,8 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     config = started[0].config if started else model_config(cls, options, tokenizer)
     if started and tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
-            f"the tokenizer has {tokenizer.vocab_size} ids, but {options.start_from} has {config.vocab_size}: use its own tokenizer"
+            f"the tokenizer has {tokenizer.vocab_size} ids, but {options.start_from} has {config.vocab_size}: "
+            "use its own tokenizer"
         )
     context = options.context or config.context
     if context > config.context:
@@ -107,7 +108,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
 
     def make_model() -> Any:
         if started:
-            return load(options.start_from)[0]
+            return load(str(options.start_from))[0]
         torch.manual_seed(initial_seed(options.seed))
         return cls(config)
 
@@ -127,7 +128,9 @@ def _from_model(options: RunOptions, model: Any, tokenizer: Tokenizer | None) ->
     if model.family != options.family:
         raise ValueError(f"--from {options.start_from} holds a {model.family} model, not {options.family}")
     if options.model:
-        raise ValueError(f"--set model.{next(iter(options.model))} contradicts --from: the shape is that of {options.start_from}")
+        raise ValueError(
+            f"--set model.{next(iter(options.model))} contradicts --from: the shape is that of {options.start_from}"
+        )
     if options.tokenizer is None:
         if tokenizer is None:
             raise ValueError(f"{options.start_from} has no tokenizer: name one with --tokenizer")
@@ -144,7 +147,9 @@ def model_config(cls: Any, options: RunOptions, tokenizer: Tokenizer) -> Any:
         if name not in known or name in fixed:
             raise ValueError(f"unknown option 'model.{name}'{suggest(name, sorted(set(known) - fixed))}")
         default = getattr(size, name)
-        if default is not None and (isinstance(value, str) != isinstance(default, str) or isinstance(value, bool) != isinstance(default, bool)):
+        if default is not None and (
+            isinstance(value, str) != isinstance(default, str) or isinstance(value, bool) != isinstance(default, bool)
+        ):
             raise ValueError(f"model.{name} must be a {type(default).__name__}, but is {value!r} instead")
     ids = {f"{role}_id": tokenizer.role_ids[role] for role in ("pad", "bos", "eos")}
     context = {"context": options.context} if options.context else {}
@@ -224,7 +229,9 @@ def pretrain(
         if record:
             changed = runs.differences(runs.options_of(record, out), options)
             if changed:
-                raise ValueError(f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new -o to change them")
+                raise ValueError(
+                    f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new -o to change them"
+                )
             if "result" in record:
                 return record["result"]
         return _run(options, out, record, console)
@@ -241,7 +248,9 @@ def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console:
     if record and record["corpus"]["fingerprint"] != fingerprint:
         raise ValueError(f"{out} can't be resumed: the corpus has changed since (fingerprint {fingerprint[:12]})")
     if record is None:
-        plan = distributed.from_first(plan_run(setup) if first and distributed.world_size() == 1 else None) or _plan_together(setup)
+        plan = distributed.from_first(plan_run(setup) if first and distributed.world_size() == 1 else None) or _plan_together(
+            setup
+        )
         record = {
             "options": options.model_dump(mode="json"),
             "plan": plan,

@@ -314,7 +314,7 @@ class Gpt(Pretrained, nn.Module):
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, each block, the rest."""
-        groups = [[self.token_embedding.weight, self.position_embedding.weight]]
+        groups = [[*self.token_embedding.parameters(), *self.position_embedding.parameters()]]
         groups += [list(block.parameters()) for block in self.blocks]
         seen = {id(p) for group in groups for p in group}
         return [*groups, [p for p in self.parameters() if id(p) not in seen]]

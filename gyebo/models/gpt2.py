@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -96,6 +96,7 @@ class Gpt2(Gpt):
         super().initialise()
         std = self.config.init_std
         self.position_embedding.weight.normal_(0.0, std / 2)
+        block: Any
         for block in self.blocks:
             block.attention.out.weight.normal_(0.0, std / math.sqrt(2 * self.config.layers))
             block.mlp.down.weight.normal_(0.0, std / math.sqrt(2 * self.config.layers))

@@ -1,9 +1,9 @@
 """Checkpoints: written aside, flushed, then renamed; a manifest with the digest of every file; never pickled.
 
-    checkpoints/step-120/model.safetensors       weights under our names
-                         optimizer.safetensors   AdamW's state as named tensors
-                         state.json              counters
-                         manifest.json           size and SHA-256 of the others; where and how it was made
+checkpoints/step-120/model.safetensors       weights under our names
+                     optimizer.safetensors   AdamW's state as named tensors
+                     state.json              counters
+                     manifest.json           size and SHA-256 of the others; where and how it was made
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def problem(path: Path) -> str | None:
 
 def newest(folder: Path) -> tuple[Path | None, list[str]]:
     """The newest whole checkpoint, and a line for each newer one that is skipped."""
-    lines = []
+    lines: list[str] = []
     for path in steps(folder):
         wrong = problem(path)
         if wrong is None:

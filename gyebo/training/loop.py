@@ -20,7 +20,7 @@ Evaluate = Callable[[nn.Module], tuple[dict[str, float], list[str]]]
 Save = Callable[[nn.Module], None]
 
 
-class Stopped(Exception):  # noqa: N818 (not an error: the run was asked to stop, and saved)
+class Stopped(Exception):
     """SIGTERM or Ctrl-C; the message says how to go on."""
 
 
@@ -132,6 +132,8 @@ def _evaluate(trainer: Trainer, book: log.Log | None, evaluate: Evaluate, progre
         trainer.model.eval()
         metrics, sample = evaluate(trainer.model)
         trainer.model.train()
-        book.write({"step": trainer.step, "tokens": trainer.tokens, "seconds": round(trainer.seconds, 4), "evaluation": metrics})
+        book.write(
+            {"step": trainer.step, "tokens": trainer.tokens, "seconds": round(trainer.seconds, 4), "evaluation": metrics}
+        )
         progress.evaluation(trainer, metrics, sample)
     distributed.barrier()

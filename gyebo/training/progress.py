@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """A bar on a terminal, a line now and then elsewhere: loss, tokens/s, share of the machine's measured matrix-product rate."""
+    """A bar on a terminal, a line now and then elsewhere: loss, tokens/s, share of the measured matrix-product rate."""
 
     def __init__(self, console: Console | None, flops_per_token: float):
         self.console = console
@@ -57,7 +57,9 @@ class Progress:
         """After every evaluation: its figures and the beginning of a sample."""
         if self.console is None:
             return
-        shown = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in metrics.items() if isinstance(value, float))
+        shown = "  ".join(
+            f"{name.replace('_', ' ')} {value:.3f}" for name, value in metrics.items() if isinstance(value, float)
+        )
         left = ""
         if trainer.step < trainer.steps:
             left = f"  {(trainer.steps - trainer.step) * trainer.seconds / max(1, trainer.step) / 60:.1f} min left"

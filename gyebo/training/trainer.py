@@ -67,7 +67,8 @@ class Trainer:
             )
         self.model.to(self.device).train()
         self.optimizer = make_optimizer(self.model, self.options)
-        self.peak_lr = self.options.lr or default_lr(self.model.config.width)  # type: ignore[union-attr]
+        config: Any = self.model.config
+        self.peak_lr = self.options.lr or default_lr(config.width)
         terms: nn.Module = _Terms(self.model, self.objective)
         if distributed.world_size() > 1:
             terms = nn.parallel.DistributedDataParallel(terms)
@@ -138,9 +139,7 @@ class Trainer:
 
     def _lr(self, step: int) -> float:
         o = self.options
-        return learning_rate(
-            step, peak=self.peak_lr, steps=self.steps, warmup=o.warmup, schedule=o.schedule, final=o.final_lr
-        )
+        return learning_rate(step, peak=self.peak_lr, steps=self.steps, warmup=o.warmup, schedule=o.schedule, final=o.final_lr)
 
     def state(self) -> dict[str, Any]:
         """The counters that a checkpoint holds. Random numbers need no state: they are seeded by what they belong to."""

@@ -1,0 +1,41 @@
+"""`gyebo world`."""
+
+from __future__ import annotations
+
+import json as json_module
+import math
+from typing import Annotated
+
+import typer
+
+from gyebo.cli import options as shared
+
+
+def world(
+    sample: Annotated[bool, typer.Option("--sample", help="Show some documents and what they are worth.")] = False,
+    count: Annotated[int, typer.Option(help="How many documents.", min=1)] = 2,
+    language: Annotated[str, typer.Option(help="ko, en or both.")] = "both",
+    seed: Annotated[int, typer.Option(help="Which documents.", min=0)] = 0,
+    json: shared.Json = False,
+) -> None:
+    """The embedded corpus: a small world told in Korean and English, whose entropy is known.
+
+    gyebo world --sample
+
+    gyebo world --count 1000 --language ko > ko.txt
+    """
+    from gyebo import world as embedded
+
+    known = {"ko": ("ko",), "en": ("en",), "both": ("ko", "en")}
+    if language not in known:
+        raise ValueError(f"--language must be one of {', '.join(known)}, but is {language!r} instead")
+    for document in embedded.documents(count, seed=seed, languages=known[language]):
+        size = len(document.text.encode())
+        bits = -document.log_probability / math.log(2)
+        if json:
+            row = {"text": document.text, "language": document.language, "log_probability": document.log_probability}
+            print(json_module.dumps(row | {"bits_per_byte": bits / size}, ensure_ascii=False))
+        elif sample:
+            print(f"{document.text}\n    {bits:.2f} bits, {size} bytes: {bits / size:.4f} bits per byte\n")
+        else:
+            print(document.text)

@@ -1,0 +1,57 @@
+"""`gyebo generate`: a model's answers to prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from gyebo.generation import complete, stream
+from gyebo.generation.options import options_from
+from gyebo.interchange import load
+from gyebo.text.tokenizer import Tokenizer
+from gyebo.training.machine import DTYPES
+
+
+def open_generator(name: str, precision: str) -> tuple[Any, Tokenizer]:
+    """A model in inference mode with its tokenizer; ValueError where there is none, or for another precision."""
+    if precision not in DTYPES:
+        raise ValueError(f"--precision must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
+    model, tokenizer = load(name)
+    if tokenizer is None:
+        raise ValueError(f"{name} has no tokenizer: text can't be read or written with it")
+    return model.eval().to(DTYPES[precision]), tokenizer
+
+
+def generate(
+    name: str,
+    prompts: list[str],
+    options: dict[str, Any],
+    *,
+    precision: str = "float32",
+    on_text: Callable[[str], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Answers in order of the prompts (samples of one prompt side by side): prompt, text, ids, reason, log_probability.
+
+    With `on_text` and one prompt the text is handed over while it is written, and nothing is returned.
+    """
+    checked = options_from(options)
+    model, tokenizer = open_generator(name, precision)
+    with torch.inference_mode():
+        if on_text is not None:
+            for text in stream(model, tokenizer, prompts[0], options=checked):
+                on_text(text)
+            return []
+        answers = complete(model, tokenizer, prompts, options=checked)
+    each = len(answers) // len(prompts)
+    return [
+        {
+            "prompt": prompts[i // each],
+            "text": a.text,
+            "ids": list(a.ids),
+            "reason": a.reason,
+            "log_probability": a.log_probability,
+        }
+        for i, a in enumerate(answers)
+    ]

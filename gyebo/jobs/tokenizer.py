@@ -1,0 +1,49 @@
+"""`gyebo tokenizer train`: a tokenizer from the training part of a corpus."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from gyebo.config.run import DataOptions
+from gyebo.data.prepare import open_corpus, training_texts
+from gyebo.jobs.runs import claim
+from gyebo.text import training
+
+SAMPLE_DOCUMENTS = 2000
+
+
+def train_tokenizer(
+    data: DataOptions,
+    out: Path,
+    *,
+    kind: str,
+    vocab_size: int,
+    normalize: str = "nfc",
+    morphemes: bool = False,
+    min_frequency: int = 2,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Train and write a tokenizer; gives vocab_size, bytes_per_token over the first documents, and a sample's pieces."""
+    claim(out, resume=False, overwrite=overwrite, kind="tokenizer.json")
+    corpus = open_corpus(data)
+    if console:
+        console.print(f"learning a {kind} tokenizer from {', '.join(data.corpus)}", highlight=False)
+    tokenizer = training.train_tokenizer(
+        training_texts(corpus), kind, vocab_size, normalize=normalize, morphemes=morphemes, min_frequency=min_frequency
+    )
+    aside = out / ".part"
+    tokenizer.save(aside)
+    for path in aside.iterdir():
+        path.replace(out / path.name)
+    shutil.rmtree(aside)
+    texts = list(itertools.islice(training_texts(corpus), SAMPLE_DOCUMENTS))
+    ids = tokenizer.encode_batch(texts)
+    size = sum(len(tokenizer.normalize(text).encode()) for text in texts)
+    sample = [texts[0][start:end] for start, end in tokenizer.offsets(texts[0])[:24]] if texts else []
+    return {"vocab_size": tokenizer.vocab_size, "bytes_per_token": size / max(1, sum(map(len, ids))), "sample": sample}
