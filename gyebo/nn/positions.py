@@ -36,10 +36,10 @@ def causal_layout(
     if document_ids is not None and attention_mask is not None:
         ids = document_ids * attention_mask
     same = None if ids is None else ids[:, :, None] == ids[:, None, :]  # [B, T, T]
-    if same is None or bool(same.all()):
+    if ids is None or same is None or bool(same.all()):
         positions, allowed = torch.arange(shape[1], device=device).expand(shape), None
     else:
-        positions = same.tril(-1).sum(-1)  # how many tokens of my document stand before me
+        positions = same.tril(-1).sum(-1) * (ids != 0)  # how many tokens of my document stand before me; padding: 0
         # Padding sees padding, so that no row of the mask is empty; nobody reads the result.
         allowed = same.tril()[:, None]
     if position_ids is not None:
