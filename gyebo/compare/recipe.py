@@ -31,7 +31,7 @@ class TokenizerOptions(Section):
         if self.kind not in (None, "bpe"):
             raise ValueError(
                 f"tokenizer.kind: a comparison trains bpe only, but is {self.kind!r} instead: make it with"
-                f" `gyebo tokenizer train CORPUS --kind {self.kind} -o tok/` and give tokenizer.path = \"tok/\""
+                f' `gyebo tokenizer train CORPUS --kind {self.kind} -o tok/` and give tokenizer.path = "tok/"'
             )
         return self
 
@@ -98,9 +98,7 @@ class Recipe(Section):
         if "-" in self.data.corpus or self.data.valid == "-":
             raise ValueError("a comparison reads its text again when it is resumed, and stdin (-) can't be: save it in a file")
         for candidate in self.candidates:
-            optim = toml.check(
-                OptimOptions, self.optim.model_dump() | candidate.optim, f"candidate {candidate.name}: optim"
-            )
+            optim = toml.check(OptimOptions, self.optim.model_dump() | candidate.optim, f"candidate {candidate.name}: optim")
             if self.sweep and optim.lr is not None:
                 where = f"candidate {candidate.name}" if "lr" in candidate.optim else "[optim]"
                 raise ValueError(f"[sweep] chooses the learning rate, so lr in {where} has no effect: remove one of them")

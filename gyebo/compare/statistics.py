@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 CONFIDENCE = 0.95
@@ -66,7 +66,7 @@ def difference(first: Sequence[float], second: Sequence[float], confidence: floa
     return Difference(gap, gap - half, gap + half)
 
 
-def verdicts(groups: dict[str, Sequence[float]]) -> dict[str, str]:
+def verdicts(groups: Mapping[str, Sequence[float]]) -> dict[str, str]:
     """For each name what its scores (lower is better) allow to say: "best", "no difference shown" or "behind".
 
     The leader has the lowest mean. A candidate is "behind" where the Welch interval of its difference to the leader

@@ -1,0 +1,296 @@
+"""`gyebo compare`: train all candidates of a recipe under one budget, one after the other, and write table and report.
+
+The directory of a comparison, each file replaced in one step, so that a kill at any instant leaves something to resume:
+
+    recipe.toml     what was asked for, every default written out; a resumed comparison must ask for the same
+    plan.json       the corpus, and per candidate the steps, the precision and the learning rate that its seeds share
+    tokenizer/      the segmentation that all share, where none was named
+    sweeps/NAME/lr-RATE/, runs/NAME/seed-N/     the runs, each a model directory
+    failures/       the traceback of each run that failed last time
+    results.json, results.md, report.html, *.png     written at the end
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import shlex
+import shutil
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+import gyebo
+from gyebo.compare import recipe as recipes
+from gyebo.compare.recipe import Candidate, Recipe
+from gyebo.compare.report import write_report
+from gyebo.compare.table import Comparison, Row, as_json, markdown, rank, run_directory
+from gyebo.config import toml
+from gyebo.config.run import RunOptions
+from gyebo.training import log
+
+Job = Callable[..., dict[str, Any]]
+COSTS = ("tokens", "flops", "seconds")
+
+
+@dataclass
+class Session:
+    """One call of `compare`: what is asked for, where it goes, and who does the work."""
+
+    recipe: Recipe
+    out: Path
+    console: Console
+    pretrain: Job
+    plan_steps: Job
+    prepare: Job
+    state: dict[str, Any] = field(default_factory=dict)  # plan.json: {"prepared": {...}, "candidates": {name: {...}}}
+
+    def keep(self) -> None:
+        """Write the state to plan.json."""
+        write(self.out / "plan.json", json.dumps(self.state, ensure_ascii=False, indent=1, allow_nan=False))
+
+    def plan(self, candidate: Candidate) -> dict[str, Any]:
+        """What is fixed for all seeds of a candidate."""
+        return self.state["candidates"][candidate.name]
+
+    @property
+    def tokenizer(self) -> str:
+        """The directory of the shared tokenizer."""
+        return self.recipe.tokenizer.path or str(self.out / "tokenizer")
+
+
+def compare(
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    console: Console | None = None,
+    pretrain: Job | None = None,
+    plan_steps: Job | None = None,
+    prepare: Job | None = None,
+) -> Comparison:
+    """Train what the recipe names into `out`, or go on with it, and write results.json, results.md and report.html.
+
+    Budgets become steps once per candidate, before anything is trained; each seed then trains all candidates in turn. A run
+    that fails becomes a row with the reason, and the rest go on (`Comparison.ok` is False; `resume` tries it again). The
+    last three arguments take the place of `gyebo.jobs`' functions in tests.
+
+    Raises ValueError for an existing `out` without `resume` or `overwrite`, a changed recipe or corpus, and options that
+    don't fit; OSError where files can't be read or written; `training.loop.Stopped` after SIGTERM or Ctrl-C.
+    """
+    from gyebo.training.loop import Stopped
+
+    if pretrain is None or plan_steps is None or prepare is None:
+        from gyebo.jobs import corpora
+        from gyebo.jobs import pretrain as jobs
+
+        pretrain, plan_steps = pretrain or jobs.pretrain, plan_steps or jobs.plan_steps
+        prepare = prepare or corpora.prepare
+    out = out.resolve()  # runs remember the tokenizer's path: the same one from wherever the comparison is resumed
+    open_directory(recipe, out, resume=resume, overwrite=overwrite)
+    session = Session(recipe, out, console or Console(quiet=True), pretrain, plan_steps, prepare)
+    try:
+        _plan(session)
+        rows = rank(_train(session))
+    except Stopped as stop:
+        raise Stopped(f"stopped; go on with: {resume_command(out)}") from stop
+    comparison = Comparison(recipe, out, rows, session.state["prepared"], session.state["candidates"], environment())
+    write(out / "results.json", json.dumps(as_json(comparison), ensure_ascii=False, indent=1, allow_nan=False))
+    write(out / "results.md", markdown(comparison))
+    write_report(comparison)
+    return comparison
+
+
+def resume_command(out: Path) -> str:
+    """What one types to go on with a comparison."""
+    return shlex.join(["gyebo", "compare", str(out / "recipe.toml"), "-o", str(out), "--resume"])
+
+
+def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make `out` the directory of this recipe's comparison; ValueError where it is another's or not to be touched."""
+    if resume and overwrite:
+        raise ValueError("--resume and --overwrite exclude each other: go on with the comparison, or start it again")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file: choose another -o")
+    stored = out / "recipe.toml"
+    entries = [path for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
+    if entries and not stored.is_file():
+        raise ValueError(f"{out} holds files but no recipe.toml, so it is no comparison of ours: choose another -o")
+    if entries and resume:
+        changes = recipes.changed(recipes.parse(toml.read(stored), str(stored)), recipe)
+        if changes:
+            raise ValueError(
+                f"{out} can't be resumed with another recipe: {'; '.join(changes)}."
+                " Choose another -o, or --overwrite to start again"
+            )
+        return
+    if entries and not overwrite:
+        raise ValueError(f"{out} exists already: pass --resume to go on or --overwrite to start again")
+    for path in entries:
+        if path != stored:  # goes last, so that a kill leaves a directory that is known to be ours
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    out.mkdir(parents=True, exist_ok=True)
+    write(stored, recipes.dump(recipe))
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a text file in one step: after a kill or a power cut it is the old one or the new one."""
+    aside = path.with_name(f".{path.name}.part")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+# ---- before the runs
+
+
+def _plan(session: Session) -> None:
+    """Prepare the text once, then fix steps, precision and learning rate of each candidate; what is fixed stays."""
+    recipe, out = session.recipe, session.out
+    path = out / "plan.json"
+    if path.is_file():
+        session.state = json.loads(path.read_text(encoding="utf-8"))
+    first = recipe.options(recipe.candidates[0], recipe.seeds[0], recipe.tokenizer.path)
+    prepared = session.prepare(first, out, console=session.console)
+    before = session.state.get("prepared", prepared)
+    if before["fingerprint"] != prepared["fingerprint"]:
+        raise ValueError(
+            f"{out} can't be resumed: the corpus has changed since (fingerprint {before['fingerprint'][:12]} then,"
+            f" {prepared['fingerprint'][:12]} now). Bring the old text back, or --overwrite to start again"
+        )
+    session.state = {"prepared": prepared, "candidates": session.state.get("candidates", {})}
+    session.keep()
+    for candidate in recipe.candidates:  # all of them first: an option that doesn't fit is found before hours of training
+        if candidate.name not in session.state["candidates"]:
+            options = recipe.options(candidate, recipe.seeds[0], session.tokenizer)
+            session.state["candidates"][candidate.name] = session.plan_steps(options, out, console=session.console)
+            session.keep()
+
+
+def _sweep(session: Session, candidate: Candidate) -> str:
+    """Choose the learning rate by short runs with a seed that is not measured later; "" or why there is none.
+
+    A trial that fails costs what it trained, and its rate is out. The choice is kept, so that no later event changes it.
+    """
+    recipe, plan = session.recipe, session.plan(candidate)
+    if recipe.sweep is None or "sweep" in plan:
+        return ""
+    steps = max(1, round(recipe.sweep.share * plan["steps"]))
+    trials: list[dict[str, Any]] = []
+    for rate in recipe.sweep.lr:
+        fixed = {"steps": steps, "precision": plan["precision"], "lr": rate}
+        options = recipe.options(candidate, max(recipe.seeds) + 1, session.tokenizer, **fixed)
+        directory = session.out / "sweeps" / candidate.name / f"lr-{rate!r}"
+        session.console.print(f"{candidate.name}: trying learning rate {rate:g} for {steps:,} steps", highlight=False)
+        result, reason = _attempt(session, options, directory)
+        cost = result if result is not None else _spent(directory, plan["flops_per_step"])
+        score = None if result is None else result["valid"]["bits_per_byte"]
+        trials.append({"lr": rate, "bits_per_byte": score, "reason": reason} | {key: cost[key] for key in COSTS})
+    done = [trial for trial in trials if trial["bits_per_byte"] is not None]
+    if not done:
+        return f"no learning rate of the sweep worked: {trials[-1]['reason']}"
+    best = min(done, key=lambda trial: trial["bits_per_byte"])["lr"]
+    total = {key: sum(trial[key] for trial in trials) for key in COSTS}
+    plan["sweep"] = {"lr": best, "steps": steps, "trials": trials} | total
+    session.keep()
+    session.console.print(f"{candidate.name}: learning rate {best:g}", highlight=False)
+    return ""
+
+
+def _spent(directory: Path, flops_per_step: float) -> dict[str, float]:
+    """What a failed run had used up, from its log."""
+    steps = [line for line in log.read(directory) if "loss" in line]
+    last = steps[-1] if steps else {"step": 0, "tokens": 0, "seconds": 0.0}
+    return {"tokens": last["tokens"], "flops": last["step"] * flops_per_step, "seconds": last["seconds"]}
+
+
+# ---- the runs
+
+
+def _train(session: Session) -> list[Row]:
+    """Every seed of every candidate, seed by seed: a slower hour of the machine meets all candidates alike."""
+    recipe = session.recipe
+    rows = {candidate.name: Row(candidate, {}) for candidate in recipe.candidates}
+    for candidate in recipe.candidates:
+        reason = _sweep(session, candidate)
+        if reason:
+            rows[candidate.name].failures["sweep"] = reason
+    total, begun = len(recipe.seeds) * len(recipe.candidates), time.perf_counter()
+    for number, (seed, candidate) in enumerate(((s, c) for s in recipe.seeds for c in recipe.candidates), 1):
+        row, plan = rows[candidate.name], session.plan(candidate)
+        if "sweep" in row.failures:
+            continue
+        rate = plan.get("sweep", {}).get("lr")
+        options = recipe.options(candidate, seed, session.tokenizer, steps=plan["steps"], precision=plan["precision"], lr=rate)
+        directory = run_directory(session.out, candidate.name, seed)
+        minutes = (time.perf_counter() - begun) / 60
+        session.console.rule(f"run {number} of {total}: {candidate.name}, seed {seed} ({minutes:.1f} min so far)")
+        result, reason = _attempt(session, options, directory)
+        if result is None:
+            row.failures[f"seed {seed}"] = reason
+            session.console.print(f"[red]{candidate.name}, seed {seed} failed:[/red] {escape(reason)}", highlight=False)
+        else:
+            row.results[seed] = result
+            score = result["valid"]["bits_per_byte"]
+            session.console.print(f"{candidate.name}, seed {seed}: {score:.4f} bits per byte on held-out text", highlight=False)
+    return [Row(row.candidate, row.results, row.failures, session.plan(row.candidate).get("sweep")) for row in rows.values()]
+
+
+def _attempt(session: Session, options: RunOptions, directory: Path) -> tuple[dict[str, Any] | None, str]:
+    """Train one run, or take the stored result of a finished one; None and the reason where it failed.
+
+    A stop and a broken disk are no candidate's failure: they end the comparison, to be resumed.
+    """
+    from gyebo.training.checkpoint import DiskFull
+    from gyebo.training.loop import Stopped
+
+    note = session.out / "failures" / f"{directory.parent.name}-{directory.name}.txt"
+    try:
+        result = session.pretrain(options, directory, resume=True, console=session.console)
+        score = result["valid"]["bits_per_byte"]
+        if not math.isfinite(score):
+            raise FloatingPointError(f"held-out bits per byte is {score}")
+    except (Stopped, DiskFull, OSError):
+        raise
+    except Exception as error:  # whatever a family's code may raise, the other candidates go on
+        note.parent.mkdir(exist_ok=True)
+        write(note, traceback.format_exc())
+        first_line = str(error).strip().partition("\n")[0]
+        return None, first_line or type(error).__name__
+    note.unlink(missing_ok=True)
+    return result, ""
+
+
+def environment() -> dict[str, Any]:
+    """The machine and the versions that the figures belong to."""
+    try:
+        torch = version("torch")
+    except PackageNotFoundError:
+        torch = "not installed"
+    return {
+        "gyebo": gyebo.__version__,
+        "torch": torch,
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
