@@ -165,9 +165,10 @@ def _mean(key: str, form: Callable[[float], str]) -> Callable[[Row], str]:
 def _sweep(row: Row) -> str:
     if row.sweep is None:
         return "none"
-    cost = row.sweep
-    trials = len(cost["trials"])
-    return f"{trials} trials: {short(cost['tokens'])} tokens, {short(cost['flops'], 'FLOP')}, {cost['seconds'] / 60:.1f} min"
+    cost, rates = row.sweep, [trial["lr"] for trial in row.sweep["trials"]]
+    spent = f"{len(rates)} trials: {short(cost['tokens'])} tokens, {short(cost['flops'], 'FLOP')}, {cost['seconds'] / 60:.1f} min"
+    edge = cost["lr"] in (min(rates), max(rates))
+    return spent + ("; the best rate is at the edge of those tried" if edge else "")
 
 
 @dataclass(frozen=True)
@@ -317,11 +318,11 @@ def conclusion(comparison: Comparison) -> tuple[str, str]:
     lost = " ".join(_failure(row, len(comparison.recipe.seeds)) for row in comparison.rows if row.failures)
     if leader is None:
         return "No candidate finished, so nothing can be said.", lost
-    headline, why = _judge(leader, rows)
+    headline, why = _judge(leader, rows, comparison.ok)
     return headline, " ".join(filter(None, (why, lost)))
 
 
-def _judge(leader: Row, rows: Sequence[Row]) -> tuple[str, str]:
+def _judge(leader: Row, rows: Sequence[Row], whole: bool) -> tuple[str, str]:
     assert leader.summary is not None, "a ranked row has scores"
     first = leader.summary
     if len(rows) == 1:
@@ -330,7 +331,7 @@ def _judge(leader: Row, rows: Sequence[Row]) -> tuple[str, str]:
         second = rows[1].summary
         assert second is not None, "a ranked row has scores"
         return (
-            f"{leader.name} is best on this text.",
+            f"{leader.name} is best on this text." if whole else f"{leader.name} is best of those that finished.",
             f"{_needs(leader)} The next, {rows[1].name}, needs {_bits(second.mean)} ({_more(first.mean, second.mean)}): a"
             f" difference larger than chance between {first.count} repetitions explains.",
         )

@@ -1,0 +1,236 @@
+"""The runs of a comparison: their order, what they share, and that a kill at any instant loses nothing."""
+
+import json
+
+import pytest
+
+from gyebo.compare import run as module
+from gyebo.compare.run import compare
+from gyebo.training.loop import Stopped
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch):
+    monkeypatch.setattr(module, "write_report", lambda comparison: None)
+
+
+def test_seeds_train_all_candidates_in_turn_with_the_same_plan(tmp_path, jobs, recipe):
+    result = compare(recipe(tokenizer={"vocab_size": 300}), tmp_path / "out", **jobs.functions)
+    kinds = [event[0] for event in jobs.events]
+    assert kinds == ["prepare", "plan", "plan"] + ["train"] * 6  # one preparation; minutes become steps before any training
+    assert jobs.events[0] == ("prepare", None, 300)
+    assert jobs.trained() == [(family, seed) for seed in (0, 1, 2) for family in ("gpt", "gpt2")]
+    trains = [event for event in jobs.events if event[0] == "train"]
+    assert {(event[1], *event[3:5]) for event in trains} == {("gpt", 200, "bfloat16"), ("gpt2", 300, "float32")}
+    assert {event[6] for event in trains} == {str(tmp_path / "out" / "tokenizer")}
+    assert [row.name for row in result.rows] == ["gpt2-tiny", "gpt-tiny"]
+    assert [row.verdict for row in result.rows] == ["best", "behind"]
+    assert result.ok
+
+
+def test_results_are_stored_as_data_and_as_markdown(tmp_path, jobs, recipe):
+    result = compare(recipe(), tmp_path / "out", **jobs.functions)
+    stored = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    first = stored["candidates"][0]
+    assert first["name"] == "gpt2-tiny"
+    assert first["bits_per_byte"]["mean"] == pytest.approx((1.10 + 1.11 + 1.12) / 3)
+    assert first["bits_per_byte"]["deviation"] == pytest.approx(0.01)
+    assert [seed["valid"]["bits_per_byte"] for seed in first["seeds"].values()] == [1.10, 1.11, 1.12]
+    assert stored["differences"][0]["mean"] == pytest.approx(0.1)
+    assert stored["differences"][0]["low"] > 0
+    text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+    assert "| Bits per byte, held out | 1.1100 ± 0.0100 | 1.2100 ± 0.0100 |" in text
+    assert text.startswith("**gpt2-tiny is best on this text.**")
+    assert result.floor == 0.5
+
+
+def test_a_kill_at_any_instant_loses_nothing(tmp_path, jobs, recipe, killed):
+    """Kill at each event in turn (also between two kills), resume, and find the results of the uninterrupted comparison."""
+    asked = recipe(sweep={"lr": [1e-3, 3e-3], "share": 0.1}, seeds=[0, 1], budget={"steps": 50})
+    whole = compare(asked, tmp_path / "whole", **jobs.functions)
+    total = len(jobs.events)
+    assert total == 1 + 2 + 4 + 4
+    for instant in range(total):
+        again = type(jobs)(jobs.scores, kill_at=instant)
+        out = tmp_path / f"killed-{instant}"
+        with pytest.raises(killed):
+            compare(asked, out, **again.functions)
+        trained_before = len(again.trained())
+        resumed = compare(asked, out, resume=True, **again.functions)
+        assert [(row.name, row.scores, row.sweep) for row in resumed.rows] == [
+            (row.name, row.scores, row.sweep) for row in whole.rows
+        ]
+        assert len(again.trained()) == len(jobs.trained()), (instant, trained_before)
+
+
+def test_a_kill_while_writing_leaves_the_old_file_or_the_new(tmp_path, jobs, recipe, killed, monkeypatch):
+    from pathlib import Path
+
+    real = Path.replace
+    for instant in range(6):
+        seen = []
+
+        def replace(self, target, seen=seen, instant=instant):
+            seen.append(target)
+            if len(seen) == instant + 1:
+                raise killed
+            return real(self, target)
+
+        monkeypatch.setattr(Path, "replace", replace)
+        out = tmp_path / str(instant)
+        again = type(jobs)(jobs.scores)
+        with pytest.raises(killed):
+            compare(recipe(seeds=[0]), out, **again.functions)
+        monkeypatch.setattr(Path, "replace", real)
+        assert len(compare(recipe(seeds=[0]), out, resume=True, **again.functions).rows) == 2
+        assert len(again.trained()) == 2, instant
+
+
+def test_measured_steps_stay_after_a_resume(tmp_path, jobs, recipe, killed):
+    """Minutes are measured once: the second measurement would give other steps to the seeds still to come."""
+    jobs.kill_at = 5
+    with pytest.raises(killed):
+        compare(recipe(), tmp_path / "out", **jobs.functions)
+    compare(recipe(), tmp_path / "out", resume=True, **jobs.functions)
+    assert {(event[1], event[3]) for event in jobs.events if event[0] == "train"} == {("gpt", 200), ("gpt2", 300)}
+    assert [event[0] for event in jobs.events].count("plan") == 2
+
+
+def test_a_stop_says_how_to_go_on(tmp_path, jobs, recipe):
+    def stopping(options, out, **keywords):
+        raise Stopped("stopped after step 3")
+
+    with pytest.raises(Stopped, match=r"gyebo compare .*recipe\.toml -o .* --resume"):
+        compare(recipe(), tmp_path / "out", **jobs.functions | {"pretrain": stopping})
+    compare(recipe(), tmp_path / "out", resume=True, **jobs.functions)
+
+
+def test_an_existing_directory_is_refused(tmp_path, jobs, recipe):
+    out = tmp_path / "out"
+    compare(recipe(), out, **jobs.functions)
+    with pytest.raises(ValueError, match="--resume to go on or --overwrite"):
+        compare(recipe(), out, **jobs.functions)
+    with pytest.raises(ValueError, match="exclude each other"):
+        compare(recipe(), out, resume=True, overwrite=True, **jobs.functions)
+    with pytest.raises(ValueError, match=r"another recipe: seeds was \[0, 1, 2\], is \[0\]"):
+        compare(recipe(seeds=[0]), out, resume=True, **jobs.functions)
+    before = len(jobs.trained())
+    compare(recipe(seeds=[0]), out, overwrite=True, **jobs.functions)
+    assert len(jobs.trained()) == before + 2
+    assert not (out / "runs" / "gpt-tiny" / "seed-1").exists()
+
+
+def test_a_finished_comparison_trains_nothing_again(tmp_path, jobs, recipe):
+    compare(recipe(), tmp_path / "out", **jobs.functions)
+    before = jobs.trained()
+    assert compare(recipe(), tmp_path / "out", resume=True, **jobs.functions).ok
+    assert jobs.trained() == before
+
+
+def test_a_directory_of_something_else_is_never_touched(tmp_path, jobs, recipe):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for keywords in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(ValueError, match=r"no recipe\.toml"):
+            compare(recipe(), tmp_path, **keywords, **jobs.functions)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    with pytest.raises(ValueError, match="is a file"):
+        compare(recipe(), tmp_path / "thesis.txt", **jobs.functions)
+
+
+def test_a_changed_corpus_is_refused(tmp_path, jobs, recipe, killed):
+    jobs.kill_at = 5
+    with pytest.raises(killed):
+        compare(recipe(), tmp_path / "out", **jobs.functions)
+    jobs.fingerprint = "b" * 64
+    with pytest.raises(ValueError, match="corpus has changed"):
+        compare(recipe(), tmp_path / "out", resume=True, **jobs.functions)
+
+
+def test_a_failure_is_a_row_and_the_rest_goes_on(tmp_path, jobs, recipe):
+    jobs.failing = {("gpt2", 1)}
+    out = tmp_path / "out"
+    result = compare(recipe(), out, **jobs.functions)
+    assert len(jobs.trained()) == 6
+    assert not result.ok
+    failed = result.rows[-1]
+    assert (failed.name, failed.verdict) == ("gpt2-tiny", "failed")  # its other seeds are the best: not ranked all the same
+    assert failed.failures == {"seed 1": "step 7: the loss is not finite"}
+    assert list(failed.results) == [0, 2]
+    assert "RuntimeError" in (out / "failures" / "gpt2-tiny-seed-1.txt").read_text()
+    assert "gpt2-tiny, seed 1: step 7: the loss is not finite" in (out / "results.md").read_text(encoding="utf-8")
+    jobs.failing = set()
+    before = len(jobs.trained())
+    repaired = compare(recipe(), out, resume=True, **jobs.functions)
+    assert jobs.trained()[before:] == [("gpt2", 1)]
+    assert repaired.ok
+    assert not (out / "failures" / "gpt2-tiny-seed-1.txt").exists()
+
+
+def test_a_score_that_is_no_number_is_a_failure(tmp_path, jobs, recipe):
+    jobs.scores["gpt"] = {0: float("nan")}
+    result = compare(recipe(seeds=[0]), tmp_path / "out", **jobs.functions)
+    assert result.rows[-1].failures == {"seed 0": "held-out bits per byte is nan"}
+    json.loads((tmp_path / "out" / "results.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_a_broken_disk_is_no_candidates_failure(tmp_path, jobs, recipe):
+    def full(options, out, **keywords):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        compare(recipe(), tmp_path / "out", **jobs.functions | {"pretrain": full})
+
+
+def test_options_that_do_not_fit_are_found_before_any_training(tmp_path, jobs, recipe):
+    def plan(options, out, **keywords):
+        if options.family == "gpt2":
+            raise ValueError("unknown option 'model.layer'; did you mean layers?")
+        return jobs.plan_steps(options, out)
+
+    with pytest.raises(ValueError, match="did you mean layers"):
+        compare(recipe(), tmp_path / "out", **jobs.functions | {"plan_steps": plan})
+    assert jobs.trained() == []
+
+
+def test_the_sweep_picks_by_held_out_score_and_counts_its_cost(tmp_path, jobs, recipe):
+    asked = recipe(sweep={"lr": [3e-4, 1e-3, 3e-3], "share": 0.2}, budget={"steps": 100}, seeds=[0, 1])
+    result = compare(asked, tmp_path / "out", **jobs.functions)
+    trials = [event for event in jobs.events if event[0] == "train" and event[3] == 20]
+    assert len(trials) == 6
+    assert {event[2] for event in trials} == {2}  # a seed that isn't measured
+    measured = [event for event in jobs.events if event[0] == "train" and event[3] == 100]
+    assert {event[5] for event in measured} == {1e-3}
+    for row in result.rows:
+        assert row.sweep["lr"] == 1e-3
+        assert (row.sweep["tokens"], row.sweep["flops"], row.sweep["seconds"]) == (3 * 20_000, 3 * 20 * 2e9, 3 * 10.0)
+    assert "3 trials: 60.0 k tokens, 120 GFLOP, 0.5 min" in (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+
+
+def test_a_failed_trial_costs_what_it_trained_and_the_choice_stays(tmp_path, jobs, recipe):
+    jobs.failing = {("gpt", 3e-3)}
+    asked = recipe(sweep={"lr": [1e-3, 3e-3], "share": 0.2}, budget={"steps": 100}, seeds=[0])
+    result = compare(asked, tmp_path / "out", **jobs.functions)
+    sweep = next(row.sweep for row in result.rows if row.name == "gpt-tiny")
+    spent = sweep["trials"][1]["tokens"]  # its log ends halfway, in the middle of a line
+    assert 0 < spent < 20_000
+    assert spent % 1000 == 0
+    assert sweep["tokens"] == 20_000 + spent
+    assert sweep["trials"][1]["flops"] == spent / 1000 * 2e9
+    assert result.ok  # a rate that is too high is what a sweep is for
+    jobs.failing = set()
+    jobs.scores["gpt"][1] = -1.0
+    assert next(r.sweep for r in compare(asked, tmp_path / "out", resume=True, **jobs.functions).rows if r.name == "gpt-tiny") == sweep
+
+
+def test_a_sweep_without_any_working_rate_fails_its_candidate_only(tmp_path, jobs, recipe):
+    jobs.failing = {("gpt", 1e-3), ("gpt", 3e-3)}
+    asked = recipe(sweep={"lr": [1e-3, 3e-3], "share": 0.2}, budget={"steps": 100})
+    result = compare(asked, tmp_path / "out", **jobs.functions)
+    assert [row.verdict for row in result.rows] == ["nothing to compare with", "failed"]
+    assert "no learning rate of the sweep worked" in result.rows[1].failures["sweep"]
+
+
+def test_a_named_tokenizer_is_taken(tmp_path, jobs, recipe):
+    compare(recipe(tokenizer={"path": "tok"}, seeds=[0]), tmp_path / "out", **jobs.functions)
+    assert jobs.events[0][1] == "tok"
+    assert {event[6] for event in jobs.events if event[0] == "train"} == {"tok"}
