@@ -1,63 +1,55 @@
-"""The embedded world: a small generated corpus in Korean and English whose entropy is known exactly."""
+"""The embedded world: a small generated corpus in Korean and English whose entropy is known exactly.
+
+`documents` writes plain text with its log-probability, `log_probability` finds that of any text; the other functions
+make labelled data from the same facts. Deterministic by seed, free of any licence, standard library only.
+"""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from gyebo.world.documents import Document, documents, log_probability
+from gyebo.world.tasks import (
+    ENTAILMENT_LABELS,
+    ENTITY_TYPES,
+    SENTIMENT_LABELS,
+    Dialogue,
+    Entailment,
+    Entities,
+    NextSentence,
+    Question,
+    Sentiment,
+    Similarity,
+    Translation,
+    dialogues,
+    entailments,
+    entities,
+    next_sentences,
+    questions,
+    sentiments,
+    similarities,
+    translations,
+)
 
-from gyebo.world.facts import make_world
-from gyebo.world.grammar import LANGUAGES, Grammar
-from gyebo.world.parser import Parser
-from gyebo.world.sampler import sample
-
-
-@dataclass(frozen=True)
-class Document:
-    """One document. `log_probability` is a natural log; it includes the end of the document and, where both
-    languages may be written, the choice of language."""
-
-    text: str
-    language: str
-    log_probability: float
-
-
-@lru_cache(maxsize=4)
-def grammar(world_seed: int = 0) -> Grammar:
-    """The full grammar of a world (kept, since it caches its tables)."""
-    return Grammar(make_world(world_seed))
-
-
-@lru_cache(maxsize=4)
-def _parser(world_seed: int) -> Parser:
-    return Parser(grammar(world_seed))
-
-
-def _checked(languages: tuple[str, ...]) -> tuple[str, ...]:
-    languages = tuple(languages)
-    if not languages or len(set(languages)) != len(languages) or not set(languages) <= set(LANGUAGES):
-        raise ValueError(f"languages: found {languages!r}; give ('ko',), ('en',) or ('ko', 'en')")
-    return tuple(sorted(languages, key=LANGUAGES.index))
-
-
-def documents(
-    count: int, *, seed: int = 0, start: int = 0, languages: tuple[str, ...] = LANGUAGES, world_seed: int = 0
-) -> Iterator[Document]:
-    """Documents `start` to `start + count` of a stream. Document i depends on (world_seed, languages, seed, i) only.
-
-    `world_seed` fixes the facts, so that streams of different `seed` tell of one world.
-    """
-    languages = _checked(languages)
-    machine = grammar(world_seed)
-    for i in range(start, start + count):
-        rng = random.Random(f"gyebo document {'+'.join(languages)} {seed} {i}")
-        yield Document(*sample(machine, languages, rng))
-
-
-def log_probability(text: str, *, world_seed: int = 0, languages: tuple[str, ...] = LANGUAGES) -> float:
-    """Natural log of the probability of `text` as a document, found from the text alone (see `parser`).
-
-    Raises `ValueError` naming the first offset (in characters) that the grammar can't write.
-    """
-    return _parser(world_seed).log_probability(text, _checked(languages))
+__all__ = [
+    "ENTAILMENT_LABELS",
+    "ENTITY_TYPES",
+    "SENTIMENT_LABELS",
+    "Dialogue",
+    "Document",
+    "Entailment",
+    "Entities",
+    "NextSentence",
+    "Question",
+    "Sentiment",
+    "Similarity",
+    "Translation",
+    "dialogues",
+    "documents",
+    "entailments",
+    "entities",
+    "log_probability",
+    "next_sentences",
+    "questions",
+    "sentiments",
+    "similarities",
+    "translations",
+]

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from gyebo.world.facts import Item
 from gyebo.world.scene import ME, NOWHERE, Scene
@@ -34,14 +33,13 @@ def end_sentence(scene: Scene, name: str) -> None:
         if scene.subject not in scene.mentioned:  # Korean may leave the subject out: it counts as mentioned
             scene.mentioned.append(scene.subject)
     elif name not in SCENERY:
-        scene.carries_on = False
+        scene.carries_on = scene.genre == "portrait" and name not in ("turn_to", "turn_back")
     scene.previous = tuple(dict.fromkeys(scene.mentioned))
     scene.sentences += 1
 
 
 def _person(scene: Scene, slot: str) -> int:
-    value: Any = scene.bound[slot]
-    return value[0]
+    return scene.bound[slot][0]
 
 
 def _join(scene: Scene, person: int) -> None:
@@ -73,15 +71,15 @@ def _get(scene: Scene, owner: int, item: Item, giver: int | None = None, origin:
 
 
 def _new_item(scene: Scene, prefix: str) -> Item:
-    return scene.bound[f"{prefix}_quality"], scene.bound[f"{prefix}_thing"]  # type: ignore[return-value]
+    return scene.bound[f"{prefix}_quality"], scene.bound[f"{prefix}_thing"]
 
 
 def _begin(genre: str, section: str) -> Effect:
     def effect(scene: Scene) -> None:
         scene.genre, scene.section = genre, section
-        for slot in ("town", "daytime", "weather"):
+        for slot, remembered in (("town", "town"), ("daytime", "daytime"), ("early", "daytime"), ("weather", "weather")):
             if slot in scene.bound:
-                setattr(scene, slot, scene.bound[slot])
+                setattr(scene, remembered, scene.bound[slot])
         if genre == "diary":
             scene.cast, scene.subject = (ME,), ME
         elif genre == "portrait":
@@ -107,7 +105,7 @@ def _then(section: str) -> Effect:
 
 def _go(slot: str, alone: bool = True) -> Effect:
     def effect(scene: Scene) -> None:
-        place: Any = scene.bound[slot]
+        place = scene.bound[slot]
         movers = (scene.subject,) if alone else (scene.subject, *scene.mates())
         for person in movers:
             _move(scene, person, place)
@@ -119,14 +117,19 @@ def _go(slot: str, alone: bool = True) -> Effect:
 _NARRATIVE = {"story": "beat", "diary": "beat"}
 
 
+def _since(scene: Scene) -> None:
+    scene.daytime = max(scene.daytime, scene.bound["since"])
+    _go("place")(scene)
+
+
 def _go_with(scene: Scene) -> None:
-    place: Any = scene.bound["place"]
+    place = scene.bound["place"]
     _move(scene, scene.subject, place)
     _move(scene, _person(scene, "mate"), place)
 
 
 def _go_to_see(scene: Scene) -> None:
-    place: Any = scene.bound["place"]
+    place = scene.bound["place"]
     _move(scene, scene.subject, place)
     _move(scene, _person(scene, "away"), place)
 
@@ -172,7 +175,7 @@ def _hand_over(scene: Scene, item: Item, receiver: int) -> None:
 
 
 def _give(scene: Scene) -> None:
-    _hand_over(scene, scene.bound["held"], _person(scene, "mate"))  # type: ignore[arg-type]
+    _hand_over(scene, scene.bound["held"], _person(scene, "mate"))
 
 
 def _keep_promise(scene: Scene) -> None:
@@ -181,7 +184,7 @@ def _keep_promise(scene: Scene) -> None:
 
 
 def _lose(scene: Scene) -> None:
-    item: Any = scene.bound["held"]
+    item = scene.bound["held"]
     _drop(scene, scene.subject, item)
     scene.lost[scene.subject] = item
     scene.clue.pop(scene.subject, None)
@@ -204,24 +207,24 @@ def _get_goal(scene: Scene) -> None:
 
 
 def _seen(scene: Scene) -> None:
-    scene.clue[scene.subject] = scene.bound["place"]  # type: ignore[assignment]
+    scene.clue[scene.subject] = scene.bound["place"]
     scene.section = "beat"
 
 
 def _about(slot: str, section: str) -> Effect:
     def effect(scene: Scene) -> None:
-        scene.topic = scene.bound[slot]  # type: ignore[assignment]
+        scene.topic = scene.bound[slot]
         scene.section = section
 
     return effect
 
 
 def _weather(scene: Scene) -> None:
-    scene.weather = scene.bound["weather"]  # type: ignore[assignment]
+    scene.weather = scene.bound["weather"]
 
 
 def _time(scene: Scene) -> None:
-    scene.daytime = scene.bound["later"]  # type: ignore[assignment]
+    scene.daytime = scene.bound["later"]
 
 
 def _next_day(scene: Scene) -> None:
@@ -237,7 +240,7 @@ def _tell(*relations: str) -> Effect:
 
 def _tell_one(name: str) -> Effect:
     def effect(scene: Scene) -> None:
-        scene.owned_told |= {(scene.subject, name, scene.bound[name])}  # type: ignore[arg-type]
+        scene.owned_told |= {(scene.subject, name, scene.bound[name])}
 
     return effect
 
@@ -260,7 +263,18 @@ def _turn_to(scene: Scene) -> None:
 
 
 def _map(scene: Scene) -> None:
-    scene.mapped = (*scene.mapped, scene.bound["spot"])  # type: ignore[assignment]
+    scene.mapped = (*scene.mapped, scene.bound["spot"])
+
+
+def _describe(kind: str, slot: str) -> Effect:
+    def effect(scene: Scene) -> None:
+        scene.told |= {(scene.bound[slot], kind)}
+
+    return effect
+
+
+def _resident(scene: Scene) -> None:
+    scene.told |= {(_person(scene, "resident"), "home")}
 
 
 def _famous(scene: Scene) -> None:
@@ -286,23 +300,23 @@ def _ask_third(scene: Scene) -> None:
 
 
 def _ask_choice(scene: Scene) -> None:
-    scene.options = (scene.bound["food"], scene.bound["food2"])  # type: ignore[assignment]
+    scene.options = (scene.bound["food"], scene.bound["food2"])
     scene.section = "chat_choice"
 
 
 def _invite(scene: Scene) -> None:
-    scene.invited = scene.bound["place"]  # type: ignore[assignment]
+    scene.invited = scene.bound["place"]
     scene.section = "chat_invited"
 
 
 def _refuse(scene: Scene) -> None:
     scene.invited = NOWHERE
-    scene.section = "chat_react"
+    scene.section = "chat_settled"
 
 
 def _agreed(scene: Scene) -> None:
     scene.invited = NOWHERE
-    scene.section = "chat_react"
+    scene.section = "chat_settled"
 
 
 def _told_where(scene: Scene) -> None:
@@ -312,7 +326,7 @@ def _told_where(scene: Scene) -> None:
 
 def _bought(scene: Scene) -> None:
     item = _new_item(scene, "sold")
-    scene.chat_item = (scene.subject, item, scene.bound["shop"])  # type: ignore[assignment]
+    scene.chat_item = (scene.subject, item, scene.bound["shop"])
     scene.section = "chat_react"
 
 
@@ -325,9 +339,10 @@ EFFECTS: dict[str, Effect] = {
     "hero": _hero,
     # stories and diaries
     "intro": _then("beat"), "intro_job": _first_tell(_then("beat"), "job"),
-    "intro_home": _first_tell(_then("beat"), "home", "job"), "intro_at": _go("place"),
+    "intro_home": _first_tell(_then("beat"), "home", "job"), "intro_at": _since,
     "appear": _appear, "weather": _weather, "time": _time, "next_day": _next_day,
-    "go": _go("place"), "go_with": _go_with, "go_to_see": _go_to_see, "home": _home, "go_clue": _go("clue"),
+    "go": _go("place"), "go_eat": _go("place"), "go_idle": _go("place"),
+    "go_with": _go_with, "go_to_see": _go_to_see, "home": _home, "go_clue": _go("clue"),
     "meet": _appear, "again": _meet_again, "part": _part,
     "pick_up": _pick_up, "buy": _buy, "buy_for": _buy_for, "give": _give, "keep_promise": _keep_promise,
     "lose": _lose, "find": _find, "want": _want, "get_goal": _get_goal,
@@ -345,11 +360,15 @@ EFFECTS: dict[str, Effect] = {
     "l_visited": _tell_one("visited"), "l_haunts": _tell_one("haunts"), "f_trait": _tell("trait"), "f_dream": _tell("dream"),
     "turn_to": _turn_to,
     "g_spot": _map, "g_middle": _map, "g_famous": _famous,
+    "g_fixture": _describe("fixture", "bare"), "g_sells": _describe("sells", "silent"),
+    "g_mood": _describe("mood", "plain"), "g_creature": _describe("creature", "empty"), "g_resident": _resident,
     # chats
     "c_hello": _then("chat_react"), "c_bye": _then("chat_bye"), "c_end": _then("end"),
     **{f"c_ask_{r}": _ask(r) for r in ("home", "job", "food", "colour", "hobby", "pet", "friend", "treasure")},
     "c_ask_day": _ask("day"), "c_ask_feeling": _ask("feeling"), "c_ask_third": _ask_third,
-    "c_ask_choice": _ask_choice, "c_invite": _invite, "c_accept": _then("chat_react"), "c_refuse": _refuse,
-    "c_when": _then("chat_when"), "c_answer_when": _agreed, "c_where_bought": _then("chat_where_bought"), "c_told_where": _told_where, "c_love": _ask("love"),
-    "c_answer": _then("chat_react"), "c_bought": _bought, "c_sad": _then("chat_pity"),
+    "c_ask_choice": _ask_choice, "c_invite": _invite, "c_accept": _then("chat_settled"), "c_refuse": _refuse,
+    "c_when": _then("chat_when"), "c_answer_when": _agreed, "c_where_bought": _then("chat_where_bought"),
+    "c_told_where": _told_where, "c_love": _ask("love"),
+    "c_answer": _then("chat_react"), "c_ate": _then("chat_ate"), "c_told": _then("chat_react"),
+    "c_wish": _then("chat_wish"), "c_bought": _bought, "c_sad": _then("chat_pity"),
 }  # fmt: skip

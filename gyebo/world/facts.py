@@ -105,17 +105,17 @@ class World:
 
 
 _TABLES = {
-    "place": (*lexicon.PLACES, *lexicon.SHOPS, *lexicon.EATERIES),
-    "food": lexicon.FOODS, "drink": lexicon.DRINKS, "thing": lexicon.THINGS, "fixture": lexicon.FIXTURES,
-    "quality": lexicon.QUALITIES, "colour": lexicon.COLOURS, "job": lexicon.JOBS, "trait": lexicon.TRAITS,
-    "hobby": lexicon.HOBBIES, "glad": lexicon.GLAD, "sad": lexicon.SAD, "body": lexicon.BODY,
-    "manner": lexicon.MANNERS, "gait": lexicon.GAITS, "travel": lexicon.TRAVEL, "gesture": lexicon.GESTURES,
-    "look": lexicon.LOOKS, "taste": lexicon.TASTES, "meal": lexicon.MEALS, "encounter": lexicon.ENCOUNTERS, "idle": lexicon.IDLE, "handle": lexicon.HANDLE, "deed": lexicon.DEEDS,
+    "place": (*lexicon.PLACES, *lexicon.SHOPS, *lexicon.EATERIES), "food": lexicon.FOODS, "drink": lexicon.DRINKS,
+    "thing": lexicon.THINGS, "fixture": lexicon.FIXTURES, "quality": lexicon.QUALITIES, "colour": lexicon.COLOURS,
+    "job": lexicon.JOBS, "trait": lexicon.TRAITS, "hobby": lexicon.HOBBIES, "glad": lexicon.GLAD, "sad": lexicon.SAD,
+    "body": lexicon.BODY, "manner": lexicon.MANNERS, "gait": lexicon.GAITS, "travel": lexicon.TRAVEL,
+    "gesture": lexicon.GESTURES, "look": lexicon.LOOKS, "taste": lexicon.TASTES, "meal": lexicon.MEALS,
+    "encounter": lexicon.ENCOUNTERS, "idle": lexicon.IDLE, "handle": lexicon.HANDLE, "deed": lexicon.DEEDS,
     "toward": lexicon.TOWARD, "joint": lexicon.JOINT, "creature": lexicon.CREATURES,
     "creature_act": lexicon.CREATURE_ACTS, "place_mood": lexicon.PLACE_MOODS, "town_mood": lexicon.TOWN_MOODS,
-    "town_kind": lexicon.TOWN_KINDS, "side": lexicon.SIDES, "season": lexicon.SEASONS, "daytime": lexicon.DAYTIMES,
-    "then": lexicon.THEN, "pet": lexicon.PETS, "pet_name": lexicon.PET_NAMES, "tie": TIES,
-    "town_first": lexicon.TOWN_FIRST, "town_second": lexicon.TOWN_SECOND,
+    "season_mood": lexicon.SEASON_MOODS, "town_kind": lexicon.TOWN_KINDS, "side": lexicon.SIDES,
+    "season": lexicon.SEASONS, "daytime": lexicon.DAYTIMES, "then": lexicon.THEN, "pet": lexicon.PETS,
+    "pet_name": lexicon.PET_NAMES, "tie": TIES, "town_first": lexicon.TOWN_FIRST, "town_second": lexicon.TOWN_SECOND,
     "reaction": lexicon.REACTIONS, "pity": lexicon.PITIES,
 }  # fmt: skip
 _WHOLE = frozenset(["side", "tie"])  # tables that a cut-down world keeps whole

@@ -26,7 +26,8 @@ from gyebo.world import english, korean, lexicon, other_rows, story_rows
 from gyebo.world.events import EFFECTS, end_sentence, start_document, start_sentence
 from gyebo.world.facts import World
 from gyebo.world.scene import FLAGS, Scene, situation
-from gyebo.world.slots import SLOTS, write
+from gyebo.world.slots import SLOTS
+from gyebo.world.writing import write
 
 LANGUAGES = ("ko", "en")
 # genre -> probability that the document ends after a sentence, from the third on (a chat ends by saying goodbye)
@@ -127,7 +128,7 @@ def _needs(flags: str) -> int:
 
 def texts(row: Row, language: str) -> tuple[str, ...]:
     """The ways in which `language` writes a row (equally likely)."""
-    text = row[3 if language == "ko" else 4]
+    text = row[3] if language == "ko" else row[4]
     return (text,) if isinstance(text, str) else text
 
 

@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gyebo.world.facts import RELATIONS, Item, World
 
 ME = -1  # the one who writes a diary
 NOWHERE = -1
 
-_NAMES = (
-    "PLACE SHOP WILD EATERY TOGETHER AWAY ROOM HELD LOST CLUE CLUE_HERE GOAL NOGOAL GOT BOUGHT PROMISE VISITED LATER "
-    "RAIN SNOW WIND SUN FOG NIGHT TALK GOT_ELSEWHERE OTHERS OWNS LIKES DISLIKES MIDDLE MAPPED UNMAPPED RESIDENT FAMOUS "
-    "INVITED CHAT_ITEM PERSON BACK "
-    "SAME LATE VISITED_TOWNS HAUNTS F_TRAIT F_DREAM ASK_DAY ASK_FEELING ASK_LOVE"
-).split()
+_NAMES = [
+    "PLACE", "SHOP", "WILD", "EATERY", "TOGETHER", "AWAY", "ROOM", "HELD", "LOST", "CLUE", "CLUE_HERE", "GOAL",
+    "NOGOAL", "GOT", "BOUGHT", "PROMISE", "VISITED", "LATER", "RAIN", "SNOW", "WIND", "SUN", "FOG", "NIGHT", "TALK",
+    "GOT_ELSEWHERE", "OTHERS", "OWNS", "LIKES", "DISLIKES", "MIDDLE", "MAPPED", "UNMAPPED", "RESIDENT", "FAMOUS",
+    "INVITED", "CHAT_ITEM", "BACK", "SAME", "LATE", "VISITED_TOWNS", "HAUNTS", "F_TRAIT", "F_DREAM", "ASK_DAY",
+    "ASK_FEELING", "ASK_LOVE", "NOT_INVITED", "TALKED", "FIXTURE_LEFT", "SELLS_LEFT", "MOOD_LEFT", "CREATURE_LEFT",
+]  # fmt: skip
 FLAGS = {name: 1 << i for i, name in enumerate(_NAMES)}
 # F_HOME...: the relation of the subject may be told and was not; R_HOME...: the same of the one spoken to
 FLAGS |= {f"F_{r.upper()}": 1 << (len(_NAMES) + i) for i, r in enumerate(RELATIONS)}
@@ -29,9 +32,10 @@ class Scene:
     """What the text so far has said. Plain containers, so that `copy` is cheap and exact."""
 
     __slots__ = (
-        "asked", "bound", "carries_on", "cast", "chat_item", "chat_third", "clue", "daytime", "first", "flags", "genre", "goal", "held", "invited",
-        "language", "listener", "lost", "mapped", "mentioned", "node", "options", "owned_told", "previous", "promise", "sentences",
-        "section", "subject", "told", "topic", "town", "visits", "weather", "where", "world",
+        "asked", "bound", "carries_on", "cast", "chat_item", "chat_third", "clue", "daytime", "first", "flags",
+        "genre", "goal", "held", "invited", "language", "listener", "lost", "mapped", "mentioned", "node",
+        "options", "owned_told", "previous", "promise", "section", "sentences", "subject", "told", "topic",
+        "town", "visits", "weather", "where", "world",
     )  # fmt: skip
 
     def __init__(self, world: World, language: str) -> None:
@@ -42,7 +46,7 @@ class Scene:
         self.section = "open"  # which kind of sentence comes next
         self.genre = ""
         self.sentences = 0
-        self.bound: dict[str, object] = {}  # slots filled in this sentence
+        self.bound: dict[str, Any] = {}  # slots filled in this sentence
         self.mentioned: list[int] = []  # people of this sentence
         self.previous: tuple[int, ...] = ()  # people of the sentence before
         self.subject = ME
@@ -62,7 +66,7 @@ class Scene:
         self.asked: frozenset[tuple[int, str]] = frozenset()
         self.town = NOWHERE
         self.weather = ""
-        self.daytime = 0
+        self.daytime = -1  # index of the time of day; -1: not said
         self.mapped: tuple[int, ...] = ()
         self.invited = NOWHERE
         self.topic: Item | None = None  # the thing that was asked about
@@ -116,21 +120,21 @@ def situation(scene: Scene) -> int:
     elif genre == "guide":
         bits = _guide(scene)
     elif genre == "chat":
-        if scene.invited != NOWHERE:
-            bits |= FLAGS["INVITED"]
+        if scene.sentences >= 4:
+            bits |= FLAGS["TALKED"]
+        bits |= FLAGS["NOT_INVITED" if scene.invited == NOWHERE else "INVITED"]
         if scene.chat_item is not None and scene.chat_item[0] == scene.listener:
             bits |= FLAGS["CHAT_ITEM"]
     if len(scene.cast) < LARGEST_CAST and _circle_left(scene):
         bits |= FLAGS["ROOM"]
     if subject != ME:
-        bits |= FLAGS["PERSON"]
         reserved, told = world.people[subject].reserved, scene.told
         for relation, flag, _ in _TOLD:
             if relation not in reserved and (subject, relation) not in told:
                 bits |= flag
         if genre == "portrait":
             bits |= _lists(scene)
-            if len(scene.cast) > 1:
+            if len(scene.cast) > 1 and scene.carries_on:
                 bits |= FLAGS["BACK"]
     if scene.listener != ME:
         for name in ("day", "feeling", "love"):
@@ -149,6 +153,14 @@ def acquaintances(scene: Scene) -> tuple[int, ...]:
     if scene.genre == "diary":
         return tuple(range(len(scene.world.people)))
     return scene.world.people[scene.cast[0]].circle if scene.cast else ()
+
+
+def residents(scene: Scene) -> tuple[int, ...]:
+    """Who lives in the town of a guide, may be said to, and was not named."""
+    return tuple(
+        i for i, p in enumerate(scene.world.people)
+        if p.home == scene.town and "home" not in p.reserved and (i, "home") not in scene.told
+    )  # fmt: skip
 
 
 def _circle_left(scene: Scene) -> bool:
@@ -209,7 +221,10 @@ def _guide(scene: Scene) -> int:
     bits = FLAGS["MAPPED"] if scene.mapped else FLAGS["MIDDLE"]
     if scene.mapped and len(scene.mapped) < len(world.towns[town].spots):
         bits |= FLAGS["UNMAPPED"]
-    if any(p.home == town and "home" not in p.reserved for p in world.people):
+    for kind in ("fixture", "sells", "mood", "creature"):
+        if any((p, kind) not in scene.told for p in scene.mapped):
+            bits |= FLAGS[f"{kind.upper()}_LEFT"]
+    if residents(scene):
         bits |= FLAGS["RESIDENT"]
     if (town, "famous") not in scene.told:
         bits |= FLAGS["FAMOUS"]

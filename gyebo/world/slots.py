@@ -10,9 +10,9 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gyebo.world import english, korean, lexicon
+from gyebo.world import lexicon
 from gyebo.world.facts import World
-from gyebo.world.scene import ME, NOWHERE, Scene, acquaintances
+from gyebo.world.scene import ME, Scene, acquaintances, residents
 
 Weighted = list[tuple[float, Any]]
 FAVOURITE = 0.5  # how often an action takes the subject's own favourite where it has one that may be told
@@ -72,16 +72,16 @@ def _known(scene: Scene, relation: str) -> int:
 
 
 def _who_key(scene: Scene) -> Hashable:
-    return scene.cast, scene.subject, tuple(p for p in scene.cast if p != ME and scene.pronoun_for(p))
+    return scene.language == "ko", scene.cast, scene.subject, tuple(p for p in scene.cast if p != ME and scene.pronoun_for(p))
 
 
 def _who_values(world: World, key: Any) -> Weighted:
-    cast, subject, pronouns = key
+    korean, cast, subject, pronouns = key
     result = []
     for p in cast:
         weight = 3.0 if p == cast[0] else 1.0
         if p in pronouns:
-            result.append((weight * (3.0 if p == subject else 1.0), (p, "pronoun")))
+            result.append((weight * (0.7 if korean else 3.0 if p == subject else 1.0), (p, "pronoun")))
         result.append((weight, (p, "name")))
     return result
 
@@ -220,6 +220,16 @@ def _last_two(index: int) -> Slot:
     return Slot("place", lambda s: s.visits[s.subject][index], lambda w, k: [(1.0, k)])
 
 
+def _new_weather(world: World, key: Any) -> Weighted:
+    now, night = key
+    return _even(n for n in lexicon.WEATHER if n != now and not (night and n == "sun"))
+
+
+def _undescribed(kind: str) -> Slot:
+    """A place of the town's map whose `kind` of fact was not told yet."""
+    return Slot("place", lambda s: tuple(p for p in s.mapped if (p, kind) not in s.told), lambda w, k: _even(k))
+
+
 def _unmapped(world: World, key: Any) -> Weighted:
     town, mapped = key
     return _even(p for p in world.towns[town].spots if p not in mapped)
@@ -236,12 +246,6 @@ def _reference(world: World, key: Any) -> Weighted:
     return _even(r for r in mapped if side is None or world.direction(town, place, r) == side)
 
 
-def _residents(world: World, town: Any) -> Weighted:
-    return [
-        (1.0, (i, "name")) for i, p in enumerate(world.people) if p.home == town and "home" not in p.reserved
-    ]  # fmt: skip
-
-
 def _untold(name: str, kind: str) -> Slot:
     """One of a list of facts of the subject that was not told yet."""
 
@@ -254,10 +258,11 @@ def _untold(name: str, kind: str) -> Slot:
 
 SLOTS: dict[str, Slot] = {
     **{k: _table(k) for k in (
-        "manner", "gait", "travel", "gesture", "look", "taste", "meal", "encounter", "idle", "handle", "deed", "toward", "joint", "glad", "sad", "body", "season", "creature_act", "then",
-        "reaction", "pity", "drink",
-    )},
+        "manner", "gait", "travel", "gesture", "look", "taste", "meal", "encounter", "idle", "handle", "deed",
+        "toward", "joint", "glad", "sad", "body", "season", "creature_act", "then", "reaction", "pity", "drink",
+)},
     "daytime": Slot("daytime", lambda s: None, lambda w, k: _but(w, "daytime", 0)),
+    "early": Slot("daytime", lambda s: None, lambda w, k: _but(w, "daytime", 4, 5)),
     "any_daytime": _table("daytime"),
     # people
     "who": Slot("person", _who_key, _who_values, sets_subject=True),
@@ -281,9 +286,10 @@ SLOTS: dict[str, Slot] = {
     "third": Slot("person", lambda s: (s.subject, s.listener), _third),
     "asked": Slot("person", lambda s: s.chat_third, lambda w, p: [(1.0, (p, "name"))]),
     "asked_trait": Slot("trait", lambda s: s.chat_third, lambda w, p: [(1.0, w.people[p].trait)]),
-    "resident": Slot("person", lambda s: s.town, _residents),
+    "resident": Slot("person", residents, lambda w, k: [(1.0, (p, "name")) for p in k]),
     "neighbour": Slot("person", lambda s: (s.subject, s.cast),
                       lambda w, k: [(1.0, (p, "name")) for p in w.people[k[0]].circle if p not in k[1]]),
+    "person": Slot("person", lambda s: None, _anyone),  # the tasks fill it themselves
     # facts of the subject
     "trait": _fact("trait", lambda w, p: w.people[p].trait),
     "home": _fact("town", lambda w, p: w.people[p].home),
@@ -301,6 +307,7 @@ SLOTS: dict[str, Slot] = {
     "likes": _untold("likes", "food"),
     "dislikes": _untold("dislikes", "food"),
     "owns": _untold("owns", "item"),
+    "since": Slot("daytime", lambda s: s.daytime, lambda w, k: _even(range(k + 1 if k >= 0 else len(w.words["daytime"]) - 1))),
     "tie": Slot("tie", lambda s: (s.subject, s.bound.get("neighbour")), lambda w, k: _tie(w, k)),
     # things
     "food": Slot("food", lambda s: _known(s, "food"),
@@ -323,7 +330,6 @@ SLOTS: dict[str, Slot] = {
     "q_place": Slot("place", lambda s: _topic(s)[3], lambda w, k: [(1.0, k)]),
     "bought": _two_ends("bought", "origin", _purchases),
     "origin": _two_ends("origin", "bought", _purchases),
-    "any_quality": _table("quality"),
     "chat_item": Slot("item", lambda s: s.chat_item, lambda w, k: [(1.0, k[1])]),
     "own_origin": Slot("place", lambda s: s.chat_item, lambda w, k: [(1.0, k[2])]),
     "options": Slot("food", lambda s: s.options, lambda w, k: _even(k)),
@@ -338,7 +344,7 @@ SLOTS: dict[str, Slot] = {
     "invited": Slot("place", lambda s: s.invited, lambda w, k: [(1.0, k)]),
     "place_mood": Slot("place_mood", lambda s: s.here(),
                        lambda w, k: _mixture(w, "place_mood", w.places[k].moods)),
-    "place_mood_any": _table("place_mood"),
+    "season_mood": _table("season_mood"),
     "creature_any": _table("creature"),
     "creature": Slot("creature", lambda s: s.here(), lambda w, k: _mixture(w, "creature", w.places[k].creatures)),
     # towns
@@ -352,17 +358,21 @@ SLOTS: dict[str, Slot] = {
     "direction": Slot("side", lambda s: (s.town, s.bound["spot"], s.bound.get("reference"), s.mapped), _direction),
     "reference": Slot("place", lambda s: (s.town, s.bound["spot"], s.bound.get("direction"), s.mapped), _reference),
     "mapped": Slot("place", lambda s: s.mapped, lambda w, k: _even(k)),
-    "spot_quality": Slot("quality", lambda s: (s.town, s.bound["mapped"]),
+    "bare": _undescribed("fixture"),
+    "silent": _undescribed("sells"),
+    "plain": _undescribed("mood"),
+    "empty": _undescribed("creature"),
+    "spot_quality": Slot("quality", lambda s: (s.town, s.bound["bare"]),
                          lambda w, k: [(1.0, w.towns[k[0]].fixtures[k[1]][0])]),
-    "spot_fixture": Slot("fixture", lambda s: (s.town, s.bound["mapped"]),
+    "spot_fixture": Slot("fixture", lambda s: (s.town, s.bound["bare"]),
                          lambda w, k: [(1.0, w.towns[k[0]].fixtures[k[1]][1])]),
-    "sells": Slot("food", lambda s: (s.town, s.bound["mapped"]),
+    "sells": Slot("food", lambda s: (s.town, s.bound["silent"]),
                   lambda w, k: [(1.0, w.towns[k[0]].sells[k[1]])]),
-    "spot_mood": Slot("place_mood", lambda s: s.bound["mapped"],
+    "spot_mood": Slot("place_mood", lambda s: s.bound["plain"],
                       lambda w, k: _mixture(w, "place_mood", w.places[k].moods)),
-    "spot_creature": Slot("creature", lambda s: s.bound["mapped"], lambda w, k: _even(w.places[k].creatures)),
+    "spot_creature": Slot("creature", lambda s: s.bound["empty"], lambda w, k: _even(w.places[k].creatures)),
     # time and weather
-    "weather": Slot("weather", lambda s: s.weather, lambda w, k: _even(n for n in lexicon.WEATHER if n != k)),
+    "weather": Slot("weather", lambda s: (s.weather, s.daytime == 5), _new_weather),
     "later": Slot("daytime", lambda s: s.daytime,
                   lambda w, k: _even(range(k + 1, len(w.words["daytime"])))),
 }  # fmt: skip
@@ -372,100 +382,3 @@ def _tie(world: World, key: Any) -> Weighted:
     subject, neighbour = key
     person = world.people[subject]
     return [(1.0, t) for p, t in zip(person.circle, person.ties) if neighbour is None or p == neighbour[0]]
-
-
-# writing a value ------------------------------------------------------------------------------------------------------
-
-_ME_KO = {
-    "은": "나는", "이": "내가", "을": "나를", "에게": "나에게", "에게서": "나에게서", "과": "나와", "의": "내", "도": "나도",
-    "": "나",
-}  # fmt: skip
-_VERBS = frozenset(["travel", "gesture", "meal", "encounter", "idle", "handle", "deed", "toward", "joint", "hobby", "creature_act"])
-_ADJECTIVES = frozenset(["glad", "sad", "body", "trait", "place_mood", "town_mood"])
-_IN = frozenset(["forest", "park", "orchard", "square", "botanical garden", "farm"])
-
-
-def _irregular(phrase: str) -> str:
-    return lexicon.IRREGULAR.get(phrase.rpartition(" ")[2], "")
-
-
-def words(world: World, kind: str, value: Any) -> tuple[str, str]:
-    """The Korean and the English base form of a value."""
-    if kind == "town":
-        town = world.towns[value]
-        first, second = world.words["town_first"][town.first], world.words["town_second"][town.second]
-        return f"{first[0]} {second[0]}", f"{first[1]} {second[1]}"
-    if kind == "item":
-        quality, thing = world.words["quality"][value[0]], world.words["thing"][value[1]]
-        return f"{quality[0]} {thing[0]}", f"{quality[1]} {thing[1]}"
-    return world.words[kind][value]
-
-
-def _korean_person(world: World, value: tuple[int, str], form: str) -> str:
-    who, style = value
-    if who == ME:
-        return _ME_KO[form]
-    person = world.people[who]
-    head, _, tail = form.partition(",")
-    if head == "full":
-        name, form = person.family[0] + person.given[0], tail
-    elif style == "pronoun":
-        name = "그녀" if person.woman else "그"
-    else:
-        name = person.given[0]
-    return korean.particle(name, form) if form else name
-
-
-def _english_person(world: World, value: tuple[int, str], form: str) -> str:
-    who, style = value
-    low = form.lower()
-    if who == ME:
-        return {"obj": "me", "his": "my"}.get(low, "I")
-    person = world.people[who]
-    if form == "full":
-        return f"{person.given[1]} {person.family[1]}"
-    if low == "his":
-        return "her" if person.woman else "his"
-    if low == "he" or style == "pronoun":
-        pronoun = ("her" if person.woman else "him") if low == "obj" else ("she" if person.woman else "he")
-        return pronoun.capitalize() if form[:1].isupper() else pronoun
-    return person.given[1]
-
-
-def _english_noun(kind: str, word: str, form: str) -> str:
-    low = form.lower()
-    if low == "a":
-        text = english.article(word)
-    elif low == "at" and kind == "daytime":
-        text = f"at {word}" if word in ("dawn", "noon", "night") else f"in the {word}"
-    elif low == "at":
-        text = f"{'in' if word in _IN else 'at'} the {word}"
-    elif low in ("the", "my", "that", "this"):
-        text = f"{low} {word}"
-    elif low == "plural":
-        text = english.plural(word)
-    elif low in ("", "cap"):
-        text = word
-    else:
-        raise ValueError(f"unknown English form {form!r} of a {kind}")
-    return text[0].upper() + text[1:] if form[:1].isupper() else text
-
-
-def write(world: World, language: str, kind: str, value: Any, form: str) -> str:
-    """`value` as text. Forms: a particle or ending in Korean; an article, case or tense in English."""
-    if kind == "person":
-        return (_korean_person if language == "ko" else _english_person)(world, value, form)
-    if kind == "weather":
-        at = {"past": 0, "going": 1, "begin": 2, "Begin": 2}[form]
-        text = lexicon.WEATHER[value][at][0 if language == "ko" else 1]
-        return text[0].upper() + text[1:] if form == "Begin" and language == "en" else text
-    word = words(world, kind, value)[0 if language == "ko" else 1]
-    if language == "en":
-        return english.conjugate(word, form) if kind in _VERBS else _english_noun(kind, word, form)
-    if kind in _VERBS or kind in _ADJECTIVES:
-        return korean.conjugate(word, form, _irregular(word))
-    if form == "날":
-        return word + "날"
-    if form.startswith("내"):  # "내,을": my ...
-        word, form = f"내 {word}", form.partition(",")[2]
-    return korean.particle(word, form) if form else word

@@ -6,10 +6,12 @@ from gyebo.world.other_rows import OPEN
 
 _OPEN = (
     ("open_story", 5, "", "어느 {season:날} {daytime:이었다}.", "It was {daytime:a} in {season}."),
-    ("open_story", 6, "", "{town:에} {weather:going} {season:날}이었다.", "It was {season:a} day and {weather:going} in {town}."),
-    ("open_story", 4, "", "{town:의} {season:은} 언제나 {place_mood_any:past}.", "{season:Cap} in {town} was always {place_mood_any}."),
+    ("open_story", 6, "", "{town:에} {weather:going} {season:날}이었다.",
+     "It was {season:a} day and {weather:going} in {town}."),
+    ("open_story", 4, "", "{town:의} {season:은} 언제나 {season_mood:past}.",
+     "{season:Cap} in {town} was always {season_mood}."),
     ("open_story", 4, "", "{town:에} 전해 오는 이야기다.", "Here is a story that they tell in {town}."),
-    ("open_diary", 5, "", "오늘은 {daytime:부터} {weather:past}.", "Today {weather:past} from {daytime} on."),
+    ("open_diary", 5, "", "오늘은 {early:부터} {weather:past}.", "Today {weather:past} from {early} on."),
     ("open_diary", 3, "", "오늘은 {town:에} 놀러 [가다.past].", "Today I went to {town} for fun."),
     ("open_diary", 2, "", "나는 {season:날} {daytime:에} 일기장을 폈다.", "I opened my diary on {season:a} {daytime}."),
 )  # fmt: skip
@@ -19,14 +21,15 @@ _HERO = (("hero", 1, "", "{hero:full,은} >intro", "{hero:full} >intro"),)
 _INTRO = (
     ("intro", 2, "", "{trait:adnominal} 사람이었다.", "was {trait:a} person."),
     ("intro_job", 4, "F_JOB", "{trait:adnominal} {job:이었다}.", "was {trait:a} {job}."),
-    ("intro_home", 4, "F_JOB F_HOME", "{home:에} 사는 {trait:adnominal} {job:이었다}.", "was {trait:a} {job} from {home}."),
-    ("intro_at", 6, "", "{any_daytime:부터} {place:에} [있다.past].", "had been {place:at} since {any_daytime}."),
+    ("intro_home", 4, "F_JOB F_HOME", "{home:에} 사는 {trait:adnominal} {job:이었다}.",
+     "was {trait:a} {job} from {home}."),
+    ("intro_at", 6, "", "{since:부터} {place:에} [있다.past].", "had been {place:at} since {since}."),
 )  # fmt: skip
 
 _BEAT = (
     ("act", 40, "", "{who:은} >act_named", "{who:Subj} >act_named"),
     # Korean leaves the subject out where it stays the same; English says "he" there, which `who` offers
-    ("zero", 30, "SAME", ">act", "{same:Subj} >act"),
+    ("zero", 45, "SAME", ">act", "{same:Subj} >act"),
     ("act", 10, "", "{then} {who:은} >act", "{then}, {who:subj} >act"),
     ("same", 6, "SAME", "그러고는 >act", "Then {same:subj} >act"),
     ("appear", 3, "ROOM PLACE", "{then} {new:full,이} [나타나다.past].", "{then}, {new:full} appeared."),
@@ -55,18 +58,23 @@ _BEAT = (
 
 _ANSWERS = {
     "answer_where": (
-        ("a_where", 5, "", '"{place:에} 가자." {self:이} [대답하다.past].', '"Let us go to {place:the}," {self:subj} answered.'),
-        ("a_unsure", 1, "", '"글쎄, 잘 모르겠어." {self:이} [대답하다.past].', '"Well, I am not sure," {self:subj} answered.'),
+        ("a_where", 5, "", '"{place:에} 가자." {self:이} [대답하다.past].',
+         '"Let us go to {place:the}," {self:subj} answered.'),
+        ("a_unsure", 1, "", '"글쎄, 잘 모르겠어." {self:이} [대답하다.past].',
+         '"Well, I am not sure," {self:subj} answered.'),
     ),
     "answer_lost": (
-        ("a_seen", 3, "", '"응, {place:에서} 봤어." {mate:이} [대답하다.past].', '"Yes, {place:at}," {mate:subj} answered.'),
+        ("a_seen", 3, "", '"응, {place:에서} 봤어." {mate:이} [대답하다.past].',
+         '"Yes, {place:at}," {mate:subj} answered.'),
         ("a_unsure", 2, "", '"아니, 못 봤어." {mate:이} [대답하다.past].', '"No, I have not," {mate:subj} answered.'),
     ),
     "answer_gift": (
-        ("a_gift", 1, "", '"{q_giver:이} 줬어." {self:이} [대답하다.past].', '"It was {q_giver:obj}," {self:subj} answered.'),
+        ("a_gift", 1, "", '"{q_giver:이} 줬어." {self:이} [대답하다.past].',
+         '"It was {q_giver:obj}," {self:subj} answered.'),
     ),
     "answer_origin": (
-        ("a_origin", 1, "", '"{q_place:에서} 샀어." {self:이} [대답하다.past].', '"I got it {q_place:at}," {self:subj} answered.'),
+        ("a_origin", 1, "", '"{q_place:에서} 샀어." {self:이} [대답하다.past].',
+         '"I got it {q_place:at}," {self:subj} answered.'),
     ),
     "answer_food": (
         ("a_food", 1, "", '"{favourite:을} 제일 좋아해." {self:이} [대답하다.past].',
@@ -78,9 +86,10 @@ _ANSWERS = {
 }  # fmt: skip
 
 _MOVES = (
-    ("go", 8, "", "{place:으로} {travel:past}.", "{travel:past} to {place:the}."),
-    ("go", 5, "", "{place:으로} {gait} {travel:past}.", "{travel:past} {gait} to {place:the}."),
-    ("go_with", 4, "TOGETHER", "{mate:과} 함께 {place:으로} {travel:past}.", "{travel:past} with {mate:obj} to {place:the}."),
+    ("go", 7, "", "{place:으로} {travel:past}.", "{travel:past} to {place:the}."),
+    ("go", 4, "", "{place:으로} {gait} {travel:past}.", "{travel:past} {gait} to {place:the}."),
+    ("go_with", 4, "TOGETHER", "{mate:과} 함께 {place:으로} {travel:past}.",
+     "{travel:past} with {mate:obj} to {place:the}."),
     ("go_to_see", 4, "AWAY", "{away:을} 만나러 {place:으로} {travel:past}.",
      "{travel:past} to {place:the} to see {away:obj}."),
     ("home", 1.5, "PLACE", "집으로 [돌아가다.past].", "[return.past] home."),
@@ -91,7 +100,8 @@ _MOVES = (
 )  # fmt: skip
 
 _THINGS = (
-    ("pick_up", 4, "WILD", "{found_quality} {found_thing:을} [줍다.past].", "[pick.past] up {found_quality:a} {found_thing}."),
+    ("pick_up", 4, "WILD", "{found_quality} {found_thing:을} [줍다.past].",
+     "[pick.past] up {found_quality:a} {found_thing}."),
     ("buy", 9, "SHOP", "{found_quality} {found_thing:을} [사다.past].", "[buy.past] {found_quality:a} {found_thing}."),
     ("buy_for", 4, "SHOP OTHERS", "선물로 {other:에게} 줄 {found_quality} {found_thing:을} [고르다.past].",
      "[choose.past] {found_quality:a} {found_thing} for {other:obj}."),
@@ -105,13 +115,14 @@ _THINGS = (
     ("find", 3, "LOST PLACE", "드디어 {lost:을} [찾다.past].", "[find.past] {lost:the} at last."),
     ("find", 40, "CLUE_HERE", "드디어 {lost:을} [찾다.past].", "[find.past] {lost:the} at last."),
     ("sad_lost", 3, "LOST", "잃어버린 {lost} 때문에 {sad:past}.", "was {sad} because of the lost {lost}."),
-    ("want", 2, "NOGOAL", "전부터 {wanted_quality} {wanted_thing:을} 갖고 [싶다.past].",
-     "had long wanted {wanted_quality:a} {wanted_thing}."),
     ("get_goal", 12, "GOAL SHOP", "그토록 갖고 싶던 {goal:을} [사다.past].", "[get.past] the long-awaited {goal}."),
     ("dream_of", 1.5, "GOAL", "오직 {goal} 생각뿐이었다.", "could think only of {goal:the}."),
-    ("recall_gift", 3, "GOT", "{giver:에게서} 받은 {gift:을} 꺼내 [보다.past].", "[gaze.past] at the {gift} from {giver:obj}."),
-    ("glad_gift", 2, "GOT", "{giver:에게서} 받은 {gift} 덕분에 {glad:past}.", "was {glad} with the {gift} from {giver:obj}."),
-    ("recall_bought", 3, "BOUGHT", "{origin:에서} 산 {bought:을} 다시 꺼냈다.", "[take.past] out the {bought} from {origin:the}."),
+    ("recall_gift", 3, "GOT", "{giver:에게서} 받은 {gift:을} 꺼내 [보다.past].",
+     "[gaze.past] at the {gift} from {giver:obj}."),
+    ("glad_gift", 2, "GOT", "{giver:에게서} 받은 {gift} 덕분에 {glad:past}.",
+     "was {glad} with the {gift} from {giver:obj}."),
+    ("recall_bought", 3, "BOUGHT", "{origin:에서} 산 {bought:을} 다시 꺼냈다.",
+     "[take.past] out the {bought} from {origin:the}."),
 )  # fmt: skip
 
 _PEOPLE = (
@@ -121,7 +132,8 @@ _PEOPLE = (
      "talked about {wanted_quality:a} {wanted_thing} with {mate:obj}."),
     ("toward", 4, "TOGETHER", "{mate:에게} {toward:past}.", "{toward:past} {mate:obj}."),
     ("joint", 4, "TOGETHER", "{mate:과} 함께 {joint:past}.", "{joint:past} with {mate:obj}."),
-    ("share", 3, "TOGETHER", "{mate:과} {taste} {food:을} 나누어 [먹다.past].", "[share.past] {taste} {food} with {mate:obj}."),
+    ("share", 3, "TOGETHER", "{mate:과} {taste} {food:을} 나누어 [먹다.past].",
+     "[share.past] {taste} {food} with {mate:obj}."),
     ("glad_mate", 2, "TOGETHER", "{mate:이} 곁에 있어서 {glad:past}.", "was {glad} to be with {mate:obj}."),
     ("miss", 2, "AWAY", "{away:이} 보고 [싶다.past].", "[miss.past] {away:obj}."),
     ("think", 1.5, "AWAY", "{away:을} [생각하다.past].", "[think.past] of {away:obj}."),
@@ -134,11 +146,19 @@ _ALONE = (
     ("eat", 7, "", "{taste} {food:을} {meal:past}.", "{meal:past} {taste} {food}."),
     ("eat", 8, "EATERY", "{food:과} {food2:을} {meal:past}.", "{meal:past} {food} and {food2}."),
     ("eat", 4, "EATERY", "{food}, {food2}, {food3:을} {meal:past}.", "{meal:past} {food}, {food2}, and {food3}."),
+    ("go_eat", 9, "", "{place:으로} {travel:so} {taste} {food:을} {meal:past}.",
+     "{travel:past} to {place:the} and {meal:past} {taste} {food}."),
+    ("go_idle", 9, "", "{place:으로} {travel:so} {manner} {idle:past}.",
+     "{travel:past} to {place:the} and {idle:past} {manner}."),
+    ("eat_idle", 9, "", "{taste} {food:을} {meal:and} {manner} {idle:past}.",
+     "{meal:past} {taste} {food} and {idle:past} {manner}."),
+    ("see_act", 9, "PLACE", "{look} {creature:을} {encounter:and} {gesture:past}.",
+     "{encounter:past} {look:a} {creature} and {gesture:past}."),
     ("drink", 2, "", "{drink:을} [마시다.past].", "[drink.past] {drink}."),
     ("drink", 5, "EATERY", "{manner} {drink:을} [마시다.past].", "[drink.past] {drink} {manner}."),
     ("feel", 2, "", "{body:past}.", "was {body}."),
     ("no_reason", 1, "", ("까닭 없이 {sad:past}.", "왠지 {sad:past}."), "was {sad} for no reason."),
-    ("no_reason", 1, "", "무척 {glad:past}.", "was very {glad}."),
+    ("no_reason", 1, "", "무척 {glad:past}.", "was truly {glad}."),
     ("idle", 4, "", "{idle:past}.", "{idle:past}."),
     ("idle", 6, "", "{manner} {idle:past}.", "{idle:past} {manner}."),
     ("idle", 6, "", "{gesture:while} {idle:past}.", "{idle:past}, {gesture:gerund}."),
@@ -160,6 +180,8 @@ _ALONE = (
 )  # fmt: skip
 
 _ASIDES = (
+    ("want", 8, "NOGOAL", "전부터 {wanted_quality} {wanted_thing:을} 갖고 [싶다.past].",
+     "had long wanted {wanted_quality:a} {wanted_thing}."),
     ("f_home", 2, "F_HOME", "{home:에} [살다.past].", "[live.past] in {home}."),
     ("f_job", 2, "F_JOB", "{job:으로} [일하다.past].", "[work.past] as {job:a}."),
     ("f_food", 1.5, "F_FOOD", "무엇보다 {favourite:을} [좋아하다.past].", "[like.past] {favourite} best of all."),

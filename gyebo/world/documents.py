@@ -1,0 +1,64 @@
+"""Plain documents of the world, and the probability of a text: the two functions that a corpus needs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from gyebo.world.facts import make_world
+from gyebo.world.grammar import LANGUAGES, Grammar
+from gyebo.world.parser import Parser
+from gyebo.world.sampler import sample
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document. `log_probability` is a natural log; it includes the end of the document and, where both
+    languages may be written, the choice of language."""
+
+    text: str
+    language: str
+    log_probability: float
+
+
+@lru_cache(maxsize=4)
+def grammar(world_seed: int = 0) -> Grammar:
+    """The full grammar of a world (kept, since it caches its tables)."""
+    return Grammar(make_world(world_seed))
+
+
+@lru_cache(maxsize=4)
+def _parser(world_seed: int) -> Parser:
+    return Parser(grammar(world_seed))
+
+
+def checked(languages: tuple[str, ...]) -> tuple[str, ...]:
+    """`languages` in the grammar's order; `ValueError` for anything but ko and en, or for none."""
+    languages = tuple(languages)
+    if not languages or len(set(languages)) != len(languages) or not set(languages) <= set(LANGUAGES):
+        raise ValueError(f"languages: found {languages!r}; give ('ko',), ('en',) or ('ko', 'en')")
+    return tuple(sorted(languages, key=LANGUAGES.index))
+
+
+def documents(
+    count: int, *, seed: int = 0, start: int = 0, languages: tuple[str, ...] = LANGUAGES, world_seed: int = 0
+) -> Iterator[Document]:
+    """Documents `start` to `start + count` of a stream. Document i depends on (world_seed, languages, seed, i) only.
+
+    `world_seed` fixes the facts, so that streams of different `seed` tell of one world.
+    """
+    languages = checked(languages)
+    machine = grammar(world_seed)
+    for i in range(start, start + count):
+        rng = random.Random(f"gyebo document {'+'.join(languages)} {seed} {i}")
+        yield Document(*sample(machine, languages, rng))
+
+
+def log_probability(text: str, *, world_seed: int = 0, languages: tuple[str, ...] = LANGUAGES) -> float:
+    """Natural log of the probability of `text` as a document, found from the text alone (see `parser`).
+
+    Raises `ValueError` naming the first offset (in characters) that the grammar can't write.
+    """
+    return _parser(world_seed).log_probability(text, checked(languages))
