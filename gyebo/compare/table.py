@@ -166,7 +166,9 @@ def _sweep(row: Row) -> str:
     if row.sweep is None:
         return "none"
     cost, rates = row.sweep, [trial["lr"] for trial in row.sweep["trials"]]
-    spent = f"{len(rates)} trials: {short(cost['tokens'])} tokens, {short(cost['flops'], 'FLOP')}, {cost['seconds'] / 60:.1f} min"
+    spent = (
+        f"{len(rates)} trials: {short(cost['tokens'])} tokens, {short(cost['flops'], 'FLOP')}, {cost['seconds'] / 60:.1f} min"
+    )
     edge = cost["lr"] in (min(rates), max(rates))
     return spent + ("; the best rate is at the edge of those tried" if edge else "")
 

@@ -1,5 +1,6 @@
 """A fake of the jobs with known figures: training is a formula, and every call is counted."""
 
+import copy
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,12 +131,12 @@ def make_recipe(**changes):
 
 @pytest.fixture
 def jobs():
-    return Jobs(dict(APART))
+    return Jobs(copy.deepcopy(APART))
 
 
 @pytest.fixture
 def alike():
-    return Jobs(dict(ALIKE))
+    return Jobs(copy.deepcopy(ALIKE))
 
 
 @pytest.fixture

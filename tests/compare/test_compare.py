@@ -219,7 +219,10 @@ def test_a_failed_trial_costs_what_it_trained_and_the_choice_stays(tmp_path, job
     assert result.ok  # a rate that is too high is what a sweep is for
     jobs.failing = set()
     jobs.scores["gpt"][1] = -1.0
-    assert next(r.sweep for r in compare(asked, tmp_path / "out", resume=True, **jobs.functions).rows if r.name == "gpt-tiny") == sweep
+    assert (
+        next(r.sweep for r in compare(asked, tmp_path / "out", resume=True, **jobs.functions).rows if r.name == "gpt-tiny")
+        == sweep
+    )
 
 
 def test_a_sweep_without_any_working_rate_fails_its_candidate_only(tmp_path, jobs, recipe):

@@ -31,15 +31,27 @@ def test_recipes_are_shipped():
 
 WRONG = [
     ({"candidates": [{"family": "gtp"}, {"family": "gpt2"}]}, "candidate 1: unknown family 'gtp'; did you mean gpt"),
-    ({"candidates": [{"family": "gpt"}, {"family": "gpt2", "size": "minni"}]}, "candidate 2: unknown size 'minni' of gpt2; did you"),
-    ({"candidates": [{"family": "gpt", "sise": "tiny"}, {"family": "gpt2"}]}, "candidate 1: unknown option 'sise'; did you mean size"),
+    (
+        {"candidates": [{"family": "gpt"}, {"family": "gpt2", "size": "minni"}]},
+        "candidate 2: unknown size 'minni' of gpt2; did you",
+    ),
+    (
+        {"candidates": [{"family": "gpt", "sise": "tiny"}, {"family": "gpt2"}]},
+        "candidate 1: unknown option 'sise'; did you mean size",
+    ),
     ({"candidates": [{"family": "gpt2"}, {"family": "gpt2"}]}, "2 candidates are called 'gpt2-mini'"),
     ({"candidates": [{"family": "gpt", "name": "A"}, {"family": "gpt2", "name": "a"}]}, "2 candidates are called 'a'"),
     ({"candidates": [{"family": "gpt", "name": "../a"}, {"family": "gpt2"}]}, "candidate 1: name '../a'"),
     ({"candidates": [{"family": "gpt"}]}, "at least two"),
     ({"candidates": "gpt"}, "must be [[candidates]] sections"),
-    ({"candidates": [{"family": "gpt", "optim": {"rl": 1}}, {"family": "gpt2"}]}, "candidate gpt-mini: optim: unknown option 'rl'"),
-    ({"candidates": [{"family": "gpt", "optim": {"lr": -1}}, {"family": "gpt2"}]}, "candidate gpt-mini: optim: lr: input should be"),
+    (
+        {"candidates": [{"family": "gpt", "optim": {"rl": 1}}, {"family": "gpt2"}]},
+        "candidate gpt-mini: optim: unknown option 'rl'",
+    ),
+    (
+        {"candidates": [{"family": "gpt", "optim": {"lr": -1}}, {"family": "gpt2"}]},
+        "candidate gpt-mini: optim: lr: input should be",
+    ),
     ({"budget": {"tokens": 1, "minutes": 2}}, "exactly one"),
     ({"budget": {}}, "exactly one"),
     ({"budgt": {"tokens": 1}}, "unknown option 'budgt'; did you mean budget?"),
@@ -96,7 +108,9 @@ def test_settings_and_corpus_come_over_the_file(tmp_path):
 def test_changes_are_named():
     before = recipes.parse(BASE)
     assert recipes.changed(before, recipes.parse(BASE)) == []
-    other = recipes.parse(BASE | {"candidates": [{"family": "gpt"}, {"family": "gpt2", "size": "tiny", "model": {"layers": 3}}]})
+    other = recipes.parse(
+        BASE | {"candidates": [{"family": "gpt"}, {"family": "gpt2", "size": "tiny", "model": {"layers": 3}}]}
+    )
     assert recipes.changed(before, other) == ["candidates.2.model.layers was None, is 3"]
     assert recipes.changed(before, recipes.parse(BASE | {"seeds": [0]})) == ["seeds was [0, 1, 2], is [0]"]
 

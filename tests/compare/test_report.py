@@ -1,0 +1,186 @@
+"""The report: one page that fetches nothing, says what may be said, and shows texts as texts."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from gyebo.compare.report import curves, render
+from gyebo.compare.run import compare
+from gyebo.compare.table import conclusion, rich_table, short
+
+VOID = {"meta", "br", "use", "link", "img"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; closing tags must match."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.tags, self.attributes, self.text, self.open = [], [], "", []
+        self.feed(source)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text += data
+
+
+def page_of(out):
+    return Page((out / "report.html").read_text(encoding="utf-8"))
+
+
+def one_line(text):
+    return " ".join(text.split())
+
+
+def test_the_page_says_who_is_best_and_fetches_nothing(tmp_path, jobs, recipe):
+    compare(recipe(), tmp_path / "out", **jobs.functions)
+    source = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?:|//[a-z]+\.|@import|url\((?!#)", source)
+    page = Page(source)
+    assert not {"script", "link", "img", "iframe", "object", "base"} & set(page.tags)
+    for _, name, value in page.attributes:
+        assert name not in ("src", "srcset", "action")
+        assert not name.endswith("href") or value.startswith("#")
+    text = one_line(page.text)
+    assert "gpt2-tiny is best on this text." in text
+    assert "1.1100 bits per byte" in text
+    assert "9.0 % more" in text  # 1.21 / 1.11
+    assert page.tags.count("svg") == 3
+    ids = [value for _, name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    used = {value[1:] for _, name, value in page.attributes if name.endswith("href")}
+    assert used <= set(ids)  # every mark and letter that a picture uses is in the page
+    for name in ("tokens.png", "flops.png", "scores.png"):
+        assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_difference_is_called_so(tmp_path, alike, recipe):
+    result = compare(recipe(), tmp_path / "out", **alike.functions)
+    text = one_line(page_of(tmp_path / "out").text)
+    assert "No difference shown between gpt2-tiny and gpt-tiny." in text
+    assert "is best on this text." not in text
+    assert {row.verdict for row in result.rows} == {"no difference shown"}
+
+
+def test_one_seed_is_called_so(tmp_path, jobs, recipe):
+    compare(recipe(seeds=[0]), tmp_path / "out", **jobs.functions)
+    text = one_line(page_of(tmp_path / "out").text)
+    assert "one seed: no spread" in text
+    assert "No difference shown" in text
+
+
+def test_texts_of_models_and_corpora_are_shown_never_run(tmp_path, jobs, recipe):
+    evil = '<script>alert("x")</script><img src=x onerror=alert(1)>'
+    jobs.samples = [evil, "{{ 7 * 7 }}", "한국어 문장"]
+    jobs.sample = f"{evil} &amp;"
+    compare(recipe(title=evil, data={"corpus": [evil]}), tmp_path / "out", **jobs.functions)
+    page = page_of(tmp_path / "out")
+    assert not {"script", "img"} & set(page.tags)
+    assert page.text.count(evil) >= 4
+    assert "{{ 7 * 7 }}" in page.text
+    assert "한국어 문장" in page.text
+
+
+def test_a_failure_is_shown_with_its_reason_and_how_to_go_on(tmp_path, jobs, recipe):
+    jobs.failing = {("gpt2", 1)}
+    result = compare(recipe(), tmp_path / "out", **jobs.functions)
+    text = one_line(page_of(tmp_path / "out").text)
+    assert "gpt2-tiny failed in 1 of 3 runs and is not ranked: step 7: the loss is not finite." in text
+    assert "Only gpt-tiny finished" in text
+    assert "--resume" in text
+    assert conclusion(result)[0] == "Only gpt-tiny finished, so there is nothing to compare it with."
+
+
+def test_a_page_is_made_even_where_everything_failed(tmp_path, jobs, recipe):
+    jobs.failing = {(family, seed) for family in ("gpt", "gpt2") for seed in (0, 1, 2)}
+    result = compare(recipe(), tmp_path / "out", **jobs.functions)
+    page = page_of(tmp_path / "out")
+    assert "No candidate finished" in page.text
+    assert "svg" not in page.tags
+    assert not result.ok
+    assert result.leader is None
+
+
+def test_the_page_tells_how_to_repeat_it_and_what_to_type_next(tmp_path, jobs, recipe):
+    asked = recipe(sweep={"lr": [1e-3, 3e-3]}, candidates=[{"family": "gpt", "model": {"layers": 3}}, {"family": "gpt2"}])
+    out = tmp_path / "my runs"
+    compare(asked, out, **jobs.functions)
+    text = page_of(out).text
+    assert f"gyebo compare '{out}/recipe.toml' -o '{out}-again'" in text
+    assert f"gyebo generate '{out}/runs/gpt2-mini/seed-0' --prompt '나는 학교에'" in text
+    assert "model.layers = 3" in text
+    assert "2 trials" in text
+    assert "the best rate is at the edge of those tried" in text
+    assert "1 minutes on this machine" in text
+
+
+def test_the_known_entropy_is_explained_where_there_is_one(tmp_path, jobs, recipe):
+    result = compare(recipe(), tmp_path / "out", **jobs.functions)
+    assert "As good as it gets: 0.5000 bits per byte." in one_line(Page(render(result)).text)
+    result.prepared["floor_bits_per_byte"] = None
+    assert "As good as it gets" not in one_line(Page(render(result)).text)
+
+
+def test_curves_come_from_the_logs_and_end_at_the_score(tmp_path, jobs, recipe):
+    result = compare(recipe(budget={"steps": 40}), tmp_path / "out", **jobs.functions)
+    first = curves(result, result.rows, "tokens")[0]
+    assert first.name == "gpt2-tiny"
+    assert first.seeds[0] == ([20_000, 40_000], [pytest.approx(1.6), 1.10])
+    assert first.finals == [(40_000, 1.10), (40_000, 1.11), (40_000, 1.12)]
+    flops = curves(result, result.rows, "flops")[0]
+    assert flops.seeds[0][0] == [40e9, 80e9]  # 2e9 a step
+
+
+def test_the_terminal_shows_the_same_table(tmp_path, jobs, recipe):
+    from rich.console import Console
+
+    result = compare(recipe(), tmp_path / "out", **jobs.functions)
+    console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(rich_table(result))
+    shown = console.export_text()
+    for cell in ("1.1100 ± 0.0100", "1.23 M", "235 k", "no", "behind", "best"):
+        assert cell in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0, "", "0"),
+        (999, "", "999"),
+        (999.7, "", "1.00 k"),
+        (1000, "", "1.00 k"),
+        (1_234_567, "", "1.23 M"),
+        (12_345, "B", "12.3 kB"),
+        (5, "B", "5 B"),
+        (3.5e15, "FLOP", "3.50 PFLOP"),
+        (0.25, "", "0.25"),
+        (1e27, "", "1000 Y"),
+        (None, "B", "-"),
+    ],
+)
+def test_short_numbers(value, unit, text):
+    assert short(value, unit) == text
+
+
+def test_results_json_is_strict_json(tmp_path, jobs, recipe):
+    compare(recipe(seeds=[0]), tmp_path / "out", **jobs.functions)
+    stored = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert stored["candidates"][0]["bits_per_byte"]["deviation"] is None
+    assert stored["environment"]["cores"] >= 1
