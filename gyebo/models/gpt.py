@@ -207,9 +207,9 @@ class Gpt(Pretrained, nn.Module):
             position_ids=position_ids,
         )
         if input_ids.shape[1] > self.config.context or position_ids is not None:
-            low, high = int(layout.positions.min()), int(layout.positions.max())
-            if low < 0 or high >= self.config.context:
-                raise ValueError(f"positions must be from 0 to {self.config.context - 1} (context), but are {low} to {high} instead")
+            low, high, most = int(layout.positions.min()), int(layout.positions.max()), self.config.context - 1
+            if low < 0 or high > most:
+                raise ValueError(f"positions must be from 0 to {most} (context), but are {low} to {high} instead")
         run = Run(layout.allowed, layout.allowed is None, cache, [] if return_attentions else None)
         hidden, layers = self._blocks(self.embed(input_ids), layout.positions, run, return_layers)
         return Encoded(hidden, tuple(layers) or None, None if run.attentions is None else tuple(run.attentions))
