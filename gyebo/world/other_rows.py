@@ -152,7 +152,7 @@ _CHAT = {
         ("c_accept", 3, "좋아, 같이 가자.", "Sure, let us go together."),
         ("c_refuse", 1, "미안, 오늘은 바빠.", "Sorry, I am busy today."),
     ),
-    "chat_when": _reply(("c_answer_when", 1, "내일 {any_daytime:에} 가자.", "Let us go tomorrow {any_daytime:at}.")),
+    "chat_when": _reply(("c_answer_when", 1, "내일 {any_daytime:에} 가자.", "Let us go {any_daytime:at} tomorrow.")),
     "chat_where_bought": _reply(("c_told_where", 1, "{own_origin:에서} 샀어.", "I bought it {own_origin:at}.")),
     "chat_love": _reply(
         ("c_answer", 2, "나도 너를 좋아해.", "I like you too."),

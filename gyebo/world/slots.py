@@ -307,7 +307,8 @@ SLOTS: dict[str, Slot] = {
     "likes": _untold("likes", "food"),
     "dislikes": _untold("dislikes", "food"),
     "owns": _untold("owns", "item"),
-    "since": Slot("daytime", lambda s: s.daytime, lambda w, k: _even(range(k + 1 if k >= 0 else len(w.words["daytime"]) - 1))),
+    "since": Slot("daytime", lambda s: s.daytime,
+                  lambda w, k: _even(range(k + 1 if k >= 0 else max(1, len(w.words["daytime"]) - 1)))),
     "tie": Slot("tie", lambda s: (s.subject, s.bound.get("neighbour")), lambda w, k: _tie(w, k)),
     # things
     "food": Slot("food", lambda s: _known(s, "food"),
