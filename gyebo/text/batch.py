@@ -77,9 +77,7 @@ def _framed(framing: Framing, first: Encoding, second: Encoding | None) -> dict[
     return {"input_ids": ids, "token_type_ids": types, "attention_mask": [1] * len(ids)}
 
 
-def frame_batch(
-    framing: Framing, first: Sequence[Encoding], second: Sequence[Encoding] | None, single: bool
-) -> dict[str, Any]:
+def frame_batch(framing: Framing, first: Sequence[Encoding], second: Sequence[Encoding] | None, single: bool) -> dict[str, Any]:
     """{field: values} for a batch; for a single text without tensors its lists alone, as `transformers` does."""
     rows = [_framed(framing, text, second[i] if second is not None else None) for i, text in enumerate(first)]
     if framing.padding:

@@ -51,15 +51,10 @@ def read_model(path: Path, config: dict[str, Any]) -> tuple[layout.Spec, dict[st
         "decoder": _decoder(rules.add_dummy_prefix, fallback),
         "model": build(proto, unknown, fallback),
     }
-    if rules.remove_extra_whitespaces:
-        scheme = "always" if rules.add_dummy_prefix else "never"
-        # BPE may learn pieces across spaces only where the trainer let it.
-        spec["pre_tokenizer"] = {
-            "type": "Metaspace",
-            "replacement": _SPACE,
-            "prepend_scheme": scheme,
-            "split": trainer.split_by_whitespace,
-        }
+    if rules.remove_extra_whitespaces and trainer.split_by_whitespace:
+        # No piece goes across a space then, so words can be looked up apart (and kept in a cache).
+        words = {"type": "Metaspace", "replacement": _SPACE, "prepend_scheme": "never", "split": True}
+        spec["pre_tokenizer"] = words
     roles = {}
     for role in ("pad", "bos", "eos", "unk"):
         id = getattr(trainer, f"{role}_id")
@@ -96,11 +91,13 @@ def _is(config: dict[str, Any], family: str) -> bool:
 
 def _added(proto: Any) -> list[dict[str, Any]]:
     """Control pieces are roles; pieces that the model's author defined are always found whole in a text."""
-    return [
-        layout.added_token(id, piece.piece, special=piece.type != _USER_DEFINED)
-        for id, piece in enumerate(proto.pieces)
-        if piece.type in (_UNKNOWN, _CONTROL, _USER_DEFINED)
-    ]
+    added = []
+    for id, piece in enumerate(proto.pieces):
+        if piece.type in (_UNKNOWN, _CONTROL, _USER_DEFINED):
+            entry = layout.added_token(id, piece.piece, special=piece.type != _USER_DEFINED)
+            # Found in the normalised text: the pieces around it keep their spaces and get no prefix of their own.
+            added.append({**entry, "normalized": piece.type == _USER_DEFINED})
+    return added
 
 
 def _normalizers(rules: Any, config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -118,7 +115,7 @@ def _normalizers(rules: Any, config: dict[str, Any]) -> list[dict[str, Any]]:
         table = base64.b64encode(rules.precompiled_charsmap).decode()
         steps.append({"type": "Precompiled", "precompiled_charsmap": table})
     if rules.remove_extra_whitespaces:
-        return [*steps, replace({"Regex": "^ +| +$"}, ""), replace({"Regex": " {2,}"}, " ")]
+        steps += [replace({"Regex": "^ +| +$"}, ""), replace({"Regex": " {2,}"}, " ")]
     if rules.add_dummy_prefix:
         steps.append({"type": "Prepend", "prepend": _SPACE})
     return [*steps, replace({"String": " "}, _SPACE)]

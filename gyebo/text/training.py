@@ -217,14 +217,16 @@ def _learn_unigram(source: Iterator[str], vocab_size: int | None, min_frequency:
 def _settle(vocab: list[list[Any]], size: int) -> list[list[Any]]:
     """The learned pieces in an order, and with scores, that repeat from run to run.
 
-    The trainer sums in the order of a hash table (scores differ in the last digits) and lists the bytes that it did not
-    learn in that order: scores are rounded, ties sorted by piece, and those bytes get the score of the rarest piece.
+    The trainer sums in the order of a hash table: scores differ in the last digits, so they are rounded and ties sorted
+    by piece. It gives the bytes that it did not learn scores just above its lowest one, a step of 0.0001 each, in that
+    order too: they all get the lowest.
     """
     learned: dict[str, float] = {piece: round(score, 4) for piece, score in vocab[NUM_ROLE_SLOTS:]}
+    lowest = min(learned.values())
+    unlearned = lowest + 0.0001 * (len(_BYTES) + 1)
     longer = sorted(((score, piece) for piece, score in learned.items() if len(piece) > 1), key=_best_first)
     longer = longer[: size - NUM_ROLE_SLOTS - len(_BYTES)]
-    rarest = min((score for score, _ in longer), default=-1.0)
-    singles = [(max(learned.get(char, rarest), rarest), char) for char in _BYTES]
+    singles = [(learned[byte] if learned[byte] > unlearned else lowest, byte) for byte in _BYTES]
     pieces = sorted(longer + singles, key=_best_first)
     return [[slot, 0.0] for slot in _SLOTS] + [[piece, score] for score, piece in pieces]
 

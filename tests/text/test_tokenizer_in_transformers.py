@@ -33,9 +33,7 @@ def test_same_ids_for_each_kind_and_family(kind, layout, tmp_path):
     turned = PROBES[::-1]
     for special in (True, False):
         assert dict(theirs(PROBES, add_special_tokens=special)) == ours(PROBES, add_special_tokens=special)
-        assert dict(theirs(PROBES, turned, add_special_tokens=special)) == ours(
-            PROBES, turned, add_special_tokens=special
-        )
+        assert dict(theirs(PROBES, turned, add_special_tokens=special)) == ours(PROBES, turned, add_special_tokens=special)
         assert dict(theirs(PROBES[0], add_special_tokens=special)) == ours(PROBES[0], add_special_tokens=special)
     assert theirs(PROBES, add_special_tokens=False)["input_ids"] == ours.encode_batch(PROBES)
     options = {"padding": True, "truncation": True, "max_length": 30}

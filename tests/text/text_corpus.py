@@ -37,8 +37,14 @@ ENGLISH = [
 def corpus() -> list[str]:
     rng = random.Random(7)
     syllables = [chr(rng.randrange(0xAC00, 0xD7A4)) for _ in range(60)]
-    names = ["".join(rng.choices(syllables, k=rng.randint(2, 4))) for _ in range(150)]
-    told = [f"{rng.choice(names)}은 {rng.choice(names)}에게 {rng.choice(WHAT)}" for _ in range(500)]
+    stems = ["".join(rng.choices(syllables, k=2)) for _ in range(120)]
+    latin = ["".join(rng.choices("aeioumnrstkl", k=3)) for _ in range(60)]
+
+    def word() -> str:
+        parts = rng.choices(stems if rng.random() < 0.7 else latin, k=rng.randint(1, 2))
+        return "".join(parts) + rng.choice(["은", "을", "에서", "에게", "이다.", ", ", "s", "!"])
+
+    told = [" ".join(word() for _ in range(5)) for _ in range(600)]
     return [" ".join(parts) for parts in itertools.product(WHO, WHERE, WHAT)] + ENGLISH * 20 + told
 
 
@@ -105,9 +111,7 @@ _compatibility_jamo = st.characters(min_codepoint=0x3131, max_codepoint=0x318E)
 _ideographs = st.characters(min_codepoint=0xF900, max_codepoint=0xFAFF, exclude_categories=["Cn"])
 _marks = st.characters(categories=["Mn", "Mc"])
 _emoji = st.sampled_from(["👩‍👩‍👧‍👦", "👍🏽", "🇰🇷", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "❤️", "👁️‍🗨️", "1️⃣", "\u200d", "🏽"])
-_words = st.sampled_from(
-    ["학교에서 ", " 먹었다", "Café", "don't", "##", "<s>", "[MASK]", "  ", "\t", "\r\n", " ", "\u00a0"]
-)
+_words = st.sampled_from(["학교에서 ", " 먹었다", "Café", "don't", "##", "<s>", "[MASK]", "  ", "\t", "\r\n", " ", "\u00a0"])
 _any = st.characters(exclude_categories=["Cs", "Cn"])
 _pieces = st.one_of(
     st.text(_syllables, max_size=5).map(_nfd),
