@@ -77,7 +77,8 @@ def _new_item(scene: Scene, prefix: str) -> Item:
 def _begin(genre: str, section: str) -> Effect:
     def effect(scene: Scene) -> None:
         scene.genre, scene.section = genre, section
-        for slot, remembered in (("town", "town"), ("daytime", "daytime"), ("early", "daytime"), ("weather", "weather")):
+        for slot, remembered in (("town", "town"), ("daytime", "daytime"), ("early", "daytime"), ("weather", "weather"),
+                                 ("season", "season"), ("year", "season")):
             if slot in scene.bound:
                 setattr(scene, remembered, scene.bound[slot])
         if genre == "diary":
@@ -273,6 +274,13 @@ def _describe(kind: str, slot: str) -> Effect:
     return effect
 
 
+def _describe_here(kind: str) -> Effect:
+    def effect(scene: Scene) -> None:
+        scene.told |= {(scene.here(), kind)}
+
+    return effect
+
+
 def _resident(scene: Scene) -> None:
     scene.told |= {(_person(scene, "resident"), "home")}
 
@@ -340,6 +348,7 @@ EFFECTS: dict[str, Effect] = {
     # stories and diaries
     "intro": _then("beat"), "intro_job": _first_tell(_then("beat"), "job"),
     "intro_home": _first_tell(_then("beat"), "home", "job"), "intro_at": _since,
+    "mood": _describe_here("mood"), "fixture": _describe_here("fixture"),
     "appear": _appear, "weather": _weather, "time": _time, "next_day": _next_day,
     "go": _go("place"), "go_eat": _go("place"), "go_idle": _go("place"),
     "go_with": _go_with, "go_to_see": _go_to_see, "home": _home, "go_clue": _go("clue"),

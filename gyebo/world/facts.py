@@ -83,6 +83,7 @@ class World:
     towns: tuple[Town, ...]
     people: tuple[Person, ...]
     looks: dict[int, tuple[int, ...]]  # thing -> its possible qualities
+    flavours: dict[int, tuple[int, ...]]  # taste -> the foods that may taste so
 
     def knows(self, person: int, relation: str) -> bool:
         """Whether plain documents may tell `relation` of `person`."""
@@ -187,6 +188,17 @@ def _people(rng: random.Random, sizes: dict[str, int], items: list[Item], towns:
     return tuple(people)
 
 
+def _flavours(words: dict[str, tuple[tuple[str, str], ...]]) -> dict[int, tuple[int, ...]]:
+    groups = {"f": lexicon.FRUITS, "s": lexicon.SNACKS, "d": lexicon.DISHES}
+    result = {}
+    for kinds, tastes in lexicon.TASTES_OF.items():
+        fits = {food for kind in kinds for food in groups[kind]}
+        for taste in tastes:
+            if taste in words["taste"]:
+                result[words["taste"].index(taste)] = tuple(i for i, f in enumerate(words["food"]) if f in fits)
+    return result
+
+
 def make_world(seed: int = 0, limit: int | None = None) -> World:
     """The world of a seed. `limit` keeps that many words of each table (a cut-down world whose texts can be counted)."""
     rng = random.Random(f"gyebo world {seed}")
@@ -206,4 +218,4 @@ def make_world(seed: int = 0, limit: int | None = None) -> World:
     )
     towns = _towns(rng, sizes, looks)
     people = _people(rng, sizes, items, len(towns), limit)
-    return World(seed, words, weights, places, towns, people, looks)
+    return World(seed, words, weights, places, towns, people, looks, _flavours(words))

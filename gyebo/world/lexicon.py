@@ -75,14 +75,20 @@ SHOPS = _pairs("""
 """)
 EATERIES = _pairs("식당=restaurant; 찻집=tea house; 빵집=bakery; 국숫집=noodle house")
 
-FOODS = _pairs("""
-사과=apples; 빵=bread; 감=persimmons; 배=pears; 자두=plums; 호박죽=pumpkin soup; 미역국=seaweed soup; 갈비=ribs
-냉면=naengmyeon; 튀김=fritters; 순대=blood sausage; 약과=honey cookies; 인절미=injeolmi; 삶은 달걀=boiled eggs
-귤=tangerines; 딸기=strawberries; 수박=watermelon; 김밥=gimbap; 떡=rice cake; 국수=noodles; 만두=dumplings
-포도=grapes; 비빔밥=bibimbap; 복숭아=peaches; 옥수수=corn; 고구마=yams; 치즈=cheese; 초콜릿=chocolate; 사탕=candy
-과자=cookies; 아이스크림=ice cream; 케이크=cake; 샐러드=salad; 죽=porridge; 볶음밥=fried rice; 떡볶이=tteokbokki
+FRUITS = _pairs("""
+사과=apples; 감=persimmons; 배=pears; 자두=plums; 귤=tangerines; 딸기=strawberries; 수박=watermelon; 포도=grapes
+복숭아=peaches
+""")
+SNACKS = _pairs("""
+빵=bread; 약과=honey cookies; 인절미=injeolmi; 삶은 달걀=boiled eggs; 떡=rice cake; 옥수수=corn; 고구마=yams
+치즈=cheese; 초콜릿=chocolate; 사탕=candy; 과자=cookies; 아이스크림=ice cream; 케이크=cake
+""")
+DISHES = _pairs("""
+호박죽=pumpkin soup; 미역국=seaweed soup; 갈비=ribs; 냉면=naengmyeon; 튀김=fritters; 순대=blood sausage; 김밥=gimbap
+국수=noodles; 만두=dumplings; 비빔밥=bibimbap; 샐러드=salad; 죽=porridge; 볶음밥=fried rice; 떡볶이=tteokbokki
 불고기=bulgogi; 전=savory pancakes
 """)
+FOODS = (*FRUITS, *SNACKS, *DISHES)
 DRINKS = _pairs("""
 물=water; 우유=milk; 커피=coffee; 녹차=green tea; 주스=juice; 코코아=cocoa; 식혜=sikhye; 수정과=sujeonggwa
 유자차=yuzu tea; 레모네이드=lemonade
@@ -203,12 +209,17 @@ LOOKS = _pairs("""
 통통한=plump; 어린=young; 늙은=old; 날쌘=swift; 졸린=drowsy; 배고픈=hungry; 겁 많은=timid; 귀여운=cute; 젖은=wet
 얌전한=gentle; 낯선=unknown; 다친=injured
 """)
-TASTES = _pairs("""
-달콤한=sweet; 따끈한=warm; 차가운=cold; 매콤한=spicy; 고소한=nutty; 짭짤한=salty; 새콤한=sour; 싱싱한=fresh
-맛있는=delicious; 싱거운=bland; 부드러운=soft; 푸짐한=hearty
-""")
+# what tastes so: f(ruits), s(nacks), d(ishes)
+TASTES_OF = {
+    "fs": _pairs("달콤한=sweet"), "f": _pairs("새콤한=sour; 싱싱한=fresh; 잘 익은=ripe"),
+    "fsd": _pairs("맛있는=delicious; 차가운=cold"),
+    "sd": _pairs("따끈한=warm; 고소한=nutty"),
+    "d": _pairs("매콤한=spicy; 짭짤한=salty; 푸짐한=hearty; 싱거운=bland"),
+    "s": _pairs("부드러운=soft; 바삭한=crispy"),
+}  # fmt: skip
+TASTES = tuple(taste for tastes in TASTES_OF.values() for taste in tastes)
 MEALS = _pairs("""
-먹다=eat; 맛보다=taste; 만들다=make; 나르다=carry; 시키다=order; 맛있게 먹다=enjoy; 접시에 담다=serve
+먹다=eat; 맛보다=taste; 고르다=pick out; 나르다=carry; 시키다=order; 맛있게 먹다=enjoy; 접시에 담다=serve
 꿀꺽 삼키다=gulp down
 """)
 ENCOUNTERS = _pairs("""
@@ -220,8 +231,8 @@ PLACE_MOODS = _pairs("""
 붐비다=crowded; 깨끗하다=clean; 춥다=cold; 따뜻하다=warm; 낯설다=unfamiliar; 향기롭다=fragrant; 쓸쓸하다=deserted
 """)
 SEASON_MOODS = _pairs("""
-조용하다=quiet; 아름답다=beautiful; 따뜻하다=warm; 쓸쓸하다=lonely; 짧다=short; 길다=long; 평화롭다=peaceful
-맑다=clear; 향기롭다=fragrant; 춥다=cold
+조용하다=quiet; 아름답다=beautiful; 눈부시다=dazzling; 쓸쓸하다=lonely; 짧다=short; 길다=long; 평화롭다=peaceful
+맑다=clear; 향기롭다=fragrant; 즐겁다=merry
 """)
 TOWN_MOODS = _pairs("""
 아름답다=beautiful; 조용하다=quiet; 오래되다=ancient; 작다=small; 커다랗다=huge; 활기차다=lively; 평화롭다=peaceful

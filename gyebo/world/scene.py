@@ -11,6 +11,7 @@ from gyebo.world.facts import RELATIONS, Item, World
 
 ME = -1  # the one who writes a diary
 NOWHERE = -1
+WINTER = 3  # index in lexicon.SEASONS
 
 _NAMES = [
     "PLACE", "SHOP", "WILD", "EATERY", "TOGETHER", "AWAY", "ROOM", "HELD", "LOST", "CLUE", "CLUE_HERE", "GOAL",
@@ -34,7 +35,7 @@ class Scene:
     __slots__ = (
         "asked", "bound", "carries_on", "cast", "chat_item", "chat_third", "clue", "daytime", "first", "flags",
         "genre", "goal", "held", "invited", "language", "listener", "lost", "mapped", "mentioned", "node",
-        "options", "owned_told", "previous", "promise", "section", "sentences", "subject", "told", "topic",
+        "options", "owned_told", "previous", "promise", "season", "section", "sentences", "subject", "told", "topic",
         "town", "visits", "weather", "where", "world",
     )  # fmt: skip
 
@@ -66,6 +67,7 @@ class Scene:
         self.asked: frozenset[tuple[int, str]] = frozenset()
         self.town = NOWHERE
         self.weather = ""
+        self.season = -1  # index of the season; -1: not said
         self.daytime = -1  # index of the time of day; -1: not said
         self.mapped: tuple[int, ...] = ()
         self.invited = NOWHERE
@@ -175,6 +177,9 @@ def _story(scene: Scene) -> int:
     if here != NOWHERE:
         names.append("PLACE")
         names.append("SHOP" if world.is_shop(here) else "EATERY" if world.is_eatery(here) else "WILD")
+    for kind in ("mood", "fixture"):
+        if here != NOWHERE and (here, kind) not in scene.told:
+            names.append(f"{kind.upper()}_LEFT")
     if mates:
         names.append("TOGETHER")
         if any(p != ME for p in mates):

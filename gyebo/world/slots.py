@@ -12,7 +12,7 @@ from typing import Any
 
 from gyebo.world import lexicon
 from gyebo.world.facts import World
-from gyebo.world.scene import ME, Scene, acquaintances, residents
+from gyebo.world.scene import ME, NOWHERE, WINTER, Scene, acquaintances, residents
 
 Weighted = list[tuple[float, Any]]
 FAVOURITE = 0.5  # how often an action takes the subject's own favourite where it has one that may be told
@@ -221,8 +221,22 @@ def _last_two(index: int) -> Slot:
 
 
 def _new_weather(world: World, key: Any) -> Weighted:
-    now, night = key
-    return _even(n for n in lexicon.WEATHER if n != now and not (night and n == "sun"))
+    now, night, season = key
+    return _even(
+        n for n in lexicon.WEATHER
+        if n != now and not (night and n == "sun") and (n != "snow" or season in (NOWHERE, WINTER))
+    )  # fmt: skip
+
+
+def _season_of(world: World, weather: Any) -> Weighted:
+    return [(p, i) for i, p in enumerate(world.weights["season"]) if weather != "snow" or i == WINTER]
+
+
+def _food(world: World, key: Any) -> Weighted:
+    """A food, the favourite one more often, of those that may taste as was said."""
+    person, taste = key
+    foods = _mixture(world, "food", () if person == ME else (world.people[person].food,))
+    return foods if taste is None else [(p, f) for p, f in foods if f in world.flavours[taste]]
 
 
 def _undescribed(kind: str) -> Slot:
@@ -258,7 +272,7 @@ def _untold(name: str, kind: str) -> Slot:
 
 SLOTS: dict[str, Slot] = {
     **{k: _table(k) for k in (
-        "manner", "gait", "travel", "gesture", "look", "taste", "meal", "encounter", "idle", "handle", "deed",
+        "manner", "gait", "travel", "gesture", "look", "meal", "encounter", "idle", "handle", "deed",
         "toward", "joint", "glad", "sad", "body", "season", "creature_act", "then", "reaction", "pity", "drink",
 )},
     "daytime": Slot("daytime", lambda s: None, lambda w, k: _but(w, "daytime", 0)),
@@ -311,8 +325,8 @@ SLOTS: dict[str, Slot] = {
                   lambda w, k: _even(range(k + 1 if k >= 0 else max(1, len(w.words["daytime"]) - 1)))),
     "tie": Slot("tie", lambda s: (s.subject, s.bound.get("neighbour")), lambda w, k: _tie(w, k)),
     # things
-    "food": Slot("food", lambda s: _known(s, "food"),
-                 lambda w, p: _mixture(w, "food", () if p == ME else (w.people[p].food,))),
+    "taste": Slot("taste", lambda s: None, lambda w, k: [(p, i) for i, p in enumerate(w.weights["taste"]) if w.flavours[i]]),
+    "food": Slot("food", lambda s: (_known(s, "food"), s.bound.get("taste")), _food),
     "food2": Slot("food", lambda s: s.bound["food"], lambda w, k: _but(w, "food", k)),
     "food3": Slot("food", lambda s: (s.bound["food"], s.bound["food2"]), lambda w, k: _but(w, "food", *k)),
     **_item_slots("found", "thing", lambda s: s.here(), lambda w, k: w.places[k].items),
@@ -373,7 +387,8 @@ SLOTS: dict[str, Slot] = {
                       lambda w, k: _mixture(w, "place_mood", w.places[k].moods)),
     "spot_creature": Slot("creature", lambda s: s.bound["empty"], lambda w, k: _even(w.places[k].creatures)),
     # time and weather
-    "weather": Slot("weather", lambda s: (s.weather, s.daytime == 5), _new_weather),
+    "weather": Slot("weather", lambda s: (s.weather, s.daytime == 5, s.bound.get("year", s.season)), _new_weather),
+    "year": Slot("season", lambda s: s.bound.get("weather"), _season_of),
     "later": Slot("daytime", lambda s: s.daytime,
                   lambda w, k: _even(range(k + 1, len(w.words["daytime"])))),
 }  # fmt: skip

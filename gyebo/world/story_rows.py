@@ -6,8 +6,8 @@ from gyebo.world.other_rows import OPEN
 
 _OPEN = (
     ("open_story", 5, "", "어느 {season:날} {daytime:이었다}.", "It was {daytime:a} in {season}."),
-    ("open_story", 6, "", "{town:에} {weather:going} {season:날}이었다.",
-     "It was {season:a} day and {weather:going} in {town}."),
+    ("open_story", 6, "", "{town:에} {weather:going} {year:날}이었다.",
+     "It was {year:a} day and {weather:going} in {town}."),
     ("open_story", 4, "", "{town:의} {season:은} 언제나 {season_mood:past}.",
      "{season:Cap} in {town} was always {season_mood}."),
     ("open_story", 4, "", "{town:에} 전해 오는 이야기다.", "Here is a story that they tell in {town}."),
@@ -38,8 +38,8 @@ _BEAT = (
     ("next_day", 1.5, "LATE", "다음 날이 [밝다.past].", "The next day dawned."),
     ("creature", 4, "PLACE", "근처에서 {look} {creature:이} {creature_act:past}.",
      "Nearby, {look:a} {creature} {creature_act:past}."),
-    ("mood", 2.5, "PLACE", "{here:은} {place_mood:past}.", "{here:The} was {place_mood}."),
-    ("fixture", 2, "PLACE", "{here:에는} {standing_quality} {standing_fixture:이} [있다.past].",
+    ("mood", 4, "MOOD_LEFT", "{here:은} {place_mood:past}.", "{here:The} was {place_mood}."),
+    ("fixture", 3, "FIXTURE_LEFT", "{here:에는} {standing_quality} {standing_fixture:이} [있다.past].",
      "There was {standing_quality:a} {standing_fixture} {here:at}."),
     ("q_where", 3, "TOGETHER", '"어디에 갈까?" {mate:이} [묻다.past].', '"Where shall we go?" {mate:subj} asked.'),
     ("q_lost", 8, "LOST TOGETHER", '"혹시 {lost:내,을} 못 봤어?" {self:이} [묻다.past].',

@@ -86,7 +86,9 @@ OPINIONS = {
 
 # one event told in two ways; two events are as similar as many of its gaps agree
 EVENT = (
-    ("{person:은} {place:에서} {taste} {food:을} {meal:past}.", "{person} {meal:past} {taste} {food} {place:at}."),
-    ("{place:에서} {person:이} {taste} {food:을} {meal:past}.", "{place:At}, {person} {meal:past} {taste} {food}."),
+    ("{person:은} {any_daytime:에} {place:에서} {food:을} {meal:past}.",
+     "{person} {meal:past} {food} {place:at} {any_daytime:at}."),
+    ("{place:에서} {person:이} {any_daytime:에} {food:을} {meal:past}.",
+     "{place:At}, {person} {meal:past} {food} {any_daytime:at}."),
 )
-EVENT_GAPS = ("person", "place", "taste", "food", "meal")
+EVENT_GAPS = ("person", "place", "any_daytime", "food", "meal")

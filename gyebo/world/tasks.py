@@ -56,7 +56,7 @@ class Entailment:
 
 @dataclass(frozen=True)
 class Similarity:
-    """Two sentences and their `score`: how many of five details (who, where, how, what, did what) agree, 0 to 5."""
+    """Two sentences and their `score`: how many of five details (who, where, when, what, did what) agree, 0 to 5."""
 
     first: str
     second: str
@@ -139,7 +139,10 @@ class _Draws(dict[str, Any]):
         self._world, self._rng = world, rng
 
     def __missing__(self, slot: str) -> Any:
-        self[slot] = _pick(self._world, self._rng, slot)
+        if slot == "food" and "taste" in self:
+            self[slot] = self._rng.choice(self._world.flavours[self["taste"]])
+        else:
+            self[slot] = _pick(self._world, self._rng, slot)
         return self[slot]
 
 
