@@ -32,7 +32,7 @@ def console(json: bool = False) -> Console:
     """Where a command speaks: with --json on stderr, so that stdout holds nothing but the answer."""
     from rich.console import Console
 
-    return Console(stderr=json)
+    return Console(stderr=json, soft_wrap=True)
 
 
 def given(**values: Any) -> dict[str, Any]:

@@ -1,0 +1,151 @@
+"""The house: which folder may import which, what `import gyebo` costs, and that everything public is documented."""
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import gyebo
+from gyebo.models.family import FAMILIES
+
+PACKAGE = Path(gyebo.__file__).parent
+
+EVERYTHING_BELOW = {
+    "config", "text", "world", "figures", "nn", "models", "data", "objectives", "generation", "training", "tasks", "interchange",
+    "evaluation", "jobs",
+}  # fmt: skip
+MAY_IMPORT = {
+    "config": set(),
+    "text": set(),
+    "world": set(),
+    "figures": set(),
+    "nn": set(),
+    "models": {"nn"},
+    "data": {"config", "text", "world"},
+    "objectives": {"nn", "text", "data"},
+    "generation": {"nn", "text"},
+    "training": {"config", "data", "objectives", "nn", "figures"},
+    "tasks": {"nn", "objectives", "generation", "data", "text", "world"},
+    "interchange": {"models", "tasks", "text", "config"},
+    "evaluation": {"tasks", "objectives", "generation", "data", "text", "config", "nn"},
+    "jobs": EVERYTHING_BELOW - {"jobs"},
+    "compare": EVERYTHING_BELOW,
+    "lab": EVERYTHING_BELOW,
+    "serving": {"generation", "tasks", "interchange", "text"},
+}
+FREE = {"cli", "__init__", "__main__"}
+# from_pretrained and save_pretrained of a model class call interchange inside the function.
+EXCEPTIONS = {("models/pretrained.py", "interchange")}
+
+
+def imports(path: Path) -> set[str]:
+    """The names of gyebo's parts that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("gyebo.")}
+    return found
+
+
+def wrong_imports(relative: str, found: set[str]) -> set[str]:
+    room = relative.split("/")[0].removesuffix(".py")
+    if room in FREE:
+        return set()
+    allowed = MAY_IMPORT[room] | {room} | {name for path, name in EXCEPTIONS if path == relative}
+    rooms = set(MAY_IMPORT) | FREE
+    return {name for name in found if name in rooms and name not in allowed}
+
+
+def test_every_folder_imports_only_what_it_may():
+    problems = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        relative = path.relative_to(PACKAGE).as_posix()
+        if wrong := wrong_imports(relative, imports(path)):
+            problems[relative] = wrong
+    assert not problems
+
+
+def test_the_rule_can_be_broken():
+    assert wrong_imports("text/tokenizer.py", {"nn"}) == {"nn"}
+    assert wrong_imports("serving/app.py", {"training"}) == {"training"}
+
+
+def test_a_family_imports_only_its_parents():
+    for family in FAMILIES.values():
+        module = family.cls.partition(":")[0]
+        path = PACKAGE / (module.removeprefix("gyebo.").replace(".", "/") + ".py")
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("gyebo.models."):
+                names.add(node.module.removeprefix("gyebo.models."))
+        assert names - {"pretrained"} <= set(family.parents), family.name
+
+
+def test_no_torch_where_none_is_needed():
+    code = (
+        "import gyebo, gyebo.text, gyebo.config, gyebo.world, gyebo.models.family, sys; "
+        "gyebo.world.documents; print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_help_answers_at_once():
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "gyebo", "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.5
+
+
+def test_every_public_name_is_documented():
+    missing = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        where = path.relative_to(PACKAGE).as_posix()
+        if not ast.get_docstring(tree):
+            missing.append(where)
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                if not ast.get_docstring(node):
+                    missing.append(f"{where}:{node.name}")
+                inner = node.body if isinstance(node, ast.ClassDef) else []
+                missing += [
+                    f"{where}:{node.name}.{method.name}"
+                    for method in inner
+                    if isinstance(method, ast.FunctionDef)
+                    and not method.name.startswith("_")
+                    and not ast.get_docstring(method)
+                ]
+    assert not missing
+
+
+def test_names_resolve_on_first_use():
+    for name in gyebo.__all__:
+        assert getattr(gyebo, name) is not None
+    assert set(gyebo.__all__) <= set(dir(gyebo))
+    with pytest.raises(AttributeError, match="nothing_like_this"):
+        _ = gyebo.nothing_like_this
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
+def test_the_table_names_a_class_and_an_objective(family):
+    from gyebo.objectives import OBJECTIVES
+
+    module, _, name = family.cls.partition(":")
+    cls = getattr(importlib.import_module(module), name)
+    assert inspect.isclass(cls) and cls.family == family.name
+    assert set(cls.sizes) == set(family.sizes)
+    assert family.objective in OBJECTIVES
+    assert set(family.parents) <= set(FAMILIES)
