@@ -47,40 +47,34 @@ def unknown_id(spec: Spec) -> int | None:
     return model["vocab"].get(token) if token is not None else None
 
 
-def _rename(spec: Spec, names: dict[int, str], *, avoid: Iterable[str] = ()) -> Spec:
-    """The spec with the model's pieces and added tokens of some ids renamed; a piece in `avoid` keeps its name."""
-    kept = set(avoid)
+def _rename(spec: Spec, names: dict[int, str]) -> Spec:
+    """The spec with the model's pieces and added tokens of some ids renamed."""
     model = dict(spec["model"])
     vocab = model["vocab"]
     if isinstance(vocab, list):
-        vocab = list(vocab)
-        for id, name in names.items():
-            if id < len(vocab):
-                vocab[id] = [name, vocab[id][1]]
+        model["vocab"] = [[names.get(id, piece), score] for id, (piece, score) in enumerate(vocab)]
     else:
-        vocab = {names.get(id, piece) if piece not in kept else piece: id for piece, id in vocab.items()}
+        model["vocab"] = {names.get(id, piece): id for piece, id in vocab.items()}
         unknown = unknown_id(spec)
-        if unknown is not None and model["unk_token"] not in kept:
+        if unknown is not None:
             model["unk_token"] = names.get(unknown, model["unk_token"])
-    model["vocab"] = vocab
-    added = [
-        {**entry, "content": names[entry["id"]]} if entry["id"] in names and entry["content"] not in kept else entry
-        for entry in spec["added_tokens"]
-    ]
+    added = [{**entry, "content": names.get(entry["id"], entry["content"])} for entry in spec["added_tokens"]]
     return {**spec, "model": model, "added_tokens": added}
 
 
 def hide_roles(spec: Spec, ids: Iterable[int]) -> Spec:
     """The spec with these ids under names that no text can contain, so that a role's string is ordinary text.
 
-    A role that the merges of a published BPE can spell keeps its name: without it the file would not load.
+    Merges of a published BPE that would spell a role go, so its string stays in the pieces before that merge.
     """
-    merges = spec["model"].get("merges") or []
-    hidden = {id: _HIDDEN.format(id) for id in ids}
     tokens = tokens_by_id(spec)
+    hidden = {id: _HIDDEN.format(id) for id in ids}
     roles = {tokens[id] for id in hidden}
-    spelled = {part for left, right in merges for part in (left, right, left + right) if part in roles}
-    return _rename(spec, hidden, avoid=spelled)
+    model = spec["model"]
+    if model.get("merges"):
+        merges = [pair for pair in model["merges"] if roles.isdisjoint((*pair, "".join(pair)))]
+        spec = {**spec, "model": {**model, "merges": merges}}
+    return _rename(spec, hidden)
 
 
 def name_slots(spec: Spec, names: Sequence[str], mask: str | None) -> Spec:

@@ -153,6 +153,25 @@ def test_published_files_become_one_that_transformers_opens(published, tmp_path)
     assert (again.role_ids, again.fingerprint, again.kind) == (ours.role_ids, ours.fingerprint, "published")
 
 
+def test_a_role_that_merges_spell_is_still_text(tmp_path):
+    vocab = ["<", "s", ">", "a", "<s", "<s>", "<s>a"]
+    (tmp_path / "vocab.json").write_text(json.dumps({piece: id for id, piece in enumerate(vocab)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n< s\n<s >\n<s> a\n")
+    (tmp_path / "tokenizer_config.json").write_text('{"bos_token": "<s>"}')
+    ours = Tokenizer.load(tmp_path)
+    assert ours.role_ids["bos"] == 5
+    assert 5 not in ours.encode("<s>a<s>")
+    assert ours.decode(ours.encode("<s>a<s>")) == "<s>a<s>"
+
+
+def test_an_added_token_whose_id_the_file_cannot_give_is_refused(tmp_path):
+    entry = {"id": 9, "content": "<x>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    spec = {"added_tokens": [{**entry, "special": True}], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"version": "1.0", **spec}))
+    with pytest.raises(ValueError, match="'<x>' cannot have the id 9"):
+        Tokenizer.load(tmp_path)
+
+
 def test_a_family_takes_a_published_tokenizer_as_it_is(tmp_path):
     bert_with()(tmp_path)
     ours = Tokenizer.load(tmp_path).for_family(LAYOUTS["bert"])
