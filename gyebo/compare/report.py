@@ -92,19 +92,23 @@ def curves(result: Comparison, rows: list[Row], x: str) -> list[Curve]:
 
     The measurements on the way use a part of the held-out text; the last one, which is the score, uses all of it.
     """
-    drawn = []
-    for row in rows:
-        seeds, finals = [], []
-        for seed, end in row.results.items():
-            scale = end[x] / end["tokens"]
-            records = [line for line in log.read(run_directory(result.out, row.name, seed)) if "evaluation" in line]
-            on_the_way = [line for line in records if line["step"] < end["steps"]]
-            points = [(line["tokens"] * scale, line["evaluation"]["bits_per_byte"]) for line in on_the_way]
-            last = (end[x], end["valid"]["bits_per_byte"])
-            seeds.append(([*(p[0] for p in points), last[0]], [*(p[1] for p in points), last[1]]))
-            finals.append(last)
-        drawn.append(Curve(row.name, seeds, finals))
-    return drawn
+    return [_curve(result, row, x) for row in rows]
+
+
+def _curve(result: Comparison, row: Row, x: str) -> Curve:
+    logs: list[dict[int, tuple[float, float]]] = []  # a seed each: step -> point
+    for seed, end in row.results.items():
+        scale = end[x] / end["tokens"]
+        records = log.read(run_directory(result.out, row.name, seed))
+        points = {
+            line["step"]: (line["tokens"] * scale, line["evaluation"]["bits_per_byte"])
+            for line in records
+            if "evaluation" in line
+        }
+        logs.append(points | {end["steps"]: (end[x], end["valid"]["bits_per_byte"])})
+    steps = sorted(set(logs[0]).intersection(*logs[1:]))  # the tokens of a step differ a little from seed to seed
+    seeds = [tuple(zip(*(points[step] for step in steps))) for points in logs]
+    return Curve(row.name, [(xs, ys) for xs, ys in seeds], [points[steps[-1]] for points in logs])
 
 
 # ---- what was held equal, and what to type

@@ -112,14 +112,13 @@ def short(value: float | None, unit: str = "") -> str:
     """A number with three digits and a letter: 1234567 -> "1.23 M"."""
     if value is None:
         return "-"
-    steps = ("", " k", " M", " G", " T", " P", " E", " Z", " Y")
-    index = 0
-    while index < len(steps) - 1 and float(f"{abs(value):.3g}") >= 1000:
-        value, index = value / 1000, index + 1
-    if index == 0 and value == int(value):
-        return f"{value:.0f}{' ' + unit if unit else ''}"
-    decimals = max(0, 2 - (math.floor(math.log10(abs(value))) if abs(value) >= 1 else 0))
-    return f"{value:.{decimals}f}{steps[index] or (' ' if unit else '')}{unit}"
+    letters = ("", " k", " M", " G", " T", " P", " E", " Z", " Y")
+    index, value = 0, float(f"{value:.3g}")  # rounded first: 999.7 is 1.00 k, and 99.97 is 100
+    while index < len(letters) - 1 and abs(value) >= 1000:
+        value, index = float(f"{value / 1000:.3g}"), index + 1
+    whole = index == 0 and value == int(value)
+    digits = 0 if whole or value == 0 else max(0, 2 - max(0, math.floor(math.log10(abs(value)))))
+    return f"{value:.{digits}f}{letters[index] or (' ' if unit else '')}{unit}"
 
 
 def _bits(value: float | None) -> str:
@@ -233,7 +232,7 @@ MEASURES: tuple[Measure, ...] = (
         _mean("flops", lambda value: short(value, "FLOP")),
         first=True,
     ),
-    Measure("Minutes", "Time on the clock of one training run.", _mean("seconds", lambda s: f"{s / 60:.1f}"), first=True),
+    Measure("Minutes", "Time on the clock of one training run.", _mean("seconds", lambda s: short(s / 60)), first=True),
     Measure("Tokens per second", "How fast it trained on this machine.", _mean("tokens_per_second", short)),
     Measure("Memory", "The most memory that training needed.", _mean("memory_bytes", lambda b: short(b, "B")), first=True),
     Measure("Precision", "How exactly the machine calculated.", _each("precision", str)),

@@ -29,7 +29,7 @@ Points = tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a comparison: a (x, y) pair of equally long sequences for each seed, the same x where seeds share it.
+    """One line of a comparison: a (x, y) pair of sequences for each seed; point i of every seed is the same step's.
 
     `finals`: the (x, y) of each seed's last and most exact measurement, drawn as a dot.
     """
@@ -66,7 +66,7 @@ def training_curve(
         axes.plot(x, y, color=COLORS[1], linewidth=1.6, marker="o", markersize=4, label="held out")
     _floor(axes, floor)
     _limit(axes, [(steps, smooth(bits)), ([x for x, _ in evaluations], [y for _, y in evaluations])], floor)
-    axes.legend(frameon=False, labelcolor=INK, loc="upper right")
+    axes.legend(frameon=False, labelcolor=INK, loc="best")
     save(figure, path)
 
 
@@ -101,15 +101,16 @@ def comparison(curves: Sequence[Curve], x_label: str, *, floor: float | None = N
     _limit(axes, [points for curve in curves for points in (*curve.seeds, *(([x], [y]) for x, y in curve.finals))], floor)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.legend(frameon=False, labelcolor=INK, loc="upper right")
+    axes.legend(frameon=False, labelcolor=INK, loc="best")
     return figure
 
 
 def mean_curve(seeds: Sequence[Points]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over seeds at those x that every seed has."""
-    tables = [dict(zip(*points)) for points in seeds]
-    shared = sorted(set(tables[0]).intersection(*tables[1:])) if tables else []
-    return np.array(shared), np.array([np.mean([table[x] for table in tables]) for x in shared])
+    """Mean over seeds of each point's x and y; ValueError where the seeds don't have the same number of points."""
+    if len({len(values) for points in seeds for values in points}) != 1:
+        raise ValueError("the curves of one candidate's seeds need the same number of points")
+    x, y = (np.array([np.asarray(points[part], dtype=float) for points in seeds]) for part in (0, 1))  # [seeds, points]
+    return x.mean(axis=0), y.mean(axis=0)
 
 
 def intervals(rows: Sequence[tuple[str, Sequence[float], float | None, float | None]]) -> Figure:

@@ -69,7 +69,7 @@ class Jobs:
         lines = [{"step": s, "loss": 3.0, "tokens": 1000 * s, "seconds": 0.5 * s} for s in range(1, steps + 1)]
         score = self.scores.get(options.family, {}).get(seed, 1.0) + (abs(lr - 1e-3) if lr else 0)
         for s in (steps // 2, steps):
-            lines.append({"step": s, "tokens": 1000 * s, "evaluation": {"bits_per_byte": score + (steps - s) / steps}})
+            lines.append({"step": s, "tokens": 1000 * s + seed, "evaluation": {"bits_per_byte": score + (steps - s) / steps}})
         text = "".join(json.dumps(line) + "\n" for line in sorted(lines, key=lambda line: line["step"]))
         failing = (options.family, seed) in self.failing or (options.family, lr) in self.failing
         (out / "metrics.jsonl").write_text(text[: len(text) // 2] if failing else text)
@@ -81,7 +81,7 @@ class Jobs:
             "size": options.size,
             "seed": seed,
             "steps": steps,
-            "tokens": 1000 * steps,
+            "tokens": 1000 * steps,  # of a step on the way: a little different from seed to seed
             "bytes": 4000 * steps,
             "epochs": steps / 50,
             "flops": 2e9 * steps,

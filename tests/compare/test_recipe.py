@@ -85,10 +85,10 @@ def test_what_is_wrong_is_said_in_one_line(change, line):
 
 
 def test_missing_files_and_bad_toml_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="none.toml"):
+    with pytest.raises(FileNotFoundError, match=r"none\.toml"):
         recipes.load(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("seeds = [")
-    with pytest.raises(ValueError, match="bad.toml: not valid TOML"):
+    with pytest.raises(ValueError, match=r"bad\.toml: not valid TOML"):
         recipes.load(tmp_path / "bad.toml")
 
 

@@ -142,10 +142,11 @@ def test_curves_come_from_the_logs_and_end_at_the_score(tmp_path, jobs, recipe):
     result = compare(recipe(budget={"steps": 40}), tmp_path / "out", **jobs.functions)
     first = curves(result, result.rows, "tokens")[0]
     assert first.name == "gpt2-tiny"
-    assert first.seeds[0] == ([20_000, 40_000], [pytest.approx(1.6), 1.10])
+    assert first.seeds[0] == ((20_000, 40_000), (pytest.approx(1.6), 1.10))
+    assert first.seeds[2] == ((20_002, 40_000), (pytest.approx(1.62), 1.12))
     assert first.finals == [(40_000, 1.10), (40_000, 1.11), (40_000, 1.12)]
     flops = curves(result, result.rows, "flops")[0]
-    assert flops.seeds[0][0] == [40e9, 80e9]  # 2e9 a step
+    assert flops.seeds[0][0] == (40e9, 80e9)  # 2e9 a step
 
 
 def test_the_terminal_shows_the_same_table(tmp_path, jobs, recipe):
@@ -166,6 +167,8 @@ def test_the_terminal_shows_the_same_table(tmp_path, jobs, recipe):
         (999, "", "999"),
         (999.7, "", "1.00 k"),
         (1000, "", "1.00 k"),
+        (99_974, "", "100 k"),
+        (999_999, "", "1.00 M"),
         (1_234_567, "", "1.23 M"),
         (12_345, "B", "12.3 kB"),
         (5, "B", "5 B"),

@@ -18,9 +18,11 @@ def test_smoothing_has_no_bias_at_the_start():
     assert smooth([5.0]).tolist() == [5.0]
 
 
-def test_the_mean_curve_uses_the_points_that_all_seeds_have():
-    x, y = mean_curve([([1, 2, 3], [1.0, 2.0, 3.0]), ([1, 3, 4], [3.0, 5.0, 9.0])])
-    assert (x.tolist(), y.tolist()) == ([1, 3], [2.0, 4.0])
+def test_the_mean_curve_is_the_mean_of_each_step():
+    x, y = mean_curve([([10, 20], [1.0, 2.0]), ([12, 22], [3.0, 5.0])])
+    assert (x.tolist(), y.tolist()) == ([11, 21], [2.0, 3.5])
+    with pytest.raises(ValueError, match="same number of points"):
+        mean_curve([([1, 2], [1.0, 2.0]), ([1], [1.0])])
 
 
 def test_training_curve_converts_nats_to_bits_per_byte(tmp_path, monkeypatch):
