@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from gyebo.generation.options import GenerationOptions
-from gyebo.generation.prompts import Chooser, Prompts, evaluating, filler, log_total, prepare
+from gyebo.generation.prompts import Chooser, Prompts, filler, log_probabilities, prepare
+from gyebo.nn.decoding import decoding_copy
 
 _NEVER = -1e9  # the score of what is not there; sums with it must stay finite
 
@@ -80,11 +81,11 @@ def search(
     batch = prepare(model, prompts, options)
     longest = batch.ids.shape[1]
     answers: dict[int, list[Hypothesis]] = {}
-    with evaluating(model):
-        for prompt, texts in _search(model, batch, options, Chooser(options, forbidden, model.config.eos_id, batch.ids.device)):
-            ids = [row[longest : longest + length] for row, length in zip(texts.ids[0].tolist(), texts.lengths[0].tolist())]
-            each = zip(ids, texts.scores[0].tolist(), texts.log_probs[0].tolist())
-            answers[prompt] = [Hypothesis(*parts) for parts in each][: options.samples]
+    chooser = Chooser(options, forbidden, model.config.eos_id, batch.ids.device)
+    for prompt, texts in _search(decoding_copy(model), batch, options, chooser):
+        ids = [row[longest : longest + length] for row, length in zip(texts.ids[0].tolist(), texts.lengths[0].tolist())]
+        each = zip(ids, texts.scores[0].tolist(), texts.log_probs[0].tolist())
+        answers[prompt] = [Hypothesis(*parts) for parts in each][: options.samples]
     return [answers[prompt] for prompt in range(len(prompts))]
 
 
@@ -102,8 +103,7 @@ def _search(model: Any, batch: Prompts, options: GenerationOptions, chooser: Cho
     finished = _Beams.empty(running.ids)
     for step in range(count):
         length = longest + step
-        logits = model.project(hidden).float()
-        own = logits - log_total(logits, step)[:, None]
+        own = log_probabilities(model.project(hidden).float(), step)
         scores = chooser.allow(own, running.ids.flatten(0, 1)[:, :length], real[:, :length], step)
         candidates, origin = _extend(running, scores, own, length, step)
         ends = (step + 1 >= limits[live])[:, None].expand_as(candidates.done)

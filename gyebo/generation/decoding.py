@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from gyebo.generation.options import GenerationOptions
-from gyebo.generation.prompts import Chooser, Prompts, evaluating, filler, log_total, prepare
+from gyebo.generation.prompts import Chooser, Prompts, filler, log_probabilities, prepare
+from gyebo.nn.decoding import decoding_copy
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ def decode(
 ) -> Iterator[Step]:
     """Steps of greedy decoding or sampling for lists of ids; `forbidden` ids are never chosen.
 
-    The prompts are read once, at the first step. A row ends with the model's end token or at its limit; the iterator ends
-    with the last row. Rows that have ended are dropped from the computation. A draw depends on (seed, row of the prompt,
-    number of the sample, number of the token) alone, so on nothing else in the batch. While the iterator lives the model
-    is in evaluation mode. Raises ValueError for a prompt that does not fit and, in the iterator, where logits are not
-    finite.
+    The prompts are read once, at the first step. A row ends with the model's end token or at its limit, the iterator with
+    the last row; rows that have ended are dropped from the computation. A draw depends on (seed, row of the prompt, number
+    of the sample, number of the token) alone, so on nothing else in the batch. The model is used without dropout, with the
+    weights that it has at the first step. Raises ValueError for a prompt that does not fit and, in the iterator, where
+    logits are not finite.
     """
     if options.beams > 1:
         raise ValueError(f"beams={options.beams}: a search has no steps to show; use gyebo.generation.beams.search")
@@ -64,30 +65,30 @@ def _steps(
     history = torch.cat([batch.ids[origin], batch.ids.new_full((len(origin), count), pad)], 1)
     real = torch.cat([batch.real[origin], batch.real.new_ones(len(origin), count)], 1)
     live = torch.arange(len(origin), device=device)  # rows that are still computed
-    with evaluating(model):
-        hidden, cache = model.prefill(batch.ids, batch.mask, slots=longest + count - 1)
-        if options.samples > 1:
-            hidden, cache = hidden[origin], cache.reorder(origin)
-        for step in range(count):
-            logits = model.project(hidden).float()
-            total = log_total(logits, step)
-            length = longest + step
-            scores = chooser.allow(logits, history[:, :length], real[:, :length], step)
-            chosen = scores.argmax(-1) if draws is None else draw(chooser.reshape(scores), draws[live, step])
-            history[:, length] = chosen
-            ended = step + 1 >= limits[live]
-            if end is not None:
-                ended |= chosen == end
-            finished[live] |= ended
-            yield _spread(live, finished, chosen, logits.gather(1, chosen[:, None])[:, 0] - total, pad)
-            running = ~finished[live]
-            if not bool(running.any()):
-                return
-            if not bool(running.all()):
-                kept = running.nonzero()[:, 0]
-                cache, live, chosen = cache.reorder(kept), live[kept], chosen[kept]
-                history, real = history[kept], real[kept]
-            hidden = model.step(chosen, cache)
+    model = decoding_copy(model)
+    hidden, cache = model.prefill(batch.ids, batch.mask, slots=longest + count - 1)
+    if options.samples > 1:
+        hidden, cache = hidden[origin], cache.reorder(origin)
+    for step in range(count):
+        logits = model.project(hidden).float()
+        log_probs = log_probabilities(logits, step)
+        length = longest + step
+        scores = chooser.allow(logits, history[:, :length], real[:, :length], step)
+        chosen = scores.argmax(-1) if draws is None else draw(chooser.reshape(scores), draws[live, step])
+        history[:, length] = chosen
+        ended = step + 1 >= limits[live]
+        if end is not None:
+            ended |= chosen == end
+        finished[live] |= ended
+        yield _spread(live, finished, chosen, log_probs.gather(1, chosen[:, None])[:, 0], pad)
+        running = ~finished[live]
+        if not bool(running.any()):
+            return
+        if not bool(running.all()):
+            kept = running.nonzero()[:, 0]
+            cache, live, chosen = cache.reorder(kept), live[kept], chosen[kept]
+            history, real = history[kept], real[kept]
+        hidden = model.step(chosen, cache)
 
 
 def _spread(live: Tensor, finished: Tensor, chosen: Tensor, log_probs: Tensor, pad: int) -> Step:

@@ -64,7 +64,7 @@ def no_repeat_ngrams(scores: Tensor, ids: Tensor, real: Tensor, size: int) -> Te
     whole = real.unfold(1, size, 1).all(-1)
     start = length - size + 1
     suffix = ids[:, start:]  # the size-1 tokens that the next one would complete
-    same = (windows[..., :-1] == suffix[:, None]).all(-1) & whole & real[:, start:].all(-1, keepdim=True)
+    same = (windows[..., :-1] == suffix[:, None]).all(-1) & whole
     return scores.masked_fill(_mark(scores, windows[..., -1], same), -math.inf)
 
 

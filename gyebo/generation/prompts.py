@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gyebo.generation import processors
 from gyebo.generation.options import GenerationOptions
@@ -96,19 +95,6 @@ def device_of(model: Any) -> torch.device:
     return next(iter(model.parameters())).device
 
 
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Without dropout, and afterwards as it was."""
-    if not isinstance(model, nn.Module) or not model.training:
-        yield
-        return
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train()
-
-
 class Chooser:
     """Everything between logits and the choice that all ways of decoding share: which tokens may follow, how probable.
 
@@ -152,11 +138,11 @@ class Chooser:
         return scores
 
 
-def log_total(logits: Tensor, step: int) -> Tensor:
-    """Log of the sum of exponentials [B] of logits [B, V]. Raises ValueError where they are no numbers."""
-    total = logits.logsumexp(-1)
-    if not bool(torch.isfinite(total).all()):
+def log_probabilities(logits: Tensor, step: int) -> Tensor:
+    """Natural logs [B, V] of the model's own probabilities. Raises ValueError where logits [B, V] are no numbers."""
+    log_probs = logits.log_softmax(-1)
+    if bool(log_probs.amax(-1).isnan().any()):
         raise ValueError(
             f"token {step + 1}: the model's logits are not finite: its weights are damaged, or overflow in this precision"
         )
-    return total
+    return log_probs

@@ -34,6 +34,9 @@ def attend(
     """
     if upcast and query.dtype != torch.float32:
         return weigh(query, key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout, upcast=True)[0]
+    if key.dtype != query.dtype:  # a cache may be wider than the model
+        wide = attend(query.to(key.dtype), key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout)
+        return wide.to(query.dtype)
     if dropout > 0.0 and query.device.type == "cpu" and not torch.compiler.is_compiling():
         # The CPU kernel of SDPA has no dropout: torch would take its own slow path, with a slow generator.
         return weigh(query, key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout)[0]

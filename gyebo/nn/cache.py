@@ -38,11 +38,15 @@ class KeyValueCache:
         dtype: torch.dtype,
         device: torch.device,
     ) -> KeyValueCache:
-        """A cache with room for `slots` tokens a row."""
+        """A cache with room for `slots` tokens a row.
+
+        On a CPU it is in float32 whatever the model's type: attention of one bfloat16 query takes many times as long there.
+        """
         shape = (batch, heads, slots, head_width)
+        dtype = torch.float32 if device.type == "cpu" else dtype
         return cls(
-            keys=[torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)],
-            values=[torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)],
+            keys=[torch.empty(shape, dtype=dtype, device=device) for _ in range(layers)],
+            values=[torch.empty(shape, dtype=dtype, device=device) for _ in range(layers)],
             real=torch.zeros(batch, slots, dtype=torch.bool, device=device),
             positions=torch.zeros(batch, dtype=torch.long, device=device),
         )
@@ -67,26 +71,23 @@ class KeyValueCache:
         self.used = end
 
     def reorder(self, rows: Tensor) -> KeyValueCache:
-        """The cache of rows [B'] (repeats allowed: beams), as a new cache."""
-        return KeyValueCache(
-            keys=[k.index_select(0, rows) for k in self.keys],
-            values=[v.index_select(0, rows) for v in self.values],
-            real=self.real.index_select(0, rows),
-            positions=self.positions.index_select(0, rows),
-            used=self.used,
-            padded=self.padded,
-        )
+        """The cache of rows [B'] (repeats allowed: beams), as a new cache with as much room."""
+        return self._moved(self.slots, rows)
 
     def grow(self, slots: int) -> KeyValueCache:
         """A copy with room for `slots` tokens a row."""
         if slots < self.used:
             raise ValueError(f"slots must be at least the {self.used} in use, but is {slots} instead")
-        batch, heads, _, head_width = self.keys[0].shape
-        bigger = KeyValueCache.empty(
-            len(self.keys), batch, heads, slots, head_width, dtype=self.keys[0].dtype, device=self.keys[0].device
+        return self._moved(slots, torch.arange(len(self.real), device=self.real.device))
+
+    def _moved(self, slots: int, rows: Tensor) -> KeyValueCache:
+        """Only the slots in use are read."""
+        _, heads, _, width = self.keys[0].shape
+        moved = KeyValueCache.empty(
+            len(self.keys), len(rows), heads, slots, width, dtype=self.keys[0].dtype, device=self.keys[0].device
         )
-        for old, new in zip(self.keys + self.values, bigger.keys + bigger.values):
-            new[:, :, : self.used] = old[:, :, : self.used]
-        bigger.real[:, : self.used] = self.real[:, : self.used]
-        bigger.positions, bigger.used, bigger.padded = self.positions, self.used, self.padded
-        return bigger
+        for old, new in zip(self.keys + self.values, moved.keys + moved.values):
+            new[:, :, : self.used] = old[:, :, : self.used].index_select(0, rows)
+        moved.real[:, : self.used] = self.real[:, : self.used].index_select(0, rows)
+        moved.positions, moved.used, moved.padded = self.positions.index_select(0, rows), self.used, self.padded
+        return moved

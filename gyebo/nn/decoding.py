@@ -8,7 +8,7 @@ it is read in order. Packing costs about as much as three steps.
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ def decoding_copy(model: Model, *, packed: bool = True) -> Model:
     The copy shares every other parameter, but the packed weights are those of this moment: make it, use it, drop it. Under
     autocast they are packed in autocast's type. Without gradients. What is no `nn.Module` comes back as it is.
     """
-    return _copy(model, {}, packed) if isinstance(model, nn.Module) else model
+    return cast(Model, _copy(model, {}, packed)) if isinstance(model, nn.Module) else model
 
 
 def _copy(module: nn.Module, copies: dict[nn.Module, nn.Module], packed: bool) -> nn.Module:
