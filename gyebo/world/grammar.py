@@ -33,7 +33,7 @@ LANGUAGES = ("ko", "en")
 # genre -> probability that the document ends after a sentence, from the third on (a chat ends by saying goodbye)
 END = {"story": 1 / 18, "diary": 1 / 16, "portrait": 1 / 14, "guide": 1 / 14, "chat": 0.0}
 SHORTEST, LONGEST = 3, 80
-MAX_TABLES = 200_000  # tables of choices kept; the memory they take is forgotten beyond that
+MAX_TABLES = 40_000  # tables of choices kept; the memory they take is forgotten beyond that
 
 Row = tuple[str, float, str, str | tuple[str, ...], str | tuple[str, ...]]
 ROWS: dict[str, tuple[Row, ...]] = {**story_rows.SECTIONS, **other_rows.SECTIONS}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gyebo.world.grammar import Grammar, Table
+from gyebo.world.grammar import MAX_TABLES, Grammar, Table
 from gyebo.world.scene import Scene
 
 
@@ -26,7 +26,7 @@ class Parser:
         if len(strings) == 1:
             return [0] if text.startswith(strings[0], at) else []
         if table not in self._indexes:
-            if len(self._indexes) > 200_000:
+            if len(self._indexes) >= MAX_TABLES:
                 self._indexes.clear()
             self._indexes[table] = (tuple(sorted({len(s) for s in strings})), {s: i for i, s in enumerate(strings)})
         lengths, index = self._indexes[table]

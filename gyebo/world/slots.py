@@ -15,7 +15,7 @@ from gyebo.world.facts import World
 from gyebo.world.scene import ME, NOWHERE, WINTER, Scene, acquaintances, residents
 
 Weighted = list[tuple[float, Any]]
-FAVOURITE = 0.5  # how often an action takes the subject's own favourite where it has one that may be told
+FAVOURITE = 0.35  # how often an action takes the subject's own favourite where it has one that may be told
 
 
 @dataclass(frozen=True)

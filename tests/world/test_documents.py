@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -123,3 +124,13 @@ def test_references_reach_far():
 
 def test_streams_are_lazy():
     assert len(list(itertools.islice(documents(10**9, seed=1), 3))) == 3
+
+
+def test_the_page_shows_what_the_world_writes():
+    """docs/world.md quotes two documents and their figures; they must be those of today's grammar."""
+    page = (Path(__file__).parents[2] / "docs" / "world.md").read_text(encoding="utf-8")
+    for seed, language in ((6, "ko"), (0, "en")):
+        d = next(documents(1, seed=seed, languages=(language,)))
+        bits, size = -d.log_probability / math.log(2), len(d.text.encode())
+        assert f"--seed {seed} --language {language}" in page
+        assert f"{d.text}\n    {bits:.2f} bits, {size} bytes: {bits / size:.4f} bits per byte" in page
