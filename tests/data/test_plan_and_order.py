@@ -1,0 +1,153 @@
+"""Rows, their order, and the batches made of them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gyebo.config.run import DataOptions
+from gyebo.data.batches import IGNORE, Rows
+from gyebo.data.order import permuted, shuffled
+from gyebo.data.plan import evaluation_plan, sequence, training_plan
+from gyebo.data.prepare import open_corpus, prepare
+from gyebo.data.shards import DOCUMENT, Split
+from gyebo.objectives import causal
+from gyebo.text.tokenizer import Tokenizer
+
+
+class Fake(Split):
+    """Documents of given lengths whose token i is 100 * document + i."""
+
+    def __new__(cls, lengths):
+        return super().__new__(cls)
+
+    def __init__(self, lengths):
+        table = np.zeros(len(lengths), DOCUMENT)
+        table["tokens"] = lengths
+        for name, value in {"documents": table, "name": "train"}.items():
+            object.__setattr__(self, name, value)
+
+    def read(self, document, start, stop):
+        return 100 * document + np.arange(start, stop)
+
+
+lengths_strategy = st.lists(st.integers(1, 60), min_size=1, max_size=40)
+
+
+@given(lengths_strategy, st.integers(2, 20), st.integers(0, 5))
+@settings(max_examples=80, deadline=None)
+def test_every_position_is_in_exactly_one_row(lengths, context, seed):
+    split = Fake(lengths)
+    plan = training_plan(split, context, causal.max_length, seed)
+    seen = []
+    for r in range(len(plan)):
+        assert 0 < plan.row(r)[:, 2].sum() <= context
+        seen += [(int(d), p) for d, start, size, _ in plan.row(r) for p in range(start, start + size)]
+    assert sorted(seen) == [(d, p) for d, n in enumerate(lengths) for p in range(n + 1)]
+    assert plan.positions == sum(n + 1 for n in lengths) == round(plan.mean_tokens * len(plan))
+    cut = {int(d) for d, start, _, _ in plan.pieces if start}
+    assert all(lengths[d] + 1 > context for d in cut), "a document that fits was cut"
+
+
+@given(lengths_strategy, st.integers(2, 20))
+@settings(max_examples=80, deadline=None)
+def test_evaluation_scores_every_position_once_with_context(lengths, context):
+    plan = evaluation_plan(Fake(lengths), context, causal.max_length)
+    scored = sorted((int(d), p) for d, start, size, skip in plan.pieces for p in range(start + skip, start + size))
+    assert scored == [(d, p) for d, n in enumerate(lengths) for p in range(n + 1)]
+    for _, start, size, skip in plan.pieces:
+        assert size <= context and (start == 0) == (skip == 0)
+        assert skip >= (context // 2 if start else 0)
+
+
+@given(lengths_strategy, st.integers(2, 20))
+@settings(max_examples=40, deadline=None)
+def test_pieces_join_to_the_framed_document(lengths, context):
+    split = Fake(lengths)
+    plan = training_plan(split, context, causal.max_length, 0)
+    for document, n in enumerate(lengths):
+        pieces = sorted(plan.pieces[plan.pieces[:, 0] == document].tolist(), key=lambda p: p[1])
+        whole = [-1, *(100 * document + np.arange(n)).tolist(), -2]
+        got = [sequence(split, p, -1, -2).tolist() for p in pieces]
+        assert all(a[-1] == b[0] for a, b in zip(got, got[1:])), "a piece starts with the token that the last one predicted"
+        assert [got[0][0], *(i for part in got for i in part[1:])] == whole
+
+
+def test_without_roles_the_frame_is_missing():
+    split = Fake([5])
+    assert sequence(split, np.array([0, 0, 4, 0]), None, None).tolist() == [0, 1, 2, 3, 4]
+    assert sequence(split, np.array([0, 0, 5, 0]), None, -2).tolist() == [0, 1, 2, 3, 4, -2]
+    assert sequence(split, np.array([0, 2, 2, 0]), None, None).tolist() == [2, 3, 4]
+
+
+def test_plan_depends_on_its_seed_only_and_is_kept(tmp_path):
+    split = Fake(list(range(1, 200)))
+    a, b = (training_plan(split, 64, causal.max_length, 3) for _ in range(2))
+    stored = training_plan(split, 64, causal.max_length, 3, tmp_path)
+    again = training_plan(split, 64, causal.max_length, 3, tmp_path)
+    for plan in (b, stored, again):
+        assert np.array_equal(a.pieces, plan.pieces) and np.array_equal(a.rows, plan.rows)
+    assert not np.array_equal(a.pieces, training_plan(split, 64, causal.max_length, 4).pieces)
+
+
+def test_rows_are_nearly_full():
+    lengths = np.random.default_rng(0).geometric(0.04, 5000)
+    plan = training_plan(Fake(lengths), 256, causal.max_length, 0)
+    assert plan.mean_tokens / 256 > 0.98
+
+
+@given(st.integers(1, 3000), st.integers(0, 2**40), st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_the_order_is_a_permutation(count, seed, epoch):
+    assert sorted(permuted(np.arange(count), count, seed, epoch).tolist()) == list(range(count))
+
+
+def test_the_order_looks_random_and_changes_with_seed_and_epoch():
+    count = 5000
+    orders = [permuted(np.arange(count), count, seed, epoch) for seed in range(3) for epoch in range(3)]
+    for i, a in enumerate(orders):
+        assert abs(np.corrcoef(np.arange(count), a)[0, 1]) < 0.05
+        assert abs(np.corrcoef(a[:-1], a[1:])[0, 1]) < 0.05
+        for b in orders[:i]:
+            assert (a == b).sum() < 12  # one match is expected by chance
+
+
+def test_an_epoch_ends_inside_a_batch():
+    rows, epochs = zip(*(shuffled(t, 7, 10, 5) for t in range(10)))
+    flat, epoch = np.concatenate(rows), np.concatenate(epochs)
+    for e in range(7):
+        assert sorted(flat[epoch == e].tolist()) == list(range(10))
+    assert epochs[1].tolist() == [0, 0, 0, 1, 1, 1, 1]
+
+
+@pytest.fixture
+def rows(corpus, tokenizer_folder):
+    tokenizer = Tokenizer.load(tokenizer_folder)
+    ready = prepare(open_corpus(DataOptions(corpus=[str(corpus)])), tokenizer)
+    plan = training_plan(ready.train, 32, causal.max_length, 0)
+    return Rows(ready.train, plan, 1, 2, causal.corrupt, pad=0)
+
+
+def test_a_part_of_a_batch_is_that_part(rows):
+    whole = rows.step(5, 8, seed=1)
+    parts = [rows.step(5, 8, 1, first, count) for first, count in ((0, 3), (3, 4), (7, 1))]
+    for name, values in whole.items():
+        assert np.array_equal(values, np.concatenate([p[name] for p in parts]))
+
+
+def test_rows_hold_whole_framed_documents_and_padding(rows):
+    batch = rows.step(0, 16, seed=0)
+    for ids, labels, documents in zip(batch["input_ids"], batch["labels"], batch["document_ids"]):
+        for number in range(1, documents.max() + 1):
+            here = documents == number
+            assert np.array_equal(ids[here][1:], labels[here][:-1])
+        pad = documents == 0
+        assert (ids[pad] == 0).all() and (labels[pad] == IGNORE).all()
+        assert set(documents) - {0} == set(range(1, documents.max() + 1))
+
+
+def test_one_document_where_asked(rows):
+    import dataclasses
+
+    batch = dataclasses.replace(rows, one_document=True).step(0, 16, seed=0)
+    assert set(np.unique(batch["document_ids"])) <= {0, 1}

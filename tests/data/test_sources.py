@@ -1,0 +1,161 @@
+"""CORPUS: every form of it, and what is said when it is wrong."""
+
+import csv
+import gzip
+import io
+import json
+import sys
+
+import pytest
+
+from gyebo.config.run import DataOptions
+from gyebo.data import prepare, sources
+
+TEXTS = ["첫 문서", "second document", "셋째\t문서, 쉼표와 \"따옴표\""]
+
+
+def read(corpora, **options):
+    data = DataOptions(corpus=[str(c) for c in corpora], **options)
+    corpus = prepare.open_corpus(data)
+    return [text for chunk in sources.chunks(corpus.sources, data) for text in sources.texts_of(chunk, data)]
+
+
+def write(path, form):
+    if form == "txt":
+        raw = "\n".join(TEXTS).encode()
+    elif form == "jsonl":
+        raw = "\n".join(json.dumps({"text": t, "x": 1}, ensure_ascii=False) for t in TEXTS).encode()
+    elif form == "csv":
+        file = io.StringIO()
+        csv.writer(file).writerows([["id", "text"], *([i, t] for i, t in enumerate(TEXTS))])
+        raw = file.getvalue().encode()
+    if path.suffix == ".gz":
+        raw = gzip.compress(raw)
+    if path.suffix == ".zst":
+        raw = pytest.importorskip("zstandard").ZstdCompressor().compress(raw)
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("form", ["txt", "jsonl", "csv"])
+@pytest.mark.parametrize("packed", ["", ".gz", ".zst"])
+def test_every_format_gives_the_same_documents(tmp_path, form, packed):
+    path = tmp_path / f"a.{form}{packed}"
+    write(path, form)
+    assert read([path]) == TEXTS
+
+
+def test_parquet_and_tsv(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(pa.table({"body": TEXTS}), tmp_path / "a.parquet")
+    assert read([tmp_path / "a.parquet"], text_field="body") == TEXTS
+    (tmp_path / "b.tsv").write_text('id\tdocument\n1\t좋다 "정말\n2\t별로\n', encoding="utf-8")
+    assert read([tmp_path / "b.tsv"], text_field="document") == ['좋다 "정말', "별로"]
+
+
+def test_folder_glob_and_order(tmp_path):
+    for name in ("b.txt", "a.txt", "skip.md"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "c.txt").write_text("c.txt")
+    assert read([tmp_path]) == ["a.txt", "b.txt", "c.txt"]
+    assert read([tmp_path / "*.txt"]) == ["a.txt", "b.txt"]
+
+
+def test_what_a_document_is(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("one\ntwo\n\n\n\nthree\x0bfour\u2028five\r\n", encoding="utf-8", newline="")
+    assert read([path]) == ["one", "two", "three\x0bfour\u2028five\r"]
+    assert read([path], documents="blank") == ["one\ntwo", "three\x0bfour\u2028five\r"]
+    assert read([path], documents="file") == ["one\ntwo\n\n\n\nthree\x0bfour\u2028five\r\n"]
+
+
+def test_chunk_borders_lose_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    lines = [f"줄 {i} " + "x" * (i % 37) for i in range(500)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 100)
+    assert read([path]) == lines
+    blocks = tmp_path / "b.txt"
+    blocks.write_text("\n\n".join(f"{a}\n{a}" for a in lines), encoding="utf-8")
+    assert read([blocks], documents="blank") == [f"{a}\n{a}" for a in lines]
+
+
+def test_world_and_stdin(monkeypatch):
+    both = read(["world:30"])
+    assert len(both) == 30 and len(set(both)) > 25
+    assert all("가" <= max(t) <= "힣" for t in read(["world:ko,5"]))
+    monkeypatch.setattr(sys, "stdin", type("In", (), {"buffer": io.BytesIO("하나\n둘\n".encode())}))
+    assert read(["-"]) == ["하나", "둘"]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "message"),
+    [
+        ("missing.txt", "missing.txt: no such file"),
+        ("none-*.txt", "none-"),
+        ("world:french", "'french' is neither a language"),
+        ("a.docx", "a.docx: not one of .txt"),
+        ("empty-folder", "holds no .txt"),
+    ],
+)
+def test_bad_names(tmp_path, monkeypatch, corpus, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.docx").write_text("x")
+    (tmp_path / "empty-folder").mkdir()
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        read([corpus])
+
+
+def test_a_bad_byte_names_file_and_offset(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("좋다\n".encode() + b"ab\xff\n")
+    with pytest.raises(ValueError, match=r"a\.txt: byte 9 \(0xff\) is not UTF-8"):
+        read([path])
+    assert read([path], bad_bytes="replace") == ["좋다", "ab\ufffd"]
+
+
+def test_the_offset_counts_over_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 16)
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"0123456\n" * 10 + b"abc\x80\n")
+    with pytest.raises(ValueError, match="byte 83 "):
+        read([path])
+
+
+def test_bad_fields(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "x"}\n{"body": "y"}\n')
+    with pytest.raises(ValueError, match="byte 14 has no text 'text'; it has: body"):
+        read([tmp_path / "a.jsonl"])
+    (tmp_path / "b.jsonl").write_text("{oops\n")
+    with pytest.raises(ValueError, match="is not JSON"):
+        read([tmp_path / "b.jsonl"])
+    (tmp_path / "c.csv").write_text("id,body\n1,x\n")
+    with pytest.raises(ValueError, match="no column 'text'; there is: id, body"):
+        read([tmp_path / "c.csv"])
+    (tmp_path / "d.csv").write_text("id,text\n1,x,y\n")
+    with pytest.raises(ValueError, match="row 2 has 3 fields"):
+        read([tmp_path / "d.csv"])
+
+
+def test_damaged_gzip(tmp_path):
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(gzip.compress(b"hello\n" * 1000)[:-20])
+    with pytest.raises(ValueError, match=r"a\.txt\.gz: damaged"):
+        read([path])
+
+
+def test_fingerprint_is_of_content_and_options(tmp_path):
+    path, copy = tmp_path / "a.txt", tmp_path / "b.txt"
+    path.write_text("one\ntwo\n")
+    copy.write_text("one\ntwo\n")
+
+    def mark(p, **options):
+        return prepare.open_corpus(DataOptions(corpus=[str(p)], **options)).fingerprint
+
+    assert mark(path) == mark(copy)
+    assert len({mark(path), mark(path, documents="file"), mark(path, valid_share=0.5), mark(path, valid_last=0.5)}) == 4
+    before = mark(path)
+    path.write_text("one\ntwo!\n")
+    assert mark(path) != before
