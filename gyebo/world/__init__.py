@@ -6,7 +6,7 @@ make labelled data from the same facts. Deterministic by seed, free of any licen
 
 from __future__ import annotations
 
-from gyebo.world.documents import Document, documents, log_probability
+from gyebo.world.corpus import Document, documents, log_probability
 from gyebo.world.tasks import (
     ENTAILMENT_LABELS,
     ENTITY_TYPES,

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from gyebo.world import task_rows
-from gyebo.world.documents import checked, grammar
+from gyebo.world.corpus import checked, grammar, indices
 from gyebo.world.facts import RELATIONS, World
 from gyebo.world.grammar import LANGUAGES, ROWS, Branch, Grammar, Row, texts, tokens
 from gyebo.world.sampler import draw
@@ -105,7 +105,7 @@ class Dialogue:
 def _examples(kind: str, count: int, seed: int, start: int, languages: tuple[str, ...]):
     """For each index its own random numbers and language."""
     languages = checked(languages)
-    for i in range(start, start + count):
+    for i in indices(count, start):
         rng = random.Random(f"gyebo {kind} {'+'.join(languages)} {seed} {i}")
         yield rng, languages[int(rng.random() * len(languages))]
 

@@ -122,6 +122,12 @@ def test_references_reach_far():
     assert max(gaps) > 800 and len(gaps) > 10
 
 
+@pytest.mark.parametrize(("count", "start"), [(-1, 0), (1, -1)])
+def test_negative_indices_are_refused(count, start):
+    with pytest.raises(ValueError, match="must not be negative"):
+        next(documents(count, start=start))
+
+
 def test_streams_are_lazy():
     assert len(list(itertools.islice(documents(10**9, seed=1), 3))) == 3
 

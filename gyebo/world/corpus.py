@@ -42,6 +42,13 @@ def checked(languages: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(languages, key=LANGUAGES.index))
 
 
+def indices(count: int, start: int) -> range:
+    """The indices `start` to `start + count`; `ValueError` where one of them is negative."""
+    if count < 0 or start < 0:
+        raise ValueError(f"count and start must not be negative: found count={count}, start={start}")
+    return range(start, start + count)
+
+
 def documents(
     count: int, *, seed: int = 0, start: int = 0, languages: tuple[str, ...] = LANGUAGES, world_seed: int = 0
 ) -> Iterator[Document]:
@@ -51,7 +58,7 @@ def documents(
     """
     languages = checked(languages)
     machine = grammar(world_seed)
-    for i in range(start, start + count):
+    for i in indices(count, start):
         rng = random.Random(f"gyebo document {'+'.join(languages)} {seed} {i}")
         yield Document(*sample(machine, languages, rng))
 
