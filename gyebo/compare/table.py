@@ -347,8 +347,8 @@ def _judge(leader: Row, rows: Sequence[Row], whole: bool) -> tuple[str, str]:
         )
     else:
         why = (
-            f"Bits per byte on text never seen: {means}. Repeating the same training from another random start changes the"
-            " score about as much, so this may be chance; more seeds or a larger budget may tell."
+            f"Bits per byte on text never seen: {means}. Repeating a training from another random start changes its score too,"
+            f" and with {first.count} repetitions each, a gap like this may be chance; more seeds or a larger budget may tell."
         )
     return headline, why + (f" Behind them: {_join(behind)}." if behind else "")
 

@@ -146,13 +146,14 @@ def inline_svg(figure: Figure, description: str) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "gyebo"}):  # the same picture gives the same bytes
         figure.savefig(buffer, format="svg", transparent=True, metadata=_undated(".svg"))
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", buffer.getvalue(), flags=re.DOTALL)
-    text = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", text[text.index("<svg") :])  # HTML needs no namespaces
+    text = text[text.index("<svg") :]
     own = f"p{zlib.crc32(description.encode())}-"  # several pictures share a page, and ids must not
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{own}", text)
     names = {INK: "ink", MUTED: "muted", GRID: "grid"} | {color: f"c{index}" for index, color in enumerate(COLORS)}
     text = re.sub(r"#[0-9a-f]{6}\b", lambda m: f"var(--{names[m[0]]}, {m[0]})" if m[0] in names else m[0], text)
     view = re.search(r'viewBox="[^"]*"', text)
     assert view, "matplotlib writes a viewBox"
+    # HTML needs no namespaces, and the size is the page's to choose: the view box is all that stays of the root
     start = f'<svg {view[0]} role="img" aria-label={quoteattr(description)} stroke-linejoin="round">'
     return (start + text[text.index(">") + 1 :]).strip()
 

@@ -1,6 +1,8 @@
 """The runs of a comparison: their order, what they share, and that a kill at any instant loses nothing."""
 
 import json
+import os
+import shutil
 
 import pytest
 
@@ -84,6 +86,45 @@ def test_a_kill_while_writing_leaves_the_old_file_or_the_new(tmp_path, jobs, rec
         monkeypatch.setattr(Path, "replace", real)
         assert len(compare(recipe(seeds=[0]), out, resume=True, **again.functions).rows) == 2
         assert len(again.trained()) == 2, instant
+
+
+def test_a_file_that_is_half_written_is_never_taken(tmp_path, jobs, recipe, killed, monkeypatch):
+    real = os.fsync
+    for instant in range(6):
+        calls = []
+
+        def cut(descriptor, calls=calls, instant=instant):
+            calls.append(descriptor)
+            if len(calls) == instant + 1:
+                os.ftruncate(descriptor, 5)
+                raise killed
+            real(descriptor)
+
+        monkeypatch.setattr(module.os, "fsync", cut)
+        out = tmp_path / str(instant)
+        with pytest.raises(killed):
+            compare(recipe(seeds=[0]), out, **jobs.functions)
+        monkeypatch.setattr(module.os, "fsync", real)
+        assert compare(recipe(seeds=[0]), out, resume=True, **jobs.functions).ok
+
+
+def test_a_kill_while_overwriting_leaves_a_directory_that_can_be_overwritten(tmp_path, jobs, recipe, killed, monkeypatch):
+    out = tmp_path / "out"
+    compare(recipe(), out, **jobs.functions)
+    while len(list(out.iterdir())) > 2:  # one entry goes, then the kill
+        calls = []
+
+        def remove(path, calls=calls, real=shutil.rmtree):
+            if calls:
+                raise killed
+            calls.append(path)
+            real(path)
+
+        with monkeypatch.context() as patched, pytest.raises(killed):
+            patched.setattr(module.shutil, "rmtree", remove)
+            patched.setattr(module.Path, "unlink", lambda self, remove=remove: remove(self, real=os.unlink))
+            compare(recipe(seeds=[0]), out, overwrite=True, **jobs.functions)
+    assert compare(recipe(seeds=[0]), out, overwrite=True, **jobs.functions).ok
 
 
 def test_measured_steps_stay_after_a_resume(tmp_path, jobs, recipe, killed):

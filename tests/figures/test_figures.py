@@ -114,6 +114,11 @@ def test_a_line_of_descent_keeps_its_lane_and_no_two_lines_share_one():
     assert len(cells) == len(set(cells))
 
 
+def test_a_second_root_leaves_the_first_ones_lane_to_its_children():
+    rows = order([Member("a", "A", 1), Member("b", "B", 2), Member("a2", "A2", 3, ("a",)), Member("b2", "B2", 4, ("b",))])
+    assert assign_lanes(rows) == {"a": 0, "b": 1, "a2": 0, "b2": 1}
+
+
 @pytest.mark.parametrize(
     ("members", "line"),
     [
