@@ -1,0 +1,76 @@
+"""What the commands print: the answer, where the report is, what to type next; and the demo from end to end."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from gyebo.compare import demo as demo_module
+from gyebo.compare import job, recipe, run
+
+
+@pytest.fixture
+def console():
+    return Console(file=io.StringIO(), width=200)
+
+
+@pytest.fixture
+def faked(monkeypatch, jobs):
+    """`compare` with fake jobs in the modules of the commands."""
+
+    def compare(*arguments, **keywords):
+        return run.compare(*arguments, **keywords, **jobs.functions)
+
+    monkeypatch.setattr(job, "compare", compare)
+    monkeypatch.setattr(demo_module, "compare", compare)
+    return jobs
+
+
+def test_the_answer_is_printed_and_a_failure_is_told(tmp_path, faked, recipe, console, monkeypatch):
+    from gyebo.compare.recipe import dump
+
+    (tmp_path / "r.toml").write_text(dump(recipe()), encoding="utf-8")
+    keywords = {"console": console, "corpus": ["my.txt"], "settings": ["seeds=[0, 1]"]}
+    assert job.compare_files(tmp_path / "r.toml", tmp_path / "out", **keywords)
+    shown = console.file.getvalue()
+    assert "gpt2-tiny is best on this text." in shown
+    assert f"Report: {tmp_path}/out/report.html" in shown
+    assert f"gyebo generate {tmp_path}/out/runs/gpt2-tiny/seed-0" in shown
+    assert recipe_of(tmp_path / "out").data.corpus == ["my.txt"]
+    faked.failing = {("gpt", 0)}
+    assert not job.compare_files(tmp_path / "r.toml", tmp_path / "out", overwrite=True, **keywords)
+
+
+def recipe_of(out):
+    return recipe.load(out / "recipe.toml")
+
+
+def test_the_demo_lets_the_better_model_write_both_languages(tmp_path, faked, console, monkeypatch):
+    asked = []
+
+    def generate(name, prompts, options):
+        asked.append((name, prompts))
+        return [{"prompt": prompt, "text": " [and so on]"} for prompt in prompts]
+
+    monkeypatch.setattr(demo_module, "generate", generate)
+    result = demo_module.demo(tmp_path / "demo", console=console)
+    [(name, prompts)] = asked
+    assert name == str(result.run(result.rows[0], 0))
+    korean, english = prompts
+    assert any("가" <= letter <= "힣" for letter in korean)
+    assert english.isascii()
+    shown = console.file.getvalue()
+    assert f"English: {english} [and so on]" in shown
+    assert "gyebo compare" in shown.split("The same on your own text:")[1]
+
+
+def test_a_demo_that_failed_says_why(tmp_path, faked, console):
+    faked.failing = {("gpt2", 1)}
+    with pytest.raises(RuntimeError, match=r"the demo did not finish: .*the loss is not finite"):
+        demo_module.demo(tmp_path / "demo", console=console)
+
+
+def test_shipped_recipes_are_found_and_a_missing_one_is_named():
+    assert recipe.load(demo_module.shipped("demo.toml")).candidates
+    with pytest.raises(FileNotFoundError, match="no such recipe"):
+        demo_module.shipped("none.toml")
