@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from gyebo.config.run import BudgetOptions
+from gyebo.training import distributed
 from gyebo.training.trainer import Trainer
 
 SAVE_SECONDS_PER_PARAMETER = 40e-9  # 16 bytes each, written, digested and flushed at about 400 MB/s
@@ -28,7 +29,7 @@ def seconds_per_step(make: MakeTrainer, precision: str, seconds: float) -> float
     trainer.advance()  # the first step builds buffers and warms caches
     times: list[float] = []
     stop = time.perf_counter() + seconds
-    while len(times) < 3 or time.perf_counter() < stop:
+    while len(times) < 3 or distributed.from_first(time.perf_counter() < stop):  # all processes take the same number of steps
         start = time.perf_counter()
         trainer.advance()
         if trainer.device.type == "cuda":

@@ -248,9 +248,8 @@ def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console:
     if record and record["corpus"]["fingerprint"] != fingerprint:
         raise ValueError(f"{out} can't be resumed: the corpus has changed since (fingerprint {fingerprint[:12]})")
     if record is None:
-        plan = distributed.from_first(plan_run(setup) if first and distributed.world_size() == 1 else None) or _plan_together(
-            setup
-        )
+        # All processes measure together, as they will train; the first one's figures count.
+        plan = distributed.from_first(plan_run(setup))
         record = {
             "options": options.model_dump(mode="json"),
             "plan": plan,
@@ -267,12 +266,7 @@ def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console:
     start = time.perf_counter()
     _train(setup, trainer, out, record, console)
     result = _finish(setup, trainer, out, record, time.perf_counter() - start) if first else {}
-    return distributed.from_first(result)  # type: ignore[return-value]
-
-
-def _plan_together(setup: Setup) -> dict[str, Any]:
-    """All processes measure at once, as they will train; the first one's figures count."""
-    return distributed.from_first(plan_run(setup))  # type: ignore[return-value]
+    return distributed.from_first(result)
 
 
 def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:

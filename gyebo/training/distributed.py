@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -29,6 +30,7 @@ def process_group(device: torch.device) -> Iterator[None]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
+        dist.barrier()  # nobody takes the connections down while another still reads from them
     finally:
         dist.destroy_process_group()
 
@@ -53,7 +55,7 @@ def barrier() -> None:
         dist.barrier()
 
 
-def from_first(value: object) -> object:
+def from_first(value: Any) -> Any:
     """The first process's value, on every process."""
     if world_size() == 1:
         return value

@@ -1,0 +1,33 @@
+"""Two processes under torchrun see the same global batches and learn the same as one."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from gyebo.config import toml
+from gyebo.jobs.pretrain import pretrain
+from gyebo.training import checkpoint, log
+from tests.training.test_resume import RUNNER, final_weights
+
+
+@pytest.mark.parametrize("batch_tokens", [256, 224])  # 8 rows, and 7, which two processes can't share evenly
+def test_two_processes_equal_one(run_options, tmp_path, batch_tokens):
+    still = {"embedding_dropout": 0.0, "attention_dropout": 0.0, "residual_dropout": 0.0}
+    options = run_options(6, model=still, train={"batch_tokens": batch_tokens, "micro_batch_tokens": 64})
+    pretrain(options, tmp_path / "one")
+    (tmp_path / "options.toml").write_text(toml.dump(options.model_dump(mode="json")))
+    (tmp_path / "runner.py").write_text(RUNNER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(tmp_path / "runner.py"), str(tmp_path / "options.toml"), str(tmp_path / "two")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = ([r for r in log.read(tmp_path / n) if "loss" in r] for n in ("one", "two"))
+    assert [r["tokens"] for r in one] == [r["tokens"] for r in two]
+    assert [r["loss"] for r in one] == pytest.approx([r["loss"] for r in two], abs=1e-5)
+    assert [r["grad_norm"] for r in one] == pytest.approx([r["grad_norm"] for r in two], rel=1e-4)
+    a, b = final_weights(tmp_path / "one"), final_weights(tmp_path / "two")
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], atol=2e-4, rtol=1e-3)
+    assert checkpoint.problem(checkpoint.newest(tmp_path / "two" / "checkpoints")[0]) is None

@@ -1,0 +1,127 @@
+"""One step: accumulation, schedules, decay, seeds."""
+
+import math
+
+import pytest
+import torch
+
+from gyebo.config.run import OptimOptions
+from gyebo.jobs.pretrain import set_up
+from gyebo.training import checkpoint
+from gyebo.training.optimizer import make_optimizer
+from gyebo.training.schedule import learning_rate
+from gyebo.training.trainer import NotFinite
+
+STILL = {"embedding_dropout": 0.0, "attention_dropout": 0.0, "residual_dropout": 0.0}
+
+
+def trained(options, tmp_path, steps, micro_rows=None):
+    setup = set_up(options, tmp_path, None)
+    if micro_rows:
+        setup.micro_rows = micro_rows
+    trainer = setup.trainer("float32", 100)
+    losses = [trainer.advance()["loss"] for _ in range(steps)]
+    return trainer, losses
+
+
+@pytest.mark.parametrize("micro_rows", [1, 3, 4])
+def test_accumulation_equals_one_large_batch(run_options, tmp_path, micro_rows):
+    options = run_options(model=STILL)
+    whole, losses = trained(options, tmp_path, 3)
+    parts, again = trained(options, tmp_path, 3, micro_rows)
+    assert losses == pytest.approx(again, abs=1e-5)
+    # One step later the gradients themselves, which Adam's division would hide.
+    for trainer in (whole, parts):
+        trainer.optimizer.step = lambda: None
+        trainer.advance()
+    for (name, p), (_, q) in zip(whole.model.named_parameters(), parts.model.named_parameters()):
+        torch.testing.assert_close(p.grad, q.grad, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_the_same_seed_gives_the_same_weights_with_dropout(run_options, tmp_path):
+    a, losses = trained(run_options(), tmp_path, 3)
+    b, again = trained(run_options(), tmp_path, 3)
+    c, other = trained(run_options(seed=1), tmp_path, 3)
+    assert losses == again != other
+    assert all(torch.equal(p, q) for p, q in zip(a.model.parameters(), b.model.parameters()))
+    assert not torch.equal(a.model.token_embedding.weight, c.model.token_embedding.weight)
+
+
+def test_training_does_not_depend_on_the_global_generator(run_options, tmp_path):
+    setup = set_up(run_options(), tmp_path, None)
+    losses = []
+    for disturbance in (0, 1):
+        trainer = setup.trainer("float32", 100)
+        for _ in range(2):
+            torch.manual_seed(disturbance)
+            torch.rand(disturbance * 7)
+            losses.append(trainer.advance()["loss"])
+    assert losses[:2] == losses[2:]
+
+
+def test_decay_only_on_matrices(run_options, tmp_path):
+    model = set_up(run_options(), tmp_path, None).make_model()
+    optimizer = make_optimizer(model, OptimOptions(weight_decay=0.3))
+    decayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    for name, p in model.named_parameters():
+        assert (id(p) in decayed) == (p.ndim == 2), name
+    assert sum(len(g["params"]) for g in optimizer.param_groups) == len(list(model.parameters()))
+
+
+def test_clipping_bounds_the_gradient_and_reports_the_norm_before(run_options, tmp_path):
+    setup = set_up(run_options(optim={"clip": 0.01}), tmp_path, None)
+    trainer = setup.trainer("float32", 10)
+    norm = trainer.advance()["grad_norm"]
+    left = math.sqrt(sum(float(p.grad.pow(2).sum()) for p in trainer.model.parameters()))
+    assert norm > 0.1 and left == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant", "inverse-root"])
+def test_schedules(schedule):
+    def rate(step):
+        return learning_rate(step, peak=2.0, steps=100, warmup=10, schedule=schedule, final=0.1)
+
+    assert [rate(s) for s in (1, 5, 10)] == pytest.approx([0.2, 1.0, 2.0])
+    later = [rate(s) for s in range(10, 101)]
+    assert all(a >= b for a, b in zip(later, later[1:]))
+    ends = {"cosine": 0.2, "linear": 0.2, "constant": 2.0, "inverse-root": 2 * math.sqrt(10 / 100)}
+    middle = {"cosine": 1.1, "linear": 1.1, "constant": 2.0, "inverse-root": 2 * math.sqrt(10 / 55)}
+    assert rate(100) == pytest.approx(ends[schedule]) and rate(55) == pytest.approx(middle[schedule])
+
+
+def test_warmup_may_be_a_share():
+    assert learning_rate(10, peak=1.0, steps=200, warmup=0.1, schedule="linear", final=0.0) == pytest.approx(0.5)
+    assert learning_rate(1, peak=1.0, steps=200, warmup=0.0, schedule="constant", final=0.0) == 1.0
+
+
+def test_a_loss_that_is_not_finite_changes_nothing(run_options, tmp_path):
+    trainer = set_up(run_options(), tmp_path, None).trainer("float32", 10)
+    trainer.advance()
+    with torch.no_grad():
+        trainer.model.blocks[0].mlp.up.bias[0] = float("nan")
+    before = {name: p.clone() for name, p in trainer.model.named_parameters()}
+    with pytest.raises(NotFinite, match="step 2: loss nan"):
+        trainer.advance()
+    assert trainer.step == 1
+    for name, p in trainer.model.named_parameters():
+        torch.testing.assert_close(p, before[name], equal_nan=True, rtol=0, atol=0)
+
+
+def test_a_checkpoint_is_read_strictly(run_options, tmp_path):
+    trainer, _ = trained(run_options(), tmp_path, 2)
+    path = checkpoint.write(tmp_path / "c", trainer.model, trainer.optimizer, trainer.state(), {}, 2)
+    other = set_up(run_options(model={"layers": 1}), tmp_path, None).trainer("float32", 10)
+    with pytest.raises(ValueError, match="not a checkpoint of this model"):
+        checkpoint.read(path, other.model, other.optimizer)
+    (path / "state.json").write_text('{"step": 2, "tokens": 1}')
+    fresh = set_up(run_options(), tmp_path, None).trainer("float32", 10)
+    with pytest.raises(ValueError, match="has the fields"):
+        checkpoint.read(path, fresh.model, fresh.optimizer)
+
+
+def test_bf16_learns_and_keeps_float32_weights(run_options, tmp_path):
+    setup = set_up(run_options(), tmp_path, None)
+    trainer = setup.trainer("bfloat16", 30)
+    losses = [trainer.advance()["loss"] for _ in range(30)]
+    assert losses[-1] < losses[0] - 0.5
+    assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
