@@ -82,7 +82,7 @@ def search(
     longest = batch.ids.shape[1]
     answers: dict[int, list[Hypothesis]] = {}
     chooser = Chooser(options, forbidden, model.config.eos_id, batch.ids.device)
-    for prompt, texts in _search(decoding_copy(model), batch, options, chooser):
+    for prompt, texts in _search(decoding_copy(model, max(batch.limits)), batch, options, chooser):
         ids = [row[longest : longest + length] for row, length in zip(texts.ids[0].tolist(), texts.lengths[0].tolist())]
         each = zip(ids, texts.scores[0].tolist(), texts.log_probs[0].tolist())
         answers[prompt] = [Hypothesis(*parts) for parts in each][: options.samples]

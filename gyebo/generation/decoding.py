@@ -65,7 +65,7 @@ def _steps(
     history = torch.cat([batch.ids[origin], batch.ids.new_full((len(origin), count), pad)], 1)
     real = torch.cat([batch.real[origin], batch.real.new_ones(len(origin), count)], 1)
     live = torch.arange(len(origin), device=device)  # rows that are still computed
-    model = decoding_copy(model)
+    model = decoding_copy(model, count)
     hidden, cache = model.prefill(batch.ids, batch.mask, slots=longest + count - 1)
     if options.samples > 1:
         hidden, cache = hidden[origin], cache.reorder(origin)
