@@ -39,7 +39,11 @@ def demo(out: Path, *, resume: bool = False, overwrite: bool = False, console: C
         )
     show(result, console)
     console.print("\nThe same on your own text:", highlight=False)
-    console.print(f"  gyebo compare {escape(str(shipped('korean.toml')))} --corpus my-text.txt -o runs/mine", highlight=False)
+    console.print(
+        f"  gyebo compare {escape(str(shipped('korean.toml')))} --corpus my-text.txt -o runs/mine",
+        highlight=False,
+        soft_wrap=True,
+    )
     return result
 
 

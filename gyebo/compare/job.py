@@ -47,4 +47,4 @@ def show(result: Comparison, console: Console) -> None:
     for what, command in commands(result):
         console.print(f"\n{escape(what)}:", highlight=False)
         for line in command.splitlines():
-            console.print(f"  {escape(line)}", highlight=False)
+            console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)  # to be copied
