@@ -52,7 +52,7 @@ def _copy(module: nn.Module, copies: dict[nn.Module, nn.Module], packed: bool) -
     if module not in copies:
         dtype = packed_type(module) if packed else None
         if dtype is not None:
-            copies[module] = PackedLinear(module, dtype)  # type: ignore[arg-type]
+            copies[module] = PackedLinear(module, dtype).eval()  # type: ignore[arg-type]
         else:
             twin = copies[module] = copy.copy(module)
             parts = {name: part and _copy(part, copies, packed) for name, part in module._modules.items()}

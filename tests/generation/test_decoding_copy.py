@@ -1,0 +1,178 @@
+"""The packed copy gives what the model gives, leaves it alone, and does not outlive its use."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+from generation_models import PROMPTS, make_pair
+from torch import nn
+
+from gyebo.generation import GenerationOptions, decode, decoding_copy, search
+from gyebo.nn import decoding
+from gyebo.nn.decoding import PackedLinear, packed_type
+
+needs_packing = pytest.mark.skipif(packed_type(nn.Linear(2, 2)) is None, reason="this build of torch has no oneDNN")
+
+
+def walk(model, steps: int = 10) -> torch.Tensor:
+    """Hidden states of a padded batch at every step, then its logits [steps, B, V]."""
+    longest = max(map(len, PROMPTS))
+    ids = torch.tensor([[0] * (longest - len(p)) + p for p in PROMPTS])
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in PROMPTS])
+    with torch.no_grad():
+        hidden, cache = model.prefill(ids, mask, slots=longest + steps)
+        rows = [model.project(hidden)]
+        for step in range(steps - 1):
+            rows.append(model.project(model.step(torch.full((len(PROMPTS),), step + 3), cache)))
+    return torch.stack(rows).float()
+
+
+def packed(model) -> list[PackedLinear]:
+    return [module for module in model.modules() if isinstance(module, PackedLinear)]
+
+
+@needs_packing
+def test_same_logits_as_the_model(pair):
+    copy = decoding_copy(pair[0])
+    assert len(packed(copy)) == 4 * 3 + 1
+    torch.testing.assert_close(walk(copy), walk(pair[0]), rtol=0, atol=1e-5)
+
+
+@needs_packing
+def test_bfloat16_is_as_near_to_float32_as_the_model_is():
+    model, _ = make_pair("gpt2")
+    exact = walk(model)
+    model.bfloat16()
+    copy = decoding_copy(model)
+    if not packed(copy):
+        pytest.skip("this processor has no bfloat16 in oneDNN")
+    error = (walk(model) - exact).abs().mean()
+    assert (walk(copy) - exact).abs().mean() < 1.2 * error
+    assert walk(copy).std() > 1
+
+
+@needs_packing
+def test_under_autocast_the_weights_are_packed_in_its_type():
+    model, _ = make_pair("gpt2")
+    exact = walk(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        copy = decoding_copy(model)
+        found = walk(copy)
+    if packed(copy):
+        assert {module.dtype for module in packed(copy)} == {torch.bfloat16}
+    assert (found - exact).abs().mean() < 0.05 * exact.std()
+
+
+def test_the_model_is_untouched():
+    model, _ = make_pair("gpt2")
+    model.train()
+    before = {name: (id(module), dict(module.__dict__)) for name, module in model.named_modules()}
+    parts = {name: list(module._modules.items()) for name, module in model.named_modules()}
+    copy = decoding_copy(model)
+    assert not any(module.training for module in copy.modules())
+    assert before == {name: (id(module), dict(module.__dict__)) for name, module in model.named_modules()}
+    assert parts == {name: list(module._modules.items()) for name, module in model.named_modules()}
+    assert copy.token_embedding.weight is model.token_embedding.weight
+    model(torch.tensor(PROMPTS[:1])).logits.sum().backward()
+    assert model.lm_head.weight.grad is not None
+
+
+@pytest.mark.parametrize("settings", [{"greedy": True}, {"beams": 2}])
+@pytest.mark.parametrize("change", ["in place", "data", "load"])
+def test_changed_weights_are_seen_at_the_next_call(settings, change):
+    model, _ = make_pair("gpt2", 0)
+    other, _ = make_pair("gpt2", 1)
+
+    def answer(model):
+        options = GenerationOptions(max_new_tokens=12, **settings)
+        if "beams" in settings:
+            return [row[0].ids for row in search(model, PROMPTS, options)]
+        return [step.ids.tolist() for step in decode(model, PROMPTS, options)]
+
+    first = answer(model)
+    with torch.no_grad():
+        if change == "load":
+            model.load_state_dict(other.state_dict())
+        for name, weight in model.named_parameters():
+            if change == "in place":
+                weight.copy_(other.get_parameter(name))
+            elif change == "data":
+                weight.data[:] = other.get_parameter(name).data
+    assert answer(model) == answer(other) != first
+
+
+@needs_packing
+def test_packed_weights_do_not_outlive_a_call(gpt2, monkeypatch):
+    alive = []
+
+    class Watched(PackedLinear):
+        def __init__(self, *args):
+            super().__init__(*args)
+            alive.append(weakref.ref(self))
+
+    monkeypatch.setattr(decoding, "PackedLinear", Watched)
+    list(decode(gpt2, PROMPTS, GenerationOptions(greedy=True)))
+    half_read = decode(gpt2, PROMPTS, GenerationOptions(greedy=True))
+    next(half_read)
+    half_read.close()
+    search(gpt2, PROMPTS, GenerationOptions(beams=2))
+    gc.collect()
+    assert len(alive) == 3 * 13
+    assert not any(reference() for reference in alive)
+
+
+@needs_packing
+def test_a_copy_is_used_as_it_is(gpt2, monkeypatch):
+    copy = decoding_copy(gpt2)
+    assert decoding_copy(copy) is copy
+    expected = [step.ids.tolist() for step in decode(gpt2, PROMPTS, GenerationOptions(greedy=True))]
+    monkeypatch.setattr(decoding, "PackedLinear", None)
+    assert [step.ids.tolist() for step in decode(copy, PROMPTS, GenerationOptions(greedy=True))] == expected
+
+
+def test_nothing_is_packed_for_few_tokens(gpt2):
+    assert packed(decoding_copy(gpt2, 7)) == []
+
+
+def test_only_plain_linear_layers_are_packed():
+    class Adapted(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) + 1
+
+    model = nn.Sequential(Adapted(4, 4), nn.Linear(4, 4), nn.Linear(4, 4, dtype=torch.float64).float(), nn.Linear(4, 4))
+    model[1].register_forward_hook(lambda module, args, out: out * 2)
+    model[3].double()
+    copy = decoding_copy(model[:3])
+    assert [type(part) for part in copy][:2] == [Adapted, nn.Linear]
+    assert packed_type(model[3]) is None
+    x = torch.randn(2, 4)
+    torch.testing.assert_close(copy(x), model[:3](x), rtol=0, atol=1e-6)
+
+
+def test_a_module_used_twice_stays_one_module():
+    shared = nn.Linear(3, 3)
+    copy = decoding_copy(nn.ModuleDict({"a": shared, "b": shared}))
+    assert copy["a"] is copy["b"]
+
+
+def test_a_cache_is_reordered_and_grown(gpt2):
+    ids = torch.tensor([PROMPTS[0], PROMPTS[3]])
+    with torch.no_grad():
+        _, cache = gpt2.prefill(ids, slots=6)
+        expected = gpt2.step(torch.tensor([4, 5]), gpt2.prefill(ids, slots=6)[1])
+        moved = cache.reorder(torch.tensor([1, 0, 1])).grow(9)
+        assert (moved.slots, moved.used, cache.slots) == (9, 5, 6)
+        found = gpt2.step(torch.tensor([5, 4, 5]), moved)
+        torch.testing.assert_close(found, expected[[1, 0, 1]], rtol=0, atol=1e-5)
+        for step in range(3):
+            gpt2.step(torch.tensor([step] * 3), moved)
+        with pytest.raises(ValueError, match="slots must be at least the 9 in use"):
+            moved.grow(8)
+
+
+def test_a_cache_on_the_cpu_is_float32():
+    model, _ = make_pair("gpt2")
+    hidden, cache = model.bfloat16().prefill(torch.tensor(PROMPTS[:1]), slots=9)
+    assert hidden.dtype == torch.bfloat16
+    assert {tensor.dtype for tensor in cache.keys + cache.values} == {torch.float32}
