@@ -36,6 +36,14 @@ def _copy(ours: Gpt, theirs: nn.Module, tokens: str, positions: str) -> None:
     ours.eval()
 
 
+def _vary(model: nn.Module) -> None:
+    """Biases away from 0, gains away from 1."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter += 0.2 * torch.randn_like(parameter)
+
+
 def make_pair(family: str, seed: int = 0) -> tuple[Gpt, nn.Module]:
     """(ours, transformers'): random weights large enough that the most probable token varies."""
     import transformers
@@ -47,11 +55,13 @@ def make_pair(family: str, seed: int = 0) -> tuple[Gpt, nn.Module]:
     ours |= {"pad_id": PAD, "eos_id": END, "bos_id": 0}
     if family == "gpt2":
         theirs = transformers.GPT2LMHeadModel(transformers.GPT2Config(**shape, **ids, initializer_range=0.4)).eval()
+        _vary(theirs)
         model: Gpt = Gpt2(Gpt2Config(**ours))
         _copy(model, theirs, "wte", "wpe")
     else:
         config = transformers.OpenAIGPTConfig(**shape, **ids, initializer_range=0.4, afn="gelu")
         theirs = transformers.OpenAIGPTLMHeadModel(config).eval()
+        _vary(theirs)
         model = Gpt(GptConfig(**ours))
         _copy(model, theirs, "tokens_embed", "positions_embed")
     for parameter in theirs.parameters():
