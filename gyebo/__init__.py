@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gyebo.compare.run import compare
     from gyebo.config.run import RunOptions
     from gyebo.generation import generate, stream
     from gyebo.interchange import load, save
@@ -30,7 +29,6 @@ _PLACES = {
     "Gpt2": "gyebo.models.gpt2",
     "RunOptions": "gyebo.config.run",
     "Tokenizer": "gyebo.text.tokenizer",
-    "compare": "gyebo.compare.run",
     "evaluate": "gyebo.jobs.evaluate",
     "generate": "gyebo.generation",
     "load": "gyebo.interchange",

@@ -41,6 +41,9 @@ def open_tokenizer(options: RunOptions, corpus: Corpus, out: Path, console: Cons
     return Tokenizer.load(folder)
 
 
+_said: set[Path] = set()  # corpora that were described already: the runs of a comparison share one
+
+
 def open_data(options: RunOptions, out: Path, console: Console | None) -> tuple[Tokenizer, Prepared]:
     """Tokenizer and token shards; says how many documents there are and shows one."""
     corpus = open_corpus(options.data)
@@ -52,7 +55,8 @@ def open_data(options: RunOptions, out: Path, console: Console | None) -> tuple[
             )
     else:
         prepared = prepare_shards(corpus, tokenizer)
-    if console:
+    if console and prepared.folder not in _said:
+        _said.add(prepared.folder)
         train, valid = prepared.meta["train"], prepared.meta["valid"]
         console.print(
             f"corpus: {train['documents']:,} documents for training ({train['bytes'] / 1e6:,.1f} MB, "

@@ -31,7 +31,7 @@ from gyebo.objectives import OBJECTIVES
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training import distributed, log
 from gyebo.training.loop import Rhythm, resume, train
-from gyebo.training.machine import DTYPES, peak_memory, pick_device, reset_peak_memory
+from gyebo.training.machine import DTYPES, keep_freed_memory, peak_memory, pick_device, reset_peak_memory
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer, initial_seed
 
@@ -83,6 +83,8 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     """Corpus, tokenizer, model and rows of a run. ValueError names what doesn't fit together."""
     family = tree.find(options.family)
     device = pick_device(options.train.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     started = None
     if options.start_from:
         started = load(options.start_from)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 24  # logits held at a time: large enough for fast matrix products, small enough for the caches
+CHUNK_ELEMENTS = 1 << 25  # logits held at a time: enough rows for fast matrix products, a hundred megabytes at most
 
 
 class _ProjectedCrossEntropy(torch.autograd.Function):
@@ -22,43 +22,42 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
         shift = None if bias is None else bias.to(dtype)
         needs = ctx.needs_input_grad
         dx = torch.empty_like(rows) if needs[0] else None
-        dweight = torch.zeros_like(weight) if needs[1] else None
+        dweight = torch.zeros_like(weight) if needs[1] and not len(rows) else None
         dbias = torch.zeros_like(bias) if bias is not None and needs[2] else None
         total = torch.zeros((), dtype=torch.float32, device=x.device)
-        size = max(1, CHUNK_ELEMENTS // weight.shape[0])
-        for start in range(0, len(rows), size):
-            part, target = rows[start : start + size], labels[start : start + size, None]
-            logits = torch.nn.functional.linear(part, matrix, shift).float()  # [n, V]
-            top = logits.amax(1, keepdim=True)
-            chosen = logits.gather(1, target)
-            scale = logits.sub_(top).exp_().sum(1, keepdim=True)
-            total += (scale.log() + top - chosen).sum()
+        for start, end in chunks(len(rows), weight.shape[0]):
+            part, target = rows[start:end], labels[start:end, None]
+            logits = torch.nn.functional.linear(part, matrix, shift)  # [n, V]
+            p = logits.softmax(1, dtype=torch.float32)
+            # The largest logit has exp(0) / sum: the sum's logarithm without another pass of exponentials.
+            log_sum = logits.amax(1, keepdim=True).float() - p.amax(1, keepdim=True).log()
+            total += (log_sum - logits.gather(1, target).float()).sum()
             if not any(needs[:3]):
                 continue
-            slope = logits.div_(scale)  # softmax, less one at the label
-            slope.scatter_add_(1, target, torch.full_like(target, -1, dtype=slope.dtype))
+            p.scatter_add_(1, target, torch.full_like(target, -1, dtype=p.dtype))  # the loss' slope: p, less one at the label
             if dbias is not None:
-                dbias += slope.sum(0)
-            slope = slope.to(dtype)
+                dbias += p.sum(0)
+            slope = p.to(dtype)
             if dx is not None:
-                torch.mm(slope, matrix, out=dx[start : start + size])
-            if dweight is not None:
-                dweight += slope.T @ part
-        ctx.save_for_backward(dx, dweight, dbias)
-        ctx.dtypes = (x.dtype, weight.dtype)
+                torch.mm(slope, matrix, out=dx[start:end])
+            if needs[1]:
+                product = slope.T @ part
+                dweight = product.to(weight.dtype) if dweight is None else dweight.add_(product)
+        ctx.gradients, ctx.dtype = (dx, dweight, dbias), x.dtype
         return total
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        dx, dweight, dbias = ctx.saved_tensors
-        grad = grads[0]
-        return (
-            None if dx is None else (dx * grad).to(ctx.dtypes[0]),
-            None if dweight is None else dweight * grad,
-            None if dbias is None else dbias * grad,
-            None,
-            None,
-        )
+        dx, dweight, dbias = (None if g is None else g.mul_(grads[0]) for g in ctx.gradients)
+        ctx.gradients = None  # scaled in place: backward works once
+        return None if dx is None else dx.to(ctx.dtype), dweight, dbias, None, None
+
+
+def chunks(rows: int, vocab_size: int) -> list[tuple[int, int]]:
+    """Equal stretches of rows whose logits stay below CHUNK_ELEMENTS."""
+    count = max(1, -(-rows * vocab_size // CHUNK_ELEMENTS))
+    borders = [rows * i // count for i in range(count + 1)]
+    return [(a, b) for a, b in zip(borders, borders[1:]) if b > a]
 
 
 def cross_entropy_sum(x: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
@@ -75,11 +74,10 @@ def cross_entropy_sum(x: Tensor, weight: Tensor, bias: Tensor | None, labels: Te
 @torch.no_grad()
 def cross_entropy_each(x: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
     """-ln p(label) of each row [N], in float32; arguments as in `cross_entropy_sum`."""
-    size = max(1, CHUNK_ELEMENTS // weight.shape[0])
     losses = [
         torch.nn.functional.cross_entropy(
-            torch.nn.functional.linear(x[i : i + size], weight, bias).float(), labels[i : i + size], reduction="none"
+            torch.nn.functional.linear(x[a:b], weight, bias).float(), labels[a:b], reduction="none"
         )
-        for i in range(0, len(x), size)
+        for a, b in chunks(len(x), weight.shape[0])
     ]
     return torch.cat(losses) if losses else torch.zeros(0)

@@ -1,0 +1,111 @@
+"""One optimiser step of GPT-2 124M, gyebo against transformers (eager and compiled), both sides in one run.
+
+    python benchmarks/training.py [--rounds 5] [--batch 8] [--length 128]
+
+Same work: batch x length tokens of one document each, bfloat16 autocast, dropout 0.1 at the three places, cross-entropy over
+all positions, backward, clipping at norm 1, fused AdamW. Medians over interleaved rounds; a ratio above 1 means that gyebo
+is faster. Writes benchmarks/results/training.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from report import machine, store
+
+from gyebo.models.gpt2 import Gpt2
+from gyebo.objectives import causal
+from gyebo.training.machine import matmul_rate
+
+
+def ours(batch: int, length: int, vocab: int) -> Callable[[], None]:
+    """gyebo's step, without its data loading: the same ids at every call, as for the other side."""
+    torch.manual_seed(0)
+    model = Gpt2(Gpt2.sizes["base"]).train()
+    ids = torch.randint(vocab, (batch, length + 1))
+    inputs = {"input_ids": ids[:, :-1], "labels": ids[:, 1:], "document_ids": torch.ones(batch, length, dtype=torch.long)}
+
+    def forward() -> torch.Tensor:
+        total, weight = causal.loss(model, inputs)["lm"]
+        return weight * total / causal.counts(inputs)["lm"]
+
+    return stepper(model, forward)
+
+
+def theirs(batch: int, length: int, vocab: int, compiled: bool) -> Callable[[], None]:
+    """The step of transformers' GPT2LMHeadModel."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config()).train()
+    run = torch.compile(model) if compiled else model
+    ids = torch.randint(vocab, (batch, length))
+    return stepper(model, lambda: run(input_ids=ids, labels=ids, use_cache=False).loss)
+
+
+def stepper(model: torch.nn.Module, forward: Callable[[], torch.Tensor]) -> Callable[[], None]:
+    """Forward, backward, clip, update."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = forward()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    return step
+
+
+def main() -> None:
+    """Measure, print, store."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--batch", type=int, default=8)
+    options.add_argument("--length", type=int, default=128)
+    given = options.parse_args()
+    sizes = given.batch, given.length, 50_257
+    sides = {
+        "gyebo": ours(*sizes),
+        "transformers eager": theirs(*sizes, False),
+        "transformers compiled": theirs(*sizes, True),
+    }
+    for step in sides.values():
+        step()
+        step()
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(given.rounds):
+        for name, step in sides.items():
+            start = time.perf_counter()
+            step()
+            times[name].append(time.perf_counter() - start)
+    middle = {name: median(values) for name, values in times.items()}
+    flops = 3 * Gpt2(Gpt2.sizes["base"]).flops(given.batch * given.length, given.length)
+    rate = matmul_rate("cpu", "bfloat16", seconds=2.0)
+    ratios = {name: middle[name] / middle["gyebo"] for name in sides if name != "gyebo"}
+    share = flops / middle["gyebo"] / rate
+    for name, seconds in middle.items():
+        print(f"{name:<24} {seconds:.3f} s a step, {given.batch * given.length / seconds:,.0f} tokens/s")
+    for name, ratio in ratios.items():
+        print(f"gyebo against {name}: {ratio:.2f} times as fast")
+    print(f"share of the machine's bfloat16 matrix-product rate ({rate / 1e9:,.0f} GFLOP/s): {share:.0%}")
+    store(
+        "training",
+        {
+            "work": f"GPT-2 124M, one step of {given.batch} x {given.length}, bfloat16 autocast, dropout 0.1, fused AdamW",
+            "machine": machine(),
+            "seconds": times,
+            "median_seconds": middle,
+            "ratio": ratios,
+            "share_of_matmul_rate": share,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
