@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+_LIKELY = 1024  # tokens that nearly always hold p: sorting a whole vocabulary can take longer than the model's step
+
 
 def suppress(scores: Tensor, ids: Tensor) -> Tensor:
     """[B, V] without the tokens ids [N]."""
@@ -30,10 +32,15 @@ def top_k(scores: Tensor, k: int) -> Tensor:
 
 def top_p(scores: Tensor, p: float) -> Tensor:
     """[B, V] with the fewest most probable tokens whose probabilities reach p (at least one)."""
-    rising, order = scores.sort(descending=False)
-    removed = rising.softmax(-1).cumsum(-1) <= 1 - p
-    removed[:, -1] = False
-    return scores.masked_fill(torch.zeros_like(removed).scatter(1, order, removed), -math.inf)
+    vocabulary = scores.shape[-1]
+    total = scores.logsumexp(-1, keepdim=True)
+    for count in (min(_LIKELY, vocabulary), vocabulary):
+        falling, order = scores.topk(count)
+        mass = (falling - total).exp()
+        before = mass.cumsum(-1) - mass  # of all more probable tokens
+        if count == vocabulary or bool((before[:, -1] >= p).all()):
+            break
+    return torch.full_like(scores, -math.inf).scatter(1, order, falling.masked_fill(before >= p, -math.inf))
 
 
 def min_p(scores: Tensor, p: float) -> Tensor:
@@ -48,8 +55,9 @@ def repetition_penalty(scores: Tensor, ids: Tensor, real: Tensor, penalty: float
 
     A positive score is divided by the penalty, a negative one multiplied; `real` [B, L] is False at padding.
     """
-    seen = _mark(scores, ids, real)
-    return torch.where(seen, torch.where(scores < 0, scores * penalty, scores / penalty), scores)
+    ids = torch.where(real, ids, ids[:, -1:])  # padding stands on the left; what is written twice is the same
+    seen = scores.gather(1, ids)
+    return scores.scatter(1, ids, torch.where(seen < 0, seen * penalty, seen / penalty))
 
 
 def no_repeat_ngrams(scores: Tensor, ids: Tensor, real: Tensor, size: int) -> Tensor:
@@ -65,11 +73,8 @@ def no_repeat_ngrams(scores: Tensor, ids: Tensor, real: Tensor, size: int) -> Te
     start = length - size + 1
     suffix = ids[:, start:]  # the size-1 tokens that the next one would complete
     same = (windows[..., :-1] == suffix[:, None]).all(-1) & whole
-    return scores.masked_fill(_mark(scores, windows[..., -1], same), -math.inf)
-
-
-def _mark(scores: Tensor, ids: Tensor, chosen: Tensor) -> Tensor:
-    """[B, V], True at the ids [B, L] where chosen [B, L]."""
+    # Other tokens go to a column of their own, so that they cannot undo what a matching run forbids.
     vocabulary = scores.shape[-1]
-    marks = torch.zeros(len(scores), vocabulary + 1, dtype=torch.bool, device=scores.device)  # one column for the others
-    return marks.scatter_(1, ids.masked_fill(~chosen, vocabulary), True)[:, :vocabulary]
+    forbidden = torch.zeros(len(scores), vocabulary + 1, dtype=torch.bool, device=scores.device)
+    forbidden.scatter_(1, windows[..., -1].masked_fill(~same, vocabulary), True)
+    return scores.masked_fill(forbidden[:, :vocabulary], -math.inf)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from generation_models import END, PROMPTS, make_pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import (
@@ -13,7 +14,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from gyebo.generation import processors
+from gyebo.generation import GenerationOptions, processors
+from gyebo.generation.prompts import Chooser
 
 PAIRS = [
     (processors.temperature, 0.3, TemperatureLogitsWarper),
@@ -80,6 +82,43 @@ def test_top_p_keeps_at_least_p_and_no_token_too_many(seed, p, spread):
     assert bool((mass >= p - 1e-5).all())
     least = probabilities.masked_fill(~kept, 2).amin(-1)
     assert bool(((mass - least < p + 1e-5) | (kept.sum(-1) == 1)).all())
+
+
+@pytest.mark.parametrize("spread", [0.1, 1.0, 4.0])
+@pytest.mark.parametrize("p", [0.01, 0.5, 0.95])
+def test_top_p_over_a_large_vocabulary(p, spread):
+    """Whether or not few tokens hold p, row by row and in one batch."""
+    torch.manual_seed(5)
+    scores = torch.randn(3, 5000) * torch.tensor([[spread], [5.0], [0.2]])
+    scores[2, 7:4000] = -torch.inf
+    expected = TopPLogitsWarper(p)(None, scores)
+    torch.testing.assert_close(processors.top_p(scores, p), expected, rtol=0, atol=0)
+    for row in range(3):
+        torch.testing.assert_close(processors.top_p(scores[row : row + 1], p), expected[row : row + 1], rtol=0, atol=0)
+
+
+def test_a_draw_is_reshaped_as_transformers_reshapes_it(gpt2):
+    """All options at once, over the steps of a sampled text: the same scores in the same order."""
+    _, theirs = make_pair("gpt2")
+    prompts = torch.tensor([PROMPTS[0], PROMPTS[3]])
+    settings = {"temperature": 0.7, "top_k": 30, "top_p": 0.85, "min_p": 0.03, "repetition_penalty": 1.4, "min_new_tokens": 6}
+    torch.manual_seed(0)
+    found = theirs.generate(
+        prompts,
+        attention_mask=torch.ones_like(prompts),
+        do_sample=True,
+        no_repeat_ngram_size=2,
+        max_new_tokens=12,
+        output_scores=True,
+        output_logits=True,
+        return_dict_in_generate=True,
+        **settings,
+    )
+    chooser = Chooser(GenerationOptions(no_repeat_ngram=2, **settings), [], END, torch.device("cpu"))
+    for step, (logits, expected) in enumerate(zip(found.logits, found.scores)):
+        ids = found.sequences[:, : prompts.shape[1] + step]
+        scores = chooser.reshape(chooser.allow(logits, ids, torch.ones_like(ids, dtype=torch.bool), step))
+        torch.testing.assert_close(scores, expected, rtol=0, atol=1e-6)
 
 
 def test_suppress_leaves_the_input_alone():
