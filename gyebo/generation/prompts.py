@@ -55,6 +55,8 @@ class Prompts:
 
 def prepare(model: Generator, prompts: Sequence[Sequence[int]], options: GenerationOptions) -> Prompts:
     """Check lists of ids against the model and lay them out. Raises ValueError that names the prompt, counted from 1."""
+    if not hasattr(model, "prefill"):
+        raise ValueError(f"{type(model).__name__} cannot write text: it has no `prefill`; use a family with a causal model")
     config = model.config
     if not prompts:
         raise ValueError("prompts: there is none; give at least one")

@@ -123,6 +123,8 @@ def _options(options: GenerationOptions | None, settings: dict[str, object]) -> 
 
 
 def _encode(model: Any, tokenizer: Tokenizer, prompt: str) -> list[int]:
+    if tokenizer is None:
+        raise ValueError("tokenizer is None: this model came without one; load the tokenizer that it was trained with")
     start = model.config.bos_id
     return ([] if start is None else [start]) + tokenizer.encode(prompt)
 

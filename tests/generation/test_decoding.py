@@ -221,6 +221,11 @@ def test_min_new_tokens_needs_an_end():
         decode(Parrot([4], 9, end=None), [[1]], GenerationOptions(min_new_tokens=2))
 
 
+def test_a_model_that_cannot_write():
+    with pytest.raises(ValueError, match="Linear cannot write text"):
+        decode(torch.nn.Linear(2, 2), [[1]], GenerationOptions())
+
+
 def test_logits_that_are_not_finite_name_the_step():
     model = Parrot([4, 5, 6], 9)
     project = model.project

@@ -7,7 +7,7 @@ from generation_models import Parrot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gyebo.generation import Completion, complete, generate, stream
+from gyebo.generation import Completion, GenerationOptions, complete, generate, stream
 from gyebo.generation.text import StopStrings
 from gyebo.models.gpt2 import Gpt2, Gpt2Config
 from gyebo.text.roles import DEFAULT_ROLES
@@ -160,6 +160,8 @@ def test_the_end_token_is_not_text_and_ends_the_answer(tokenizer):
         (lambda m, t: stream(m, t, "가" * 300), "the prompt has .* tokens"),
         (lambda m, t: generate(m, t, ["가", "나" * 300]), "prompt 2 has .* tokens"),
         (lambda m, t: generate(m, t, "가", temprature=1.0), "temperature"),
+        (lambda m, t: generate(m, t, "가", GenerationOptions(), seed=3), "options and seed are both given"),
+        (lambda m, t: generate(m, None, "가"), "tokenizer is None"),
     ],
 )
 def test_wrong_requests_are_refused_at_the_call(gpt2, pieces, call, line):
