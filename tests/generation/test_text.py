@@ -186,3 +186,9 @@ def test_the_answer_continues_the_prompt_with_its_space(tmp_path):
     tokenizer = Tokenizer.load(tmp_path)
     assert generate(Parrot([5], 6), tokenizer, "the cat", greedy=True) == " sat"
     assert generate(Parrot([3, 4], 6), tokenizer, "", greedy=True) == "the cat"
+
+
+def test_the_beginning_of_a_stop_string_is_shown_when_the_text_ends_there(tokenizer):
+    settings = {"greedy": True, "stop": ["나다"]}
+    assert list(stream(parrot(tokenizer, "가나"), tokenizer, "", **settings)) == ["가", "나"]
+    assert complete(parrot(tokenizer, "가나"), tokenizer, [""], **settings)[0].text == "가나"
