@@ -18,23 +18,26 @@ from gyebo.cli.verify import verify
 from gyebo.cli.world import world
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo,
     "families": families,
-    "world": world,
+    "tokenizer train": train,
     "pretrain": pretrain,
     "compare": compare,
-    "generate": generate,
     "evaluate": evaluate,
+    "generate": generate,
     "verify": verify,
+    "world": world,
     "env": env,
-    "demo": demo,
 }
+GROUPS = {"tokenizer": "Train a tokenizer on your text: gyebo tokenizer train."}
 
 
 def register(app: typer.Typer) -> None:
     """Add all commands to the program."""
+    groups = {name: typer.Typer(help=help, rich_markup_mode=None) for name, help in GROUPS.items()}
+    for name, group in groups.items():
+        group.callback()(lambda: None)
+        app.add_typer(group, name=name)
     for name, function in COMMANDS.items():
-        app.command(name)(function)
-    tokenizer = typer.Typer(help="Train a tokenizer on a corpus.", no_args_is_help=True)
-    tokenizer.callback()(lambda: None)
-    tokenizer.command("train")(train)
-    app.add_typer(tokenizer, name="tokenizer")
+        group_name, _, last = name.rpartition(" ")
+        groups.get(group_name, app).command(last)(function)

@@ -13,18 +13,34 @@ from gyebo.cli import options as shared
 def compare(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What to compare; see recipes/.")],
     out: shared.Out,
-    corpus: Annotated[list[str] | None, typer.Option(help="Use this corpus instead of the recipe's; may be repeated.")] = None,
+    corpus: Annotated[
+        list[str] | None, shared.word("Use this corpus, not the recipe's; may be given several times.", "CORPUS")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, shared.word("Any option of the recipe: budget.minutes=5 ...", "NAME=VALUE", "--set")
+    ] = None,
     resume: shared.Resume = False,
     overwrite: shared.Overwrite = False,
 ) -> None:
-    """Train several families under one budget and show which is best: a table and report.html.
+    """Several families under one budget: which is best?
 
-    gyebo compare recipes/korean.toml --corpus reviews.txt -o runs/compared
+    Trains them one after the other, scores all on the same held-out text, and writes a table and report.html.
 
-    gyebo compare recipes/korean.toml --corpus reviews.txt -o runs/compared --resume
+    \b
+    Examples:
+      gyebo compare recipes/korean.toml --corpus reviews.txt -o runs/compared
+      gyebo compare recipes/korean.toml --corpus reviews.txt -o runs/compared --resume
     """
     from gyebo.compare.job import compare_files
 
-    ok = compare_files(recipe, out, corpus=corpus, resume=resume, overwrite=overwrite, console=shared.console())
+    ok = compare_files(
+        recipe,
+        out,
+        corpus=corpus,
+        settings=settings or (),
+        resume=resume,
+        overwrite=overwrite,
+        console=shared.console(),
+    )
     if not ok:
         raise typer.Exit(1)

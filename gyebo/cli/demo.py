@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from gyebo.cli import options as shared
 
 
 def demo(
-    out: Annotated[Path, typer.Option("-o", "--out", help="The directory to write.")] = Path("runs/demo"),
+    out: shared.Out = Path("runs/demo"),
     resume: shared.Resume = False,
     overwrite: shared.Overwrite = False,
 ) -> None:
-    """The main job, offline, in minutes: GPT and GPT-2 compared on the embedded world.
+    """The main job, offline, in minutes.
 
-    gyebo demo
+    Compares GPT and GPT-2 on the embedded world, writes a report, and lets the better one write.
+
+    \b
+    Examples:
+      gyebo demo
+      gyebo demo -o runs/demo --resume
     """
     from gyebo.compare.demo import demo as job
 

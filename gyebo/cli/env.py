@@ -8,9 +8,14 @@ from gyebo.cli import options as shared
 
 
 def env(json: shared.Json = False) -> None:
-    """What a bug report needs: versions, processor, memory, devices, measured matrix-product rates.
+    """What a bug report needs.
 
-    gyebo env
+    Versions, processor, memory, devices, and the measured rate of matrix products.
+
+    \b
+    Examples:
+      gyebo env
+      gyebo env --json
     """
     from gyebo.jobs.env import describe
 

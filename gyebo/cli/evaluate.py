@@ -11,31 +11,34 @@ from gyebo.cli import options as shared
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, a transformers directory, or a hub id.")],
+    model: shared.Model,
     corpus: Annotated[
-        list[str] | None, typer.Argument(metavar="[CORPUS...]", help="Text; by default the run's held-out part.")
+        list[str] | None, typer.Argument(metavar="CORPUS", help="Text to score, all of it.  [default: the run's held-out part]")
     ] = None,
-    context: Annotated[int | None, typer.Option(help="Longest window in tokens.  [default: the model's]")] = None,
-    documents: shared.Documents = "line",
-    text_field: shared.TextField = "text",
-    bad_bytes: shared.BadBytes = "refuse",
+    context: Annotated[int | None, shared.count("Longest window in tokens.  [default: the run's, else the model's]")] = None,
+    documents: shared.Documents = None,
+    text_field: shared.TextField = None,
+    bad_bytes: shared.BadBytes = None,
     device: shared.Device = "auto",
-    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    precision: Annotated[
+        str | None, shared.word("float32 or bfloat16.  [default: the run's on its held-out part, else float32]", "NAME")
+    ] = None,
     json: shared.Json = False,
 ) -> None:
-    """Bits per byte, bits per character and perplexity on text.
+    """Bits per byte, bits per character, perplexity.
 
-    gyebo evaluate runs/reviews                  the run's own held-out part
-
-    gyebo evaluate runs/reviews other.txt        all of another text
+    \b
+    Examples:
+      gyebo evaluate runs/reviews
+      gyebo evaluate runs/reviews other.txt --json
     """
     from gyebo.jobs.evaluate import evaluate as job
 
     result = job(
         model,
-        corpus or [],
+        shared.readable(corpus or []),
         context=context,
-        data={"documents": documents, "text_field": text_field, "bad_bytes": bad_bytes},
+        data=shared.given(documents=documents, text_field=text_field, bad_bytes=bad_bytes),
         device=device,
         precision=precision,
     )

@@ -11,19 +11,24 @@ from gyebo.cli import options as shared
 def families(json: shared.Json = False) -> None:
     """The family tree: year, paper, objective, parents, sizes.
 
-    gyebo families
+    \b
+    Examples:
+      gyebo families
+      gyebo families --json
     """
     from gyebo.models.family import FAMILIES
 
     if json:
         print(json_module.dumps([dataclasses.asdict(family) for family in FAMILIES.values()], ensure_ascii=False))
         return
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in ("family", "year", "parents", "objective", "sizes (parameters)", "paper"):
-        table.add_column(column, overflow="fold")
     for family in FAMILIES.values():
-        sizes = ", ".join(f"{name} {count / 1e6:,.1f}M" for name, count in family.sizes.items())
-        table.add_row(family.name, str(family.year), ", ".join(family.parents) or "-", family.objective, sizes, family.paper)
-    shared.console().print(table)
+        parents = f"child of {', '.join(family.parents)}" if family.parents else "a root of the tree"
+        sizes = ", ".join(f"{name} {_millions(count)}" for name, count in family.sizes.items())
+        print(f"{family.name:<10} {family.title}, {family.year}; {parents}; objective: {family.objective}")
+        print(f"{'':<10} {family.novelty}")
+        print(f"{'':<10} {family.paper}")
+        print(f"{'':<10} sizes: {sizes}\n")
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e9:.2f}B" if count >= 1e9 else f"{count / 1e6:.1f}M" if count >= 1e6 else f"{count / 1e3:.0f}K"

@@ -12,36 +12,36 @@ from gyebo.cli import options as shared
 
 
 def generate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, a transformers directory, or a hub id.")],
+    model: shared.Model,
     prompt: Annotated[
-        list[str] | None, typer.Option("--prompt", help="Text to go on from; several are read as one batch.")
+        list[str] | None, shared.word("Text to go on from; may be given several times: one batch.", "TEXT", "--prompt")
     ] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer.  [default: 64]")] = None,
-    min_new_tokens: Annotated[int | None, typer.Option(help="Shortest answer.")] = None,
+    max_new_tokens: Annotated[int | None, shared.whole("Longest answer.  [default: 64]")] = None,
+    min_new_tokens: Annotated[int | None, shared.whole("Shortest answer.  [default: 0]")] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always take the likeliest token.")] = False,
-    beams: Annotated[int | None, typer.Option(help="Beam search with so many beams.")] = None,
-    length_penalty: Annotated[float | None, typer.Option(help="Beams: above 0 favours longer answers.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Below 1 bolder towards the likely, above 1 wilder.")] = None,
-    top_k: Annotated[int | None, typer.Option(help="Sample from the k likeliest.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Sample from the likeliest that hold this mass.")] = None,
-    min_p: Annotated[
-        float | None, typer.Option(help="Sample from those with this share of the likeliest's probability.")
-    ] = None,
-    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1: tokens seen before become less likely.")] = None,
-    no_repeat_ngram: Annotated[int | None, typer.Option(help="No n tokens in a row twice.")] = None,
-    samples: Annotated[int | None, typer.Option(help="Answers for each prompt.")] = None,
-    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given several times.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same answer.")] = None,
-    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
-    json: shared.Json = False,
+    beams: Annotated[int | None, shared.whole("Beam search with so many beams.")] = None,
+    length_penalty: Annotated[float | None, shared.real("Beams: above 0 favours longer answers.  [default: 1]")] = None,
+    temperature: Annotated[float | None, shared.real("Below 1: bolder towards the likely; above 1: wilder.")] = None,
+    top_k: Annotated[int | None, shared.whole("Sample from the k likeliest.")] = None,
+    top_p: Annotated[float | None, shared.real("Sample from the likeliest that hold this share.")] = None,
+    min_p: Annotated[float | None, shared.real("Sample from those with this share of the likeliest's probability.")] = None,
+    repetition_penalty: Annotated[float | None, shared.real("Above 1: tokens seen before become less likely.")] = None,
+    no_repeat_ngram: Annotated[int | None, shared.whole("No n tokens in a row twice.")] = None,
+    samples: Annotated[int | None, shared.whole("Answers for each prompt.  [default: 1]")] = None,
+    stop: Annotated[list[str] | None, shared.word("End before this text; may be given several times.", "TEXT")] = None,
+    seed: Annotated[int | None, shared.whole("The same seed gives the same answer.  [default: 0]")] = None,
+    precision: Annotated[str, shared.word("float32 or bfloat16.", "NAME")] = "float32",
+    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each answer.")] = False,
 ) -> None:
     """Let a model write.
 
-    gyebo generate runs/reviews --prompt "이 영화는" --top-p 0.9 --seed 1
-
-    gyebo generate runs/reviews --prompt "정말" --beams 4 --max-new-tokens 30
-
     Without --prompt on a terminal: from nothing. From a pipe: each line of stdin is a prompt.
+
+    \b
+    Examples:
+      gyebo generate runs/reviews --prompt "이 영화는" --top-p 0.9 --seed 1
+      gyebo generate runs/reviews --prompt "정말" --beams 4 --max-new-tokens 30
+      head openings.txt | gyebo generate runs/reviews --json
     """
     from gyebo.jobs.generate import generate as job
 
@@ -61,15 +61,20 @@ def generate(
         stop=tuple(stop) if stop else None,
         seed=seed,
     )
-    prompts = prompt if prompt else [""] if sys.stdin.isatty() else [line.rstrip("\n") for line in sys.stdin] or [""]
-    alone = len(prompts) == 1 and not json and not beams and samples in (None, 1)
-    if alone:
-        print(prompts[0], end="", flush=True)
+    prompts = prompt or _prompts_from_stdin()
+    if len(prompts) == 1 and not json and beams in (None, 1) and samples in (None, 1):
         job(model, prompts, options, precision=precision, on_text=lambda text: print(text, end="", flush=True))
         print()
         return
     for answer in job(model, prompts, options, precision=precision):
-        if json:
-            print(json_module.dumps(answer, ensure_ascii=False))
-        else:
-            print(f"{answer['prompt']}{answer['text']}\n")
+        print(json_module.dumps(answer, ensure_ascii=False) if json else f"{answer['prompt']}{answer['text']}\n")
+
+
+def _prompts_from_stdin() -> list[str]:
+    """Each line of a pipe; on a terminal, and from an empty pipe, the empty prompt."""
+    if sys.stdin.isatty():
+        return [""]
+    from gyebo.data.sources import decode
+
+    lines = decode(sys.stdin.buffer.read(), "stdin", 0, "refuse").split("\n")
+    return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" and len(lines) > 1 else lines)]

@@ -2,30 +2,82 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
-Corpora = Annotated[
-    list[str],
-    typer.Argument(metavar="CORPUS...", help="Files, folders, globs, hf:NAME[/CONFIG][:SPLIT], world:[ko|en][,N], or -."),
+
+def _number(kind: type[int] | type[float], low: float, words: str) -> Callable[[str], Any]:
+    """A reader of numbers that says what it was given instead of one."""
+
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value < math.inf:
+            raise typer.BadParameter(f"must be {words}, but is {str(text)!r} instead")
+        return value
+
+    return read
+
+
+_COUNT = _number(int, 1, "a whole number from 1 on")
+_NATURAL = _number(int, 0, "a whole number from 0 on")
+_WHOLE = _number(int, -math.inf, "a whole number")
+_REAL = _number(float, -math.inf, "a number")
+
+
+def count(help: str) -> Any:
+    """An option that takes a whole number from 1 on."""
+    return typer.Option(help=help, metavar="N", parser=_COUNT)
+
+
+def natural(help: str) -> Any:
+    """An option that takes a whole number from 0 on."""
+    return typer.Option(help=help, metavar="N", parser=_NATURAL)
+
+
+def whole(help: str) -> Any:
+    """An option that takes a whole number, whose range is checked by what it is for."""
+    return typer.Option(help=help, metavar="N", parser=_WHOLE)
+
+
+def real(help: str) -> Any:
+    """An option that takes a number, whose range is checked by what it is for."""
+    return typer.Option(help=help, metavar="X", parser=_REAL)
+
+
+def word(help: str, metavar: str, *names: str) -> Any:
+    """An option that takes a word: a name, a path, one of a few kinds."""
+    return typer.Option(*names, help=help, metavar=metavar)
+
+
+CORPUS_HELP = "Files, folders, globs, hf:NAME[/CONFIG][:SPLIT], world:[ko|en][,N], or - (stdin)."
+Corpora = Annotated[list[str], typer.Argument(metavar="CORPUS", help=CORPUS_HELP)]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A run, a transformers directory, or a hub id.")]
+Out = Annotated[Path, word("The directory to write.", "DIR", "-o", "--out")]
+Documents = Annotated[
+    str | None, word("What a document is in plain text: line, blank (between blank lines), file.  [default: line]", "KIND")
 ]
-Out = Annotated[Path, typer.Option("-o", "--out", help="The directory to write.")]
-Documents = Annotated[str, typer.Option(help="What a document is in plain text: line, blank (between blank lines) or file.")]
-TextField = Annotated[str, typer.Option(help="Column or key of the text in jsonl, csv, tsv, parquet and hf:.")]
-BadBytes = Annotated[str, typer.Option(help="Bytes that are not UTF-8: refuse or replace.")]
-Valid = Annotated[str | None, typer.Option(help="Hold out this corpus.")]
-ValidLast = Annotated[float | None, typer.Option(help="Hold out the last share of the text, as 0.1.")]
-ValidShare = Annotated[float | None, typer.Option(help="Hold out this share of the documents, by hash.  [default: 0.01]")]
+TextField = Annotated[
+    str | None, word("Column or key of the text in jsonl, csv, tsv, parquet, hf:.  [default: text]", "NAME")
+]
+BadBytes = Annotated[str | None, word("Bytes that are not UTF-8: refuse or replace.  [default: refuse]", "HOW")]
+Valid = Annotated[str | None, word("Hold out this corpus.", "CORPUS")]
+ValidLast = Annotated[float | None, real("Hold out the last share of the text, as 0.1.")]
+ValidShare = Annotated[float | None, real("Hold out this share of the documents, by hash.  [default: 0.01]")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what -o holds.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what -o holds and start again.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Precision = Annotated[str, typer.Option(help="auto (what is faster here), float32 or bfloat16.")]
+Device = Annotated[str, word("auto, cpu, cuda or mps.", "NAME")]
 
 
 def console(json: bool = False) -> Console:
@@ -38,3 +90,23 @@ def console(json: bool = False) -> Console:
 def given(**values: Any) -> dict[str, Any]:
     """The values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def readable(corpora: list[str]) -> list[str]:
+    """The names of a corpus, with a file in the place of "-": stdin can be read once, a run reads its corpus again later."""
+    from gyebo.config.run import DataOptions
+    from gyebo.data.prepare import cache_folder
+    from gyebo.data.sources import resolve
+
+    def settle(name: str) -> str:
+        if name != "-":
+            return name
+        return str(resolve(["-"], cache_folder() / "spool", DataOptions(corpus=["-"]))[0].path)
+
+    return [settle(name) for name in corpora]
+
+
+def flag(field: str) -> str:
+    """How one types an option of a run: "train.batch_tokens" is --batch-tokens."""
+    last = field.rsplit(".", 1)[-1]
+    return {"start_from": "--from"}.get(last, f"--{last.replace('_', '-')}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -11,57 +13,74 @@ from gyebo.cli import options as shared
 
 
 def pretrain(
-    family: Annotated[str, typer.Argument(metavar="FAMILY", help="One of `gyebo families`.")],
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="One that gyebo families lists.")],
     corpus: shared.Corpora,
-    out: shared.Out,
-    size: Annotated[str | None, typer.Option(help="A size of the family.  [default: mini]")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="A tokenizer's directory; else one is trained on the corpus.")] = None,
-    vocab_size: Annotated[int | None, typer.Option(help="Pieces of the tokenizer that is trained.  [default: 16000]")] = None,
-    steps: Annotated[int | None, typer.Option(help="Budget: optimiser steps.")] = None,
-    tokens: Annotated[float | None, typer.Option(help="Budget: tokens seen.")] = None,
-    flops: Annotated[float | None, typer.Option(help="Budget: operations of matrix products.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Budget: minutes of training here.")] = None,
-    start_from: Annotated[str | None, typer.Option("--from", help="Start from these weights.")] = None,
+    out: Annotated[
+        Path | None, shared.word("The directory to write.  [required without --dry-run]", "DIR", "-o", "--out")
+    ] = None,
+    size: Annotated[str | None, shared.word("A size of the family.  [default: mini]", "NAME")] = None,
+    tokenizer: Annotated[
+        str | None, shared.word("A tokenizer's directory.  [default: one is trained on the corpus]", "DIR")
+    ] = None,
+    vocab_size: Annotated[int | None, shared.count("Ids of the tokenizer that is trained.  [default: 16000]")] = None,
+    steps: Annotated[int | None, shared.count("Budget: optimiser steps.")] = None,
+    tokens: Annotated[float | None, shared.real("Budget: tokens seen, as 1e8.")] = None,
+    flops: Annotated[float | None, shared.real("Budget: operations of matrix products, as 1e15.")] = None,
+    minutes: Annotated[float | None, shared.real("Budget: minutes on this machine.")] = None,
+    start_from: Annotated[str | None, shared.word("Start from these weights.", "MODEL", "--from")] = None,
     resume: shared.Resume = False,
     overwrite: shared.Overwrite = False,
-    seed: Annotated[int, typer.Option(help="Decides weights, order and dropout.")] = 0,
-    context: Annotated[int | None, typer.Option(help="Tokens of a row.  [default: the model's]")] = None,
-    batch_tokens: Annotated[int | None, typer.Option(help="Tokens of one step.  [default: 8192]")] = None,
-    checkpoint_every: Annotated[
-        int | None, typer.Option(help="Steps between checkpoints.  [default: a tenth of the run]")
-    ] = None,
-    keep: Annotated[int | None, typer.Option(help="Checkpoints that stay.  [default: 2]")] = None,
-    documents: shared.Documents = "line",
-    text_field: shared.TextField = "text",
-    bad_bytes: shared.BadBytes = "refuse",
+    seed: Annotated[int | None, shared.natural("Decides weights, order and dropout.  [default: 0]")] = None,
+    context: Annotated[int | None, shared.count("Tokens of a row.  [default: the size's]")] = None,
+    batch_tokens: Annotated[int | None, shared.count("Tokens of one step.  [default: 8192]")] = None,
+    checkpoint_every: Annotated[int | None, shared.count("Steps between checkpoints.  [default: a tenth of the run]")] = None,
+    keep: Annotated[int | None, shared.count("Checkpoints that stay, at least 2.  [default: 2]")] = None,
+    documents: shared.Documents = None,
+    text_field: shared.TextField = None,
+    bad_bytes: shared.BadBytes = None,
     valid: shared.Valid = None,
     valid_last: shared.ValidLast = None,
     valid_share: shared.ValidShare = None,
     across_documents: Annotated[bool, typer.Option("--across-documents", help="Let attention cross document borders.")] = False,
     device: shared.Device = "auto",
-    precision: shared.Precision = "auto",
+    precision: Annotated[str, shared.word("auto (what is faster here), float32 or bfloat16.", "NAME")] = "auto",
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print parameters, tokens, memory and time; train nothing.")
     ] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Any other option: optim.lr=3e-4, model.layers=6 ...")
+        list[str] | None, shared.word("Any other option: optim.lr=3e-4, model.layers=6 ...", "NAME=VALUE", "--set")
     ] = None,
     json: shared.Json = False,
 ) -> None:
     """Train one model on your text.
 
-    gyebo pretrain gpt2 reviews.txt --size mini --minutes 10 -o runs/reviews
+    The directory that is written opens in transformers. Exactly one budget: --steps, --tokens, --flops or --minutes.
 
-    gyebo pretrain gpt2 reviews.txt --size mini --minutes 10 -o runs/reviews --resume
-
-    torchrun --nproc-per-node 2 -m gyebo pretrain gpt2 corpus/ --tokens 1e9 -o runs/big
+    \b
+    Examples:
+      gyebo pretrain gpt2 reviews.txt --minutes 10 -o runs/reviews
+      gyebo pretrain gpt2 reviews.txt --minutes 10 -o runs/reviews --resume
+      gyebo pretrain gpt corpus/ --size small --tokens 1e8 --set optim.lr=5e-4 --dry-run
+      torchrun --nproc-per-node 2 -m gyebo pretrain gpt2 corpus/ --steps 1000 -o runs/big
     """
     from gyebo.config import toml
     from gyebo.config.run import RunOptions
 
-    data = shared.given(
-        corpus=corpus,
+    _refuse_contradictions(start_from, size, tokenizer, vocab_size, dry_run, resume or overwrite)
+    if out is None and not dry_run:
+        raise ValueError("-o is missing: name the directory to write, as in -o runs/first")
+    values: dict[str, Any] = shared.given(
+        family=family,
+        size=size,
+        tokenizer=tokenizer,
+        vocab_size=vocab_size,
+        start_from=start_from,
+        context=context,
+        seed=seed,
+    )
+    values["data"] = shared.given(
+        corpus=shared.readable(corpus),
         documents=documents,
         text_field=text_field,
         bad_bytes=bad_bytes,
@@ -70,36 +89,48 @@ def pretrain(
         valid_share=valid_share,
         across_documents=across_documents,
     )
-    train = shared.given(
-        batch_tokens=batch_tokens, checkpoint_every=checkpoint_every, keep=keep, device=device, precision=precision
+    values["train"] = shared.given(
+        batch_tokens=batch_tokens,
+        checkpoint_every=checkpoint_every,
+        keep=keep,
+        device=device,
+        precision=precision,
+        compile=compile,
     )
-    values = shared.given(
-        family=family, size=size, tokenizer=tokenizer, vocab_size=vocab_size, start_from=start_from, context=context
-    )
-    values |= {"seed": seed, "data": data, "train": train | {"compile": compile}}
     values["budget"] = shared.given(steps=steps, tokens=tokens, flops=flops, minutes=minutes)
-    refuse_contradictions(start_from, size, tokenizer, vocab_size, dry_run, resume)
-    run = toml.check(RunOptions, toml.override(values, settings or []))
+    named = [setting.partition("=")[0].strip() for setting in settings or []]
+    run = toml.check(
+        RunOptions,
+        toml.override(values, settings or []),
+        name=lambda field: f"--set {field}" if field in named else shared.flag(field),
+    )
+    _run(run, out, dry_run=dry_run, resume=resume, overwrite=overwrite, json=json)
+
+
+def _run(run: Any, out: Path | None, *, dry_run: bool, resume: bool, overwrite: bool, json: bool) -> None:
     from gyebo.jobs import pretrain as job
 
     speak = shared.console(json)
-    result = (
-        job.dry_run(run, out, speak) if dry_run else job.pretrain(run, out, resume=resume, overwrite=overwrite, console=speak)
-    )
+    if dry_run or out is None:
+        with tempfile.TemporaryDirectory() as folder:  # a tokenizer may be trained on the way, but nothing is to be left
+            result = job.dry_run(run, Path(folder), speak)
+    else:
+        result = job.pretrain(run, out, resume=resume, overwrite=overwrite, console=speak)
     if json:
         print(json_module.dumps(result, ensure_ascii=False))
-    elif not dry_run and result:
-        bits = result["valid"]["bits_per_byte"]
-        speak.print(f"{bits:.4f} bits per byte on held-out text. Next: gyebo generate {out} --prompt ...", highlight=False)
+    elif result and not dry_run:
+        print(f"{result['valid']['bits_per_byte']:.4f} bits per byte on held-out text. Next: gyebo generate {out} --prompt ...")
 
 
-def refuse_contradictions(
-    start_from: str | None, size: str | None, tokenizer: str | None, vocab_size: int | None, dry_run: bool, resume: bool
+def _refuse_contradictions(
+    start_from: str | None, size: str | None, tokenizer: str | None, vocab_size: int | None, dry_run: bool, writing: bool
 ) -> None:
     """Options that would have no effect beside others."""
     if start_from and size:
         raise ValueError(f"--size {size} contradicts --from: the shape is that of {start_from}")
     if tokenizer and vocab_size:
         raise ValueError("--vocab-size has no effect with --tokenizer: drop one")
-    if dry_run and resume:
-        raise ValueError("--dry-run and --resume exclude each other: a dry run trains nothing")
+    if start_from and vocab_size:
+        raise ValueError(f"--vocab-size has no effect with --from: the tokenizer is that of {start_from}")
+    if dry_run and writing:
+        raise ValueError("--dry-run and --resume or --overwrite exclude each other: a dry run writes nothing")

@@ -13,45 +13,49 @@ from gyebo.cli import options as shared
 def train(
     corpus: shared.Corpora,
     out: shared.Out,
-    kind: Annotated[str, typer.Option(help="bpe, wordpiece, unigram, char or byte.")] = "bpe",
-    vocab_size: Annotated[int, typer.Option(help="Ids, the 16 of the roles included.")] = 16_000,
-    normalize: Annotated[str, typer.Option(help="nfc, or none (every Unicode string comes back as it was).")] = "nfc",
+    kind: Annotated[str, shared.word("bpe, wordpiece, unigram, char or byte.", "KIND")] = "bpe",
+    vocab_size: Annotated[
+        int | None, shared.count("Ids, the 16 of the roles included.  [default: 16000; char: all; byte: 272]")
+    ] = None,
+    normalize: Annotated[str, shared.word("nfc, or none (every Unicode string comes back as it was).", "FORM")] = "nfc",
     morphemes: Annotated[bool, typer.Option("--morphemes", help="No piece crosses a Korean morpheme's border.")] = False,
-    min_frequency: Annotated[int, typer.Option(help="How often a pair must occur to be merged.")] = 2,
-    documents: shared.Documents = "line",
-    text_field: shared.TextField = "text",
-    bad_bytes: shared.BadBytes = "refuse",
+    min_frequency: Annotated[
+        int | None, shared.count("bpe, wordpiece: how often a pair must occur to be merged.  [default: 2]")
+    ] = None,
+    documents: shared.Documents = None,
+    text_field: shared.TextField = None,
+    bad_bytes: shared.BadBytes = None,
     valid: shared.Valid = None,
     valid_last: shared.ValidLast = None,
     valid_share: shared.ValidShare = None,
     overwrite: shared.Overwrite = False,
     json: shared.Json = False,
 ) -> None:
-    """Learn a tokenizer from the training part of a corpus, as a stream.
+    """Learn a tokenizer from a corpus.
 
-    gyebo tokenizer train reviews.txt --kind bpe --vocab-size 16000 -o tok/
+    Reads the training part of the corpus as a stream; the directory opens with transformers' AutoTokenizer.
 
-    gyebo tokenizer train shakespeare.txt --kind char --documents file --valid-last 0.1 -o chars/
+    \b
+    Examples:
+      gyebo tokenizer train reviews.txt --kind bpe --vocab-size 16000 -o tok/
+      gyebo tokenizer train book.txt --kind char --documents file --valid-last 0.1 -o chars/
     """
     from gyebo.config import toml
     from gyebo.config.run import DataOptions
     from gyebo.jobs.tokenizer import train_tokenizer
 
-    data = toml.check(
-        DataOptions,
-        shared.given(
-            corpus=corpus,
-            documents=documents,
-            text_field=text_field,
-            bad_bytes=bad_bytes,
-            valid=valid,
-            valid_last=valid_last,
-            valid_share=valid_share,
-        ),
+    values = shared.given(
+        corpus=shared.readable(corpus),
+        documents=documents,
+        text_field=text_field,
+        bad_bytes=bad_bytes,
+        valid=valid,
+        valid_last=valid_last,
+        valid_share=valid_share,
     )
     speak = shared.console(json)
     result = train_tokenizer(
-        data,
+        toml.check(DataOptions, values, name=shared.flag),
         out,
         kind=kind,
         vocab_size=vocab_size,
@@ -63,6 +67,7 @@ def train(
     )
     if json:
         print(json_module.dumps(result, ensure_ascii=False))
-    else:
-        speak.print(f"{result['vocab_size']:,} ids, {result['bytes_per_token']:.2f} bytes per token on this text, in {out}")
-        speak.print(f"  [dim]{' | '.join(result['sample'])}[/dim]", highlight=False)
+        return
+    pieces = " | ".join(piece.replace("\n", "\\n") for piece in result["sample"])
+    print(f"{result['vocab_size']:,} ids, {result['bytes_per_token']:.2f} bytes per token on this text, in {out}")
+    print(f"  {pieces}")

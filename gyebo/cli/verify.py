@@ -11,9 +11,13 @@ from gyebo.cli import options as shared
 
 
 def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]) -> None:
-    """Is this run what its log says? Checks every digest, replays the last stretch and compares bit by bit.
+    """Is a run what its log says, to the bit?
 
-    gyebo verify runs/reviews
+    Checks every digest, trains the last stretch again, and compares losses and weights bit by bit.
+
+    \b
+    Examples:
+      gyebo verify runs/reviews
     """
     from gyebo.jobs.verify import verify as job
 

@@ -13,22 +13,27 @@ from gyebo.cli import options as shared
 
 def world(
     sample: Annotated[bool, typer.Option("--sample", help="Show some documents and what they are worth.")] = False,
-    count: Annotated[int, typer.Option(help="How many documents.", min=1)] = 2,
-    language: Annotated[str, typer.Option(help="ko, en or both.")] = "both",
-    seed: Annotated[int, typer.Option(help="Which documents.", min=0)] = 0,
+    count: Annotated[int, shared.count("How many documents.")] = 2,
+    language: Annotated[str, shared.word("ko, en or both.", "NAME")] = "both",
+    seed: Annotated[int, shared.natural("Which documents.")] = 0,
     json: shared.Json = False,
 ) -> None:
-    """The embedded corpus: a small world told in Korean and English, whose entropy is known.
+    """The embedded corpus, whose entropy is known.
 
-    gyebo world --sample
+    A small world told in Korean and English, one document a line. It is also a corpus by the name world:
 
-    gyebo world --count 1000 --language ko > ko.txt
+    \b
+    Examples:
+      gyebo world --sample
+      gyebo world --count 1000 --language ko > ko.txt
     """
     from gyebo import world as embedded
 
     known = {"ko": ("ko",), "en": ("en",), "both": ("ko", "en")}
     if language not in known:
         raise ValueError(f"--language must be one of {', '.join(known)}, but is {language!r} instead")
+    if sample and json:
+        raise ValueError("--sample and --json exclude each other: JSON holds what a document is worth anyway")
     for document in embedded.documents(count, seed=seed, languages=known[language]):
         size = len(document.text.encode())
         bits = -document.log_probability / math.log(2)

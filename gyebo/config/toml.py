@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,48 +14,56 @@ from pydantic import BaseModel, ValidationError
 Options = TypeVar("Options", bound=BaseModel)
 
 
-def check(kind: type[Options], values: Mapping[str, Any], origin: str = "") -> Options:
-    """Build the options; ValueError with one line a mistake, naming the field, what was found and what there is.
+def check(kind: type[Options], values: Mapping[str, Any], origin: str = "", name: Callable[[str], str] = str) -> Options:
+    """Build the options; ValueError with one line for all mistakes, naming the field, what was found and what there is.
 
-    `origin` is said first: the file or the command that the values came from.
+    `origin` is said first: the file or the command that the values came from. `name`: how the user wrote a dotted field.
     """
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        raise ValueError("; ".join(_line(kind, problem, origin) for problem in error.errors())) from None
+        raise ValueError("; ".join(_line(kind, problem, origin, name) for problem in error.errors())) from None
 
 
-def _line(kind: type[BaseModel], problem: Any, origin: str) -> str:
+def _line(kind: type[BaseModel], problem: Any, origin: str, name: Callable[[str], str]) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     start = f"{origin}: " if origin else ""
     if problem["type"] == "extra_forbidden":
-        return f"{start}unknown option {where!r}{suggest(where, field_names(kind))}"
+        return f"{start}unknown option {where!r}{suggest(where, described(kind))}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return f"{start}{message}"
     if problem["type"] == "missing":
-        return f"{start}{where} is missing"
-    return f"{start}{where}: {message[0].lower()}{message[1:]}, but is {problem['input']!r} instead"
+        return f"{start}{name(where)} is missing"
+    message = message.replace("Input should be", "must be", 1) if message.startswith("Input") else f"is wrong ({message})"
+    return f"{start}{name(where)} {message}, but is {problem['input']!r} instead"
 
 
-def field_names(kind: type[BaseModel], prefix: str = "") -> list[str]:
-    """All dotted option names of a model, those of its sections included."""
-    names = []
+def described(kind: type[BaseModel], prefix: str = "") -> dict[str, str]:
+    """All dotted option names of a model, those of its sections included, with their descriptions."""
+    found: dict[str, str] = {}
     for name, field in kind.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            names += field_names(inner, f"{prefix}{name}.")
+            found |= described(inner, f"{prefix}{name}.")
         else:
-            names.append(prefix + name)
-    return names
+            found[prefix + name] = field.description or ""
+    return found
 
 
-def suggest(name: str, known: list[str]) -> str:
-    """The nearest known names as the end of an error line."""
-    short = {n.rsplit(".", 1)[-1]: n for n in known}
-    close = difflib.get_close_matches(name, known, 2, 0.6)
-    close = close or [short[n] for n in difflib.get_close_matches(name.rsplit(".", 1)[-1], list(short), 2, 0.6)]
-    return f"; did you mean {' or '.join(close)}?" if close else f"; there is: {', '.join(known)}"
+def suggest(name: str, known: Iterable[str] | Mapping[str, str]) -> str:
+    """The end of an error line: the nearest of the known names, by spelling or by description, or those there are."""
+    names = list(known)
+    section, _, last = name.rpartition(".")
+    short = {n.rsplit(".", 1)[-1]: n for n in reversed(names)}
+    close = difflib.get_close_matches(name, names, 2, 0.6)
+    close = close or [short[n] for n in difflib.get_close_matches(last, list(short), 2, 0.6)]
+    if not close and isinstance(known, Mapping):
+        close = [n for n, text in known.items() if last.replace("_", " ") in text][:2]
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    beside = [n for n in names if section and n.startswith(f"{section}.")]
+    return f"; there is: {', '.join(beside or names)}"
 
 
 def override(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:

@@ -24,6 +24,19 @@ def roles_of(family: Family) -> Roles:
     return Roles(tokens=family.tokens, single=family.single, pair=family.pair, model_inputs=family.model_inputs)
 
 
+def refuse_idle(corpus: Corpus) -> None:
+    """ValueError for an option about files of a kind that the corpus has none of."""
+    kinds = {source.kind for source in [*corpus.sources, *corpus.valid]}
+    names = ", ".join(corpus.options.corpus)
+    for option, value, idle, affected, why in (
+        ("--text-field", corpus.options.text_field, "text", {"jsonl", "csv", "tsv", "parquet"}, "it has no columns or keys"),
+        ("--documents", corpus.options.documents, "line", {"txt"}, "it is no plain text, so its rows are the documents"),
+        ("--bad-bytes", corpus.options.bad_bytes, "refuse", {"txt", "jsonl", "csv", "tsv"}, "it holds text already decoded"),
+    ):
+        if value != idle and not kinds & affected:
+            raise ValueError(f"{option} {value} has no effect on {names}: {why}; leave it out")
+
+
 def open_tokenizer(options: RunOptions, corpus: Corpus, out: Path, console: Console | None) -> Tokenizer:
     """The tokenizer that is named, or the one in `out/tokenizer`, or a byte-level BPE trained on the corpus and kept there."""
     if options.tokenizer:
@@ -32,7 +45,7 @@ def open_tokenizer(options: RunOptions, corpus: Corpus, out: Path, console: Cons
     if (folder / "tokenizer_config.json").is_file():
         return Tokenizer.load(folder)
     if console:
-        console.print(f"no --tokenizer given: training a byte-level BPE with {options.vocab_size:,} pieces on the corpus")
+        console.print(f"no --tokenizer given: training a byte-level BPE with {options.vocab_size:,} ids on the corpus")
     tokenizer = train_tokenizer(training_texts(corpus), "bpe", options.vocab_size)
     aside = out / ".tokenizer.part"
     shutil.rmtree(aside, ignore_errors=True)
@@ -47,6 +60,7 @@ _said: set[Path] = set()  # corpora that were described already: the runs of a c
 def open_data(options: RunOptions, out: Path, console: Console | None) -> tuple[Tokenizer, Prepared]:
     """Tokenizer and token shards; says how many documents there are and shows one."""
     corpus = open_corpus(options.data)
+    refuse_idle(corpus)
     tokenizer = open_tokenizer(options, corpus, out, console)
     if console and console.is_terminal:
         with console.status("preparing") as status:

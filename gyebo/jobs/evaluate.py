@@ -14,7 +14,7 @@ from gyebo.data.shards import Prepared
 from gyebo.evaluation import evaluate_text, held_out_rows
 from gyebo.interchange import load
 from gyebo.jobs import runs
-from gyebo.jobs.corpora import floor
+from gyebo.jobs.corpora import floor, refuse_idle
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.machine import DTYPES, pick_device
 
@@ -26,43 +26,67 @@ def evaluate(
     context: int | None = None,
     data: dict[str, Any] | None = None,
     device: str = "auto",
-    precision: str = "float32",
+    precision: str | None = None,
 ) -> dict[str, Any]:
     """bits_per_byte, bits_per_character, perplexity, tokens, bytes, documents; on all of `corpus`, or where it is empty on the
-    held-out part of the run.
+    held-out part of the run, in the run's own precision and context unless others are asked for.
 
     A published model without a start or an end role: the first token is charged log2 of the vocabulary, the end is not
     charged, and "note" says so. Raises ValueError where the model has no tokenizer, or is no run and no corpus is given.
     """
-    if precision not in DTYPES:
+    if precision is not None and precision not in DTYPES:
         raise ValueError(f"--precision must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
+    place = pick_device(device)
     model, tokenizer = load(name)
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
-    prepared = _text(name, corpus, data or {}, tokenizer)
-    place = pick_device(device)
-    model = model.to(place).eval()
-    window = context or model.config.context
+    record = None if corpus else _record(name, data or {})
+    prepared = _own_text(record, name, tokenizer) if record else _text(corpus, data or {}, tokenizer)
+    window = context or (record and record["options"].get("context")) or model.config.context
     if not 2 <= window <= model.config.context:
         raise ValueError(f"--context must be from 2 to the model's {model.config.context}, but is {window} instead")
+    precision = precision or (record["plan"]["precision"] if record else "float32")
     start, end = tokenizer.role_ids.get("bos"), tokenizer.role_ids.get("eos")
     rows = held_out_rows(prepared.valid, window, start, end, pad=tokenizer.role_ids.get("pad", 0))
     half = lambda: torch.autocast(place.type, DTYPES[precision], enabled=precision != "float32")  # noqa: E731
-    result: dict[str, Any] = dict(evaluate_text(model, rows, autocast=half))
+    result: dict[str, Any] = dict(evaluate_text(model.to(place).eval(), rows, autocast=half))
     if floor(prepared) is not None:
         result["floor_bits_per_byte"] = floor(prepared)
     missing = [role for role, id in (("start", start), ("end", end)) if id is None]
     if missing:
-        result["note"] = f"the model has no {' and no '.join(missing)} role: see docs/evaluation.md"
+        charged = {
+            "start": f"each document's first token is charged log2 of the {model.config.vocab_size:,} tokens",
+            "end": "the end of a document is not charged",
+        }
+        result["note"] = f"no {' and no '.join(missing)} token: {'; '.join(charged[role] for role in missing)}"
     return result
 
 
-def _text(name: str, corpus: list[str], data: dict[str, Any], tokenizer: Tokenizer) -> Prepared:
-    """The text to score, as the held-out part of a prepared corpus."""
-    if corpus:
-        options = toml.check(DataOptions, {**data, "corpus": corpus})
-        return prepare(open_corpus(options, hold_out_all=True), tokenizer)
+def _text(corpus: list[str], data: dict[str, Any], tokenizer: Tokenizer) -> Prepared:
+    """A corpus as the held-out part of a preparation."""
+    opened = open_corpus(toml.check(DataOptions, {**data, "corpus": corpus}, name=_flag), hold_out_all=True)
+    refuse_idle(opened)
+    return prepare(opened, tokenizer)
+
+
+def _flag(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
+
+
+def _record(name: str, data: dict[str, Any]) -> dict[str, Any]:
+    """What a run says of itself; ValueError where the name is no run or options are about a corpus that isn't given."""
     if not (Path(name) / "run.toml").is_file():
         raise ValueError(f"{name} is not a run of gyebo, so it has no held-out part: name a corpus")
-    options = runs.options_of(runs.read(Path(name)), Path(name)).data
-    return prepare(open_corpus(options), tokenizer)
+    for option in data:
+        raise ValueError(f"{_flag(option)} has no effect without a CORPUS: the run's held-out part is read as the run read it")
+    return runs.read(Path(name))
+
+
+def _own_text(record: dict[str, Any], name: str, tokenizer: Tokenizer) -> Prepared:
+    """The held-out part of a run; ValueError where its corpus is no longer the one that it was trained on."""
+    corpus = open_corpus(runs.options_of(record, Path(name)).data)
+    if corpus.fingerprint != record["corpus"]["fingerprint"]:
+        raise ValueError(
+            f"{name}: its corpus has changed since the run, so what is held out now may have been trained on: name a corpus"
+        )
+    return prepare(corpus, tokenizer)

@@ -34,13 +34,15 @@ def generate(
 ) -> list[dict[str, Any]]:
     """Answers in order of the prompts (samples of one prompt side by side): prompt, text, ids, reason, log_probability.
 
-    With `on_text` and one prompt the text is handed over while it is written, and nothing is returned.
+    With `on_text` and one prompt, the prompt and then the text are handed over while it is written, and nothing is returned.
     """
     checked = options_from(options)
     model, tokenizer = open_generator(name, precision)
     with torch.inference_mode():
         if on_text is not None:
-            for text in stream(model, tokenizer, prompts[0], options=checked):
+            pieces = stream(model, tokenizer, prompts[0], options=checked)
+            on_text(prompts[0])
+            for text in pieces:
                 on_text(text)
             return []
         answers = complete(model, tokenizer, prompts, options=checked)

@@ -236,7 +236,12 @@ def pretrain(
                 )
             if "result" in record:
                 return record["result"]
-        return _run(options, out, record, console)
+        try:
+            return _run(options, out, record, console)
+        except BaseException:
+            if distributed.rank() == 0:
+                runs.abandon(out)
+            raise
 
 
 def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console: Console | None) -> dict[str, Any]:

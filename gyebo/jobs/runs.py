@@ -11,29 +11,50 @@ import gyebo
 from gyebo.config import toml
 from gyebo.config.run import RunOptions
 
+STARTING = ".gyebo-starting"  # stands in a directory that was empty when it was claimed, until its first record is written
+LEFT_BY_A_START = {STARTING, "tokenizer", ".tokenizer.part", ".run.toml.part", ".part"}
+TOKENIZER = "tokenizer.json"
 FREE_TO_CHANGE = {"device", "checkpoint_every", "evaluate_every", "evaluate_tokens", "keep"}
 
 
 def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -> bool:
     """Make the output directory ready; True where it holds something to resume.
 
-    Raises ValueError for an existing one without --resume or --overwrite, and for one to overwrite that isn't ours.
+    Raises ValueError for an existing one without --resume or --overwrite, and for one that isn't ours. A start that ended
+    before `kind` was written left nothing worth keeping: it is begun anew.
     """
     if resume and overwrite:
         raise ValueError("--resume and --overwrite exclude each other: go on with the run, or start it again")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        ours = (out / kind).is_file()
-        if resume and ours:
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file: choose another -o")
+    names = {path.name for path in out.iterdir()} if out.exists() else set()
+    if kind in names:
+        if resume:
             return True
-        if not overwrite and not (resume and out.is_dir() and not ours):
-            hint = "pass --resume to go on or --overwrite to start again" if ours else "choose another -o"
-            raise ValueError(f"{out} exists already: {hint}")
-        if overwrite and not ours:
-            raise ValueError(f"{out} holds no {kind}, so it is not one of ours: delete it yourself, or choose another -o")
-        if overwrite:
-            shutil.rmtree(out)
+        if kind == TOKENIZER and names - {TOKENIZER, "tokenizer_config.json"}:
+            raise ValueError(f"{out} holds more than a tokenizer: choose another -o")
+        if not overwrite:
+            hint = "" if kind == TOKENIZER else "--resume to go on or "
+            raise ValueError(f"{out} exists already: pass {hint}--overwrite to start again")
+        shutil.rmtree(out)
+    elif STARTING in names and names <= LEFT_BY_A_START:
+        shutil.rmtree(out)
+    elif names:
+        raise ValueError(f"{out} exists already and holds no {kind}, so it is not one of ours: choose another -o")
     out.mkdir(parents=True, exist_ok=True)
+    (out / STARTING).touch()
     return False
+
+
+def started(out: Path) -> None:
+    """What makes the directory one of ours is written: it is no longer only starting."""
+    (out / STARTING).unlink(missing_ok=True)
+
+
+def abandon(out: Path) -> None:
+    """Take away what a start left that failed before its first record was written."""
+    if (out / STARTING).is_file() and {path.name for path in out.iterdir()} <= LEFT_BY_A_START:
+        shutil.rmtree(out)
 
 
 def versions() -> dict[str, str]:
@@ -56,6 +77,7 @@ def write(out: Path, record: dict[str, Any]) -> None:
     aside = out / ".run.toml.part"
     aside.write_text(toml.dump(record), encoding="utf-8")
     aside.replace(out / "run.toml")
+    started(out)
 
 
 def read(out: Path) -> dict[str, Any]:

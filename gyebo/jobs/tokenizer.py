@@ -11,7 +11,8 @@ from rich.console import Console
 
 from gyebo.config.run import DataOptions
 from gyebo.data.prepare import open_corpus, training_texts
-from gyebo.jobs.runs import claim
+from gyebo.jobs.corpora import refuse_idle
+from gyebo.jobs.runs import TOKENIZER, abandon, claim, started
 from gyebo.text import training
 
 SAMPLE_DOCUMENTS = 2000
@@ -22,26 +23,35 @@ def train_tokenizer(
     out: Path,
     *,
     kind: str,
-    vocab_size: int,
+    vocab_size: int | None = None,
     normalize: str = "nfc",
     morphemes: bool = False,
-    min_frequency: int = 2,
+    min_frequency: int | None = None,
     overwrite: bool = False,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Train and write a tokenizer; gives vocab_size, bytes_per_token over the first documents, and a sample's pieces."""
-    claim(out, resume=False, overwrite=overwrite, kind="tokenizer.json")
+    """Train and write a tokenizer; gives vocab_size, bytes_per_token over the first documents, and a sample's pieces.
+
+    `vocab_size`, `min_frequency`: None takes what suits the kind. Raises ValueError for options that don't fit it.
+    """
     corpus = open_corpus(data)
+    refuse_idle(corpus)
+    claim(out, resume=False, overwrite=overwrite, kind=TOKENIZER)
     if console:
         console.print(f"learning a {kind} tokenizer from {', '.join(data.corpus)}", highlight=False)
-    tokenizer = training.train_tokenizer(
-        training_texts(corpus), kind, vocab_size, normalize=normalize, morphemes=morphemes, min_frequency=min_frequency
-    )
+    try:
+        tokenizer = training.train_tokenizer(
+            training_texts(corpus), kind, vocab_size, normalize=normalize, morphemes=morphemes, min_frequency=min_frequency
+        )
+    except BaseException:
+        abandon(out)
+        raise
     aside = out / ".part"
     tokenizer.save(aside)
     for path in aside.iterdir():
         path.replace(out / path.name)
     shutil.rmtree(aside)
+    started(out)
     texts = list(itertools.islice(training_texts(corpus), SAMPLE_DOCUMENTS))
     ids = tokenizer.encode_batch(texts)
     size = sum(len(tokenizer.normalize(text).encode()) for text in texts)

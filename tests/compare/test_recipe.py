@@ -50,7 +50,7 @@ WRONG = [
     ),
     (
         {"candidates": [{"family": "gpt", "optim": {"lr": -1}}, {"family": "gpt2"}]},
-        "candidate gpt-mini: optim: lr: input should be",
+        "candidate gpt-mini: optim: lr must be",
     ),
     ({"budget": {"tokens": 1, "minutes": 2}}, "exactly one"),
     ({"budget": {}}, "exactly one"),
