@@ -67,9 +67,7 @@ Out = Annotated[Path, word("The directory to write.", "DIR", "-o", "--out")]
 Documents = Annotated[
     str | None, word("What a document is in plain text: line, blank (between blank lines), file.  [default: line]", "KIND")
 ]
-TextField = Annotated[
-    str | None, word("Column or key of the text in jsonl, csv, tsv, parquet, hf:.  [default: text]", "NAME")
-]
+TextField = Annotated[str | None, word("Column or key of the text in jsonl, csv, tsv, parquet, hf:.  [default: text]", "NAME")]
 BadBytes = Annotated[str | None, word("Bytes that are not UTF-8: refuse or replace.  [default: refuse]", "HOW")]
 Valid = Annotated[str | None, word("Hold out this corpus.", "CORPUS")]
 ValidLast = Annotated[float | None, real("Hold out the last share of the text, as 0.1.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,11 @@ def open_tokenizer(options: RunOptions, corpus: Corpus, out: Path, console: Cons
         return Tokenizer.load(folder)
     if console:
         console.print(f"no --tokenizer given: training a byte-level BPE with {options.vocab_size:,} ids on the corpus")
-    tokenizer = train_tokenizer(training_texts(corpus), "bpe", options.vocab_size)
+    texts = training_texts(corpus)
+    first = next(texts, None)
+    if first is None:
+        raise ValueError(f"{', '.join(options.data.corpus)}: no training text in it: it is empty, or held out whole")
+    tokenizer = train_tokenizer(itertools.chain([first], texts), "bpe", options.vocab_size)
     aside = out / ".tokenizer.part"
     shutil.rmtree(aside, ignore_errors=True)
     tokenizer.save(aside)
@@ -64,9 +69,7 @@ def open_data(options: RunOptions, out: Path, console: Console | None) -> tuple[
     tokenizer = open_tokenizer(options, corpus, out, console)
     if console and console.is_terminal:
         with console.status("preparing") as status:
-            prepared = prepare_shards(
-                corpus, tokenizer, report=lambda n: status.update(f"prepared {n / 1e6:,.1f} MB of text")
-            )
+            prepared = prepare_shards(corpus, tokenizer, report=lambda n: status.update(f"prepared {n / 1e6:,.1f} MB of text"))
     else:
         prepared = prepare_shards(corpus, tokenizer)
     if console and prepared.folder not in _said:

@@ -36,6 +36,14 @@ from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer, initial_seed
 
 MEASURE_SECONDS = 2.5
+WITHOUT_FLAG = {"plan_seed", "micro_batch_tokens", "evaluate_every", "evaluate_tokens"}  # in [data], [train]: typed with --set
+# How a field of a family's config is declared -> what it takes, and how that is called.
+KINDS: dict[str, tuple[Any, str]] = {
+    "int": (int, "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": (bool, "true or false"),
+    "str": (str, "a word"),
+}
 
 
 @dataclass
@@ -72,6 +80,11 @@ class Setup:
     def autocast(self, precision: str) -> Callable[[], Any]:
         """The context in which this run's forward passes stand."""
         return lambda: torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "float32")
+
+    @property
+    def shape(self) -> str:
+        """The size's name, or where the weights came from."""
+        return f"from {self.options.start_from}" if self.options.start_from else self.options.size
 
     @property
     def tokens_per_step(self) -> float:
@@ -118,7 +131,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     micro_rows = max(1, (options.train.micro_batch_tokens or options.train.batch_tokens) // context)
     if batch_rows > len(plan):
         raise ValueError(
-            f"the corpus makes {len(plan)} rows of {context} tokens, less than one batch of {batch_rows}: "
+            f"{', '.join(options.data.corpus)}: {len(plan)} rows of {context} tokens, less than one batch of {batch_rows}: "
             f"lower --batch-tokens (now {options.train.batch_tokens}) or --context, or bring more text"
         )
     valid = held_out_rows(prepared.valid, context, start, end, pad=pad)
@@ -148,11 +161,10 @@ def model_config(cls: Any, options: RunOptions, tokenizer: Tokenizer) -> Any:
     for name, value in options.model.items():
         if name not in known or name in fixed:
             raise ValueError(f"unknown option 'model.{name}'{suggest(name, sorted(set(known) - fixed))}")
-        default = getattr(size, name)
-        if default is not None and (
-            isinstance(value, str) != isinstance(default, str) or isinstance(value, bool) != isinstance(default, bool)
-        ):
-            raise ValueError(f"model.{name} must be a {type(default).__name__}, but is {value!r} instead")
+        kind = next(field.type for field in dataclasses.fields(size) if field.name == name)
+        accepted, words = KINDS[str(kind).removesuffix(" | None")]
+        if not isinstance(value, accepted) or (isinstance(value, bool) and accepted is not bool):
+            raise ValueError(f"model.{name} must be {words}, but is {value!r} instead")
     ids = {f"{role}_id": tokenizer.role_ids[role] for role in ("pad", "bos", "eos")}
     context = {"context": options.context} if options.context else {}
     return dataclasses.replace(size, vocab_size=tokenizer.vocab_size, **ids, **context, **options.model)
@@ -278,7 +290,7 @@ def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console:
 
 def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
     console.print(
-        f"{setup.family.title} {setup.options.size}: {plan['parameters']:,} parameters, {plan['steps']:,} steps of "
+        f"{setup.family.title} {setup.shape}: {plan['parameters']:,} parameters, {plan['steps']:,} steps of "
         f"{plan['tokens_per_step']:,.0f} tokens ({plan['epochs']:.2f} epochs), {plan['precision']} on {plan['device']}",
         highlight=False,
     )
@@ -318,7 +330,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], w
     bytes_per_token = meta["train"]["bytes"] / setup.rows.plan.positions
     result = {
         "family": setup.family.name,
-        "size": setup.options.size,
+        "size": setup.shape,
         "seed": setup.options.seed,
         "steps": trainer.step,
         "tokens": trainer.tokens,
@@ -364,7 +376,7 @@ def _card(setup: Setup, out: Path, result: dict[str, Any], pictures: dict[str, s
         title=setup.family.title,
         year=setup.family.year,
         paper=setup.family.paper,
-        size=setup.options.size,
+        size=setup.shape,
         parameters=result["parameters"],
         parameters_without_embeddings=result["parameters_without_embeddings"],
         corpus=", ".join(setup.options.data.corpus),
@@ -381,19 +393,21 @@ def _card(setup: Setup, out: Path, result: dict[str, Any], pictures: dict[str, s
 
 def command_of(options: RunOptions, out: Path) -> str:
     """What one types to get this run: every option that differs from its default."""
-    plain = {"family", "size", "start_from", "tokenizer", "context", "seed", "vocab_size"}
     words = ["gyebo", "pretrain", options.family, *options.data.corpus, "-o", str(out)]
-    flags = {"start_from": "from"}
-    for name, value in options.model_dump(mode="json", include=plain - {"family"}, exclude_defaults=True).items():
-        words += [f"--{flags.get(name, name.replace('_', '-'))}", str(value)]
-    for name, value in options.budget.model_dump(exclude_none=True).items():
-        words += [f"--{name}", f"{value:g}"]
-    for name, value in options.data.model_dump(mode="json", exclude={"corpus"}, exclude_defaults=True).items():
-        words += [f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", str(value)]
-    sections = {"optim": options.optim, "train": options.train}
-    for section, group in sections.items():
-        for name, value in group.model_dump(mode="json", exclude_defaults=True).items():
-            words += ["--set", f"{section}.{name}={json.dumps(value)}"]
-    for name, value in options.model.items():
-        words += ["--set", f"model.{name}={json.dumps(value)}"]
+    hidden = {"family", "model", "data", "optim", "budget", "train", *(["size"] if options.start_from else [])}
+    flags = options.model_dump(mode="json", exclude=hidden, exclude_defaults=True)
+    flags |= options.budget.model_dump(mode="json", exclude_none=True)
+    settings: dict[str, Any] = {}
+    for section, group in (("data", options.data), ("train", options.train), ("optim", options.optim)):
+        for name, value in group.model_dump(mode="json", exclude={"corpus"}, exclude_defaults=True).items():
+            if section == "optim" or name in WITHOUT_FLAG:
+                settings[f"{section}.{name}"] = value
+            else:
+                flags[name] = value
+    settings |= {f"model.{name}": value for name, value in options.model.items()}
+    for name, value in flags.items():
+        flag = "--from" if name == "start_from" else f"--{name.replace('_', '-')}"
+        words += [flag] if value is True else [flag, str(value)]
+    for name, value in settings.items():
+        words += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
     return shlex.join(words)

@@ -36,6 +36,8 @@ def train_tokenizer(
     """
     corpus = open_corpus(data)
     refuse_idle(corpus)
+    if next(training_texts(corpus), None) is None:
+        raise ValueError(f"{', '.join(data.corpus)}: no training text in it: it is empty, or held out whole")
     claim(out, resume=False, overwrite=overwrite, kind=TOKENIZER)
     if console:
         console.print(f"learning a {kind} tokenizer from {', '.join(data.corpus)}", highlight=False)
