@@ -38,7 +38,19 @@ _PLACES = {
     "train_tokenizer": "gyebo.text.training",
 }
 
-__all__ = list(_PLACES)
+__all__ = [
+    "Gpt",
+    "Gpt2",
+    "RunOptions",
+    "Tokenizer",
+    "evaluate",
+    "generate",
+    "load",
+    "pretrain",
+    "save",
+    "stream",
+    "train_tokenizer",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,8 @@ from typing import Any
 class Family:
     """One member of the tree.
 
-    `parents`: the families whose blocks its file may import. `objective`: the name in `gyebo/objectives`. `cls`: "module:Class".
+    `parents`: the families whose blocks its file may import. `objective`: the name in `gyebo/objectives`. `cls`:
+    "module:Class".
     `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors once.
     `tokens`: role -> token string (two roles with one string share an id). `single`, `pair`: templates over roles and $A, $B.
     """

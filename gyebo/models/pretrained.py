@@ -29,7 +29,7 @@ class Pretrained:
         save(self, None, directory)
 
     def count_parameters(self: Any, *, embeddings: bool = True) -> int:
-        """Trainable parameters, tied tensors once; without `embeddings`: less the token and position tables and an output layer."""
+        """Trainable parameters, tied tensors once; without `embeddings`: less the tables and an output layer."""
         module: nn.Module = self
         tables = ("token_embedding", "position_embedding", "lm_head")
         return sum(p.numel() for name, p in module.named_parameters() if embeddings or not name.startswith(tables))

@@ -5,6 +5,7 @@ Letters: N rows, D width, V vocabulary.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ def chunks(rows: int, vocab_size: int) -> list[tuple[int, int]]:
     """Equal stretches of rows whose logits stay below CHUNK_ELEMENTS."""
     count = max(1, -(-rows * vocab_size // CHUNK_ELEMENTS))
     borders = [rows * i // count for i in range(count + 1)]
-    return [(a, b) for a, b in zip(borders, borders[1:]) if b > a]
+    return [(a, b) for a, b in pairwise(borders) if b > a]
 
 
 def cross_entropy_sum(x: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
