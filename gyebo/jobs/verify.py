@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
+from torch import Tensor
 
+from gyebo.interchange import load
 from gyebo.jobs import runs
 from gyebo.jobs.pretrain import set_up
 from gyebo.training import checkpoint, log
@@ -16,25 +20,24 @@ from gyebo.training.trainer import Trainer
 
 TOLERANCE = 1e-3  # of a loss, and of a weight relative to the largest, on another machine or thread count
 
+Say = Callable[[str], None]
+
 
 def verify(run: Path, console: Console) -> bool:
-    """Check all digests, replay from the last but one checkpoint to the last, and compare losses and weights bit by bit.
+    """Check all digests, replay from the last but one checkpoint to the last, and compare losses and weights bit by bit; of a
+    finished run also the weights that stand at its root.
 
     Where torch, the processor, threads or processes are others than in the run, that is said and a tolerance is used. False
     where anything differs; raises FileNotFoundError or ValueError where there is nothing to verify.
     """
+    say: Say = partial(console.print, highlight=False, markup=False)
     record = runs.read(run)
-    folder = run / "checkpoints"
-    found = checkpoint.steps(folder)
-    wrong = [(path, checkpoint.problem(path)) for path in found]
-    for path, what in wrong:
-        console.print(f"{path}: {what or 'all digests match'}", highlight=False)
-    if any(what for _, what in wrong):
+    found = checkpoint.steps(run / "checkpoints")
+    if not _whole(found, say):
         return False
     if len(found) < 2:
-        raise ValueError(f"{run} has {len(found)} checkpoints: a replay needs two")
+        raise ValueError(f"{run} has {len(found)} checkpoint{'s' * (len(found) != 1)}: a replay needs two")
     last, before = found[0], found[1]
-    console.print(f"replaying steps {checkpoint.step_of(before) + 1} to {checkpoint.step_of(last)}", highlight=False)
     setup = set_up(runs.options_of(record, run), run, None)
     if setup.prepared.meta["fingerprint"] != record["corpus"]["fingerprint"]:
         raise ValueError(f"{run}: the corpus has changed since the run, so nothing can be replayed")
@@ -43,36 +46,48 @@ def verify(run: Path, console: Console) -> bool:
     trainer.restore(checkpoint.read(before, trainer.model, trainer.optimizer))
     made = json.loads((last / "manifest.json").read_text())["made"]
     here = checkpoint.environment(plan["precision"], 1)
-    changed = [f"{name} {made[name]} then, {here[name]} now" for name in here if made.get(name) != here[name]]
+    changed = [f"{name} {made.get(name)} then, {here[name]} now" for name in here if made.get(name) != here[name]]
     if changed:
-        console.print(f"not the same machine ({'; '.join(changed)}): comparing to a tolerance", highlight=False)
-    losses = _replay_losses(trainer, checkpoint.step_of(last), run, 0.0 if not changed else TOLERANCE, console)
-    weights = _same_weights(trainer, last, 0.0 if not changed else TOLERANCE, console)
-    if losses and weights:
-        console.print("the run is what its log says" + ("" if changed else ", to the bit"), highlight=False)
-    return losses and weights
+        say(f"not the same machine ({'; '.join(changed)}): comparing to a tolerance")
+    say(f"replaying steps {checkpoint.step_of(before) + 1} to {checkpoint.step_of(last)}")
+    tolerance = TOLERANCE if changed else 0.0
+    same = _replay_losses(trainer, checkpoint.step_of(last), run, tolerance, say)
+    # After a loss that differs the replay is cut short, and so its weights say nothing.
+    same = same and _same_weights(checkpoint.weights(trainer.model), last, tolerance, f"{last}: differs from the replay in", say)
+    if record["state"]["finished"]:
+        same &= _same_weights(checkpoint.weights(load(run)[0]), last, 0.0, f"{run}: differs from {last} in", say)
+    if same:
+        say("the run is what its log says" + (" within the tolerance" if changed else ", to the bit"))
+    return same
 
 
-def _replay_losses(trainer: Trainer, until: int, run: Path, tolerance: float, console: Console) -> bool:
+def _whole(found: list[Path], say: Say) -> bool:
+    """Whether every file has the digest that its manifest names."""
+    wrong = {path: checkpoint.problem(path) for path in found}
+    for path, problem in wrong.items():
+        say(f"{path}: {problem or 'all digests match'}")
+    return not any(wrong.values())
+
+
+def _replay_losses(trainer: Trainer, until: int, run: Path, tolerance: float, say: Say) -> bool:
     logged = {r["step"]: r["loss"] for r in log.read(run) if "loss" in r}
     while trainer.step < until:
         loss = trainer.advance()["loss"]
         stored = logged.get(trainer.step)
-        if stored is None or abs(loss - stored) > tolerance * max(1.0, abs(stored)):
-            console.print(f"step {trainer.step}: the log says {stored}, the replay gives {loss}", highlight=False)
+        if stored is None or not abs(loss - stored) <= tolerance * max(1.0, abs(stored)):
+            say(f"step {trainer.step}: the log says {stored}, the replay gives {loss}")
             return False
     return True
 
 
-def _same_weights(trainer: Trainer, path: Path, tolerance: float, console: Console) -> bool:
+def _same_weights(found: dict[str, Tensor], path: Path, tolerance: float, words: str, say: Say) -> bool:
     from safetensors.torch import load_file
 
     stored = load_file(path / "model.safetensors")
-    for name, tensor in checkpoint.weights(trainer.model).items():
-        if not _close(tensor, stored[name], tolerance):
-            console.print(f"{path}: tensor {name} differs from the replay", highlight=False)
-            return False
-    return True
+    wrong = [name for name, tensor in found.items() if not _close(tensor, stored[name], tolerance)]
+    if wrong:
+        say(f"{words} tensor {wrong[0]}" + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""))
+    return not wrong
 
 
 def _close(a: Any, b: Any, tolerance: float) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -145,7 +146,7 @@ def newest(folder: Path) -> tuple[Path | None, list[str]]:
 
 def read(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
     """Load a checkpoint into the model and the optimiser, strictly; gives the state. ValueError names what doesn't fit."""
-    tensors = load_file(path / "model.safetensors")
+    tensors = _tensors(path / "model.safetensors")
     expected = weights(model)
     wrong = sorted(set(tensors) ^ set(expected)) or [n for n in expected if tensors[n].shape != expected[n].shape]
     if wrong:
@@ -154,8 +155,18 @@ def read(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) 
         for name, tensor in expected.items():
             tensor.copy_(tensors[name])
     if optimizer is not None:
-        load_state_tensors(model, optimizer, load_file(path / "optimizer.safetensors"))
-    state = json.loads((path / "state.json").read_text())
-    if set(state) != STATE_FIELDS:
+        load_state_tensors(model, optimizer, _tensors(path / "optimizer.safetensors"))
+    try:
+        state = json.loads((path / "state.json").read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}/state.json: not JSON ({error}): delete {path} to go on from before") from error
+    if not isinstance(state, dict) or set(state) != STATE_FIELDS:
         raise ValueError(f"{path}/state.json has the fields {sorted(state)}, expected {sorted(STATE_FIELDS)}")
     return state
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not safetensors ({error}): delete {path.parent} to go on from before") from error

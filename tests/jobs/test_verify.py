@@ -1,0 +1,152 @@
+"""`gyebo verify`: an honest run passes to the bit; a flipped bit or a changed digit is found."""
+
+import io
+import json
+import shutil
+
+import pytest
+from rich.console import Console
+
+from gyebo.jobs.pretrain import pretrain
+from gyebo.jobs.verify import verify
+from gyebo.training import checkpoint
+from tests.training.test_resume import interrupted
+
+
+def verified(run):
+    said = io.StringIO()
+    return verify(run, Console(file=said, width=1000)), said.getvalue()
+
+
+@pytest.fixture
+def run(run_options, tmp_path):
+    out = tmp_path / "run"
+    pretrain(run_options(6, train={"checkpoint_every": 2}), out)
+    return out
+
+
+def test_an_honest_run_passes_to_the_bit(run):
+    before = sorted((p, p.stat().st_mtime_ns) for p in run.rglob("*"))
+    ok, said = verified(run)
+    assert ok and "replaying steps 5 to 6" in said and "to the bit" in said
+    assert sorted((p, p.stat().st_mtime_ns) for p in run.rglob("*")) == before  # it only looks
+
+
+def test_an_interrupted_and_resumed_run_passes(run_options, tmp_path, monkeypatch):
+    options = run_options(8, train={"checkpoint_every": 3, "micro_batch_tokens": 96})
+    interrupted(options, tmp_path / "run", 4, monkeypatch)
+    pretrain(options, tmp_path / "run", resume=True)
+    ok, said = verified(tmp_path / "run")
+    assert ok and "replaying steps 7 to 8" in said and "to the bit" in said
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"])
+@pytest.mark.parametrize("step", [4, 6])
+def test_a_flipped_bit_is_found(run, name, step):
+    path = run / "checkpoints" / f"step-{step}" / name
+    raw = bytearray(path.read_bytes())
+    place = raw.index(b'"sha256": "') + 11 if name == "manifest.json" else len(raw) - 3
+    raw[place] ^= 1
+    path.write_bytes(raw)
+    ok, said = verified(run)
+    assert not ok and "to the bit" not in said
+    assert "SHA-256 differs" in next(line for line in said.splitlines() if f"step-{step}:" in line)
+
+
+def test_a_changed_loss_is_found_even_in_its_last_digit(run):
+    path = run / "metrics.jsonl"
+    lines = path.read_text().splitlines()
+    at = next(i for i, line in enumerate(lines) if json.loads(line).get("step") == 6 and "loss" in line)
+    record = json.loads(lines[at])
+    told = record["loss"]
+    record["loss"] = float(f"{told:.15g}") if float(f"{told:.15g}") != told else told * (1 + 2e-16)
+    assert record["loss"] != told
+    path.write_text("\n".join([*lines[:at], json.dumps(record), *lines[at + 1 :]]) + "\n")
+    ok, said = verified(run)
+    assert not ok and f"step 6: the log says {record['loss']}, the replay gives {told}" in said
+
+
+def test_a_loss_that_is_missing_is_found(run):
+    path = run / "metrics.jsonl"
+    kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] != 5]
+    path.write_text("\n".join(kept) + "\n")
+    ok, said = verified(run)
+    assert not ok and "step 5: the log says None" in said
+
+
+def rewritten(path, change):
+    """A checkpoint with changed weights and a manifest that vouches for them."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(path / "model.safetensors")
+    change(tensors)
+    save_file(tensors, path / "model.safetensors")
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["files"]["model.safetensors"]["sha256"] = checkpoint.digest(path / "model.safetensors")
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_weights_that_training_did_not_make_are_found(run):
+    def change(tensors):
+        tensors["final_norm.bias"][0] += 1e-6
+
+    rewritten(run / "checkpoints" / "step-6", change)
+    ok, said = verified(run)
+    assert not ok and "differs from the replay in tensor final_norm.bias" in said
+
+
+def test_root_weights_that_are_not_the_last_checkpoints_are_found(run):
+    path = run / "model.safetensors"
+    raw = bytearray(path.read_bytes())
+    raw[-3] ^= 1
+    path.write_bytes(raw)
+    ok, said = verified(run)
+    assert not ok and f"{run}: differs from {run / 'checkpoints' / 'step-6'} in tensor" in said
+
+
+def made_elsewhere(run, **facts):
+    for path in checkpoint.steps(run / "checkpoints"):
+        manifest = json.loads((path / "manifest.json").read_text())
+        manifest["made"].update(facts)
+        (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_on_another_machine_it_says_so_and_compares_to_a_tolerance(run):
+    made_elsewhere(run, threads=7, cpu="AVX2")
+    path = run / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for record in lines:
+        if record["step"] == 6 and "loss" in record:
+            record["loss"] *= 1 + 1e-6  # as another order of summation may give
+    path.write_text("".join(json.dumps(record) + "\n" for record in lines))
+    ok, said = verified(run)
+    assert ok and "threads 7 then" in said and "cpu AVX2 then" in said and "tolerance" in said and "to the bit" not in said
+
+
+def test_the_tolerance_has_an_end(run):
+    made_elsewhere(run, threads=7)
+
+    def change(tensors):
+        tensors["token_embedding.weight"][0, 0] += 0.01
+
+    rewritten(run / "checkpoints" / "step-6", change)
+    ok, said = verified(run)
+    assert not ok and "differs from the replay in tensor token_embedding.weight" in said
+
+
+def test_what_cannot_be_verified(run, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"not a run of gyebo \(no run.toml"):
+        verify(tmp_path, Console(quiet=True))
+    shutil.rmtree(run / "checkpoints" / "step-4")
+    with pytest.raises(ValueError, match=r"has 1 checkpoint: a replay needs two"):
+        verify(run, Console(quiet=True))
+
+
+def test_a_changed_corpus_cannot_be_replayed(run_options, corpus, tmp_path):
+    copy = tmp_path / "copy.txt"
+    shutil.copy(corpus, copy)
+    pretrain(run_options(4, data={"corpus": [str(copy)]}), tmp_path / "run")
+    with copy.open("a", encoding="utf-8") as file:
+        file.write("한 줄 더\n")
+    with pytest.raises(ValueError, match="the corpus has changed since the run"):
+        verify(tmp_path / "run", Console(quiet=True))
