@@ -52,8 +52,8 @@ def verify(run: Path, console: Console) -> bool:
     say(f"replaying steps {checkpoint.step_of(before) + 1} to {checkpoint.step_of(last)}")
     tolerance = TOLERANCE if changed else 0.0
     same = _replay_losses(trainer, checkpoint.step_of(last), run, tolerance, say)
-    # After a loss that differs the replay is cut short, and so its weights say nothing.
-    same = same and _same_weights(checkpoint.weights(trainer.model), last, tolerance, f"{last}: differs from the replay in", say)
+    if same:  # otherwise the replay was cut short, and its weights say nothing
+        same = _same_weights(checkpoint.weights(trainer.model), last, tolerance, f"{last}: differs from the replay in", say)
     if record["state"]["finished"]:
         same &= _same_weights(checkpoint.weights(load(run)[0]), last, 0.0, f"{run}: differs from {last} in", say)
     if same:

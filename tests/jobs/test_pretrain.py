@@ -1,0 +1,399 @@
+"""A run from end to end: its budget, its directory, its record, and that it can be repeated."""
+
+import json
+import re
+import shlex
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import gyebo
+from gyebo.config import toml
+from gyebo.config.run import RunOptions
+from gyebo.jobs import budget, runs
+from gyebo.jobs import pretrain as job
+from gyebo.jobs.evaluate import evaluate
+from gyebo.jobs.pretrain import command_of, plan_steps, pretrain
+from gyebo.training import checkpoint, log
+from tests.training.test_resume import interrupted
+
+TEXT = "고양이 정말 나무 보았다. Élan"
+
+
+def losses(out):
+    return [r["loss"] for r in log.read(out) if "loss" in r]
+
+
+def weights(out):
+    return load_file(out / "model.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def finished(corpus, tokenizer_folder, tmp_path_factory):
+    """A finished run of 6 steps that wrote every checkpoint."""
+    options = RunOptions.model_validate(
+        {
+            "family": "gpt2",
+            "size": "tiny",
+            "model": {"layers": 2, "width": 32, "heads": 2},
+            "tokenizer": str(tokenizer_folder),
+            "context": 32,
+            "data": {"corpus": [str(corpus)], "valid_share": 0.05},
+            "budget": {"steps": 6},
+            "train": {"batch_tokens": 256, "precision": "float32", "device": "cpu", "checkpoint_every": 2, "keep": 9},
+        }
+    )
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return options, out, pretrain(options, out)
+
+
+# -- budgets ---------------------------------------------------------------------------------------------------------------
+
+
+def budgeted(run_options, **what):
+    options = run_options()
+    return options.model_copy(update={"budget": options.budget.model_validate(what)})
+
+
+def test_a_budget_of_tokens_is_divided_by_the_exact_mean(run_options, tmp_path):
+    plan = plan_steps(budgeted(run_options, tokens=5000), tmp_path)
+    assert plan["steps"] == round(5000 / plan["tokens_per_step"])
+    out = tmp_path / "run"
+    result = pretrain(budgeted(run_options, tokens=5000), out)
+    assert result["steps"] == plan["steps"] == len(losses(out))
+    assert result["tokens"] == pytest.approx(5000, abs=plan["tokens_per_step"])
+
+
+def test_a_budget_of_flops_is_matrix_products_forward_and_twice_backward(run_options, tmp_path):
+    plan = plan_steps(budgeted(run_options, flops=1e9), tmp_path)
+    width, layers, vocabulary, context = 32, 2, 400, 32
+    # Per token: 2 operations for each weight of the matrices, and 4 x width for each position of the context in attention.
+    token = 2 * (layers * 12 * width**2 + vocabulary * width) + layers * 4 * width * context
+    assert plan["flops_per_step"] == pytest.approx(3 * plan["tokens_per_step"] * token, rel=0.15)
+    assert plan["steps"] == round(1e9 / plan["flops_per_step"])
+
+
+def test_minutes_are_measured_once_and_stored(run_options, tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, "seconds_per_step", lambda make, precision, seconds: 0.25)
+    options = budgeted(run_options, minutes=0.1)
+    interrupted(options, tmp_path / "run", 3, monkeypatch)
+    stored = runs.read(tmp_path / "run")["plan"]["steps"]
+    assert 4 <= stored < 24  # 6 seconds at 0.25, less what evaluations and checkpoints take
+
+    def again(make, precision, seconds):
+        raise AssertionError("a resumed run measures nothing")
+
+    monkeypatch.setattr(budget, "seconds_per_step", again)
+    assert pretrain(options, tmp_path / "run", resume=True)["steps"] == stored == len(losses(tmp_path / "run"))
+
+
+def test_the_reserve_grows_with_what_is_evaluated_and_saved():
+    def steps(held_out, parameters):
+        return budget.steps_for(
+            job.RunOptions.model_fields["budget"].annotation(minutes=10),
+            tokens_per_step=8192,
+            flops_per_step=1e9,
+            step_seconds=1.0,
+            parameters=parameters,
+            held_out_tokens=held_out,
+            evaluate_tokens=32768,
+        )
+
+    assert 600 > steps(1000, 10**6) > steps(10**6, 10**6) > steps(10**6, 10**9) >= 1
+
+
+@pytest.mark.slow
+def test_minutes_are_minutes(run_options, tmp_path):
+    start = time.perf_counter()
+    result = pretrain(budgeted(run_options, minutes=0.2), tmp_path / "run")
+    assert 0.2 * 60 * 0.6 < result["seconds"] < 0.2 * 60 * 1.3
+    assert time.perf_counter() - start < 0.2 * 60 * 1.3 + 2 * job.MEASURE_SECONDS + 5
+
+
+def test_exactly_one_budget(run_options):
+    for wrong in ({}, {"steps": 3, "tokens": 5}):
+        with pytest.raises(ValueError, match=r"exactly one of --steps, --tokens, --flops, --minutes"):
+            budgeted(run_options, **wrong)
+
+
+# -- the directory ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_directory_holds_what_is_promised(finished):
+    _, out, _ = finished
+    files = {p.name for p in out.iterdir()}
+    assert files >= {
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "README.md",
+        "run.toml", "metrics.jsonl", "checkpoints",
+    }  # fmt: skip
+    assert any(name.startswith("events.") for name in files)
+    assert not [name for name in files if name.startswith(".")]
+    names = sorted(p.name for p in (out / "checkpoints").iterdir())
+    assert names == ["step-0", "step-2", "step-4", "step-6"]
+    assert all(checkpoint.problem(p) is None for p in (out / "checkpoints").iterdir())
+
+
+def test_step_0_is_stored_before_any_training(run_options, finished, tmp_path):
+    options, out, _ = finished
+    fresh = job.set_up(options, tmp_path, None).make_model()
+    stored = load_file(out / "checkpoints" / "step-0" / "model.safetensors")
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in checkpoint.weights(fresh).items())
+
+
+def test_keep_is_how_many_checkpoints_stay(run_options, tmp_path):
+    pretrain(run_options(9, train={"checkpoint_every": 1, "keep": 3}), tmp_path / "run")
+    assert sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir()) == ["step-7", "step-8", "step-9"]
+
+
+def test_transformers_opens_the_run_and_agrees(finished):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    _, out, _ = finished
+    theirs, their_tokenizer = AutoModelForCausalLM.from_pretrained(out).eval(), AutoTokenizer.from_pretrained(out)
+    ours, tokenizer = gyebo.load(out)
+    ids = tokenizer.encode(TEXT)
+    assert their_tokenizer(TEXT)["input_ids"] == ids and their_tokenizer.decode(ids) == TEXT
+    with torch.no_grad():
+        batch = torch.tensor([ids])
+        torch.testing.assert_close(ours(batch).logits, theirs(batch).logits, atol=1e-4, rtol=0)
+
+
+def test_the_root_holds_the_last_weights_and_says_so(finished):
+    _, out, _ = finished
+    model, _ = gyebo.load(out)
+    stored = load_file(out / "checkpoints" / "step-6" / "model.safetensors")
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in checkpoint.weights(model).items())
+    assert toml.read(out / "run.toml")["state"] == {"finished": True, "weights": "last"}
+
+
+def test_an_unfinished_root_holds_the_newest_weights(run_options, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    interrupted(run_options(8), out, 3, monkeypatch)
+    stored = load_file(out / "checkpoints" / "step-3" / "model.safetensors")
+    model, _ = gyebo.load(out)
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in checkpoint.weights(model).items())
+    assert toml.read(out / "run.toml")["state"] == {"finished": False, "weights": "newest"}
+
+
+def test_metrics_hold_every_loss_exactly(finished, tmp_path):
+    options, out, _ = finished
+    trainer = job.set_up(options, tmp_path, None).trainer("float32", 6)
+    records = [r for r in log.read(out) if "loss" in r]
+    assert [r["step"] for r in records] == [1, 2, 3, 4, 5, 6]
+    for record in records:
+        again = trainer.advance()
+        assert all(record[name] == again[name] for name in ("loss", "lr", "grad_norm", "tokens"))
+
+
+def test_evaluate_gives_the_runs_own_last_figures(finished):
+    _, out, result = finished
+    last = [r for r in log.read(out) if "evaluation" in r][-1]
+    assert last["step"] == 6
+    found = evaluate(str(out), [])
+    assert {name: found[name] for name in last["evaluation"]} == last["evaluation"]
+    assert result["valid"]["bits_per_byte"] == found["bits_per_byte"]
+
+
+def test_a_run_in_bfloat16_is_evaluated_as_it_was(run_options, tmp_path):
+    result = pretrain(run_options(3, train={"precision": "bfloat16"}), tmp_path / "run")
+    assert evaluate(str(tmp_path / "run"), [])["bits_per_byte"] == result["valid"]["bits_per_byte"]
+    assert evaluate(str(tmp_path / "run"), [], precision="float32")["bits_per_byte"] != result["valid"]["bits_per_byte"]
+
+
+# -- repeating -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_record_repeats_the_run(finished, tmp_path):
+    options, out, _ = finished
+    record = toml.read(out / "run.toml")
+    assert RunOptions.model_validate(record["options"]) == options
+    assert record["options"]["seed"] == 0 and record["plan"]["precision"] == "float32"
+    assert record["versions"]["torch"] == torch.__version__ and record["versions"]["gyebo"] == gyebo.__version__
+    assert re.fullmatch("[0-9a-f]{64}", record["corpus"]["fingerprint"])
+    pretrain(RunOptions.model_validate(record["options"]), tmp_path / "again")
+    assert losses(tmp_path / "again") == losses(out)
+    assert same(weights(tmp_path / "again"), weights(out))
+
+
+def test_the_card_is_written_and_its_command_gives_the_same_run(finished, tmp_path, monkeypatch):
+    options, out, result = finished
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert f"{result['valid']['bits_per_byte']:.4g}" in card and "library_name" in card
+    command = re.search(r"```sh\n(gyebo pretrain .*)\n```", card)[1]
+    assert parsed(command, monkeypatch) == (options, str(out))
+
+
+def parsed(command, monkeypatch):
+    """The options and the directory that a command line asks for."""
+    from gyebo.cli.app import main
+
+    asked = []
+    monkeypatch.setattr(job, "pretrain", lambda run, out, **rest: asked.extend([run, str(out)]) or {})
+    monkeypatch.setattr(sys, "argv", shlex.split(command))
+    main()
+    return tuple(asked)
+
+
+SETTINGS = {
+    "tokenizer": "to k/한",
+    "seed": 7,
+    "context": 48,
+    "model": {"layers": 3, "attention_dropout": 1e-05, "activation": "relu", "scale_attention": False},
+    "data": {
+        "corpus": ["a b.txt", "c*.jsonl"], "documents": "blank", "text_field": "본문😀", "bad_bytes": "replace",
+        "valid": "v 1.txt", "across_documents": True, "plan_seed": 3,
+    },
+    "optim": {
+        "lr": 1e-05, "betas": [0.8, 0.99], "eps": 1e-7, "weight_decay": 0.0, "schedule": "inverse-root", "warmup": 100.0,
+        "final_lr": 0.0, "clip": 0.0,
+    },
+    "train": {
+        "batch_tokens": 1234567, "micro_batch_tokens": 4096, "device": "cpu", "precision": "bfloat16", "compile": True,
+        "checkpoint_every": 11, "keep": 5, "evaluate_every": 13, "evaluate_tokens": 999,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("budget", [{"steps": 1234567}, {"tokens": 123456789.0}, {"flops": 1.5e18}, {"minutes": 0.1}])
+def test_a_command_line_holds_every_option(budget, monkeypatch):
+    options = RunOptions.model_validate({"family": "gpt2", "size": "small", "budget": budget, **SETTINGS})
+    unset = [name for name, value in options.model_dump(exclude_defaults=True).items() if value is None]
+    assert not unset
+    assert parsed(command_of(options, "runs/x y"), monkeypatch) == (options, "runs/x y")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"vocab_size": 512},
+        {"start_from": "runs/first"},
+        {"data": {"corpus": ["x.txt"], "valid_last": 0.1}},
+        {"data": {"corpus": ["x.txt"], "valid_share": 0.123}},
+    ],
+)
+def test_a_command_line_holds_options_that_exclude_others(changes, monkeypatch):
+    values = {"family": "gpt", "budget": {"steps": 5}, "data": {"corpus": ["x.txt"]}} | changes
+    options = RunOptions.model_validate(values)
+    assert parsed(command_of(options, "out"), monkeypatch) == (options, "out")
+
+
+def test_the_settings_above_leave_no_option_out():
+    options = RunOptions.model_validate({"family": "gpt2", "size": "small", "budget": {"steps": 1}, **SETTINGS})
+    default = RunOptions.model_validate({"family": "", "budget": {"steps": 2}, "data": {"corpus": ["-"]}})
+    others = {
+        "vocab_size",
+        "start_from",
+        "data.valid_last",
+        "data.valid_share",
+        "budget.tokens",
+        "budget.flops",
+        "budget.minutes",
+    }
+    a, b = runs._flat(options.model_dump()), runs._flat(default.model_dump())
+    assert {name for name in toml.described(RunOptions) if a.get(name) == b.get(name)} - {"model"} == others
+
+
+# -- --from and --across-documents -----------------------------------------------------------------------------------------
+
+
+def started_from(run_options, first, **changes):
+    values = run_options(2, optim={"lr": 1e-4}, train={"keep": 9}).model_dump()
+    values |= {"start_from": str(first), "model": {}, "tokenizer": None}
+    return RunOptions.model_validate(values | changes)
+
+
+def test_from_starts_with_those_weights_and_that_tokenizer(finished, run_options, tmp_path):
+    _, first, _ = finished
+    out = tmp_path / "run"
+    options = started_from(run_options, first)
+    pretrain(options, out)
+    stored = load_file(out / "checkpoints" / "step-0" / "model.safetensors")
+    last = load_file(first / "checkpoints" / "step-6" / "model.safetensors")
+    assert same(stored, last)
+    assert json.loads((out / "tokenizer.json").read_text()) == json.loads((first / "tokenizer.json").read_text())
+    # The first loss is that of those weights on the first batch, dropout drawn as for step 1.
+    setup = job.set_up(options, tmp_path / "other", None)
+    trainer = setup.trainer("float32", 2)
+    assert losses(out)[0] == trainer.advance()["loss"]
+    assert losses(out)[0] < losses(first)[0] - 0.1
+    assert f"--from {first}" in (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_from_refuses_what_contradicts_it(finished, run_options, tokenizer_folder, tmp_path):
+    _, first, _ = finished
+    for changes, message in [
+        ({"family": "gpt"}, "holds a gpt2 model, not gpt"),
+        ({"model": {"layers": 1}}, r"model.layers contradicts --from"),
+        ({"context": 64}, "--context 64 is longer than the 32 positions"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            pretrain(started_from(run_options, first, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_from_refuses_a_tokenizer_with_more_ids_than_the_model(finished, run_options, corpus, tmp_path):
+    from gyebo.text.training import train_tokenizer
+
+    train_tokenizer(corpus.read_text(encoding="utf-8").splitlines(), "bpe", 420).save(tmp_path / "larger")
+    with pytest.raises(ValueError, match=r"the tokenizer has 4\d\d ids, but .* has 400: use its own"):
+        pretrain(started_from(run_options, finished[1], tokenizer=str(tmp_path / "larger")), tmp_path / "run")
+
+
+def test_across_documents_lets_attention_cross(run_options, tmp_path):
+    apart = job.set_up(run_options(), tmp_path, None).trainer("float32", 9)
+    crossed = job.set_up(run_options(data={"across_documents": True}), tmp_path, None).trainer("float32", 9)
+    batch, one = next(apart.micro_batches()), next(crossed.micro_batches())
+    assert int(batch["document_ids"].max()) > 1 and int(one["document_ids"].max()) == 1
+    assert torch.equal(batch["input_ids"], one["input_ids"]) and torch.equal(batch["labels"], one["labels"])
+    assert apart.advance()["loss"] != crossed.advance()["loss"]
+
+
+# -- starts that fail, directories that are not ours -----------------------------------------------------------------------
+
+
+def test_a_start_that_fails_leaves_nothing(run_options, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(ValueError, match="less than one batch"):
+        pretrain(run_options(train={"batch_tokens": 10**9}, tokenizer=None, vocab_size=300), out)
+    assert not out.exists()
+
+
+def test_a_start_that_was_killed_is_begun_anew(run_options, tmp_path):
+    out = tmp_path / "run"
+    runs.claim(out, resume=False, overwrite=False)
+    (out / "tokenizer").mkdir()
+    (out / "tokenizer" / "tokenizer.json").write_text("{")
+    pretrain(run_options(1), out)
+    assert (out / "run.toml").exists() and not (out / "tokenizer").exists()
+
+
+@pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
+def test_a_directory_of_others_is_never_touched(run_options, tmp_path, how):
+    out = tmp_path / "thesis"
+    out.mkdir()
+    (out / "README.md").write_text("years of work")
+    with pytest.raises(ValueError, match="not one of ours"):
+        pretrain(run_options(1), out, **how)
+    assert [p.name for p in out.iterdir()] == ["README.md"] and (out / "README.md").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "found"),
+    [
+        ("layers", 2.5, "2.5"),
+        ("width", "abc", "'abc'"),
+        ("inner", "x", "'x'"),
+        ("scale_attention", 1, "1"),
+        ("heads", True, "True"),
+    ],
+)
+def test_model_fields_of_another_type_are_refused(run_options, tmp_path, field, value, found):
+    with pytest.raises(ValueError, match=rf"model.{field} must be .*, but is {found} instead"):
+        pretrain(run_options(1, model={field: value}), tmp_path / "run")
