@@ -10,9 +10,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 
-NOUNS = "나무 바다 사람 하늘 고양이 영화 노래 아침 저녁 친구".split()
-VERBS = "좋아한다 보았다 찾았다 기다린다 만났다 들었다".split()
-OTHERS = "정말 아주 다시 함께 a b the film was good Élan".split()
+NOUNS = ["나무", "바다", "사람", "하늘", "고양이", "영화", "노래", "아침", "저녁", "친구"]
+VERBS = ["좋아한다", "보았다", "찾았다", "기다린다", "만났다", "들었다"]
+OTHERS = ["정말", "아주", "다시", "함께", "a", "b", "the", "film", "was", "good", "Élan"]
 
 
 @pytest.fixture(scope="session", autouse=True)

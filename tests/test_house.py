@@ -16,8 +16,8 @@ from gyebo.models.family import FAMILIES
 PACKAGE = Path(gyebo.__file__).parent
 
 EVERYTHING_BELOW = {
-    "config", "text", "world", "figures", "nn", "models", "data", "objectives", "generation", "training", "tasks", "interchange",
-    "evaluation", "jobs",
+    "config", "text", "world", "figures", "nn", "models", "data", "objectives", "generation", "training", "tasks",
+    "interchange", "evaluation", "jobs",
 }  # fmt: skip
 MAY_IMPORT = {
     "config": set(),
@@ -124,9 +124,7 @@ def test_every_public_name_is_documented():
                 missing += [
                     f"{where}:{node.name}.{method.name}"
                     for method in inner
-                    if isinstance(method, ast.FunctionDef)
-                    and not method.name.startswith("_")
-                    and not ast.get_docstring(method)
+                    if isinstance(method, ast.FunctionDef) and not method.name.startswith("_") and not ast.get_docstring(method)
                 ]
     assert not missing
 

@@ -262,17 +262,11 @@ class Gpt(Pretrained, nn.Module):
         )
         return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers, encoded.attentions)
 
-    def prefill(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int
-    ) -> tuple[Tensor, KeyValueCache]:
+    def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, KeyValueCache]:
         """Read prompts [B, T] at once; gives the last real token's hidden [B, D] and a cache with room for `slots` tokens."""
         config, weight = self.config, self.token_embedding.weight
         batch, length = input_ids.shape
-        dtype = (
-            torch.get_autocast_dtype(weight.device.type)
-            if torch.is_autocast_enabled(weight.device.type)
-            else weight.dtype
-        )
+        dtype = torch.get_autocast_dtype(weight.device.type) if torch.is_autocast_enabled(weight.device.type) else weight.dtype
         cache = KeyValueCache.empty(
             config.layers,
             batch,

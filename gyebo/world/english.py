@@ -18,10 +18,27 @@ PARTICIPLES = {
     "take": "taken", "be": "been",
 }  # fmt: skip
 _VOWELS = "aeiou"
-_DOUBLED = frozenset([
-    "stop", "hug", "wag", "nod", "chat", "knit", "hop", "clap", "jog", "nap", "pat", "drag", "rub", "hum", "wrap",
-    "shrug", "tap",
-])
+_DOUBLED = frozenset(
+    [
+        "stop",
+        "hug",
+        "wag",
+        "nod",
+        "chat",
+        "knit",
+        "hop",
+        "clap",
+        "jog",
+        "nap",
+        "pat",
+        "drag",
+        "rub",
+        "hum",
+        "wrap",
+        "shrug",
+        "tap",
+    ]
+)
 _DOUBLED_ING = _DOUBLED | {"run", "swim", "sit", "get", "put", "begin", "set"}
 # spelled with a vowel, spoken with a consonant, and the reverse
 _CONSONANT_SOUND = ("uni", "use", "eu", "one")

@@ -77,8 +77,14 @@ def _new_item(scene: Scene, prefix: str) -> Item:
 def _begin(genre: str, section: str) -> Effect:
     def effect(scene: Scene) -> None:
         scene.genre, scene.section = genre, section
-        for slot, remembered in (("town", "town"), ("daytime", "daytime"), ("early", "daytime"), ("weather", "weather"),
-                                 ("season", "season"), ("year", "season")):
+        for slot, remembered in (
+            ("town", "town"),
+            ("daytime", "daytime"),
+            ("early", "daytime"),
+            ("weather", "weather"),
+            ("season", "season"),
+            ("year", "season"),
+        ):
             if slot in scene.bound:
                 setattr(scene, remembered, scene.bound[slot])
         if genre == "diary":

@@ -99,9 +99,7 @@ class Scene:
     def away(self) -> tuple[int, ...]:
         """Who is known and named, but not with the subject."""
         here, subject, where = self.here(), self.subject, self.where
-        return tuple(
-            [p for p in self.cast if p not in (subject, ME) and (here == NOWHERE or where.get(p, NOWHERE) != here)]
-        )
+        return tuple([p for p in self.cast if p not in (subject, ME) and (here == NOWHERE or where.get(p, NOWHERE) != here)])
 
     def pronoun_for(self, person: int) -> bool:
         """Whether "he" or "she" can only mean `person`: nobody else of that gender was in the sentence before."""
@@ -240,8 +238,13 @@ def _lists(scene: Scene) -> int:
     """Facts of which a person has several: true while one is untold."""
     bits, subject = 0, scene.subject
     person = scene.world.people[subject]
-    for name, values in (("likes", person.likes), ("dislikes", person.dislikes), ("owns", person.owns),
-                         ("visited", person.visited), ("haunts", person.haunts)):
+    for name, values in (
+        ("likes", person.likes),
+        ("dislikes", person.dislikes),
+        ("owns", person.owns),
+        ("visited", person.visited),
+        ("haunts", person.haunts),
+    ):
         if any((subject, name, value) not in scene.owned_told for value in values):
             bits |= FLAGS["VISITED_TOWNS" if name == "visited" else name.upper()]
     for name in ("trait", "dream"):

@@ -303,9 +303,7 @@ def similarities(
             if gap not in same:
                 second = _false(world, rng, second, gap)
         at = LANGUAGES.index(language)
-        told = [
-            _render(world, rng.choice(task_rows.EVENT)[at], event.__getitem__, language) for event in (first, second)
-        ]
+        told = [_render(world, rng.choice(task_rows.EVENT)[at], event.__getitem__, language) for event in (first, second)]
         yield Similarity(told[0], told[1], float(len(same)), language)
 
 

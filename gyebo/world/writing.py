@@ -12,9 +12,21 @@ _ME_KO = {
     "은": "나는", "이": "내가", "을": "나를", "에게": "나에게", "에게서": "나에게서", "과": "나와", "의": "내", "도": "나도",
     "": "나",
 }  # fmt: skip
-_VERBS = frozenset([
-    "travel", "gesture", "meal", "encounter", "idle", "handle", "deed", "toward", "joint", "hobby", "creature_act",
-])
+_VERBS = frozenset(
+    [
+        "travel",
+        "gesture",
+        "meal",
+        "encounter",
+        "idle",
+        "handle",
+        "deed",
+        "toward",
+        "joint",
+        "hobby",
+        "creature_act",
+    ]
+)
 _ADJECTIVES = frozenset(["glad", "sad", "body", "trait", "place_mood", "town_mood", "season_mood"])
 _IN = frozenset(["forest", "park", "orchard", "square", "botanical garden", "farm"])
 

@@ -11,7 +11,7 @@ import pytest
 from gyebo.config.run import DataOptions
 from gyebo.data import prepare, sources
 
-TEXTS = ["첫 문서", "second document", "셋째\t문서, 쉼표와 \"따옴표\""]
+TEXTS = ["첫 문서", "second document", '셋째\t문서, 쉼표와 "따옴표"']
 
 
 def read(corpora, **options):

@@ -27,7 +27,9 @@ def test_sum_and_gradients_equal_torch(monkeypatch, bias, chunk):
     torch.testing.assert_close(ours, theirs)
     for a, t in zip(got, [t for t in (x, w, b) if t is not None]):
         torch.testing.assert_close(a, t.grad, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(cross_entropy_each(x, w, b, labels), F.cross_entropy(F.linear(x, w, b), labels, reduction="none"))
+    torch.testing.assert_close(
+        cross_entropy_each(x, w, b, labels), F.cross_entropy(F.linear(x, w, b), labels, reduction="none")
+    )
 
 
 def test_huge_logits_stay_finite():
