@@ -80,21 +80,25 @@ def _documents(plan: Plan, rows: np.ndarray, document_ids: np.ndarray) -> np.nda
 
 def figures(rows: Rows, nats: np.ndarray, scored: np.ndarray, vocab_size: int) -> dict[str, float]:
     """bits_per_byte, bits_per_character (a syllable of Hangul is one), perplexity (per token, the end included), and what they
-    were measured on: tokens, bytes, documents. A document that was scored in part counts in part."""
+    were measured on: tokens charged, bytes, documents. A document that was scored in part counts in part."""
     table = rows.split.documents
-    places = np.maximum(table["tokens"].astype(np.int64) + 1 - (rows.start is None) - (rows.end is None), 1)
-    share = scored / places
+    places = np.maximum(table["tokens"].astype(np.int64) + 1 - (rows.start is None) - (rows.end is None), 0)
+    # A document of one token has no place to score in a model without roles: it counts where everything was scored.
+    whole = float(scored.sum() == places.sum())
+    share = np.where(places > 0, scored / np.maximum(places, 1), whole)
+    charged = scored.astype(np.float64)
     if rows.start is None:
-        nats = nats + share * math.log(vocab_size) * (table["tokens"] > 0)
+        first = share * (table["tokens"] > 0)
+        nats, charged = nats + first * math.log(vocab_size), charged + first
     bits = nats / math.log(2) + 8 * table["unknown"] * share
     size = float((table["bytes"] * share).sum())
     return {
         "bits_per_byte": float(bits.sum() / size),
         "bits_per_character": float(bits.sum() / (table["characters"] * share).sum()),
-        "perplexity": math.exp(min(700.0, float(nats.sum() / scored.sum()))),
-        "tokens": int(scored.sum()),
+        "perplexity": math.exp(min(700.0, float(nats.sum() / charged.sum()))),
+        "tokens": round(float(charged.sum())),
         "bytes": round(size),
-        "documents": int((scored > 0).sum()),
+        "documents": int((share > 0).sum()),
     }
 
 
