@@ -1,0 +1,104 @@
+"""Options: TOML, --set, and one clear line for what is wrong."""
+
+import pytest
+
+from gyebo.config import toml
+from gyebo.config.run import RunOptions
+
+BASE = {"family": "gpt2", "data": {"corpus": ["a.txt"]}, "budget": {"steps": 5}}
+
+
+def check(*settings):
+    return toml.check(RunOptions, toml.override(BASE, list(settings)), "run.toml")
+
+
+def test_settings_are_toml_or_bare_words():
+    options = check(
+        "optim.lr=3e-4", "optim.betas=[0.9, 0.99]", "train.compile=true", "optim.schedule=linear", "data.text_field='본문'",
+        "model.layers=6", "data.corpus=['x y.txt', \"z\"]",
+    )  # fmt: skip
+    assert (options.optim.lr, options.optim.betas, options.train.compile) == (3e-4, (0.9, 0.99), True)
+    assert (options.optim.schedule, options.data.text_field, options.model) == ("linear", "본문", {"layers": 6})
+    assert options.data.corpus == ["x y.txt", "z"]
+    assert BASE == {"family": "gpt2", "data": {"corpus": ["a.txt"]}, "budget": {"steps": 5}}  # a copy was changed
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ("optim.learning_rate=1", "run.toml: unknown option 'optim.learning_rate'; did you mean optim.lr"),
+        ("optim.wieght_decay=1", "unknown option 'optim.wieght_decay'; did you mean optim.weight_decay?"),
+        ("lr=1", "unknown option 'lr'; did you mean optim.lr"),
+        ("batch_tokens=5", "unknown option 'batch_tokens'; did you mean train.batch_tokens"),
+        ("train.xyzzy=5", "unknown option 'train.xyzzy'; there is: train.batch_tokens, train.micro_batch_tokens,"),
+        ("optim.lr=-1", "optim.lr must be greater than 0, but is -1 instead"),
+        ("optim.lr=inf", "optim.lr must be a finite number, but is inf instead"),
+        ("optim.lr=fast", "optim.lr must be a valid number, unable to parse string as a number, but is 'fast' instead"),
+        ("optim.betas=[0.9, 1.0]", "betas must lie in [0, 1), but are [0.9, 1.0] instead"),
+        ("optim.schedule=cosin", "optim.schedule must be 'cosine', 'linear', 'constant' or 'inverse-root', but is 'cosin'"),
+        ("train.keep=1", "train.keep must be greater than or equal to 2, but is 1 instead"),
+        ("budget.tokens=5", "exactly one of --steps, --tokens, --flops, --minutes; found --steps and --tokens"),
+        ("data.corpus=[]", "data.corpus"),
+        ("data.documents=page", "data.documents must be 'line', 'blank' or 'file', but is 'page' instead"),
+        ("train=5", "train must be a valid dictionary"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(setting, line):
+    with pytest.raises(ValueError) as caught:
+        check(setting)
+    assert line in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_unknown_option_beside_many_names_only_its_section():
+    with pytest.raises(ValueError) as caught:
+        check("train.xyzzy=5")
+    assert "optim." not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ("optim.lr", "--set needs section.field=value, but got 'optim.lr'"),
+        ("=3", "--set needs section.field=value"),
+        ("family.name=x", "--set family.name=x: family is not a section"),
+    ],
+)
+def test_settings_that_are_none(setting, line):
+    with pytest.raises(ValueError, match=line.replace(".", r"\.")):
+        check(setting)
+
+
+def test_held_out_parts_exclude_each_other():
+    with pytest.raises(ValueError, match="--valid-last and --valid-share exclude each other"):
+        check("data.valid_last=0.1", "data.valid_share=0.1")
+
+
+def test_the_held_out_share_has_a_default_only_where_nothing_else_was_chosen():
+    assert check().data.hash_share == 0.01
+    assert check("data.valid_share=0.2").data.hash_share == 0.2
+    assert check("data.valid_last=0.1").data.hash_share == check("data.valid='v.txt'").data.hash_share == 0.0
+
+
+def test_options_come_back_from_toml(tmp_path):
+    options = check("optim.lr=1e-5", "model.activation=relu", "data.valid_last=0.1", "data.text_field='가\"\\\\'")
+    path = tmp_path / "o.toml"
+    path.write_text(toml.dump(options.model_dump(mode="json")), encoding="utf-8")
+    assert toml.check(RunOptions, toml.read(path)) == options
+
+
+@pytest.mark.parametrize("content", [b"family = ", b"\xff\xfe", b"a = 1\na = 2\n"])
+def test_a_file_that_is_no_toml(tmp_path, content):
+    path = tmp_path / "o.toml"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"o\.toml: not valid TOML: "):
+        toml.read(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"o\.toml: no such file"):
+        toml.read(tmp_path / "o.toml")
+
+
+def test_the_name_a_user_typed_is_the_name_in_the_message():
+    with pytest.raises(ValueError, match=r"^--keep must be"):
+        toml.check(RunOptions, BASE | {"train": {"keep": 0}}, name=lambda field: "--" + field.rsplit(".", 1)[-1])
