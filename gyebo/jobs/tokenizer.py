@@ -14,8 +14,10 @@ from gyebo.data.prepare import open_corpus, training_texts
 from gyebo.jobs.corpora import refuse_idle
 from gyebo.jobs.runs import TOKENIZER, abandon, claim, started
 from gyebo.text import training
+from gyebo.text.tokenizer import Tokenizer
 
 SAMPLE_DOCUMENTS = 2000
+SAMPLE_TOKENS = 24
 
 
 def train_tokenizer(
@@ -57,5 +59,16 @@ def train_tokenizer(
     texts = list(itertools.islice(training_texts(corpus), SAMPLE_DOCUMENTS))
     ids = tokenizer.encode_batch(texts)
     size = sum(len(tokenizer.normalize(text).encode()) for text in texts)
-    sample = [texts[0][start:end] for start, end in tokenizer.offsets(texts[0])[:24]] if texts else []
+    sample = pieces_of(tokenizer, texts[0]) if texts else []
     return {"vocab_size": tokenizer.vocab_size, "bytes_per_token": size / max(1, sum(map(len, ids))), "sample": sample}
+
+
+def pieces_of(tokenizer: Tokenizer, text: str) -> list[str]:
+    """The pieces that the first tokens of a text stand for; tokens that share a character, as its bytes do, count as one."""
+    spans: list[list[int]] = []
+    for start, end in tokenizer.offsets(text)[:SAMPLE_TOKENS]:
+        if spans and start < spans[-1][1]:
+            spans[-1][1] = max(end, spans[-1][1])
+        else:
+            spans.append([start, end])
+    return [text[start:end] for start, end in spans]

@@ -1,0 +1,62 @@
+"""The command line in this process: exit code, stdout, stderr."""
+
+import io
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from gyebo.cli.app import main
+
+TINY = ["--size", "tiny", "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.heads=2"]
+TINY += ["--context", "32", "--batch-tokens", "256", "--precision", "float32", "--valid-share", "0.05"]
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """A function that types a command: gives code, out, err."""
+
+    def run(*words, stdin=None):
+        monkeypatch.setattr(sys, "argv", ["gyebo", *map(str, words)])
+        monkeypatch.setattr("gyebo.jobs.corpora._said", set())  # what a corpus is, is said once a process
+        if stdin is not None:
+            raw = stdin if isinstance(stdin, bytes) else stdin.encode()
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        found = capsys.readouterr()
+        return SimpleNamespace(code=code, out=found.out, err=found.err)
+
+    return run
+
+
+@pytest.fixture
+def refused(cli):
+    """A function that types a wrong command: exit 2, nothing but one line on stderr, which it gives."""
+
+    def run(*words, code=2):
+        found = cli(*words)
+        assert found.code == code, found
+        assert found.err.startswith("gyebo: ") and found.err.endswith("\n") and found.err.count("\n") == 1, found.err
+        assert "Traceback" not in found.err
+        return found.err.rstrip("\n")
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(corpus, tokenizer_folder, tmp_path_factory):
+    """A finished tiny run, made by the command."""
+    out = tmp_path_factory.mktemp("cli") / "run"
+    words = ["gyebo", "pretrain", "gpt2", str(corpus), "-o", str(out), "--steps", "4", "--tokenizer", str(tokenizer_folder)]
+    before = sys.argv
+    try:
+        sys.argv = [*words, *TINY]
+        main()
+    finally:
+        sys.argv = before
+    return out
