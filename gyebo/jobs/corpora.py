@@ -77,7 +77,7 @@ def open_data(options: RunOptions, out: Path, console: Console | None) -> tuple[
         train, valid = prepared.meta["train"], prepared.meta["valid"]
         console.print(
             f"corpus: {train['documents']:,} documents for training ({train['bytes'] / 1e6:,.1f} MB, "
-            f"{train['tokens']:,} tokens), {valid['documents']:,} held out; a document is a {_unit(options)}, such as",
+            f"{train['tokens']:,} tokens), {valid['documents']:,} held out; a document is a {_unit(options)}, for example:",
             highlight=False,
         )
         console.print(f"  [dim]{escape(prepared.meta['sample'][:160])}[/dim]", highlight=False)
@@ -85,7 +85,8 @@ def open_data(options: RunOptions, out: Path, console: Console | None) -> tuple[
 
 
 def _unit(options: RunOptions) -> str:
-    return {"line": "line (--documents)", "blank": "block between blank lines", "file": "file"}[options.data.documents]
+    kinds = {"line": "line", "blank": "block between blank lines", "file": "file"}
+    return f"{kinds[options.data.documents]} (--documents)"
 
 
 def prepare(options: RunOptions, out: Path, console: Console | None = None) -> dict[str, Any]:

@@ -50,8 +50,10 @@ class Progress:
             self._bar.update(self._task, completed=trainer.step, description=self._describe(record))
 
     def _describe(self, record: dict[str, Any]) -> str:
-        share = self._rate * self.flops / self._limit
-        return f"loss {record['loss']:.3f}  {self._rate:,.0f} tokens/s  {share:.0%} of the machine"
+        loss = f"loss {record['loss']:.3f}"
+        if not self._rate:  # too early to say
+            return loss
+        return f"{loss}  {self._rate:>9,.0f} tokens/s  {self._rate * self.flops / self._limit:>4.0%} of the machine"
 
     def evaluation(self, trainer: Trainer, metrics: dict[str, float], sample: list[str]) -> None:
         """After every evaluation: its figures and the beginning of a sample."""
