@@ -5,7 +5,7 @@
 The recipe: 4 layers, 4 heads, width 128, context 64, batch 12, 2,000 steps, no dropout; nanoGPT's README states 1.88. The
 score is the loss in nats over the whole last tenth of the text in windows of 64 characters, each predicted from what
 stands before it in its window. Wall times are those of the whole commands, evaluations and saving included. With --own,
-gyebo's own settings run in the same wall time too. Writes benchmarks/results/shakespeare.json.
+gyebo's own settings run in the same wall time too. Writes results/shakespeare.json.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ RECIPE = """--size tiny --context 64 --batch-tokens 768 --steps 2000 --precision
     --set optim.lr=1e-3 --set optim.betas=[0.9,0.99] --set optim.warmup=100 --set optim.weight_decay=0.1
     --set model.layers=4 --set model.heads=4 --set model.width=128""".split()
 OWN = """--size tiny --context 128 --batch-tokens 2048 --precision bfloat16 --steps 1500
-    --set optim.lr=3e-3 --set optim.betas=[0.9,0.99] --set optim.warmup=100 --set optim.weight_decay=0.1 --set optim.final_lr=0.02
-    --set model.layers=4 --set model.heads=4 --set model.width=192""".split()
+    --set optim.lr=3e-3 --set optim.betas=[0.9,0.99] --set optim.warmup=100 --set optim.weight_decay=0.1
+    --set optim.final_lr=0.02 --set model.layers=4 --set model.heads=4 --set model.width=192""".split()
 STILL = "--set model.embedding_dropout=0.0 --set model.attention_dropout=0.0 --set model.residual_dropout=0.0".split()
 DATA = "--documents file --valid-last 0.1".split()
 NANOGPT = """config/train_shakespeare_char.py --device=cpu --compile=False --eval_iters=20 --log_interval=100 --block_size=64

@@ -249,8 +249,8 @@ def _meta(corpus: Corpus, tokenizer: Tokenizer, records: list[dict[str, Any]]) -
         raise ValueError(f"{names}: all {totals['valid']['documents']} documents were held out: make the held-out part smaller")
     if not totals["valid"]["documents"]:
         raise ValueError(
-            f"{names}: nothing was held out of {totals['train']['documents']} documents: pass --valid FILE, --valid-last 0.1 "
-            "or a larger --valid-share"
+            f"{names}: nothing was held out of {totals['train']['documents']} documents: pass --valid FILE, a larger "
+            "--valid-share, or --valid-last 0.1 (with --documents file also for a single text)"
         )
     world_only = all(source.path is None for source in [*corpus.sources, *corpus.valid])
     return {

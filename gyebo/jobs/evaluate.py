@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from gyebo.training.machine import DTYPES, pick_device
 
 def evaluate(
     name: str,
-    corpus: list[str],
+    corpus: Sequence[str] = (),
     *,
     context: int | None = None,
     data: dict[str, Any] | None = None,
@@ -62,9 +63,9 @@ def evaluate(
     return result
 
 
-def _text(corpus: list[str], data: dict[str, Any], tokenizer: Tokenizer) -> Prepared:
+def _text(corpus: Sequence[str], data: dict[str, Any], tokenizer: Tokenizer) -> Prepared:
     """A corpus as the held-out part of a preparation."""
-    opened = open_corpus(toml.check(DataOptions, {**data, "corpus": corpus}, name=_flag), hold_out_all=True)
+    opened = open_corpus(toml.check(DataOptions, {**data, "corpus": list(corpus)}, name=_flag), hold_out_all=True)
     refuse_idle(opened)
     return prepare(opened, tokenizer)
 

@@ -229,7 +229,7 @@ def dry_run(options: RunOptions, out: Path, console: Console) -> dict[str, Any]:
 def pretrain(
     options: RunOptions, out: Path, *, resume: bool = False, overwrite: bool = False, console: Console | None = None
 ) -> dict[str, Any]:
-    """Train one run in `out`, or go on with it; gives its result, which `run.toml` stores too.
+    """Train one run in `out`, or go on with it; gives its result, which `run.toml` stores too (other processes: nothing).
 
     With `resume`, a finished run gives its stored result at once and a missing one is started. Raises ValueError for options
     that don't fit, `training.loop.Stopped` after a signal, `Failed` where the loss is not finite.
@@ -284,8 +284,9 @@ def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console:
     trainer = setup.trainer(record["plan"]["precision"], record["plan"]["steps"], compile=options.train.compile)
     start = time.perf_counter()
     _train(setup, trainer, out, record, console)
-    result = _finish(setup, trainer, out, record, time.perf_counter() - start) if first else {}
-    return distributed.from_first(result)
+    if first:
+        return _finish(setup, trainer, out, record, time.perf_counter() - start)
+    return {}
 
 
 def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
@@ -317,11 +318,11 @@ def _train(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], co
 
 
 def sample(model: Any, tokenizer: Tokenizer, count: int) -> list[str]:
-    """A few lines that the model writes from nothing, always with the same seeds."""
+    """A few lines that the model writes from nothing, always with the same seeds; control characters show as spaces."""
     model.eval()
     length = min(48, model.config.context - 1)
     texts = [generate(model, tokenizer, "", max_new_tokens=length, temperature=0.8, top_p=0.95, seed=s) for s in range(count)]
-    return [" ".join(str(text).split()) for text in texts]
+    return [" ".join("".join(c if c.isprintable() else " " for c in str(text)).split()) for text in texts]
 
 
 def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], wall: float) -> dict[str, Any]:
