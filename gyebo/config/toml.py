@@ -55,15 +55,13 @@ def suggest(name: str, known: Iterable[str] | Mapping[str, str]) -> str:
     """The end of an error line: the nearest of the known names, by spelling or by description, or those there are."""
     names = list(known)
     section, _, last = name.rpartition(".")
-    beside = [n for n in names if section and n.startswith(f"{section}.")]
-    close: list[str] = []
-    for group in (beside, names):
-        short = {n.rsplit(".", 1)[-1]: n for n in reversed(group)}
-        close = close or [short[n] for n in difflib.get_close_matches(last, list(short), 2, 0.6)]
+    short = {n.rsplit(".", 1)[-1]: n for n in reversed(names)}
+    close = [short[n] for n in difflib.get_close_matches(last, list(short), 2, 0.6)]
     if not close and isinstance(known, Mapping):
         close = [n for n, text in known.items() if last.replace("_", " ") in text][:2]
     if close:
         return f"; did you mean {' or '.join(close)}?"
+    beside = [n for n in names if section and n.startswith(f"{section}.")]
     return f"; there is: {', '.join(beside or names)}"
 
 
