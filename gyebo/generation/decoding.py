@@ -76,23 +76,26 @@ def _steps(
         scores = chooser.allow(logits, history[:, :length], real[:, :length], step)
         chosen = scores.argmax(-1) if draws is None else draw(chooser.reshape(scores), draws[live, step])
         history[:, length] = chosen
-        ended = step + 1 >= limits[live]
+        ended = limits == step + 1
         if end is not None:
             ended |= chosen == end
-        finished[live] |= ended
-        yield _spread(live, finished, chosen, log_probs.gather(1, chosen[:, None])[:, 0], pad)
-        running = ~finished[live]
-        if not bool(running.any()):
+        yield _step(live, finished, ended, chosen, log_probs.gather(1, chosen[:, None])[:, 0], pad)
+        left = len(finished) - int(finished.sum())
+        if not left:
             return
-        if not bool(running.all()):
-            kept = running.nonzero()[:, 0]
+        if left < len(live):
+            kept = (~finished[live]).nonzero()[:, 0]
             cache, live, chosen = cache.reorder(kept), live[kept], chosen[kept]
-            history, real = history[kept], real[kept]
+            history, real, limits = history[kept], real[kept], limits[kept]
         hidden = model.step(chosen, cache)
 
 
-def _spread(live: Tensor, finished: Tensor, chosen: Tensor, log_probs: Tensor, pad: int) -> Step:
-    """A step of all rows from one of the live rows."""
+def _step(live: Tensor, finished: Tensor, ended: Tensor, chosen: Tensor, log_probs: Tensor, pad: int) -> Step:
+    """A step of all rows from one of the live rows; of these, the `ended` are noted in `finished`."""
+    if len(live) == len(finished):
+        finished |= ended
+        return Step(chosen, torch.ones_like(finished), log_probs, finished)
+    finished[live] |= ended
     fresh = torch.zeros_like(finished)
     fresh[live] = True
     ids = chosen.new_full(finished.shape, pad)

@@ -12,7 +12,12 @@ from gyebo.generation import GenerationOptions, decode, decoding_copy, search
 from gyebo.nn import decoding
 from gyebo.nn.decoding import PackedLinear, packed_type
 
-needs_packing = pytest.mark.skipif(packed_type(nn.Linear(2, 2)) is None, reason="this build of torch has no oneDNN")
+needs_packing = pytest.mark.skipif(packed_type(nn.Linear(512, 512)) is None, reason="this build of torch has no oneDNN")
+
+
+@pytest.fixture(autouse=True)
+def small_matrices_too(monkeypatch):
+    monkeypatch.setattr(decoding, "LARGE", 1)
 
 
 def walk(model, steps: int = 10) -> torch.Tensor:
@@ -131,8 +136,26 @@ def test_a_copy_is_used_as_it_is(gpt2, monkeypatch):
     assert [step.ids.tolist() for step in decode(copy, PROMPTS, GenerationOptions(greedy=True))] == expected
 
 
-def test_nothing_is_packed_for_few_tokens(gpt2):
+def test_nothing_is_packed_for_few_tokens_and_no_small_matrix(gpt2, monkeypatch):
     assert packed(decoding_copy(gpt2, 7)) == []
+    monkeypatch.setattr(decoding, "LARGE", 24 * 24 + 1)
+    assert len(packed(decoding_copy(gpt2, 8))) == 3 * 3 + 1 - (packed_type(gpt2.lm_head) is None)
+
+
+@needs_packing
+def test_greedy_and_beams_with_packed_weights_as_in_transformers(monkeypatch):
+    for seed in range(3):
+        model, theirs = make_pair("gpt2", seed)
+        ids = torch.tensor(PROMPTS[:1])
+        settings = {"max_new_tokens": 20, "do_sample": False, "attention_mask": torch.ones_like(ids)}
+        for beams in (1, 3):
+            expected = theirs.generate(ids, num_beams=beams, **settings)[0, ids.shape[1] :].tolist()
+            if beams == 1:
+                steps = decode(model, ids.tolist(), GenerationOptions(greedy=True, max_new_tokens=20))
+                found = [int(step.ids) for step in steps]
+            else:
+                found = search(model, ids.tolist(), GenerationOptions(beams=beams, max_new_tokens=20))[0][0].ids
+            assert found == expected
 
 
 def test_only_plain_linear_layers_are_packed():
