@@ -35,7 +35,7 @@ from gyebo.training.machine import DTYPES, keep_freed_memory, peak_memory, pick_
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer, initial_seed
 
-MEASURE_SECONDS = 2.5
+MEASURE_SECONDS = 2.5  # of each precision; a budget in steps needs less, only to choose one
 WITHOUT_FLAG = {"plan_seed", "micro_batch_tokens", "evaluate_every", "evaluate_tokens"}  # in [data], [train]: typed with --set
 # How a field of a family's config is declared -> what it takes, and how that is called.
 KINDS: dict[str, tuple[Any, str]] = {
@@ -177,7 +177,8 @@ def plan_run(setup: Setup) -> dict[str, Any]:
     def make(precision: str) -> Trainer:
         return setup.trainer(precision, 1000, compile=options.train.compile)
 
-    precision, seconds = budget.choose_precision(make, setup.device, options.train.precision, MEASURE_SECONDS)
+    patience = MEASURE_SECONDS if options.budget.minutes else MEASURE_SECONDS / 5
+    precision, seconds = budget.choose_precision(make, setup.device, options.train.precision, patience)
     if options.budget.minutes and seconds is None:
         seconds = budget.seconds_per_step(make, precision, MEASURE_SECONDS)
     with torch.device("meta"):
@@ -267,6 +268,8 @@ def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console:
     if record and record["corpus"]["fingerprint"] != fingerprint:
         raise ValueError(f"{out} can't be resumed: the corpus has changed since (fingerprint {fingerprint[:12]})")
     if record is None:
+        if console and (options.budget.minutes or options.train.precision == "auto"):
+            console.print("measuring the speed of this machine", highlight=False)
         # All processes measure together, as they will train; the first one's figures count.
         plan = distributed.from_first(plan_run(setup))
         record = {

@@ -37,12 +37,23 @@ def attend(
     if key.dtype != query.dtype:  # a cache may be wider than the model
         wide = attend(query.to(key.dtype), key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout)
         return wide.to(query.dtype)
-    if dropout > 0.0 and query.device.type == "cpu" and not torch.compiler.is_compiling():
-        # The CPU kernel of SDPA has no dropout: torch would take its own slow path, with a slow generator.
+    if _naive_is_faster(query, key, dropout):
         return weigh(query, key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout)[0]
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=allowed, is_causal=causal and allowed is None, scale=scale, dropout_p=dropout
     )
+
+
+def _naive_is_faster(query: Tensor, key: Tensor, dropout: float) -> bool:
+    """Whether plain matrix products beat the fused kernel: on a CPU only.
+
+    Its kernel has no dropout (torch would take a slow path of its own, with a slow generator), and in bfloat16 it takes
+    two to three times as long, forward and backward, up to some hundred keys.
+    """
+    if query.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    few = 1 < query.shape[-2] and key.shape[-2] <= 512
+    return dropout > 0.0 or (few and query.dtype == torch.bfloat16)
 
 
 def weigh(
