@@ -10,9 +10,7 @@ printed, every single time kept in `benchmarks/results/generation.json`.
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -25,12 +23,12 @@ import tokenizers
 import torch
 import transformers
 import typer
+from report import machine, store
 
 from gyebo.generation import GenerationOptions, decode, decoding_copy
 from gyebo.models.gpt2 import Gpt2
 
 PROMPT, NEW, END = 32, 64, 50_256
-RESULTS = Path(__file__).parent / "results" / "generation.json"
 NEEDED = {"transformers": 1.6, "ctranslate2": 1.0}  # times as fast; CTranslate2: one prompt, float32
 
 MINE = ("gyebo", "gyebo, prepared")
@@ -38,7 +36,7 @@ MINE = ("gyebo", "gyebo, prepared")
 Side = Callable[[torch.Tensor], list[list[int]]]
 
 
-def main(rounds: int = 5, threads: int = os.cpu_count() or 1, out: Path = RESULTS) -> None:
+def main(rounds: int = 5, threads: int = os.cpu_count() or 1) -> None:
     """Time all sides, print the ratios and keep the times."""
     if rounds < 1 or threads < 1:
         raise typer.BadParameter("rounds and threads must be at least 1")
@@ -61,10 +59,9 @@ def main(rounds: int = 5, threads: int = os.cpu_count() or 1, out: Path = RESULT
                 sides["ctranslate2"] = ctranslate2_side(converted, threads)
             cases += [measure(sides, dtype, batch, rounds) for batch in (1, 8)]
     show(cases)
-    record = {"command": f"python benchmarks/generation.py --rounds {rounds} --threads {threads}", **machine(threads, load)}
-    record |= {"prompt_tokens": PROMPT, "new_tokens": NEW, "needed": NEEDED, "cases": cases}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(record, indent=2) + "\n")
+    figures = {"command": f"python benchmarks/generation.py --rounds {rounds} --threads {threads}", "machine": machine()}
+    figures["machine"] |= {"ctranslate2": ctranslate2.__version__, "load_before": round(load, 2)}
+    store("generation", figures | {"prompt_tokens": PROMPT, "new_tokens": NEW, "needed": NEEDED, "cases": cases})
 
 
 def measure(sides: dict[str, Side], dtype: torch.dtype, batch: int, rounds: int) -> dict[str, object]:
@@ -166,16 +163,6 @@ def show(cases: list[dict]) -> None:
         for mine in MINE:
             ratios = ", ".join(f"{ratio:.2f} x {name}" for name, ratio in case["times_as_fast"][mine].items())
             print(f"    {mine:<16}{case['tokens_per_second'][mine]:>8}   {ratios}")
-
-
-def machine(threads: int, load: float) -> dict[str, object]:
-    """What the times belong to."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    versions = {each.__name__: each.__version__ for each in (torch, transformers, ctranslate2)}
-    capability = torch.backends.cpu.get_cpu_capability()
-    return {"cpu": name, "capability": capability, "threads": threads, "load_before": round(load, 2), "versions": versions}
 
 
 if __name__ == "__main__":
