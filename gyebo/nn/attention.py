@@ -52,7 +52,7 @@ def _naive_is_faster(query: Tensor, key: Tensor, dropout: float) -> bool:
     """
     if query.device.type != "cpu" or torch.compiler.is_compiling():
         return False
-    few = 1 < query.shape[-2] and key.shape[-2] <= 512
+    few = query.shape[-2] > 1 and key.shape[-2] <= 512
     return dropout > 0.0 or (few and query.dtype == torch.bfloat16)
 
 
