@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ def process_group(device: torch.device) -> Iterator[None]:
         yield
         dist.barrier()  # nobody takes the connections down while another still reads from them
     finally:
+        gc.collect()  # what still holds the group (DDP, in cycles of references) must be gone before its threads are
         dist.destroy_process_group()
 
 
