@@ -2,16 +2,15 @@
 
     python benchmarks/generation.py
 
-Each side has a process of its own; only one works at a time, in turn, and its time is the median over the rounds. Loading and
-converting is in nobody's time. A call during which other processes used the machine is repeated, up to `--patience` times.
-`gyebo` is given the model as it was trained, so packing its weights is in the time of every
-call; `gyebo, prepared` is given `decoding_copy(model)`, made once, as CTranslate2's model is. A ratio above 1 means that gyebo
-is faster. The table is printed, every single time kept in `benchmarks/results/generation.json`.
+In every round each side has a fresh process (where its memory happens to lie changes its speed), only one works at a time,
+and a side's time is the median over the rounds. Loading and converting is in nobody's time. A call during which other
+processes used the machine is repeated, up to `--patience` times. `gyebo` is given the model as it was trained, so packing its
+weights is in the time of every call; `gyebo, prepared` is given `decoding_copy(model)`, made once, as CTranslate2's model is.
+A ratio above 1 means that gyebo is faster. The table is printed, every time kept in `benchmarks/results/generation.json`.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import operator
 import os
 import statistics
@@ -19,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -58,24 +58,22 @@ def main(rounds: int = 5, threads: int = os.cpu_count() or 1, patience: int = 10
 
 
 def measure(names: list[str], dtype: str, folder: Path, threads: int, rounds: int, patience: int) -> list[dict[str, object]]:
-    """Every side's seconds in every round, after one round that does not count, for one prompt and for eight."""
-    context = multiprocessing.get_context("spawn")
-    wires = {}
-    for name in names:
-        wires[name], end = context.Pipe()
-        context.Process(target=work, args=(name, dtype, folder, threads, end), daemon=True).start()
-        wires[name].recv()  # ready, and nobody else works meanwhile
-    cases = []
-    for batch in (1, 8):
-        calls: dict[str, list[Call]] = {name: [] for name in names}
-        for number in range(rounds + 1):
-            prompts = torch.randint(1000, 50_000, (batch, PROMPT), generator=torch.Generator().manual_seed(number)).tolist()
-            for name, wire in wires.items():
-                calls[name].append(call(wire, prompts, patience if number else 1))
-        cases.append({"dtype": dtype, "batch": batch, **summary(batch, {name: all[1:] for name, all in calls.items()})})
-    for wire in wires.values():
-        wire.send(None)
-    return cases
+    """One call of every side in every round, for one prompt and for eight, each after one that does not count."""
+    calls: dict[int, dict[str, list[Call]]] = {batch: {name: [] for name in names} for batch in (1, 8)}
+    for number in range(rounds):
+        for name in names:
+            wire, end = Pipe()
+            process = get_context("spawn").Process(target=work, args=(name, dtype, folder, threads, end), daemon=True)
+            process.start()
+            wire.recv()  # ready
+            for batch, found in calls.items():
+                generator = torch.Generator().manual_seed(number)
+                prompts = torch.randint(1000, 50_000, (batch, PROMPT), generator=generator).tolist()
+                call(wire, prompts, 1)
+                found[name].append(call(wire, prompts, patience))
+            wire.send(None)
+            process.join()
+    return [{"dtype": dtype, "batch": batch, **summary(batch, found)} for batch, found in calls.items()]
 
 
 @dataclass
