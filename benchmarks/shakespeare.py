@@ -30,7 +30,7 @@ WINDOW = 64
 RECIPE = """--size tiny --context 64 --batch-tokens 768 --steps 2000 --precision float32
     --set optim.lr=1e-3 --set optim.betas=[0.9,0.99] --set optim.warmup=100 --set optim.weight_decay=0.1
     --set model.layers=4 --set model.heads=4 --set model.width=128""".split()
-OWN = """--size tiny --context 128 --batch-tokens 2048 --precision bfloat16 --steps 950
+OWN = """--size tiny --context 128 --batch-tokens 2048 --precision bfloat16 --steps 900
     --set optim.lr=3e-3 --set optim.betas=[0.9,0.99] --set optim.warmup=100 --set optim.weight_decay=0.1
     --set optim.final_lr=0.02 --set model.layers=4 --set model.heads=4 --set model.width=192""".split()
 STILL = "--set model.embedding_dropout=0.0 --set model.attention_dropout=0.0 --set model.residual_dropout=0.0".split()
