@@ -2,13 +2,14 @@
 
 A step multiplies each weight matrix with one vector a row, so its time is the time in which the weights come out of
 memory. `F.linear` reads a matrix as it lies there, at a fraction of what the memory gives; in the blocked layout of oneDNN
-it is read in order. Packing costs what it saves in about eight steps.
+it is read in order. Packing a model costs what it saves in about eight steps.
 """
 
 from __future__ import annotations
 
 import copy
 from typing import TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -20,34 +21,55 @@ LARGE = 1 << 17  # elements from which a float32 matrix gains: packed, each prod
 
 
 class PackedLinear(nn.Module):
-    """A linear layer whose weight was copied into oneDNN's layout; [..., in] -> [..., out]. It has no parameters."""
+    """A linear layer whose weight lies in oneDNN's layout; [..., in] -> [..., out]. It has no parameters."""
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype):
         super().__init__()
-        weight, bias = linear.weight.detach().to(dtype), linear.bias
         self.dtype = dtype
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
-        self.bias = None if bias is None else bias.detach().to(dtype)
+        self.weight = packed_weight(linear, dtype)
+        self.bias = None if linear.bias is None else linear.bias.detach().to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out]."""
         return torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.weight, self.bias, "none", [], "")
 
 
+# What each layer's weight was when it was packed, the sums of its rows, and the packed weight.
+_kept: WeakKeyDictionary[nn.Linear, tuple[tuple[object, ...], Tensor, Tensor]] = WeakKeyDictionary()
+
+
+def packed_weight(linear: nn.Linear, dtype: torch.dtype) -> Tensor:
+    """The weight in oneDNN's layout: the one of the call before if the weight is still the same, else packed anew.
+
+    What writes into a weight raises torch's count of its versions; the sums show what went past it (through `.data`).
+    """
+    weight = linear.weight.detach()
+    mark = (weight.data_ptr(), None if weight.is_inference() else linear.weight._version, dtype)
+    whole_words = weight.is_contiguous() and weight.shape[1] * weight.element_size() % 8 == 0
+    sums = (weight.view(torch.int64) if whole_words else weight).sum(1)  # of bits: exact, and fast in every type
+    kept = _kept.get(linear)
+    if kept is None or kept[0] != mark or not torch.equal(kept[1], sums):
+        kept = mark, sums, torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype), None)
+        _kept[linear] = kept
+    return kept[2]
+
+
+def release(model: nn.Module) -> None:
+    """Give back the memory of a model's packed weights, which are otherwise kept as long as the model itself."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            _kept.pop(module, None)
+
+
 def decoding_copy(model: Model, tokens: int = WORTHWHILE) -> Model:
     """The model in evaluation mode, with its linear layers packed where this machine can; the model itself is untouched.
 
     For fewer than `WORTHWHILE` tokens nothing is packed, and small matrices never are. The copy shares every other
-    parameter, but the packed weights are those of this moment and take their memory a second time: who generates once lets
-    the generator make and drop it; who answers many requests makes it once and gives it in place of the model. Under
-    autocast they are packed in autocast's type. No gradients. A copy comes back as it is, and so does what is no
-    `nn.Module`.
+    parameter and lives for one call: its packed weights are those of this moment. They take the memory of the weights a
+    second time and are kept for the next call (see `packed_weight` and `release`). Under autocast they are packed in
+    autocast's type. No gradients. What is no `nn.Module` comes back as it is.
     """
-    if not isinstance(model, nn.Module) or model.__dict__.get("_decodes"):
-        return model
-    twin = _copy(model, {}, tokens >= WORTHWHILE)
-    twin.__dict__["_decodes"] = True
-    return cast(Model, twin)
+    return cast(Model, _copy(model, {}, tokens >= WORTHWHILE)) if isinstance(model, nn.Module) else model
 
 
 def _copy(module: nn.Module, copies: dict[nn.Module, nn.Module], packed: bool) -> nn.Module:
