@@ -2,15 +2,13 @@
 
 `generate(model, tokenizer, "prompt", max_new_tokens=40, top_p=0.9, seed=0)` gives text; `complete` gives ids, the reason
 each answer ended and its log-probability; `stream` gives text while it is written; `decode` and `search` know ids only. A
-model is anything with `prefill`, `step`, `project` and a `config` (see `prompts.Generator`). `decoding_copy` prepares a model
-once for many calls.
+model is anything with `prefill`, `step`, `project` and a `config` (see `prompts.Generator`).
 """
 
 from gyebo.generation.beams import Hypothesis, search
 from gyebo.generation.decoding import Step, decode
 from gyebo.generation.options import GenerationOptions, options_from
 from gyebo.generation.text import Completion, complete, generate, stream
-from gyebo.nn.decoding import decoding_copy
 
 __all__ = [
     "Completion",
@@ -19,7 +17,6 @@ __all__ = [
     "Step",
     "complete",
     "decode",
-    "decoding_copy",
     "generate",
     "options_from",
     "search",

@@ -91,7 +91,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, run: Run) -> Tensor:
         """[B, T, D] -> [B, T, D]."""
-        query, key, value = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, -1))  # [B, H, T, K]
+        query, key, value = split_heads(self.qkv(x), 3 * self.heads).chunk(3, 1)  # [B, H, T, K] each
         if run.cache is not None:
             key, value = run.cache.write(self.layer, key, value)
         options = {"allowed": run.allowed, "causal": run.causal, "scale": self.scale, "upcast": self.upcast}

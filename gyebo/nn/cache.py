@@ -58,10 +58,11 @@ class KeyValueCache:
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store [B, H, T, K] after the used slots; gives all keys and values up to there. `advance` follows the last layer."""
-        end = self.used + key.shape[2]
-        self.keys[layer][:, :, self.used : end] = key
-        self.values[layer][:, :, self.used : end] = value
-        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+        length = key.shape[2]
+        keys, values = self.keys[layer], self.values[layer]
+        keys.narrow(2, self.used, length).copy_(key)
+        values.narrow(2, self.used, length).copy_(value)
+        return keys.narrow(2, 0, self.used + length), values.narrow(2, 0, self.used + length)
 
     def advance(self, real: Tensor) -> None:
         """Count the tokens that every layer has written; real [B, T]."""

@@ -1,16 +1,16 @@
-"""The packed copy gives what the model gives, leaves it alone, and does not outlive its use."""
+"""The packed copy gives what the model gives at this moment, and leaves it alone."""
 
 import gc
-import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
 from generation_models import PROMPTS, make_pair
 from torch import nn
 
-from gyebo.generation import GenerationOptions, decode, decoding_copy, search
+from gyebo.generation import GenerationOptions, decode, search
 from gyebo.nn import decoding
-from gyebo.nn.decoding import PackedLinear, packed_type
+from gyebo.nn.decoding import PackedLinear, decoding_copy, packed_type, release
 
 needs_packing = pytest.mark.skipif(packed_type(nn.Linear(512, 512)) is None, reason="this build of torch has no oneDNN")
 
@@ -107,33 +107,63 @@ def test_changed_weights_are_seen_at_the_next_call(settings, change):
     assert answer(model) == answer(other) != first
 
 
+@pytest.fixture
+def packings(monkeypatch) -> list[torch.Size]:
+    """The shape of every weight that is packed from here on."""
+    shapes = []
+    reorder = torch.ops.mkldnn._reorder_linear_weight
+    spy = SimpleNamespace(
+        _reorder_linear_weight=lambda weight, batch: shapes.append(weight.shape) or reorder(weight, batch),
+        _linear_pointwise=torch.ops.mkldnn._linear_pointwise,
+        _is_mkldnn_bf16_supported=torch.ops.mkldnn._is_mkldnn_bf16_supported,
+    )
+    monkeypatch.setattr(decoding.torch.ops, "mkldnn", spy)
+    return shapes
+
+
 @needs_packing
-def test_packed_weights_do_not_outlive_a_call(gpt2, monkeypatch):
-    alive = []
+def test_only_what_changed_is_packed_again(packings):
+    model, _ = make_pair("gpt2")
+    for _ in range(3):
+        list(decode(model, PROMPTS, GenerationOptions(greedy=True)))
+    assert len(packings) == 13
+    model.blocks[1].mlp.up.weight.data[5, 7] += 1e-7
+    model.blocks[2].attention.out.weight.data.mul_(2)
+    with torch.no_grad():
+        model.blocks[0].mlp.down.weight[0, 0] += 0.0  # a write that changes nothing
+    del packings[:]
+    search(model, PROMPTS, GenerationOptions(beams=2))
+    assert packings == [(24, 96), (96, 24), (24, 24)]
+    torch.testing.assert_close(walk(decoding_copy(model)), walk(model), rtol=0, atol=1e-5)
+    del packings[:]
+    model.lm_head = nn.Linear(24, 61, bias=False)
+    assert len(packed(decoding_copy(model))) == 13
+    assert packings == [(61, 24)]
 
-    class Watched(PackedLinear):
-        def __init__(self, *args):
-            super().__init__(*args)
-            alive.append(weakref.ref(self))
 
-    monkeypatch.setattr(decoding, "PackedLinear", Watched)
-    list(decode(gpt2, PROMPTS, GenerationOptions(greedy=True)))
-    half_read = decode(gpt2, PROMPTS, GenerationOptions(greedy=True))
+@needs_packing
+def test_weights_of_a_width_that_is_no_whole_word(packings):
+    layer = nn.Linear(3, 5)
+    decoding_copy(layer)
+    layer.weight.data[1, 1] += 1
+    torch.testing.assert_close(decoding_copy(layer)(torch.ones(1, 3)), layer(torch.ones(1, 3)))
+    assert len(packings) == 2
+
+
+@needs_packing
+def test_packed_weights_are_released_with_the_model_or_before(packings):
+    model, _ = make_pair("gpt2")
+    list(decode(model, PROMPTS, GenerationOptions(greedy=True)))
+    layers = len(decoding._kept)
+    release(model)
+    assert len(decoding._kept) == layers - 13
+    decoding_copy(model)
+    assert len(packings) == 26
+    half_read = decode(model, PROMPTS, GenerationOptions(greedy=True))
     next(half_read)
-    half_read.close()
-    search(gpt2, PROMPTS, GenerationOptions(beams=2))
+    del model, half_read
     gc.collect()
-    assert len(alive) == 3 * 13
-    assert not any(reference() for reference in alive)
-
-
-@needs_packing
-def test_a_copy_is_used_as_it_is(gpt2, monkeypatch):
-    copy = decoding_copy(gpt2)
-    assert decoding_copy(copy) is copy
-    expected = [step.ids.tolist() for step in decode(gpt2, PROMPTS, GenerationOptions(greedy=True))]
-    monkeypatch.setattr(decoding, "PackedLinear", None)
-    assert [step.ids.tolist() for step in decode(copy, PROMPTS, GenerationOptions(greedy=True))] == expected
+    assert len(decoding._kept) == layers - 13
 
 
 def test_nothing_is_packed_for_few_tokens_and_no_small_matrix(gpt2, monkeypatch):
