@@ -1,0 +1,219 @@
+"""What a task is: its examples, where its data are, how it is scored. Data and one method; no torch.
+
+What counts as a prediction of each kind, everywhere in gyebo:
+
+| kind | prediction of one example |
+| --- | --- |
+| classification | the class name, or a mapping class name -> probability (the largest one is the class) |
+| regression | a number |
+| tagging | one tag per character of `text`, as in `Example.tags` |
+| spans | the answer as text, "" for none |
+| choice | the index of the option |
+| dependency | (heads, relations), one of each per word |
+| dialogue-state | the state as strings "domain-slot-value" |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+KINDS = ("classification", "regression", "tagging", "spans", "choice", "dependency", "dialogue-state")
+
+# Where a row stands in its file ("row 12"), and its values, or what is wrong with it.
+Row = tuple[str, "dict[str, Any] | str"]
+Pattern = str | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example of any kind of task; fields that its kind has no use for keep their defaults.
+
+    `label` None: not known (a test set without labels). All offsets count characters.
+    """
+
+    id: str
+    text: str = ""  # the first text; spans: the context; choice: the prompt; dialogue-state: the turns so far, one a line
+    pair: str | None = None  # the second text; spans: the question
+    label: str | float | None = None  # class name, score, or the number of the right option
+    tags: tuple[str, ...] = ()  # tagging: one BIO tag per character of `text`
+    # spans: (first character, text), none = there is no answer; relations (classification): the subject and the object
+    answers: tuple[tuple[int, str], ...] = ()
+    options: tuple[str, ...] = ()  # choice
+    words: tuple[str, ...] = ()  # dependency: the words, and of each
+    heads: tuple[int, ...] = ()  # the number of its head, counted from 1; 0 = root
+    relations: tuple[str, ...] = ()
+    pos: tuple[str, ...] = ()  # its parts of speech, joined by "+"
+    state: tuple[str, ...] = ()  # dialogue-state: "domain-slot-value" after the last turn
+
+
+class MissingColumn(ValueError):
+    """A column or key that the task needs is not in the file: nothing of the file can be used."""
+
+
+class Columns:
+    """Reads `Example`s from a row with texts and a label in columns of their own.
+
+    Each column is given by its name, or by several that are tried in turn ("labels.real-label" looks inside a mapping).
+    `names`: what a label is called where the file has a code for it. `number`: the label is a score.
+    """
+
+    def __init__(
+        self,
+        text: str | tuple[str, ...],
+        pair: str | tuple[str, ...] = (),
+        label: str | tuple[str, ...] = "label",
+        *,
+        id: str | tuple[str, ...] = (),
+        names: dict[str, str] | None = None,
+        number: bool = False,
+    ) -> None:
+        self.text, self.pair, self.label, self.id = (_tuple(column) for column in (text, pair, label, id))
+        self.names = names or {}
+        self.number = number
+
+    def __call__(self, values: dict[str, Any], where: str, labelled: bool) -> Iterator[Example]:
+        """The row's example. Raises `MissingColumn`, or ValueError for a label that is none."""
+        yield Example(
+            id=str(found) if (found := look(values, self.id)) is not None else where,
+            text=text_of(values, self.text),
+            pair=text_of(values, self.pair) if self.pair else None,
+            label=self._label(values, labelled),
+        )
+
+    def _label(self, values: dict[str, Any], labelled: bool) -> str | float | None:
+        value = need(values, self.label) if labelled else look(values, self.label)
+        if value is None or value == "":
+            if labelled:
+                raise ValueError(f"{self.label[0]} is empty")
+            return None
+        if self.number:
+            return number(value, self.label[0])
+        return self.names.get(str(value), str(value))
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A data set of the Hugging Face hub; `splits`: our name of a split -> its name there."""
+
+    dataset: str
+    config: str | None = None
+    splits: dict[str, str] = field(default_factory=lambda: {"train": "train", "dev": "validation", "test": "test"})
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: `rows` and `convert` read its files, `metrics` score it, the rest are defaults of its fine-tuning.
+
+    `kind`: one of `KINDS`. `labels`: class names in order, for tagging the BIO tags; None = those in the training data.
+    `score`: the value that ranks models. `files`: split -> file names that are tried in turn (glob patterns; a tuple is
+    read as one; .gz and .zst are tried too), in the folder that the user names or in its `folders`. `world`: makes a split
+    of a task that needs no files. `marked`: `answers` are entities that get markers around them. `warmup`: share of the
+    steps. `note`: what to know when results are read.
+    """
+
+    name: str
+    title: str
+    kind: str
+    labels: tuple[str, ...] | None
+    metrics: tuple[str, ...]
+    score: str
+    files: dict[str, tuple[Pattern, ...]] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
+    rows: Callable[[Path], Iterator[Row]] | None = None
+    convert: Callable[[dict[str, Any], str, bool], Iterable[Example]] | None = None
+    hub: Hub | None = None
+    world: Callable[[str], Iterator[Example]] | None = None
+    max_length: int = 128
+    lr: float = 5e-5
+    batch: int = 32
+    epochs: int = 3
+    warmup: float = 0.1
+    marked: bool = False
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"{self.name}: unknown kind {self.kind!r}; there is: {', '.join(KINDS)}")
+        if self.score not in self.metrics:
+            raise ValueError(f"{self.name}: score {self.score!r} is none of its metrics: {', '.join(self.metrics)}")
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that it may have."""
+        return ("train", "dev", "test") if self.world else tuple(self.files)
+
+    def read(self, path: str | Path, *, labelled: bool = True, problems: list[str] | None = None) -> Iterator[Example]:
+        """The examples of a file as they stand there, one after another.
+
+        `labelled` False: a missing label is None. A row that can't be read is a ValueError with the file and the row, or
+        is left out and said in `problems` where that is given; a missing column is always a ValueError.
+        """
+        if self.rows is None or self.convert is None:
+            raise ValueError(f"{self.name} is made by the embedded world and reads no files (found: {path})")
+        return self.examples(self.rows(Path(path)), str(path), labelled, problems)
+
+    def examples(self, rows: Iterable[Row], source: str, labelled: bool, problems: list[str] | None) -> Iterator[Example]:
+        """As `read`, for rows from anywhere; `source` begins the error lines."""
+        assert self.convert is not None
+        for where, values in rows:
+            try:
+                if isinstance(values, str):
+                    raise ValueError(values)
+                found = list(self.convert(values, where, labelled))
+            except MissingColumn as error:
+                raise ValueError(f"{source}: {error}") from None
+            except ValueError as error:
+                if problems is None:
+                    raise ValueError(f"{source}: {where}: {error}") from None
+                problems.append(f"{where}: {error}")
+                continue
+            yield from found
+
+
+def look(values: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """The value of the first of `names` that there is, None where there is none."""
+    for name in names:
+        if name in values:
+            return values[name]
+        value: Any = values
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
+            return value
+    return None
+
+
+def need(values: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """As `look`; `MissingColumn` says which columns there are instead."""
+    value = look(values, names)
+    if value is None and not any(name in values for name in names):
+        raise MissingColumn(f"no column {' or '.join(map(repr, names))}; there is: {', '.join(map(str, values)) or 'nothing'}")
+    return value
+
+
+def text_of(values: dict[str, Any], names: tuple[str, ...]) -> str:
+    """The text in a column, "" where it is empty; ValueError where it is something else than a text."""
+    value = need(values, names)
+    if value is None:
+        return ""
+    if isinstance(value, bool | dict | list):
+        raise ValueError(f"{names[0]} is a {type(value).__name__}, not a text")
+    return str(value)
+
+
+def number(value: Any, name: str) -> float:
+    """A finite number, else ValueError."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = float("nan")
+    if found != found or found in (float("inf"), float("-inf")):
+        raise ValueError(f"{name} is {value!r}, not a number")
+    return found
+
+
+def _tuple(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
