@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from gyebo.interchange import load, save
     from gyebo.jobs.evaluate import evaluate
     from gyebo.jobs.pretrain import pretrain
+    from gyebo.models.bert import Bert
+    from gyebo.models.distilbert import Distilbert
     from gyebo.models.gpt import Gpt
     from gyebo.models.gpt2 import Gpt2
+    from gyebo.models.roberta import Roberta
     from gyebo.text.tokenizer import Tokenizer
     from gyebo.text.training import train_tokenizer
 
@@ -25,8 +28,11 @@ __version__ = "0.1.0"
 
 # Resolved on first use (PEP 562), so that `import gyebo` costs nothing and needs no torch.
 _PLACES = {
+    "Bert": "gyebo.models.bert",
+    "Distilbert": "gyebo.models.distilbert",
     "Gpt": "gyebo.models.gpt",
     "Gpt2": "gyebo.models.gpt2",
+    "Roberta": "gyebo.models.roberta",
     "RunOptions": "gyebo.config.run",
     "Tokenizer": "gyebo.text.tokenizer",
     "evaluate": "gyebo.jobs.evaluate",
@@ -39,8 +45,11 @@ _PLACES = {
 }
 
 __all__ = [
+    "Bert",
+    "Distilbert",
     "Gpt",
     "Gpt2",
+    "Roberta",
     "RunOptions",
     "Tokenizer",
     "evaluate",

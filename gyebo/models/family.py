@@ -18,7 +18,9 @@ class Family:
     `parents`: the families whose blocks its file may import. `objective`: the name in `gyebo/objectives`. `cls`:
     "module:Class".
     `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors once.
-    `tokens`: role -> token string (two roles with one string share an id). `single`, `pair`: templates over roles and $A, $B.
+    `tokens`: role -> token string (two roles with one string share an id). `head_style`: what a classification head is made
+    of: "last" (a linear layer on the last token), "pooled" (on the pooled first token), "dense" (dense and tanh on the first
+    token), "pre-classifier" (dense and ReLU on it). `single`, `pair`: templates over roles and $A, $B.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Family:
     cls: str
     sizes: dict[str, int]
     tokens: dict[str, str]
+    head_style: str
     single: tuple[str, ...] = ("$A",)
     pair: tuple[str, ...] = ("$A", "$B")
     model_inputs: tuple[str, ...] = ("input_ids", "attention_mask")
@@ -37,6 +40,15 @@ class Family:
 
 
 _END = "<|endoftext|>"
+_BRACKETS = {
+    "pad": "[PAD]",
+    "unk": "[UNK]",
+    "bos": "[CLS]",
+    "cls": "[CLS]",
+    "eos": "[SEP]",
+    "sep": "[SEP]",
+    "mask": "[MASK]",
+}
 
 FAMILIES: dict[str, Family] = {
     family.name: family
@@ -51,6 +63,7 @@ FAMILIES: dict[str, Family] = {
             cls="gyebo.models.gpt:Gpt",
             sizes={"tiny": 370_304, "mini": 7_320_576, "small": 33_673_216, "base": 116_534_784},
             tokens={"pad": "<pad>", "bos": "<s>", "eos": "</s>", "unk": "<unk>"},
+            head_style="last",
             novelty="a Transformer decoder, pretrained on plain text, then adapted to every task",
         ),
         Family(
@@ -71,7 +84,70 @@ FAMILIES: dict[str, Family] = {
                 "xl": 1_557_611_200,
             },
             tokens={"pad": "<|pad|>", "bos": _END, "eos": _END, "unk": "<|unk|>"},
+            head_style="last",
             novelty="pre-norm, byte-level BPE, larger: tasks without fine-tuning",
+        ),
+        Family(
+            name="bert",
+            title="BERT",
+            year=2018,
+            paper="Devlin et al. 2018, BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding",
+            parents=("gpt",),
+            objective="masked",
+            cls="gyebo.models.bert:Bert",
+            sizes={
+                "tiny": 383_234,
+                "mini": 7_470_210,
+                "small": 34_218_626,
+                "medium": 41_668_412,
+                "base": 110_106_428,
+                "base-cased": 108_932_934,
+                "large": 336_226_108,
+            },
+            tokens=_BRACKETS,
+            head_style="pooled",
+            single=("cls", "$A", "sep"),
+            pair=("cls", "$A", "sep", "$B:1", "sep:1"),
+            model_inputs=("input_ids", "token_type_ids", "attention_mask"),
+            novelty="hidden tokens are predicted from both sides, and whether a segment follows another",
+        ),
+        Family(
+            name="roberta",
+            title="RoBERTa",
+            year=2019,
+            paper="Liu et al. 2019, RoBERTa: A Robustly Optimized BERT Pretraining Approach",
+            parents=("bert",),
+            objective="masked",
+            cls="gyebo.models.roberta:Roberta",
+            sizes={"tiny": 379_008, "mini": 7_404_160, "small": 33_955_456, "base": 124_697_433, "large": 355_412_057},
+            tokens={
+                "pad": "<pad>",
+                "bos": "<s>",
+                "cls": "<s>",
+                "eos": "</s>",
+                "sep": "</s>",
+                "unk": "<unk>",
+                "mask": "<mask>",
+            },
+            head_style="dense",
+            single=("cls", "$A", "sep"),
+            pair=("cls", "$A", "sep", "sep", "$B", "sep"),
+            novelty="BERT trained longer, on more text, with masks drawn anew and without next sentences",
+        ),
+        Family(
+            name="distilbert",
+            title="DistilBERT",
+            year=2019,
+            paper="Sanh et al. 2019, DistilBERT, a distilled version of BERT: smaller, faster, cheaper and lighter",
+            parents=("bert",),
+            objective="masked",
+            cls="gyebo.models.distilbert:Distilbert",
+            sizes={"tiny": 378_816, "mini": 7_403_392, "small": 33_953_920, "base": 66_985_530},
+            tokens=_BRACKETS,
+            head_style="pre-classifier",
+            single=("cls", "$A", "sep"),
+            pair=("cls", "$A", "sep", "$B", "sep"),
+            novelty="half of BERT's layers, taught by a larger BERT",
         ),
     )
 }

@@ -294,8 +294,8 @@ class Gpt(Pretrained, nn.Module):
         cache.advance(torch.ones_like(ids, dtype=torch.bool)[:, None])
         return hidden[:, 0]
 
-    def flops(self, tokens: float, context: int) -> float:
-        """Operations of a forward pass over so many tokens in rows of `context`, every position projected."""
+    def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
+        """Operations of a forward pass over so many tokens in rows of `context`; `projected`: on the vocabulary, as a share."""
         config = self.config
         return transformer_flops(
             tokens,
@@ -304,6 +304,7 @@ class Gpt(Pretrained, nn.Module):
             layers=config.layers,
             inner=config.inner_width,
             vocab_size=config.vocab_size,
+            outputs=tokens * projected,
         )
 
     def layer_groups(self) -> list[list[nn.Parameter]]:

@@ -31,5 +31,5 @@ class Pretrained:
     def count_parameters(self: Any, *, embeddings: bool = True) -> int:
         """Trainable parameters, tied tensors once; without `embeddings`: less the tables and an output layer."""
         module: nn.Module = self
-        tables = ("token_embedding", "position_embedding", "lm_head")
+        tables = ("token_embedding", "position_embedding", "segment_embedding", "lm_head", "mlm_head.decoder")
         return sum(p.numel() for name, p in module.named_parameters() if embeddings or not name.startswith(tables))

@@ -26,3 +26,18 @@ class CausalOutput:
     last_hidden_state: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class MaskedOutput:
+    """Of an encoder: `logits` [B, T, V] for the token that stood at every position, zero at padding;
+    `seq_relationship_logits` [B, 2] (0 = the second segment follows the first, 1 = it is a random one); `pooler_output`
+    [B, D]; each None where the model has no such part. `hidden_states` and `attentions` as in `Encoded.layers` and
+    `Encoded.attentions`."""
+
+    logits: Tensor | None
+    seq_relationship_logits: Tensor | None
+    last_hidden_state: Tensor
+    pooler_output: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None

@@ -1,0 +1,333 @@
+"""BERT: Devlin et al. 2018, "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding".
+
+The encoder of the Transformer ("Attention Is All You Need", 2017) alone, at the size of GPT:
+
+    token + position + segment -> norm -> dropout -> [ attention -> add -> norm -> feed-forward -> add -> norm ] x 12
+        any token       -> dense -> GELU -> norm -> vocabulary     "mlm": which token was hidden here?
+        the first token -> dense -> tanh -> 2                      "nsp": does the second segment follow the first?
+
+What differs from GPT (section 3 and appendix A of the paper):
+
+- attention sees both sides, so a token cannot be trained to predict its next one, which it sees: some are hidden instead;
+- a third embedding says to which of two segments a token belongs; the sum of the three is normalised;
+- GELU is the exact form (Google's own code computes the tanh form); the norms' epsilon is 1e-12;
+- a dense layer and a norm stand before the vocabulary's matrix, which is the token embedding, with a bias of its own.
+
+Padding costs nothing here: everything but attention runs on the flat rows of real tokens (`gyebo/nn/ragged.py`).
+
+Letters: B batch, T length, N real tokens, D width, H heads, K = D/H, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gyebo.models.gpt import GptConfig
+from gyebo.models.pretrained import Pretrained
+from gyebo.nn.cost import transformer_flops
+from gyebo.nn.dropout import dropout
+from gyebo.nn.feedforward import ACTIVATIONS, FeedForward
+from gyebo.nn.outputs import Encoded, MaskedOutput
+from gyebo.nn.ragged import Ragged, attend_ragged, first_tokens, ragged_layout, real_tokens
+
+
+@dataclass
+class BertConfig(GptConfig):
+    """The shape of a BERT; the defaults are the published base model, uncased, with both pretraining heads."""
+
+    vocab_size: int = 30_522
+    activation: str = "gelu"
+    norm_eps: float = 1e-12
+    segments: int = 2  # rows of the segment table; 0: none
+    mlm: bool = True  # has the head that predicts hidden tokens
+    nsp: bool = True  # has the head that tells a true next segment from a random one
+    pooler: bool = True  # has the dense layer with tanh over the first token
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.segments < 0:
+            raise ValueError(f"segments must be at least 0, but is {self.segments} instead")
+        if self.nsp and not self.pooler:
+            raise ValueError("nsp is on, but pooler is off: the head for the next sentence reads the pooled vector")
+
+    @property
+    def first_position(self) -> int:
+        """Row of the position table at which a text starts."""
+        return 0
+
+    @property
+    def head_activation(self) -> str:
+        """Activation in the head that predicts hidden tokens."""
+        return self.activation
+
+
+@dataclass
+class Run:
+    """What the blocks share in one pass: where the rows stand, and where attention weights are collected."""
+
+    layout: Ragged
+    attentions: list[Tensor] | None = None
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention to both sides; query, key and value come out of one matrix."""
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+        self.heads, self.dropout = config.heads, config.attention_dropout
+
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        """[N, D] -> [N, D]."""
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # [N, 3, H, K]
+        p = self.dropout if self.training else 0.0
+        return self.out(attend_ragged(qkv, run.layout, dropout=p, attentions=run.attentions))
+
+
+class Block(nn.Module):
+    """One layer: each sublayer is added to its input, then normalised (post-norm)."""
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        self.attention = Attention(config)
+        self.attention_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.mlp = FeedForward(config.width, config.inner_width, config.activation)
+        self.mlp_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.dropout = config.residual_dropout
+
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        """[N, D] -> [N, D]."""
+        p = self.dropout if self.training else 0.0
+        x = self.attention_norm(x + dropout(self.attention(x, run), p))
+        return self.mlp_norm(x + dropout(self.mlp(x), p))
+
+
+class MaskedHead(nn.Module):
+    """Predicts hidden tokens: dense, activation, norm, then the vocabulary's matrix and bias."""
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.width, config.width)
+        self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.decoder = nn.Linear(config.width, config.vocab_size)
+        self.activation = ACTIVATIONS[config.head_activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., D] -> [..., D]: what the vocabulary's matrix is multiplied with."""
+        return self.norm(self.activation(self.dense(x)))
+
+
+class Bert(Pretrained, nn.Module):
+    """BERT with those of its pretraining heads that the config names."""
+
+    family: ClassVar[str] = "bert"
+    config_class: ClassVar[type] = BertConfig
+    sizes: ClassVar[dict[str, BertConfig]] = {
+        "tiny": BertConfig(vocab_size=4096, context=128, width=64, layers=2, heads=2),
+        "mini": BertConfig(vocab_size=16_000, context=256, width=256, layers=4, heads=4),
+        "small": BertConfig(vocab_size=16_000, context=512, width=512, layers=8, heads=8),
+        "medium": BertConfig(width=512, layers=8, heads=8),  # Turc et al. 2019, the largest of the compact ones
+        "base": BertConfig(),
+        "base-cased": BertConfig(vocab_size=28_996),
+        "large": BertConfig(width=1024, layers=24, heads=16),
+    }
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
+        self.position_embedding = nn.Embedding(config.first_position + config.context, config.width)
+        self.segment_embedding = nn.Embedding(config.segments, config.width) if config.segments else None
+        self.embedding_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.blocks = nn.ModuleList([Block(config) for _ in range(config.layers)])
+        self.pooler = nn.Linear(config.width, config.width) if config.pooler else None
+        self.mlm_head = MaskedHead(config) if config.mlm else None
+        self.nsp_head = nn.Linear(config.width, 2) if config.nsp else None
+        if self.mlm_head is not None and config.tied:
+            self.mlm_head.decoder.weight = self.token_embedding.weight
+        self.initialise()
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The pretraining heads that this model has: "mlm", "nsp"."""
+        return tuple(name for name in ("mlm", "nsp") if getattr(self.config, name))
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Draw fresh weights from torch's generator.
+
+        | tensor | distribution |
+        | --- | --- |
+        | every matrix and embedding | N(0, init_std), not truncated (Google's code cuts it at two deviations) |
+        | biases | 0 |
+        | norms | gain 1, bias 0 |
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                module.weight.normal_(0.0, self.config.init_std)
+            if isinstance(module, nn.Linear):
+                module.bias.zero_()
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+
+    def encode(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        *,
+        return_layers: bool = False,
+        return_attentions: bool = False,
+    ) -> Encoded:
+        """Run the blocks over ids [B, T]; `hidden` [B, T, D] is zero at padding.
+
+        `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) keeps attention and positions inside
+        each document; `token_type_ids` [B, T] says to which segment a token belongs (default: the first); `position_ids`
+        [B, T] are rows of the position table. Raises ValueError for a position or segment that has no row in its table.
+        """
+        layout = ragged_layout(
+            input_ids.shape,
+            input_ids.device,
+            attention_mask=attention_mask,
+            document_ids=document_ids,
+            position_ids=position_ids,
+            dense=return_attentions or torch.compiler.is_compiling(),
+        )
+        x = self.token_embedding(layout.gather(input_ids)) + self._positions(layout, position_ids is not None)
+        if self.segment_embedding is not None or token_type_ids is not None:
+            x = x + self._segments(layout, token_type_ids)
+        x = dropout(self.embedding_norm(x), self.config.embedding_dropout if self.training else 0.0)
+        run = Run(layout, [] if return_attentions else None)
+        layers = [x]
+        for block in self.blocks:
+            x = block(x, run)
+            layers.append(x)
+        return Encoded(
+            layout.scatter(x),
+            tuple(map(layout.scatter, layers)) if return_layers else None,
+            None if run.attentions is None else tuple(run.attentions),
+        )
+
+    def _positions(self, layout: Ragged, given: bool) -> Tensor:
+        """Position vectors of the rows, [N, D]."""
+        rows = layout.positions if given else layout.positions + self.config.first_position
+        if (given or layout.longest > self.config.context) and len(rows):
+            low, high, most = int(rows.min()), int(rows.max()), self.position_embedding.num_embeddings - 1
+            if low < 0 or high > most:
+                raise ValueError(
+                    f"positions must be from 0 to {most} (context {self.config.context}), but are {low} to {high} instead"
+                )
+        return self.position_embedding(rows)
+
+    def _segments(self, layout: Ragged, token_type_ids: Tensor | None) -> Tensor:
+        """Segment vectors of the rows, [N, D], or the first one [D] for all."""
+        table = self.segment_embedding
+        if table is None:
+            raise ValueError(f"token_type_ids: {self.family} has no segments; leave them out")
+        if token_type_ids is None:
+            return table.weight[0]
+        kinds = layout.gather(token_type_ids.expand(layout.shape))
+        if not torch.compiler.is_compiling() and len(kinds) and not 0 <= int(kinds.min()) <= int(kinds.max()) < len(table.weight):
+            raise ValueError(f"token_type_ids must be below {len(table.weight)} (segments), but go up to {int(kinds.max())}")
+        return table(kinds)
+
+    def pool(self, rows: Tensor) -> Tensor:
+        """tanh(W h) of first-token vectors: [N, D] -> [N, D]. Raises ValueError where the config has no pooler."""
+        if self.pooler is None:
+            raise ValueError(f"this {self.family} model has no pooler: its config says pooler = False")
+        return torch.tanh(self.pooler(rows))
+
+    def output_layer(self, hidden: Tensor, head: str = "mlm") -> tuple[Tensor, Tensor, Tensor | None]:
+        """A head as what stands before its last matrix product: rows [..., D], its matrix and bias.
+
+        "mlm": any positions, matrix [V, D]. "nsp": vectors of first tokens, which are pooled here, matrix [2, D]. A loss that
+        never holds all logits starts from these. Raises ValueError for a head that this model has not.
+        """
+        if head == "mlm" and self.mlm_head is not None:
+            return self.mlm_head(hidden), self.mlm_head.decoder.weight, self.mlm_head.decoder.bias
+        if head == "nsp" and self.nsp_head is not None:
+            return self.pool(hidden), self.nsp_head.weight, self.nsp_head.bias
+        raise ValueError(f"head must be one of {', '.join(self.heads) or 'none (this model has no head)'}, but is {head!r} instead")
+
+    def project(self, hidden: Tensor, head: str = "mlm") -> Tensor:
+        """Logits of a head: "mlm" [..., D] -> [..., V] for any positions; "nsp" [N, D] -> [N, 2] from first tokens (0 = the
+        true next segment, 1 = a random one)."""
+        return F.linear(*self.output_layer(hidden, head))
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        *,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        labels: None = None,
+    ) -> MaskedOutput:
+        """Every head that the model has; arguments as in `encode`. Raises ValueError for `labels`.
+
+        Logits are zero at padding; what reads the first token reads each row's first real one.
+        """
+        if labels is not None:
+            raise ValueError("labels= is not taken: a model has no loss here; use an objective of gyebo.objectives, or a task")
+        encoded = self.encode(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            document_ids,
+            return_layers=output_hidden_states,
+            return_attentions=output_attentions,
+        )
+        real = real_tokens(attention_mask, document_ids)
+        first = first_tokens(encoded.hidden, real)
+        return MaskedOutput(
+            logits=None if self.mlm_head is None else self._logits(encoded.hidden, real),
+            seq_relationship_logits=None if self.nsp_head is None else self.project(first, "nsp"),
+            last_hidden_state=encoded.hidden,
+            pooler_output=None if self.pooler is None else self.pool(first),
+            hidden_states=encoded.layers,
+            attentions=encoded.attentions,
+        )
+
+    def _logits(self, hidden: Tensor, real: Tensor | None) -> Tensor:
+        if real is None or torch.compiler.is_compiling() or bool(real.all()):
+            logits = self.project(hidden)
+            return logits if real is None else logits.masked_fill(~real[..., None], 0)
+        some = self.project(hidden[real])
+        return some.new_zeros(*real.shape, some.shape[-1]).index_put((real,), some)
+
+    def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
+        """Operations of a forward pass over so many tokens in rows of `context`; `projected`: the share of the positions that is
+        projected on the vocabulary."""
+        config, width = self.config, self.config.width
+        outputs = tokens * projected if config.mlm else 0.0
+        heads = outputs * width**2 + tokens / context * (config.pooler * width**2 + config.nsp * 2 * width)
+        body = transformer_flops(
+            tokens,
+            context,
+            width=width,
+            layers=config.layers,
+            inner=config.inner_width,
+            vocab_size=config.vocab_size,
+            outputs=outputs,
+        )
+        return body + 2 * heads
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters from input to output: embeddings, each block, the rest."""
+        embeddings = (self.token_embedding, self.position_embedding, self.segment_embedding, self.embedding_norm)
+        groups = [[p for module in embeddings if module is not None for p in module.parameters()]]
+        groups += [list(block.parameters()) for block in self.blocks]
+        seen = {id(p) for group in groups for p in group}
+        return [*groups, [p for p in self.parameters() if id(p) not in seen]]

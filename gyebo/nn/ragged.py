@@ -1,0 +1,257 @@
+"""The flat layout of a batch: one row for each real token and none for padding; attention over groups of similar length.
+
+Linear layers, norms and feed-forward networks work row by row, so they run on [N, D] without any padding. Attention alone
+needs the tokens of a sequence side by side: the rows are ordered by the length of their sequence, longest first, so that a
+group of similar sequences is a stretch of rows, with little padding inside the group and none outside.
+
+A sequence: the tokens of one row of the batch that have one document id (padding, id 0, may stand between them).
+
+Letters: B batch, T length, N real tokens, S sequences of a group, L the longest of them, C cells of a rectangle, H heads,
+K width of a head, D = H*K.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gyebo.nn.attention import attend, join_heads, weigh
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where n rows stand among C cells: `cells` [n]; `rows` [C] the reverse (row 0 where there is none); `blank` [C - n]."""
+
+    cells: Tensor
+    rows: Tensor
+    blank: Tensor
+
+
+@dataclass(frozen=True)
+class Group:
+    """S sequences of at most L tokens, `tokens` rows together. `frame`: the rows in the rectangle S x L, None where they fill
+    it; `allowed`: the keys that may be seen, a mask that broadcasts to [S, H, L, L], None where all may."""
+
+    sequences: int
+    longest: int
+    tokens: int
+    frame: Frame | None = None
+    allowed: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """A batch [B, T] as flat rows.
+
+    `index` [N]: where each row stands in B*T; `positions` [N]: its position in its sequence; `groups`: consecutive stretches
+    of rows; `frame`: the rows in B x T, None where they are all of it in order; `padding` [B, T]: what is padding although
+    it has rows (the dense layout only).
+    """
+
+    shape: tuple[int, int]
+    index: Tensor
+    positions: Tensor
+    groups: tuple[Group, ...]
+    frame: Frame | None = None
+    padding: Tensor | None = None
+
+    @property
+    def longest(self) -> int:
+        """Length of the longest sequence; 0 without any."""
+        return max((group.longest for group in self.groups), default=0)
+
+    def gather(self, x: Tensor) -> Tensor:
+        """[B, T, ...] -> [N, ...]: the real tokens."""
+        x = x.flatten(0, 1)
+        return x if self.frame is None else _Collect.apply(x, self.frame)
+
+    def scatter(self, rows: Tensor) -> Tensor:
+        """[N, ...] -> [B, T, ...], zeros at padding."""
+        x = (rows if self.frame is None else _Spread.apply(rows, self.frame)).unflatten(0, self.shape)
+        if self.padding is None:
+            return x
+        return x.masked_fill(self.padding.reshape(self.shape + (1,) * (x.ndim - 2)), 0)
+
+
+class _Collect(torch.autograd.Function):
+    """[C, ...] -> [n, ...]; the backward pass reads rows too, where torch's would add them into zeros one by one."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, frame: Frame) -> Tensor:
+        ctx.frame = frame
+        return x.index_select(0, frame.cells)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return _spread(grads[0], ctx.frame), None
+
+
+class _Spread(torch.autograd.Function):
+    """[n, ...] -> [C, ...] with zeros in blank cells: the adjoint of `_Collect`."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, frame: Frame) -> Tensor:
+        ctx.frame = frame
+        return _spread(rows, frame)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0].index_select(0, ctx.frame.cells), None
+
+
+def _spread(rows: Tensor, frame: Frame) -> Tensor:
+    if not len(rows):
+        return rows.new_zeros(len(frame.rows), *rows.shape[1:])
+    return rows.index_select(0, frame.rows).index_fill_(0, frame.blank, 0)
+
+
+def real_tokens(attention_mask: Tensor | None = None, document_ids: Tensor | None = None) -> Tensor | None:
+    """Which tokens of a batch are no padding, [B, T]; None: all. A masked token belongs to no document."""
+    if attention_mask is None or document_ids is None:
+        given = attention_mask if document_ids is None else document_ids
+        return None if given is None else given != 0
+    return (document_ids != 0) & (attention_mask != 0)
+
+
+def first_tokens(hidden: Tensor, real: Tensor | None) -> Tensor:
+    """The vector of each row's first real token, wherever padding stands: hidden [B, T, D], real [B, T] -> [B, D]."""
+    if real is None:
+        return hidden[:, 0]
+    return hidden[torch.arange(len(hidden), device=hidden.device), real.int().argmax(1)]
+
+
+def ragged_layout(
+    shape: tuple[int, int] | torch.Size,
+    device: torch.device,
+    *,
+    attention_mask: Tensor | None = None,
+    document_ids: Tensor | None = None,
+    position_ids: Tensor | None = None,
+    dense: bool = False,
+) -> Ragged:
+    """The flat layout of a batch [B, T].
+
+    `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) says what belongs together and defaults to the
+    mask, that to all ones. Positions restart in each sequence and count its tokens only; `position_ids` [B, T] or [1, T]
+    replaces them. `dense`: all B*T tokens in order as one group with a block mask, shapes that depend on B and T alone: for
+    whoever wants the weights of attention as [B, H, T, T], and for `torch.compile`.
+    """
+    batch, length = shape
+    real = real_tokens(attention_mask, document_ids)
+    ids = None if real is None else (real.long() if document_ids is None else document_ids.masked_fill(~real, 0))
+    if dense:
+        layout = _dense(batch, length, device, ids)
+    elif ids is None or bool(((ids == ids[:, :1]) & (ids != 0)).all()):
+        layout = _full(batch, length, device)
+    else:
+        layout = _flat(batch, length, ids)
+    if position_ids is None:
+        return layout
+    positions = position_ids.expand(batch, length).flatten()[layout.index]
+    if layout.padding is not None:
+        positions = positions.masked_fill(layout.padding.flatten(), 0)
+    return Ragged(layout.shape, layout.index, positions, layout.groups, layout.frame, layout.padding)
+
+
+def _full(batch: int, length: int, device: torch.device) -> Ragged:
+    """Every token is real, every row one sequence."""
+    positions = torch.arange(length, device=device).repeat(batch)
+    index = torch.arange(batch * length, device=device)
+    return Ragged((batch, length), index, positions, (Group(batch, length, batch * length),))
+
+
+def _dense(batch: int, length: int, device: torch.device, ids: Tensor | None) -> Ragged:
+    layout = _full(batch, length, device)
+    if ids is None:
+        return layout
+    same = ids[:, :, None] == ids[:, None, :]  # padding sees padding, so that no row of the mask is empty
+    positions = (same.tril(-1).sum(-1) * (ids != 0)).flatten()
+    group = Group(batch, length, batch * length, allowed=same[:, None])
+    return Ragged(layout.shape, layout.index, positions, (group,), padding=ids == 0)
+
+
+def _flat(batch: int, length: int, ids: Tensor) -> Ragged:
+    device, flat = ids.device, ids.flatten()
+    real = flat.nonzero().squeeze(1)
+    names, number = flat[real].unique(return_inverse=True)
+    key = real // length * len(names) + number  # one number for a row of the batch and a document in it
+    order = key.argsort(stable=True)
+    _, sizes = key[order].unique_consecutive(return_counts=True)
+    starts = sizes.cumsum(0) - sizes  # of the sequences, in `order`
+    longest_first = sizes.argsort(descending=True, stable=True)
+    sizes, starts = sizes[longest_first], starts[longest_first]
+    sequence = torch.arange(len(sizes), device=device).repeat_interleave(sizes)  # of each flat row
+    positions = torch.arange(len(real), device=device) - (sizes.cumsum(0) - sizes)[sequence]
+    index = real[order[starts[sequence] + positions]]
+    return Ragged((batch, length), index, positions, _groups(sizes, sequence, positions), _frame(index, batch * length))
+
+
+def _groups(sizes: Tensor, sequence: Tensor, positions: Tensor) -> tuple[Group, ...]:
+    lengths: list[int] = sizes.tolist()
+    groups, row = [], 0
+    for first, last in similar(lengths):
+        longest, count = lengths[first], sum(lengths[first:last])
+        rows = slice(row, row + count)
+        row += count
+        if count == longest * (last - first):
+            groups.append(Group(last - first, longest, count))
+            continue
+        cells = (sequence[rows] - first) * longest + positions[rows]
+        allowed = torch.arange(longest, device=sizes.device) < sizes[first:last, None]  # [S, L]
+        frame = _frame(cells, longest * (last - first))
+        groups.append(Group(last - first, longest, count, frame, allowed[:, None, None]))
+    return tuple(groups)
+
+
+def similar(lengths: list[int]) -> list[tuple[int, int]]:
+    """Stretches (first, last + 1) of descending lengths that make one group: at least three quarters of its longest, or at most
+    16 tokens shorter (there attention costs next to nothing, and each further group takes its time to start)."""
+    stretches, first = [], 0
+    while first < len(lengths):
+        low = min(lengths[first] * 3 / 4, lengths[first] - 16)
+        last = bisect_right(lengths, -low, lo=first, key=lambda n: -n)
+        stretches.append((first, last))
+        first = last
+    return stretches
+
+
+def _frame(cells: Tensor, count: int) -> Frame:
+    rows = torch.zeros(count, dtype=torch.long, device=cells.device)
+    rows[cells] = torch.arange(len(cells), device=cells.device)
+    blank = torch.ones(count, dtype=torch.bool, device=cells.device)
+    blank[cells] = False
+    return Frame(cells, rows, blank.nonzero().squeeze(1))
+
+
+def attend_ragged(
+    qkv: Tensor,
+    layout: Ragged,
+    *,
+    scale: float | None = None,
+    dropout: float = 0.0,
+    attentions: list[Tensor] | None = None,
+) -> Tensor:
+    """Attention of every token over its sequence, to both sides: query, key and value [N, 3, H, K] -> [N, H*K].
+
+    `scale`, `dropout`: as in `attend`. `attentions`: a list to which the weights [B, H, T, T] are added, by the naive path; for
+    the dense layout.
+    """
+    mixed = []
+    for group, rows in zip(layout.groups, qkv.split([group.tokens for group in layout.groups])):
+        cells = rows if group.frame is None else _Spread.apply(rows, group.frame)
+        cells = cells.unflatten(0, (group.sequences, group.longest))
+        query, key, value = cells.permute(2, 0, 3, 1, 4).unbind()  # [S, H, L, K] each
+        if attentions is None:
+            heads = attend(query, key, value, allowed=group.allowed, scale=scale, dropout=dropout)
+        else:
+            heads, weights = weigh(query, key, value, allowed=group.allowed, scale=scale, dropout=dropout)
+            attentions.append(weights)
+        x = join_heads(heads).flatten(0, 1)  # [S*L, D]
+        mixed.append(x if group.frame is None else _Collect.apply(x, group.frame))
+    if not mixed:  # nothing but padding
+        return qkv[:, 2].flatten(1)
+    return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
