@@ -107,21 +107,27 @@ def pretrain(
     _run(run, out, dry_run=dry_run, resume=resume, overwrite=overwrite, json=json)
 
 
+NEXT = {"bits_per_byte": "generate {out} --prompt ...", "masked_loss": "finetune {out} TASK -o ..."}
+
+
 def _run(run: Any, out: Path | None, *, dry_run: bool, resume: bool, overwrite: bool, json: bool) -> None:
     from gyebo.jobs import pretrain as job
+    from gyebo.jobs import setup
 
     speak = shared.console(json)
     if dry_run or out is None:
         with tempfile.TemporaryDirectory() as folder:  # a tokenizer may be trained on the way, but nothing is to be left
-            result = job.dry_run(run, Path(folder), speak)
+            result = setup.dry_run(run, Path(folder), speak)
     else:
         result = job.pretrain(run, out, resume=resume, overwrite=overwrite, console=speak)
     if json:
         print(json_module.dumps(result, ensure_ascii=False))
     elif result and not dry_run:
-        bits = result["valid"]["bits_per_byte"]
-        print(f"{bits:.4f} bits per byte on held-out text. The model is in {out} and opens in transformers.")
-        print(f"Next: gyebo generate {out} --prompt ...")
+        from gyebo.jobs.measures import MEASURES
+
+        words, value = MEASURES[result["headline"]].words, result["valid"][result["headline"]]
+        print(f"{value:.4f} {words} on held-out text. The model is in {out} and opens in transformers.")
+        print(f"Next: gyebo {NEXT[result['headline']].format(out=out)}")
 
 
 def _refuse_contradictions(

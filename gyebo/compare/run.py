@@ -91,10 +91,10 @@ def compare(
     from gyebo.training.loop import Stopped
 
     if pretrain is None or plan_steps is None or prepare is None:
-        from gyebo.jobs import corpora
+        from gyebo.jobs import corpora, setup
         from gyebo.jobs import pretrain as jobs
 
-        pretrain, plan_steps = pretrain or jobs.pretrain, plan_steps or jobs.plan_steps
+        pretrain, plan_steps = pretrain or jobs.pretrain, plan_steps or setup.plan_steps
         prepare = prepare or corpora.prepare
     out = out.resolve()  # runs remember the tokenizer's path: the same one from wherever the comparison is resumed
     open_directory(recipe, out, resume=resume, overwrite=overwrite)

@@ -101,6 +101,7 @@ class RunOptions(Section):
     family: str
     size: str = "mini"
     model: dict[str, Any] = Field(default_factory=dict, description="fields of the family's config that differ from the size")
+    objective: dict[str, Any] = Field(default_factory=dict, description="options of what is learned, as the family's page lists")
     start_from: str | None = Field(None, description="start from these weights (--from)")
     tokenizer: str | None = Field(None, description="a tokenizer's directory; by default one is trained on the corpus")
     vocab_size: int = Field(16_000, gt=0, description="of the tokenizer that is trained where none is given")

@@ -1,5 +1,6 @@
-"""How good a model is on text: bits per byte."""
+"""How good a model is on text: bits per byte; of hidden pieces, how well they are restored."""
 
 from gyebo.evaluation.likelihood import evaluate_text, figures, held_out_rows, nats_by_document
+from gyebo.evaluation.masked import evaluate_masked
 
-__all__ = ["evaluate_text", "figures", "held_out_rows", "nats_by_document"]
+__all__ = ["evaluate_masked", "evaluate_text", "figures", "held_out_rows", "nats_by_document"]

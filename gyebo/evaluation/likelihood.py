@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gyebo.data.batches import IGNORE, Rows
-from gyebo.data.plan import Plan, evaluation_plan
+from gyebo.data.plan import Plan
 from gyebo.data.shards import Split
 from gyebo.nn.cross_entropy import cross_entropy_each
 from gyebo.objectives import causal
@@ -28,9 +28,8 @@ def held_out_rows(split: Split, context: int, start: int | None, end: int | None
     `start`, `end`: the roles that frame a document. A published model may lack either: then the first token is charged
     log2 of the vocabulary by `figures`, and the end is not charged.
     """
-    missing = (start is None) + (end is None)
-    plan = evaluation_plan(split, context, lambda tokens: causal.max_length(tokens) - missing)
-    return Rows(split, plan, start, end, causal.corrupt, pad)
+    objective = causal.Causal(start, end)
+    return Rows(split, objective.held_out(split, context), objective, pad)
 
 
 def some_rows(rows: Rows, tokens: int) -> list[int]:
@@ -65,7 +64,7 @@ def nats_by_document(
 def _losses(model: Any, batch: dict[str, Tensor], autocast: Any) -> Tensor:
     with autocast() if autocast else torch.autocast("cpu", enabled=False):
         hidden = model.encode(batch["input_ids"], document_ids=batch["document_ids"]).hidden
-        return cross_entropy_each(*causal.labelled(model, hidden, batch["labels"]))
+        return cross_entropy_each(*causal.labelled(model, hidden, batch["labels"], "lm"))
 
 
 def _documents(plan: Plan, rows: np.ndarray, document_ids: np.ndarray) -> np.ndarray:
@@ -82,12 +81,12 @@ def figures(rows: Rows, nats: np.ndarray, scored: np.ndarray, vocab_size: int) -
     """bits_per_byte, bits_per_character (a syllable of Hangul is one), perplexity (per token, the end included), and what they
     were measured on: tokens charged, bytes, documents. A document that was scored in part counts in part."""
     table = rows.split.documents
-    places = np.maximum(table["tokens"].astype(np.int64) + 1 - (rows.start is None) - (rows.end is None), 0)
+    places = np.maximum(table["tokens"].astype(np.int64) + rows.objective.extra, 0)
     # A document of one token has no place to score in a model without roles: it counts where everything was scored.
     whole = float(scored.sum() == places.sum())
     share = np.where(places > 0, scored / np.maximum(places, 1), whole)
     charged = scored.astype(np.float64)
-    if rows.start is None:
+    if rows.objective.start is None:
         first = share * (table["tokens"] > 0)
         nats, charged = nats + first * math.log(vocab_size), charged + first
     bits = nats / math.log(2) + 8 * table["unknown"] * share

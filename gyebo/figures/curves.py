@@ -45,20 +45,23 @@ def training_curve(
     losses: Sequence[float],
     evaluations: Sequence[tuple[float, float]],
     *,
-    bytes_per_token: float,
+    bytes_per_token: float | None,
     floor: float | None = None,
+    y_label: str = "bits per byte",
 ) -> None:
-    """Draw one run into a PNG: training loss (raw and smoothed) and held-out evaluations, all in bits per byte.
+    """Draw one run into a PNG: training loss (raw and smoothed) and held-out evaluations, all in bits per byte or in nats.
 
-    losses: nats per token at `steps`. evaluations: (step, bits per byte). bytes_per_token: UTF-8 bytes of the text over
-    its tokens, which turns nats per token into bits per byte. floor: the known entropy of the held-out text, bits per byte.
+    losses: nats per token at `steps`. evaluations: (step, figure). bytes_per_token: UTF-8 bytes of the text over its
+    tokens, which turns nats per token into bits per byte; None leaves nats. floor: the known entropy of the held-out text,
+    bits per byte.
     """
     if len(steps) != len(losses):
         raise ValueError(f"a loss for every step, but there are {len(steps)} steps and {len(losses)} losses")
-    if not bytes_per_token > 0:
+    if bytes_per_token is not None and not bytes_per_token > 0:
         raise ValueError(f"bytes_per_token must be positive, but is {bytes_per_token} instead")
-    bits = np.asarray(losses, dtype=float) / math.log(2) / bytes_per_token
-    figure, axes = _figure("step", "bits per byte")
+    values = np.asarray(losses, dtype=float)
+    bits = values if bytes_per_token is None else values / math.log(2) / bytes_per_token
+    figure, axes = _figure("step", y_label)
     axes.plot(steps, bits, color=COLORS[0], linewidth=0.6, alpha=0.3)
     axes.plot(steps, smooth(bits), color=COLORS[0], linewidth=1.6, label="training, smoothed")
     if evaluations:

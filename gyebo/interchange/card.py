@@ -75,15 +75,18 @@ def model_card(
         "## How it was trained",
         _block(command, "sh"),
         "## Limitations",
-        "\n".join(f"- {limit}" for limit in (*limitations, *_ALWAYS)),
+        "\n".join(f"- {limit}" for limit in (*limitations, *_WARNINGS.get(pipeline_tag or "", ()), _ALWAYS)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-_ALWAYS = (
-    "It continues text in the manner of its corpus, with that corpus's errors and biases; what it says may be false.",
-    "It was measured on text of the same kind as its corpus; on other text expect worse.",
-)
+_WARNINGS = {
+    "text-generation": (
+        "It continues text in the manner of its corpus, with that corpus's errors and biases; what it says may be false.",
+    ),
+    "fill-mask": ("It completes text in the manner of its corpus, with that corpus's errors and biases.",),
+}
+_ALWAYS = "It was measured on text of the same kind as its corpus; on other text expect worse."
 
 
 def _one_line(**texts: str) -> None:

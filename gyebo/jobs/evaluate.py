@@ -1,4 +1,4 @@
-"""`gyebo evaluate`: bits per byte of a model on text."""
+"""`gyebo evaluate`: bits per byte of a model on text, or how well it restores hidden pieces."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ import torch
 
 from gyebo.config import toml
 from gyebo.config.run import DataOptions
+from gyebo.data.batches import Rows
 from gyebo.data.prepare import open_corpus, prepare
 from gyebo.data.shards import Prepared
-from gyebo.evaluation import evaluate_text, held_out_rows
+from gyebo.evaluation import evaluate_masked, evaluate_text, held_out_rows
 from gyebo.interchange import load
 from gyebo.jobs import runs
-from gyebo.jobs.corpora import floor, refuse_idle
+from gyebo.jobs.corpora import floor, refuse_idle, roles_of
+from gyebo.models.family import find
+from gyebo.objectives import masked
+from gyebo.objectives.objective import Setting
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.machine import DTYPES, pick_device
 
@@ -29,8 +33,9 @@ def evaluate(
     device: str = "auto",
     precision: str | None = None,
 ) -> dict[str, Any]:
-    """bits_per_byte, bits_per_character, perplexity, tokens, bytes, documents; on all of `corpus`, or where it is empty on the
-    held-out part of the run, in the run's own precision and context unless others are asked for.
+    """bits_per_byte, bits_per_character, perplexity, tokens, bytes, documents; of a masked model masked_loss, masked_accuracy,
+    pieces. On all of `corpus`, or where it is empty on the held-out part of the run, in the run's own precision and context
+    unless others are asked for.
 
     A published model without a start or an end role: the first token is charged log2 of the vocabulary, the end is not
     charged, and "note" says so. Raises ValueError where the model has no tokenizer, or is no run and no corpus is given.
@@ -47,10 +52,14 @@ def evaluate(
     if not 2 <= window <= model.config.context:
         raise ValueError(f"--context must be from 2 to the model's {model.config.context}, but is {window} instead")
     precision = precision or (record["plan"]["precision"] if record else "float32")
+    half = lambda: torch.autocast(place.type, DTYPES[precision], enabled=precision != "float32")  # noqa: E731
+    if find(model.family).objective != "causal":
+        rows = _masked_rows(model, tokenizer, prepared, window, record)
+        result: dict[str, Any] = dict(evaluate_masked(model.to(place).eval(), rows, autocast=half))
+        return result | {"note": "of hidden pieces, always the same ones: no likelihood, so no bits per byte"}
     start, end = tokenizer.role_ids.get("bos"), tokenizer.role_ids.get("eos")
     rows = held_out_rows(prepared.valid, window, start, end, pad=tokenizer.role_ids.get("pad", 0))
-    half = lambda: torch.autocast(place.type, DTYPES[precision], enabled=precision != "float32")  # noqa: E731
-    result: dict[str, Any] = dict(evaluate_text(model.to(place).eval(), rows, autocast=half))
+    result = dict(evaluate_text(model.to(place).eval(), rows, autocast=half))
     if floor(prepared) is not None:
         result["floor_bits_per_byte"] = floor(prepared)
     missing = [role for role, id in (("start", start), ("end", end)) if id is None]
@@ -61,6 +70,19 @@ def evaluate(
         }
         result["note"] = f"no {' and no '.join(missing)} token: {'; '.join(charged[role] for role in missing)}"
     return result
+
+
+def _masked_rows(model: Any, tokenizer: Tokenizer, prepared: Prepared, context: int, record: dict[str, Any] | None) -> Rows:
+    """The text of a run in its own format, any other in documents, with pieces hidden.
+
+    Raises ValueError where the model has no head for them."""
+    if "mlm" not in model.heads:
+        raise ValueError(f"this {type(model).__name__} has no head for hidden pieces: give its pretrained model, or a task")
+    family = find(model.family)
+    chosen = family.published | record["options"]["objective"] if record else {"format": "doc-sentences"}
+    setting = Setting(tokenizer, roles_of(family), prepared.train if record else prepared.valid, tuple(model.heads))
+    judge = masked.build(toml.check(masked.Options, chosen), setting).for_evaluation()
+    return Rows(prepared.valid, judge.held_out(prepared.valid, context), judge, tokenizer.role_ids["pad"])
 
 
 def _text(corpus: Sequence[str], data: dict[str, Any], tokenizer: Tokenizer) -> Prepared:

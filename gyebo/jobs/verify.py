@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gyebo.interchange import load
 from gyebo.jobs import runs
-from gyebo.jobs.pretrain import set_up
+from gyebo.jobs.setup import set_up
 from gyebo.training import checkpoint, log
 from gyebo.training.trainer import Trainer
 

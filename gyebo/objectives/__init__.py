@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from gyebo.objectives import causal
+from gyebo.objectives import causal, masked
 
-OBJECTIVES: dict[str, ModuleType] = {module.NAME: module for module in (causal,)}
-"""An objective is a module with `NAME`, `max_length`, `corrupt`, `counts` and `loss`."""
+OBJECTIVES: dict[str, ModuleType] = {module.NAME: module for module in (causal, masked)}
+"""Name -> module; see `gyebo/objectives/objective.py`."""

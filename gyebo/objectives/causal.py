@@ -2,43 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from gyebo.data import formats
 from gyebo.data.batches import IGNORE, Arrays
+from gyebo.data.plan import FIRST, SIZE, Plan, stored
+from gyebo.data.shards import Split
 from gyebo.nn.cross_entropy import cross_entropy_sum
+from gyebo.objectives.objective import Draw, Setting
 
 NAME = "causal"
 
 
-def max_length(tokens: int) -> int:
-    """Positions that a document of so many tokens fills: each token and the end are predicted once."""
-    return tokens + 1
+class Options(BaseModel):
+    """Nothing to choose."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
-def corrupt(example: Arrays, rng: np.random.Generator, draw: Callable[[np.random.Generator], Arrays]) -> Arrays:
-    """`input_ids` [n + 1] -> inputs [n] and the labels [n] that follow them; nothing is hidden, nothing is drawn."""
-    ids = example["input_ids"]
-    return {"input_ids": ids[:-1], "labels": ids[1:].copy()}
+@dataclass(frozen=True)
+class Causal:
+    """`start`, `end`: the ids that frame a document, None where a model has none; `one_document`: attention crosses the
+    borders of documents."""
+
+    start: int | None
+    end: int | None
+    one_document: bool = False
+    fills: dict[str, int] = field(default_factory=lambda: {"labels": IGNORE})
+    repeats: None = None
+    headline = "bits_per_byte"
+    projected = 1.0
+    parts: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def extra(self) -> int:
+        """Positions that a document fills beyond its tokens: the first token and the end are predicted where they can be."""
+        return 1 - (self.start is None) - (self.end is None)
+
+    def for_evaluation(self) -> Causal:
+        """The same; held-out documents never see each other."""
+        return replace(self, one_document=False)
+
+    def plan(self, split: Split, context: int, seed: int, folder: Path | None = None) -> Plan:
+        """The rows of an epoch."""
+        key = [split.name, "continuous", self.extra, seed]
+        return stored(folder, key, context, lambda: formats.continuous(split, context, self.extra, seed))
+
+    def held_out(self, split: Split, context: int) -> Plan:
+        """Rows that score every position once."""
+        return formats.overlapping(split, context, self.extra)
+
+    def read(self, split: Split, piece: NDArray[Any], number: int) -> Arrays:
+        """`input_ids`: the piece with the token that follows it, size + 1 ids of [start] + tokens + [end]."""
+        document, first, size = int(piece[0]), int(piece[FIRST]), int(piece[SIZE])
+        count = int(split.documents["tokens"][document])
+        lead = int(self.start is not None)  # token i stands at place i + lead
+        ids = np.empty(size + 1, np.int64)
+        low, high = max(first - lead, 0), min(first + size + 1 - lead, count)
+        ids[low + lead - first : high + lead - first] = split.read(document, low, high)
+        if self.start is not None and first == 0:
+            ids[0] = self.start
+        if self.end is not None and first + size == count + lead:
+            ids[-1] = self.end
+        return {"input_ids": ids}
+
+    def corrupt(self, example: Arrays, rng: np.random.Generator, draw: Draw) -> Arrays:
+        """`input_ids` [n + 1] -> inputs [n] and the labels [n] that follow them; nothing is hidden, nothing is drawn."""
+        ids = example["input_ids"]
+        return {"input_ids": ids[:-1], "labels": ids[1:].copy()}
+
+    def counts(self, batch: dict[str, Tensor]) -> dict[str, int]:
+        """How many tokens each term of the loss counts: {"lm": labels}."""
+        return {"lm": int((batch["labels"] != IGNORE).sum())}
+
+    def loss(self, model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
+        """{"lm": (sum of -ln p over the labels, weight 1)}; only labelled positions are projected on the vocabulary."""
+        hidden = model.encode(batch["input_ids"], document_ids=batch["document_ids"]).hidden
+        return {"lm": (cross_entropy_sum(*labelled(model, hidden, batch["labels"], "lm")), 1.0)}
 
 
-def counts(batch: dict[str, Tensor]) -> dict[str, int]:
-    """How many tokens each term of the loss counts: {"lm": labels}."""
-    return {"lm": int((batch["labels"] != IGNORE).sum())}
+def build(options: Options, setting: Setting) -> Causal:
+    """The objective for a tokenizer; documents are framed by its bos and eos."""
+    ids = setting.tokenizer.role_ids
+    return Causal(ids.get("bos"), ids.get("eos"), setting.across_documents)
 
 
-def loss(model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
-    """{"lm": (sum of -ln p over the labels, weight 1)}; only labelled positions are projected on the vocabulary."""
-    hidden = model.encode(batch["input_ids"], document_ids=batch["document_ids"]).hidden
-    return {"lm": (cross_entropy_sum(*labelled(model, hidden, batch["labels"])), 1.0)}
-
-
-def labelled(model: Any, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-    """The flat rows that have a label [N, D], the output matrix [V, D] and bias, and the labels [N]."""
+def labelled(model: Any, hidden: Tensor, labels: Tensor, head: str) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    """The flat rows that have a label [N, D], a head's matrix [V, D] and bias, and the labels [N]."""
     wanted = labels != IGNORE
     hidden, labels = (hidden.flatten(0, 1), labels.flatten()) if bool(wanted.all()) else (hidden[wanted], labels[wanted])
-    rows, weight, bias = model.output_layer(hidden)
+    rows, weight, bias = model.output_layer(hidden, head)
     return rows, weight, bias, labels

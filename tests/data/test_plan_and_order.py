@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from gyebo.config.run import DataOptions
 from gyebo.data.batches import IGNORE, Rows
 from gyebo.data.order import permuted, shuffled
-from gyebo.data.plan import evaluation_plan, sequence, training_plan
 from gyebo.data.prepare import open_corpus, prepare
 from gyebo.data.shards import DOCUMENT, Split
-from gyebo.objectives import causal
+from gyebo.objectives.causal import Causal
 from gyebo.text.tokenizer import Tokenizer
 
 
@@ -31,6 +30,8 @@ class Fake(Split):
         return 100 * document + np.arange(start, stop)
 
 
+FRAMED = Causal(-1, -2)
+
 lengths_strategy = st.lists(st.integers(1, 60), min_size=1, max_size=40)
 
 
@@ -38,24 +39,24 @@ lengths_strategy = st.lists(st.integers(1, 60), min_size=1, max_size=40)
 @settings(max_examples=80, deadline=None)
 def test_every_position_is_in_exactly_one_row(lengths, context, seed):
     split = Fake(lengths)
-    plan = training_plan(split, context, causal.max_length, seed)
+    plan = FRAMED.plan(split, context, seed)
     seen = []
     for r in range(len(plan)):
         assert 0 < plan.row(r)[:, 2].sum() <= context
-        seen += [(int(d), p) for d, start, size, _ in plan.row(r) for p in range(start, start + size)]
+        seen += [(int(d), p) for d, start, size, _, _ in plan.row(r) for p in range(start, start + size)]
     assert sorted(seen) == [(d, p) for d, n in enumerate(lengths) for p in range(n + 1)]
     assert plan.positions == sum(n + 1 for n in lengths) == round(plan.mean_tokens * len(plan))
-    cut = {int(d) for d, start, _, _ in plan.pieces if start}
+    cut = {int(d) for d, start, _, _, _ in plan.pieces if start}
     assert all(lengths[d] + 1 > context for d in cut), "a document that fits was cut"
 
 
 @given(lengths_strategy, st.integers(2, 20))
 @settings(max_examples=80, deadline=None)
 def test_evaluation_scores_every_position_once_with_context(lengths, context):
-    plan = evaluation_plan(Fake(lengths), context, causal.max_length)
-    scored = sorted((int(d), p) for d, start, size, skip in plan.pieces for p in range(start + skip, start + size))
+    plan = FRAMED.held_out(Fake(lengths), context)
+    scored = sorted((int(d), p) for d, start, size, skip, _ in plan.pieces for p in range(start + skip, start + size))
     assert scored == [(d, p) for d, n in enumerate(lengths) for p in range(n + 1)]
-    for _, start, size, skip in plan.pieces:
+    for _, start, size, skip, _ in plan.pieces:
         assert size <= context and (start == 0) == (skip == 0)
         assert skip >= (context // 2 if start else 0)
 
@@ -64,35 +65,37 @@ def test_evaluation_scores_every_position_once_with_context(lengths, context):
 @settings(max_examples=40, deadline=None)
 def test_pieces_join_to_the_framed_document(lengths, context):
     split = Fake(lengths)
-    plan = training_plan(split, context, causal.max_length, 0)
+    plan = FRAMED.plan(split, context, 0)
     for document, n in enumerate(lengths):
         pieces = sorted(plan.pieces[plan.pieces[:, 0] == document].tolist(), key=lambda p: p[1])
         whole = [-1, *(100 * document + np.arange(n)).tolist(), -2]
-        got = [sequence(split, p, -1, -2).tolist() for p in pieces]
+        got = [FRAMED.read(split, p, 0)["input_ids"].tolist() for p in pieces]
         assert all(a[-1] == b[0] for a, b in zip(got, got[1:])), "a piece starts with the token that the last one predicted"
         assert [got[0][0], *(i for part in got for i in part[1:])] == whole
 
 
 def test_without_roles_the_frame_is_missing():
-    split = Fake([5])
-    assert sequence(split, np.array([0, 0, 4, 0]), None, None).tolist() == [0, 1, 2, 3, 4]
-    assert sequence(split, np.array([0, 0, 5, 0]), None, -2).tolist() == [0, 1, 2, 3, 4, -2]
-    assert sequence(split, np.array([0, 2, 2, 0]), None, None).tolist() == [2, 3, 4]
+    def framed(start, end, first, size):
+        return Causal(start, end).read(Fake([5]), np.array([0, first, size, 0, size]), 0)["input_ids"].tolist()
+
+    assert framed(None, None, 0, 4) == [0, 1, 2, 3, 4]
+    assert framed(None, -2, 0, 5) == [0, 1, 2, 3, 4, -2]
+    assert framed(None, None, 2, 2) == [2, 3, 4]
 
 
 def test_plan_depends_on_its_seed_only_and_is_kept(tmp_path):
     split = Fake(list(range(1, 200)))
-    a, b = (training_plan(split, 64, causal.max_length, 3) for _ in range(2))
-    stored = training_plan(split, 64, causal.max_length, 3, tmp_path)
-    again = training_plan(split, 64, causal.max_length, 3, tmp_path)
+    a, b = (FRAMED.plan(split, 64, 3) for _ in range(2))
+    stored = FRAMED.plan(split, 64, 3, tmp_path)
+    again = FRAMED.plan(split, 64, 3, tmp_path)
     for plan in (b, stored, again):
         assert np.array_equal(a.pieces, plan.pieces) and np.array_equal(a.rows, plan.rows)
-    assert not np.array_equal(a.pieces, training_plan(split, 64, causal.max_length, 4).pieces)
+    assert not np.array_equal(a.pieces, FRAMED.plan(split, 64, 4).pieces)
 
 
 def test_rows_are_nearly_full():
     lengths = np.random.default_rng(0).geometric(0.04, 5000)
-    plan = training_plan(Fake(lengths), 256, causal.max_length, 0)
+    plan = FRAMED.plan(Fake(lengths), 256, 0)
     assert plan.mean_tokens / 256 > 0.98
 
 
@@ -124,8 +127,8 @@ def test_an_epoch_ends_inside_a_batch():
 def rows(corpus, tokenizer_folder):
     tokenizer = Tokenizer.load(tokenizer_folder)
     ready = prepare(open_corpus(DataOptions(corpus=[str(corpus)])), tokenizer)
-    plan = training_plan(ready.train, 32, causal.max_length, 0)
-    return Rows(ready.train, plan, 1, 2, causal.corrupt, pad=0)
+    objective = Causal(1, 2)
+    return Rows(ready.train, objective.plan(ready.train, 32, 0), objective, pad=0)
 
 
 def test_a_part_of_a_batch_is_that_part(rows):
@@ -149,5 +152,5 @@ def test_rows_hold_whole_framed_documents_and_padding(rows):
 def test_one_document_where_asked(rows):
     import dataclasses
 
-    batch = dataclasses.replace(rows, one_document=True).step(0, 16, seed=0)
+    batch = dataclasses.replace(rows, objective=Causal(1, 2, one_document=True)).step(0, 16, seed=0)
     assert set(np.unique(batch["document_ids"])) <= {0, 1}

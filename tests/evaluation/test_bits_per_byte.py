@@ -30,7 +30,7 @@ class Bigram(torch.nn.Module):
     def encode(self, input_ids, document_ids=None):
         return Encoded(torch.nn.functional.one_hot(input_ids, len(self.table)).double())
 
-    def output_layer(self, hidden):
+    def output_layer(self, hidden, head="lm"):
         return hidden, self.table.log().T, None
 
 

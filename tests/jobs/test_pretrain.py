@@ -16,7 +16,8 @@ from gyebo.config.run import RunOptions
 from gyebo.jobs import budget, runs
 from gyebo.jobs import pretrain as job
 from gyebo.jobs.evaluate import evaluate
-from gyebo.jobs.pretrain import command_of, plan_steps, pretrain
+from gyebo.jobs.pretrain import command_of, pretrain
+from gyebo.jobs.setup import MEASURE_SECONDS, plan_steps, set_up
 from gyebo.training import checkpoint, log
 from tests.training.test_resume import interrupted
 
@@ -97,7 +98,7 @@ def test_minutes_are_measured_once_and_stored(run_options, tmp_path, monkeypatch
 def test_the_reserve_grows_with_what_is_evaluated_and_saved():
     def steps(held_out, parameters):
         return budget.steps_for(
-            job.RunOptions.model_fields["budget"].annotation(minutes=10),
+            RunOptions.model_fields["budget"].annotation(minutes=10),
             tokens_per_step=8192,
             flops_per_step=1e9,
             step_seconds=1.0,
@@ -114,7 +115,7 @@ def test_minutes_are_minutes(run_options, tmp_path):
     start = time.perf_counter()
     result = pretrain(budgeted(run_options, minutes=0.2), tmp_path / "run")
     assert 0.2 * 60 * 0.4 < result["seconds"] < 0.2 * 60 * 2  # the tests beside this one slow the machine down
-    assert time.perf_counter() - start < 0.2 * 60 * 2 + 2 * job.MEASURE_SECONDS + 5
+    assert time.perf_counter() - start < 0.2 * 60 * 2 + 2 * MEASURE_SECONDS + 5
 
 
 def test_exactly_one_budget(run_options):
@@ -142,7 +143,7 @@ def test_a_run_directory_holds_what_is_promised(finished):
 
 def test_step_0_is_stored_before_any_training(run_options, finished, tmp_path):
     options, out, _ = finished
-    fresh = job.set_up(options, tmp_path, None).make_model()
+    fresh = set_up(options, tmp_path, None).make_model()
     stored = load_file(out / "checkpoints" / "step-0" / "model.safetensors")
     assert all(torch.equal(tensor, stored[name]) for name, tensor in checkpoint.weights(fresh).items())
 
@@ -184,7 +185,7 @@ def test_an_unfinished_root_holds_the_newest_weights(run_options, tmp_path, monk
 
 def test_metrics_hold_every_loss_exactly(finished, tmp_path):
     options, out, _ = finished
-    trainer = job.set_up(options, tmp_path, None).trainer("float32", 6)
+    trainer = set_up(options, tmp_path, None).trainer("float32", 6)
     records = [r for r in log.read(out) if "loss" in r]
     assert [r["step"] for r in records] == [1, 2, 3, 4, 5, 6]
     for record in records:
@@ -319,7 +320,7 @@ def test_from_starts_with_those_weights_and_that_tokenizer(finished, run_options
     assert same(stored, last)
     assert json.loads((out / "tokenizer.json").read_text()) == json.loads((first / "tokenizer.json").read_text())
     # The first loss is that of those weights on the first batch, dropout drawn as for step 1.
-    setup = job.set_up(options, tmp_path / "other", None)
+    setup = set_up(options, tmp_path / "other", None)
     trainer = setup.trainer("float32", 2)
     assert losses(out)[0] == trainer.advance()["loss"]
     assert losses(out)[0] < losses(first)[0] - 0.1
@@ -347,8 +348,8 @@ def test_from_refuses_a_tokenizer_with_more_ids_than_the_model(finished, run_opt
 
 
 def test_across_documents_lets_attention_cross(run_options, tmp_path):
-    apart = job.set_up(run_options(), tmp_path, None).trainer("float32", 9)
-    crossed = job.set_up(run_options(data={"across_documents": True}), tmp_path, None).trainer("float32", 9)
+    apart = set_up(run_options(), tmp_path, None).trainer("float32", 9)
+    crossed = set_up(run_options(data={"across_documents": True}), tmp_path, None).trainer("float32", 9)
     batch, one = next(apart.micro_batches()), next(crossed.micro_batches())
     assert int(batch["document_ids"].max()) > 1 and int(one["document_ids"].max()) == 1
     assert torch.equal(batch["input_ids"], one["input_ids"]) and torch.equal(batch["labels"], one["labels"])

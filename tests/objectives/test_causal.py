@@ -5,17 +5,19 @@ import torch
 
 from gyebo.data.batches import IGNORE
 from gyebo.models.gpt import Gpt, GptConfig
-from gyebo.objectives import causal
+from gyebo.objectives.causal import Causal
+
+CAUSAL = Causal(1, 2)
 
 
 def corrupted(ids):
-    return causal.corrupt({"input_ids": np.array(ids)}, np.random.default_rng(0), lambda rng: None)
+    return CAUSAL.corrupt({"input_ids": np.array(ids)}, np.random.default_rng(0), lambda rng: None)
 
 
 def test_every_token_is_the_label_of_the_one_before():
     batch = corrupted([1, 7, 8, 9, 2])
     assert batch["input_ids"].tolist() == [1, 7, 8, 9] and batch["labels"].tolist() == [7, 8, 9, 2]
-    assert len(batch["labels"]) == causal.max_length(3)
+    assert len(batch["labels"]) == 3 + CAUSAL.extra
 
 
 def test_what_was_corrupted_can_be_restored():
@@ -40,8 +42,8 @@ def test_loss_is_the_sum_over_labels_only():
     labels[0, 2:] = IGNORE
     documents = torch.ones(2, 6, dtype=torch.long)
     batch = {"input_ids": ids, "labels": labels, "document_ids": documents}
-    total, weight = causal.loss(model, batch)["lm"]
+    total, weight = CAUSAL.loss(model, batch)["lm"]
     logits = model(ids).logits
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum")
     torch.testing.assert_close(total, expected)
-    assert weight == 1.0 and causal.counts(batch) == {"lm": 8}
+    assert weight == 1.0 and CAUSAL.counts(batch) == {"lm": 8}

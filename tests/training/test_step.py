@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gyebo.config.run import OptimOptions
-from gyebo.jobs.pretrain import set_up
+from gyebo.jobs.setup import set_up
 from gyebo.training import checkpoint
 from gyebo.training.optimizer import make_optimizer
 from gyebo.training.schedule import learning_rate

@@ -1,0 +1,78 @@
+"""What an objective promises to data, training and evaluation.
+
+A module of this folder has `NAME`, `Options` (what one may choose, checked by pydantic) and `build(options, setting)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gyebo.data.batches import Arrays
+from gyebo.data.plan import Plan
+from gyebo.data.shards import Split
+from gyebo.text.roles import Roles
+from gyebo.text.tokenizer import Tokenizer
+
+Draw = Callable[[np.random.Generator], Arrays]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an objective is built for: the family's copy of the tokenizer, its templates and heads, the training text."""
+
+    tokenizer: Tokenizer
+    roles: Roles
+    split: Split
+    heads: tuple[str, ...] = ("lm",)
+    across_documents: bool = False
+
+
+class Objective(Protocol):
+    """What is learned from a corpus.
+
+    `headline`: the name of the held-out figure that a run is told by. `one_document`: attention runs over the whole row.
+    `fills`: field of a batch -> its value where there is no token. `repeats`: after how many epochs corruptions come again.
+    `projected`: the share of the positions that is projected on the vocabulary. `parts`: flags of a model's config that the
+    objective needs on.
+    """
+
+    headline: str
+
+    @property
+    def one_document(self) -> bool: ...
+    @property
+    def fills(self) -> dict[str, int]: ...
+    @property
+    def repeats(self) -> int | None: ...
+    @property
+    def projected(self) -> float: ...
+    @property
+    def parts(self) -> dict[str, bool]: ...
+
+    def for_evaluation(self) -> Objective:
+        """The objective by which held-out text is measured, the same for all ways of corrupting."""
+
+    def plan(self, split: Split, context: int, seed: int, folder: Path | None = None) -> Plan:
+        """The rows of an epoch, kept in `folder`."""
+
+    def held_out(self, split: Split, context: int) -> Plan:
+        """The rows of an evaluation."""
+
+    def read(self, split: Split, piece: NDArray[Any], number: int) -> Arrays:
+        """A piece of a plan, the number-th of its row, as an example."""
+
+    def corrupt(self, example: Arrays, rng: np.random.Generator, draw: Draw) -> Arrays:
+        """An example as the model gets it, with labels: a function of its arguments. `draw` gives another example."""
+
+    def counts(self, batch: dict[str, Tensor]) -> dict[str, int]:
+        """How much each term of the loss counts, from the batch alone."""
+
+    def loss(self, model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
+        """{term: (sum, weight)}."""
