@@ -1,0 +1,109 @@
+"""Dependency parsing as a head: the deep biaffine parser of Dozat & Manning 2017, "Deep Biaffine Attention for Neural
+Dependency Parsing" (ICLR), on words instead of its LSTM's states.
+
+    word = [its first piece ; its last piece]        (as the KLUE baseline reads words, Park et al. 2021)
+    arc score of (word i, head j)      = dep_i' U head_j + u' head_j                   equations 4 to 6 of the paper
+    relation score r of (word i, j)    = dep_i' U_r head_j + w_r' [dep_i ; head_j] + b_r       equations 2 and 3
+
+with dep and head two networks of one layer each, apart for arcs and relations. A learned vector stands for the root.
+
+Letters: B batch, T length, D width, W words, R relations. Heads are counted as in treebanks: 0 is the root, j the j-th word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gyebo.nn.dropout import dropout
+
+IGNORE = -100
+
+
+@dataclass
+class Arcs:
+    """What a parser gives: `arcs` [B, W, W + 1], the score of each head of each word (-inf for itself and for what is no
+    word), and `relations` [B, W, W + 1, R], the score of each relation if that were the head."""
+
+    arcs: Tensor
+    relations: Tensor
+
+
+class Parser(nn.Module):
+    """The biaffine head. `relations`: how many. `arc_width`, `relation_width` as in the paper; `dropout` acts on the inputs and
+    behind the four networks. Matrices start as N(0, init_std), biases 0."""
+
+    def __init__(
+        self,
+        width: int,
+        relations: int,
+        *,
+        arc_width: int = 500,
+        relation_width: int = 100,
+        dropout: float = 0.33,
+        init_std: float = 0.02,
+    ):
+        super().__init__()
+        self.p = dropout
+        self.root = nn.Parameter(torch.empty(2 * width))
+        self.arc_dep = nn.Linear(2 * width, arc_width)
+        self.arc_head = nn.Linear(2 * width, arc_width)
+        self.relation_dep = nn.Linear(2 * width, relation_width)
+        self.relation_head = nn.Linear(2 * width, relation_width)
+        self.arc = nn.Linear(arc_width, arc_width)  # U and u
+        self.relation = nn.Parameter(torch.empty(relations, relation_width, relation_width))
+        self.relation_of_dep = nn.Linear(relation_width, relations)
+        self.relation_of_head = nn.Linear(relation_width, relations, bias=False)
+        self.initialise(init_std)
+
+    @torch.no_grad()
+    def initialise(self, init_std: float) -> None:
+        """Draw fresh weights from torch's generator."""
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+            else:
+                parameter.normal_(0.0, init_std)
+
+    def forward(self, hidden: Tensor, word_first: Tensor, word_last: Tensor, word_mask: Tensor | None = None) -> Arcs:
+        """hidden [B, T, D]; the positions of each word's first and last piece [B, W]; `word_mask` [B, W], 0 where there is no
+        word (such rows of the answer mean nothing)."""
+        batch, words = word_first.shape
+        real = torch.ones_like(word_first, dtype=torch.bool) if word_mask is None else word_mask.bool()
+        rows = torch.arange(batch, device=hidden.device)[:, None]
+        vectors = torch.cat([hidden[rows, word_first], hidden[rows, word_last]], -1)  # [B, W, 2D]
+        p = self.p if self.training else 0.0
+        vectors = dropout(torch.cat([self.root.expand(batch, 1, -1), vectors], 1), p)  # the root is number 0
+
+        def network(layer: nn.Linear, x: Tensor) -> Tensor:
+            return dropout(F.relu(layer(x)), p)
+
+        arcs = self.arc(network(self.arc_dep, vectors[:, 1:])) @ network(self.arc_head, vectors).transpose(1, 2)
+        allowed = torch.cat([torch.ones_like(real[:, :1]), real], 1)[:, None].expand(-1, words, -1)
+        itself = torch.eye(words + 1, dtype=torch.bool, device=hidden.device)[1:]
+        arcs = arcs.masked_fill(~allowed | itself, float("-inf"))
+
+        dep, head = network(self.relation_dep, vectors[:, 1:]), network(self.relation_head, vectors)
+        relations = torch.einsum("bid,rde,bje->bijr", dep, self.relation, head)
+        return Arcs(arcs, relations + self.relation_of_dep(dep)[:, :, None] + self.relation_of_head(head)[:, None])
+
+
+def parsing_loss(scores: Arcs, heads: Tensor, relations: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """{"arc", "relation"}: (sum of the cross-entropy, number of words), from the true head and relation of each word [B, W],
+    -100 where there is no word. The relation is scored at the true head, as in the paper."""
+    real = heads != IGNORE
+    known = heads.where(real, 0)
+    chosen = scores.relations.gather(2, known[..., None, None].expand(-1, -1, 1, scores.relations.shape[-1])).squeeze(2)
+    arc = F.cross_entropy(scores.arcs[real].float(), heads[real], reduction="sum")
+    relation = F.cross_entropy(chosen[real].float(), relations[real], reduction="sum")
+    return {"arc": (arc, real.sum()), "relation": (relation, real.sum())}
+
+
+def greedy_parse(scores: Arcs) -> tuple[Tensor, Tensor]:
+    """The best head of each word and the best relation to it, [B, W] each; heads of different words may form a circle."""
+    heads = scores.arcs.argmax(-1)
+    chosen = scores.relations.gather(2, heads[..., None, None].expand(-1, -1, 1, scores.relations.shape[-1])).squeeze(2)
+    return heads, chosen.argmax(-1)

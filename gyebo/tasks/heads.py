@@ -1,0 +1,309 @@
+"""Task heads over the model protocol: what stands on a pretrained body when it is fine-tuned.
+
+Every family reads its own way, as published and as `transformers` has it (`style`, which `gyebo/models/family.py` names):
+
+| style | one text or pair ("classification"), one of several ("choice") |
+| --- | --- |
+| pooled (BERT, Devlin et al. 2019) | first token -> pooler (dense, tanh) -> dropout -> linear |
+| dense (RoBERTa, Liu et al. 2019) | first token -> dropout -> dense -> tanh -> dropout -> linear; choice as pooled |
+| pre-classifier (DistilBERT, Sanh et al. 2019) | first token -> dense -> ReLU -> dropout -> linear |
+| last (GPT, Radford et al. 2018, GPT-2) | last token -> dropout -> linear without bias |
+
+Of every style: "tagging" is dropout -> linear at each position; "spans" is linear to a start and an end logit at each position
+(pre-classifier: dropout before); "dependency" is the biaffine parser of `gyebo/tasks/arcs.py` on words.
+
+First and last mean real tokens: padding may stand anywhere. Letters: B batch, C choices, T length, W words, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gyebo.nn.dropout import dropout
+from gyebo.tasks.arcs import Arcs, Parser
+from gyebo.tasks.pooling import first_token, last_token
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a head does. `rows`: what of the text it reads, "first", "pooled", "last" or "every". `activation`: that of a dense
+    layer before the last one, None: there is no such layer. `before`, `between`: dropout before each of the two layers."""
+
+    rows: str
+    activation: str | None = None
+    before: bool = False
+    between: bool = True
+    bias: bool = True
+
+
+_POOLED = Reading("pooled")
+_PRE = Reading("first", "relu")
+_LAST = Reading("last", bias=False)
+_DENSE = Reading("first", "tanh", before=True)
+_TAGGING = Reading("every")
+_SPANS = Reading("every", between=False)
+
+READINGS: dict[tuple[str, str], Reading] = {
+    ("pooled", "classification"): _POOLED,
+    ("pooled", "choice"): _POOLED,
+    ("pooled", "tagging"): _TAGGING,
+    ("pooled", "spans"): _SPANS,
+    ("dense", "classification"): _DENSE,
+    ("dense", "choice"): _POOLED,
+    ("dense", "tagging"): _TAGGING,
+    ("dense", "spans"): _SPANS,
+    ("pre-classifier", "classification"): _PRE,
+    ("pre-classifier", "choice"): _PRE,
+    ("pre-classifier", "tagging"): _TAGGING,
+    ("pre-classifier", "spans"): _TAGGING,
+    ("last", "classification"): _LAST,
+    ("last", "choice"): _LAST,
+    ("last", "tagging"): _TAGGING,
+    ("last", "spans"): _SPANS,
+}
+STYLES = ("pooled", "dense", "pre-classifier", "last")
+KINDS = ("classification", "tagging", "spans", "choice", "dependency")
+OUTPUTS = {"spans": 2, "choice": 1}  # kinds whose outputs have no names
+PROBLEMS = ("single_label_classification", "regression", "multi_label_classification")
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
+
+
+class Head(nn.Module):
+    """One or two linear layers on rows [..., D]; starts as N(0, init_std), biases 0."""
+
+    def __init__(self, reading: Reading, width: int, outputs: int, p: float, init_std: float):
+        super().__init__()
+        self.reading, self.p = reading, p
+        self.dense = nn.Linear(width, width) if reading.activation else None
+        self.out = nn.Linear(width, outputs, bias=reading.bias)
+        self.initialise(init_std)
+
+    @torch.no_grad()
+    def initialise(self, init_std: float) -> None:
+        """Draw fresh weights from torch's generator."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                layer.weight.normal_(0.0, init_std)
+                if layer.bias is not None:
+                    layer.bias.zero_()
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """[..., D] -> [..., outputs]."""
+        p = self.p if self.training else 0.0
+        if self.dense is not None:
+            assert self.reading.activation
+            rows = dropout(rows, p) if self.reading.before else rows
+            rows = _ACTIVATIONS[self.reading.activation](self.dense(rows))
+        return self.out(dropout(rows, p) if self.reading.between else rows)
+
+
+class TaskModel(nn.Module):
+    """A body and a head. `labels`: the names of the outputs (none for spans and choice). `problem`: "regression" for one
+    output, else "single_label_classification" (what `transformers` calls problem_type); None where it is no classification."""
+
+    def __init__(self, body: Any, head: nn.Module, style: str, kind: str, labels: Sequence[str], problem: str | None = None):
+        super().__init__()
+        self.body = body
+        self.head = head
+        self.style, self.kind, self.labels = style, kind, tuple(labels)
+        if problem is None and kind == "classification":
+            problem = PROBLEMS[len(self.labels) == 1]
+        self.problem = problem
+
+    @property
+    def config(self) -> Any:
+        """The body's."""
+        return self.body.config
+
+    @property
+    def family(self) -> str:
+        """The body's."""
+        return self.body.family
+
+    @property
+    def dropout(self) -> float:
+        """Of the head."""
+        return self.head.p
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        *,
+        word_first: Tensor | None = None,
+        word_last: Tensor | None = None,
+        word_mask: Tensor | None = None,
+        labels: None = None,
+    ) -> Any:
+        """Logits of one text a row, ids [B, T] (choice: [B, C, T], and so all inputs).
+
+        classification: [B, labels]. tagging: [B, T, labels]. spans: [B, T, 2], start and end; what stands at padding means
+        nothing. choice: [B, C]. dependency: `Arcs`, from the positions [B, W] of each word's first and last piece and
+        `word_mask`, 0 where there is no word. `document_ids` may stand in the place of the mask; a row holds one text, so all
+        that are not 0 are the same. Raises ValueError for `labels`, and for words where the kind reads none or lacks them.
+        """
+        if labels is not None:
+            raise ValueError("labels= is not taken: a model has no loss here; the task has it")
+        if (self.kind == "dependency") != (word_first is not None and word_last is not None):
+            raise ValueError(f"word_first and word_last belong to kind dependency, but the kind is {self.kind}")
+        if attention_mask is None and document_ids is not None:
+            attention_mask = (document_ids != 0).long()
+        given = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids}
+        inputs = {"input_ids": input_ids} | {name: tensor for name, tensor in given.items() if tensor is not None}
+        if self.kind == "choice":
+            if input_ids.ndim != 3:
+                raise ValueError(f"input_ids of kind choice must be [B, C, T], but is {list(input_ids.shape)} instead")
+            inputs = {name: tensor.flatten(0, 1) for name, tensor in inputs.items()}
+        hidden = self.body.encode(**inputs).hidden
+        if self.kind == "dependency":
+            return self.head(hidden, word_first, word_last, word_mask)
+        logits = self.head(self._rows(hidden, inputs.get("attention_mask")))
+        return logits.view(input_ids.shape[:2]) if self.kind == "choice" else logits
+
+    def _rows(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        rows = self.head.reading.rows
+        if rows == "every":
+            return hidden
+        if rows == "last":
+            return last_token(hidden, mask)
+        first = first_token(hidden, mask)
+        return self.body.pool(first) if rows == "pooled" else first
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters from input to output: the body's groups, then the head."""
+        return [*self.body.layer_groups(), list(self.head.parameters())]
+
+    def flops(self, tokens: float, context: int, projected: float = 0.0) -> float:
+        """Operations of a forward pass over so many tokens in rows of `context`: the body's. The head's vanish beside them, and
+        nothing is projected on a vocabulary, whatever `projected` says."""
+        return self.body.flops(tokens, context, 0.0)
+
+    def count_parameters(self, *, embeddings: bool = True) -> int:
+        """Of body and head, tied tensors once; without `embeddings`: less the tables."""
+        return self.body.count_parameters(embeddings=embeddings) + sum(p.numel() for p in self.head.parameters())
+
+
+def add_head(
+    model: Any,
+    style: str,
+    kind: str,
+    labels: Sequence[str] | int | None = None,
+    dropout: float = 0.1,
+    problem: str | None = None,
+) -> TaskModel:
+    """Put a fresh head on a pretrained model; what it has learned to pretrain with (LM, MLM, NSP) is taken off.
+
+    The weights move into the result: do not use `model` afterwards. A pooler that the head needs and the model lacks starts
+    afresh. `labels`: names of the outputs, or their number; none for spans and choice. `dropout`: of the head. `problem`: one
+    of `PROBLEMS`, only for classification. Random numbers come from torch's generator. Raises ValueError for an unknown style
+    or kind, labels that do not fit, or dropout out of range.
+    """
+    head_style(style, kind)
+    names = _names(kind, labels)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout of a head must be from 0 to below 1, but is {dropout} instead")
+    if problem is not None and (kind != "classification" or problem not in PROBLEMS):
+        raise ValueError(f"problem must be one of {', '.join(PROBLEMS)} and of kind classification, but is {problem!r}, {kind}")
+    body = without_pretraining_heads(model, pooler=reads_pooled(style, kind))
+    head = make_head(style, kind, len(names), body.config, dropout)
+    first = next(body.parameters())
+    return TaskModel(body, head.to(first.device, first.dtype), style, kind, names, problem).train(model.training)
+
+
+def head_style(style: str, kind: str) -> None:
+    """ValueError where there is no such style or kind."""
+    if style not in STYLES:
+        raise ValueError(f"style must be one of {', '.join(STYLES)}, but is {style!r} instead")
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, but is {kind!r} instead")
+
+
+def reads_pooled(style: str, kind: str) -> bool:
+    """Whether the body needs its pooler."""
+    return kind != "dependency" and READINGS[style, kind].rows == "pooled"
+
+
+def make_head(style: str, kind: str, labels: int, config: Any, dropout: float) -> nn.Module:
+    """A fresh head for a body of this config (`width`, `init_std`); `labels` as `OUTPUTS` says for spans and choice."""
+    if kind == "dependency":
+        return Parser(config.width, labels, dropout=dropout, init_std=config.init_std)
+    return Head(READINGS[style, kind], config.width, OUTPUTS.get(kind, labels), dropout, config.init_std)
+
+
+def _names(kind: str, labels: Sequence[str] | int | None) -> tuple[str, ...]:
+    if isinstance(labels, str):
+        raise ValueError(f"labels must be several names or their number, but is the one string {labels!r}")
+    names = default_labels(labels) if isinstance(labels, int) else tuple(labels or ())
+    if kind in OUTPUTS:
+        if len(names) not in (0, OUTPUTS[kind]):
+            raise ValueError(f"labels: kind {kind} has none to name, but {len(names)} were given")
+        return ()
+    if not names:
+        raise ValueError(f"labels: kind {kind} needs at least one, but none was given")
+    if len(set(names)) != len(names):
+        raise ValueError("labels: a name stands there twice")
+    return names
+
+
+def default_labels(count: int) -> tuple[str, ...]:
+    """LABEL_0, LABEL_1 and so on, as `transformers` calls what has no name."""
+    return tuple(f"LABEL_{number}" for number in range(count))
+
+
+def without_pretraining_heads(model: Any, pooler: bool = False) -> Any:
+    """The model as a body, its weights shared: without the parts `mlm` and `nsp` of its config, with or without `pooler`.
+
+    An output layer tied to the token embedding (GPT) holds no weights of its own and stays: fine-tuning may go on learning the
+    language with it. An untied one goes.
+    """
+    parts = {"mlm": False, "nsp": False, "pooler": pooler}
+    changed = {name: value for name, value in parts.items() if getattr(model.config, name, value) != value}
+    if pooler and not hasattr(model.config, "pooler"):
+        raise ValueError(f"{model.family} has no pooler, which this head reads")
+    body = model
+    if changed:
+        body = type(model)(replace(model.config, **changed))
+        first = next(model.parameters())
+        body.to(first.device, first.dtype)
+        wanted = body.state_dict().keys()
+        kept = {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if name in wanted}
+        body.load_state_dict(kept, strict=False, assign=True)
+        body.train(model.training)
+    drop_untied_output(body)
+    return body
+
+
+def drop_untied_output(body: Any) -> None:
+    """Take off a causal model's output layer where it is not the token embedding."""
+    if getattr(body, "lm_head", None) is not None and not body.config.tied:
+        del body.lm_head
+        body.heads = ()
+
+
+__all__ = [
+    "Arcs",
+    "Head",
+    "KINDS",
+    "OUTPUTS",
+    "PROBLEMS",
+    "READINGS",
+    "Reading",
+    "STYLES",
+    "TaskModel",
+    "add_head",
+    "default_labels",
+    "drop_untied_output",
+    "head_style",
+    "make_head",
+    "reads_pooled",
+    "without_pretraining_heads",
+]
