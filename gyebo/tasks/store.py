@@ -1,0 +1,195 @@
+"""Encoded examples in little memory, and batches of them: padded arrays in the order that training or evaluation wants.
+
+N rows, T tokens of the longest row of a batch, W words of the longest, C options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gyebo.data.batches import IGNORE, Arrays
+from gyebo.data.order import shuffled
+from gyebo.tasks.framing import Framed
+from gyebo.tasks.task import Example
+from gyebo.text.tokenizer import Tokenizer
+
+# What stands where a shorter row ends; `input_ids` take the tokenizer's pad.
+_FILL = {"token_type_ids": 0, "labels": IGNORE, "heads": IGNORE, "relations": IGNORE, "word_first": 0, "word_last": 0}
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Lists of different lengths as one flat array: list i is `values[starts[i] : starts[i + 1]]`."""
+
+    values: NDArray[np.int32]
+    starts: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, number: int) -> NDArray[np.int32]:
+        return self.values[self.starts[number] : self.starts[number + 1]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The length of every list."""
+        return np.diff(self.starts)
+
+    def padded(self, numbers: NDArray[np.int64], fill: int) -> NDArray[np.int64]:
+        """These lists as an array [N, longest of them], `fill` behind the shorter ones."""
+        first, last = self.starts[numbers], self.starts[numbers + 1]
+        lengths = last - first
+        out = np.full((len(numbers), int(lengths.max(initial=0))), fill, np.int64)
+        before = np.cumsum(lengths) - lengths
+        flat = np.repeat(first - before, lengths) + np.arange(int(lengths.sum()))
+        out[np.arange(out.shape[1]) < lengths[:, None]] = self.values[flat]
+        return out
+
+
+def ragged(lists: Iterable[Sequence[int]]) -> Ragged:
+    """The lists as a `Ragged`."""
+    arrays = [np.asarray(values, np.int32) for values in lists]
+    starts = np.zeros(len(arrays) + 1, np.int64)
+    np.cumsum([len(values) for values in arrays], out=starts[1:])
+    return Ragged(np.concatenate(arrays) if arrays else np.zeros(0, np.int32), starts)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Rows of model inputs with their labels. An example has one row, or one per window of a long text.
+
+    columns: per-token (or per-word) lists, `options` of them a row where a row is a choice: "input_ids",
+        "token_type_ids" where the family takes them, "labels" of tagging, and the words of dependency parsing.
+    fixed: one number a row: "labels" of classification (int64) and regression (float32), "start_positions"...
+    notes: what the way back from predictions needs; it never enters a batch.
+    example: the number of each row's example. ids: the `id` of each example.
+    cut: how many examples lost tokens to `max_length`.
+    """
+
+    columns: dict[str, Ragged]
+    fixed: dict[str, NDArray[Any]]
+    example: NDArray[np.int64]
+    ids: tuple[str, ...]
+    pad_id: int
+    options: int = 1
+    cut: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.example)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row [rows], roles included; of a choice, of its longest option."""
+        return self.columns["input_ids"].lengths.reshape(len(self), self.options).max(1)
+
+    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Arrays:
+        """The rows as arrays: int64 [N, T] (choices [N, C, T]; words [N, W]), scores float32 [N].
+
+        `document_ids` are 1 at real tokens and 0 at padding, which stands on the right; `word_mask` likewise for words.
+        Labels at padding are -100.
+        """
+        rows = np.asarray(rows, np.int64)
+        lists = (rows[:, None] * self.options + np.arange(self.options)).ravel()
+        out: Arrays = {}
+        for name, column in self.columns.items():
+            values = column.padded(lists, _FILL.get(name, self.pad_id))
+            out[name] = values.reshape(len(rows), self.options, -1) if self.options > 1 else values
+        for name, mask in (("input_ids", "document_ids"), ("word_first", "word_mask")):
+            if name in out:
+                real = np.arange(out[name].shape[-1]) < self.columns[name].lengths[lists][:, None]
+                out[mask] = real.astype(np.int64).reshape(out[name].shape)
+        return out | {name: values[rows] for name, values in self.fixed.items()}
+
+
+def features_of(
+    examples: Sequence[Example],
+    tokenizer: Tokenizer,
+    rows: Sequence[Framed],
+    *,
+    example: Sequence[int] | None = None,
+    options: int = 1,
+    cut: int = 0,
+) -> Features:
+    """Features without labels. example: the number of each row's example (default: one row each).
+
+    A text without any token (an empty one, where the family puts no roles around it) becomes one `bos`, else `eos` or pad:
+    a model needs a token to read from.
+    """
+    roles = tokenizer.role_ids
+    pad = roles.get("pad", 0)
+    filler = [roles.get("bos", roles.get("eos", pad))]
+    columns = {"input_ids": ragged(row.ids or filler for row in rows)}
+    if "token_type_ids" in tokenizer.model_inputs:
+        columns["token_type_ids"] = ragged(row.types or [0] for row in rows)
+    numbers = np.arange(len(examples)) if example is None else np.asarray(example, np.int64)
+    return Features(columns, {}, numbers, tuple(example.id for example in examples), pad, options, cut)
+
+
+@dataclass(frozen=True)
+class ExampleRows:
+    """The rows of features as batches: what `gyebo.data.batches.Rows` is to pretraining, this is to a task."""
+
+    features: Features
+
+    def __post_init__(self) -> None:
+        if not len(self.features):
+            raise ValueError("there are no examples: the file or the split is empty")
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def mean_tokens(self) -> float:
+        """Real tokens of a row, on average."""
+        return len(self.features.columns["input_ids"].values) / len(self)
+
+    def step(self, step: int, batch: int, seed: int, first: int = 0, count: int | None = None) -> Arrays:
+        """Rows `first` to `first + count` of global training batch `step` (from 0), which has `batch` rows.
+
+        Every epoch is a permutation of all rows; the last batch of an epoch is filled from the next.
+        """
+        rows, _ = shuffled(step, batch, len(self), seed)
+        return self.features.batch(rows[first : batch if count is None else first + count])
+
+    def ids(self, step: int, batch: int, seed: int) -> list[str]:
+        """The ids of the examples in global training batch `step`, for messages."""
+        rows, _ = shuffled(step, batch, len(self), seed)
+        return sorted({self.features.ids[number] for number in self.features.example[rows]})
+
+    def by_length(self, tokens_per_batch: int) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
+        """All rows once, the longest first: (numbers of the rows, their arrays), padded to at most so many tokens.
+
+        A row that is longer stands alone. `in_order` puts what a model makes of the batches into the order of the rows.
+        """
+        lengths = self.features.lengths * self.features.options
+        order = np.argsort(-lengths, kind="stable")
+        at = 0
+        while at < len(order):
+            rows = order[at : at + max(1, tokens_per_batch // max(1, int(lengths[order[at]])))]
+            yield rows, self.features.batch(rows)
+            at += len(rows)
+
+
+def in_order(
+    parts: Iterable[tuple[NDArray[np.int64], NDArray[Any]]], lengths: NDArray[np.int64] | None = None
+) -> list[NDArray[Any]]:
+    """From (rows, outputs [N, ...]) of all batches to one output a row, in the order of the rows.
+
+    lengths: tokens of each row (`Features.lengths`) where outputs are [N, T, ...], so that padding is left out.
+    Raises ValueError where a row comes twice or a row before the last is missing.
+    """
+    found: dict[int, NDArray[Any]] = {}
+    for rows, outputs in parts:
+        for row, output in zip(rows.tolist(), outputs, strict=True):
+            if row in found:
+                raise ValueError(f"row {row} comes twice in the batches; each must come once")
+            found[row] = (output if lengths is None else output[: lengths[row]]).copy()
+    if sorted(found) != list(range(len(found))) or (lengths is not None and len(found) != len(lengths)):
+        raise ValueError(f"{len(found)} rows in the batches, not all from the first to the last; each must come once")
+    return [found[row] for row in range(len(found))]
