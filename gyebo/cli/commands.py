@@ -8,9 +8,11 @@ import typer
 
 from gyebo.cli.compare import compare
 from gyebo.cli.demo import demo
+from gyebo.cli.embed import embed
 from gyebo.cli.env import env
 from gyebo.cli.evaluate import evaluate
 from gyebo.cli.families import families
+from gyebo.cli.fill import fill
 from gyebo.cli.generate import generate
 from gyebo.cli.pretrain import pretrain
 from gyebo.cli.tokenizer import train
@@ -25,6 +27,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "evaluate": evaluate,
     "generate": generate,
+    "embed": embed,
+    "fill": fill,
     "verify": verify,
     "world": world,
     "env": env,

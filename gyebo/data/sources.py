@@ -275,8 +275,7 @@ def _parquet(path: Path, options: DataOptions) -> Iterator[str]:
         raise ValueError(f"{path}: no column {options.text_field!r}; there is: {names} (--text-field NAME)")
     for batch in file.iter_batches(columns=[options.text_field]):
         for value in batch.column(0).to_pylist():
-            if value is not None:
-                yield value
+            yield "" if value is None else value
 
 
 def decode(raw: bytes, path: Path | str, offset: int, bad_bytes: str) -> str:
@@ -292,26 +291,28 @@ def decode(raw: bytes, path: Path | str, offset: int, bad_bytes: str) -> str:
 
 def texts_of(chunk: Chunk, options: DataOptions) -> list[str]:
     """The documents of a chunk, blank ones left out; runs in the worker."""
+    return [text for text in rows_of(chunk, options) if text and not text.isspace()]
+
+
+def rows_of(chunk: Chunk, options: DataOptions) -> list[str]:
+    """As `texts_of`, but every line or row counts, blank ones too: for what must stay beside the rows of the source."""
     if chunk.source.path is None:
         from gyebo import world
 
         start, end = chunk.span
         return [d.text for d in world.documents(end - start, start=start, languages=chunk.source.languages)]
     if chunk.texts is not None:
-        found = list(chunk.texts)
-    elif chunk.source.kind == "jsonl":
-        found = _json_texts(chunk, options)
-    else:
-        text = decode(chunk.raw, chunk.source.name, chunk.offset, options.bad_bytes)
-        if chunk.offset == 0:
-            text = text.removeprefix("\ufeff")
-        if options.documents == "file":
-            found = [text]
-        elif options.documents == "line":
-            found = text.split("\n")
-        else:
-            found = [part.strip("\n") for part in text.split("\n\n")]
-    return [text for text in found if text and not text.isspace()]
+        return list(chunk.texts)
+    if chunk.source.kind == "jsonl":
+        return _json_texts(chunk, options)
+    text = decode(chunk.raw, chunk.source.name, chunk.offset, options.bad_bytes)
+    if chunk.offset == 0:
+        text = text.removeprefix("\ufeff")
+    if options.documents == "file":
+        return [text]
+    if options.documents == "line":
+        return text.removesuffix("\n").split("\n")
+    return [part.strip("\n") for part in text.split("\n\n")]
 
 
 def _json_texts(chunk: Chunk, options: DataOptions) -> list[str]:

@@ -43,7 +43,7 @@ def test_scores_are_those_of_the_equations():
                 else:
                     assert float(found.arcs[b, i, j]) == pytest.approx(float(arc), abs=1e-9)
                 for r in range(3):
-                    score = model.relation_of_dep.bias[r]
+                    score = float(model.relation_of_dep.bias[r])
                     score += sum(rdep[p] * model.relation[r, p, q] * rhead[q] for p in range(4) for q in range(4))
                     score += sum(rdep[p] * model.relation_of_dep.weight[r, p] for p in range(4))
                     score += sum(rhead[q] * model.relation_of_head.weight[r, q] for q in range(4))
@@ -63,7 +63,7 @@ def test_loss_by_hand_and_its_gradient():
         return math.log(sum(math.exp(s) for s in scores)) - scores[right]
 
     expected = nll([1.0, 2.0], 1) + nll([0.5, 1.5], 0) + 0.0
-    assert float(terms["arc"][0]) == pytest.approx(expected, abs=1e-6)
+    assert float(terms["arc"][0].detach()) == pytest.approx(expected, abs=1e-6)
     picked = [(0, 0, 2, 1), (0, 1, 0, 0), (1, 0, 0, 1)]
     expected = sum(nll(relations[b, i, j].tolist(), r) for b, i, j, r in picked)
     assert float(terms["relation"][0].detach()) == pytest.approx(expected, abs=1e-6)

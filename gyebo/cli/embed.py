@@ -1,0 +1,57 @@
+"""`gyebo embed`."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gyebo.cli import options as shared
+
+
+def embed(
+    model: shared.Model,
+    source: Annotated[
+        str, typer.Argument(metavar="FILE", help="A text a line, or rows of jsonl, csv, tsv, parquet; any CORPUS; - is stdin.")
+    ],
+    out: Annotated[Path, shared.word("The file to write: .npy or .parquet.", "FILE", "-o", "--out")],
+    pooling: Annotated[str, shared.word("mean (over all tokens), cls (the first) or last.", "NAME")] = "mean",
+    normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
+    text_field: shared.TextField = None,
+    bad_bytes: shared.BadBytes = None,
+    device: shared.Device = "auto",
+    precision: Annotated[str, shared.word("float32 or bfloat16; written is float32.", "NAME")] = "float32",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    json: shared.Json = False,
+) -> None:
+    """A vector for each text, in the order of the file.
+
+    \b
+    Examples:
+      gyebo embed runs/bert reviews.txt -o reviews.npy --normalize
+      gyebo embed runs/bert reviews.jsonl --text-field review -o reviews.parquet --pooling cls
+    """
+    from gyebo.jobs.embed import embed as job
+
+    console = shared.console(json=True)  # what is said on the way goes to stderr
+    with console.status("reading") as status:
+        result = job(
+            model,
+            source,
+            out,
+            pooling=pooling,
+            normalize=normalize,
+            data=shared.given(text_field=text_field, bad_bytes=bad_bytes),
+            device=device,
+            precision=precision,
+            overwrite=overwrite,
+            report=lambda count: status.update(f"{count:,} texts"),
+        )
+    if result["cut"]:
+        console.print(f"{result['cut']:,} texts are longer than the model's context: only their beginning was read")
+    if json:
+        print(json_module.dumps(result, ensure_ascii=False))
+    else:
+        print(f"{result['out']}: {result['texts']:,} vectors of {result['width']}")

@@ -1,0 +1,42 @@
+"""`gyebo fill`."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Annotated
+
+from gyebo.cli import options as shared
+
+
+def fill(
+    model: shared.Model,
+    text: Annotated[
+        list[str], shared.word("Text with one or more masks; may be given several times.", "TEXT", "--text")
+    ],
+    top_k: Annotated[int, shared.count("Candidates for each mask.  [default: 5]")] = 5,
+    device: shared.Device = "auto",
+    json: shared.Json = False,
+) -> None:
+    """Fill in what is hidden: the likeliest pieces at each mask.
+
+    The mask is written as the model's own: [MASK] for BERT and DistilBERT, <mask> for RoBERTa.
+
+    \b
+    Examples:
+      gyebo fill runs/bert --text "대한민국의 수도는 [MASK]이다."
+      gyebo fill runs/bert --text "[MASK] 영화는 [MASK] 재미있다" --top-k 3 --json
+    """
+    from gyebo.jobs.fill import fill as job
+
+    for filled in job(model, text, top_k=top_k, device=device):
+        if json:
+            print(json_module.dumps(filled, ensure_ascii=False))
+            continue
+        for number, candidates in enumerate(filled["masks"], 1):
+            if len(filled["masks"]) > 1:
+                print(f"mask {number}")
+            for candidate in candidates:
+                print(f"{candidate['probability']:8.2%}  {candidate['sequence']}")
+        if len(filled["masks"]) > 1:
+            print(f"all       {filled['sequence']}")
+        print()

@@ -1,0 +1,165 @@
+"""`gyebo embed`: a vector for each text of a file, written while it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gyebo.config import toml
+from gyebo.config.run import DataOptions
+from gyebo.data.prepare import cache_folder
+from gyebo.data.sources import Source, chunks, resolve, rows_of
+from gyebo.interchange import load
+from gyebo.tasks.pooling import body_of, check_pooling
+from gyebo.tasks.pooling import embed as vectors_of
+from gyebo.training.machine import DTYPES, pick_device
+
+WINDOW = 4096  # texts that are sorted by length among themselves, and written together
+SUFFIXES = (".npy", ".parquet")
+
+Write = Callable[[list[str], NDArray[np.float32]], None]
+
+
+def embed(
+    name: str,
+    source: str,
+    out: Path | str,
+    *,
+    pooling: str = "mean",
+    normalize: bool = False,
+    data: dict[str, Any] | None = None,
+    device: str = "auto",
+    precision: str = "float32",
+    overwrite: bool = False,
+    report: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Write `out`, row i for text i of `source` (whatever a CORPUS may be; a line is a text): `.npy`, float32 [N, D], or
+    `.parquet` with the columns text and embedding. Of a fine-tuned model its body is asked.
+
+    `data`: text_field, bad_bytes. `report` is told how many texts are done. Gives texts, width, cut (texts longer than the
+    context, of which only the beginning counts) and out. The file appears when it is complete. Raises ValueError or
+    FileNotFoundError for what is wrong with the source, the model or an option.
+    """
+    out = Path(out)
+    _check_out(out, overwrite)
+    if precision not in DTYPES:
+        raise ValueError(f"--precision must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
+    options = toml.check(DataOptions, {**(data or {}), "corpus": [source]}, name=lambda field: f"--{field.replace('_', '-')}")
+    sources = resolve([source], cache_folder() / "spool", options)
+    _refuse_idle(sources, options)
+    place = pick_device(device)
+    model, tokenizer = load(name)
+    if tokenizer is None:
+        raise ValueError(f"{name} has no tokenizer: text can't be read with it")
+    check_pooling(model, pooling)
+    model = body_of(model).to(place).eval()
+    texts = cut = 0
+    with _aside(out) as aside, _WRITERS[out.suffix](aside, model.config.width) as write:
+        for window in _windows(sources, options):
+            with torch.autocast(place.type, DTYPES[precision], enabled=precision != "float32"):
+                vectors, longer = vectors_of(model, tokenizer, window, pooling, normalize=normalize)
+            write(window, vectors)
+            texts, cut = texts + len(window), cut + longer
+            if report:
+                report(texts)
+        if not texts:
+            raise ValueError(f"{source}: no text in it: the file is empty")
+    return {"texts": texts, "width": model.config.width, "cut": cut, "out": str(out)}
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    if out.suffix not in SUFFIXES:
+        raise ValueError(f"-o {out}: must end with {' or '.join(SUFFIXES)}")
+    if out.is_dir():
+        raise ValueError(f"-o {out}: is a directory; give the name of a file")
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} exists already: choose another name, or --overwrite it")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"{out.parent}: no such directory to write {out.name} into")
+
+
+def _refuse_idle(sources: list[Source], options: DataOptions) -> None:
+    """ValueError for an option that no file of these kinds heeds."""
+    kinds = {source.kind for source in sources}
+    for option, value, idle, affected in (
+        ("--text-field", options.text_field, "text", {"jsonl", "csv", "tsv", "parquet"}),
+        ("--bad-bytes", options.bad_bytes, "refuse", {"txt", "jsonl", "csv", "tsv"}),
+    ):
+        if value != idle and not kinds & affected:
+            raise ValueError(f"{option} {value} has no effect on {', '.join(options.corpus)}: leave it out")
+
+
+def _windows(sources: list[Source], options: DataOptions) -> Iterator[list[str]]:
+    """All texts in their order, `WINDOW` at a time."""
+    window: list[str] = []
+    for chunk in chunks(sources, options):
+        texts = rows_of(chunk, options)
+        while texts:
+            taken = WINDOW - len(window)
+            window, texts = window + texts[:taken], texts[taken:]
+            if len(window) == WINDOW:
+                yield window
+                window = []
+    if window:
+        yield window
+
+
+@contextmanager
+def _aside(out: Path) -> Iterator[Path]:
+    """A file beside `out` that takes its place when all went well, and is gone otherwise."""
+    aside = out.with_name(f".{out.name}.part")
+    try:
+        yield aside
+        aside.replace(out)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _npy(path: Path, width: int) -> Iterator[Write]:
+    """Rows are appended behind a header whose count is set at the end: numpy leaves room for it to grow."""
+    count = 0
+
+    def header(file: IO[bytes]) -> int:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (count, width)})
+        return file.tell()
+
+    with path.open("wb") as file:
+        start = header(file)
+
+        def write(texts: list[str], vectors: NDArray[np.float32]) -> None:
+            nonlocal count
+            file.write(vectors.astype("<f4").tobytes())
+            count += len(vectors)
+
+        yield write
+        file.seek(0)
+        if header(file) != start:
+            raise RuntimeError(f"{path}: the count of {count} rows does not fit into the header of this numpy's format")
+
+
+@contextmanager
+def _parquet(path: Path, width: int) -> Iterator[Write]:
+    """A row group for each window."""
+    try:
+        import pyarrow
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise ValueError('writing .parquet needs the extra "data": pip install "gyebo[data]"; or write .npy') from None
+    schema = pyarrow.schema([("text", pyarrow.string()), ("embedding", pyarrow.list_(pyarrow.float32(), width))])
+    with parquet.ParquetWriter(path, schema) as writer:
+
+        def write(texts: list[str], vectors: NDArray[np.float32]) -> None:
+            column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors.reshape(-1)), width)
+            writer.write_table(pyarrow.table([pyarrow.array(texts, pyarrow.string()), column], schema=schema))
+
+        yield write
+
+
+_WRITERS = {".npy": _npy, ".parquet": _parquet}
