@@ -43,7 +43,7 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[s
     "relations" [N, W] where the examples have heads (-100 where a word's head was cut off).
 
     labels: the relations in the order of their numbers. Of a sentence that is too long the words that fit are kept; `cut`
-    counts these sentences. Raises ValueError for a sentence without words, a word that holds a space or nothing, heads and
+    counts these sentences. Raises ValueError for a sentence without words, an empty word, heads and
     relations that do not fit the words or the labels, or where `max_length` leaves no room.
     """
     frame = frame_of(tokenizer, 1)
@@ -80,9 +80,8 @@ def _check(example: Example) -> None:
     words, heads = example.words, example.heads
     if not words:
         raise ValueError(f"example {example.id}: no words; dependency parsing needs words, not text")
-    bad = next((word for word in words if not word or any(char.isspace() for char in word)), None)
-    if bad is not None:
-        raise ValueError(f"example {example.id}: the word {bad!r} is empty or holds a space")
+    if not all(words):
+        raise ValueError(f"example {example.id}: word {words.index('') + 1} is empty; a word needs a character")
     if heads and not len(heads) == len(example.relations) == len(words):
         raise ValueError(
             f"example {example.id}: {len(words)} words, {len(heads)} heads, {len(example.relations)} relations; "

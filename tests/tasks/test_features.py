@@ -1,0 +1,318 @@
+"""Examples as rows: frames, truncation, padding, orders, choices, markers of relations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from feature_texts import KINDS, LAYOUTS, TEXTS, tokenizer_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gyebo.tasks.features import ExampleRows, encode, in_order
+from gyebo.tasks.framing import anchor_place, anchored, frame_of, homes, windows
+from gyebo.tasks.relation import MARKERS, marking, with_markers
+from gyebo.tasks.store import ragged
+from gyebo.tasks.task import Example
+
+LABELS = ("중립", "긍정", "부정")
+
+
+def labelled(texts, pairs=None):
+    pairs = pairs or [None] * len(texts)
+    return [Example(str(i), text, pair, LABELS[i % 3]) for i, (text, pair) in enumerate(zip(texts, pairs))]
+
+
+# -- frames and rows ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@settings(max_examples=40, deadline=None)
+@given(texts=st.lists(st.tuples(TEXTS, st.none() | TEXTS), min_size=1, max_size=4), length=st.integers(4, 30))
+def test_rows_are_what_the_tokenizer_gives(layout, texts, length):
+    tokenizer = tokenizer_of("bpe", layout)
+    examples = labelled([text for text, _ in texts], [pair for _, pair in texts])
+    features = encode("classification", examples, tokenizer, LABELS, length)
+    batch = features.batch(np.arange(len(examples)))
+    cut = 0
+    for row, (text, pair) in enumerate(texts):
+        expected = tokenizer(text, pair, truncation=True, max_length=length)
+        whole = tokenizer(text, pair)["input_ids"]
+        cut += len(whole) > length
+        real = batch["document_ids"][row] == 1
+        assert batch["document_ids"][row].tolist() == sorted(batch["document_ids"][row], reverse=True)
+        ids = batch["input_ids"][row]
+        assert (ids[~real] == tokenizer.role_ids["pad"]).all()
+        if whole:
+            assert ids[real].tolist() == expected["input_ids"]
+        else:  # nothing to read from: one token stands for the empty text
+            assert ids[real].tolist() == [tokenizer.role_ids["bos"]]
+        if "token_type_ids" in tokenizer.model_inputs:
+            assert batch["token_type_ids"][row][real].tolist() == expected["token_type_ids"]
+    assert ("token_type_ids" in batch) == ("token_type_ids" in tokenizer.model_inputs)
+    assert features.cut == cut
+    assert batch["labels"].tolist() == [i % 3 for i in range(len(examples))]
+    assert batch["input_ids"].shape[1] == features.lengths.max()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frames_of_all_kinds(kind):
+    frame = frame_of(tokenizer_of(kind, "bert"), 2)
+    ids = tokenizer_of(kind, "bert").role_ids
+    assert frame.roles == ((ids["cls"],), (ids["sep"],), (ids["sep"],))
+    assert frame.role_types == ((0,), (0,), (1,)) and frame.text_types == (0, 1) and frame.added == 3
+
+
+@pytest.mark.parametrize("layout, place", [("bert", 0), ("roberta", 0), ("xlnet", -1), ("t5", -1), ("gpt", -1)])
+def test_every_family_has_an_anchor(layout, place):
+    tokenizer = tokenizer_of("bpe", layout)
+    frame = anchored(frame_of(tokenizer, 2), tokenizer)
+    row = frame.around([100, 101], [102]).ids
+    assert anchor_place(frame, len(row)) == place % len(row)
+    role = {"bert": "cls", "roberta": "cls", "xlnet": "cls", "t5": "eos", "gpt": "eos"}[layout]
+    assert row[place] == tokenizer.role_ids[role]
+    assert len(row) == 3 + frame.added
+
+
+def test_labels_scores_and_no_labels():
+    tokenizer = tokenizer_of()
+    examples = [Example("a", "경찰은", label=2.5), Example("b", "딸과", label="0.5")]
+    scores = encode("regression", examples, tokenizer, None, 16).batch([1, 0])["labels"]
+    assert scores.dtype == np.float32 and scores.tolist() == [0.5, 2.5]
+    assert "labels" not in encode("regression", [Example("a", "경찰은")], tokenizer, None, 16).batch([0])
+    numbers = encode("classification", [Example("a", "경찰은", label=1.0)], tokenizer, ["0.0", "1.0"], 16).batch([0])["labels"]
+    assert numbers.tolist() == [1] and numbers.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"kind": "parsing"}, "no features for 'parsing'"),
+        ({"kind": "dialogue-state"}, "no features"),
+        ({"labels": None}, "needs the names"),
+        ({"kind": "regression"}, "labels have no effect"),
+        ({"stride": 4}, "no effect on classification"),
+        ({"max_length": 1}, "max_length: 1 leaves -1"),
+        ({"examples": [Example("x7", "딸", label="몰라")]}, "example x7: label '몰라' is none of 중립"),
+        ({"examples": [Example("x7", "딸", label="중립"), Example("x8", "딸")]}, "example x8 has no label"),
+        ({"examples": [Example("x7", "딸", label="딸")], "kind": "regression", "labels": None}, "x7: label '딸' is not a number"),
+        ({"examples": [Example("x7", "딸", label="nan")], "kind": "regression", "labels": None}, "not a number"),
+    ],
+)
+def test_what_is_refused(change, message):
+    arguments = {"kind": "classification", "examples": labelled(["딸"]), "tokenizer": tokenizer_of(), "labels": LABELS}
+    with pytest.raises(ValueError, match=message):
+        encode(**{**arguments, "max_length": 16, **change})
+
+
+def test_role_strings_of_a_user_are_text():
+    tokenizer = tokenizer_of()
+    ids = encode("classification", labelled(["[CLS] [SEP] <subj>"]), tokenizer, LABELS, 64).batch([0])["input_ids"][0]
+    assert [i for i in ids.tolist() if i in tokenizer.all_role_ids] == [tokenizer.role_ids["cls"], tokenizer.role_ids["sep"]]
+
+
+# -- orders ------------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.lists(st.integers(0, 2**31 - 1), max_size=6), min_size=1, max_size=8), st.data())
+def test_ragged_lists_come_back(lists, data):
+    store = ragged(lists)
+    rows = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=6))
+    padded = store.padded(np.array(rows, np.int64), -7)
+    longest = max((len(lists[row]) for row in rows), default=0)
+    assert padded.tolist() == [lists[row] + [-7] * (longest - len(lists[row])) for row in rows]
+    assert [store[i].tolist() for i in range(len(store))] == lists
+
+
+def rows_of(count):
+    texts = ["딸과 " * (1 + i * 7 % 11) for i in range(count)]
+    return ExampleRows(encode("classification", labelled(texts), tokenizer_of(), LABELS, 64))
+
+
+def test_an_epoch_is_a_permutation_and_batches_go_on_into_the_next():
+    rows, batch = rows_of(10), 4
+    seen = [rows.ids(step, batch, 5) for step in range(5)]  # 20 places: two epochs
+    whole = [rows.step(step, batch, 5) for step in range(5)]
+    flat = [tuple(line[line != 0]) for arrays in whole for line in arrays["input_ids"]]
+    expected = sorted(tuple(rows.features.columns["input_ids"][i].tolist()) for i in range(10))
+    assert sorted(tuple(map(int, line)) for line in flat[:10]) == expected
+    assert sorted(tuple(map(int, line)) for line in flat[10:]) == expected
+    assert flat[:10] != flat[10:]
+    assert [len(arrays["labels"]) for arrays in whole] == [4] * 5
+    assert all(set(names) <= {str(i) for i in range(10)} for names in seen)
+
+
+def test_parts_of_a_step_are_the_step():
+    rows = rows_of(10)
+    whole = rows.step(3, 6, 1)["labels"].tolist()
+    assert rows.step(3, 6, 1, 0, 2)["labels"].tolist() + rows.step(3, 6, 1, 2, 4)["labels"].tolist() == whole
+    assert rows.step(3, 6, 1, 4)["labels"].tolist() == whole[4:]
+    assert rows.step(3, 6, 2)["labels"].tolist() != whole or rows.step(4, 6, 2)["labels"].tolist() != rows.step(4, 6, 1)["labels"].tolist()
+
+
+def test_batches_by_length_and_the_way_back():
+    rows = rows_of(23)
+    lengths = rows.features.lengths
+    parts, longest = [], 10**9
+    for numbers, arrays in rows.by_length(60):
+        assert arrays["input_ids"].size <= 60 or len(numbers) == 1
+        assert lengths[numbers].max() <= longest
+        longest = lengths[numbers].min()
+        parts.append((numbers, arrays["input_ids"] * 2))
+    back = in_order(parts, lengths)
+    assert [row.tolist() for row in back] == [(rows.features.columns["input_ids"][i] * 2).tolist() for i in range(23)]
+    padding = sum(arrays.size for _, arrays in parts) - sum(lengths)
+    assert padding < 0.2 * sum(lengths)
+    with pytest.raises(ValueError, match="comes twice"):
+        in_order([parts[0], parts[0]])
+    with pytest.raises(ValueError, match="must come once"):
+        in_order(parts[1:], lengths)
+    assert rows.mean_tokens == pytest.approx(lengths.mean())
+
+
+def test_no_examples_is_an_error():
+    with pytest.raises(ValueError, match="no examples"):
+        ExampleRows(encode("classification", [], tokenizer_of(), LABELS, 16))
+
+
+# -- windows -----------------------------------------------------------------------------------------------------------
+
+
+@given(count=st.integers(0, 60), room=st.integers(1, 20), step=st.integers(1, 30))
+def test_windows_lose_nothing(count, room, step):
+    cuts = windows(count, room, step)
+    assert cuts[0][0] == 0 and cuts[-1][1] == count
+    assert all(0 <= end - start <= room for start, end in cuts)
+    assert all(after[0] <= before[1] for before, after in zip(cuts, cuts[1:]))
+    home = homes(cuts)
+    assert len(home) == count
+
+    def context(place, start, end):
+        return min(place - start if start else count, end - 1 - place if end < count else count)
+
+    for place, number in enumerate(home):
+        inside = {n: context(place, *cut) for n, cut in enumerate(cuts) if cut[0] <= place < cut[1]}
+        assert inside[number] == max(inside.values())
+
+
+# -- choices -----------------------------------------------------------------------------------------------------------
+
+
+def test_choices_are_pairs_side_by_side():
+    tokenizer = tokenizer_of()
+    options = ("노래를 불렀다", "비틀즈가", "서울역에서 노래를 불렀다")
+    examples = [Example("a", "경찰은", options=options, label=2), Example("b", "딸과 비틀즈가", options=options[::-1], label="0")]
+    features = encode("choice", examples, tokenizer, None, 32)
+    batch = features.batch([1, 0])
+    assert batch["input_ids"].shape == batch["document_ids"].shape == batch["token_type_ids"].shape
+    assert batch["input_ids"].shape[:2] == (2, 3) and batch["labels"].tolist() == [0, 2]
+    for row, example in enumerate(reversed(examples)):
+        for number, option in enumerate(example.options):
+            real = batch["document_ids"][row, number] == 1
+            assert batch["input_ids"][row, number][real].tolist() == tokenizer(example.text, option)["input_ids"]
+    numbers, _ = next(ExampleRows(features).by_length(3 * batch["input_ids"].shape[2]))
+    assert len(numbers) == 1  # a row is all its options
+
+
+@pytest.mark.parametrize(
+    "example, message",
+    [
+        (Example("z", "a", options=("b",)), "z: 1 options"),
+        (Example("z", "a", options=("b", "c"), label=2), "z: label 2 is not the number of an option, 0 to 1"),
+        (Example("z", "a", options=("b", "c"), label="b"), "z: label 'b'"),
+        (Example("z", "a", options=("b", "c"), label=-1.0), "z: label -1.0"),
+    ],
+)
+def test_choices_that_are_refused(example, message):
+    with pytest.raises(ValueError, match=message):
+        encode("choice", [example], tokenizer_of(), None, 32)
+
+
+# -- relations ---------------------------------------------------------------------------------------------------------
+
+SENTENCE = "딸과 비틀즈가 서울역에서 노래를 불렀다"
+ANSWERS = ((3, "비틀즈"), (8, "서울역"))
+
+
+def shown(tokenizer, ids):
+    """The text of ids with markers written out."""
+    names = {id: tokenizer.token(id) for id in ids if id in tokenizer.all_role_ids}
+    text, plain = "", []
+    for id in [*ids, None]:
+        if id is None or id in names:
+            text += b"".join(tokenizer.piece_bytes(piece) for piece in plain).decode()
+            text += names.get(id, "")
+            plain = []
+        else:
+            plain.append(id)
+    return text
+
+
+@pytest.mark.parametrize("kind", ["bpe", "wordpiece", "unigram", "byte"])
+def test_markers_stand_around_the_entities(kind):
+    tokenizer = with_markers(tokenizer_of(kind))
+    ids = marking(tokenizer)(Example("a", SENTENCE, answers=ANSWERS))
+    assert shown(tokenizer, ids) == "딸과<subj> 비틀즈</subj>가<obj> 서울역</obj>에서 노래를 불렀다"
+    swapped = marking(tokenizer)(Example("a", SENTENCE, answers=ANSWERS[::-1]))
+    assert shown(tokenizer, swapped) == "딸과<obj> 비틀즈</obj>가<subj> 서울역</subj>에서 노래를 불렀다"
+    assert with_markers(tokenizer) is tokenizer
+
+
+@pytest.mark.parametrize(
+    "text, answers, expected",
+    [
+        ("비틀즈딸", ((0, "비틀즈"), (3, "딸")), "<subj>비틀즈</subj><obj>딸</obj>"),
+        ("비틀즈딸", ((0, "비틀즈딸"), (3, "딸")), "<subj>비틀즈<obj>딸</obj></subj>"),
+        ("비틀즈딸", ((0, "비틀즈"), (0, "비틀즈딸")), "<obj><subj>비틀즈</subj>딸</obj>"),
+        ("<subj> 딸.", ((7, "딸"), (0, "<subj>")), "<obj><subj></obj><subj> 딸</subj>."),
+    ],
+)
+def test_markers_touch_and_nest(text, answers, expected):
+    tokenizer = with_markers(tokenizer_of())
+    ids = marking(tokenizer)(Example("a", text, answers=answers))
+    assert shown(tokenizer, ids) == expected
+    assert sum(id in tokenizer.all_role_ids for id in ids) == 4
+
+
+def test_a_word_goes_on_after_an_entity_as_it_does_in_running_text():
+    tokenizer = with_markers(tokenizer_of("wordpiece"))
+    after = marking(tokenizer)(Example("a", SENTENCE, answers=ANSWERS))
+    close = next(id for id in tokenizer.all_role_ids if tokenizer.token(id) == "</subj>")
+    assert tokenizer.token(after[after.index(close) + 1]).startswith("##")
+    dot = marking(tokenizer)(Example("a", "비틀즈.딸", answers=((0, "비틀즈"), (4, "딸"))))
+    assert tokenizer.token(dot[dot.index(close) + 1]) == "."
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=TEXTS.filter(str.strip), data=st.data())
+def test_markers_change_no_text(text, data):
+    answers = []
+    for _ in range(2):
+        start = data.draw(st.integers(0, len(text) - 1))
+        answers.append((start, text[start : data.draw(st.integers(start + 1, len(text)))]))
+    tokenizer = with_markers(tokenizer_of("byte"))
+    ids = marking(tokenizer)(Example("a", text, answers=tuple(answers)))
+    roles = [tokenizer.token(id) for id in ids if id in tokenizer.all_role_ids]
+    assert sorted(roles) == sorted(MARKERS)
+    assert roles.index("<subj>") < roles.index("</subj>") and roles.index("<obj>") < roles.index("</obj>")
+    parts = b"".join(tokenizer.piece_bytes(id) for id in ids if id not in tokenizer.all_role_ids).decode()
+    assert tokenizer.normalize(parts) == tokenizer.normalize(text)
+
+
+def test_relations_as_features():
+    plain = tokenizer_of()
+    example = Example("r", SENTENCE, label="per:title", answers=ANSWERS)
+    labels = ("no_relation", "per:title")
+    with pytest.raises(ValueError, match=r"has no <subj>.*with_markers"):
+        encode("classification", [example], plain, labels, 64)
+    tokenizer = with_markers(plain)
+    batch = encode("classification", [example], tokenizer, labels, 64).batch([0])
+    assert batch["labels"].tolist() == [1]
+    ids = batch["input_ids"][0].tolist()
+    assert [ids[0], ids[-1]] == [tokenizer.role_ids["cls"], tokenizer.role_ids["sep"]]
+    assert ids[1:-1] == marking(tokenizer)(example)
+    with pytest.raises(ValueError, match="example r: the entity '비틀' is not at character 4"):
+        encode("classification", [replace(example, answers=((4, "비틀"), (0, "딸")))], tokenizer, labels, 64)
+    with pytest.raises(ValueError, match="1 entities"):
+        encode("classification", [replace(example, answers=ANSWERS[:1])], tokenizer, labels, 64)
