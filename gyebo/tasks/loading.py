@@ -1,0 +1,262 @@
+"""A task's examples from a folder, a file, the hub or the embedded world, checked, with a line for everything left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gyebo.data.sources import PACKED
+from gyebo.tasks.task import Example, Pattern, Row, Task
+
+HUB = "hub"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The examples of one split, and in `notes` what was left out or is odd, one line each."""
+
+    examples: list[Example]
+    notes: list[str]
+
+
+def find_files(task: Task, folder: str | Path) -> dict[str, tuple[Path, ...]]:
+    """The files of each split that the folder holds: in itself, or in a folder below it that is called like the task.
+
+    Raises FileNotFoundError where the folder has none of them, with the names looked for and those found; ValueError where
+    a pattern fits several files.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; {task.name} needs one with {_names(task)}")
+    below = [path for name in task.folders for path in sorted(folder.glob(name)) if path.is_dir()]
+    found: dict[str, tuple[Path, ...]] = {}
+    for split, patterns in task.files.items():
+        for place in (folder, *below):
+            matches = (_match(place, pattern) for pattern in patterns)
+            if paths := next(filter(None, matches), None):
+                found[split] = paths
+                break
+    if not found:
+        there = sorted(path.name for path in folder.iterdir())
+        listed = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "")
+        raise FileNotFoundError(f"{folder}: no file of {task.name}: looked for {_names(task)}; there is: {listed or 'nothing'}")
+    return found
+
+
+def _match(folder: Path, pattern: Pattern) -> tuple[Path, ...]:
+    """The files that a pattern stands for, () where (one of) them is missing."""
+    paths = []
+    for part in (pattern,) if isinstance(pattern, str) else pattern:
+        for packed in PACKED:
+            hits = sorted(path for path in folder.glob(part + packed) if path.is_file())
+            if len(hits) > 1:
+                names = " and ".join(path.name for path in hits)
+                raise ValueError(f"{folder}: {names} all fit {part}{packed}: keep one, or name a file")
+            if hits:
+                paths.append(hits[0])
+                break
+        else:
+            return ()
+    return tuple(paths)
+
+
+def _names(task: Task, split: str | None = None) -> str:
+    """The file names of a split (of all), for an error line."""
+    patterns = task.files.get(split, ()) if split else [p for group in task.files.values() for p in group]
+    names = [" + ".join(p) if isinstance(p, tuple) else p for p in patterns]
+    return f"{', '.join(dict.fromkeys(names)) or 'no file'} (also .gz, .zst)"
+
+
+def load(task: Task, split: str = "train", source: str | Path | None = None) -> Loaded:
+    """A split of a task, checked (see `checked`).
+
+    `source`: a folder (see `find_files`), a file, "hub", or None for a task of the embedded world. Training examples that
+    can't be used are left out and counted in the notes; in other splits they are errors, since every example counts.
+    Raises FileNotFoundError for a split that is not there, ValueError for one that the task does not have, for a source
+    without effect, and for what is wrong in a file.
+    """
+    if task.world is not None:
+        if source is not None:
+            raise ValueError(f"{task.name} is made by the embedded world and takes no data (found: {source})")
+        return checked(task, list(task.world(split)), split, f"{task.name} ({split})")
+    if source is None:
+        or_hub = ", or hub" if task.hub else ""
+        raise ValueError(f"{task.name}: say where its data are: a folder with {_names(task)}{or_hub}")
+    if str(source) == HUB:
+        return from_hub(task, split)
+    if Path(source).is_dir():
+        _known(task, split)
+        files = find_files(task, source)
+        if split not in files:
+            has = ", ".join(f"{name} ({paths[0].name})" for name, paths in files.items())
+            raise FileNotFoundError(f"{source}: no {split} file of {task.name}: looked for {_names(task, split)}; found: {has}")
+        return _from_files(task, split, files[split])
+    return _from_files(task, split, (Path(source),))
+
+
+def _known(task: Task, split: str) -> None:
+    if split not in task.splits:
+        raise ValueError(f"{task.name} has no split {split!r}; there is: {', '.join(task.splits)}")
+
+
+def _from_files(task: Task, split: str, paths: Sequence[Path]) -> Loaded:
+    found: list[Example] = []
+    notes: list[str] = []
+    for path in paths:
+        problems: list[str] | None = [] if split == "train" else None
+        found += task.read(path, labelled=_labelled(split), problems=problems)
+        notes += _counted(problems, f"{path}: ")
+    return checked(task, found, split, ", ".join(map(str, paths)), notes)
+
+
+def _labelled(split: str) -> bool:
+    return not split.startswith("test")
+
+
+def _counted(problems: list[str] | None, source: str) -> list[str]:
+    if not problems:
+        return []
+    return [f"{source}{_rows(len(problems))} can't be used and {_are(len(problems))} left out, the first: {problems[0]}"]
+
+
+def _rows(count: int, thing: str = "row") -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+# the hub --------------------------------------------------------------------------------------------------------------
+
+
+def from_hub(task: Task, split: str = "train") -> Loaded:
+    """A split of a task from the Hugging Face hub, through `datasets` (extra `data`) and its cache.
+
+    Raises ValueError, one line, where the extra is missing, the task is not on the hub, or the hub can't be reached.
+    """
+    if task.hub is None:
+        raise ValueError(f"{task.name} is not read from the hub; name a folder with {_names(task)}")
+    if split not in task.hub.splits:
+        raise ValueError(f"{task.name} has no split {split!r} on the hub; there is: {', '.join(task.hub.splits)}")
+    try:
+        import datasets
+    except ImportError:
+        raise ValueError(f'{task.name}: reading from the hub needs the extra "data": pip install "gyebo[data]"') from None
+    name = "/".join(filter(None, (task.hub.dataset, task.hub.config)))
+    try:
+        data = datasets.load_dataset(task.hub.dataset, task.hub.config, split=task.hub.splits[split])
+    except (OSError, ConnectionError, RuntimeError, ValueError) as error:
+        said = str(error).strip().splitlines()[:1]
+        raise ValueError(
+            f"{task.name}: {name} can't be read from the hub ({type(error).__name__}: {''.join(said)}); without a network, "
+            f"name a folder with {_names(task)}"
+        ) from None
+    problems: list[str] | None = [] if split == "train" else None
+    found = list(task.examples(_hub_rows(data), name, _labelled(split), problems))
+    return checked(task, found, split, f"{name} ({split})", _counted(problems, f"{name}: "))
+
+
+def _hub_rows(data: Any) -> Iterator[Row]:
+    """Rows with the names of classes instead of their numbers; -1 (not published) becomes None."""
+    decoders = {name: decode for name, feature in data.features.items() if (decode := _decoder(feature))}
+    for number, row in enumerate(data, 1):
+        yield f"row {number}", {name: decoders[name](value) if name in decoders else value for name, value in row.items()}
+
+
+def _decoder(feature: Any) -> Callable[[Any], Any] | None:
+    """Numbers of classes to names, also in lists; None for a feature that has none."""
+    if hasattr(feature, "int2str"):
+        return lambda value: None if value is None or value == -1 else feature.int2str(value)
+    inner = getattr(feature, "feature", None)
+    decode = _decoder(inner) if inner is not None and not isinstance(inner, dict) else None
+    return (lambda values: [decode(value) for value in values]) if decode else None
+
+
+# checks ---------------------------------------------------------------------------------------------------------------
+
+
+def checked(task: Task, examples: list[Example], split: str, source: str, notes: Sequence[str] = ()) -> Loaded:
+    """The examples that can be used, with notes.
+
+    Empty texts are left out of training and kept elsewhere, both with their count. Raises ValueError for no examples, for a
+    label or tag that the task does not know, and for training data in which there is nothing to tell apart.
+    """
+    training = split == "train"
+    found = list(notes)
+    empty = [example for example in examples if _is_empty(task, example)]
+    if empty:
+        done = f"{_are(len(empty))} left out" if training else f"{_are(len(empty))} kept, since every example counts"
+        count = f"{_rows(len(empty), 'example')} of {len(examples):,}"
+        found.append(f"{source}: {count} without text {done} (the first: {empty[0].id})")
+    if training and empty:
+        examples = [example for example in examples if not _is_empty(task, example)]
+    if not examples:
+        raise ValueError(f"{source}: no example that {task.name} can use" + "".join(f"; {note}" for note in found))
+    _check_labels(task, examples, source)
+    if training:
+        _check_difference(task, examples, source)
+    return Loaded(examples, found)
+
+
+def _is_empty(task: Task, example: Example) -> bool:
+    texts = [example.text, *([example.pair] if example.pair is not None else []), *example.options]
+    return not all(text.strip() for text in texts)
+
+
+def _check_labels(task: Task, examples: list[Example], source: str) -> None:
+    if task.labels is None:
+        return
+    known = set(task.labels)
+    for example in examples:
+        for label in _labels(task, example):
+            if label not in known:
+                count = sum(label in _labels(task, other) for other in examples)
+                raise ValueError(
+                    f"{source}: {example.id} has the label {label!r} ({_rows(count, 'example')}), but {task.name} knows: "
+                    f"{', '.join(task.labels)}"
+                )
+
+
+def _labels(task: Task, example: Example) -> tuple[Any, ...]:
+    """All class names of an example: its tags, its relations, or its label."""
+    if task.kind == "tagging":
+        return example.tags
+    if task.kind == "dependency":
+        return example.relations
+    return () if example.label is None else (example.label,)
+
+
+def _check_difference(task: Task, examples: list[Example], source: str) -> None:
+    """Training data must hold at least two answers: a model that always gives one would be perfect."""
+    if task.kind in ("classification", "regression"):
+        seen = {example.label for example in examples}
+        if len(seen) < 2:
+            what = "class" if task.kind == "classification" else "score"
+            only = next(iter(seen))
+            raise ValueError(f"{source}: all {len(examples):,} examples have one {what}, {only!r}: nothing to learn")
+    elif task.kind == "tagging" and not any(tag != "O" for example in examples for tag in example.tags):
+        raise ValueError(f"{source}: no character of {len(examples):,} examples has a tag other than O: nothing to learn")
+    elif task.kind == "spans" and not any(example.answers for example in examples):
+        raise ValueError(f"{source}: none of {len(examples):,} questions has an answer in its text: nothing to learn")
+
+
+def with_labels(task: Task, training: Sequence[Example]) -> Task:
+    """The task with the labels that its training data have, where it names none: sorted, numbers by size, "O" first.
+
+    Kinds without class names, and tasks that name theirs, come back as they are.
+    """
+    if task.labels is not None or task.kind not in ("classification", "tagging", "dependency"):
+        return task
+    found = {str(label) for example in training for label in _labels(task, example)}
+    if task.kind == "tagging":  # a type seen at a beginning only may go on in another text
+        found = {f"{begin}-{tag[2:]}" for tag in found if tag != "O" for begin in "BI"}
+        return replace(task, labels=("O", *sorted(found, key=lambda tag: (tag[2:], tag[0]))))
+    whole = all(_is_whole(name) for name in found)
+    return replace(task, labels=tuple(sorted(found, key=lambda name: (int(name) if whole else 0, name))))
+
+
+def _is_whole(name: str) -> bool:
+    return name.removeprefix("-").isdecimal()

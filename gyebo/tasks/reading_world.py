@@ -1,0 +1,88 @@
+"""Tasks of the embedded world: nothing to download, the same examples everywhere.
+
+Each split draws from indices and a seed of its own, and takes only texts whose hash falls to it, so that no text of one
+split occurs in another, although the world's short sentences repeat. Repeated texts within a split are taken once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from gyebo import world
+from gyebo.data.prepare import split_key
+from gyebo.tasks.task import Example
+
+SIZES = {"train": 4000, "dev": 500, "test": 1000}
+# The seed of a split, where its indices begin, and which remainders of the hash modulo 4 are its own.
+_DRAWS = {"train": (0, 0, (0, 2)), "dev": (1, 1_000_000, (1,)), "test": (2, 2_000_000, (3,))}
+_MOST_DRAWS = 40  # for each example that is asked for
+
+
+def sentiment(found: world.Sentiment) -> Example:
+    """A report and its label."""
+    return Example("", found.text, label=found.label)
+
+
+def entailment(found: world.Entailment) -> Example:
+    """Premise, hypothesis, label."""
+    return Example("", found.premise, found.hypothesis, found.label)
+
+
+def similarity(found: world.Similarity) -> Example:
+    """Two reports and how many of five details agree."""
+    return Example("", found.first, found.second, found.score)
+
+
+def next_sentence(found: world.NextSentence) -> Example:
+    """Two sentences: "next" or "other"."""
+    return Example("", found.first, found.second, "next" if found.is_next else "other")
+
+
+def named_entities(found: world.Entities) -> Example:
+    """A document with a tag for each character."""
+    return Example("", found.text, tags=span_tags(len(found.text), found.spans))
+
+
+def question(found: world.Question) -> Example:
+    """Context, question, and where the answer stands."""
+    return Example("", found.context, found.question, answers=((found.start, found.answer),))
+
+
+def span_tags(length: int, spans: tuple[tuple[int, int, str], ...]) -> tuple[str, ...]:
+    """(start, end, type) in characters, end exclusive, as BIO tags; ValueError where spans overlap or lie outside."""
+    tags = ["O"] * length
+    for start, end, kind in spans:
+        if not 0 <= start < end <= length:
+            raise ValueError(f"the span [{start}, {end}] does not lie in the text of {length} characters")
+        if any(tag != "O" for tag in tags[start:end]):
+            raise ValueError(f"the span [{start}, {end}] overlaps another; a character has one tag")
+        tags[start:end] = [f"B-{kind}"] + [f"I-{kind}"] * (end - start - 1)
+    return tuple(tags)
+
+
+def examples(draw: Callable[..., Iterator[Any]], convert: Callable[[Any], Example], split: str) -> Iterator[Example]:
+    """The examples of a split; ValueError for a split that there is not, or where the world has too few texts."""
+    if split not in SIZES:
+        raise ValueError(f"unknown split {split!r}; there is: {', '.join(SIZES)}")
+    seed, start, own = _DRAWS[split]
+    seen: set[int] = set()
+    for index, found in enumerate(draw(SIZES[split] * _MOST_DRAWS, seed=seed, start=start), start):
+        example = convert(found)
+        key = split_key(f"{example.text}\n{example.pair or ''}")
+        if key % 4 in own and key not in seen:
+            seen.add(key)
+            yield replace(example, id=f"{split}-{index}")
+            if len(seen) == SIZES[split]:
+                return
+    raise ValueError(f"the world gave {len(seen)} different texts for {split}, not {SIZES[split]}")
+
+
+SENTIMENT = partial(examples, world.sentiments, sentiment)
+ENTAILMENT = partial(examples, world.entailments, entailment)
+SIMILARITY = partial(examples, world.similarities, similarity)
+NEXT_SENTENCE = partial(examples, world.next_sentences, next_sentence)
+ENTITIES = partial(examples, world.entities, named_entities)
+QUESTIONS = partial(examples, world.questions, question)

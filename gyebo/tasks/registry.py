@@ -1,0 +1,427 @@
+"""The registered tasks as a table. Adding one: a line here, its reader where its format is new, its test.
+
+Sources of the readers and the defaults: GLUE (Wang et al. 2019, gluebenchmark.com; fine-tuning after Devlin et al. 2019),
+KLUE (Park et al. 2021; fine-tuning after the scripts of KLUE-baseline), NSMC (github.com/e9t/nsmc), KorNLI and KorSTS
+(Ham et al. 2020), Question_pair (github.com/songys/Question_pair), BEEP! (Moon et al. 2020).
+"""
+
+from __future__ import annotations
+
+import difflib
+from functools import partial
+
+from gyebo.tasks import reading_klue as klue
+from gyebo.tasks import reading_tables as tables
+from gyebo.tasks import reading_world as world
+from gyebo.tasks.readers import blocks, json_list, squad_json, table
+from gyebo.tasks.task import Hub, Pattern, Task
+from gyebo.world import ENTAILMENT_LABELS, ENTITY_TYPES, SENTIMENT_LABELS
+
+
+def _klue(official: str, plain: str, ending: str) -> dict[str, tuple[Pattern, ...]]:
+    """KLUE's file names, with any version: klue-nli-v1.1_train.json, or nli_train.json."""
+    return {
+        split: (f"{official}-v1*_{split}.{ending}", f"{plain}_{split}.{ending}", f"{split}.{ending}")
+        for split in ("train", "dev", "test")
+    }
+
+
+def _plain(stem: str, **official: tuple[Pattern, ...]) -> dict[str, tuple[Pattern, ...]]:
+    """Official names first, then STEM_SPLIT.tsv and SPLIT.tsv."""
+    return {split: (*names, f"{stem}_{split}.tsv", f"{split}.tsv") for split, names in official.items()}
+
+
+_GLUE_FILES = {split: (f"{split}.tsv",) for split in ("train", "dev", "test")}
+_glue = partial(Task, files=_GLUE_FILES, rows=table, lr=2e-5, batch=32, epochs=3)
+_world = partial(Task, lr=2e-4, batch=32, epochs=5)
+_WORLD_TAGS = ("O", *(f"{begin}-{kind}" for kind in ENTITY_TYPES for begin in "BI"))
+_NLI = ("entailment", "neutral", "contradiction")
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task(
+            name="nsmc",
+            title="Naver movie reviews: sentiment",
+            kind="classification",
+            labels=("negative", "positive"),
+            metrics=("accuracy", "macro_f1"),
+            score="accuracy",
+            files={
+                "train": ("ratings_train.txt", "nsmc_train.tsv", "train.tsv"),
+                "test": ("ratings_test.txt", "nsmc_test.tsv", "test.tsv"),
+            },
+            folders=("nsmc*",),
+            rows=table,
+            convert=tables.NSMC,
+            note="published figures are for the official files, which keep duplicate reviews in both splits",
+        ),
+        Task(
+            name="klue-tc",
+            title="KLUE topic classification of headlines (YNAT)",
+            kind="classification",
+            labels=klue.TOPICS,
+            metrics=("macro_f1", "accuracy"),
+            score="macro_f1",
+            files=_klue("ynat", "tc", "json"),
+            folders=("ynat*",),
+            rows=json_list,
+            convert=tables.KLUE_TC,
+            hub=Hub("klue/klue", "ynat", {"train": "train", "dev": "validation"}),
+            epochs=4,
+        ),
+        Task(
+            name="klue-sts",
+            title="KLUE similarity of sentences, 0 to 5",
+            kind="regression",
+            labels=None,
+            metrics=("pearson", "similar_f1"),
+            score="pearson",
+            files=_klue("klue-sts", "sts", "json"),
+            folders=("klue-sts*", "klue"),
+            rows=json_list,
+            convert=tables.KLUE_STS,
+            hub=Hub("klue/klue", "sts", {"train": "train", "dev": "validation"}),
+            epochs=4,
+        ),
+        Task(
+            name="klue-nli",
+            title="KLUE inference",
+            kind="classification",
+            labels=_NLI,
+            metrics=("accuracy",),
+            score="accuracy",
+            files=_klue("klue-nli", "nli", "json"),
+            folders=("klue-nli*", "klue"),
+            rows=json_list,
+            convert=tables.KLUE_NLI,
+            hub=Hub("klue/klue", "nli", {"train": "train", "dev": "validation"}),
+            epochs=5,
+        ),
+        Task(
+            name="klue-ner",
+            title="KLUE named entities, a tag per character",
+            kind="tagging",
+            labels=klue.ENTITY_TAGS,
+            metrics=("klue_entity_macro_f1", "klue_character_macro_f1"),
+            score="klue_entity_macro_f1",
+            files=_klue("klue-ner", "ner", "tsv"),
+            folders=("klue-ner*", "klue"),
+            rows=blocks,
+            convert=klue.entities,
+            hub=Hub("klue/klue", "ner", {"train": "train", "dev": "validation"}),
+            max_length=510,
+        ),
+        Task(
+            name="klue-re",
+            title="KLUE relations of two entities",
+            kind="classification",
+            labels=klue.RELATIONS,
+            metrics=("relation_micro_f1", "relation_auprc"),
+            score="relation_micro_f1",
+            files=_klue("klue-re", "re", "json"),
+            folders=("klue-re*", "klue"),
+            rows=json_list,
+            convert=klue.relations,
+            hub=Hub("klue/klue", "re", {"train": "train", "dev": "validation"}),
+            max_length=256,
+            marked=True,
+        ),
+        Task(
+            name="klue-dp",
+            title="KLUE dependencies of words",
+            kind="dependency",
+            labels=klue.DEPENDENCIES,
+            metrics=("uas_macro_f1", "las_macro_f1"),
+            score="las_macro_f1",
+            files=_klue("klue-dp", "dp", "tsv"),
+            folders=("klue-dp*", "klue"),
+            rows=blocks,
+            convert=klue.dependencies,
+            hub=Hub("klue/klue", "dp", {"train": "train", "dev": "validation"}),
+            max_length=256,
+            epochs=10,
+        ),
+        Task(
+            name="klue-mrc",
+            title="KLUE questions with an answer in the text, or none",
+            kind="spans",
+            labels=None,
+            metrics=("klue_exact_match", "klue_rouge_w"),
+            score="klue_rouge_w",
+            files=_klue("klue-mrc", "mrc", "json"),
+            folders=("klue-mrc*", "klue"),
+            rows=squad_json,
+            convert=klue.questions,
+            hub=Hub("klue/klue", "mrc", {"train": "train", "dev": "validation"}),
+            max_length=510,
+            lr=3e-5,
+            batch=16,
+            epochs=5,
+        ),
+        Task(
+            name="klue-dst",
+            title="KLUE states of a dialogue (Wizard of Seoul)",
+            kind="dialogue-state",
+            labels=None,
+            metrics=("joint_goal_accuracy", "slot_f1"),
+            score="joint_goal_accuracy",
+            files=_klue("wos", "dst", "json"),
+            folders=("wos*", "klue"),
+            rows=json_list,
+            convert=klue.dialogue_states,
+            hub=Hub("klue/klue", "wos", {"train": "train", "dev": "validation"}),
+            max_length=510,
+            lr=3e-5,
+            batch=16,
+            epochs=5,
+            note="read and scored; there is no head for it",
+        ),
+        _glue(
+            name="glue-cola",
+            title="GLUE CoLA: is the sentence acceptable?",
+            kind="classification",
+            labels=("unacceptable", "acceptable"),
+            metrics=("matthews",),
+            score="matthews",
+            folders=("CoLA*", "cola*"),
+            rows=tables.cola_table,
+            convert=tables.COLA,
+            hub=Hub("nyu-mll/glue", "cola"),
+            note="a model that gives one answer to all has Matthews 0",
+        ),
+        _glue(
+            name="glue-sst2",
+            title="GLUE SST-2: sentiment of phrases",
+            kind="classification",
+            labels=("negative", "positive"),
+            metrics=("accuracy",),
+            score="accuracy",
+            folders=("SST*", "sst*"),
+            convert=tables.SST2,
+            hub=Hub("nyu-mll/glue", "sst2"),
+        ),
+        _glue(
+            name="glue-mrpc",
+            title="GLUE MRPC: paraphrase?",
+            kind="classification",
+            labels=("not_equivalent", "equivalent"),
+            metrics=("positive_f1", "accuracy"),
+            score="positive_f1",
+            files={
+                "train": ("train.tsv", "msr_paraphrase_train.txt"),
+                "dev": ("dev.tsv",),
+                "test": ("test.tsv", "msr_paraphrase_test.txt"),
+            },
+            folders=("MRPC*", "mrpc*"),
+            convert=tables.MRPC,
+            hub=Hub("nyu-mll/glue", "mrpc"),
+            note="often started from the MNLI model: say so",
+        ),
+        _glue(
+            name="glue-stsb",
+            title="GLUE STS-B: similarity of sentences, 0 to 5",
+            kind="regression",
+            labels=None,
+            metrics=("pearson", "spearman"),
+            score="pearson",
+            folders=("STS-B*", "sts*b*"),
+            convert=tables.STSB,
+            hub=Hub("nyu-mll/glue", "stsb"),
+            note="often started from the MNLI model: say so",
+        ),
+        _glue(
+            name="glue-qqp",
+            title="GLUE QQP: the same question?",
+            kind="classification",
+            labels=("not_duplicate", "duplicate"),
+            metrics=("positive_f1", "accuracy"),
+            score="positive_f1",
+            folders=("QQP*", "qqp*"),
+            convert=tables.QQP,
+            hub=Hub("nyu-mll/glue", "qqp"),
+        ),
+        _glue(
+            name="glue-mnli",
+            title="GLUE MNLI: inference; dev is matched, dev_mismatched other genres",
+            kind="classification",
+            labels=_NLI,
+            metrics=("accuracy",),
+            score="accuracy",
+            files={
+                "train": ("train.tsv",),
+                "dev": ("dev_matched.tsv",),
+                "dev_mismatched": ("dev_mismatched.tsv",),
+                "test": ("test_matched.tsv",),
+                "test_mismatched": ("test_mismatched.tsv",),
+            },
+            folders=("MNLI*", "mnli*"),
+            convert=tables.MNLI,
+            hub=Hub(
+                "nyu-mll/glue",
+                "mnli",
+                {
+                    "train": "train",
+                    "dev": "validation_matched",
+                    "dev_mismatched": "validation_mismatched",
+                    "test": "test_matched",
+                    "test_mismatched": "test_mismatched",
+                },
+            ),
+        ),
+        _glue(
+            name="glue-qnli",
+            title="GLUE QNLI: does the sentence answer the question?",
+            kind="classification",
+            labels=("entailment", "not_entailment"),
+            metrics=("accuracy",),
+            score="accuracy",
+            folders=("QNLI*", "qnli*"),
+            convert=tables.QNLI,
+            hub=Hub("nyu-mll/glue", "qnli"),
+            note="there are two versions of QNLI with other splits; figures of one can't be set beside the other's",
+        ),
+        _glue(
+            name="glue-rte",
+            title="GLUE RTE: does the first text entail the second?",
+            kind="classification",
+            labels=("entailment", "not_entailment"),
+            metrics=("accuracy",),
+            score="accuracy",
+            folders=("RTE*", "rte*"),
+            convert=tables.RTE,
+            hub=Hub("nyu-mll/glue", "rte"),
+            note="often started from the MNLI model: say so",
+        ),
+        _glue(
+            name="glue-wnli",
+            title="GLUE WNLI: what does the pronoun refer to?",
+            kind="classification",
+            labels=("not_entailment", "entailment"),
+            metrics=("accuracy",),
+            score="accuracy",
+            folders=("WNLI*", "wnli*"),
+            convert=tables.WNLI,
+            hub=Hub("nyu-mll/glue", "wnli"),
+            note="dev contradicts train on purpose: below chance (majority 56.3 %) is normal; many averages leave it out",
+        ),
+        Task(
+            name="korsts",
+            title="KorSTS: similarity of sentences, 0 to 5",
+            kind="regression",
+            labels=None,
+            metrics=("spearman", "pearson"),
+            score="spearman",
+            files=_plain("korsts", train=("sts-train.tsv",), dev=("sts-dev.tsv",), test=("sts-test.tsv",)),
+            folders=("KorSTS*", "korsts*"),
+            rows=table,
+            convert=tables.KORSTS,
+        ),
+        Task(
+            name="kornli",
+            title="KorNLI: inference",
+            kind="classification",
+            labels=_NLI,
+            metrics=("accuracy",),
+            score="accuracy",
+            files=_plain(
+                "kornli",
+                train=(("multinli.train.ko.tsv", "snli_1.0_train.ko.tsv"), "multinli.train.ko.tsv", "snli_1.0_train.ko.tsv"),
+                dev=("xnli.dev.ko.tsv",),
+                test=("xnli.test.ko.tsv",),
+            ),
+            folders=("KorNLI*", "kornli*"),
+            rows=table,
+            convert=tables.KORNLI,
+        ),
+        Task(
+            name="question-pair",
+            title="Korean question pairs: the same question?",
+            kind="classification",
+            labels=("same", "different"),
+            metrics=("accuracy", "macro_f1"),
+            score="accuracy",
+            files=_plain("question_pair", train=("kor_pair_train.csv",), dev=("valid.tsv",), test=("kor_pair_test.csv",)),
+            folders=("question_pair*", "Question_pair*"),
+            rows=table,
+            convert=tables.QUESTION_PAIR,
+            note="in the files 0 is the same question, 1 another",
+        ),
+        Task(
+            name="hate-speech",
+            title="Korean toxic comments (BEEP!): none, offensive, hate",
+            kind="classification",
+            labels=("none", "offensive", "hate"),
+            metrics=("macro_f1", "accuracy"),
+            score="macro_f1",
+            files=_plain("hate_speech", train=(), dev=()),
+            folders=("labeled", "hate_speech*"),
+            rows=table,
+            convert=tables.HATE_SPEECH,
+        ),
+        _world(
+            name="world-sentiment",
+            title="The world: sentiment of reports",
+            kind="classification",
+            labels=SENTIMENT_LABELS,
+            metrics=("accuracy",),
+            score="accuracy",
+            world=world.SENTIMENT,
+        ),
+        _world(
+            name="world-entailment",
+            title="The world: inference",
+            kind="classification",
+            labels=ENTAILMENT_LABELS,
+            metrics=("accuracy",),
+            score="accuracy",
+            world=world.ENTAILMENT,
+        ),
+        _world(
+            name="world-similarity",
+            title="The world: how many of five details agree",
+            kind="regression",
+            labels=None,
+            metrics=("pearson", "spearman"),
+            score="pearson",
+            world=world.SIMILARITY,
+        ),
+        _world(
+            name="world-entities",
+            title="The world: names of people, towns and pets",
+            kind="tagging",
+            labels=_WORLD_TAGS,
+            metrics=("entity_f1", "entity_macro_f1"),
+            score="entity_f1",
+            world=world.ENTITIES,
+            max_length=256,
+        ),
+        _world(
+            name="world-questions",
+            title="The world: questions with an answer in the text",
+            kind="spans",
+            labels=None,
+            metrics=("exact_match", "answer_f1"),
+            score="answer_f1",
+            world=world.QUESTIONS,
+        ),
+        _world(
+            name="world-next-sentence",
+            title="The world: does the second sentence follow?",
+            kind="classification",
+            labels=("other", "next"),
+            metrics=("accuracy",),
+            score="accuracy",
+            world=world.NEXT_SENTENCE,
+        ),
+    )
+}
+
+
+def find(name: str) -> Task:
+    """The registered task of that name; ValueError with the nearest names otherwise."""
+    if name in TASKS:
+        return TASKS[name]
+    close = difflib.get_close_matches(name, TASKS, n=2, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    raise ValueError(f"unknown task {name!r}{hint} There is: {', '.join(TASKS)}")
