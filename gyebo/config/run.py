@@ -55,6 +55,7 @@ class OptimOptions(Section):
     schedule: Literal["cosine", "linear", "constant", "inverse-root"] = "cosine"
     warmup: float = Field(0.02, ge=0, description="steps of linear warm-up; below 1: a share of all steps")
     final_lr: float = Field(0.1, ge=0, le=1, description="the last learning rate as a share of the peak (cosine, linear)")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="learning rate of a layer as a share of that of the layer above it")
     clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 turns clipping off")
 
     @model_validator(mode="after")
@@ -103,6 +104,7 @@ class RunOptions(Section):
     model: dict[str, Any] = Field(default_factory=dict, description="fields of the family's config that differ from the size")
     objective: dict[str, Any] = Field(default_factory=dict, description="options of what is learned, as the family's page lists")
     start_from: str | None = Field(None, description="start from these weights (--from)")
+    teacher: str | None = Field(None, description="learn from this model (gyebo distill)")
     tokenizer: str | None = Field(None, description="a tokenizer's directory; by default one is trained on the corpus")
     vocab_size: int = Field(16_000, gt=0, description="of the tokenizer that is trained where none is given")
     context: int | None = Field(None, gt=1, description="tokens of a row; by default the model's")

@@ -61,7 +61,7 @@ def training_curve(
         raise ValueError(f"bytes_per_token must be positive, but is {bytes_per_token} instead")
     values = np.asarray(losses, dtype=float)
     bits = values if bytes_per_token is None else values / math.log(2) / bytes_per_token
-    figure, axes = _figure("step", y_label)
+    figure, axes = canvas("step", y_label)
     axes.plot(steps, bits, color=COLORS[0], linewidth=0.6, alpha=0.3)
     axes.plot(steps, smooth(bits), color=COLORS[0], linewidth=1.6, label="training, smoothed")
     if evaluations:
@@ -92,7 +92,7 @@ def comparison(curves: Sequence[Curve], x_label: str, *, floor: float | None = N
 
     floor: the known entropy of the text as a dashed line, in the unit of y.
     """
-    figure, axes = _figure(x_label, y_label)
+    figure, axes = canvas(x_label, y_label)
     for index, curve in enumerate(curves):
         color, dash = COLORS[index % len(COLORS)], DASHES[index // len(COLORS) % len(DASHES)]
         for points in curve.seeds if len(curve.seeds) > 1 else ():
@@ -118,7 +118,7 @@ def mean_curve(seeds: Sequence[Points]) -> tuple[np.ndarray, np.ndarray]:
 
 def intervals(rows: Sequence[tuple[str, Sequence[float], float | None, float | None]]) -> Figure:
     """Where each candidate ended: a row each of (name, score of each seed, low and high of the mean's interval or None)."""
-    figure, axes = _figure("bits per byte", "", height=0.75 + 0.42 * max(2, len(rows)))
+    figure, axes = canvas("bits per byte", "", height=0.75 + 0.42 * max(2, len(rows)))
     for index, (_, scores, low, high) in enumerate(rows):
         color = COLORS[index % len(COLORS)]
         if low is not None and high is not None:
@@ -165,7 +165,8 @@ def _undated(suffix: str) -> dict[str, None]:
     return {"Date": None} if suffix == ".svg" else {"Software": None}
 
 
-def _figure(x_label: str, y_label: str, height: float = 3.1) -> tuple[Figure, Axes]:
+def canvas(x_label: str, y_label: str, height: float = 3.1) -> tuple[Figure, Axes]:
+    """A picture with one pair of axes in the style of all."""
     figure = Figure(figsize=(4.8, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(x_label, color=INK)

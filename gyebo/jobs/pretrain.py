@@ -202,8 +202,10 @@ def _card(setup: Setup, out: Path, result: dict[str, Any], pictures: dict[str, s
 
 def command_of(options: RunOptions, out: Path) -> str:
     """What one types to get this run: every option that differs from its default."""
-    words = ["gyebo", "pretrain", options.family, *options.data.corpus, "-o", str(out)]
-    hidden = {"family", "model", "objective", "data", "optim", "budget", "train", *(["size"] if options.start_from else [])}
+    verb = ["distill", options.teacher] if options.teacher else ["pretrain", options.family]
+    words = ["gyebo", *verb, *options.data.corpus, "-o", str(out)]
+    hidden = {"family", "teacher", "model", "objective", "data", "optim", "budget", "train"}
+    hidden |= {"size"} if options.start_from or options.teacher else set()
     flags = options.model_dump(mode="json", exclude=hidden, exclude_defaults=True)
     flags |= options.budget.model_dump(mode="json", exclude_none=True)
     settings: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from gyebo.jobs import budget
 from gyebo.jobs.corpora import open_data, roles_of
 from gyebo.jobs.measures import MEASURES, Measure
 from gyebo.models import family as tree
-from gyebo.objectives import OBJECTIVES
+from gyebo.objectives import OBJECTIVES, distillation
+from gyebo.objectives.distillation import start_from_teacher
 from gyebo.objectives.objective import Objective, Setting
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.machine import DTYPES, keep_freed_memory, peak_memory, pick_device, reset_peak_memory
@@ -84,6 +86,8 @@ class Setup:
     @property
     def shape(self) -> str:
         """The size's name, or where the weights came from."""
+        if self.options.teacher:
+            return f"student of {self.options.teacher}"
         return f"from {self.options.start_from}" if self.options.start_from else self.options.size
 
     @property
@@ -98,40 +102,31 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     device = pick_device(options.train.device)
     if device.type == "cpu":
         keep_freed_memory()
-    started = None
-    if options.start_from:
-        started = load(options.start_from)
-        options = _from_model(options, *started)
+    named = options.start_from or options.teacher
+    opened = load(named) if named else None
+    if opened:
+        options = _inherit(options, *opened)
     else:
         tree.find_size(family, options.size)
     tokenizer, prepared = open_data(options, out, console)
     tokenizer = tokenizer.for_family(roles_of(family))
-    cls = tree.model_class(family.name)
-    config = started[0].config if started else model_config(cls, options, tokenizer)
-    if started and tokenizer.vocab_size > config.vocab_size:
+    config, make = _origin(options, family, opened[0] if opened else None, tokenizer)
+    if opened and tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
-            f"the tokenizer has {tokenizer.vocab_size} ids, but {options.start_from} has {config.vocab_size}: "
-            "use its own tokenizer"
+            f"the tokenizer has {tokenizer.vocab_size} ids, but {named} has {config.vocab_size}: use its own tokenizer"
         )
     context = options.context or config.context
     if context > config.context:
-        raise ValueError(f"--context {context} is longer than the {config.context} positions of {options.start_from}")
-    objective = _objective(options, family, tokenizer, prepared, heads_of(started[0] if started else cls))
+        raise ValueError(f"--context {context} is longer than the {config.context} positions of {named}")
+    heads = tuple(opened[0].heads) if opened and options.start_from else possible_heads(family)
+    objective = _objective(options, family, Setting(tokenizer, roles_of(family), prepared.train, heads), opened, device)
     plan = objective.plan(prepared.train, context, options.data.plan_seed, prepared.folder)
     pad = tokenizer.role_ids["pad"]
-    rows = Rows(prepared.train, plan, objective, pad)
     judge = objective.for_evaluation()
     valid = Rows(prepared.valid, judge.held_out(prepared.valid, context), judge, pad)
-    if not started:
+    if not options.start_from:
         known = {field.name for field in dataclasses.fields(config)}
         config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in known})
-
-    def make_model() -> Any:
-        if started:
-            return load(str(options.start_from))[0]
-        torch.manual_seed(initial_seed(options.seed))
-        return cls(config)
-
     batch_rows = max(1, round(options.train.batch_tokens / context))
     micro_rows = max(1, (options.train.micro_batch_tokens or options.train.batch_tokens) // context)
     if batch_rows > len(plan):
@@ -139,41 +134,71 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
             f"{', '.join(options.data.corpus)}: {len(plan)} rows of {context} tokens, less than one batch of {batch_rows}: "
             f"lower --batch-tokens (now {options.train.batch_tokens}) or --context, or bring more text"
         )
+    rows = Rows(prepared.train, plan, objective, pad)
+    make_model = partial(make, config)
     return Setup(options, family, tokenizer, prepared, make_model, objective, rows, valid, batch_rows, micro_rows, device)
 
 
-def _objective(
-    options: RunOptions, family: tree.Family, tokenizer: Tokenizer, prepared: Prepared, heads: tuple[str, ...]
-) -> Objective:
-    """What the family learns, as it was published unless options say otherwise."""
-    module = OBJECTIVES[family.objective]
-    given = toml.check(module.Options, family.published | options.objective, "--set objective")
-    roles, across = roles_of(family), options.data.across_documents
-    if across and family.objective != "causal":
+def _origin(
+    options: RunOptions, family: tree.Family, opened: Any, tokenizer: Tokenizer
+) -> tuple[Any, Callable[[Any], Any]]:
+    """The config of a run's model, and what makes the model from it: drawn from the seed, read with --from, or a student that
+    starts from its teacher."""
+    cls = tree.model_class(family.name)
+    if options.start_from:
+        return opened.config, lambda config: load(str(options.start_from))[0]
+
+    def fresh(config: Any) -> Any:
+        torch.manual_seed(initial_seed(options.seed))
+        model = cls(config)
+        if options.teacher:
+            start_from_teacher(model, opened)
+        return model
+
+    if options.teacher:
+        return student_config(cls, opened.config, options), fresh
+    return model_config(cls, options, tokenizer), fresh
+
+
+def _objective(options: RunOptions, family: tree.Family, setting: Setting, opened: Any, device: torch.device) -> Objective:
+    """What the family learns, as it was published unless options say otherwise; beside a teacher where there is one."""
+    if options.data.across_documents and family.objective != "causal":
         raise ValueError(f"--across-documents has no effect on {family.name}: use --set objective.format=full-sentences")
-    return module.build(given, Setting(tokenizer, roles, prepared.train, heads, across))
+    setting = dataclasses.replace(setting, across_documents=options.data.across_documents)
+    if options.teacher:
+        given = toml.check(distillation.Options, options.objective, "--set objective")
+        return distillation.build(given, setting, opened[0].to(device))
+    module = OBJECTIVES[family.objective]
+    return module.build(toml.check(module.Options, family.published | options.objective, "--set objective"), setting)
 
 
-def heads_of(model: Any) -> tuple[str, ...]:
-    """The pretraining heads of a model, or those that a family's class can have."""
-    if not isinstance(model, type):
-        return tuple(model.heads)
-    fields = {field.name for field in dataclasses.fields(model.config_class)}
-    return tuple(head for head in ("mlm", "nsp") if head in fields) or ("lm",)
+def possible_heads(family: tree.Family) -> tuple[str, ...]:
+    """The pretraining heads that a family's class can have."""
+    config = tree.model_class(family.name).sizes["mini"]
+    return tuple(head for head in ("mlm", "nsp") if getattr(config, head, False)) or ("lm",)
 
 
-def _from_model(options: RunOptions, model: Any, tokenizer: Tokenizer | None) -> RunOptions:
-    """Options that follow from --from: its tokenizer, where none is named."""
-    if model.family != options.family:
-        raise ValueError(f"--from {options.start_from} holds a {model.family} model, not {options.family}")
-    if options.model:
-        raise ValueError(
-            f"--set model.{next(iter(options.model))} contradicts --from: the shape is that of {options.start_from}"
-        )
+def student_config(cls: Any, teacher: Any, options: RunOptions) -> Any:
+    """The shape of a student: its teacher's, with half the layers unless `model.layers` says otherwise."""
+    other = sorted(set(options.model) - {"layers", "embedding_dropout", "attention_dropout", "residual_dropout"})
+    if other:
+        raise ValueError(f"--set model.{other[0]}: a student has the shape of its teacher; only its layers and dropout can be set")
+    own = {field.name for field in dataclasses.fields(cls.config_class)} - {"segments", "mlm", "nsp", "pooler"}
+    values = {name: getattr(teacher, name) for name in own if hasattr(teacher, name)}
+    return cls.config_class(**values | {"layers": max(1, teacher.layers // 2)} | options.model)
+
+
+def _inherit(options: RunOptions, model: Any, tokenizer: Tokenizer | None) -> RunOptions:
+    """Options that follow from --from or a teacher: its tokenizer, where none is named."""
+    name = options.start_from or options.teacher
+    if options.start_from and model.family != options.family:
+        raise ValueError(f"--from {name} holds a {model.family} model, not {options.family}")
+    if options.start_from and options.model:
+        raise ValueError(f"--set model.{next(iter(options.model))} contradicts --from: the shape is that of {name}")
     if options.tokenizer is None:
         if tokenizer is None:
-            raise ValueError(f"{options.start_from} has no tokenizer: name one with --tokenizer")
-        options = options.model_copy(update={"tokenizer": str(options.start_from)})
+            raise ValueError(f"{name} has no tokenizer: name one with --tokenizer")
+        options = options.model_copy(update={"tokenizer": str(name)})
     return options
 
 

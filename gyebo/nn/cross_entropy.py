@@ -54,6 +54,61 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
         return None if dx is None else dx.to(ctx.dtype), dweight, dbias, None, None
 
 
+class _SoftCrossEntropy(torch.autograd.Function):
+    """Sum of KL(p || q) with p, q = softmax(logits / temperature); gradients as in `_ProjectedCrossEntropy`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, teacher: Layer, temperature: float, dtype: torch.dtype
+    ) -> Tensor:
+        rows, matrix, shift = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        taught = [None if part is None else part.to(dtype) for part in teacher]
+        needs = ctx.needs_input_grad
+        dx = torch.zeros_like(rows) if needs[0] else None
+        dweight = torch.zeros_like(weight) if needs[1] else None
+        dbias = torch.zeros_like(bias) if bias is not None and needs[2] else None
+        total = torch.zeros((), dtype=torch.float32, device=x.device)
+        for start, end in chunks(len(rows), weight.shape[0]):
+            part = rows[start:end]
+            log_q = (torch.nn.functional.linear(part, matrix, shift).float() / temperature).log_softmax(1)
+            log_p = (torch.nn.functional.linear(taught[0][start:end], *taught[1:]).float() / temperature).log_softmax(1)
+            total += torch.nn.functional.kl_div(log_q, log_p, reduction="sum", log_target=True)
+            if not any(needs[:3]):
+                continue
+            slope = (log_q.exp_() - log_p.exp_()).div_(temperature)
+            if dbias is not None:
+                dbias += slope.sum(0)
+            slope = slope.to(dtype)
+            if dx is not None:
+                torch.mm(slope, matrix, out=dx[start:end])
+            if dweight is not None:
+                dweight += slope.T @ part
+        ctx.gradients, ctx.dtype = (dx, dweight, dbias), x.dtype
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        dx, dweight, dbias = (None if g is None else g.mul_(grads[0]) for g in ctx.gradients)
+        ctx.gradients = None  # scaled in place: backward works once
+        return None if dx is None else dx.to(ctx.dtype), dweight, dbias, None, None, None
+
+
+Layer = tuple[Tensor, Tensor, Tensor | None]
+"""Rows [N, D] before an output layer, its matrix [V, D] and bias [V]."""
+
+
+def soft_cross_entropy_sum(student: Layer, teacher: Layer, temperature: float) -> Tensor:
+    """Sum over the rows of KL(teacher || student), both softened by `temperature` (Hinton et al. 2015).
+
+    student, teacher: rows [N, D], matrix [V, D], bias [V]; the two may differ in D. The teacher gets no gradient. Types as in
+    `cross_entropy_sum`. Backward works once.
+    """
+    device = student[0].device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else student[1].dtype
+    with torch.autocast(device, enabled=False):
+        return _SoftCrossEntropy.apply(*student, tuple(part if part is None else part.detach() for part in teacher), temperature, dtype)
+
+
 def chunks(rows: int, vocab_size: int) -> list[tuple[int, int]]:
     """Equal stretches of rows whose logits stay below CHUNK_ELEMENTS."""
     count = max(1, -(-rows * vocab_size // CHUNK_ELEMENTS))

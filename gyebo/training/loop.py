@@ -73,10 +73,20 @@ def resume(trainer: Trainer, out: Path, say: Callable[[str], None]) -> bool:
     return True
 
 
-def train(trainer: Trainer, out: Path, rhythm: Rhythm, *, evaluate: Evaluate, save: Save, progress: Progress) -> None:
+def train(
+    trainer: Trainer,
+    out: Path,
+    rhythm: Rhythm,
+    *,
+    evaluate: Evaluate,
+    save: Save,
+    progress: Progress,
+    enough: Callable[[], bool] = lambda: False,
+) -> None:
     """Train to the last step; the run directory always holds what is needed to go on.
 
-    `evaluate` gives metrics and lines of a sample; `save` writes the root's model directory. Both run on the first process.
+    `evaluate` gives metrics and lines of a sample; `save` writes the root's model directory; `enough` says after an evaluation
+    whether to end before the last step. All run on the first process.
     Raises Stopped after a signal, Failed where the loss is not finite, checkpoint.DiskFull.
     """
     first = distributed.rank() == 0
@@ -94,11 +104,12 @@ def train(trainer: Trainer, out: Path, rhythm: Rhythm, *, evaluate: Evaluate, sa
             if trainer.step == 0:
                 store()
             progress.start(trainer)
-            while trainer.step < trainer.steps:
+            while trainer.step < trainer.steps and not distributed.from_first(enough()):
                 _step(trainer, out, book, progress)
                 done = trainer.step == trainer.steps
                 if done or trainer.step % rhythm.evaluate_every == 0:
                     _evaluate(trainer, book, evaluate, progress)
+                    done = done or distributed.from_first(enough())
                 stop = distributed.any_process(asked(), trainer.device)
                 if done or stop or trainer.step % rhythm.checkpoint_every == 0:
                     store()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -13,13 +15,21 @@ def default_lr(width: int) -> float:
     return float(f"{1e-3 * (256 / width) ** 0.5:.2g}")
 
 
-def make_optimizer(model: nn.Module, options: OptimOptions) -> torch.optim.AdamW:
-    """Decay on matrices and embeddings only; biases and norms (one dimension) have none."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": options.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
+def make_optimizer(model: Any, options: OptimOptions) -> torch.optim.AdamW:
+    """Decay on matrices and embeddings only; biases and norms (one dimension) have none.
+
+    With `layer_decay` below 1 each of the model's `layer_groups()` learns at that share of the rate of the group after it
+    (Howard & Ruder 2018, section 3.2); a group's "scale" is what the rate is multiplied with.
+    """
+    layers = [list(model.parameters())] if options.layer_decay == 1.0 else model.layer_groups()
+    groups = []
+    for number, layer in enumerate(layers):
+        scale = options.layer_decay ** (len(layers) - 1 - number)
+        learned = [p for p in layer if p.requires_grad]
+        for matrices, decay in ((True, options.weight_decay), (False, 0.0)):
+            params = [p for p in learned if (p.ndim >= 2) == matrices]
+            if params:
+                groups.append({"params": params, "weight_decay": decay, "scale": scale})
     return torch.optim.AdamW(groups, lr=0.0, betas=options.betas, eps=options.eps, fused=True)
 
 

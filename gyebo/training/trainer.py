@@ -6,14 +6,12 @@ import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gyebo.config.run import OptimOptions
-from gyebo.data.batches import Rows
 from gyebo.training import distributed
 from gyebo.training.machine import DTYPES
 from gyebo.training.optimizer import default_lr, make_optimizer
@@ -28,7 +26,7 @@ class NotFinite(RuntimeError):
 class _Terms(nn.Module):
     """What DistributedDataParallel wraps: from a batch to the terms of the loss."""
 
-    def __init__(self, model: nn.Module, objective: ModuleType):
+    def __init__(self, model: nn.Module, objective: Any):
         super().__init__()
         self.model, self.objective = model, objective
 
@@ -45,8 +43,8 @@ class Trainer:
     """
 
     model: nn.Module
-    objective: ModuleType
-    rows: Rows
+    objective: Any
+    rows: Any  # `gyebo.data.batches.Rows`, or what offers the same `step` and `ids`
     options: OptimOptions
     steps: int
     batch_rows: int
@@ -102,7 +100,7 @@ class Trainer:
             raise NotFinite(f"step {self.step + 1}: loss {loss}, norm of the gradient {norm}")
         lr = self._lr(self.step + 1)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["scale"]
         self.optimizer.step()
         self.step += 1
         self.tokens += int(counts["tokens"])

@@ -1,0 +1,111 @@
+"""`gyebo finetune`."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gyebo.cli import options as shared
+
+
+def finetune(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A run, a transformers directory, a hub id, FAMILY:SIZE (from scratch), or linear.")
+    ],
+    task: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK", help="nsmc, klue-ner ... (gyebo tasks), or classification, regression, pair, tagging, spans, choice."
+        ),
+    ],
+    out: shared.Out,
+    data: Annotated[str | None, shared.word("The task's folder, or your file.  [default: the hub's data set]", "PATH")] = None,
+    text: Annotated[str | None, shared.word("Column of the text in your file.", "NAME")] = None,
+    pair: Annotated[str | None, shared.word("Column of the second text.", "NAME")] = None,
+    label: Annotated[str | None, shared.word("Column of the label.", "NAME")] = None,
+    test: Annotated[str | None, shared.word("Measure on this file.  [default: a tenth of yours]", "FILE")] = None,
+    train_share: Annotated[float | None, shared.real("Learn from this share of the examples, as 0.1.")] = None,
+    tokenizer: Annotated[str | None, shared.word("For FAMILY:SIZE: a tokenizer's directory.", "DIR")] = None,
+    seeds: Annotated[str | None, shared.word("One seed, or several as 0,1,2.  [default: 0]", "LIST")] = None,
+    epochs: Annotated[float | None, shared.real("Epochs.  [default: the task's]")] = None,
+    batch: Annotated[int | None, shared.count("Examples of one step.  [default: the task's]")] = None,
+    max_length: Annotated[int | None, shared.count("Tokens of a text.  [default: the task's]")] = None,
+    lr: Annotated[float | None, shared.real("Peak learning rate.  [default: the task's, by the model's width]")] = None,
+    layer_decay: Annotated[float | None, shared.real("Learning rate of a layer as a share of the next one's.")] = None,
+    freeze: Annotated[int | None, shared.count("Groups of layers that stay as they are, from the input.")] = None,
+    patience: Annotated[int | None, shared.count("Stop after so many evaluations without a better one.")] = None,
+    resume: shared.Resume = False,
+    overwrite: shared.Overwrite = False,
+    device: shared.Device = "auto",
+    precision: Annotated[str, shared.word("auto (what is faster here), float32 or bfloat16.", "NAME")] = "auto",
+    settings: Annotated[list[str] | None, shared.word("Any other option: optim.warmup=0.06 ...", "NAME=VALUE", "--set")] = None,
+    json: shared.Json = False,
+) -> None:
+    """Fine-tune a model on a task, or on your own labelled file.
+
+    The weights that are best on validation are kept, and open in transformers.
+
+    \b
+    Examples:
+      gyebo finetune runs/bert world-sentiment -o runs/sentiment
+      gyebo finetune runs/bert nsmc --data nsmc/ --seeds 0,1,2 -o runs/nsmc
+      gyebo finetune runs/bert classification --data my.csv --text review --label sentiment -o runs/mine
+      gyebo finetune linear classification --data my.csv --text review --label sentiment -o runs/baseline
+    """
+    named = shared.given(name=task, data=data, text=text, pair=pair, label=label, test=test, train_share=train_share)
+    if model == "linear":
+        _refuse(tokenizer=tokenizer, epochs=epochs, batch=batch, max_length=max_length, lr=lr, layer_decay=layer_decay,
+                freeze=freeze, patience=patience, settings=settings, seeds=seeds, resume=resume or None)  # fmt: skip
+        _linear(named, out, overwrite, json)
+        return
+    values: dict[str, Any] = shared.given(
+        model=model, tokenizer=tokenizer, epochs=epochs, batch=batch, max_length=max_length, patience=patience
+    )
+    values |= {"device": device, "precision": precision, "task": named}
+    values["optim"] = shared.given(lr=lr, layer_decay=layer_decay, freeze=freeze)
+    _run(values, settings or [], _seeds(seeds), out, resume, overwrite, json)
+
+
+def _seeds(text: str | None) -> list[int]:
+    try:
+        found = [int(part) for part in (text or "0").split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 0 or len(set(found)) != len(found):
+        raise ValueError(f"--seeds must be different whole numbers from 0, as 0,1,2, but is {text!r} instead")
+    return found
+
+
+def _run(values: dict[str, Any], settings: list[str], seeds: list[int], out: Path, resume: bool, overwrite: bool, json: bool) -> None:
+    from gyebo.config import toml
+    from gyebo.config.finetune import FinetuneOptions
+    from gyebo.jobs.seeds import finetune_seeds
+    from gyebo.jobs.taskreport import lines
+
+    options = toml.check(FinetuneOptions, toml.override(values, settings), name=shared.flag)
+    found = finetune_seeds(options, seeds, out, resume=resume, overwrite=overwrite, console=shared.console(json))
+    if json:
+        print(json_module.dumps(found, ensure_ascii=False))
+        return
+    print("\n".join(lines(found)))
+    print(f"The model is in {out} and opens in transformers. Next: gyebo predict {out} FILE")
+
+
+def _refuse(**options: Any) -> None:
+    """What the linear baseline has no use for."""
+    for name, value in options.items():
+        if value is not None:
+            raise ValueError(f"--{'set' if name == 'settings' else name.replace('_', '-')} has no effect on linear: leave it out")
+
+
+def _linear(named: dict[str, Any], out: Path, overwrite: bool, json: bool) -> None:
+    from gyebo.config import toml
+    from gyebo.config.finetune import TaskOptions
+    from gyebo.jobs.linear import finetune_linear
+    from gyebo.jobs.taskreport import lines
+
+    found = finetune_linear(toml.check(TaskOptions, named, name=shared.flag), out, overwrite=overwrite)
+    print(json_module.dumps(found, ensure_ascii=False) if json else "\n".join(lines(found)))

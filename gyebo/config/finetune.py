@@ -1,0 +1,64 @@
+"""The options of a fine-tuning. Every field is stored in `run.toml`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from gyebo.config.run import OptimOptions, Section
+
+
+class TaskOptions(Section):
+    """Which task, and where its examples are."""
+
+    name: str = Field(description="a registered task, or classification, regression, pair, tagging, spans, choice")
+    data: str | None = Field(None, description="the task's folder, or a file of one's own; by default the hub's data set")
+    text: str | None = Field(None, description="column of the text in one's own file")
+    pair: str | None = Field(None, description="column of the second text")
+    label: str | None = Field(None, description="column of the label")
+    test: str | None = Field(None, description="a file of one's own to test on; by default a tenth of the examples, by hash")
+    train_share: float | None = Field(None, gt=0, le=1, description="use this share of the training examples, by hash")
+
+
+class LearningOptions(OptimOptions):
+    """AdamW for fine-tuning: what is not given follows from the task."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-6, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    schedule: Literal["cosine", "linear", "constant", "inverse-root"] = "linear"
+    warmup: float = Field(0.1, ge=0)
+    final_lr: float = Field(0.0, ge=0, le=1)
+    freeze: int = Field(0, ge=0, description="groups of layers, from the input, that stay as they are; 1: the embeddings")
+
+
+class FinetuneOptions(Section):
+    """All that decides a fine-tuning of one seed."""
+
+    model: str = Field(description="a directory, a hub id, or FAMILY:SIZE to start from scratch")
+    task: TaskOptions
+    tokenizer: str | None = Field(None, description="for FAMILY:SIZE: a tokenizer's directory")
+    seed: int = Field(0, ge=0)
+    epochs: float | None = Field(None, gt=0, description="by default the task's")
+    batch: int | None = Field(None, gt=0, description="examples of one step; by default the task's")
+    micro_batch: int | None = Field(None, gt=0, description="examples of one forward pass; by default the whole batch")
+    max_length: int | None = Field(None, gt=2, description="tokens of a text; by default the task's, at most the model's")
+    dropout: float = Field(0.1, ge=0, lt=1, description="of the head")
+    evaluations: int = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
+    patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
+    optim: LearningOptions = Field(default_factory=LearningOptions)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @model_validator(mode="after")
+    def _scratch(self) -> FinetuneOptions:
+        if self.tokenizer and not scratch(self.model):
+            raise ValueError(f"--tokenizer has no effect with {self.model}: a trained model has its own")
+        return self
+
+
+def scratch(model: str) -> tuple[str, str] | None:
+    """(family, size) of FAMILY:SIZE, None for a directory or hub id."""
+    family, colon, size = model.partition(":")
+    return (family, size) if colon and family and size and "/" not in model and "\\" not in model else None

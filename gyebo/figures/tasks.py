@@ -1,0 +1,63 @@
+"""Pictures of a fine-tuning: what was taken for what, and how the score rose. Arrays in, pictures out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from gyebo.figures.curves import COLORS, GRID, INK, canvas, save, smooth
+
+MOST = 40  # classes that a picture can show
+
+
+def confusion_matrix(path: Path, counts: Sequence[Sequence[int]], labels: Sequence[str]) -> None:
+    """Draw counts [right, predicted] as shares of each right class, with the counts written into small matrices.
+
+    Raises ValueError for more classes than a picture can show, or counts that are not square.
+    """
+    table = np.asarray(counts)
+    if table.shape != (len(labels), len(labels)):
+        raise ValueError(f"counts must be {len(labels)} x {len(labels)}, but are {table.shape} instead")
+    if len(labels) > MOST:
+        raise ValueError(f"{len(labels)} classes are more than a picture can show ({MOST})")
+    side = max(2.6, 0.42 * len(labels) + 1.6)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.add_subplot()
+    shares = table / np.maximum(table.sum(1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xlabel("predicted", color=INK)
+    axes.set_ylabel("right", color=INK)
+    shown = [label if label.isascii() else f"#{number}" for number, label in enumerate(labels)]  # many machines lack the font
+    axes.set_xticks(range(len(labels)), shown, rotation=90 if len(labels) > 4 else 0)
+    axes.set_yticks(range(len(labels)), shown)
+    axes.tick_params(colors=INK, length=0)
+    for spine in axes.spines.values():
+        spine.set_color(GRID)
+    if len(labels) <= 12:
+        for row, column in np.ndindex(*table.shape):
+            color = "white" if shares[row, column] > 0.55 else INK
+            axes.text(column, row, f"{table[row, column]:,}", ha="center", va="center", color=color, fontsize=8)
+    save(figure, path)
+
+
+def learning_curve(
+    path: Path, losses: Sequence[tuple[float, float]], scores: Sequence[tuple[float, float]], score: str
+) -> None:
+    """Draw (step, loss) of training, smoothed, and (step, score) on validation, which has the axis on the right."""
+    figure, axes = canvas("step", "training loss")
+    if losses:
+        x, y = zip(*losses)
+        axes.plot(x, y, color=COLORS[0], linewidth=0.6, alpha=0.3)
+        axes.plot(x, smooth(y), color=COLORS[0], linewidth=1.6, label="training loss, smoothed")
+    if scores:
+        right = axes.twinx()
+        right.plot(*zip(*scores), color=COLORS[1], linewidth=1.6, marker="o", markersize=4, label=f"{score}, validation")
+        right.set_ylabel(score, color=COLORS[1])
+        right.tick_params(colors=COLORS[1], length=3)
+        for spine in right.spines.values():
+            spine.set_visible(False)
+    figure.legend(frameon=False, labelcolor=INK, loc="outside upper center", ncols=2)
+    save(figure, path)
