@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -12,9 +13,15 @@ from gyebo.cli import options as shared
 
 def evaluate(
     model: shared.Model,
-    corpus: Annotated[
-        list[str] | None, typer.Argument(metavar="CORPUS", help="Text to score, all of it.  [default: the run's held-out part]")
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TASK|CORPUS...]", help="A task, or text to score, all of it.  [default: the run's held-out part]"),
     ] = None,
+    data: Annotated[str | None, shared.word("The task's folder, or your file.  [default: the hub's data set]", "PATH")] = None,
+    text: Annotated[str | None, shared.word("Task: column of the text in your file.", "NAME")] = None,
+    pair: Annotated[str | None, shared.word("Task: column of the second text.", "NAME")] = None,
+    label: Annotated[str | None, shared.word("Task: column of the label.", "NAME")] = None,
+    predictions: Annotated[Path | None, shared.word("Task: write the predictions here.", "FILE")] = None,
     context: Annotated[int | None, shared.count("Longest window in tokens.  [default: the run's, else the model's]")] = None,
     documents: shared.Documents = None,
     text_field: shared.TextField = None,
@@ -25,26 +32,56 @@ def evaluate(
     ] = None,
     json: shared.Json = False,
 ) -> None:
-    """Bits per byte, bits per character, perplexity.
+    """A task's metrics; or on text bits per byte, of a masked model the loss of hidden pieces.
 
     \b
     Examples:
       gyebo evaluate runs/reviews
       gyebo evaluate runs/reviews other.txt --json
+      gyebo evaluate runs/sentiment nsmc --data nsmc/
     """
-    from gyebo.jobs.evaluate import evaluate as job
-
-    result = job(
-        model,
-        shared.readable(corpus or []),
-        context=context,
-        data=shared.given(documents=documents, text_field=text_field, bad_bytes=bad_bytes),
-        device=device,
-        precision=precision,
-    )
+    own = shared.given(data=data, text=text, pair=pair, label=label, predictions=predictions)
+    spans = shared.given(context=context, documents=documents, text_field=text_field, bad_bytes=bad_bytes)
+    if what and len(what) == 1 and _is_task(what[0]):
+        _refuse(spans, f"the task {what[0]}")
+        result = _task(model, what[0], own, device, precision)
+    else:
+        _refuse(own, "text: name a task")
+        result = _text(model, what or [], context, spans, device, precision)
     if json:
         print(json_module.dumps(result, ensure_ascii=False))
         return
     for name, value in result.items():
         shown = f"{value:,.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
         print(f"{name.replace('_', ' '):<22} {shown}")
+
+
+def _is_task(name: str) -> bool:
+    from gyebo.tasks.registry import TASKS
+    from gyebo.tasks.user_data import USER_KINDS
+
+    return (name in TASKS or name in USER_KINDS) and not Path(name).exists()
+
+
+def _refuse(options: dict[str, Any], what: str) -> None:
+    for name in options:
+        raise ValueError(f"{shared.flag(name)} has no effect on {what}")
+
+
+def _task(model: str, name: str, own: dict[str, Any], device: str, precision: str | None) -> dict[str, Any]:
+    from gyebo.config import toml
+    from gyebo.config.finetune import TaskOptions
+    from gyebo.jobs.predict import evaluate_task
+
+    path = own.pop("predictions", None)
+    options = toml.check(TaskOptions, {"name": name, **own}, name=shared.flag)
+    return evaluate_task(model, options, device=device, precision=precision or "float32", predictions=path)
+
+
+def _text(
+    model: str, what: list[str], context: int | None, spans: dict[str, Any], device: str, precision: str | None
+) -> dict[str, Any]:
+    from gyebo.jobs.evaluate import evaluate as job
+
+    data = {name: value for name, value in spans.items() if name != "context"}
+    return job(model, shared.readable(what), context=context, data=data, device=device, precision=precision)

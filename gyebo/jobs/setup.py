@@ -178,6 +178,17 @@ def possible_heads(family: tree.Family) -> tuple[str, ...]:
     return tuple(head for head in ("mlm", "nsp") if getattr(config, head, False)) or ("lm",)
 
 
+STUDENTS = {"bert": "distilbert", "distilbert": "distilbert", "roberta": "roberta"}
+
+
+def student_family(teacher: str) -> str:
+    """The family of a teacher's student; ValueError for a teacher that none can learn from."""
+    family = load(teacher)[0].family
+    if family not in STUDENTS:
+        raise ValueError(f"{teacher} holds a {family} model: a student learns from {', '.join(STUDENTS)}")
+    return STUDENTS[family]
+
+
 def student_config(cls: Any, teacher: Any, options: RunOptions) -> Any:
     """The shape of a student: its teacher's, with half the layers unless `model.layers` says otherwise."""
     other = sorted(set(options.model) - {"layers", "embedding_dropout", "attention_dropout", "residual_dropout"})

@@ -1,0 +1,33 @@
+"""`gyebo predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gyebo.cli import options as shared
+
+
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A fine-tuned model.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A text a line (.txt), or .csv, .tsv, .jsonl, .parquet.")],
+    out: Annotated[Path | None, shared.word("Write here.  [default: print]", "FILE", "-o", "--out")] = None,
+    text: Annotated[str | None, shared.word("Column of the text.", "NAME")] = None,
+    pair: Annotated[str | None, shared.word("Column of the second text.", "NAME")] = None,
+    device: shared.Device = "auto",
+    precision: Annotated[str, shared.word("float32 or bfloat16.", "NAME")] = "float32",
+) -> None:
+    """What a fine-tuned model says of your texts, as JSON lines.
+
+    \b
+    Examples:
+      gyebo predict runs/sentiment new.txt
+      gyebo predict runs/mine new.csv --text review -o predictions.jsonl
+    """
+    from gyebo.jobs.predict import as_lines
+    from gyebo.jobs.predict import predict as job
+
+    rows = job(model, file, out, text=text, pair=pair, device=device, precision=precision)
+    print(as_lines(rows) if out is None else f"{len(rows):,} predictions in {out}")

@@ -1,0 +1,59 @@
+"""`gyebo finetune linear TASK`: the baseline that a network has to beat."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from gyebo.config.finetune import TaskOptions
+from gyebo.jobs import runs
+from gyebo.jobs.finetune import PREDICTIONS, write_predictions
+from gyebo.jobs.taskdata import TaskData, read_task
+from gyebo.jobs.taskreport import summary
+from gyebo.tasks import linear
+from gyebo.tasks.metrics import measure
+
+KINDS = ("classification", "regression")
+
+
+def finetune_linear(options: TaskOptions, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
+    """Train the linear baseline on a task and measure it; gives the summary of its one run (nothing in it is random).
+
+    Raises ValueError for a kind of task that it can't do, and what reading the task raises.
+    """
+    data = read_task(options)
+    if data.task.kind not in KINDS:
+        raise ValueError(f"{data.task.name}: the linear baseline does {' and '.join(KINDS)}, not {data.task.kind}")
+    runs.claim(out, resume=False, overwrite=overwrite)
+    try:
+        found = _run(options, data, out)
+    except BaseException:
+        runs.abandon(out)
+        raise
+    return summary([found])
+
+
+def _run(options: TaskOptions, data: TaskData, out: Path) -> dict[str, Any]:
+    start = time.perf_counter()
+    model = linear.fit(data.train, data.task.labels)
+    seconds = time.perf_counter() - start
+    scores = {part: measure(data.task, model.predict(getattr(data, part)), getattr(data, part)) for part in ("valid", "test")}
+    model.save(out)
+    write_predictions(out / PREDICTIONS, data.test, model.predict(data.test))
+    result = {
+        "task": data.task.name,
+        "model": "linear",
+        "seed": 0,
+        "score": data.task.score,
+        "measured": data.measured,
+        **scores,
+        "examples": len(data.train),
+        "lr": None,
+        "parameters": int(model.weight.size + model.bias.size),
+        "seconds": seconds,
+        "notes": data.notes,
+    }
+    record = {"kind": "linear", "options": {"task": options.model_dump(mode="json")}, "versions": runs.versions()}
+    runs.write(out, record | {"state": {"finished": True, "weights": "last"}, "result": result})
+    return result
