@@ -146,7 +146,7 @@ FAMILIES: dict[str, Family] = {
             tokens=_BRACKETS,
             head_style="pre-classifier",
             single=("cls", "$A", "sep"),
-            pair=("cls", "$A", "sep", "$B", "sep"),
+            pair=("cls", "$A", "sep", "$B:1", "sep:1"),
             novelty="half of BERT's layers, taught by a larger BERT",
         ),
     )
