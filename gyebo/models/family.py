@@ -6,7 +6,7 @@ Adding a family: its file beside this one, a line here, its name table in `gyebo
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -20,7 +20,8 @@ class Family:
     `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors once.
     `tokens`: role -> token string (two roles with one string share an id). `head_style`: what a classification head is made
     of: "last" (a linear layer on the last token), "pooled" (on the pooled first token), "dense" (dense and tanh on the first
-    token), "pre-classifier" (dense and ReLU on it). `single`, `pair`: templates over roles and $A, $B.
+    token), "pre-classifier" (dense and ReLU on it). `single`, `pair`: templates over roles and $A, $B. `published`: options of the objective in
+    which the family differs from the objective's own defaults.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Family:
     pair: tuple[str, ...] = ("$A", "$B")
     model_inputs: tuple[str, ...] = ("input_ids", "attention_mask")
     novelty: str = ""
+    published: dict[str, Any] = field(default_factory=dict)
 
 
 _END = "<|endoftext|>"
@@ -133,6 +135,7 @@ FAMILIES: dict[str, Family] = {
             single=("cls", "$A", "sep"),
             pair=("cls", "$A", "sep", "sep", "$B", "sep"),
             novelty="BERT trained longer, on more text, with masks drawn anew and without next sentences",
+            published={"format": "full-sentences"},
         ),
         Family(
             name="distilbert",
