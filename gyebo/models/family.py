@@ -20,8 +20,8 @@ class Family:
     `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors once.
     `tokens`: role -> token string (two roles with one string share an id). `head_style`: what a classification head is made
     of: "last" (a linear layer on the last token), "pooled" (on the pooled first token), "dense" (dense and tanh on the first
-    token), "pre-classifier" (dense and ReLU on it). `single`, `pair`: templates over roles and $A, $B. `published`: options of the objective in
-    which the family differs from the objective's own defaults.
+    token), "pre-classifier" (dense and ReLU on it). `single`, `pair`: templates over roles and $A, $B. `published`: options
+    of the objective in which the family differs from the objective's own defaults.
     """
 
     name: str
