@@ -24,9 +24,9 @@ def trained(options, tmp_path, steps, micro_rows=None):
     return trainer, losses
 
 
-@pytest.mark.parametrize("micro_rows", [1, 3, 4])
-def test_accumulation_equals_one_large_batch(run_options, tmp_path, micro_rows):
-    options = run_options(model=STILL)
+@pytest.mark.parametrize(("family", "micro_rows"), [("gpt2", 1), ("gpt2", 3), ("gpt2", 4), ("bert", 3), ("roberta", 3)])
+def test_accumulation_equals_one_large_batch(run_options, tmp_path, family, micro_rows):
+    options = run_options(family=family, model=STILL)
     whole, losses = trained(options, tmp_path, 3)
     parts, again = trained(options, tmp_path, 3, micro_rows)
     assert losses == pytest.approx(again, abs=1e-5)
