@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gyebo.interchange.names import Field, Format, Weight
+from gyebo.interchange.names import Architecture, Field, Format, Weight
 
 ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}  # their "gelu" is the tanh form here
 
@@ -54,7 +54,7 @@ def size_fields(vocabulary: int, context: int) -> tuple[Field, ...]:
 FORMAT = Format(
     family="gpt",
     model_type="openai-gpt",
-    architectures=("OpenAIGPTLMHeadModel", "OpenAIGPTModel"),
+    architectures=(Architecture("OpenAIGPTLMHeadModel"), Architecture("OpenAIGPTModel", bare=True)),
     base="transformer.",
     weights=(
         Weight("tokens_embed.weight", "token_embedding.weight"),

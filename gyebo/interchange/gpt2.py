@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gyebo.interchange.gpt import SUMMARY, block_weights, size_fields
-from gyebo.interchange.names import Field, Format, Weight
+from gyebo.interchange.names import Architecture, Field, Format, Weight
 
 # Several of their names compute one function; the first of each is written.
 ACTIVATIONS = {
@@ -24,7 +24,7 @@ ACTIVATIONS = {
 FORMAT = Format(
     family="gpt2",
     model_type="gpt2",
-    architectures=("GPT2LMHeadModel", "GPT2Model"),
+    architectures=(Architecture("GPT2LMHeadModel"), Architecture("GPT2Model", bare=True)),
     base="transformer.",
     weights=(
         Weight("wte.weight", "token_embedding.weight"),

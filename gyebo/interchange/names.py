@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 MAX_INT = 2**31 - 1
@@ -32,22 +33,46 @@ HARMLESS = frozenset(_GENERATION.split() + _BOOKKEEPING.split())
 
 @dataclass(frozen=True)
 class Weight:
-    """A tensor in both worlds; `*` stands for the layer's number. `transpose`: theirs is stored [in, out] (Conv1D). `head`: it
-    stands beside the body, so that their name has no prefix."""
+    """A tensor in both worlds; `*` stands for the layer's number.
 
-    theirs: str
+    `theirs`: its name, or the names of those that ours joins along its rows. `transpose`: theirs is stored [in, out] (Conv1D).
+    `head`: it stands beside the body, so that their name has no prefix. `copies`: names under which the same numbers are
+    stored once more. `part`: the flag of our config that is on where the tensor exists.
+    """
+
+    theirs: str | tuple[str, ...]
     ours: str
     transpose: bool = False
     head: bool = False
+    copies: tuple[str, ...] = ()
+    part: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names, in the order in which ours joins them."""
+        return (self.theirs,) if isinstance(self.theirs, str) else self.theirs
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one of our tensors lies in a file: `names` that it joins along its rows, mostly one; `transpose`, `copies` and
+    `part` as in `Weight`."""
+
+    names: tuple[str, ...]
+    transpose: bool = False
+    copies: tuple[str, ...] = ()
+    part: str | None = None
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field of `config.json` and the field of our config that it sets.
+    """A field of `config.json` and the field of our config that it sets; two of ours may share one of theirs.
 
     `default`: the value that `transformers` takes where the file has none. `kind`: "count" (a whole number from 1 to 2^31-1),
     "share" (0 <= x < 1), "number" (positive), "flag", "id" (a token's id or null) or "word". `values`: their words -> ours (the
-    first of several that mean the same is written). `aliases`: other names that `transformers` reads.
+    first of several that mean the same is written). `aliases`: other names that `transformers` reads. `more`: by how much
+    their number exceeds ours, from our options that stand before it in the table. `instead`: what is written where ours is
+    None, from our config.
     """
 
     theirs: str
@@ -57,21 +82,37 @@ class Field:
     values: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     optional: bool = False  # null is a value
+    more: Callable[[Mapping[str, Any]], int] | None = None
+    instead: Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A class of `transformers`. `parts`: the flags of our config that are on in it; a file that holds more has more on. `bare`: a
+    body alone, whose names have no prefix. `kind`, `weights`: the task of its head and the tensors beside the family's."""
+
+    name: str
+    parts: tuple[str, ...] = ()
+    bare: bool = False
+    kind: str | None = None
+    weights: tuple[Weight, ...] = ()
 
 
 @dataclass(frozen=True)
 class Format:
     """Everything about one family's directories.
 
-    `architectures`: the classes of `transformers` that are read, the first one is written. `base`: what their names start
-    with in a model with a head, left out in a bare body. `written`: fields written with a fixed value, refused when read with
-    another. `implied`: what one of our options must be where they have no field for it, as a function of our config. `dropped`:
-    patterns of tensors that carry no weights. `harmless`: fields that change nothing, beside `HARMLESS`.
+    `architectures`: the classes of `transformers` that are read; of those without a task the one is written whose parts are
+    most of the model's. `base`: what their names start with in a model with a head, left out in a bare body. `written`: fields
+    written with a fixed value, refused when read with another. `implied`: what one of our options must be where they have no
+    field for it, as a function of our config. `dropped`: patterns of tensors that carry no weights. `harmless`: fields that
+    change nothing, beside `HARMLESS`. `renamed`: endings of names in old files -> today's. `generates`: it writes text, so it
+    has a `generation_config.json`.
     """
 
     family: str
     model_type: str
-    architectures: tuple[str, ...]
+    architectures: tuple[Architecture, ...]
     base: str
     weights: tuple[Weight, ...]
     fields: tuple[Field, ...]
@@ -79,6 +120,17 @@ class Format:
     implied: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     harmless: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    generates: bool = True
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The flags of our config that say which parts a model has."""
+        return tuple(dict.fromkeys(weight.part for weight in self.weights if weight.part is not None))
+
+    def architecture(self, name: str | None) -> Architecture | None:
+        """The class of that name; None where it is none of this family's."""
+        return next((entry for entry in self.architectures if entry.name == name), None)
 
 
 # What no family supports: the one value that is accepted.
@@ -88,6 +140,8 @@ _REFUSED: dict[str, Any] = {
     "per_layer_config": None,
     "pruned_heads": None,
     "is_encoder_decoder": False,
+    "add_cross_attention": False,
+    "position_embedding_type": "absolute",
     "tie_last_hidden_states": True,
 }
 
@@ -102,8 +156,13 @@ def read_config(table: Format, given: Mapping[str, Any], where: str) -> dict[str
         found = [name for name in names if name in given]
         if len({repr(given[name]) for name in found}) > 1:
             raise ValueError(f"{where}: {' and '.join(found)} mean the same, but have different values: keep one of them")
-        value = given[found[0]] if found else entry.default
-        ours[entry.ours] = _read_field(entry, value, where, found[0] if found else entry.theirs)
+        name = found[0] if found else entry.theirs
+        value = _read_field(entry, given[name] if found else entry.default, where, name)
+        if entry.more is not None:
+            value -= entry.more(ours)
+            if value < 1:
+                raise ValueError(f"{where}: {name} must be at least {entry.more(ours) + 1}, but is {value + entry.more(ours)} instead")
+        ours[entry.ours] = value
     for name, accepted in {**_REFUSED, **table.written}.items():
         known.add(name)
         value = given.get(name, accepted)
@@ -121,9 +180,24 @@ def read_config(table: Format, given: Mapping[str, Any], where: str) -> dict[str
     return ours
 
 
-def write_config(table: Format, config: Any) -> dict[str, Any]:
-    """`config.json` of one of our configs; ValueError naming the option that this format cannot express."""
-    written: dict[str, Any] = {"architectures": [table.architectures[0]], "model_type": table.model_type, **table.written}
+def written_architecture(table: Format, config: Any) -> Architecture:
+    """The class as which a model without a task head is saved: of those whose parts it has, the one with most of them."""
+    fitting = [
+        entry
+        for entry in table.architectures
+        if entry.kind is None and all(getattr(config, part) for part in entry.parts)
+    ]
+    return max(fitting, key=lambda entry: len(entry.parts))  # the first of several
+
+
+def write_config(table: Format, config: Any, architecture: Architecture | None = None) -> dict[str, Any]:
+    """`config.json` of one of our configs; ValueError naming the option that this format cannot express.
+
+    `architecture`: the class to name; default: that of a model without a task head.
+    """
+    architecture = architecture or written_architecture(table, config)
+    written: dict[str, Any] = {"architectures": [architecture.name], "model_type": table.model_type, **table.written}
+    places: dict[str, str] = {}  # their field -> ours that set it
     for entry in table.fields:
         value = getattr(config, entry.ours)
         if entry.values:
@@ -134,8 +208,18 @@ def write_config(table: Format, config: Any) -> dict[str, Any]:
                     f"{', '.join(sorted(set(entry.values.values())))}"
                 )
             value = words[0]
+        if value is None and entry.instead is not None:
+            value = entry.instead(config)
+        if entry.more is not None:
+            value += entry.more(vars(config))
+        other = places.setdefault(entry.theirs, entry.ours)
+        if other != entry.ours and written[entry.theirs] != value:
+            raise ValueError(
+                f"{entry.ours} = {value!r} and {other} = {written[entry.theirs]!r} cannot be saved: {table.model_type} in "
+                f"transformers has one field for both, {entry.theirs}"
+            )
         written[entry.theirs] = value
-    expressed = {entry.ours for entry in table.fields}
+    expressed = {entry.ours for entry in table.fields} | set(table.parts)
     for option in fields(config):
         if option.name in expressed or getattr(config, option.name) == option.default:
             continue
@@ -147,36 +231,71 @@ def write_config(table: Format, config: Any) -> dict[str, Any]:
     return written
 
 
-def our_names(table: Format, theirs: Iterable[str], where: str) -> dict[str, tuple[str, bool]]:
-    """{our name: (their name, transposed)} of a file's tensors; ValueError naming tensors that the table does not know."""
-    names: dict[str, tuple[str, bool]] = {}
+def our_names(
+    table: Format, theirs: Iterable[str], where: str, architecture: Architecture | None = None
+) -> dict[str, Source]:
+    """{our name: where it lies} of a file's tensors, those of an architecture's head included.
+
+    Raises ValueError naming tensors that the table does not know, that stand twice, or that lack the others of a join.
+    """
+    found: dict[str, tuple[Weight, list[str], dict[str, str]]] = {}  # our name -> row, layers, {pattern: their name}
     unknown = []
     for name in sorted(theirs):
-        bare = name.removeprefix(table.base)
-        if any(_match(pattern, bare) is not None for pattern in table.dropped):
+        today = _today(table, name)
+        if any(_match(pattern, today.removeprefix(table.base)) is not None for pattern in table.dropped):
             continue
-        for weight in table.weights:
-            layers = _match(weight.theirs, name if weight.head else bare)
+        for weight in _weights(table, architecture):
+            bare = today if weight.head else today.removeprefix(table.base)
+            pattern, layers = _first_match((*weight.names, *weight.copies), bare)
             if layers is not None:
-                ours = _fill(weight.ours, layers)
-                if ours in names:
-                    raise ValueError(f"{where}: {names[ours][0]} and {name} are the same tensor: which one counts?")
-                names[ours] = (name, weight.transpose)
+                *_, places = found.setdefault(_fill(weight.ours, layers), (weight, layers, {}))
+                if pattern in places:
+                    raise ValueError(f"{where}: {places[pattern]} and {name} are the same tensor: which one counts?")
+                places[pattern] = name
                 break
         else:
             unknown.append(name)
     if unknown:
-        raise ValueError(f"{where}: {some(unknown)}: no such tensor in {table.model_type} ({table.architectures[0]})")
-    return names
+        known = "" if architecture is None else f" ({architecture.name})"
+        raise ValueError(f"{where}: {some(unknown)}: no such tensor in {table.model_type}{known}")
+    return {ours: _source(*entry, where) for ours, entry in found.items()}
 
 
-def their_name(table: Format, ours: str) -> tuple[str, bool]:
-    """(their name, transposed) of one of our tensors."""
-    for weight in table.weights:
+def _source(weight: Weight, layers: list[str], places: Mapping[str, str], where: str) -> Source:
+    """Where a tensor lies of which these names were found; one that is stored more than once may be there once only."""
+    copies = [places[pattern] for pattern in weight.copies if pattern in places]
+    names = [places[pattern] for pattern in weight.names if pattern in places]
+    if not names:
+        names, copies = copies[:1], copies[1:]
+    elif len(names) < len(weight.names):
+        absent = next(pattern for pattern in weight.names if pattern not in places)
+        raise ValueError(f"{where}: {names[0]} is in the weights, but {_fill(absent, layers)}, which belongs to it, is missing")
+    return Source(tuple(names), weight.transpose, tuple(copies), weight.part)
+
+
+def their_names(table: Format, ours: str, architecture: Architecture | None = None) -> Source:
+    """Where one of our tensors lies in a file that is written; KeyError for one that the table does not know."""
+    for weight in _weights(table, architecture):
         layers = _match(weight.ours, ours)
         if layers is not None:
-            return ("" if weight.head else table.base) + _fill(weight.theirs, layers), weight.transpose
+            prefix = "" if weight.head or (architecture is not None and architecture.bare) else table.base
+            names, copies = (
+                tuple(prefix + _fill(pattern, layers) for pattern in patterns) for patterns in (weight.names, weight.copies)
+            )
+            return Source(names, weight.transpose, copies, weight.part)
     raise KeyError(f"{ours}: not in the table of names of {table.family}")
+
+
+def _weights(table: Format, architecture: Architecture | None) -> tuple[Weight, ...]:
+    return table.weights if architecture is None else table.weights + architecture.weights
+
+
+def _today(table: Format, name: str) -> str:
+    """A name as files have it today."""
+    for old, new in table.renamed.items():
+        if name.endswith(old):
+            return name.removesuffix(old) + new
+    return name
 
 
 def some(names: Iterable[str], most: int = 3) -> str:
@@ -226,10 +345,24 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _first_match(patterns: Iterable[str], name: str) -> tuple[str, list[str] | None]:
+    """The first pattern that a name fits, and the layer numbers there; None where it fits none."""
+    for pattern in patterns:
+        layers = _match(pattern, name)
+        if layers is not None:
+            return pattern, layers
+    return "", None
+
+
 def _match(pattern: str, name: str) -> list[str] | None:
     """The layer numbers where a name fits a pattern, else None."""
-    found = re.fullmatch(re.escape(pattern).replace(r"\*", r"(0|[1-9][0-9]{0,8})"), name)
+    found = _compiled(pattern).fullmatch(name)
     return list(found.groups()) if found else None
+
+
+@lru_cache(maxsize=None)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.escape(pattern).replace(r"\*", r"(0|[1-9][0-9]{0,8})"))
 
 
 def _fill(pattern: str, layers: list[str]) -> str:

@@ -10,14 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gyebo.interchange import gpt, gpt2
+from gyebo.interchange import bert, distilbert, gpt, gpt2, roberta
 from gyebo.interchange.files import Stored, read_json, stored_tensors
 from gyebo.interchange.hub import snapshot
-from gyebo.interchange.names import Format, our_names, read_config, some, their_name
+from gyebo.interchange.names import Architecture, Format, Source, our_names, read_config, some, their_names
 from gyebo.models.family import model_class, nearest
 from gyebo.text.tokenizer import Tokenizer
 
-FORMATS: dict[str, Format] = {table.model_type: table for table in (gpt.FORMAT, gpt2.FORMAT)}
+FORMATS: dict[str, Format] = {
+    table.model_type: table for table in (gpt.FORMAT, gpt2.FORMAT, bert.FORMAT, roberta.FORMAT, distilbert.FORMAT)
+}
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
 
 
@@ -36,36 +38,46 @@ def load(
     if not config_file.is_file():
         raise FileNotFoundError(f"{config_file}: no such file; a model's directory has one, with its weights beside it")
     given = read_json(config_file)
-    table = find_format(given, str(config_file))
+    table, architecture = find_format(given, str(config_file))
     options = read_config(table, given, str(config_file))
+    stored = stored_tensors(directory)
+    names = our_names(table, stored, str(directory), architecture)
+    options |= found_parts(table, architecture, names)
     cls = model_class(table.family)
     try:
         config = cls.config_class(**options)
     except ValueError as error:
         raise ValueError(f"{config_file}: {error}") from error
-    stored = stored_tensors(directory)
-    names = our_names(table, stored, str(directory))
     model = _empty_model(cls, config, names, str(config_file))
-    _check(table, model, stored, names, directory)
-    _fill(model, stored, names, _dtype(dtype, stored))
+    _check(table, architecture, model, stored, names, directory)
+    _fill(model, stored, names, _dtype(dtype, stored), config.tied)
     return model.eval(), _tokenizer(directory, config)
 
 
-def find_format(given: Mapping[str, Any], where: str) -> Format:
-    """The table for a parsed `config.json`, by its `model_type` and `architectures`; ValueError where there is none."""
+def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architecture | None]:
+    """The table for a parsed `config.json` and its class there, None where it names none; ValueError where gyebo has none."""
     kind, classes = given.get("model_type"), given.get("architectures") or []
     if not isinstance(classes, list) or not all(isinstance(entry, str) for entry in classes) or len(classes) > 1:
         raise ValueError(f"{where}: architectures must name one class, but is {classes!r} instead")
     if kind is None and classes:
-        kind = next((table.model_type for table in FORMATS.values() if classes[0] in table.architectures), None)
+        kind = next((table.model_type for table in FORMATS.values() if table.architecture(classes[0])), None)
     if not isinstance(kind, str) or kind not in FORMATS:
         kind = given.get("model_type")
         hint = nearest(kind, FORMATS) if isinstance(kind, str) else f" There is: {', '.join(FORMATS)}"
         raise ValueError(f"{where}: model_type {kind!r} is none that gyebo opens{hint}")
     table = FORMATS[kind]
-    if classes and classes[0] not in table.architectures:
-        raise ValueError(f"{where}: architectures {classes[0]} is not supported, only {' and '.join(table.architectures)}")
-    return table
+    architecture = table.architecture(classes[0]) if classes else None
+    if classes and architecture is None:
+        known = ", ".join(entry.name for entry in table.architectures)
+        raise ValueError(f"{where}: architectures {classes[0]} is not supported, only {known}")
+    return table, architecture
+
+
+def found_parts(table: Format, architecture: Architecture | None, names: Mapping[str, Source]) -> dict[str, bool]:
+    """Which parts a model has: those of its class, and those whose tensors are in the file (Google's files of BERT name a class
+    with one head and hold two)."""
+    found = {source.part for source in names.values()} | set(architecture.parts if architecture else ())
+    return {part: part in found for part in table.parts}
 
 
 def _directory(name: str | Path, revision: str | None) -> Path:
@@ -81,7 +93,7 @@ def _directory(name: str | Path, revision: str | None) -> Path:
     return snapshot(name, revision)
 
 
-def _empty_model(cls: Any, config: Any, names: Mapping[str, Any], where: str) -> nn.Module:
+def _empty_model(cls: Any, config: Any, names: Mapping[str, Source], where: str) -> nn.Module:
     """The model without memory, once the number of layers is known to be that of the file."""
     numbers = [int(name.split(".")[1]) for name in names if name.startswith("blocks.")]
     layers = max(numbers, default=-1) + 1
@@ -94,53 +106,74 @@ def _empty_model(cls: Any, config: Any, names: Mapping[str, Any], where: str) ->
         raise ValueError(f"{where}: declares sizes that no model has ({str(error).partition(chr(10))[0]})") from error
 
 
-def _check(table: Format, model: nn.Module, stored: dict[str, Stored], names: Mapping, directory: Path) -> None:
+def _check(
+    table: Format,
+    architecture: Architecture | None,
+    model: nn.Module,
+    stored: dict[str, Stored],
+    names: Mapping[str, Source],
+    directory: Path,
+) -> None:
     """Every tensor that the model has is there, with its shape and of a float type; nothing more is."""
     expected: dict[str, Tensor] = model.state_dict(keep_vars=True)
     first = {id(tensor): name for name, tensor in reversed(expected.items())}  # a tied tensor's first name
     absent = [name for name, tensor in expected.items() if name not in names and first[id(tensor)] not in names]
     if absent:
-        shown = [their_name(table, name)[0] for name in absent]
+        shown = [theirs for name in absent for theirs in their_names(table, name, architecture).names]
         raise ValueError(f"{directory}: {some(shown)} missing from the weights, but config.json asks for it")
-    extra = [names[name][0] for name in names if name not in expected]
+    extra = [theirs for name, source in names.items() if name not in expected for theirs in source.names]
     if extra:
         raise ValueError(f"{directory}: {some(extra)} in the weights, but config.json has no place for it")
     for name, tensor in expected.items():
         if name not in names:
             continue
-        theirs_name, transposed = names[name]
-        entry = stored[theirs_name]
-        shape = tuple(reversed(tensor.shape)) if transposed else tuple(tensor.shape)
-        if entry.shape != shape:
-            raise ValueError(f"{entry.file}: {theirs_name} is {list(entry.shape)}, but config.json asks for {list(shape)}")
-        if entry.dtype is None:
-            raise ValueError(f"{entry.file}: {theirs_name} is not of type float32, float16, bfloat16 or float64")
+        source, (rows, *others) = names[name], tensor.shape
+        shape = (rows // len(source.names), *others)
+        for theirs in (*source.names, *source.copies):
+            _check_tensor(theirs, stored[theirs], tuple(reversed(shape)) if source.transpose else shape)
 
 
-def _fill(model: nn.Module, stored: dict[str, Stored], names: Mapping[str, tuple[str, bool]], dtype: torch.dtype) -> None:
+def _check_tensor(name: str, entry: Stored, shape: tuple[int, ...]) -> None:
+    if entry.shape != shape:
+        raise ValueError(f"{entry.file}: {name} is {list(entry.shape)}, but config.json asks for {list(shape)}")
+    if entry.dtype is None:
+        raise ValueError(f"{entry.file}: {name} is not of type float32, float16, bfloat16 or float64")
+
+
+def _fill(
+    model: nn.Module, stored: dict[str, Stored], names: Mapping[str, Source], dtype: torch.dtype, tied: bool
+) -> None:
     """Give the model its values, tensor by tensor; tied tensors stay one."""
     filled: dict[int, nn.Parameter] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
+        source = names.get(name)
         if id(tensor) not in filled:
-            filled[id(tensor)] = nn.Parameter(_read(name, tensor.shape, stored, names, dtype))
-        elif name in names:
-            _same(name, filled[id(tensor)], stored, names)
+            filled[id(tensor)] = nn.Parameter(_read(tensor.shape, stored, names[name].names, names[name].transpose, dtype))
+        elif source is not None:
+            _same(source.names, filled[id(tensor)], stored, source.transpose)
+        if tied and source is not None:  # else transformers computes with the first of them alone
+            for copy in source.copies:
+                _same((copy,), filled[id(tensor)], stored, source.transpose)
         owner, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(owner), attribute, filled[id(tensor)])
 
 
-def _read(name: str, shape: torch.Size, stored: dict[str, Stored], names: Mapping, dtype: torch.dtype) -> Tensor:
-    theirs, transposed = names[name]
-    values = stored[theirs].read()
-    return torch.empty(shape, dtype=dtype).copy_(values.T if transposed else values)
+def _read(
+    shape: torch.Size, stored: dict[str, Stored], names: tuple[str, ...], transpose: bool, dtype: torch.dtype
+) -> Tensor:
+    """A tensor from those that it joins along its rows."""
+    tensor = torch.empty(shape, dtype=dtype)
+    for piece, name in zip(tensor.chunk(len(names)), names):
+        values = stored[name].read()
+        piece.copy_(values.T if transpose else values)
+    return tensor
 
 
-def _same(name: str, first: Tensor, stored: dict[str, Stored], names: Mapping[str, tuple[str, bool]]) -> None:
+def _same(names: tuple[str, ...], first: Tensor, stored: dict[str, Stored], transpose: bool) -> None:
     """A file may hold a tied tensor twice; the two must agree."""
-    if not torch.equal(_read(name, first.shape, stored, names, first.dtype), first):
-        theirs = names[name][0]
+    if not torch.equal(_read(first.shape, stored, names, transpose, first.dtype), first):
         raise ValueError(
-            f"{stored[theirs].file}: {theirs} differs from the tensor that it is tied to by config.json: "
+            f"{stored[names[0]].file}: {names[0]} differs from the tensor that it is tied to by config.json: "
             "set tie_word_embeddings to false there if it is a layer of its own"
         )
 

@@ -16,11 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gyebo.interchange.names import Format, their_name, write_config
+from gyebo.interchange.names import Architecture, Format, their_names, write_config, written_architecture
 from gyebo.interchange.opening import FORMATS, check_vocabulary
 from gyebo.text.tokenizer import Tokenizer
 
-_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_WEIGHTS, _INDEX, _GENERATION = "model.safetensors", "model.safetensors.index.json", "generation_config.json"
 
 
 def save(
@@ -31,7 +31,8 @@ def save(
     max_shard_bytes: int = 5 * 10**9,
     card: str | None = None,
 ) -> None:
-    """Write `config.json`, `generation_config.json`, the weights and the tokenizer; `README.md` where `card` is given.
+    """Write `config.json`, the weights and the tokenizer; `generation_config.json` for a family that generates; `README.md` where
+    `card` is given.
 
     Weights larger than `max_shard_bytes` become several files with an index. Everything is written aside, flushed and then
     renamed, so that an interrupted save leaves each file as it was. Files of the directory with other names stay. Raises
@@ -42,7 +43,8 @@ def save(
     table = next(table for table in FORMATS.values() if table.family == model.family)
     if max_shard_bytes < 1:
         raise ValueError(f"max_shard_bytes must be at least 1, but is {max_shard_bytes} instead")
-    config = write_config(table, model.config) | {"dtype": str(next(model.parameters()).dtype).removeprefix("torch.")}
+    architecture = written_architecture(table, model.config)
+    config = write_config(table, model.config, architecture) | {"dtype": str(next(model.parameters()).dtype).removeprefix("torch.")}
     if tokenizer is not None:
         check_vocabulary(tokenizer, model.config, str(directory))
         for name in ("pad", "bos", "eos"):
@@ -50,11 +52,12 @@ def save(
                 config[f"{name}_token_id"] = tokenizer.role_ids.get(name)
     ids = {name: config[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     with _aside(directory) as temporary:
-        names = _write_weights(table, model, temporary, max_shard_bytes)
+        names = _write_weights(table, architecture, model, temporary, max_shard_bytes)
         if tokenizer is not None:
             tokenizer.save(temporary, max_length=model.config.context)
         _write_json(temporary / "config.json", config)
-        _write_json(temporary / "generation_config.json", ids)
+        if table.generates:
+            _write_json(temporary / _GENERATION, ids)
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")
         _publish(temporary, directory, names)
@@ -73,7 +76,7 @@ def _aside(directory: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_weights(table: Format, model: nn.Module, folder: Path, most: int) -> list[str]:
+def _write_weights(table: Format, architecture: Architecture, model: nn.Module, folder: Path, most: int) -> list[str]:
     """The weights' files, in the order in which they are to be renamed: the one that makes the others count comes last."""
     shards: list[dict[str, tuple[Tensor, bool]]] = [{}]
     room, total, seen = most, 0, set()
@@ -81,12 +84,14 @@ def _write_weights(table: Format, model: nn.Module, folder: Path, most: int) -> 
         if id(tensor) in seen:
             continue  # tied: once, under its first name, as transformers does
         seen.add(id(tensor))
-        size = tensor.numel() * tensor.element_size()
+        source = their_names(table, name, architecture)
+        pieces = dict(zip(source.names, tensor.chunk(len(source.names))))
+        pieces |= {copy: tensor.detach().clone() for copy in source.copies}
+        size = sum(piece.numel() * piece.element_size() for piece in pieces.values())
         if size > room and shards[-1]:
             shards.append({})
             room = most
-        theirs, transposed = their_name(table, name)
-        shards[-1][theirs] = (tensor, transposed)
+        shards[-1] |= {theirs: (piece, source.transpose) for theirs, piece in pieces.items()}
         room -= size
         total += size
     if len(shards) == 1:
@@ -107,7 +112,8 @@ def _write_shard(path: Path, shard: dict[str, tuple[Tensor, bool]]) -> None:
 
 
 def _publish(temporary: Path, directory: Path, weights: list[str]) -> None:
-    """Flush all, then rename each file to its place; weights of an earlier save under other names go.
+    """Flush all, then rename each file to its place; weights of an earlier save under other names go, and what it said about
+    generation where this model does not generate.
 
     Where files of several shards are replaced, the index is away meanwhile: a directory without one is refused when it is
     opened, whereas old and new shards together would not be noticed.
@@ -120,7 +126,8 @@ def _publish(temporary: Path, directory: Path, weights: list[str]) -> None:
     others = sorted(path.name for path in temporary.iterdir() if path.name not in weights)
     for name in (*others, *weights):
         (temporary / name).replace(directory / name)
-    stale = {_WEIGHTS, _INDEX, *(path.name for path in directory.glob("model-*-of-*.safetensors"))} - set(weights)
+    written = {*weights, *others}
+    stale = {_WEIGHTS, _INDEX, _GENERATION, *(path.name for path in directory.glob("model-*-of-*.safetensors"))} - written
     for name in sorted(stale):
         (directory / name).unlink(missing_ok=True)
     _flush(directory)

@@ -43,15 +43,17 @@ class BertConfig(GptConfig):
     vocab_size: int = 30_522
     activation: str = "gelu"
     norm_eps: float = 1e-12
-    segments: int = 2  # rows of the segment table; 0: none
+    segments: int = 2  # rows of the segment table; one: the same vector for all
     mlm: bool = True  # has the head that predicts hidden tokens
     nsp: bool = True  # has the head that tells a true next segment from a random one
     pooler: bool = True  # has the dense layer with tanh over the first token
 
+    least_segments: ClassVar[int] = 1
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.segments < 0:
-            raise ValueError(f"segments must be at least 0, but is {self.segments} instead")
+        if self.segments < self.least_segments:
+            raise ValueError(f"segments must be at least {self.least_segments}, but is {self.segments} instead")
         if self.nsp and not self.pooler:
             raise ValueError("nsp is on, but pooler is off: the head for the next sentence reads the pooled vector")
 

@@ -21,6 +21,8 @@ class DistilbertConfig(BertConfig):
     nsp: bool = False
     pooler: bool = False
 
+    least_segments: ClassVar[int] = 0
+
     def __post_init__(self) -> None:
         for name in ("segments", "nsp", "pooler"):
             if getattr(self, name):

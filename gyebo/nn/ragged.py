@@ -62,7 +62,7 @@ class Ragged:
     @property
     def longest(self) -> int:
         """Length of the longest sequence; 0 without any."""
-        return max((group.longest for group in self.groups), default=0)
+        return self.groups[0].longest if self.groups else 0
 
     def gather(self, x: Tensor) -> Tensor:
         """[B, T, ...] -> [N, ...]: the real tokens."""

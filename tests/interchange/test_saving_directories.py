@@ -21,10 +21,13 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 
 import gyebo.interchange as interchange
-from gyebo.interchange import gpt, gpt2, saving
-from gyebo.interchange.names import our_names, their_name
+from gyebo.interchange import bert, distilbert, gpt, gpt2, roberta, saving
+from gyebo.interchange.names import our_names, their_names
+from gyebo.models.bert import Bert
+from gyebo.models.distilbert import Distilbert
 from gyebo.models.gpt import Gpt, GptConfig
 from gyebo.models.gpt2 import Gpt2, Gpt2Config
+from gyebo.models.roberta import Roberta
 from gyebo.text.roles import Roles
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
@@ -51,15 +54,19 @@ def contents(directory):
 # -- names -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("table", "cls"), [(gpt.FORMAT, Gpt), (gpt2.FORMAT, Gpt2)])
+TABLES = [(gpt, Gpt), (gpt2, Gpt2), (bert, Bert), (roberta, Roberta), (distilbert, Distilbert)]
+
+
+@pytest.mark.parametrize(("table", "cls"), [(module.FORMAT, cls) for module, cls in TABLES])
 def test_every_tensor_has_one_name_and_back(table, cls):
     model = cls(cls.config_class(**{**SHAPE, "layers": 12}, tied=False))
     ours = list(model.state_dict())
-    theirs = {their_name(table, name)[0]: (name, their_name(table, name)[1]) for name in ours}
-    assert len(theirs) == len(ours)
-    assert our_names(table, theirs, "x") == {name: (key, flag) for key, (name, flag) in theirs.items()}
+    sources = {name: their_names(table, name) for name in ours}
+    theirs = [key for source in sources.values() for key in (*source.names, *source.copies)]
+    assert len(set(theirs)) == len(theirs)
+    assert our_names(table, theirs, "x") == sources
     with pytest.raises(KeyError, match=r"blocks\.0\.more"):
-        their_name(table, "blocks.0.more")
+        their_names(table, "blocks.0.more")
 
 
 # -- tokenizer and ids -----------------------------------------------------------------------------------------------
@@ -302,8 +309,8 @@ def test_the_hub_is_asked_for_safetensors_and_only_then_for_pickles(tmp_path, mo
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     model, _ = interchange.load("someone/new")
     assert len(asked) == 1 and not any("bin" in pattern for pattern in asked[0])
-    theirs = {name: their_name(gpt2.FORMAT, name) for name in model.state_dict()}
-    state = {theirs[k][0]: v.T if theirs[k][1] else v for k, v in model.state_dict().items()}
+    theirs = {name: their_names(gpt2.FORMAT, name) for name in model.state_dict()}
+    state = {theirs[k].names[0]: v.T if theirs[k].transpose else v for k, v in model.state_dict().items()}
     torch.save(state, tmp_path / "state")
     interchange.load("someone/old")
     assert len(asked) == 3 and "pytorch_model.bin" in asked[2]
