@@ -11,35 +11,36 @@ Medians over interleaved rounds; a ratio above 1 means that gyebo is faster. Wri
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from functools import partial
 from statistics import median
 
 import torch
 from report import machine, store
+from sides import Work, measure, stepper
 
 from gyebo.models.gpt2 import Gpt2
-from gyebo.objectives import causal
-from gyebo.training.machine import keep_freed_memory, matmul_rate
+from gyebo.objectives.causal import Causal
+from gyebo.training.machine import matmul_rate
 
 
-def ours(batch: int, length: int, vocab: int) -> Callable[[], None]:
+def ours(batch: int, length: int, vocab: int) -> Work:
     """gyebo's step, without its data loading: the same ids at every call, as for the other side."""
     torch.manual_seed(0)
     model = Gpt2(Gpt2.sizes["base"]).train()
     ids = torch.randint(vocab, (batch, length + 1))
     inputs = {"input_ids": ids[:, :-1], "labels": ids[:, 1:], "document_ids": torch.ones(batch, length, dtype=torch.long)}
 
+    objective = Causal(None, None)
+
     def forward() -> torch.Tensor:
-        total, weight = causal.loss(model, inputs)["lm"]
-        return weight * total / causal.counts(inputs)["lm"]
+        total, weight = objective.loss(model, inputs)["lm"]
+        return weight * total / objective.counts(inputs)["lm"]
 
     return stepper(model, forward)
 
 
-def theirs(batch: int, length: int, vocab: int, compiled: bool) -> Callable[[], None]:
+def theirs(batch: int, length: int, vocab: int, compiled: bool) -> Work:
     """The step of transformers' GPT2LMHeadModel."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -50,57 +51,12 @@ def theirs(batch: int, length: int, vocab: int, compiled: bool) -> Callable[[], 
     return stepper(model, lambda: run(input_ids=ids, labels=ids, use_cache=False).loss)
 
 
-def stepper(model: torch.nn.Module, forward: Callable[[], torch.Tensor]) -> Callable[[], None]:
-    """Forward, backward, clip, update."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = forward()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-
-    return step
-
-
-SIDES: dict[str, Callable[..., Callable[[], None]]] = {
+SIDES: dict[str, Callable[..., Work]] = {
     "gyebo": ours,
-    "transformers eager": lambda *sizes: theirs(*sizes, compiled=False),
-    "transformers compiled": lambda *sizes: theirs(*sizes, compiled=True),
-    "transformers compiled, freed memory kept": lambda *sizes: theirs(*sizes, compiled=True),
+    "transformers eager": partial(theirs, compiled=False),
+    "transformers compiled": partial(theirs, compiled=True),
+    "transformers compiled, freed memory kept": partial(theirs, compiled=True),
 }
-
-
-def work(name: str, sizes: tuple[int, int, int], wire: Connection) -> None:
-    """One side's process: a step and its time for every word on the wire."""
-    if name == "gyebo" or name.endswith("kept"):
-        keep_freed_memory()
-    step = SIDES[name](*sizes)
-    step()
-    step()
-    while wire.recv():
-        start = time.perf_counter()
-        step()
-        wire.send(time.perf_counter() - start)
-
-
-def measure(sizes: tuple[int, int, int], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each step, side by side."""
-    context = multiprocessing.get_context("spawn")
-    times: dict[str, list[float]] = {name: [] for name in SIDES}
-    wires = {}
-    for name in SIDES:
-        wires[name], end = context.Pipe()
-        context.Process(target=work, args=(name, sizes, end), daemon=True).start()
-        wires[name].send(True)
-        wires[name].recv()  # ready, and nobody else works meanwhile
-    for _ in range(rounds):
-        for name, wire in wires.items():
-            wire.send(True)
-            times[name].append(wire.recv())
-    return times
 
 
 def main() -> None:
@@ -110,7 +66,7 @@ def main() -> None:
     options.add_argument("--batch", type=int, default=8)
     options.add_argument("--length", type=int, default=128)
     given = options.parse_args()
-    times = measure((given.batch, given.length, 50_257), given.rounds)
+    times = measure(SIDES, (given.batch, given.length, 50_257), given.rounds)
     middle = {name: median(values) for name, values in times.items()}
     flops = 3 * Gpt2(Gpt2.sizes["base"]).flops(given.batch * given.length, given.length)
     rate = matmul_rate("cpu", "bfloat16", seconds=2.0)

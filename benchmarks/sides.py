@@ -1,0 +1,64 @@
+"""Several sides of a benchmark, each in a process of its own, one working at a time, in turn."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+
+import torch
+
+from gyebo.training.machine import keep_freed_memory
+
+Work = Callable[[], None]
+KEEPS_MEMORY = ("gyebo", "freed memory kept")  # sides that tell the C library so, as gyebo does for its users
+
+
+def stepper(model: torch.nn.Module, forward: Callable[[], torch.Tensor]) -> Work:
+    """Forward under bfloat16 autocast, backward, clip, fused AdamW."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = forward()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    return step
+
+
+def _work(name: str, make: Callable[..., Work], arguments: tuple, warm: int, wire: Connection) -> None:
+    """One side's process: a call and its time for every word on the wire."""
+    if name.endswith(KEEPS_MEMORY):
+        keep_freed_memory()
+    call = make(*arguments)
+    for _ in range(warm):
+        call()
+    while wire.recv():
+        start = time.perf_counter()
+        call()
+        wire.send(time.perf_counter() - start)
+
+
+def measure(sides: Mapping[str, Callable[..., Work]], arguments: tuple, rounds: int, warm: int = 2) -> dict[str, list[float]]:
+    """Seconds of each call, side by side; each side is first called `warm` times unmeasured."""
+    context = multiprocessing.get_context("spawn")
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    wires, processes = {}, []
+    for name, make in sides.items():
+        wires[name], end = context.Pipe()
+        processes.append(context.Process(target=_work, args=(name, make, arguments, warm, end), daemon=True))
+        processes[-1].start()
+        wires[name].send(True)
+        wires[name].recv()  # ready, and nobody else works meanwhile
+    for _ in range(rounds):
+        for name, wire in wires.items():
+            wire.send(True)
+            times[name].append(wire.recv())
+    for wire, process in zip(wires.values(), processes):
+        wire.send(None)
+        process.join()
+    return times
