@@ -14,7 +14,8 @@ import string
 import warnings as python_warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from gyebo.tasks.task import Example
 
@@ -212,7 +213,8 @@ def _word_f1(predicted: list[str], right: list[str]) -> float:
 # several seeds --------------------------------------------------------------------------------------------------------
 
 
-class Spread(NamedTuple):
+@dataclass(frozen=True)
+class Spread:
     """A value over seeds. `deviation`: the sample standard deviation (divisor n - 1), None for one seed."""
 
     count: int

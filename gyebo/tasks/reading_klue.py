@@ -90,8 +90,14 @@ def dependencies(values: dict[str, Any], where: str, labelled: bool) -> Iterator
         raise ValueError(f"words are numbered {' '.join(map(str, numbers))}, not 1 to {len(words)}")
     if wrong := next((head for head in places if not 0 <= head <= len(words)), None):
         raise ValueError(f"the head {wrong} is none of the {len(words)} words (0 = root)")
-    labels = tuple(labels) if known else ()
-    yield Example(id=name, text=" ".join(words), words=tuple(words), heads=places, relations=labels, pos=tuple(pos))
+    yield Example(
+        id=name,
+        text=" ".join(words),
+        words=tuple(words),
+        heads=places,
+        relations=tuple(labels) if known else (),
+        pos=tuple(pos),
+    )
 
 
 questions = Spans("context", "question", "answers")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gyebo.tasks.readers import form_of, json_list, lines, table
+from gyebo.tasks.readers import lines, table
 from gyebo.tasks.task import Columns, Row
 
 
@@ -16,13 +16,6 @@ def cola_table(path: Path) -> Iterator[Row]:
     """CoLA: train and dev have no header (source, label, the author's mark, sentence), test has one."""
     first = next(lines(path), "").split("\t")
     return table(path, None if "sentence" in first else ("source", "label", "mark", "sentence"))
-
-
-def table_or_list(path: Path) -> Iterator[Row]:
-    """A table, or a .json list, by the ending of the file."""
-    return json_list(path) if form_of(path) == "json" else table(path)
-
-
 
 
 def _codes(*names: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from gyebo.data.prepare import split_key
 from gyebo.tasks.task import Example
 
 SIZES = {"train": 4000, "dev": 500, "test": 1000}
+SIZES_OF_DOCUMENTS = {"train": 2000, "dev": 250, "test": 500}  # whole documents are written for them, which takes longer
 # The seed of a split, where its indices begin, and which remainders of the hash modulo 4 are its own.
 _DRAWS = {"train": (0, 0, (0, 2)), "dev": (1, 1_000_000, (1,)), "test": (2, 2_000_000, (3,))}
 _MOST_DRAWS = 40  # for each example that is asked for
@@ -63,26 +64,28 @@ def span_tags(length: int, spans: tuple[tuple[int, int, str], ...]) -> tuple[str
     return tuple(tags)
 
 
-def examples(draw: Callable[..., Iterator[Any]], convert: Callable[[Any], Example], split: str) -> Iterator[Example]:
+def examples(
+    draw: Callable[..., Iterator[Any]], convert: Callable[[Any], Example], sizes: dict[str, int], split: str
+) -> Iterator[Example]:
     """The examples of a split; ValueError for a split that there is not, or where the world has too few texts."""
-    if split not in SIZES:
-        raise ValueError(f"unknown split {split!r}; there is: {', '.join(SIZES)}")
+    if split not in sizes:
+        raise ValueError(f"unknown split {split!r}; there is: {', '.join(sizes)}")
     seed, start, own = _DRAWS[split]
     seen: set[int] = set()
-    for index, found in enumerate(draw(SIZES[split] * _MOST_DRAWS, seed=seed, start=start), start):
+    for index, found in enumerate(draw(sizes[split] * _MOST_DRAWS, seed=seed, start=start), start):
         example = convert(found)
         key = split_key(f"{example.text}\n{example.pair or ''}")
         if key % 4 in own and key not in seen:
             seen.add(key)
             yield replace(example, id=f"{split}-{index}")
-            if len(seen) == SIZES[split]:
+            if len(seen) == sizes[split]:
                 return
-    raise ValueError(f"the world gave {len(seen)} different texts for {split}, not {SIZES[split]}")
+    raise ValueError(f"the world gave {len(seen)} different texts for {split}, not {sizes[split]}")
 
 
-SENTIMENT = partial(examples, world.sentiments, sentiment)
-ENTAILMENT = partial(examples, world.entailments, entailment)
-SIMILARITY = partial(examples, world.similarities, similarity)
-NEXT_SENTENCE = partial(examples, world.next_sentences, next_sentence)
-ENTITIES = partial(examples, world.entities, named_entities)
-QUESTIONS = partial(examples, world.questions, question)
+SENTIMENT = partial(examples, world.sentiments, sentiment, SIZES)
+ENTAILMENT = partial(examples, world.entailments, entailment, SIZES)
+SIMILARITY = partial(examples, world.similarities, similarity, SIZES)
+NEXT_SENTENCE = partial(examples, world.next_sentences, next_sentence, SIZES_OF_DOCUMENTS)
+ENTITIES = partial(examples, world.entities, named_entities, SIZES_OF_DOCUMENTS)
+QUESTIONS = partial(examples, world.questions, question, SIZES)

@@ -31,7 +31,7 @@ def _plain(stem: str, **official: tuple[Pattern, ...]) -> dict[str, tuple[Patter
     return {split: (*names, f"{stem}_{split}.tsv", f"{split}.tsv") for split, names in official.items()}
 
 
-_GLUE_FILES = {split: (f"{split}.tsv",) for split in ("train", "dev", "test")}
+_GLUE_FILES: dict[str, tuple[Pattern, ...]] = {split: (f"{split}.tsv",) for split in ("train", "dev", "test")}
 _glue = partial(Task, files=_GLUE_FILES, rows=table, lr=2e-5, batch=32, epochs=3)
 _world = partial(Task, lr=2e-4, batch=32, epochs=5)
 _WORLD_TAGS = ("O", *(f"{begin}-{kind}" for kind in ENTITY_TYPES for begin in "BI"))

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from gyebo.data.prepare import split_key
-from gyebo.tasks.reading_world import span_tags
 from gyebo.tasks.readers import Spans, any_rows, blocks, form_of, lines, squad_json
+from gyebo.tasks.reading_world import span_tags
 from gyebo.tasks.task import Columns, Example, Row, Task, look, need, number, text_of
 
 USER_KINDS = ("classification", "regression", "pair", "tagging", "spans", "choice")
