@@ -40,10 +40,8 @@ def test_classification_from_every_format(tmp_path, name):
     elif name.endswith("json"):
         write(path, json.dumps([{"본문": text, "분류": label} for text, label in ROWS]))
     else:
-        arrow = pytest.importorskip("pyarrow")
-        import pyarrow.parquet
-
-        arrow.parquet.write_table(arrow.table({"본문": [t for t, _ in ROWS], "분류": [c for _, c in ROWS]}), path)
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(arrow.table({"본문": [t for t, _ in ROWS], "분류": [c for _, c in ROWS]}), path)
     task = user_task("classification", text="본문", label="분류")
     loaded = load(task, "train", path)
     assert [(e.text, e.label) for e in loaded.examples] == ROWS
@@ -105,7 +103,10 @@ def test_spans_that_do_not_fit(tmp_path, spans, said):
     assert [e.text for e in loaded.examples] == ["가나"] and "the first: line 1" in loaded.notes[0]
 
 
-CONLL = "-DOCSTART- -X- O\n\nEU NNP I-ORG\nrejects VBZ O\nGerman JJ I-MISC\ncall NN I-MISC\n\nNew NNP B-LOC\nYork NNP I-LOC\nParis NNP B-LOC\n"
+CONLL = (
+    "-DOCSTART- -X- O\n\nEU NNP I-ORG\nrejects VBZ O\nGerman JJ I-MISC\ncall NN I-MISC\n"
+    "\nNew NNP B-LOC\nYork NNP I-LOC\nParis NNP B-LOC\n"
+)
 
 
 @pytest.mark.parametrize("name", ["a.conll", "a.txt", "a.tsv"])
