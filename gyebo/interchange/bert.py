@@ -19,10 +19,13 @@ def inner_width(config: Any) -> int:
     return config.inner_width
 
 
-def pairs(names: Iterable[tuple[str | tuple[str, ...], str]], *, head: bool = False, part: str | None = None) -> tuple[Weight, ...]:
+Names = str | tuple[str, ...]
+
+
+def pairs(names: Iterable[tuple[Names, str]], *, head: bool = False, part: str | None = None) -> tuple[Weight, ...]:
     """The weight and the bias of layers, of (their name or names, ours)."""
 
-    def named(name: str | tuple[str, ...], kind: str) -> str | tuple[str, ...]:
+    def named(name: Names, kind: str) -> Names:
         return f"{name}.{kind}" if isinstance(name, str) else tuple(f"{one}.{kind}" for one in name)
 
     return tuple(

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 MAX_INT = 2**31 - 1
@@ -88,8 +88,11 @@ class Field:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A class of `transformers`. `parts`: the flags of our config that are on in it; a file that holds more has more on. `bare`: a
-    body alone, whose names have no prefix. `kind`, `weights`: the task of its head and the tensors beside the family's."""
+    """A class of `transformers`.
+
+    `parts`: the flags of our config that are on in it; a file that holds more has more on. `bare`: a body alone, whose names
+    have no prefix. `kind`, `weights`: the task of its head and the tensors beside the family's.
+    """
 
     name: str
     parts: tuple[str, ...] = ()
@@ -159,9 +162,10 @@ def read_config(table: Format, given: Mapping[str, Any], where: str) -> dict[str
         name = found[0] if found else entry.theirs
         value = _read_field(entry, given[name] if found else entry.default, where, name)
         if entry.more is not None:
-            value -= entry.more(ours)
-            if value < 1:
-                raise ValueError(f"{where}: {name} must be at least {entry.more(ours) + 1}, but is {value + entry.more(ours)} instead")
+            more = entry.more(ours)
+            if value <= more:
+                raise ValueError(f"{where}: {name} must be at least {more + 1}, but is {value} instead")
+            value -= more
         ours[entry.ours] = value
     for name, accepted in {**_REFUSED, **table.written}.items():
         known.add(name)
@@ -183,9 +187,7 @@ def read_config(table: Format, given: Mapping[str, Any], where: str) -> dict[str
 def written_architecture(table: Format, config: Any) -> Architecture:
     """The class as which a model without a task head is saved: of those whose parts it has, the one with most of them."""
     fitting = [
-        entry
-        for entry in table.architectures
-        if entry.kind is None and all(getattr(config, part) for part in entry.parts)
+        entry for entry in table.architectures if entry.kind is None and all(getattr(config, part) for part in entry.parts)
     ]
     return max(fitting, key=lambda entry: len(entry.parts))  # the first of several
 
@@ -231,9 +233,7 @@ def write_config(table: Format, config: Any, architecture: Architecture | None =
     return written
 
 
-def our_names(
-    table: Format, theirs: Iterable[str], where: str, architecture: Architecture | None = None
-) -> dict[str, Source]:
+def our_names(table: Format, theirs: Iterable[str], where: str, architecture: Architecture | None = None) -> dict[str, Source]:
     """{our name: where it lies} of a file's tensors, those of an architecture's head included.
 
     Raises ValueError naming tensors that the table does not know, that stand twice, or that lack the others of a join.
@@ -360,7 +360,7 @@ def _match(pattern: str, name: str) -> list[str] | None:
     return list(found.groups()) if found else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(re.escape(pattern).replace(r"\*", r"(0|[1-9][0-9]{0,8})"))
 

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from gyebo.interchange import bert, distilbert, gpt, gpt2, roberta
 from gyebo.interchange.files import Stored, read_json, stored_tensors
+from gyebo.interchange.heads import empty_task_model, plain, with_heads
 from gyebo.interchange.hub import snapshot
 from gyebo.interchange.names import Architecture, Format, Source, our_names, read_config, some, their_names
 from gyebo.models.family import model_class, nearest
 from gyebo.text.tokenizer import Tokenizer
 
 FORMATS: dict[str, Format] = {
-    table.model_type: table for table in (gpt.FORMAT, gpt2.FORMAT, bert.FORMAT, roberta.FORMAT, distilbert.FORMAT)
+    table.model_type: with_heads(table) for table in (gpt.FORMAT, gpt2.FORMAT, bert.FORMAT, roberta.FORMAT, distilbert.FORMAT)
 }
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
 
@@ -28,6 +29,7 @@ def load(
 ) -> tuple[Any, Tokenizer | None]:
     """The model of a directory or hub id, in evaluation mode on the CPU, and its tokenizer (None where it has none).
 
+    A fine-tuned one (its class in `config.json` has a task head) is a `gyebo.tasks.heads.TaskModel`.
     `revision`: a hub id's branch, tag or commit. `dtype`: of the weights; None gives float32, "auto" what the files hold.
     Weights are read as safetensors or by torch's restricted reader; nothing in a directory is ever executed. Raises
     FileNotFoundError where something is missing and ValueError where a file is damaged, does not fit `config.json`, or asks for
@@ -49,6 +51,8 @@ def load(
     except ValueError as error:
         raise ValueError(f"{config_file}: {error}") from error
     model = _empty_model(cls, config, names, str(config_file))
+    if architecture is not None and architecture.kind is not None:
+        model = empty_task_model(model, architecture, given, str(config_file))
     _check(table, architecture, model, stored, names, directory)
     _fill(model, stored, names, _dtype(dtype, stored), config.tied)
     return model.eval(), _tokenizer(directory, config)
@@ -115,7 +119,7 @@ def _check(
     directory: Path,
 ) -> None:
     """Every tensor that the model has is there, with its shape and of a float type; nothing more is."""
-    expected: dict[str, Tensor] = model.state_dict(keep_vars=True)
+    expected: dict[str, Tensor] = {plain(name): tensor for name, tensor in model.state_dict(keep_vars=True).items()}
     first = {id(tensor): name for name, tensor in reversed(expected.items())}  # a tied tensor's first name
     absent = [name for name, tensor in expected.items() if name not in names and first[id(tensor)] not in names]
     if absent:
@@ -140,15 +144,14 @@ def _check_tensor(name: str, entry: Stored, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{entry.file}: {name} is not of type float32, float16, bfloat16 or float64")
 
 
-def _fill(
-    model: nn.Module, stored: dict[str, Stored], names: Mapping[str, Source], dtype: torch.dtype, tied: bool
-) -> None:
+def _fill(model: nn.Module, stored: dict[str, Stored], names: Mapping[str, Source], dtype: torch.dtype, tied: bool) -> None:
     """Give the model its values, tensor by tensor; tied tensors stay one."""
     filled: dict[int, nn.Parameter] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
-        source = names.get(name)
+        source = names.get(plain(name))
         if id(tensor) not in filled:
-            filled[id(tensor)] = nn.Parameter(_read(tensor.shape, stored, names[name].names, names[name].transpose, dtype))
+            assert source is not None  # checked: the first name of a tensor is in the file
+            filled[id(tensor)] = nn.Parameter(_read(tensor.shape, stored, source.names, source.transpose, dtype))
         elif source is not None:
             _same(source.names, filled[id(tensor)], stored, source.transpose)
         if tied and source is not None:  # else transformers computes with the first of them alone
@@ -158,9 +161,7 @@ def _fill(
         setattr(model.get_submodule(owner), attribute, filled[id(tensor)])
 
 
-def _read(
-    shape: torch.Size, stored: dict[str, Stored], names: tuple[str, ...], transpose: bool, dtype: torch.dtype
-) -> Tensor:
+def _read(shape: torch.Size, stored: dict[str, Stored], names: tuple[str, ...], transpose: bool, dtype: torch.dtype) -> Tensor:
     """A tensor from those that it joins along its rows."""
     tensor = torch.empty(shape, dtype=dtype)
     for piece, name in zip(tensor.chunk(len(names)), names):

@@ -16,8 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from gyebo.interchange.heads import plain, task_architecture, task_fields
 from gyebo.interchange.names import Architecture, Format, their_names, write_config, written_architecture
 from gyebo.interchange.opening import FORMATS, check_vocabulary
+from gyebo.tasks.heads import TaskModel
 from gyebo.text.tokenizer import Tokenizer
 
 _WEIGHTS, _INDEX, _GENERATION = "model.safetensors", "model.safetensors.index.json", "generation_config.json"
@@ -31,8 +33,9 @@ def save(
     max_shard_bytes: int = 5 * 10**9,
     card: str | None = None,
 ) -> None:
-    """Write `config.json`, the weights and the tokenizer; `generation_config.json` for a family that generates; `README.md` where
-    `card` is given.
+    """Write `config.json`, the weights and the tokenizer; `generation_config.json` for a family that generates.
+
+    `README.md` is written where `card` is given.
 
     Weights larger than `max_shard_bytes` become several files with an index. Everything is written aside, flushed and then
     renamed, so that an interrupted save leaves each file as it was. Files of the directory with other names stay. Raises
@@ -43,8 +46,10 @@ def save(
     table = next(table for table in FORMATS.values() if table.family == model.family)
     if max_shard_bytes < 1:
         raise ValueError(f"max_shard_bytes must be at least 1, but is {max_shard_bytes} instead")
-    architecture = written_architecture(table, model.config)
-    config = write_config(table, model.config, architecture) | {"dtype": str(next(model.parameters()).dtype).removeprefix("torch.")}
+    tuned = isinstance(model, TaskModel)
+    architecture = task_architecture(table, model) if tuned else written_architecture(table, model.config)
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    config = write_config(table, model.config, architecture) | {"dtype": dtype} | (task_fields(model) if tuned else {})
     if tokenizer is not None:
         check_vocabulary(tokenizer, model.config, str(directory))
         for name in ("pad", "bos", "eos"):
@@ -56,7 +61,7 @@ def save(
         if tokenizer is not None:
             tokenizer.save(temporary, max_length=model.config.context)
         _write_json(temporary / "config.json", config)
-        if table.generates:
+        if table.generates and not tuned:
             _write_json(temporary / _GENERATION, ids)
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")
@@ -84,7 +89,7 @@ def _write_weights(table: Format, architecture: Architecture, model: nn.Module, 
         if id(tensor) in seen:
             continue  # tied: once, under its first name, as transformers does
         seen.add(id(tensor))
-        source = their_names(table, name, architecture)
+        source = their_names(table, plain(name), architecture)
         pieces = dict(zip(source.names, tensor.chunk(len(source.names))))
         pieces |= {copy: tensor.detach().clone() for copy in source.copies}
         size = sum(piece.numel() * piece.element_size() for piece in pieces.values())

@@ -237,8 +237,12 @@ class Bert(Pretrained, nn.Module):
         if token_type_ids is None:
             return table.weight[0]
         kinds = layout.gather(token_type_ids.expand(layout.shape))
-        if not torch.compiler.is_compiling() and len(kinds) and not 0 <= int(kinds.min()) <= int(kinds.max()) < len(table.weight):
-            raise ValueError(f"token_type_ids must be below {len(table.weight)} (segments), but go up to {int(kinds.max())}")
+        if len(kinds) and not torch.compiler.is_compiling():
+            low, high = int(kinds.min()), int(kinds.max())
+            if low < 0 or high >= len(table.weight):
+                raise ValueError(
+                    f"token_type_ids must be below {len(table.weight)} (segments), but are {low} to {high} instead"
+                )
         return table(kinds)
 
     def pool(self, rows: Tensor) -> Tensor:
@@ -257,7 +261,8 @@ class Bert(Pretrained, nn.Module):
             return self.mlm_head(hidden), self.mlm_head.decoder.weight, self.mlm_head.decoder.bias
         if head == "nsp" and self.nsp_head is not None:
             return self.pool(hidden), self.nsp_head.weight, self.nsp_head.bias
-        raise ValueError(f"head must be one of {', '.join(self.heads) or 'none (this model has no head)'}, but is {head!r} instead")
+        known = ", ".join(self.heads) or "none, as this model has no head"
+        raise ValueError(f"head must be one of {known}, but is {head!r} instead")
 
     def project(self, hidden: Tensor, head: str = "mlm") -> Tensor:
         """Logits of a head: "mlm" [..., D] -> [..., V] for any positions; "nsp" [N, D] -> [N, 2] from first tokens (0 = the
@@ -310,8 +315,10 @@ class Bert(Pretrained, nn.Module):
         return some.new_zeros(*real.shape, some.shape[-1]).index_put((real,), some)
 
     def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """Operations of a forward pass over so many tokens in rows of `context`; `projected`: the share of the positions that is
-        projected on the vocabulary."""
+        """Operations of a forward pass over so many tokens in rows of `context`.
+
+        `projected`: the share of the positions that is projected on the vocabulary.
+        """
         config, width = self.config, self.config.width
         outputs = tokens * projected if config.mlm else 0.0
         heads = outputs * width**2 + tokens / context * (config.pooler * width**2 + config.nsp * 2 * width)

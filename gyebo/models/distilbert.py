@@ -1,4 +1,6 @@
-"""DistilBERT: Sanh et al. 2019, "DistilBERT, a distilled version of BERT: smaller, faster, cheaper and lighter". A child of BERT.
+"""DistilBERT: Sanh et al. 2019, "DistilBERT, a distilled version of BERT: smaller, faster, cheaper and lighter".
+
+The second child of BERT.
 
 What differs from BERT (section 3 of the paper): half the layers, no segment embedding, no pooler, so no next-sentence head
 either. It learns from a larger BERT, which is the objective's part, and starts from some of its layers.

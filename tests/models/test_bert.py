@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
-
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from encoder_models import SMALL, close, tokens
 
-from gyebo.models import family
 from gyebo.models.bert import Bert, BertConfig
 from gyebo.models.distilbert import Distilbert, DistilbertConfig
 from gyebo.models.roberta import Roberta, RobertaConfig
-
-NO_DROPOUT = {"embedding_dropout": 0.0, "attention_dropout": 0.0, "residual_dropout": 0.0}
 
 
 @pytest.fixture(params=[Bert, Roberta, Distilbert], ids=["bert", "roberta", "distilbert"])
 def cls(request):
     return request.param
-
-
-def tokens(*shape: int, seed: int = 0, vocabulary: int = 53) -> torch.Tensor:
-    return torch.randint(vocabulary, shape, generator=torch.Generator().manual_seed(seed))
-
-
-def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-5) -> bool:
-    a, b = a.detach(), b.detach()
-    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * max(1.0, float(b.abs().max())))
 
 
 TEXTS = [tokens(1, n, seed=n) for n in (7, 1, 12, 4, 30)]
@@ -217,18 +202,18 @@ def test_segments(build):
     row = tokens(2, 9)
     for cls, options in ((Bert, {}), (Bert, {"segments": 3}), (Roberta, {"segments": 2})):
         torch.manual_seed(0)
-        model = cls(cls.config_class(**{"vocab_size": 53, "context": 32, "width": 12, "layers": 1, "heads": 2, "init_std": 0.3}, **options)).eval()
+        model = cls(cls.config_class(**SMALL, init_std=0.3, **options)).eval()
         plain = model(row).logits
         assert close(model(row, token_type_ids=torch.zeros_like(row)).logits, plain)
         kinds = torch.tensor([[0] * 4 + [1] * 5])
         assert not close(model(row, token_type_ids=kinds).logits, plain, 1e-2)
         with pytest.raises(ValueError, match="token_type_ids"):
             model(row, token_type_ids=kinds + 2)
-    one = Roberta(RobertaConfig(vocab_size=53, context=32, width=12, layers=1, heads=2)).eval()
+    one = Roberta(RobertaConfig(**SMALL)).eval()
     assert close(one(row, token_type_ids=torch.zeros_like(row)).logits, one(row).logits)
     with pytest.raises(ValueError, match=r"token_type_ids must be below 1"):
         one(row, token_type_ids=torch.ones_like(row))
-    none = Distilbert(DistilbertConfig(vocab_size=53, context=32, width=12, layers=1, heads=2))
+    none = Distilbert(DistilbertConfig(**SMALL))
     assert none.segment_embedding is None
     with pytest.raises(ValueError, match=r"token_type_ids: distilbert has no segments"):
         none(row, token_type_ids=torch.zeros_like(row))
@@ -318,7 +303,7 @@ def test_labels_are_refused_by_name(model):
 @torch.no_grad()
 def test_the_compiled_path_has_shapes_that_do_not_depend_on_the_mask():
     torch.manual_seed(0)
-    model = Bert(BertConfig(vocab_size=53, context=32, width=12, layers=1, heads=2, init_std=0.3)).eval()
+    model = Bert(BertConfig(**SMALL, init_std=0.3)).eval()
     compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=False)
     row = tokens(2, 9)
     for documents in (torch.tensor([[1] * 3 + [2] * 4 + [0] * 2, [0] * 5 + [3] * 4]), torch.ones(2, 9, dtype=torch.long)):
@@ -326,175 +311,3 @@ def test_the_compiled_path_has_shapes_that_do_not_depend_on_the_mask():
         expected = model(row, document_ids=documents)
         assert close(found.logits, expected.logits)
         assert close(found.seq_relationship_logits, expected.seq_relationship_logits)
-
-
-# -- counts, initial values, groups ----------------------------------------------------------------------------------
-
-PUBLISHED = {  # counted on the models of transformers at the published configurations, with their pretraining heads
-    ("bert", "base"): 110_106_428,
-    ("bert", "large"): 336_226_108,
-    ("roberta", "base"): 124_697_433,
-    ("roberta", "large"): 355_412_057,
-    ("distilbert", "base"): 66_985_530,
-}
-BODIES = {  # the same without heads; BERT's and RoBERTa's with the pooler
-    ("bert", "base"): 109_482_240,
-    ("bert", "large"): 335_141_888,
-    ("bert", "base-cased"): 108_310_272,
-    ("roberta", "base"): 124_645_632,
-    ("distilbert", "base"): 66_362_880,
-}
-SIZES = [(name, size) for name in ("bert", "roberta", "distilbert") for size in family.FAMILIES[name].sizes]
-
-
-def on_paper(config):
-    with torch.device("meta"):
-        return {BertConfig: Bert, RobertaConfig: Roberta, DistilbertConfig: Distilbert}[type(config)](config)
-
-
-@pytest.mark.parametrize(("name", "size"), SIZES)
-def test_parameter_counts(name, size):
-    cls = family.model_class(name)
-    assert list(cls.sizes) == list(family.FAMILIES[name].sizes)
-    config, d = cls.sizes[size], cls.sizes[size].width
-    total = on_paper(config).count_parameters()
-    assert total == family.FAMILIES[name].sizes[size] == PUBLISHED.get((name, size), total)
-    assert size != "tiny" or total < 1_000_000
-    assert size != "mini" or (total <= 9_000_000 and config.vocab_size == 16_000)
-    extra = {"pooler": True} if name != "distilbert" else {}
-    body = on_paper(replace(config, mlm=False, nsp=False, **extra)).count_parameters()
-    assert body == BODIES.get((name, size), body)
-    assert ("bert", "base-cased") in BODIES and set(PUBLISHED) <= set(SIZES)
-    tables = (config.vocab_size + config.context + config.first_position + config.segments) * d
-    without = on_paper(config).count_parameters(embeddings=False)
-    assert without == total - tables - config.vocab_size  # the head's bias belongs to its table
-    untied = on_paper(replace(config, tied=False))
-    assert untied.count_parameters() == total + config.vocab_size * d
-    assert untied.count_parameters(embeddings=False) == without
-
-
-def test_initial_values(cls):
-    config = cls.config_class(vocab_size=5000, context=600, width=240, layers=2, heads=6, init_std=0.05, tied=False)
-    torch.manual_seed(3)
-    model = cls(config)
-    for name, parameter in model.named_parameters():
-        if parameter.ndim == 1:
-            assert (parameter == (1.0 if "norm.weight" in name else 0.0)).all(), name
-            continue
-        count = parameter.numel()
-        assert abs(float(parameter.detach().mean())) < 5 * 0.05 / math.sqrt(count), name
-        assert abs(float(parameter.detach().std()) / 0.05 - 1) < 5 / math.sqrt(2 * count), name
-    torch.manual_seed(3)
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), cls(config).parameters()))
-
-
-def test_layer_groups_hold_every_parameter_once(build):
-    for tied in (True, False):
-        model = build(tied=tied)
-        groups = model.layer_groups()
-        listed = [id(p) for group in groups for p in group]
-        assert len(listed) == len(set(listed))
-        assert set(listed) == {id(p) for p in model.parameters()}
-        assert len(groups) == 5  # embeddings, three blocks, the rest
-        names = {id(p): name for name, p in model.named_parameters()}
-        assert {names[id(p)].split(".")[0].rsplit("_")[-1] for p in groups[0]} == {"embedding", "norm"}
-        for block, group in zip(model.blocks, groups[1:4]):
-            assert {id(p) for p in group} == {id(p) for p in block.parameters()}
-        assert any(p is model.mlm_head.decoder.weight for p in groups[-1]) is not tied
-
-
-@pytest.mark.parametrize("projected", [1.0, 0.25])
-def test_operations_are_counted_exactly(build, projected):
-    model = build(**NO_DROPOUT)
-    row = tokens(4, 8)
-    with FlopCounterMode(display=False) as counter:
-        # The naive path: its products are plain matrix products, which the counter sees.
-        hidden = model.encode(row, return_attentions=True).hidden
-        total = model.project(hidden[:, : round(8 * projected)]).sum()
-        if model.config.nsp:
-            total = total + model.project(hidden[:, 0], "nsp").sum()
-    assert counter.get_total_flops() == model.flops(32, 8, projected)
-    with FlopCounterMode(display=False) as counter:
-        total.backward()
-    assert counter.get_total_flops() == 2 * model.flops(32, 8, projected)
-    assert model.flops(32, 8) == model.flops(32, 8, 1.0)
-
-
-# -- dropout ---------------------------------------------------------------------------------------------------------
-
-
-def test_each_dropout_acts_in_training_only(build):
-    row = tokens(2, 12)
-    plain = build(**NO_DROPOUT)
-    expected = plain(row).logits
-    assert close(plain.train()(row).logits, expected)
-    for name in NO_DROPOUT:
-        model = build(**NO_DROPOUT | {name: 0.5})
-        assert torch.equal(model(row).logits, expected)
-        model.train()
-        torch.manual_seed(0)
-        first = model(row).logits
-        assert not close(first, expected, 1e-2)
-        assert not torch.equal(model(row).logits, first)
-        torch.manual_seed(0)
-        assert torch.equal(model(row).logits, first)
-
-
-# -- options that are wrong, and what children change ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("cls", "option", "value", "words"),
-    [
-        (Bert, "vocab_size", 0, "vocab_size"),
-        (Bert, "heads", 5, "heads"),
-        (Bert, "segments", 0, "segments"),
-        (Roberta, "segments", 0, "segments"),
-        (Bert, "pooler", False, "nsp.*pooler"),
-        (Roberta, "pad_id", None, "pad_id"),
-        (Roberta, "nsp", True, "nsp"),
-        (Distilbert, "segments", 2, "segments"),
-        (Distilbert, "pooler", True, "pooler"),
-        (Distilbert, "nsp", True, "nsp"),
-    ],
-)
-def test_wrong_options_are_refused_by_name(cls, option, value, words):
-    good = cls.config_class(vocab_size=53, context=8, width=12, layers=1, heads=2)
-    with pytest.raises(ValueError, match=words):
-        replace(good, **{option: value})
-
-
-@torch.no_grad()
-def test_roberta_is_bert_with_shifted_positions():
-    """BERT's weights in RoBERTa, its position table after the rows up to padding's: the same function."""
-    shape = {"vocab_size": 53, "context": 16, "width": 12, "layers": 2, "heads": 2, "init_std": 0.3}
-    torch.manual_seed(0)
-    parent = Bert(BertConfig(**shape, norm_eps=1e-5, segments=1, nsp=False, pooler=False)).eval()
-    child = Roberta(RobertaConfig(**shape, pad_id=5)).eval()
-    state = dict(parent.state_dict())
-    table = torch.full((22, 12), torch.nan)  # rows that no real token may read
-    table[6:] = state["position_embedding.weight"]
-    child.load_state_dict(state | {"position_embedding.weight": table})
-    assert close(child(tokens(2, 16)).logits, parent(tokens(2, 16)).logits)
-
-
-@torch.no_grad()
-def test_the_activation_of_the_head():
-    """RoBERTa's head keeps GELU; BERT's and DistilBERT's follow the blocks."""
-    shape = {"vocab_size": 53, "context": 16, "width": 12, "layers": 1, "heads": 2, "activation": "relu"}
-    rows = torch.randn(5, 12)
-    for cls, activation in ((Bert, torch.relu), (Roberta, torch.nn.functional.gelu), (Distilbert, torch.relu)):
-        model = cls(cls.config_class(**shape))
-        head = model.mlm_head
-        expected = torch.nn.functional.layer_norm(activation(head.dense(rows)), (12,), eps=model.config.norm_eps)
-        assert close(model.output_layer(rows)[0], expected)
-
-
-def test_distilbert_is_bert_without_some_tables():
-    shape = {"vocab_size": 53, "context": 8, "width": 4, "layers": 1, "heads": 1}
-    parent, child = (set(cls(cls.config_class(**shape)).state_dict()) for cls in (Bert, Distilbert))
-    assert parent - child == {
-        "segment_embedding.weight",
-        *(f"{part}.{kind}" for part in ("pooler", "nsp_head") for kind in ("weight", "bias")),
-    }
-    assert child <= parent
