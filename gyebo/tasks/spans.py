@@ -45,7 +45,8 @@ class Answer:
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, max_length: int, stride: int | None = None) -> Features:
     """Contexts (`text`) and questions (`pair`) as rows, with "start_positions" and "end_positions" [rows] of the first answer.
 
-    Without `answers` the label is the null place. `Features.cut` counts questions that were cut to 64 tokens.
+    Without `answers` the label is the null place. `Features.cut` counts questions that were cut: to 64 tokens, or to half of
+    what a row can hold where that is less.
     Raises ValueError for an example without a question, an answer that is not in the context where it should be, or where
     `max_length` leaves no room for the context.
     """

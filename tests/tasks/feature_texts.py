@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import unicodedata
 from functools import cache
+from pathlib import Path
 
 from hypothesis import strategies as st
 
@@ -48,6 +49,16 @@ def tokenizer_of(kind: str = "bpe", layout: str = "bert") -> Tokenizer:
     return train_tokenizer(texts, kind, _SIZES[kind]).for_family(LAYOUTS[layout])
 
 
+def published(folder: Path, pieces: str) -> Tokenizer:
+    """A WordPiece vocabulary as BERT's authors publish it, with these pieces, in BERT's frame."""
+    folder.mkdir(exist_ok=True)
+    (folder / "vocab.txt").write_text(
+        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces.split()]), encoding="utf-8"
+    )
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}', encoding="utf-8")
+    return Tokenizer.load(folder).for_family(LAYOUTS["bert"])
+
+
 _syllables = st.characters(min_codepoint=0xAC00, max_codepoint=0xD7A3)
 _pieces = st.one_of(
     st.sampled_from(_WORDS),
@@ -55,7 +66,9 @@ _pieces = st.one_of(
     st.text(_syllables, min_size=1, max_size=3).map(lambda text: unicodedata.normalize("NFD", text)),
     _syllables,
     st.characters(min_codepoint=0x1100, max_codepoint=0x11FF),
-    st.sampled_from(["👩‍👩‍👧‍👦", "👍🏽", "🇰🇷", "ㅋㅋ", "é", "e\u0301", "豈", "[MASK]", "<subj>", " ", "  ", "\t", "\u00a0", ".", "##a", "_"]),
+    st.sampled_from(
+        ["👩‍👩‍👧‍👦", "👍🏽", "🇰🇷", "ㅋㅋ", "é", "e\u0301", "豈", "[MASK]", "<subj>", " ", "  ", "\t", "\u00a0", ".", "##a", "_"]
+    ),
     st.characters(exclude_categories=["Cs", "Cn"]),
 )
 TEXTS = st.lists(_pieces, max_size=14).map("".join)

@@ -22,7 +22,7 @@ KLUE = Path(__file__).parents[3] / "shared" / "data" / "klue"
 
 
 def sentence(words, heads=None, id="s"):
-    heads = tuple(range(2, len(words) + 1)) + (0,) if heads is None else heads
+    heads = (*range(2, len(words) + 1), 0) if heads is None else heads
     return Example(id, words=tuple(words), heads=tuple(heads), relations=tuple(LABELS[i % 3] for i in range(len(words))))
 
 
@@ -61,7 +61,8 @@ def test_the_best_tree_is_the_best_of_all_trees(words):
     rng = np.random.default_rng(words)
     for trial in range(250):
         # Few values make ties and cycles; wide ones try the cost of a second root.
-        scores = rng.integers(-3, 4, (words, words + 1)).astype(float) if trial % 2 else rng.normal(0, 10 ** (trial % 5), (words, words + 1))
+        shape = (words, words + 1)
+        scores = rng.integers(-3, 4, shape).astype(float) if trial % 2 else rng.normal(0, 10 ** (trial % 5), shape)
         if trial % 5 == 0:
             scores[:, 0] += 100  # every word would be a root
         heads = dependency.best_tree(scores).tolist()
@@ -176,7 +177,8 @@ def test_a_sentence_that_is_too_long_keeps_the_words_that_fit():
     assert features.cut == 1
     assert tokenizer.decode(batch["input_ids"][0]) == "ab cd"
     assert batch["heads"].tolist() == [[2, IGNORE]] and batch["relations"].tolist() == [[0, IGNORE]]
-    heads, names = dependency.decode(features, [(np.array([2, 0]), np.array([0, 1])), (np.array([0]), np.array([0]))], [example, sentence(["a"])], LABELS)[0]
+    parses = [(np.array([2, 0]), np.array([0, 1])), (np.array([0]), np.array([0]))]
+    heads, names = dependency.decode(features, parses, [example, sentence(["a"])], LABELS)[0]
     assert heads == (2, 0, 2, 3) and names == ("NP", "VP", "VP", "VP") and is_tree(heads)
     features = encode("dependency", [sentence(["abcdefgh", "i"])], tokenizer, LABELS, 6)
     assert features.batch([0])["word_first"].shape == (1, 0)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from feature_texts import KINDS, LAYOUTS, TEXTS, tokenizer_of
+from feature_texts import KINDS, LAYOUTS, TEXTS, published, tokenizer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,7 +96,10 @@ def test_labels_scores_and_no_labels():
         ({"max_length": 1}, "max_length: 1 leaves -1"),
         ({"examples": [Example("x7", "딸", label="몰라")]}, "example x7: label '몰라' is none of 중립"),
         ({"examples": [Example("x7", "딸", label="중립"), Example("x8", "딸")]}, "example x8 has no label"),
-        ({"examples": [Example("x7", "딸", label="딸")], "kind": "regression", "labels": None}, "x7: label '딸' is not a number"),
+        (
+            {"examples": [Example("x7", "딸", label="딸")], "kind": "regression", "labels": None},
+            "x7: label '딸' is not a number",
+        ),
         ({"examples": [Example("x7", "딸", label="nan")], "kind": "regression", "labels": None}, "not a number"),
     ],
 )
@@ -148,7 +151,7 @@ def test_parts_of_a_step_are_the_step():
     whole = rows.step(3, 6, 1)["labels"].tolist()
     assert rows.step(3, 6, 1, 0, 2)["labels"].tolist() + rows.step(3, 6, 1, 2, 4)["labels"].tolist() == whole
     assert rows.step(3, 6, 1, 4)["labels"].tolist() == whole[4:]
-    assert rows.step(3, 6, 2)["labels"].tolist() != whole or rows.step(4, 6, 2)["labels"].tolist() != rows.step(4, 6, 1)["labels"].tolist()
+    assert any(rows.ids(step, 6, 2) != rows.ids(step, 6, 1) for step in range(3))
 
 
 def test_batches_by_length_and_the_way_back():
@@ -202,7 +205,10 @@ def test_windows_lose_nothing(count, room, step):
 def test_choices_are_pairs_side_by_side():
     tokenizer = tokenizer_of()
     options = ("노래를 불렀다", "비틀즈가", "서울역에서 노래를 불렀다")
-    examples = [Example("a", "경찰은", options=options, label=2), Example("b", "딸과 비틀즈가", options=options[::-1], label="0")]
+    examples = [
+        Example("a", "경찰은", options=options, label=2),
+        Example("b", "딸과 비틀즈가", options=options[::-1], label="0"),
+    ]
     features = encode("choice", examples, tokenizer, None, 32)
     batch = features.batch([1, 0])
     assert batch["input_ids"].shape == batch["document_ids"].shape == batch["token_type_ids"].shape
@@ -282,6 +288,14 @@ def test_a_word_goes_on_after_an_entity_as_it_does_in_running_text():
     assert tokenizer.token(after[after.index(close) + 1]).startswith("##")
     dot = marking(tokenizer)(Example("a", "비틀즈.딸", answers=((0, "비틀즈"), (4, "딸"))))
     assert tokenizer.token(dot[dot.index(close) + 1]) == "."
+
+
+def test_klues_own_example(tmp_path):
+    """The sentence and the pieces that KLUE's baseline gives for its marked form."""
+    tokenizer = with_markers(published(tmp_path, "조지 해리 ##슨 이 ##이 쓰 ##고 비틀즈 가 ##가"))
+    example = Example("a", "조지 해리슨이 쓰고 비틀즈가", answers=((11, "비틀즈"), (0, "조지 해리슨")))
+    pieces = [tokenizer.token(id) for id in marking(tokenizer)(example)]
+    assert pieces == "<obj> 조지 해리 ##슨 </obj> ##이 쓰 ##고 <subj> 비틀즈 </subj> ##가".split()
 
 
 @settings(max_examples=100, deadline=None)

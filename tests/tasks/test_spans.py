@@ -12,7 +12,9 @@ from gyebo.tasks import spans
 from gyebo.tasks.features import encode
 from gyebo.tasks.task import Example
 
-CONTEXT = "경찰은 딸과 비틀즈가 서울역에서 노래를 불렀다 " * 6 + "The Beatles sang in Café " + "박씨의 딸과 알선 자금을 관리한 " * 6
+CONTEXT = (
+    "경찰은 딸과 비틀즈가 서울역에서 노래를 불렀다 " * 6 + "The Beatles sang in Café " + "박씨의 딸과 알선 자금을 관리한 " * 6
+)
 
 
 def peaks(features, value=10.0):
@@ -31,7 +33,7 @@ def test_an_answer_is_found_in_every_window_that_holds_it(layout):
     tokenizer = tokenizer_of("bpe", layout)
     at = CONTEXT.index("The Beatles")
     example = Example("a", CONTEXT, "누가 불렀다", answers=((at, "The Beatles"),))
-    features = encode("spans", [example], tokenizer, None, 40, stride=12)
+    features = encode("spans", [example], tokenizer, None, 40, stride=8)
     assert len(features) > 5
     batch = features.batch(np.arange(len(features)))
     assert batch["input_ids"].shape[1] <= 40
@@ -47,11 +49,7 @@ def test_an_answer_is_found_in_every_window_that_holds_it(layout):
             assert start == end == features.notes["null"][row]
         found += held
     assert found >= 2
-    assert spans.decode(features, *peaks(features), [example]) == [""]  # the windows without it vote for nothing ...
-    starts, ends = peaks(features)
-    for row in np.flatnonzero(batch["start_positions"] == features.notes["null"]):
-        starts[row][:] = ends[row][:] = 0.0  # ... unless they say nothing
-    assert spans.decode(features, starts, ends, [example]) == ["The Beatles"]
+    assert spans.decode(features, *peaks(features), [example]) == ["The Beatles"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,10 +125,13 @@ def test_the_null_score_is_the_lowest_of_all_windows():
     assert len(features) == 3
     starts = [scores(features, row, p0=value) for row, value in enumerate((4.0, 1.0, 3.0))]
     ends = [scores(features, row) for row in range(3)]
-    starts[2][5] = 2.0
+    starts[2][8] = 2.0  # "p", whose home is the last window
     ranked, null = spans.n_best(features, starts, ends, examples)
     assert null == [1.0] and ranked[0][0].score == 2.0
+    assert {answer.text[0] for answer in ranked[0] if answer.score == 2.0} == {"p"}
     assert spans.decode(features, starts, ends, examples) == [ranked[0][0].text]
+    starts[1][0] = 2.5
+    assert spans.decode(features, starts, ends, examples) == [""]
 
 
 def test_a_span_starts_in_one_window_only():
@@ -153,7 +154,7 @@ def test_several_examples_keep_apart():
 
 def test_a_long_question_is_cut_and_counted():
     tokenizer = tokenizer_of("byte")
-    features = encode("spans", [Example("a", "x" * 9, "q" * 80), Example("b", "x", "q" * 64)], tokenizer, None, 100)
+    features = encode("spans", [Example("a", "x" * 9, "q" * 80), Example("b", "x", "q" * 64)], tokenizer, None, 140)
     assert features.cut == 1 and features.lengths.tolist() == [64 + 9 + 3, 64 + 1 + 3]
     features = encode("spans", [Example("a", "x" * 9, "q" * 80)], tokenizer, None, 11)  # half of what is left, at most
     assert (features.columns["input_ids"][0] == tokenizer.encode("q")[0]).sum() == 4 and features.lengths.max() == 11

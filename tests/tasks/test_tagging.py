@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from feature_texts import KINDS, LAYOUTS, TEXTS, tokenizer_of
+from feature_texts import KINDS, LAYOUTS, TEXTS, published, tokenizer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,11 +50,12 @@ def tags_that_pieces_can_hold(text, tokenizer, draw):
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60, deadline=None)
-@given(texts=st.lists(TEXTS, min_size=1, max_size=2), length=st.integers(4, 40), stride=st.none() | st.integers(1, 20), data=st.data())
+@given(texts=st.lists(TEXTS, min_size=1, max_size=2), length=st.integers(4, 40), stride=st.integers(0, 20), data=st.data())
 def test_every_tag_that_pieces_can_hold_comes_back(kind, texts, length, stride, data):
     tokenizer = tokenizer_of(kind)
-    examples = [Example(str(i), text, tags=tags_that_pieces_can_hold(text, tokenizer, data.draw)) for i, text in enumerate(texts)]
-    features = encode("tagging", examples, tokenizer, LABELS, length, stride=stride)
+    tags = [tags_that_pieces_can_hold(text, tokenizer, data.draw) for text in texts]
+    examples = [Example(str(i), text, tags=own) for i, (text, own) in enumerate(zip(texts, tags))]
+    features = encode("tagging", examples, tokenizer, LABELS, length, stride=stride or None)
     if not any(texts):
         return
     assert told(features, examples) == [list(example.tags) for example in examples]
@@ -69,12 +70,13 @@ def test_rows_hold_the_pieces_and_each_is_labelled_once(layout, text, length):
     batch = features.batch(np.arange(len(features)))
     assert batch["input_ids"].shape == batch["labels"].shape and batch["input_ids"].shape[1] <= length
     spaces = sum(text[a:b].isspace() for a, b in tagging.owned(tokenizer.offsets(text)) if a < b)
-    empty = [a for (a, b), (c, d) in zip(tagging.owned(tokenizer.offsets(text)), tokenizer.offsets(text)) if a == b and text[c].isspace()]
+    pairs = zip(tagging.owned(tokenizer.offsets(text)), tokenizer.offsets(text))
+    empty = [start for (start, end), (first, _) in pairs if start == end and text[first].isspace()]
     assert (batch["labels"] != IGNORE).sum() == len(tokenizer.encode(text)) - spaces - len(empty)
-    roles = np.isin(batch["input_ids"], [tokenizer.role_ids[role] for role in ("cls", "sep", "pad") if role in tokenizer.role_ids])
+    roles = np.isin(batch["input_ids"], [id for role, id in tokenizer.role_ids.items() if role in ("cls", "sep", "pad")])
     assert (batch["labels"][roles] == IGNORE).all()
-    covered = {place for row in range(len(features)) for a, b in zip(features.notes["first"][row], features.notes["last"][row]) for place in range(a, b)}
-    assert covered == set(range(len(text)))
+    first, last = (features.notes[name].values for name in ("first", "last"))
+    assert sorted(place for a, b in zip(first, last) for place in range(a, b)) == list(range(len(text)))
 
 
 def test_hand_made_pieces():
@@ -103,6 +105,19 @@ def test_an_unknown_piece_covers_all_its_characters():
     features = encode("tagging", [example], tokenizer, LABELS, 16)
     assert tokenizer.role_ids["unk"] in features.columns["input_ids"][0]
     assert told(features, [example]) == [["B-PS", "I-PS", "O"]]
+
+
+def test_pieces_of_a_published_wordpiece(tmp_path):
+    """KLUE's own examples of unknown words: the characters of an unknown piece inherit its tag, the next piece has its own."""
+    tokenizer = published(tmp_path, ", 제 ##5 ##원 ##소 27 ##가")
+    text = "베쏭이,제5원소\u0000 27가"
+    tags = ("B-PS", "I-PS", "I-PS", "O", "B-LC", "I-LC", "I-LC", "I-LC", "O", "O", "B-PS", "I-PS", "O")
+    features = encode("tagging", [Example("a", text, tags=tags)], tokenizer, LABELS, 32)
+    pieces = [tokenizer.token(id) for id in features.columns["input_ids"][0]]
+    assert pieces == "[CLS] [UNK] , 제 ##5 ##원 ##소 27 ##가 [SEP]".split()
+    labels = [LABELS[label] if label != IGNORE else None for label in features.columns["labels"][0]]
+    assert labels == [None, "B-PS", "O", "B-LC", "I-LC", "I-LC", "I-LC", "B-PS", "O", None]
+    assert told(features, [Example("a", text)]) == [list(tags)]
 
 
 def test_logits_are_read_in_the_window_with_most_context():
