@@ -57,6 +57,7 @@ class Ids:
     model_inputs = ("input_ids", "attention_mask")
 
     def __call__(self, rows: Texts) -> dict[str, Texts]:
+        """The ids."""
         return {"input_ids": rows}
 
 
@@ -192,7 +193,8 @@ def main() -> None:
         print(f"cosine of {name} to float32: {cosine:.5f}")
     length = mean(map(len, texts()))
     work = f"BERT-base, {TEXTS} texts of {length:.0f} ids on average"
-    store("encoding", {"work": work, "machine": machine(), "seconds": times, "texts_per_second": {n: TEXTS / s for n, s in middle.items()}, "ratio": ratios, "cosine": cosines})
+    figures = {"seconds": times, "texts_per_second": {name: TEXTS / seconds for name, seconds in middle.items()}}
+    store("encoding", {"work": work, "machine": machine(), **figures, "ratio": ratios, "cosine": cosines})
 
 
 if __name__ == "__main__":

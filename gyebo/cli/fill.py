@@ -10,9 +10,7 @@ from gyebo.cli import options as shared
 
 def fill(
     model: shared.Model,
-    text: Annotated[
-        list[str], shared.word("Text with one or more masks; may be given several times.", "TEXT", "--text")
-    ],
+    text: Annotated[list[str], shared.word("Text with one or more masks; may be given several times.", "TEXT", "--text")],
     top_k: Annotated[int, shared.count("Candidates for each mask.  [default: 5]")] = 5,
     device: shared.Device = "auto",
     json: shared.Json = False,

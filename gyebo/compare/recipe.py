@@ -1,4 +1,4 @@
-"""A comparison as a TOML file: one corpus, one tokenizer, one budget, several candidates, seeds. No torch here."""
+"""A comparison as a TOML file: one corpus, one tokenizer, one budget, several candidates, tasks, seeds. No torch here."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from gyebo.config import toml
+from gyebo.config.finetune import FinetuneOptions, LearningOptions, TaskOptions
 from gyebo.config.run import BudgetOptions, DataOptions, OptimOptions, RunOptions, Section, TrainOptions
+from gyebo.jobs.taskdata import open_task
 from gyebo.models.family import find, find_size
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a folder's name on every system, and letters that every plot can draw
+LIKELIHOODS = ("causal",)  # objectives whose models give a text a probability, and so have bits per byte
+BASELINE = "linear"  # beside the candidates' folders
+SECTIONS = ("data", "tokenizer", "budget", "optim", "train", "sweep")
+LISTS = ("candidates", "tasks")
 
 
 class TokenizerOptions(Section):
@@ -56,6 +62,7 @@ class Candidate(Section):
     size: str = "mini"
     name: str = Field("", description="in the table and of its folder; by default family-size")
     model: dict[str, Any] = Field(default_factory=dict, description="fields of the family's config that differ from the size")
+    objective: dict[str, Any] = Field(default_factory=dict, description="options of what it learns from the text")
     optim: dict[str, Any] = Field(default_factory=dict, description="fields of [optim] that differ for this candidate")
 
     @model_validator(mode="before")
@@ -72,6 +79,50 @@ class Candidate(Section):
             raise ValueError(f"name {self.name!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)")
         return self
 
+    @property
+    def likelihood(self) -> bool:
+        """Whether its models give a text a probability; others have no bits per byte."""
+        return find(self.family).objective in LIKELIHOODS
+
+
+class RecipeTask(TaskOptions):
+    """A task that every pretrained model is fine-tuned on, and how: what is not given follows from the task."""
+
+    called: str = Field("", description="in the table and of its folder; by default the task's name")
+    epochs: float | None = Field(None, gt=0)
+    batch: int | None = Field(None, gt=0, description="examples of one step")
+    micro_batch: int | None = Field(None, gt=0, description="examples of one forward pass; by default the whole batch")
+    max_length: int | None = Field(None, gt=2, description="tokens of a text")
+    dropout: float = Field(0.1, ge=0, lt=1, description="of the head")
+    evaluations: int = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
+    patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
+    lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, by the model's width")
+    optim: LearningOptions = Field(default_factory=LearningOptions)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_called(cls, values: Any) -> Any:
+        return {**values, "called": values.get("name")} if isinstance(values, dict) and not values.get("called") else values
+
+    @model_validator(mode="after")
+    def _possible(self) -> RecipeTask:
+        if not NAME.fullmatch(self.called):
+            raise ValueError(f"called {self.called!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)")
+        if self.lr is not None and self.optim.lr is not None:
+            raise ValueError("lr and optim.lr are the same option: keep one")
+        try:
+            task = open_task(self.source)
+        except ValueError as error:
+            raise ValueError(str(error).replace("--", "")) from None  # it speaks of flags, which are fields here
+        if task.kind == "dialogue-state":
+            raise ValueError(f"{task.name} can be read and scored, but not fine-tuned: name another task")
+        return self
+
+    @property
+    def source(self) -> TaskOptions:
+        """The task and its data, without how it is learned."""
+        return TaskOptions(**self.model_dump(include=set(TaskOptions.model_fields)))
+
 
 class Recipe(Section):
     """All that decides a comparison."""
@@ -86,13 +137,20 @@ class Recipe(Section):
     train: TrainOptions = Field(default_factory=TrainOptions)
     sweep: SweepOptions | None = None
     candidates: list[Candidate] = Field(min_length=2)
+    tasks: list[RecipeTask] = Field(default_factory=list, description="the first one ranks; without any, bits per byte")
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        names = [candidate.name.lower() for candidate in self.candidates]  # some file systems don't tell cases apart
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"{names.count(name)} candidates are called {name!r}: give each a `name` of its own")
+        _different([candidate.name for candidate in self.candidates], "candidates", "name")
+        _different([task.called for task in self.tasks], "tasks", "called")
+        for candidate in self.candidates:
+            if not self.tasks and not candidate.likelihood:
+                raise ValueError(
+                    f"candidate {candidate.name}: {find(candidate.family).title} gives texts no probability, so only a task can"
+                    ' rank it: add [[tasks]] with name = "nsmc", or classification and a data file (or --task NAME)'
+                )
+            if self.tasks and candidate.name.lower() == BASELINE:
+                raise ValueError(f"candidate {candidate.name}: {BASELINE} is what the baseline is called: choose another `name`")
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds must be different whole numbers from 0, but are {self.seeds} instead")
         if "-" in self.data.corpus or self.data.valid == "-":
@@ -119,6 +177,7 @@ class Recipe(Section):
             "family": candidate.family,
             "size": candidate.size,
             "model": candidate.model,
+            "objective": candidate.objective,
             "tokenizer": tokenizer if tokenizer is not None else self.tokenizer.path,
             "context": self.context,
             "seed": seed,
@@ -131,17 +190,43 @@ class Recipe(Section):
             values["vocab_size"] = self.tokenizer.vocab_size
         return toml.check(RunOptions, values, f"candidate {candidate.name}")
 
+    def finetuning(self, task: RecipeTask, model: str, seed: int, precision: str) -> FinetuneOptions:
+        """The options of one fine-tuning of a pretrained model. `precision`: the candidate's, the same for all its seeds."""
+        values = task.model_dump(exclude={"called", "lr", *TaskOptions.model_fields})
+        if task.lr is not None:
+            values["optim"]["lr"] = task.lr
+        values |= {"model": model, "task": task.source.model_dump(), "seed": seed}
+        values |= {"device": self.train.device, "precision": precision}
+        return toml.check(FinetuneOptions, values, f"task {task.called}")
 
-def load(path: str | Path, *, corpus: Sequence[str] = (), settings: Sequence[str] = ()) -> Recipe:
+
+def _different(names: Sequence[str], what: str, field: str) -> None:
+    lower = [name.lower() for name in names]  # some file systems don't tell cases apart
+    for name in lower:
+        if lower.count(name) > 1:
+            raise ValueError(f"{lower.count(name)} {what} are called {name!r}: give each a `{field}` of its own")
+
+
+def load(path: str | Path, *, corpus: Sequence[str] = (), tasks: Sequence[str] = (), settings: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe.
 
-    corpus: takes the place of the recipe's `[data] corpus` (`--corpus` of the command). settings: `section.field=value`.
+    corpus: takes the place of the recipe's `[data] corpus` (`--corpus` of the command). tasks: "NAME" or "NAME=DATA", take
+    the place of its tasks; one that the recipe has too keeps its other options. settings: `section.field=value`.
     Raises FileNotFoundError or ValueError with one line that names the file and the field.
     """
     values = toml.override(toml.read(path), list(settings))
     if corpus and isinstance(values.get("data", {}), dict):
         values["data"] = {**values.get("data", {}), "corpus": list(corpus)}
+    if tasks:
+        values["tasks"] = [_task(asked, values.get("tasks")) for asked in tasks]
     return parse(values, str(path))
+
+
+def _task(asked: str, known: Any) -> dict[str, Any]:
+    name, equals, data = asked.partition("=")
+    tasks = [task for task in known if isinstance(task, dict)] if isinstance(known, list) else []
+    task = next((task for task in tasks if name in (task.get("called"), task.get("name"))), {"name": name})
+    return {**task, "data": data} if equals else task
 
 
 def parse(values: dict[str, Any], origin: str = "recipe") -> Recipe:
@@ -149,17 +234,19 @@ def parse(values: dict[str, Any], origin: str = "recipe") -> Recipe:
     for name, value in values.items():
         if name not in Recipe.model_fields:
             raise ValueError(f"{origin}: unknown option {name!r}{toml.suggest(name, list(Recipe.model_fields))}")
-        if name in ("data", "tokenizer", "budget", "optim", "train", "sweep") and not isinstance(value, dict):
+        if name in SECTIONS and not isinstance(value, dict):
             raise ValueError(f"{origin}: {name} must be a section [{name}], but is {value!r} instead")
+        if name in LISTS and not (isinstance(value, list) and all(isinstance(entry, dict) for entry in value)):
+            raise ValueError(f"{origin}: {name} must be [[{name}]] sections, but is {value!r} instead")
     if not values.get("data", {}).get("corpus"):
         raise ValueError(f'{origin}: no corpus: write [data] corpus = ["my-text.txt"] or give --corpus my-text.txt')
     candidates = values.get("candidates", [])
-    if not isinstance(candidates, list) or not all(isinstance(candidate, dict) for candidate in candidates):
-        raise ValueError(f"{origin}: candidates must be [[candidates]] sections, but is {candidates!r} instead")
     if len(candidates) < 2:
         raise ValueError(f"{origin}: a comparison needs at least two [[candidates]] sections; found {len(candidates)}")
     for index, candidate in enumerate(candidates, 1):  # each alone first, so that a slip is named with its candidate
         toml.check(Candidate, candidate, f"{origin}: candidate {index}")
+    for index, task in enumerate(values.get("tasks", []), 1):
+        toml.check(RecipeTask, task, f"{origin}: task {index}")
     return toml.check(Recipe, values, origin)
 
 

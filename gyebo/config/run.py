@@ -102,7 +102,7 @@ class RunOptions(Section):
     family: str
     size: str = "mini"
     model: dict[str, Any] = Field(default_factory=dict, description="fields of the family's config that differ from the size")
-    objective: dict[str, Any] = Field(default_factory=dict, description="options of what is learned, as the family's page lists")
+    objective: dict[str, Any] = Field(default_factory=dict, description="options of what is learned")
     start_from: str | None = Field(None, description="start from these weights (--from)")
     teacher: str | None = Field(None, description="learn from this model (gyebo distill)")
     tokenizer: str | None = Field(None, description="a tokenizer's directory; by default one is trained on the corpus")

@@ -13,6 +13,7 @@ document's tokens are counted from 0. `starts`: a function of ids [n] -> [n], Tr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def doc_sentences(split: Split, context: int, frame: int, starts: Starts, seed: 
     for document in np.flatnonzero(lengths > room):
         borders = np.flatnonzero(starts(split.read(int(document), 0, int(lengths[document]))))
         cuts = [0, *_cuts(borders, int(lengths[document]), room)]
-        pieces.append(np.array([[document, a, b - a] for a, b in zip(cuts, cuts[1:])]))
+        pieces.append(np.array([[document, a, b - a] for a, b in pairwise(cuts)]))
     return pack(_with_room(np.concatenate(pieces), frame), context, np.random.default_rng([seed, 1]))
 
 
@@ -95,7 +96,7 @@ def segment_pair(split: Split, context: int, frame: int, starts: Starts, seed: i
     for document, length, borders in _documents(split, starts):
         target = full if rng.random() >= SHORT_SHARE else int(rng.integers(2, full + 1))
         cuts = [0, *_cuts(borders, length, target)]
-        for a, b in zip(cuts, cuts[1:]):
+        for a, b in pairwise(cuts):
             inside = np.searchsorted(borders, b) - np.searchsorted(borders, a, "right")
             pieces.append((document, a, b - a, frame + (b - a if inside else target)))
     table = np.array(pieces, np.int64).reshape(-1, 4)

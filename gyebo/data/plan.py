@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gyebo.data.shards import Split
-
 WINDOW = 4096  # pieces that are packed together: more fills rows no better, but gathers equal lengths
 DOCUMENT, FIRST, SIZE, SEEN, ROOM = range(5)  # the columns of `Plan.pieces`
 

@@ -58,7 +58,8 @@ _THEIRS: dict[str, tuple[str, dict[str, tuple[tuple[Weight, ...], bool]]]] = {
 
 _PARSER = (
     *(Weight(f"head.{name}", f"head.{name}", head=True) for name in ("root", "relation", "relation_of_head.weight")),
-    *_layers(**{name: f"head.{name}" for name in ("arc_dep", "arc_head", "relation_dep", "relation_head", "arc", "relation_of_dep")}),
+    *_layers(**{name: f"head.{name}" for name in ("arc_dep", "arc_head", "arc")}),
+    *_layers(**{name: f"head.{name}" for name in ("relation_dep", "relation_head", "relation_of_dep")}),
 )
 _OWN = {
     "tagging": _layers(out="head.out"),
@@ -70,7 +71,8 @@ _OWN = {
 # (family, kind) -> the fields that say the dropout of a head, in the order in which they are looked up (the first is written),
 # and what it is without any. Some classes of `transformers` read none of them; it then matters to gyebo only.
 _DROPOUTS: dict[tuple[str, str], tuple[tuple[str, ...], float]] = {
-    **{(family, kind): (("classifier_dropout", "hidden_dropout_prob"), 0.1) for family in ("bert", "roberta") for kind in TASKS},
+    **{("bert", kind): (("classifier_dropout", "hidden_dropout_prob"), 0.1) for kind in TASKS},
+    **{("roberta", kind): (("classifier_dropout", "hidden_dropout_prob"), 0.1) for kind in TASKS},
     **{("distilbert", kind): (("seq_classif_dropout",), 0.2) for kind in ("classification", "choice")},
     ("distilbert", "tagging"): (("classifier_dropout", "dropout"), 0.1),
     ("distilbert", "spans"): (("qa_dropout",), 0.1),
@@ -87,13 +89,10 @@ def with_heads(table: Format) -> Format:
         Architecture(f"{prefix}For{TASKS[kind]}", parts=("pooler",) if pooled else (), kind=kind, weights=weights)
         for kind, (weights, pooled) in theirs.items()
     ]
-    rows += [
-        Architecture(f"{_OURS}{TASKS[kind]}", kind=kind, weights=weights) for kind, weights in _OWN.items() if kind not in theirs
-    ]
-    known = {field for kind in TASKS for field in _DROPOUTS[table.family, kind][0]} - {entry.theirs for entry in table.fields}
-    return replace(
-        table, architectures=(*table.architectures, *rows), harmless=tuple(dict.fromkeys((*table.harmless, *sorted(known))))
-    )
+    own = {kind: weights for kind, weights in _OWN.items() if kind not in theirs}
+    rows += [Architecture(f"{_OURS}{TASKS[kind]}", kind=kind, weights=weights) for kind, weights in own.items()]
+    read = {field for kind in TASKS for field in _DROPOUTS[table.family, kind][0]} - {entry.theirs for entry in table.fields}
+    return replace(table, architectures=(*table.architectures, *rows), harmless=(*table.harmless, *sorted(read)))
 
 
 def plain(name: str) -> str:
@@ -163,7 +162,7 @@ def _read_labels(given: Mapping[str, Any], where: str) -> tuple[str, ...]:
         names = {str(number): name for name, number in given["label2id"].items()}
     count = given.get("num_labels", given.get("_num_labels"))
     if count is not None and not (type(count) is int and 1 <= count <= MOST_LABELS):
-        raise ValueError(f"{where}: num_labels must be a whole number from 1 to {MOST_LABELS:,}, but is {str(count)[:60]!r} instead")
+        raise ValueError(f"{where}: num_labels must be a whole number from 1 to {MOST_LABELS:,}, but is {str(count)[:60]!r}")
     if names is None:
         return default_labels(2 if count is None else count)
     keys = [str(number) for number in range(len(names))] if isinstance(names, dict) else []

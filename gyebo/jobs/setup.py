@@ -139,9 +139,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     return Setup(options, family, tokenizer, prepared, make_model, objective, rows, valid, batch_rows, micro_rows, device)
 
 
-def _origin(
-    options: RunOptions, family: tree.Family, opened: Any, tokenizer: Tokenizer
-) -> tuple[Any, Callable[[Any], Any]]:
+def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: Tokenizer) -> tuple[Any, Callable[[Any], Any]]:
     """The config of a run's model, and what makes the model from it: drawn from the seed, read with --from, or a student that
     starts from its teacher."""
     cls = tree.model_class(family.name)
@@ -193,7 +191,7 @@ def student_config(cls: Any, teacher: Any, options: RunOptions) -> Any:
     """The shape of a student: its teacher's, with half the layers unless `model.layers` says otherwise."""
     other = sorted(set(options.model) - {"layers", "embedding_dropout", "attention_dropout", "residual_dropout"})
     if other:
-        raise ValueError(f"--set model.{other[0]}: a student has the shape of its teacher; only its layers and dropout can be set")
+        raise ValueError(f"--set model.{other[0]}: a student has its teacher's shape; only layers and dropout can be set")
     own = {field.name for field in dataclasses.fields(cls.config_class)} - {"segments", "mlm", "nsp", "pooler"}
     values = {name: getattr(teacher, name) for name in own if hasattr(teacher, name)}
     return cls.config_class(**values | {"layers": max(1, teacher.layers // 2)} | options.model)

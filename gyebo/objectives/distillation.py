@@ -118,7 +118,9 @@ def start_from_teacher(student: Any, teacher: Any) -> None:
         found = theirs.get(source)
         if found is None or found.shape != tensor.shape:
             shape = "missing there" if found is None else f"{list(found.shape)} there and {list(tensor.shape)} here"
-            raise ValueError(f"the student can't start from its teacher: {source} is {shape}; keep the teacher's width and heads")
+            raise ValueError(
+                f"the student can't start from its teacher: {source} is {shape}; keep the teacher's width and heads"
+            )
         tensor.copy_(found)
     if teacher.segment_embedding is not None and student.segment_embedding is None:
         table = student.position_embedding.weight

@@ -43,14 +43,16 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     format: Literal["auto", "segment-pair", "sentence-pair", "full-sentences", "doc-sentences"] = Field(
-        "auto", description="what a row holds; auto: segment-pair where most documents have several sentences, else doc-sentences"
+        "auto", description="what a row holds; auto: pairs where most documents have several sentences, else doc-sentences"
     )
     next_sentence: bool | None = Field(None, description="predict whether a pair's second part follows; by default with pairs")
     rate: float = Field(0.15, gt=0, lt=1, description="share of the pieces that are predicted")
     mask_share: float = Field(0.8, ge=0, le=1, description="of these, how many show the mask")
     random_share: float = Field(0.1, ge=0, le=1, description="of these, how many show a random piece")
     whole_words: bool = Field(False, description="predict whole words (between white space), never parts")
-    static_copies: int | None = Field(None, gt=0, description="so many fixed maskings of each text in turn; default: always new")
+    static_copies: int | None = Field(
+        None, gt=0, description="so many fixed maskings of each text in turn; by default new ones"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Options:
@@ -209,7 +211,7 @@ class Masked:
         u = rng.random(len(chosen))
         shown = np.where(u < self.options.mask_share, self.ids["mask"], ids[chosen])
         random = (u >= self.options.mask_share) & (u < self.options.mask_share + self.options.random_share)
-        shown[random] = rng.choice(self.pieces, int(random.sum()))
+        shown[random] = self.pieces[rng.integers(len(self.pieces), size=int(random.sum()))]
         inputs = ids.copy()
         inputs[chosen] = shown
         return {"input_ids": inputs, "labels": labels}
@@ -253,8 +255,9 @@ def build(options: Options, setting: Setting) -> Masked:
         raise ValueError("masked language modelling needs a mask token, and the tokenizer names none: train one with gyebo")
     if options.next_sentence and "nsp" not in setting.heads:
         raise ValueError("objective.next_sentence: this family has no head for it")
-    several = formats.share_of_several_sentences(setting.split, marks.sentence_starts) if options.format in ("auto", *PAIRS) else 0
-    format = options.format
+    format, several = options.format, 0.0
+    if format in ("auto", *PAIRS):
+        several = formats.share_of_several_sentences(setting.split, marks.sentence_starts)
     if format == "auto":
         format = "segment-pair" if several >= 0.5 and "nsp" in setting.heads else "doc-sentences"
     if format in PAIRS and several < 0.1:

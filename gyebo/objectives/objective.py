@@ -46,15 +46,24 @@ class Objective(Protocol):
     headline: str
 
     @property
-    def one_document(self) -> bool: ...
+    def one_document(self) -> bool:
+        """See above."""
+
     @property
-    def fills(self) -> dict[str, int]: ...
+    def fills(self) -> dict[str, int]:
+        """See above."""
+
     @property
-    def repeats(self) -> int | None: ...
+    def repeats(self) -> int | None:
+        """See above."""
+
     @property
-    def projected(self) -> float: ...
+    def projected(self) -> float:
+        """See above."""
+
     @property
-    def parts(self) -> dict[str, bool]: ...
+    def parts(self) -> dict[str, bool]:
+        """See above."""
 
     def for_evaluation(self) -> Objective:
         """The objective by which held-out text is measured, the same for all ways of corrupting."""

@@ -53,8 +53,8 @@ class Filler:
     def __init__(self, model: Any, tokenizer: Tokenizer) -> None:
         if "mlm" not in getattr(model, "heads", ()):
             raise ValueError(
-                f"{model.family}: this model has no head for hidden tokens (mlm); filling needs a masked language model, such as "
-                "BERT, RoBERTa or DistilBERT"
+                f"{model.family}: this model has no head for hidden tokens (mlm); filling needs a masked language model, such "
+                "as BERT, RoBERTa or DistilBERT"
             )
         if "mask" not in tokenizer.role_ids:
             raise ValueError(f"{model.family}: its tokenizer names no mask token, so nothing can be marked as hidden")
@@ -111,7 +111,7 @@ class Filler:
         """(text, probability, pieces) of the likeliest fillings of one mask; `first`: no text stands before it."""
         count = min(_TRIED * top_k, int(self._begins.sum()))
         values, pieces = scores.masked_fill(~self._begins, float("-inf")).topk(count)
-        rows = [((piece,), value) for piece, value in zip(pieces.tolist(), values.tolist())]
+        rows: list[tuple[tuple[int, ...], float]] = [((piece,), value) for piece, value in zip(pieces.tolist(), values.tolist())]
         whole: dict[str, tuple[float, tuple[int, ...]]] = {}
         while rows:
             unfinished = []

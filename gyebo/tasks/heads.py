@@ -110,7 +110,7 @@ class TaskModel(nn.Module):
     def __init__(self, body: Any, head: nn.Module, style: str, kind: str, labels: Sequence[str], problem: str | None = None):
         super().__init__()
         self.body = body
-        self.head = head
+        self.head: Any = head
         self.style, self.kind, self.labels = style, kind, tuple(labels)
         if problem is None and kind == "classification":
             problem = PROBLEMS[len(self.labels) == 1]

@@ -141,7 +141,7 @@ def fit(
     try:
         rows = vectorizer.fit_transform(first + second)
     except ValueError as error:
-        raise ValueError(f"examples: no n-gram stands in {least} of {len(examples)} texts, so nothing can be learned") from error
+        raise ValueError(f"examples: no n-gram stands in {least} of {len(examples)} texts: nothing can be learned") from error
     features = _side_by_side(rows[: len(first)], rows[len(first) :]) if paired else rows
     weight, bias = _ridge(features, targets, strength) if names is None else _machine(features, targets, names, strength, seed)
     return LinearModel(
@@ -201,104 +201,6 @@ def _machine(
     rows, biases = np.zeros((len(names), features.shape[1])), np.full(len(names), float(np.finfo(np.float32).min))
     rows[machine.classes_], biases[machine.classes_] = weight, bias
     return rows, biases
-
-
-def _vectorizer(self) -> Any:
-        vectorizer = _vectorizer(self.ngrams, vocabulary={ngram: column for column, ngram in enumerate(self.vocabulary)})
-        vectorizer.idf_ = self.idf
-        return vectorizer
-
-
-def fit(
-    examples: Sequence[Labelled],
-    labels: Sequence[str] | None = None,
-    *,
-    ngrams: tuple[int, int] = (1, 4),
-    min_documents: int | None = None,
-    strength: float | None = None,
-    seed: int = 0,
-) -> LinearModel:
-    """Train on examples that all have a second text, or none of which has one.
-
-    `labels`: the class names in order; None takes those that occur, sorted, and numbers as labels mean scores. `ngrams`:
-    shortest and longest, characters. `min_documents`: rarer n-grams are left out (default: 2 from 1,000 examples on, else 1).
-    `strength`: how much errors count against small weights (the C of the support vector machine, default 0.25; 1 / alpha of
-    ridge regression, default 1). `seed`: the order in which LIBLINEAR visits examples. Raises ValueError for no examples, a
-    missing or unknown label, less than two classes, or options out of range.
-    """
-    if not examples:
-        raise ValueError("examples: none were given; a baseline needs some to learn from")
-    if not 1 <= ngrams[0] <= ngrams[1] <= _MOST_NGRAM:
-        raise ValueError(f"ngrams must be (shortest, longest) with 1 <= shortest <= longest <= {_MOST_NGRAM}, but is {ngrams}")
-    if strength is not None and not 0 < strength < math.inf:
-        raise ValueError(f"strength must be positive, but is {strength} instead")
-    names, targets = _targets(examples, labels)
-    paired = examples[0].pair is not None
-    least = min_documents if min_documents is not None else 2 if len(examples) >= 1000 else 1
-    if least < 1:
-        raise ValueError(f"min_documents must be at least 1, but is {least} instead")
-    vectorizer = _vectorizer(ngrams, min_df=least)
-    first, second = _strings(examples, paired)
-    try:
-        rows = vectorizer.fit_transform(first + second)
-    except ValueError as error:
-        raise ValueError(f"examples: no n-gram stands in {least} of {len(examples)} texts, so nothing can be learned") from error
-    features = _side_by_side(rows[: len(first)], rows[len(first) :]) if paired else rows
-    weight, bias = _ridge(features, targets, strength) if names is None else _machine(features, targets, names, strength, seed)
-    return LinearModel(
-        labels=names,
-        paired=paired,
-        ngrams=(int(ngrams[0]), int(ngrams[1])),
-        vocabulary=tuple(vectorizer.get_feature_names_out()),
-        idf=np.ascontiguousarray(vectorizer.idf_, np.float32),
-        weight=np.ascontiguousarray(np.atleast_2d(weight), np.float32),
-        bias=np.ascontiguousarray(np.atleast_1d(bias), np.float32),
-    )
-
-
-def _targets(examples: Sequence[Labelled], labels: Sequence[str] | None) -> tuple[tuple[str, ...] | None, np.ndarray]:
-    """The class names (None for scores) and what each example should give: class numbers, or scores."""
-    given = [example.label for example in examples]
-    if None in given:
-        raise ValueError(f"examples: number {given.index(None) + 1} has no label; each one needs one to learn from")
-    if labels is None and not any(isinstance(label, str) for label in given):
-        scores = np.array(given, np.float64)
-        if not np.isfinite(scores).all():
-            raise ValueError(f"examples: number {int(np.argmin(np.isfinite(scores))) + 1} has a score that is not finite")
-        return None, scores
-    found = {str(label) for label in given}
-    names = tuple(sorted(found) if labels is None else labels)
-    if len(set(names)) != len(names):
-        raise ValueError(f"labels: {', '.join(names)}: a name stands there twice")
-    if unknown := sorted(found - set(names)):
-        raise ValueError(f"examples: the label {unknown[0]!r} is none of {', '.join(names)}")
-    if len(found) < 2:
-        raise ValueError(f"examples: all have the label {next(iter(found))!r}; two kinds are needed to tell them apart")
-    numbers = {name: number for number, name in enumerate(names)}
-    return names, np.array([numbers[str(label)] for label in given])
-
-
-def _solve(
-    features: Any, targets: np.ndarray, classes: bool, strength: float | None, seed: int
-) -> tuple[np.ndarray, np.ndarray | float]:
-    """Weights [K, C] or [C] and bias."""
-    if not classes:
-        from sklearn.linear_model import Ridge
-
-        ridge = Ridge(alpha=1 / (strength or 1.0), solver="sparse_cg").fit(features.astype(np.float64), targets)
-        return ridge.coef_, ridge.intercept_
-    from sklearn.svm import LinearSVC
-
-    machine = LinearSVC(C=strength or 0.25, random_state=seed).fit(features, targets)
-    if len(machine.classes_) == 2 and targets.max() == 1:
-        return machine.coef_, machine.intercept_
-    # A class that does not occur in the data is never chosen.
-    count = int(targets.max()) + 1
-    weight, bias = np.zeros((count, features.shape[1])), np.full(count, -np.finfo(np.float32).max)
-    both = len(machine.classes_) == 2
-    weight[machine.classes_] = np.concatenate([-machine.coef_, machine.coef_]) if both else machine.coef_
-    bias[machine.classes_] = np.concatenate([-machine.intercept_, machine.intercept_]) if both else machine.intercept_
-    return weight, bias
 
 
 def _vectorizer(ngrams: tuple[int, int], **options: Any) -> Any:
@@ -373,7 +275,7 @@ def load(directory: str | Path) -> LinearModel:
 def _read_config(path: Path) -> tuple[tuple[str, ...] | None, bool, tuple[int, int]]:
     config = _read_json(path, _MOST_CONFIG_BYTES, dict)
     if config.get("model_type") != MODEL_TYPE:
-        raise ValueError(f"{path}: model_type must be {MODEL_TYPE!r}, but is {config.get('model_type')!r}: another kind of model")
+        raise ValueError(f"{path}: model_type must be {MODEL_TYPE!r}, but is {config.get('model_type')!r:.60} instead")
     labels, paired, ngrams = config.get("labels"), config.get("paired"), config.get("ngrams")
     names = labels is None or (isinstance(labels, list) and all(isinstance(label, str) for label in labels))
     if not names or (labels is not None and not 2 <= len(set(labels)) == len(labels)):
@@ -392,7 +294,7 @@ def _read_weights(path: Path, labels: tuple[str, ...] | None, paired: bool) -> t
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (not a dict)
             kinds = {file.get_slice(name).get_dtype() for name in shapes}
             if set(shapes) != {"idf", "weight", "bias"} or kinds != {"F32"} or len(shapes["idf"]) != 1:
-                raise ValueError(f"{path}: expected float32 tensors idf, weight and bias, but found {', '.join(sorted(shapes))}")
+                raise ValueError(f"{path}: expected float32 idf, weight and bias, but found {', '.join(sorted(shapes))}")
             (count,) = shapes["idf"]
             rows = {1} if labels is None else {len(labels)} | ({1} if len(labels) == 2 else set())
             columns = 4 * count + 1 if paired else count
@@ -411,7 +313,7 @@ def _read_weights(path: Path, labels: tuple[str, ...] | None, paired: bool) -> t
 def _read_json(path: Path, most: int, kind: type) -> Any:
     size = path.stat().st_size
     if size > most:
-        raise ValueError(f"{path}: {size:,} bytes is too large; at most {most:,} would fit the other files: it is something else")
+        raise ValueError(f"{path}: {size:,} bytes is too large, at most {most:,} are expected here: it is something else")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:

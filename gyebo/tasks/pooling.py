@@ -82,8 +82,8 @@ def embed(
     fields = [name for name in tokenizer.model_inputs if name != "attention_mask"]
     encoded = tokenizer(list(texts)) if texts else {name: [] for name in fields}
     lengths = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
-    cut = np.flatnonzero(lengths > most)
-    if len(cut):
+    cut = np.flatnonzero(lengths > most).tolist()
+    if cut:
         shorter = tokenizer([texts[number] for number in cut], truncation=True, max_length=most)
         for name in fields:
             for number, values in zip(cut, shorter[name]):

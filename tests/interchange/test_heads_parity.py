@@ -183,7 +183,7 @@ def test_an_untied_output_layer_is_not_in_the_file(family, tmp_path):
 
 
 def test_dropout_of_heads_is_kept(tmp_path):
-    for family, field in (("bert", "classifier_dropout"), ("distilbert", "seq_classif_dropout"), ("gpt2", "classifier_dropout")):
+    for family, field in {"bert": "classifier_dropout", "distilbert": "seq_classif_dropout", "gpt2": "classifier_dropout"}.items():
         body = fresh(family, "tagging").body
         model = add_head(body, FAMILIES[family].head_style, "classification", 2, dropout=0.37)
         interchange.save(model, None, tmp_path / family)
@@ -231,13 +231,16 @@ def test_labels_that_do_not_fit(folder):
     refused(folder, "num_labels", "10000000000", id2label="gone", label2id="gone", num_labels=10**10)
     refused(folder, "num_labels = 4", "id2label names 3", num_labels=4)
     refused(folder, "classifier_dropout", classifier_dropout=1.5)
-    bad = {"architectures": ["GPT2ForSequenceClassification"], "problem_type": "ranking"}
-    refused(folder, "problem_type", "ranking", **bad)
     path = folder / "config.json"
     config = json.loads(path.read_text())
     numbers = {name: int(number) for number, name in config.pop("id2label").items()}
     path.write_text(json.dumps(config | {"label2id": {**numbers, "LABEL_1": 2, "LABEL_2": 1}}))
     assert interchange.load(folder)[0].labels == ("LABEL_0", "LABEL_2", "LABEL_1")
+
+
+def test_an_unknown_kind_of_problem(tmp_path):
+    reference("gpt2", "classification").save_pretrained(tmp_path / "model")
+    refused(tmp_path / "model", "problem_type", "ranking", problem_type="ranking")
 
 
 def test_missing_and_extra_tensors_of_a_head(folder):

@@ -277,7 +277,7 @@ def test_a_tied_output_layer_may_stand_in_the_file_but_not_differ(folder):
         ("per_layer_config", {"0": {}}),
         ("attn_softcap", 30.0),
         ("rotary", True),
-        ("architectures", ["GPT2ForSequenceClassification"]),
+        ("architectures", ["GPT2ForMultipleChoice"]),
         ("architectures", ["GPT2DoubleHeadsModel"]),
         ("architectures", "GPT2LMHeadModel"),
         ("model_type", "gpt_bigcode"),

@@ -53,9 +53,8 @@ def write_source(folder: Path, kind: str) -> tuple[str, dict[str, str]]:
             csv.writer(file).writerows([["n", "text"], *([str(n), text] for n, text in enumerate(TEXTS))])
     elif kind == "parquet":
         pyarrow = pytest.importorskip("pyarrow")
-        import pyarrow.parquet
-
-        pyarrow.parquet.write_table(pyarrow.table({"text": [text or None for text in TEXTS]}), path)
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pyarrow.table({"text": [text or None for text in TEXTS]}), path)
     return str(path), {}
 
 

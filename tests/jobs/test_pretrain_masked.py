@@ -218,7 +218,7 @@ def test_wrong_options_are_named(run_options, tmp_path, options, message):
 
 def test_from_goes_on_with_the_heads_that_there_are(made, run_options, tmp_path):
     _, out, _ = made("distilbert", run_options)
-    options = run_options(4, family="distilbert", model={}, start_from=str(out)).model_copy(update={"model": {}, "tokenizer": None})
+    options = run_options(4, family="distilbert", start_from=str(out)).model_copy(update={"model": {}, "tokenizer": None})
     setup = set_up(options, tmp_path, None)
     assert isinstance(setup.rows, Rows) and setup.make_model().heads == ("mlm",)
     assert torch.equal(setup.make_model().token_embedding.weight, gyebo.load(out)[0].token_embedding.weight)

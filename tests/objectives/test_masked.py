@@ -1,5 +1,7 @@
 """Masked language modelling and next sentences: the statistics that the papers state, no leak, nothing lost."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,12 @@ def epoch(objective, split, seed=0, number=0):
     return rows.batch(np.arange(len(rows.plan)), [[seed, number]] * len(rows.plan)), rows
 
 
+def noted(rows, drawn, rng):
+    """Another example, which is remembered."""
+    drawn.append(rows._draw(rng))
+    return drawn[-1]
+
+
 def within(share, expected, count, errors=3.5):
     assert abs(share - expected) < errors * np.sqrt(expected * (1 - expected) / count), (share, expected, count)
 
@@ -82,7 +90,8 @@ def test_fifteen_percent_and_80_10_10(build, split, tokenizer):
 def test_at_least_one_and_the_mean_share_is_exact(size, seed):
     objective = Masked(Options(), {"mask": 3}, (), (), None, np.arange(16, 90))
     rng = np.random.default_rng(seed)
-    counts = [(objective._hide(np.arange(16, 16 + size), np.ones(size, bool), rng)["labels"] != IGNORE).sum() for _ in range(40)]
+    hidden = [objective._hide(np.arange(16, 16 + size), np.ones(size, bool), rng)["labels"] != IGNORE for _ in range(40)]
+    counts = [marked.sum() for marked in hidden]
     assert min(counts) >= 1 and set(counts) <= {max(1, int(0.15 * size)), max(1, int(0.15 * size) + 1)}
 
 
@@ -101,11 +110,7 @@ def test_half_of_the_pairs_are_random_and_never_of_the_same_document(build, spli
         for number, piece in enumerate(rows.plan.pieces):
             example = objective.read(split, piece, 0)
             drawn = []
-
-            def draw(rng):
-                drawn.append(rows._draw(rng))
-                return drawn[-1]
-
+            draw = partial(noted, rows, drawn)
             first, second, label = objective._divide(example, np.random.default_rng(number), draw)
             ids = example["input_ids"]
             if objective.marks.sentence_starts(ids).sum() < 2:
@@ -125,7 +130,7 @@ def test_half_of_the_pairs_are_random_and_never_of_the_same_document(build, spli
 
 def test_whole_words_are_never_split(build, split, tokenizer):
     objective = build(format="doc-sentences", whole_words=True)
-    batch, rows = epoch(objective, split)
+    batch, _ = epoch(objective, split)
     hidden = batch["labels"] != IGNORE
     original = np.where(hidden, batch["labels"], batch["input_ids"])
     for ids, marked, documents in zip(original, hidden, batch["document_ids"]):
@@ -337,6 +342,7 @@ def test_loss_has_two_terms_over_hidden_positions_only(build, split, tokenizer):
     logits = model.matrix.T[batch["input_ids"]]
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), reduction="sum")
     torch.testing.assert_close(terms["mlm"][0], expected)
-    pairs = torch.nn.functional.cross_entropy(model.pairs.T[batch["input_ids"]].flatten(0, 1), batch["next_sentence"].flatten(), reduction="sum")
+    guesses = model.pairs.T[batch["input_ids"]].flatten(0, 1)
+    pairs = torch.nn.functional.cross_entropy(guesses, batch["next_sentence"].flatten(), reduction="sum")
     torch.testing.assert_close(terms["nsp"][0], pairs)
     assert model.seen == [(counts["mlm"], tokenizer.vocab_size)] and {weight for _, weight in terms.values()} == {1.0}

@@ -117,7 +117,8 @@ def test_pairs_look_at_both_texts_and_at_what_they_share(tmp_path):
     other = [Item(words(), "other", words()) for _ in range(150)]
     model = linear.fit(same + other)
     assert model.paired and model.weight.shape == (1, 4 * len(model.vocabulary) + 1)
-    fresh = [Item(text, None, text) for text in (words() for _ in range(50))] + [Item(words(), None, words()) for _ in range(50)]
+    fresh = [Item(text, None, text) for text in (words() for _ in range(50))]
+    fresh += [Item(words(), None, words()) for _ in range(50)]
     right = [a == b for a, b in zip(model.predict(fresh), ["same"] * 50 + ["other"] * 50)]
     assert np.mean(right) > 0.9  # no single text tells: the letters of both kinds are drawn alike
     model.save(tmp_path)

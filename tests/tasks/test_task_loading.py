@@ -3,6 +3,7 @@
 import collections
 import gzip
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -229,3 +230,16 @@ def test_a_task_of_the_world_takes_no_data(tmp_path):
         load(find("world-sentiment"), "train", tmp_path)
     with pytest.raises(ValueError, match="unknown split 'valid'"):
         load(find("world-sentiment"), "valid")
+
+
+def test_the_page_names_every_task_and_metric():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    rows = {line.split("`")[1]: line.split("|") for line in page.splitlines() if line.startswith("| `")}
+    for task in TASKS.values():
+        _, _, kind, ranked, also, data, _ = rows[task.name]
+        assert kind.strip().startswith(task.kind)
+        assert ranked.strip() == f"`{task.score}`"
+        assert {m for m in task.metrics if m != task.score} == {m for m in METRICS if f"`{m}`" in also}
+        assert ("hub" in data) == (task.hub is not None)
+    table = page.partition("## Metrics")[2].partition("## Your own data")[0]
+    assert all(f"`{name}`" in table for name in METRICS)
