@@ -1,0 +1,45 @@
+"""The pages of the encoders: their tables of sizes and the code that they show are those of gyebo/models/."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gyebo.models.family import FAMILIES, model_class
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("bert", "roberta", "distilbert")
+
+
+def page(family: str) -> str:
+    return (ROOT / "docs" / "families" / f"{family}.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("family", PAGES)
+def test_the_table_of_sizes_is_that_of_the_code(family):
+    said = {}
+    for line in re.findall(rf"^\| {family} \| .*$", page(family), re.MULTILINE):
+        _, size, *numbers = (cell.strip() for cell in line.strip("|").split("|"))
+        said[size] = [int(number.replace(",", "")) for number in numbers]
+    known = {}
+    for size, config in model_class(family).sizes.items():
+        shape = [config.layers, config.width, config.heads, config.context, config.vocab_size]
+        known[size] = [*shape, FAMILIES[family].sizes[size]]
+    assert said == known and list(said) == list(known)
+
+
+@pytest.mark.parametrize("family", PAGES)
+def test_the_code_that_a_page_shows_stands_in_the_file(family):
+    code = [line.strip() for line in (ROOT / "gyebo" / "models" / f"{family}.py").read_text(encoding="utf-8").splitlines()]
+    blocks = re.findall(r"^```py\n(.*?)^```$", page(family), re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        lines = block.splitlines()
+        assert any(code[i : i + len(lines)] == lines for i in range(len(code))), block
+
+
+@pytest.mark.parametrize("family", PAGES)
+def test_the_page_names_the_paper_and_is_found(family):
+    authors, _, title = FAMILIES[family].paper.partition(", ")
+    assert authors in page(family) and title.removeprefix(f"{FAMILIES[family].title}, ") in page(family)
+    assert f"families/{family}.md" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
