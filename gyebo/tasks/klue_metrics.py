@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-from gyebo.tasks.metrics import Labels, Values, check, classes, library, scores, seqeval_f1, tag_lists
 from gyebo.tasks.reading_klue import DEPENDENCIES, ENTITY_TAGS, NO_RELATION, RELATIONS
+from gyebo.tasks.scored import Labels, Values, check, classes, library, scores, seqeval_f1, tag_lists
 from gyebo.tasks.task import Example
 
 SIMILAR = 3.0

@@ -152,7 +152,7 @@ def from_hub(task: Task, split: str = "train") -> Loaded:
         said = str(error).strip().splitlines()[:1]
         raise ValueError(
             f"{task.name}: {name} can't be read from the hub ({type(error).__name__}: {''.join(said)}); without a network, "
-            f"name a folder with {_names(task)}"
+            f"name a folder with {_names(task, split)}"
         ) from None
     problems: list[str] | None = [] if split == "train" else None
     found = list(task.examples(_hub_rows(data), name, _labelled(split), problems))

@@ -1,63 +1,25 @@
-"""Metrics that many tasks share: (predictions, examples) -> {name: value}, all as fractions of 1.
+"""Metrics that many tasks share, all metrics by name, a task's figures, GLUE's score, and the spread over seeds.
 
-What a prediction is: see `gyebo.tasks.task`. Every metric takes `labels`, the task's class names in order, and uses them
-where the definition needs them. Built on scikit-learn, scipy and seqeval (extra `metrics`).
+A metric is a function (predictions, examples) -> {name: value}, a fraction of 1. What a prediction is: see `gyebo.tasks.task`.
+Every metric takes `labels`, the task's class names in order, and uses them where its definition needs them. Built on
+scikit-learn, scipy and seqeval (extra `metrics`).
 """
 
 from __future__ import annotations
 
-import importlib
 import math
 import re
 import statistics
 import string
 import warnings as python_warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gyebo.tasks.task import Example
-
-Labels = Sequence[str] | None
-Values = dict[str, float]
-
-
-def library(name: str) -> Any:
-    """A module of the extra `metrics`; ValueError, one line, where it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        top = {"sklearn": "scikit-learn"}.get(name.partition(".")[0], name.partition(".")[0])
-        raise ValueError(f'this metric needs {top}, of the extra "metrics": pip install "gyebo[metrics]"') from None
-
-
-def check(predictions: Sequence[Any], examples: Sequence[Example]) -> None:
-    """ValueError unless there is a prediction for each example, and at least one."""
-    if len(predictions) != len(examples):
-        raise ValueError(f"{len(predictions):,} predictions for {len(examples):,} examples: give one for each, in order")
-    if not examples:
-        raise ValueError("no examples to score")
-
-
-def classes(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[Any], list[Any]]:
-    """(predicted, right) classes; of probabilities by name the largest. ValueError for an example without a label."""
-    check(predictions, examples)
-    if missing := next((example for example in examples if example.label is None), None):
-        raise ValueError(f"{missing.id} has no label: these data can be predicted, but not scored")
-    predicted = [max(found, key=found.__getitem__) if isinstance(found, Mapping) else found for found in predictions]
-    return predicted, [example.label for example in examples]
-
-
-def scores(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[float], list[float]]:
-    """(predicted, right) numbers; ValueError for one that is not finite, or an example without a score."""
-    found, right = classes(predictions, examples)
-    numbers = [float(value) for value in found]
-    for value, example in zip(numbers, examples):
-        if not math.isfinite(value):
-            raise ValueError(f"the prediction for {example.id} is {value}, not a number to score")
-    return numbers, [float(value) for value in right]
-
+from gyebo.tasks import klue_metrics
+from gyebo.tasks.scored import Labels, Values, check, classes, library, scores, seqeval_f1, tag_lists
+from gyebo.tasks.task import Example, Task
 
 # classes --------------------------------------------------------------------------------------------------------------
 
@@ -136,27 +98,6 @@ def _correlation(function: str, predicted: list[float], right: list[float]) -> f
 # tags -----------------------------------------------------------------------------------------------------------------
 
 
-def tag_lists(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[list[str]], list[list[str]]]:
-    """(predicted, right) tags of each text; ValueError where their numbers differ, or an example has none."""
-    check(predictions, examples)
-    for found, example in zip(predictions, examples):
-        if example.text and not example.tags:
-            raise ValueError(f"{example.id} has no tags: these data can be predicted, but not scored")
-        if len(found) != len(example.tags):
-            raise ValueError(f"{example.id} has {len(example.tags)} characters, but {len(found)} predicted tags")
-    return [list(found) for found in predictions], [list(example.tags) for example in examples]
-
-
-def seqeval_f1(predicted: list[list[str]], right: list[list[str]], average: str) -> float:
-    """seqeval's F1 of entities in strict mode with IOB2: an entity counts where type and both ends are right."""
-    metrics, scheme = library("seqeval.metrics"), library("seqeval.scheme")
-    if not any(tag != "O" for tags in (*predicted, *right) for tag in tags):
-        return 0.0  # no entity anywhere, which seqeval cannot average
-    with python_warnings.catch_warnings():
-        python_warnings.simplefilter("ignore")  # a type without predictions has F1 0
-        return float(metrics.f1_score(right, predicted, average=average, mode="strict", scheme=scheme.IOB2))
-
-
 def entity_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
     """F1 over all entities (CoNLL's): strict, IOB2, by seqeval; types count by how often they occur."""
     return {"entity_f1": seqeval_f1(*tag_lists(predictions, examples), "micro")}
@@ -208,6 +149,84 @@ def _word_f1(predicted: list[str], right: list[str]) -> float:
         return float(predicted == right)
     shared = (Counter(predicted) & Counter(right)).total()
     return 2 * shared / (len(predicted) + len(right))
+
+
+# by name ---------------------------------------------------------------------------------------------------------------
+
+METRICS: dict[str, Callable[[Sequence[Any], Sequence[Example], Labels], Values]] = {
+    metric.__name__: metric
+    for metric in (
+        accuracy,
+        macro_f1,
+        micro_f1,
+        positive_f1,
+        matthews,
+        pearson,
+        spearman,
+        entity_f1,
+        entity_macro_f1,
+        exact_match,
+        answer_f1,
+        klue_metrics.similar_f1,
+        klue_metrics.klue_entity_macro_f1,
+        klue_metrics.klue_character_macro_f1,
+        klue_metrics.relation_micro_f1,
+        klue_metrics.relation_auprc,
+        klue_metrics.uas_macro_f1,
+        klue_metrics.las_macro_f1,
+        klue_metrics.klue_exact_match,
+        klue_metrics.klue_rouge_w,
+        klue_metrics.joint_goal_accuracy,
+        klue_metrics.slot_f1,
+    )
+}
+
+
+def measure(task: Task, predictions: Sequence[Any], examples: Sequence[Example]) -> Values:
+    """The task's metrics, as fractions of 1, in its order; `task.score` names the one that ranks.
+
+    Raises ValueError where the numbers of predictions and examples differ, examples have no labels, or the extra `metrics`
+    is missing.
+    """
+    values: Values = {}
+    for name in task.metrics:
+        values |= METRICS[name](predictions, examples, task.labels)
+    return values
+
+
+# What counts in GLUE's score: one figure for each task, or several that are averaged first.
+GLUE: dict[str, tuple[str, ...]] = {
+    "glue-cola": ("matthews",),
+    "glue-sst2": ("accuracy",),
+    "glue-mrpc": ("positive_f1", "accuracy"),
+    "glue-stsb": ("pearson", "spearman"),
+    "glue-qqp": ("positive_f1", "accuracy"),
+    "glue-mnli": ("accuracy", "accuracy_mismatched"),
+    "glue-qnli": ("accuracy",),
+    "glue-rte": ("accuracy",),
+    "glue-wnli": ("accuracy",),
+}
+
+
+def glue_score(results: Mapping[str, Mapping[str, float]], *, without: Sequence[str] = ()) -> float:
+    """GLUE's score: the mean over its nine tasks, a task's two figures averaged first (Wang et al. 2019), as a fraction.
+
+    `results`: task -> its metrics; glue-mnli has `accuracy` (matched) and `accuracy_mismatched`. `without`: tasks that are
+    left out and have to be named beside the score, as ("glue-wnli",) in BERT's paper. Raises ValueError for anything missing
+    or unknown.
+    """
+    if unknown := [name for name in without if name not in GLUE]:
+        raise ValueError(f"{', '.join(unknown)} is no task of GLUE; there is: {', '.join(GLUE)}")
+    means = []
+    for task, names in GLUE.items():
+        if task in without:
+            continue
+        if missing := [name for name in names if name not in results.get(task, {})]:
+            raise ValueError(f"GLUE's score needs {' and '.join(missing)} of {task}; leave the task out by name, or add it")
+        means.append(statistics.fmean(results[task][name] for name in names))
+    if not means:
+        raise ValueError("GLUE's score needs at least one task")
+    return statistics.fmean(means)
 
 
 # several seeds --------------------------------------------------------------------------------------------------------

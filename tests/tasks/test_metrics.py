@@ -14,9 +14,11 @@ from gyebo.tasks.metrics import (
     entity_f1,
     entity_macro_f1,
     exact_match,
+    glue_score,
     macro_f1,
     matthews,
     mean_and_spread,
+    measure,
     micro_f1,
     normalise_answer,
     pearson,
@@ -24,7 +26,6 @@ from gyebo.tasks.metrics import (
     spearman,
 )
 from gyebo.tasks.registry import find
-from gyebo.tasks.scoring import glue_score, measure
 from gyebo.tasks.task import Example
 
 pytest.importorskip("sklearn")

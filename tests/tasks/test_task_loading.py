@@ -10,9 +10,9 @@ import pytest
 from task_files import triples, tsv, write
 
 from gyebo.tasks.loading import checked, find_files, from_hub, load
+from gyebo.tasks.metrics import METRICS
 from gyebo.tasks.reading_klue import DEPENDENCIES, ENTITY_TAGS, RELATIONS
 from gyebo.tasks.registry import TASKS, find
-from gyebo.tasks.scoring import METRICS
 from gyebo.tasks.task import Example
 
 NLI = [
