@@ -15,7 +15,7 @@ def fill(
     device: shared.Device = "auto",
     json: shared.Json = False,
 ) -> None:
-    """Fill in what is hidden: the likeliest pieces at each mask.
+    """Fill in what is hidden at the masks of a text.
 
     The mask is written as the model's own: [MASK] for BERT and DistilBERT, <mask> for RoBERTa.
 

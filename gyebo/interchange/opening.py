@@ -16,6 +16,7 @@ from gyebo.interchange.heads import empty_task_model, plain, with_heads
 from gyebo.interchange.hub import snapshot
 from gyebo.interchange.names import Architecture, Format, Source, our_names, read_config, some, their_names
 from gyebo.models.family import model_class, nearest
+from gyebo.tasks import linear
 from gyebo.text.tokenizer import Tokenizer
 
 FORMATS: dict[str, Format] = {
@@ -67,6 +68,8 @@ def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architect
         kind = next((table.model_type for table in FORMATS.values() if table.architecture(classes[0])), None)
     if not isinstance(kind, str) or kind not in FORMATS:
         kind = given.get("model_type")
+        if kind == linear.MODEL_TYPE:
+            raise ValueError(f"{where}: a linear baseline, not a network: gyebo.tasks.linear.load opens it, gyebo predict asks it")
         hint = nearest(kind, FORMATS) if isinstance(kind, str) else f" There is: {', '.join(FORMATS)}"
         raise ValueError(f"{where}: model_type {kind!r} is none that gyebo opens{hint}")
     table = FORMATS[kind]

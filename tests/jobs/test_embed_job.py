@@ -20,16 +20,19 @@ from gyebo.text.tokenizer import Tokenizer
 TEXTS = ["나무 정말 바다 보았다.", "a", "", "  ", "하늘 아주, \"사람\" 찾았다. film", "친구", "a"]
 
 
+def make(family: str, tokenizer_folder: Path, folder: Path) -> Path:
+    """A tiny model of a family with its tokenizer."""
+    tokenizer = Tokenizer.load(tokenizer_folder).for_family(roles_of(FAMILIES[family]))
+    torch.manual_seed(0)
+    cls = model_class(family)
+    shape = {"vocab_size": 400, "context": 24, "width": 12, "layers": 1, "heads": 2, "init_std": 0.3}
+    save(cls(cls.config_class(**shape, pad_id=tokenizer.role_ids["pad"])), tokenizer, folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def model(tokenizer_folder, tmp_path_factory) -> Path:
-    """A tiny GPT-2 with its tokenizer."""
-    folder = tmp_path_factory.mktemp("embed") / "model"
-    tokenizer = Tokenizer.load(tokenizer_folder).for_family(roles_of(FAMILIES["gpt2"]))
-    torch.manual_seed(0)
-    cls = model_class("gpt2")
-    shape = {"vocab_size": 400, "context": 24, "width": 12, "layers": 1, "heads": 2, "init_std": 0.3}
-    save(cls(cls.config_class(**shape)), tokenizer, folder)
-    return folder
+    return make("gpt2", tokenizer_folder, tmp_path_factory.mktemp("embed") / "model")
 
 
 @pytest.fixture
@@ -102,6 +105,23 @@ def test_options_reach_the_vectors(model, tmp_path):
     job.embed(str(model), source, tmp_path / "c.npy", precision="bfloat16")
     half, full = np.load(tmp_path / "c.npy"), vectors_of(*opened, TEXTS)[0]
     assert half.dtype == np.float32 and 0 < np.abs(half - full).max() < 0.1 * np.abs(full).max()
+
+
+@pytest.mark.parametrize(("family", "pooling"), [("bert", "cls"), ("roberta", "mean"), ("distilbert", "cls"), ("gpt2", "last")])
+def test_transformers_gives_the_same_vectors(family, pooling, tokenizer_folder, tmp_path):
+    import transformers
+
+    folder = make(family, tokenizer_folder, tmp_path / family)
+    source, _ = write_source(tmp_path, "txt")
+    job.embed(str(folder), source, tmp_path / "x.npy", pooling=pooling)
+    theirs, tokenizer = transformers.AutoModel.from_pretrained(folder), transformers.AutoTokenizer.from_pretrained(folder)
+    for row, text in zip(np.load(tmp_path / "x.npy"), TEXTS):
+        inputs = tokenizer(text, return_tensors="pt")
+        if inputs["input_ids"].shape[1]:
+            with torch.no_grad():
+                hidden = theirs(**inputs).last_hidden_state[0].numpy()
+            expected = {"mean": hidden.mean(0), "cls": hidden[0], "last": hidden[-1]}[pooling]
+            assert np.abs(row - expected).max() < 1e-4, text
 
 
 def test_long_texts_are_counted(model, tmp_path):

@@ -161,6 +161,14 @@ def test_what_cannot_be_learned_from(items, options, words):
         linear.fit(items, **options)
 
 
+def test_it_is_no_network(tmp_path):
+    from gyebo.interchange import load
+
+    linear.fit(reviews(20)).save(tmp_path)
+    with pytest.raises(ValueError, match="a linear baseline, not a network"):
+        load(tmp_path)
+
+
 # -- files -----------------------------------------------------------------------------------------------------------
 
 
