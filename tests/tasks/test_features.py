@@ -196,7 +196,7 @@ def test_windows_lose_nothing(count, room, step):
 
     for place, number in enumerate(home):
         inside = {n: context(place, *cut) for n, cut in enumerate(cuts) if cut[0] <= place < cut[1]}
-        assert inside[number] == max(inside.values())
+        assert number == min(n for n in inside if inside[n] == max(inside.values()))
 
 
 # -- choices -----------------------------------------------------------------------------------------------------------
@@ -219,6 +219,19 @@ def test_choices_are_pairs_side_by_side():
             assert batch["input_ids"][row, number][real].tolist() == tokenizer(example.text, option)["input_ids"]
     numbers, _ = next(ExampleRows(features).by_length(3 * batch["input_ids"].shape[2]))
     assert len(numbers) == 1  # a row is all its options
+
+
+def test_choices_are_cut_once_an_example():
+    tokenizer = tokenizer_of("byte")
+    examples = [
+        Example("a", "x" * 9, options=("y", "z")),
+        Example("b", "x", options=("y" * 9, "z")),
+        Example("c", "x", options=("y", "z")),
+    ]
+    features = encode("choice", examples, tokenizer, None, 10)
+    assert features.cut == 2 and features.lengths.tolist() == [10, 10, 5]
+    assert "labels" not in features.batch([0])
+    assert tokenizer.decode(features.batch([1])["input_ids"][0, 0]) == "x" + "y" * 6
 
 
 @pytest.mark.parametrize(
@@ -286,6 +299,10 @@ def test_a_word_goes_on_after_an_entity_as_it_does_in_running_text():
     after = marking(tokenizer)(Example("a", SENTENCE, answers=ANSWERS))
     close = next(id for id in tokenizer.all_role_ids if tokenizer.token(id) == "</subj>")
     assert tokenizer.token(after[after.index(close) + 1]).startswith("##")
+    inside = marking(tokenizer)(Example("a", "제비틀즈가 딸", answers=((1, "비틀즈"), (6, "딸"))))
+    assert tokenizer.token(inside[inside.index(close) - 1]).startswith("##")
+    start = next(place for place, id in enumerate(inside) if tokenizer.token(id) == "<subj>")
+    assert not tokenizer.token(inside[start + 1]).startswith("##")  # as in KLUE, only what follows an entity is mended
     dot = marking(tokenizer)(Example("a", "비틀즈.딸", answers=((0, "비틀즈"), (4, "딸"))))
     assert tokenizer.token(dot[dot.index(close) + 1]) == "."
 

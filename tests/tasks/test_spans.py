@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tokenizers
 from feature_texts import KINDS, LAYOUTS, TEXTS, tokenizer_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -58,20 +59,19 @@ def test_an_answer_is_found_in_every_window_that_holds_it(layout):
 def test_answers_on_piece_borders_come_back_as_characters(kind, text, question, data):
     tokenizer = tokenizer_of(kind)
     offsets = tokenizer.offsets(text)
-    first = data.draw(st.integers(0, len(offsets) - 1))
-    last = data.draw(st.integers(first, min(first + 29, len(offsets) - 1)))
-    start, end = offsets[first][0], offsets[last][1]
     # Borders inside a character's bytes are no borders of the text.
-    assume((first == 0 or offsets[first - 1][1] <= start) and (last + 1 == len(offsets) or offsets[last + 1][0] >= end))
+    clean = [i for i in range(len(offsets) + 1) if i in (0, len(offsets)) or offsets[i - 1][1] <= offsets[i][0]]
+    spells = [(i, j) for i in clean for j in clean if i < j <= i + 30 and text[offsets[i][0] : offsets[j - 1][1]].strip()]
+    assume(spells)
+    first, after = data.draw(st.sampled_from(spells))
+    start, end = offsets[first][0], offsets[after - 1][1]
     answer = text[start:end]
-    assume(answer.strip())
     example = Example("a", text, question, answers=((start, answer),))
     features = encode("spans", [example], tokenizer, None, 2 * len(offsets) + 160)
     assert len(features) == 1
     assert spans.decode(features, *peaks(features), [example]) == [answer.strip()]
-    (best, *_), null = spans.n_best(features, *peaks(features), [example])[0][0], None
+    best = spans.n_best(features, *peaks(features), [example])[0][0][0]
     assert text[best.start : best.end] == best.text and best.score == 20.0
-    assert null is None
 
 
 def test_an_answer_inside_a_piece_gives_the_piece():
@@ -132,6 +132,34 @@ def test_the_null_score_is_the_lowest_of_all_windows():
     assert spans.decode(features, starts, ends, examples) == [ranked[0][0].text]
     starts[1][0] = 2.5
     assert spans.decode(features, starts, ends, examples) == [""]
+
+
+@pytest.mark.parametrize("layout", ["bert", "roberta"])
+@pytest.mark.parametrize("length, stride", [(40, 8), (64, 31), (30, 128), (400, 128)])
+def test_windows_are_those_of_the_tokenizers_library(layout, length, stride, tmp_path):
+    tokenizer = tokenizer_of("bpe", layout)
+    tokenizer.save(tmp_path)
+    reference = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    question = "누가 불렀다"
+    room = length - reference.num_special_tokens_to_add(True) - len(tokenizer.encode(question))
+    reference.enable_truncation(length, stride=max(0, room - stride), strategy="only_second")
+    first = reference.encode(question, CONTEXT)
+    features = encode("spans", [Example("a", CONTEXT, question)], tokenizer, None, length, stride=stride)
+    rows = [features.columns["input_ids"][row].tolist() for row in range(len(features))]
+    assert rows == [first.ids, *(window.ids for window in first.overflowing)]
+    if layout == "bert":
+        types = [features.columns["token_type_ids"][row].tolist() for row in range(len(features))]
+        assert types == [first.type_ids, *(window.type_ids for window in first.overflowing)]
+
+
+def test_a_window_needs_the_whole_answer():
+    example = Example("a", "abcdefghijklmnopqrst", "q", answers=((8, "ijk"),))
+    features = encode("spans", [example], tokenizer_of("byte"), None, 14, stride=5)  # a-j, f-o, k-t; text begins at 3
+    assert features.fixed["start_positions"].tolist() == [0, 6, 0] and features.fixed["end_positions"].tolist() == [0, 8, 0]
+    for text, last in (("hij", 12), ("fghij", 12)):
+        example = Example("a", example.text, "q", answers=((example.text.index(text), text),))
+        features = encode("spans", [example], tokenizer_of("byte"), None, 14, stride=5)
+        assert features.fixed["end_positions"].tolist() == [last, 7, 0]
 
 
 def test_a_span_starts_in_one_window_only():
