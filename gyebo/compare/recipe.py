@@ -102,7 +102,9 @@ class RecipeTask(TaskOptions):
     @model_validator(mode="before")
     @classmethod
     def _default_called(cls, values: Any) -> Any:
-        return {**values, "called": values.get("name")} if isinstance(values, dict) and not values.get("called") else values
+        if isinstance(values, dict) and values.get("name") and not values.get("called"):
+            values = {**values, "called": values["name"]}
+        return values
 
     @model_validator(mode="after")
     def _possible(self) -> RecipeTask:
@@ -150,7 +152,7 @@ class Recipe(Section):
                     ' rank it: add [[tasks]] with name = "nsmc", or classification and a data file (or --task NAME)'
                 )
             if self.tasks and candidate.name.lower() == BASELINE:
-                raise ValueError(f"candidate {candidate.name}: {BASELINE} is what the baseline is called: choose another `name`")
+                raise ValueError(f"candidate {candidate.name}: so is the baseline called: choose another `name`")
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds must be different whole numbers from 0, but are {self.seeds} instead")
         if "-" in self.data.corpus or self.data.valid == "-":

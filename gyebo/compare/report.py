@@ -5,15 +5,19 @@ from __future__ import annotations
 import shlex
 
 import jinja2
-from markupsafe import Markup
 
-from gyebo.compare.table import FAILED, Comparison, Row, cells, conclusion, differing, run_directory, short
+from gyebo.compare.forms import failures
+from gyebo.compare.measures import cells, columns, short
+from gyebo.compare.pictures import colors, pictures
+from gyebo.compare.recipe import Candidate
+from gyebo.compare.sentence import conclusion, differing
+from gyebo.compare.table import FAILED, Comparison, Row
 from gyebo.config import toml
-from gyebo.figures.curves import COLORS, Curve, comparison, inline_svg, intervals, save
+from gyebo.figures.curves import COLORS
 from gyebo.models.family import find
-from gyebo.training import log
 
 SAMPLES = 3
+LEARNED = {"causal": "to predict the next piece of a word", "masked": "to restore pieces that were hidden"}
 
 
 def write_report(result: Comparison) -> None:
@@ -35,80 +39,36 @@ def render(result: Comparison) -> str:
         title=result.recipe.title or "Which model is best on this text?",
         headline=headline,
         why=why,
-        ok=result.ok,
         rows=result.rows,
-        titles={row.name: find(row.candidate.family).title for row in result.rows},
-        colors={row.name: index % len(COLORS) for index, row in enumerate(_drawn(result))},
-        measures=cells(result.rows),
-        pictures=[Markup(picture) for picture in _pictures(result)],  # ours, from numbers and checked names only
+        columns=_columns(result),
+        measures=cells(result),
+        tasks=result.tasks,
+        pictures=pictures(result),
         floor=result.floor,
-        samples=[(row, _samples(row)) for row in result.rows],
+        writers=[(row.name, _samples(row)) for row in result.rows if row.candidate.likelihood],
+        fillers=[(row.name, _samples(row)) for row in result.rows if not row.candidate.likelihood],
+        dots={name: number % len(COLORS) for name, number in colors(result).items()},
         equal=equal_terms(result),
         unequal=unequal_terms(result),
-        failures=[(row.name, where, reason) for row in result.rows for where, reason in row.failures.items()],
+        failures=failures(result),
         commands=commands(result),
         repeat=shlex.join(["gyebo", "compare", str(result.out / "recipe.toml"), "-o", f"{result.out}-again"]),
         recipe=toml.dump(result.recipe.model_dump(exclude_defaults=True)),
         environment=result.environment,
         sample=result.prepared["sample"],
-        sweep=any(row.sweep for row in result.rows),
     )
 
 
-def _drawn(result: Comparison) -> list[Row]:
-    """Rows with at least one finished seed, in the table's order."""
-    return [row for row in result.rows if row.results]
+def _columns(result: Comparison) -> list[tuple[str, str]]:
+    """(name, what it is) of each column of the table."""
+    titles = [f"{find(row.candidate.family).title}, {row.candidate.size}" for row in result.rows]
+    return list(zip(columns(result), [*titles, "counts letters, no pretraining"]))
 
 
 def _samples(row: Row) -> list[str]:
-    return row.results[row.best_seed]["samples"][:SAMPLES] if row.best_seed is not None else []
-
-
-# ---- pictures
-
-
-def _pictures(result: Comparison) -> list[str]:
-    rows = _drawn(result)
-    if not rows:
-        return []
-    by_tokens = comparison(curves(result, rows, "tokens"), "tokens seen", floor=result.floor)
-    by_flops = comparison(curves(result, rows, "flops"), "computation (FLOPs)", floor=result.floor)
-    ends = intervals([(row.name, row.scores, *_bounds(row)) for row in rows])
-    for name, figure in (("tokens", by_tokens), ("flops", by_flops), ("scores", ends)):
-        save(figure, result.out / f"{name}.png")
-    return [
-        inline_svg(ends, "Held-out bits per byte of each candidate: every seed, the mean and its interval"),
-        inline_svg(by_tokens, "Held-out bits per byte against tokens seen"),
-        inline_svg(by_flops, "Held-out bits per byte against computation"),
-    ]
-
-
-def _bounds(row: Row) -> tuple[float | None, float | None]:
-    return (row.summary.low, row.summary.high) if row.summary else (None, None)
-
-
-def curves(result: Comparison, rows: list[Row], x: str) -> list[Curve]:
-    """The held-out curves of the rows from their logs; x: "tokens" or "flops", both counted from the run's start.
-
-    The measurements on the way use a part of the held-out text; the last one, which is the score, uses all of it.
-    """
-    return [_curve(result, row, x) for row in rows]
-
-
-def _curve(result: Comparison, row: Row, x: str) -> Curve:
-    logs: list[dict[int, tuple[float, float]]] = []  # a seed each: step -> point
-    for seed, end in row.results.items():
-        scale = end[x] / end["tokens"]
-        records = log.read(run_directory(result.out, row.name, seed))
-        points = {
-            line["step"]: (line["tokens"] * scale, line["evaluation"]["bits_per_byte"])
-            for line in records
-            if "evaluation" in line
-        }
-        logs.append(points | {end["steps"]: (end[x], end["valid"]["bits_per_byte"])})
-    steps = sorted(set(logs[0]).intersection(*logs[1:]))  # the tokens of a step differ a little from seed to seed
-    seeds = [tuple(zip(*(points[step] for step in steps))) for points in logs]
-    return Curve(row.name, [(xs, ys) for xs, ys in seeds], [points[steps[-1]] for points in logs])
+    """Those of the best seed, or of the first one where no task is finished."""
+    seed = row.best_seed if row.best_seed is not None else next(iter(row.results), None)
+    return [] if seed is None else row.results[seed]["samples"][:SAMPLES]
 
 
 # ---- what was held equal, and what to type
@@ -133,19 +93,42 @@ def equal_terms(result: Comparison) -> list[tuple[str, str]]:
     terms = [
         ("Text", texts),
         ("Segmentation", f"{pieces}: all candidates read the same pieces"),
-        ("Budget", amount),
-        ("Scoring", "the same held-out text, every byte of it charged, the end of each document included"),
+        ("Budget", amount + (", before any fine-tuning" if result.tasks else "")),
+        *_task_terms(result),
         ("Random starts", f"seeds {seeds}, the same for all" if len(recipe.seeds) > 1 else f"seed {seeds}, the same for all"),
         ("Batch", f"{recipe.train.batch_tokens:,} tokens for each step"),
     ]
     if recipe.context is not None:
         terms.append(("Context", f"{recipe.context:,} tokens at a time"))
+    if shared := _shared(result):
+        terms.append(("Set for all", ", ".join(shared)))
     if not any(candidate.optim for candidate in recipe.candidates):
         rate = "learning rate searched for each" if recipe.sweep else "learning rate by the model's width"
         rate = f"learning rate {recipe.optim.lr:g}" if recipe.optim.lr else rate
         terms.append(("Optimiser", f"AdamW, {recipe.optim.schedule} schedule, {rate}"))
+    if any(candidate.likelihood for candidate in recipe.candidates):
+        terms.append(("Bits per byte", "the same held-out text, every byte of it charged, the end of each document included"))
     environment = result.environment
     terms.append(("Machine", f"{environment['processor']}, {environment['cores']} cores, one run at a time"))
+    return terms
+
+
+def _task_terms(result: Comparison) -> list[tuple[str, str]]:
+    """The examples of every task, and how they were learned."""
+    terms = []
+    for task in result.recipe.tasks:
+        known, learning = result.tasks[task.called], task.model_dump(exclude_defaults=True, exclude={"name", "called", "optim"})
+        own = learning | {f"optim.{name}": value for name, value in task.optim.model_dump(exclude_defaults=True).items()}
+        chosen = ", ".join(f"{name} {value}" for name, value in own.items())
+        counts = known["examples"]
+        terms.append(
+            (
+                f"Task {task.called}",
+                f"{known['title']}: the same {counts['train']:,} labelled examples to learn from, {counts['valid']:,} by which the"
+                f" best moment is kept, {counts['test']:,} that are measured ({known['measured']});"
+                f" {chosen or 'all options the defaults of the task'}",
+            )
+        )
     return terms
 
 
@@ -155,10 +138,13 @@ def unequal_terms(result: Comparison) -> list[tuple[str, str]]:
     shared = {name: f"{entry['precision']}" for name, entry in result.plan.items()}
     if len(set(shared.values())) > 1:
         terms.append(("Precision (what was faster for each)", differing(shared)))
+    learned = {c.name: LEARNED.get(find(c.family).objective, find(c.family).objective) for c in result.recipe.candidates}
+    if len(set(learned.values())) > 1:
+        terms.append(("What each learned from the text", differing(learned)))
     for candidate in result.recipe.candidates:
-        own = {**{f"model.{k}": v for k, v in candidate.model.items()}, **{f"optim.{k}": v for k, v in candidate.optim.items()}}
+        own = [setting for setting in _settings(candidate) if setting not in _shared(result)]
         if own:
-            terms.append((f"Set for {candidate.name} only", ", ".join(f"{name} = {value}" for name, value in own.items())))
+            terms.append((f"Set for {candidate.name} only", ", ".join(own)))
     if result.recipe.context is None:
         terms.append(("Context", "the recipe sets none, so each model's own length"))
     if result.recipe.sweep:
@@ -166,23 +152,53 @@ def unequal_terms(result: Comparison) -> list[tuple[str, str]]:
     return terms
 
 
+def _settings(candidate: Candidate) -> list[str]:
+    """What a candidate sets itself, as "section.name = value"."""
+    sections = (("model", candidate.model), ("objective", candidate.objective), ("optim", candidate.optim))
+    return [f"{section}.{name} = {value}" for section, values in sections for name, value in values.items()]
+
+
+def _shared(result: Comparison) -> list[str]:
+    """What every candidate sets to the same value."""
+    first, *others = [_settings(candidate) for candidate in result.recipe.candidates]
+    return [setting for setting in first if all(setting in other for other in others)]
+
+
 def commands(result: Comparison) -> list[tuple[str, str]]:
     """What to type next, as (what for, command)."""
-    leader = next((row for row in result.rows if row.verdict != FAILED), None)
     again = ["gyebo", "compare", str(result.out / "recipe.toml"), "-o", str(result.out), "--resume"]
     lines: list[tuple[str, str]] = [] if result.ok else [("Try the failed runs again", shlex.join(again))]
+    leader = result.leader
     if leader is None or leader.best_seed is None:
         return lines
-    model = str(result.run(leader, leader.best_seed))
-    prompt = " ".join(result.prepared["sample"].split()[:2])
-    return [
-        *lines,
-        (f"Let {leader.name} go on with a text", shlex.join(["gyebo", "generate", model, "--prompt", prompt])),
-        ("Score it on another text", shlex.join(["gyebo", "evaluate", model, "another-text.txt"])),
-        (
-            "Open it with transformers (Python)",
-            "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
-            f"model = AutoModelForCausalLM.from_pretrained({model!r})\n"
-            f"tokenizer = AutoTokenizer.from_pretrained({model!r})",
-        ),
-    ]
+    lines += _task_commands(result, leader, leader.best_seed) if result.tasks else []
+    model, words = str(result.run(leader, leader.best_seed)), result.prepared["sample"].split()
+    if leader.candidate.likelihood:
+        prompt = " ".join(words[:2])
+        lines.append((f"Let {leader.name} go on with a text", shlex.join(["gyebo", "generate", model, "--prompt", prompt])))
+        lines.append(("Score it on another text", shlex.join(["gyebo", "evaluate", model, "another-text.txt"])))
+        kind = "AutoModelForCausalLM"
+    else:
+        mask = find(leader.candidate.family).tokens["mask"]
+        text = " ".join([*words[:2], mask, *words[3:6]])
+        lines.append((f"Let {leader.name} fill in what is hidden", shlex.join(["gyebo", "fill", model, "--text", text])))
+        kind = "AutoModelForMaskedLM"
+    return lines if result.tasks else [*lines, _opened(model, kind)]
+
+
+def _task_commands(result: Comparison, leader: Row, seed: int) -> list[tuple[str, str]]:
+    from gyebo.jobs.taskreport import PIPELINES
+
+    task = result.ranked_by
+    model, kind = str(result.task_run(leader, task, seed)), PIPELINES[result.tasks[task]["kind"]][1]
+    use = (f"Let {leader.name} do {task} on texts of your own", shlex.join(["gyebo", "predict", model, "my-texts.txt"]))
+    return [use, _opened(model, kind)] if kind else [use]
+
+
+def _opened(model: str, kind: str) -> tuple[str, str]:
+    return (
+        "Open it with transformers (Python)",
+        f"from transformers import {kind}, AutoTokenizer\n"
+        f"model = {kind}.from_pretrained({model!r})\n"
+        f"tokenizer = AutoTokenizer.from_pretrained({model!r})",
+    )

@@ -3,9 +3,10 @@
 The directory of a comparison, each file replaced in one step, so that a kill at any instant leaves something to resume:
 
     recipe.toml     what was asked for, every default written out; a resumed comparison must ask for the same
-    plan.json       the corpus, and per candidate the steps, the precision and the learning rate that its seeds share
+    plan.json       the corpus and the tasks; per candidate the steps, the precision and the learning rate of all its seeds
     tokenizer/      the segmentation that all share, where none was named
     sweeps/NAME/lr-RATE/, runs/NAME/seed-N/     the runs, each a model directory
+    tasks/          what was fine-tuned from them, and the baselines (see gyebo/compare/tasks.py)
     failures/       the traceback of each run that failed last time
     results.json, results.md, report.html, *.png     written at the end
 """
@@ -13,15 +14,11 @@ The directory of a comparison, each file replaced in one step, so that a kill at
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import shlex
 import shutil
 import time
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -31,41 +28,17 @@ from rich.markup import escape
 
 import gyebo
 from gyebo.compare import recipe as recipes
+from gyebo.compare.forms import as_json, markdown
 from gyebo.compare.recipe import Candidate, Recipe
 from gyebo.compare.report import write_report
-from gyebo.compare.table import Comparison, Row, as_json, markdown, rank, run_directory
+from gyebo.compare.session import Jobs, Session, attempt, finite, held_out, write
+from gyebo.compare.table import Comparison, Row, rank, run_directory
+from gyebo.compare.tasks import examine, finetune_all, read_tasks, train_baselines
 from gyebo.config import toml
 from gyebo.config.run import RunOptions
 from gyebo.training import log
 
-Job = Callable[..., dict[str, Any]]
 COSTS = ("tokens", "flops", "seconds")
-
-
-@dataclass
-class Session:
-    """One call of `compare`: what is asked for, where it goes, and who does the work."""
-
-    recipe: Recipe
-    out: Path
-    console: Console
-    pretrain: Job
-    plan_steps: Job
-    prepare: Job
-    state: dict[str, Any] = field(default_factory=dict)  # plan.json: {"prepared": {...}, "candidates": {name: {...}}}
-
-    def keep(self) -> None:
-        """Write the state to plan.json."""
-        write(self.out / "plan.json", json.dumps(self.state, ensure_ascii=False, indent=1, allow_nan=False))
-
-    def plan(self, candidate: Candidate) -> dict[str, Any]:
-        """What is fixed for all seeds of a candidate."""
-        return self.state["candidates"][candidate.name]
-
-    @property
-    def tokenizer(self) -> str:
-        """The directory of the shared tokenizer."""
-        return self.recipe.tokenizer.path or str(self.out / "tokenizer")
 
 
 def compare(
@@ -75,40 +48,40 @@ def compare(
     resume: bool = False,
     overwrite: bool = False,
     console: Console | None = None,
-    pretrain: Job | None = None,
-    plan_steps: Job | None = None,
-    prepare: Job | None = None,
+    jobs: Jobs | None = None,
 ) -> Comparison:
     """Train what the recipe names into `out`, or go on with it, and write results.json, results.md and report.html.
 
-    Budgets become steps once per candidate, before anything is trained; each seed then trains all candidates in turn. A run
-    that fails becomes a row with the reason, and the rest go on (`Comparison.ok` is False; `resume` tries it again). The
-    last three arguments take the place of `gyebo.jobs`' functions in tests.
+    Budgets become steps once per candidate, before anything is trained; each seed then trains all candidates in turn, and
+    fine-tunes each on the recipe's tasks. A run that fails becomes a row with the reason, and the rest go on
+    (`Comparison.ok` is False; `resume` tries it again). `jobs` takes the place of `gyebo.jobs`' functions in tests.
 
-    Raises ValueError for an existing `out` without `resume` or `overwrite`, a changed recipe or corpus, and options that
+    Raises ValueError for an existing `out` without `resume` or `overwrite`, a changed recipe, corpus or task, and options that
     don't fit; OSError where files can't be read or written; `training.loop.Stopped` after SIGTERM or Ctrl-C.
     """
     from gyebo.training.loop import Stopped
 
-    if pretrain is None or plan_steps is None or prepare is None:
-        from gyebo.jobs import corpora, setup
-        from gyebo.jobs import pretrain as jobs
-
-        pretrain, plan_steps = pretrain or jobs.pretrain, plan_steps or setup.plan_steps
-        prepare = prepare or corpora.prepare
     out = out.resolve()  # runs remember the tokenizer's path: the same one from wherever the comparison is resumed
     open_directory(recipe, out, resume=resume, overwrite=overwrite)
-    session = Session(recipe, out, console or Console(quiet=True), pretrain, plan_steps, prepare)
+    session = Session(recipe, out, console or Console(quiet=True), jobs or real_jobs())
     try:
         _plan(session)
-        rows = rank(_train(session))
+        rows = rank(_train(session), session.state["tasks"])
     except Stopped as stop:
         raise Stopped(f"stopped; go on with: {resume_command(out)}") from stop
-    comparison = Comparison(recipe, out, rows, session.state["prepared"], session.state["candidates"], environment())
-    write(out / "results.json", json.dumps(as_json(comparison), ensure_ascii=False, indent=1, allow_nan=False))
+    state = session.state
+    comparison = Comparison(recipe, out, rows, state["prepared"], state["candidates"], environment(), state["tasks"])
+    write(out / "results.json", json.dumps(finite(as_json(comparison)), ensure_ascii=False, indent=1, allow_nan=False))
     write(out / "results.md", markdown(comparison))
     write_report(comparison)
     return comparison
+
+
+def real_jobs() -> Jobs:
+    """The functions of `gyebo.jobs` (imports torch)."""
+    from gyebo.jobs import corpora, finetune, linear, pretrain, setup
+
+    return Jobs(corpora.prepare, setup.plan_steps, pretrain.pretrain, examine, finetune.finetune, linear.finetune_linear)
 
 
 def resume_command(out: Path) -> str:
@@ -143,46 +116,39 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
     write(stored, recipes.dump(recipe))
 
 
-def write(path: Path, text: str) -> None:
-    """Replace a text file in one step: after a kill or a power cut it is the old one or the new one."""
-    aside = path.with_name(f".{path.name}.part")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-
-
 # ---- before the runs
 
 
 def _plan(session: Session) -> None:
-    """Prepare the text once, then fix steps, precision and learning rate of each candidate; what is fixed stays."""
+    """Read the tasks and prepare the text, then fix steps and precision of each candidate; what is fixed stays."""
     recipe, out = session.recipe, session.out
     path = out / "plan.json"
     if path.is_file():
         session.state = json.loads(path.read_text(encoding="utf-8"))
+    read_tasks(session)
     first = recipe.options(recipe.candidates[0], recipe.seeds[0], recipe.tokenizer.path)
-    prepared = session.prepare(first, out, console=session.console)
+    prepared = session.jobs.prepare(first, out, console=session.console)
     before = session.state.get("prepared", prepared)
     if before["fingerprint"] != prepared["fingerprint"]:
         raise ValueError(
             f"{out} can't be resumed: the corpus has changed since (fingerprint {before['fingerprint'][:12]} then,"
             f" {prepared['fingerprint'][:12]} now). Bring the old text back, or --overwrite to start again"
         )
-    session.state = {"prepared": prepared, "candidates": session.state.get("candidates", {})}
+    session.state |= {"prepared": prepared, "candidates": session.state.get("candidates", {})}
     session.keep()
     for candidate in recipe.candidates:  # all of them first: an option that doesn't fit is found before hours of training
         if candidate.name not in session.state["candidates"]:
             options = recipe.options(candidate, recipe.seeds[0], session.tokenizer)
-            session.state["candidates"][candidate.name] = session.plan_steps(options, out, console=session.console)
+            session.state["candidates"][candidate.name] = session.jobs.plan_steps(options, out, console=session.console)
             session.keep()
+    train_baselines(session)
 
 
 def _sweep(session: Session, candidate: Candidate) -> str:
     """Choose the learning rate by short runs with a seed that is not measured later; "" or why there is none.
 
-    A trial that fails costs what it trained, and its rate is out. The choice is kept, so that no later event changes it.
+    The held-out figure of the candidate's own objective chooses. A trial that fails costs what it trained, and its rate is
+    out. The choice is kept, so that no later event changes it.
     """
     recipe, plan = session.recipe, session.plan(candidate)
     if recipe.sweep is None or "sweep" in plan:
@@ -194,14 +160,14 @@ def _sweep(session: Session, candidate: Candidate) -> str:
         options = recipe.options(candidate, max(recipe.seeds) + 1, session.tokenizer, **fixed)
         directory = session.out / "sweeps" / candidate.name / f"lr-{rate!r}"
         session.console.print(f"{candidate.name}: trying learning rate {rate:g} for {steps:,} steps", highlight=False)
-        result, reason = _attempt(session, options, directory)
+        result, reason = _pretrain(session, options, directory)
         cost = result if result is not None else _spent(directory, plan["flops_per_step"])
-        score = None if result is None else result["valid"]["bits_per_byte"]
-        trials.append({"lr": rate, "bits_per_byte": score, "reason": reason} | {key: cost[key] for key in COSTS})
-    done = [trial for trial in trials if trial["bits_per_byte"] is not None]
+        name, score = (None, None) if result is None else held_out(result)
+        trials.append({"lr": rate, "figure": name, "score": score, "reason": reason} | {key: cost[key] for key in COSTS})
+    done = [trial for trial in trials if trial["score"] is not None]
     if not done:
         return f"no learning rate of the sweep worked: {trials[-1]['reason']}"
-    best = min(done, key=lambda trial: trial["bits_per_byte"])["lr"]
+    best = min(done, key=lambda trial: trial["score"])["lr"]
     total = {key: sum(trial[key] for trial in trials) for key in COSTS}
     plan["sweep"] = {"lr": best, "steps": steps, "trials": trials} | total
     session.keep()
@@ -229,48 +195,41 @@ def _train(session: Session) -> list[Row]:
             rows[candidate.name].failures["sweep"] = reason
     total, begun = len(recipe.seeds) * len(recipe.candidates), time.perf_counter()
     for number, (seed, candidate) in enumerate(((s, c) for s in recipe.seeds for c in recipe.candidates), 1):
-        row, plan = rows[candidate.name], session.plan(candidate)
-        if "sweep" in row.failures:
-            continue
-        rate = plan.get("sweep", {}).get("lr")
-        options = recipe.options(candidate, seed, session.tokenizer, steps=plan["steps"], precision=plan["precision"], lr=rate)
-        directory = run_directory(session.out, candidate.name, seed)
-        minutes = (time.perf_counter() - begun) / 60
-        session.console.rule(f"run {number} of {total}: {candidate.name}, seed {seed} ({minutes:.1f} min so far)")
-        result, reason = _attempt(session, options, directory)
-        if result is None:
-            row.failures[f"seed {seed}"] = reason
-            session.console.print(f"[red]{candidate.name}, seed {seed} failed:[/red] {escape(reason)}", highlight=False)
-        else:
-            row.results[seed] = result
-            score = result["valid"]["bits_per_byte"]
-            session.console.print(f"{candidate.name}, seed {seed}: {score:.4f} bits per byte on held-out text", highlight=False)
-    return [Row(row.candidate, row.results, row.failures, session.plan(row.candidate).get("sweep")) for row in rows.values()]
+        if "sweep" not in rows[candidate.name].failures:
+            minutes = (time.perf_counter() - begun) / 60
+            session.console.rule(f"run {number} of {total}: {candidate.name}, seed {seed} ({minutes:.1f} min so far)")
+            _train_seed(session, rows[candidate.name], seed)
+    sweeps = {candidate.name: session.plan(candidate).get("sweep") for candidate in recipe.candidates}
+    return [Row(row.candidate, row.results, row.failures, sweeps[row.name], row.tasks) for row in rows.values()]
 
 
-def _attempt(session: Session, options: RunOptions, directory: Path) -> tuple[dict[str, Any] | None, str]:
-    """Train one run, or take the stored result of a finished one; None and the reason where it failed.
+def _train_seed(session: Session, row: Row, seed: int) -> None:
+    """Pretrain one seed of a candidate, and fine-tune it on every task; what came of it goes into the row."""
+    candidate, plan = row.candidate, session.plan(row.candidate)
+    rate = plan.get("sweep", {}).get("lr")
+    options = session.recipe.options(
+        candidate, seed, session.tokenizer, steps=plan["steps"], precision=plan["precision"], lr=rate
+    )
+    result, reason = _pretrain(session, options, run_directory(session.out, row.name, seed))
+    if result is None:
+        row.failures[f"seed {seed}"] = reason
+        session.console.print(f"[red]{row.name}, seed {seed} failed:[/red] {escape(reason)}", highlight=False)
+        return
+    row.results[seed] = result
+    name, score = held_out(result)
+    session.console.print(f"{row.name}, seed {seed}: {name} {score:.4f}", highlight=False)
+    learned, failed = finetune_all(session, candidate, seed)
+    for task, found in learned.items():
+        row.tasks.setdefault(task, {})[seed] = found
+    row.failures.update({f"{task}, seed {seed}": why for task, why in failed.items()})
 
-    A stop and a broken disk are no candidate's failure: they end the comparison, to be resumed.
-    """
-    from gyebo.training.checkpoint import DiskFull
-    from gyebo.training.loop import Stopped
 
+def _pretrain(session: Session, options: RunOptions, directory: Path) -> tuple[dict[str, Any] | None, str]:
+    """Train one run, or take the stored result of a finished one; None and the reason where it failed."""
     note = session.out / "failures" / f"{directory.parent.name}-{directory.name}.txt"
-    try:
-        result = session.pretrain(options, directory, resume=True, console=session.console)
-        score = result["valid"]["bits_per_byte"]
-        if not math.isfinite(score):
-            raise FloatingPointError(f"held-out bits per byte is {score}")
-    except (Stopped, DiskFull, OSError):
-        raise
-    except Exception as error:  # whatever a family's code may raise, the other candidates go on
-        note.parent.mkdir(exist_ok=True)
-        write(note, traceback.format_exc())
-        first_line = str(error).strip().partition("\n")[0]
-        return None, first_line or type(error).__name__
-    note.unlink(missing_ok=True)
-    return result, ""
+    return attempt(
+        lambda: session.jobs.pretrain(options, directory, resume=True, console=session.console), held_out, note
+    )
 
 
 def environment() -> dict[str, Any]:

@@ -46,12 +46,16 @@ def summarise(values: Sequence[float]) -> Summary:
     return Summary(len(values), mean, math.sqrt(variance), mean - half, mean + half)
 
 
-def difference(first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE) -> Difference:
+def difference(
+    first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE, resolution: float = 0.0
+) -> Difference:
     """Welch's interval of mean(first) - mean(second): the groups may differ in variance and size.
 
-    Degrees of freedom after Welch 1947 (Satterthwaite). Two groups without any variance give an interval of width 0.
+    Degrees of freedom after Welch 1947 (Satterthwaite). Two groups without any variance give an interval of width 0, unless
+    `resolution` says in which steps the values are counted (1 / examples): equal counts of two seeds are no proof of no
+    spread, so the variance of rounding to these steps, resolution^2 / 12, is added to each group's.
     """
-    (mean_a, variance_a), (mean_b, variance_b) = _moments(first), _moments(second)
+    (mean_a, variance_a), (mean_b, variance_b) = _moments(first, resolution), _moments(second, resolution)
     gap = mean_a - mean_b
     if variance_a is None or variance_b is None:
         return Difference(gap, None, None)
@@ -66,23 +70,39 @@ def difference(first: Sequence[float], second: Sequence[float], confidence: floa
     return Difference(gap, gap - half, gap + half)
 
 
-def verdicts(groups: Mapping[str, Sequence[float]]) -> dict[str, str]:
-    """For each name what its scores (lower is better) allow to say: "best", "no difference shown" or "behind".
+def against(
+    values: Sequence[float], fixed: float, confidence: float = CONFIDENCE, resolution: float = 0.0
+) -> Difference:
+    """Student's interval of mean(values) - fixed, for a figure without chance in it; unknown for one value.
 
-    The leader has the lowest mean. A candidate is "behind" where the Welch interval of its difference to the leader
-    excludes 0. The leader is "best" where that holds for every other candidate; otherwise it shares "no difference
-    shown" with those that it doesn't exclude. The leader is picked by looking at the scores, so each interval has
-    confidence 1 - 0.05 / number of pairs (Bonferroni): all verdicts of a table together are wrong at most once in 20
-    tables. With two candidates this is the plain 95 % interval. A name alone is "nothing to compare with".
+    `resolution` as in `difference`.
+    """
+    mean, variance = _moments(values, resolution)
+    gap = mean - fixed
+    if variance is None:
+        return Difference(gap, None, None)
+    half = t_quantile((1 + confidence) / 2, len(values) - 1) * math.sqrt(variance / len(values))
+    return Difference(gap, gap - half, gap + half)
+
+
+def verdicts(groups: Mapping[str, Sequence[float]], higher: bool = False, resolution: float = 0.0) -> dict[str, str]:
+    """For each name what its scores allow to say: "best", "no difference shown" or "behind".
+
+    `higher`: whether higher scores are better, otherwise lower. `resolution` as in `difference`. The leader has the best
+    mean. A candidate is "behind" where the Welch interval of its difference to the leader excludes 0. The leader is "best"
+    where that holds for every other candidate; otherwise it shares "no difference shown" with those that it doesn't exclude.
+    The leader is picked by looking at the scores, so each interval has confidence 1 - 0.05 / number of pairs (Bonferroni):
+    all verdicts of a table together are wrong at most once in 20 tables. With two candidates this is the plain 95 %
+    interval. A name alone is "nothing to compare with".
     """
     if len(groups) == 1:
         return dict.fromkeys(groups, "nothing to compare with")
     if not groups:
         return {}
-    confidence = pair_confidence(len(groups))
-    leader = min(groups, key=lambda name: _moments(groups[name])[0])
+    confidence, sign = pair_confidence(len(groups)), -1 if higher else 1
+    leader = min(groups, key=lambda name: sign * _moments(groups[name])[0])
     said = {
-        name: "behind" if difference(scores, groups[leader], confidence).shown else "no difference shown"
+        name: "behind" if difference(scores, groups[leader], confidence, resolution).shown else "no difference shown"
         for name, scores in groups.items()
         if name != leader
     }
@@ -111,13 +131,13 @@ def t_quantile(probability: float, freedom: float) -> float:
     return (low + high) / 2
 
 
-def _moments(values: Sequence[float]) -> tuple[float, float | None]:
+def _moments(values: Sequence[float], resolution: float = 0.0) -> tuple[float, float | None]:
     if not values or not all(math.isfinite(value) for value in values):
         raise ValueError(f"scores must be finite numbers, at least one, but are {list(values)} instead")
     mean = math.fsum(values) / len(values)
     if len(values) == 1:
         return mean, None
-    return mean, math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    return mean, math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1) + resolution**2 / 12
 
 
 def _t_tail(t: float, freedom: float) -> float:

@@ -31,12 +31,14 @@ Points = tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]
 class Curve:
     """One line of a comparison: a (x, y) pair of sequences for each seed; point i of every seed is the same step's.
 
-    `finals`: the (x, y) of each seed's last and most exact measurement, drawn as a dot.
+    `finals`: the (x, y) of each seed's last and most exact measurement, drawn as a dot. `color`: its number among the colours
+    (where other pictures of the page have more lines); by default its place in the list.
     """
 
     name: str
     seeds: Sequence[Points]
     finals: Sequence[tuple[float, float]] = field(default=())
+    color: int | None = None
 
 
 def training_curve(
@@ -94,7 +96,8 @@ def comparison(curves: Sequence[Curve], x_label: str, *, floor: float | None = N
     """
     figure, axes = canvas(x_label, y_label)
     for index, curve in enumerate(curves):
-        color, dash = COLORS[index % len(COLORS)], DASHES[index // len(COLORS) % len(DASHES)]
+        number = index if curve.color is None else curve.color
+        color, dash = COLORS[number % len(COLORS)], DASHES[number // len(COLORS) % len(DASHES)]
         for points in curve.seeds if len(curve.seeds) > 1 else ():
             axes.plot(*points, color=color, linewidth=0.7, alpha=0.5)
         axes.plot(*mean_curve(curve.seeds), color=color, linestyle=dash, linewidth=2, label=curve.name)
@@ -116,11 +119,24 @@ def mean_curve(seeds: Sequence[Points]) -> tuple[np.ndarray, np.ndarray]:
     return x.mean(axis=0), y.mean(axis=0)
 
 
-def intervals(rows: Sequence[tuple[str, Sequence[float], float | None, float | None]]) -> Figure:
-    """Where each candidate ended: a row each of (name, score of each seed, low and high of the mean's interval or None)."""
-    figure, axes = canvas("bits per byte", "", height=0.75 + 0.42 * max(2, len(rows)))
+def intervals(
+    rows: Sequence[tuple[str, Sequence[float], float | None, float | None]],
+    x_label: str = "bits per byte",
+    *,
+    colors: Sequence[int] | None = None,
+    mark: tuple[str, float] | None = None,
+) -> Figure:
+    """Where each candidate ended: a row each of (name, score of each seed, low and high of the mean's interval or None).
+
+    colors: each row's number among the colours, by default its place. mark: the name and value of a dashed line to compare
+    with.
+    """
+    figure, axes = canvas(x_label, "", height=0.75 + 0.42 * max(2, len(rows)) + (0.3 if mark else 0))
+    if mark:
+        axes.axvline(mark[1], color=MUTED, linestyle=(0, (4, 3)), linewidth=1.2, label=mark[0])
+        figure.legend(frameon=False, labelcolor=INK, loc="outside upper right")
     for index, (_, scores, low, high) in enumerate(rows):
-        color = COLORS[index % len(COLORS)]
+        color = COLORS[(colors[index] if colors else index) % len(COLORS)]
         if low is not None and high is not None:
             axes.plot([low, high], [index, index], color=color, linewidth=6, alpha=0.3, solid_capstyle="butt")
         axes.plot(scores, [index] * len(scores), color=color, linestyle="", marker="o", markersize=4, alpha=0.8)

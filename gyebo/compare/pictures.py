@@ -1,0 +1,102 @@
+"""The pictures of a comparison: where every seed ended by each yardstick, and the held-out curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from gyebo.compare.measures import words
+from gyebo.compare.table import BASELINE_TITLE, BITS, Comparison, Row, run_directory
+from gyebo.figures.curves import Curve, comparison, inline_svg, intervals, save
+from gyebo.training import log
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture as <svg>. `about`: "task", "bits" (the ends) or "curve"; `task`: which."""
+
+    svg: Markup  # ours, from numbers and checked names only
+    about: str
+    task: str = ""
+
+
+def drawn(result: Comparison) -> list[Row]:
+    """Rows with at least one finished seed, in the table's order: their place is their colour."""
+    return [row for row in result.rows if row.results]
+
+
+def colors(result: Comparison) -> dict[str, int]:
+    """The number of each row's colour in all pictures of the page."""
+    return {row.name: index for index, row in enumerate(drawn(result))}
+
+
+def pictures(result: Comparison) -> list[Picture]:
+    """All pictures, the yardstick that ranks first; also written as PNG files beside the report."""
+    found = [picture for task in result.tasks if (picture := _task_picture(result, task))]
+    rows = [row for row in drawn(result) if row.scores_by(BITS)]
+    if not rows:
+        return found
+    by_tokens = comparison(curves(result, rows, "tokens"), "tokens seen", floor=result.floor)
+    by_flops = comparison(curves(result, rows, "flops"), "computation (FLOPs)", floor=result.floor)
+    ends = intervals(_ends(rows, BITS), colors=[colors(result)[row.name] for row in rows])
+    for name, figure in (("tokens", by_tokens), ("flops", by_flops), ("scores", ends)):
+        save(figure, result.out / f"{name}.png")
+    described = [
+        ("bits", ends, "Held-out bits per byte of each candidate: every seed, the mean and its interval"),
+        ("curve", by_tokens, "Held-out bits per byte against tokens seen"),
+        ("curve", by_flops, "Held-out bits per byte against computation"),
+    ]
+    return found + [Picture(Markup(inline_svg(figure, text)), about) for about, figure, text in described]
+
+
+def _task_picture(result: Comparison, task: str) -> Picture | None:
+    rows = [row for row in drawn(result) if row.scores_by(task)]
+    if not rows:
+        return None
+    score, baseline = words(result.tasks[task]["score"]), result.baseline(task)
+    figure = intervals(
+        _ends(rows, task),
+        f"{score} on {task}",
+        colors=[colors(result)[row.name] for row in rows],
+        mark=None if baseline is None else (BASELINE_TITLE, baseline),
+    )
+    axes = figure.axes[0]
+    axes.set_xlim(right=min(axes.get_xlim()[1], 1.02))  # no score is above 1, however wide the interval of two seeds
+    save(figure, result.out / f"task-{task}.png")
+    text = f"{score} on {task} of each candidate: every seed, the mean and its interval"
+    return Picture(Markup(inline_svg(figure, text)), "task", task)
+
+
+def _ends(rows: list[Row], yardstick: str) -> list[tuple[str, list[float], float | None, float | None]]:
+    found = []
+    for row in rows:
+        summary = row.summary_by(yardstick)
+        bounds = (summary.low, summary.high) if summary else (None, None)
+        found.append((row.name, list(row.scores_by(yardstick).values()), *bounds))
+    return found
+
+
+def curves(result: Comparison, rows: list[Row], x: str) -> list[Curve]:
+    """The held-out curves of rows with bits per byte, from their logs; x: "tokens" or "flops", both from the run's start.
+
+    The measurements on the way use a part of the held-out text; the last one, which is the score, uses all of it.
+    """
+    return [_curve(result, row, x) for row in rows]
+
+
+def _curve(result: Comparison, row: Row, x: str) -> Curve:
+    logs: list[dict[int, tuple[float, float]]] = []  # a seed each: step -> point
+    for seed, end in row.results.items():
+        scale = end[x] / end["tokens"]
+        records = log.read(run_directory(result.out, row.name, seed))
+        points = {
+            line["step"]: (line["tokens"] * scale, line["evaluation"]["bits_per_byte"])
+            for line in records
+            if "evaluation" in line
+        }
+        logs.append(points | {end["steps"]: (end[x], end["valid"]["bits_per_byte"])})
+    steps = sorted(set(logs[0]).intersection(*logs[1:]))  # the tokens of a step differ a little from seed to seed
+    seeds = [tuple(zip(*(points[step] for step in steps))) for points in logs]
+    color = colors(result)[row.name]
+    return Curve(row.name, [(xs, ys) for xs, ys in seeds], [points[steps[-1]] for points in logs], color)

@@ -1,0 +1,117 @@
+"""One call of `compare`: what is asked for, where it goes, who does the work, and what one piece of work may do to the rest."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from gyebo.compare.recipe import Candidate, Recipe, RecipeTask
+
+Job = Callable[..., dict[str, Any]]
+FIGURES = {"bits_per_byte": "bits per byte", "masked_loss": "nats per hidden piece"}  # of held-out text, lower is better
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The functions that do the work, those of `gyebo.jobs` unless a test brings others.
+
+    `examine`: TaskOptions -> what `gyebo.compare.tasks.examine` tells of the task's examples.
+    """
+
+    prepare: Job
+    plan_steps: Job
+    pretrain: Job
+    examine: Job
+    finetune: Job
+    linear: Job
+
+
+@dataclass
+class Session:
+    """What the parts of a comparison share while it runs.
+
+    `state` is plan.json: {"prepared": {...}, "candidates": {name: {...}}, "tasks": {name: {...}}}.
+    """
+
+    recipe: Recipe
+    out: Path
+    console: Console
+    jobs: Jobs
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def keep(self) -> None:
+        """Write the state to plan.json."""
+        write(self.out / "plan.json", json.dumps(self.state, ensure_ascii=False, indent=1, allow_nan=False))
+
+    def plan(self, candidate: Candidate) -> dict[str, Any]:
+        """What is fixed for all seeds of a candidate."""
+        return self.state["candidates"][candidate.name]
+
+    def known(self, task: RecipeTask) -> dict[str, Any]:
+        """What was found out of a task before the runs."""
+        return self.state["tasks"][task.called]
+
+    @property
+    def tokenizer(self) -> str:
+        """The directory of the shared tokenizer."""
+        return self.recipe.tokenizer.path or str(self.out / "tokenizer")
+
+
+def attempt(
+    work: Callable[[], dict[str, Any]], figure: Callable[[dict[str, Any]], tuple[str, float]], note: Path
+) -> tuple[dict[str, Any] | None, str]:
+    """Do one piece of work; None and the reason where it failed, with the traceback in `note`.
+
+    figure: result -> (its name, its value), which must be a number. A stop and a broken disk are no candidate's failure: they
+    end the comparison, to be resumed.
+    """
+    from gyebo.training.checkpoint import DiskFull
+    from gyebo.training.loop import Stopped
+
+    try:
+        result = work()
+        name, value = figure(result)
+        if not math.isfinite(value):
+            raise FloatingPointError(f"{name} is {value}")
+    except (Stopped, DiskFull, OSError):
+        raise
+    except Exception as error:  # whatever a family's code may raise, the other candidates go on
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write(note, traceback.format_exc())
+        first_line = str(error).strip().partition("\n")[0]
+        return None, first_line or type(error).__name__
+    note.unlink(missing_ok=True)
+    return result, ""
+
+
+def held_out(result: dict[str, Any]) -> tuple[str, float]:
+    """The figure by which a pretraining is told and its learning rate chosen, lower is better: (name, value)."""
+    name = result.get("headline", "bits_per_byte")  # runs of before families without a likelihood don't say it
+    return f"held-out {FIGURES.get(name, name)}", result["valid"][name]
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a text file in one step: after a kill or a power cut it is the old one or the new one."""
+    aside = path.with_name(f".{path.name}.part")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def finite(value: Any) -> Any:
+    """Nested values with None for numbers that are none (JSON has no NaN)."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

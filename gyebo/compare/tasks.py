@@ -1,0 +1,137 @@
+"""The tasks of a comparison: their examples, the linear baseline, and the fine-tunings of every pretrained model.
+
+    tasks/NAME/TASK/seed-N/    fine-tuned from runs/NAME/seed-N with the same seed
+    tasks/linear/TASK/         the baseline
+    failures/tasks/NAME/TASK-seed-N.txt
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from gyebo.compare.recipe import BASELINE, Candidate, RecipeTask
+from gyebo.compare.session import Session, attempt, finite
+from gyebo.compare.table import run_directory, task_directory
+from gyebo.config.finetune import TaskOptions
+from gyebo.jobs.taskdata import TaskData, read_task
+
+
+def examine(options: TaskOptions) -> dict[str, Any]:
+    """Read a task's examples: its kind, title, score, how many there are, on which part it is measured, and a fingerprint.
+
+    `labels`: its classes, None where it has none. `notes`: what was left out or is odd. Raises what `read_task` does.
+    """
+    data = read_task(options)
+    return {
+        "title": data.task.title,
+        "kind": data.task.kind,
+        "score": data.task.score,
+        "labels": None if data.task.labels is None else len(data.task.labels),
+        "measured": data.measured,
+        "examples": {"train": len(data.train), "valid": len(data.valid), "test": len(data.test)},
+        "notes": data.notes,
+        "note": data.task.note,
+        "fingerprint": _fingerprint(data),
+    }
+
+
+def _fingerprint(data: TaskData) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (data.train, data.valid, data.test):
+        for example in part:
+            digest.update(repr(example).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def read_tasks(session: Session) -> None:
+    """Read every task before anything is trained, so that a wrong path or column is found at once.
+
+    Raises ValueError where the examples are others than when the comparison began.
+    """
+    before = session.state.get("tasks", {})
+    session.state["tasks"] = {}
+    for task in session.recipe.tasks:
+        found, stored = session.jobs.examine(task.source), before.get(task.called, {})
+        if stored.get("fingerprint", found["fingerprint"]) != found["fingerprint"]:
+            raise ValueError(
+                f"{session.out} can't be resumed: the examples of {task.called} have changed since. Bring the old ones back, or"
+                " --overwrite to start again"
+            )
+        session.state["tasks"][task.called] = stored | found
+        if not stored:
+            counts = found["examples"]
+            session.console.print(
+                f"{task.called}: {counts['train']:,} examples to learn from, {counts['valid']:,} to choose by,"
+                f" {counts['test']:,} to be measured on ({found['measured']})",
+                highlight=False,
+            )
+            for note in found["notes"]:
+                session.console.print(f"[dim]note: {escape(note)}[/dim]", highlight=False)
+
+
+def train_baselines(session: Session) -> None:
+    """The linear baseline of each task that it can do, once: nothing in it is random. A failed one is tried again."""
+    from gyebo.jobs.linear import KINDS
+
+    for task in session.recipe.tasks:
+        known = session.known(task)
+        if known["kind"] in KINDS and not known.get(BASELINE):
+            _train_baseline(session, task, known)
+
+
+def _train_baseline(session: Session, task: RecipeTask, known: dict[str, Any]) -> None:
+    directory = session.out / "tasks" / BASELINE / task.called
+    shutil.rmtree(directory, ignore_errors=True)  # of a run that was cut: it takes seconds, and is done again
+    found, reason = attempt(
+        lambda: _baseline(session, task, directory),
+        lambda result: (f"{_words(known['score'])} of the linear baseline", result["test"][known["score"]]["mean"]),
+        session.out / "failures" / "tasks" / BASELINE / f"{task.called}.txt",
+    )
+    known |= {BASELINE: finite(found), "baseline_failed": reason}
+    session.keep()
+    said = f"[red]failed:[/red] {escape(reason)}" if found is None else f"{found['test'][known['score']]['mean']:.4f}"
+    session.console.print(f"{task.called}: the linear baseline, {_words(known['score'])} {said}", highlight=False)
+
+
+def _baseline(session: Session, task: RecipeTask, directory: Path) -> dict[str, Any]:
+    begun = time.perf_counter()
+    found = session.jobs.linear(task.source, directory)
+    return found | {"seconds": time.perf_counter() - begun}
+
+
+def finetune_all(session: Session, candidate: Candidate, seed: int) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Every task from one pretrained model: {task: result}, {task: why there is none}."""
+    results, failures = {}, {}
+    for task in session.recipe.tasks:
+        result, reason = _finetune(session, candidate, task, seed)
+        if result is None:
+            failures[task.called] = reason
+            said = f"[red]failed:[/red] {escape(reason)}"
+        else:
+            results[task.called] = result
+            said = f"{_words(result['score'])} {result['test'][result['score']]:.4f} ({result['measured']})"
+        session.console.print(f"{candidate.name}, seed {seed}, {task.called}: {said}", highlight=False)
+    return results, failures
+
+
+def _finetune(session: Session, candidate: Candidate, task: RecipeTask, seed: int) -> tuple[dict[str, Any] | None, str]:
+    model = str(run_directory(session.out, candidate.name, seed))
+    options = session.recipe.finetuning(task, model, seed, session.plan(candidate)["precision"])
+    directory = task_directory(session.out, candidate.name, task.called, seed)
+    note = session.out / "failures" / "tasks" / candidate.name / f"{task.called}-seed-{seed}.txt"
+    return attempt(
+        lambda: session.jobs.finetune(options, directory, resume=True, console=session.console),
+        lambda result: (f"{_words(result['score'])} on {result['measured']}", result["test"][result["score"]]),
+        note,
+    )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
