@@ -16,6 +16,10 @@ def compare(
     corpus: Annotated[
         list[str] | None, shared.word("Use this corpus, not the recipe's; may be given several times.", "CORPUS")
     ] = None,
+    task: Annotated[
+        list[str] | None,
+        shared.word("Rank by this task, not the recipe's: NAME, or NAME=DATA; may be given several times.", "TASK"),
+    ] = None,
     settings: Annotated[
         list[str] | None, shared.word("Any option of the recipe: budget.minutes=5 ...", "NAME=VALUE", "--set")
     ] = None,
@@ -24,12 +28,14 @@ def compare(
 ) -> None:
     """Several families under one budget: which is best?
 
-    Trains them one after the other, scores all on the same held-out text, and writes a table and report.html.
+    Trains them one after the other, fine-tunes each on the recipe's tasks, scores all on the same held-out text and the same
+    examples, and writes a table and report.html.
 
     \b
     Examples:
       gyebo compare recipes/korean.toml --corpus reviews.txt -o runs/compared
       gyebo compare recipes/korean.toml --corpus reviews.txt -o runs/compared --resume
+      gyebo compare recipes/reviews.toml --corpus my-text.txt --task classification=my-reviews.csv -o runs/compared
     """
     from gyebo.compare.job import compare_files
 
@@ -37,6 +43,7 @@ def compare(
         recipe,
         out,
         corpus=corpus,
+        tasks=task,
         settings=settings or (),
         resume=resume,
         overwrite=overwrite,

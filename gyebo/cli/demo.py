@@ -14,7 +14,8 @@ def demo(
 ) -> None:
     """The main job, offline, in minutes.
 
-    Compares GPT and GPT-2 on the embedded world, writes a report, and lets the better one write.
+    Compares GPT-2, BERT and RoBERTa on the embedded world and its sentiment task, beside the linear baseline, writes a report,
+    and lets the best one write, or fill in what was hidden.
 
     \b
     Examples:

@@ -8,10 +8,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from gyebo.compare.forms import rich_table
 from gyebo.compare.recipe import load
 from gyebo.compare.report import commands
 from gyebo.compare.run import compare
-from gyebo.compare.table import Comparison, conclusion, rich_table
+from gyebo.compare.sentence import conclusion
+from gyebo.compare.table import Comparison
 
 
 def compare_files(
@@ -19,6 +21,7 @@ def compare_files(
     out: Path,
     *,
     corpus: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
     settings: Sequence[str] = (),
     resume: bool = False,
     overwrite: bool = False,
@@ -26,10 +29,11 @@ def compare_files(
 ) -> bool:
     """Run a recipe file into `out` and print the answer; False where a run failed. Errors as in `load` and `compare`.
 
-    corpus: takes the place of the recipe's. settings: `section.field=value`, as in `--set`.
+    corpus: takes the place of the recipe's. tasks: "NAME" or "NAME=DATA", likewise. settings: `section.field=value`, as in
+    `--set`.
     """
     console = console or Console()
-    asked = load(recipe, corpus=corpus or (), settings=settings)
+    asked = load(recipe, corpus=corpus or (), tasks=tasks or (), settings=settings)
     result = compare(asked, out, resume=resume, overwrite=overwrite, console=console)
     show(result, console)
     return result.ok

@@ -124,8 +124,8 @@ def _task_terms(result: Comparison) -> list[tuple[str, str]]:
         terms.append(
             (
                 f"Task {task.called}",
-                f"{known['title']}: the same {counts['train']:,} labelled examples to learn from, {counts['valid']:,} by which the"
-                f" best moment is kept, {counts['test']:,} that are measured ({known['measured']});"
+                f"{known['title']}: the same {counts['train']:,} labelled examples to learn from, {counts['valid']:,} by which"
+                f" the best moment is kept, {counts['test']:,} that are measured ({known['measured']});"
                 f" {chosen or 'all options the defaults of the task'}",
             )
         )

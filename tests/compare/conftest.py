@@ -2,12 +2,14 @@
 
 import copy
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from gyebo.compare.recipe import parse
+from gyebo.compare.session import Jobs
+from gyebo.models.family import find
 
 FLOOR = 0.5
 
@@ -17,16 +19,23 @@ class Killed(BaseException):
 
 
 @dataclass
-class Jobs:
-    """`scores[name of family][seed]`: bits per byte. A run is "trained" once its result is stored; `steps` counts events."""
+class Fake:
+    """`scores[family][seed]`: bits per byte, or masked loss. A run is "trained" once its result is stored; `events` are calls.
+
+    `task_scores[task][family][seed]`: accuracy. `linear_scores[task]`: the baseline's.
+    """
 
     scores: dict = field(default_factory=dict)
-    failing: set = field(default_factory=set)  # (family, seed) whose loss is not finite
+    failing: set = field(default_factory=set)  # (family, seed) whose loss is not finite; (task, family, seed) likewise
     kill_at: int = -1
     events: list = field(default_factory=list)
     fingerprint: str = "a" * 64
     samples: list = field(default_factory=lambda: ["하나", "two"])
     sample: str = "나는 학교에 갔다."
+    task_scores: dict = field(default_factory=dict)
+    linear_scores: dict = field(default_factory=dict)
+    kinds: dict = field(default_factory=dict)  # task -> kind, by default classification
+    examples: str = "b" * 64
 
     def event(self, *what):
         if len(self.events) == self.kill_at:
@@ -66,16 +75,19 @@ class Jobs:
             return json.loads(stored.read_text())
         out.mkdir(parents=True, exist_ok=True)
         seed, steps, lr = options.seed, options.budget.steps, options.optim.lr
+        causal = find(options.family).objective == "causal"
+        headline = "bits_per_byte" if causal else "masked_loss"
         lines = [{"step": s, "loss": 3.0, "tokens": 1000 * s, "seconds": 0.5 * s} for s in range(1, steps + 1)]
         score = self.scores.get(options.family, {}).get(seed, 1.0) + (abs(lr - 1e-3) if lr else 0)
         for s in (steps // 2, steps):
-            lines.append({"step": s, "tokens": 1000 * s + seed, "evaluation": {"bits_per_byte": score + (steps - s) / steps}})
+            lines.append({"step": s, "tokens": 1000 * s + seed, "evaluation": {headline: score + (steps - s) / steps}})
         text = "".join(json.dumps(line) + "\n" for line in sorted(lines, key=lambda line: line["step"]))
         failing = (options.family, seed) in self.failing or (options.family, lr) in self.failing
         (out / "metrics.jsonl").write_text(text[: len(text) // 2] if failing else text)
         self.event("train", options.family, seed, steps, options.train.precision, lr, options.tokenizer)
         if failing:
             raise RuntimeError("step 7: the loss is not finite\nmore")
+        likelihood = {"bits_per_character": 2 * score, "perplexity": 10.0, "bytes": 2000, "floor_bits_per_byte": FLOOR}
         result = {
             "family": options.family,
             "size": options.size,
@@ -92,30 +104,105 @@ class Jobs:
             "memory_bytes": 3_000_000,
             "precision": options.train.precision,
             "lr": lr or 3e-4,
-            "valid": {
-                "bits_per_byte": score,
-                "bits_per_character": 2 * score,
-                "perplexity": 10.0,
-                "tokens": 500,
-                "bytes": 2000,
-                "floor_bits_per_byte": FLOOR,
-            },
+            "valid": {headline: score, "tokens": 500} | (likelihood if causal else {"masked_accuracy": 0.25}),
             "samples": self.samples,
+            "headline": headline,
         }
         stored.write_text(json.dumps(result))
         return result
 
+    def examine(self, options):
+        self.event("examine", options.name)
+        return {
+            "title": f"the task {options.name}",
+            "kind": self.kinds.get(options.name, "classification"),
+            "score": "accuracy",
+            "labels": 2,
+            "measured": "test",
+            "examples": {"train": 4000, "valid": 500, "test": 1000},
+            "notes": [],
+            "note": "",
+            "fingerprint": self.examples,
+        }
+
+    def finetune(self, options, out, *, resume=False, overwrite=False, console=None):
+        """Only from a finished run, whose family decides the score."""
+        stored = Path(out) / "result.json"
+        if resume and stored.is_file():
+            return json.loads(stored.read_text())
+        out.mkdir(parents=True, exist_ok=True)
+        family = json.loads((Path(options.model) / "result.json").read_text())["family"]
+        assert options.model.endswith(f"seed-{options.seed}")
+        task = options.task.name
+        self.event("tune", family, task, options.seed, options.precision, options.optim.lr, options.epochs)
+        if (task, family, options.seed) in self.failing:
+            raise RuntimeError("step 3: the loss is not finite")
+        score = self.task_scores.get(task, {}).get(family, {}).get(options.seed, 0.5)
+        result = {
+            "task": task,
+            "model": options.model,
+            "seed": options.seed,
+            "score": "accuracy",
+            "measured": "test",
+            "valid": {"accuracy": 1 - score, "macro_f1": 0.4},  # so that the seeds' order differs from that on the test
+            "test": {"accuracy": score, "macro_f1": 0.3},
+            "steps": 90,
+            "epochs": 3.0,
+            "examples": 4000,
+            "lr": options.optim.lr or 5e-4,
+            "precision": options.precision,
+            "parameters": 1_200_000,
+            "seconds": 120.0,
+            "memory_bytes": 2_000_000,
+            "notes": [],
+        }
+        stored.write_text(json.dumps(result))
+        return result
+
+    def linear(self, options, out, *, overwrite=False):
+        assert not out.exists(), "an existing run would be refused"
+        out.mkdir(parents=True)
+        self.event("linear", options.name)
+        if ("linear", options.name) in self.failing:
+            raise ValueError("too few examples")
+        mean = self.linear_scores.get(options.name, 0.6)
+        score = {"accuracy": {"mean": mean, "spread": None, "values": [mean]}, "macro_f1": {"mean": 0.2, "spread": None}}
+        return {"task": options.name, "score": "accuracy", "parameters": 54_321, "valid": score, "test": score}
+
     @property
     def functions(self):
-        return {"pretrain": self.pretrain, "plan_steps": self.plan_steps, "prepare": self.prepare}
+        """As `compare` takes them."""
+        return {
+            "jobs": Jobs(self.prepare, self.plan_steps, self.pretrain, self.examine, self.finetune, self.linear),
+        }
+
+    def but(self, **changed):
+        """The same with other functions."""
+        return {"jobs": replace(self.functions["jobs"], **changed)}
 
     def trained(self):
         """(family, seed) of each training that was begun, sweeps left out."""
         return [event[1:3] for event in self.events if event[0] == "train" and event[5] is None]
 
+    def tuned(self):
+        """(family, task, seed) of each fine-tuning that was begun."""
+        return [event[1:4] for event in self.events if event[0] == "tune"]
 
-APART = {"gpt": {0: 1.20, 1: 1.21, 2: 1.22}, "gpt2": {0: 1.10, 1: 1.11, 2: 1.12}}
+
+APART = {"gpt": {0: 1.20, 1: 1.21, 2: 1.22}, "gpt2": {0: 1.10, 1: 1.11, 2: 1.12}, "bert": {0: 3.0, 1: 3.1, 2: 3.2}}
 ALIKE = {"gpt": {0: 1.10, 1: 1.15, 2: 1.20}, "gpt2": {0: 1.12, 1: 1.13, 2: 1.19}}
+TASK_SCORES = {
+    "world-sentiment": {
+        "gpt2": {0: 0.80, 1: 0.81, 2: 0.82},
+        "bert": {0: 0.90, 1: 0.91, 2: 0.92},
+        "roberta": {0: 0.85, 1: 0.86, 2: 0.87},
+    },
+    "world-entailment": {
+        "gpt2": {0: 0.70, 1: 0.71, 2: 0.72},
+        "bert": {0: 0.60, 1: 0.61, 2: 0.62},
+        "roberta": {0: 0.50, 1: 0.51, 2: 0.52},
+    },
+}
 
 
 def make_recipe(**changes):
@@ -129,20 +216,31 @@ def make_recipe(**changes):
     )
 
 
+def make_task_recipe(**changes):
+    families = [{"family": family, "size": "tiny"} for family in ("gpt2", "bert", "roberta")]
+    return make_recipe(**{"candidates": families, "tasks": [{"name": "world-sentiment"}]} | changes)
+
+
 @pytest.fixture
 def jobs():
-    return Jobs(copy.deepcopy(APART))
+    return Fake(copy.deepcopy(APART), task_scores=copy.deepcopy(TASK_SCORES))
 
 
 @pytest.fixture
 def alike():
-    return Jobs(copy.deepcopy(ALIKE))
+    return Fake(copy.deepcopy(ALIKE))
 
 
 @pytest.fixture
 def recipe():
     """A function: the usual recipe with changes."""
     return make_recipe
+
+
+@pytest.fixture
+def task_recipe():
+    """A function: GPT-2, BERT and RoBERTa with one task, with changes."""
+    return make_task_recipe
 
 
 @pytest.fixture

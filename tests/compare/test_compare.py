@@ -142,7 +142,7 @@ def test_a_stop_says_how_to_go_on(tmp_path, jobs, recipe):
         raise Stopped("stopped after step 3")
 
     with pytest.raises(Stopped, match=r"gyebo compare .*recipe\.toml -o .* --resume"):
-        compare(recipe(), tmp_path / "out", **jobs.functions | {"pretrain": stopping})
+        compare(recipe(), tmp_path / "out", **jobs.but(pretrain=stopping))
     compare(recipe(), tmp_path / "out", resume=True, **jobs.functions)
 
 
@@ -219,7 +219,7 @@ def test_a_broken_disk_is_no_candidates_failure(tmp_path, jobs, recipe):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        compare(recipe(), tmp_path / "out", **jobs.functions | {"pretrain": full})
+        compare(recipe(), tmp_path / "out", **jobs.but(pretrain=full))
 
 
 def test_options_that_do_not_fit_are_found_before_any_training(tmp_path, jobs, recipe):
@@ -229,7 +229,7 @@ def test_options_that_do_not_fit_are_found_before_any_training(tmp_path, jobs, r
         return jobs.plan_steps(options, out)
 
     with pytest.raises(ValueError, match="did you mean layers"):
-        compare(recipe(), tmp_path / "out", **jobs.functions | {"plan_steps": plan})
+        compare(recipe(), tmp_path / "out", **jobs.but(plan_steps=plan))
     assert jobs.trained() == []
 
 

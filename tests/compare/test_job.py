@@ -45,7 +45,16 @@ def recipe_of(out):
     return recipe.load(out / "recipe.toml")
 
 
-def test_the_demo_lets_the_better_model_write_both_languages(tmp_path, faked, console, monkeypatch):
+def test_tasks_of_the_command_are_compared(tmp_path, faked, recipe, console):
+    from gyebo.compare.recipe import dump
+
+    (tmp_path / "r.toml").write_text(dump(recipe()), encoding="utf-8")
+    assert job.compare_files(tmp_path / "r.toml", tmp_path / "out", tasks=["world-entailment"], console=console)
+    assert [task.name for task in recipe_of(tmp_path / "out").tasks] == ["world-entailment"]
+    assert "gyebo predict" in console.file.getvalue()
+
+
+def test_the_demo_lets_a_model_that_can_write_both_languages(tmp_path, faked, console, monkeypatch):
     asked = []
 
     def generate(name, prompts, options):
@@ -53,15 +62,36 @@ def test_the_demo_lets_the_better_model_write_both_languages(tmp_path, faked, co
         return [{"prompt": prompt, "text": " [and so on]"} for prompt in prompts]
 
     monkeypatch.setattr(demo_module, "generate", generate)
+    faked.task_scores["world-sentiment"]["gpt2"] = {0: 0.99, 1: 0.98}
     result = demo_module.demo(tmp_path / "demo", console=console)
+    assert result.rows[0].candidate.family == "gpt2"
     [(name, prompts)] = asked
-    assert name == str(result.run(result.rows[0], 0))
+    assert name == str(result.run(result.rows[0], 1))  # validation prefers it (see the fake)
     korean, english = prompts
     assert any("가" <= letter <= "힣" for letter in korean)
     assert english.isascii()
     shown = console.file.getvalue()
     assert f"English: {english} [and so on]" in shown
-    assert "gyebo compare" in shown.split("The same on your own text:")[1]
+    assert "gyebo compare" in shown.split("The same on your own text")[1]
+
+
+def test_the_demo_lets_a_model_that_reads_both_sides_fill_in(tmp_path, faked, console, monkeypatch):
+    asked = []
+
+    def fill(name, texts, top_k):
+        asked.append((name, texts))
+        guess = {"text": " [red]", "probability": 0.25, "ids": [1], "sequence": ""}
+        return [{"text": text, "sequence": "", "masks": [[guess] * top_k]} for text in texts]
+
+    monkeypatch.setattr(demo_module, "fill", fill)
+    result = demo_module.demo(tmp_path / "demo", console=console)
+    assert result.rows[0].candidate.family == "bert"
+    [(name, texts)] = asked
+    assert name == str(result.run(result.rows[0], 0))
+    assert all(text.count("[MASK]") == 1 for text in texts)
+    korean, english = texts
+    assert any("가" <= letter <= "힣" for letter in korean)
+    assert f"{english} [red] (25%), [red] (25%), [red] (25%)" in console.file.getvalue()
 
 
 def test_a_demo_that_failed_says_why(tmp_path, faked, console):

@@ -22,14 +22,34 @@ def test_every_shipped_recipe_parses(path):
     assert recipe.title
     for candidate in recipe.candidates:
         recipe.options(candidate, recipe.seeds[0], None)
+    for task in recipe.tasks:
+        recipe.finetuning(task, "runs/x", recipe.seeds[0], "float32")
 
 
 def test_recipes_are_shipped():
-    assert {"demo.toml", "korean.toml"} <= {path.name for path in SHIPPED}
+    assert {"demo.toml", "korean.toml", "reviews.toml"} <= {path.name for path in SHIPPED}
     assert recipes.load(next(path for path in SHIPPED if path.name == "demo.toml")).data.corpus[0].startswith("world:")
 
 
+TASK = {"name": "world-sentiment"}
 WRONG = [
+    ({"candidates": [{"family": "gpt2"}, {"family": "bert"}]}, "candidate bert-mini: BERT gives texts no probability, so only"),
+    ({"tasks": "nsmc"}, "tasks must be [[tasks]] sections"),
+    ({"tasks": [{"name": "nsmcc"}]}, "task 1: unknown task 'nsmcc'; did you mean nsmc?"),
+    ({"tasks": [TASK, {"epochs": 2}]}, "task 2: name is missing"),
+    ({"tasks": [TASK | {"epoch": 2}]}, "task 1: unknown option 'epoch'; did you mean epochs"),
+    ({"tasks": [TASK | {"epochs": 0}]}, "task 1: epochs must be greater than 0"),
+    ({"tasks": [TASK | {"optim": {"warmpu": 0}}]}, "task 1: unknown option 'optim.warmpu'; did you mean optim.warmup"),
+    ({"tasks": [TASK | {"lr": 1e-3, "optim": {"lr": 1e-3}}]}, "task 1: lr and optim.lr are the same option"),
+    ({"tasks": [TASK | {"text": "review"}]}, "task 1: text has no effect on world-sentiment"),
+    ({"tasks": [{"name": "classification"}]}, "task 1: classification needs your data: data FILE"),
+    ({"tasks": [{"name": "klue-dst"}]}, "task 1: klue-dst can be read and scored, but not fine-tuned"),
+    ({"tasks": [TASK | {"called": "a/b"}]}, "task 1: called 'a/b'"),
+    ({"tasks": [TASK, TASK | {"called": "World-Sentiment"}]}, "2 tasks are called 'world-sentiment'"),
+    (
+        {"tasks": [TASK], "candidates": [{"family": "gpt2", "name": "Linear"}, {"family": "bert"}]},
+        "candidate Linear: so is the baseline called",
+    ),
     ({"candidates": [{"family": "gtp"}, {"family": "gpt2"}]}, "candidate 1: unknown family 'gtp'; did you mean gpt"),
     (
         {"candidates": [{"family": "gpt"}, {"family": "gpt2", "size": "minni"}]},
@@ -144,3 +164,75 @@ def test_options_of_a_run():
     fixed = recipe.options(recipe.candidates[1], 5, None, steps=9, precision="float32", lr=0.5)
     assert (fixed.budget.steps, fixed.budget.minutes, fixed.train.precision) == (9, None, "float32")
     assert (fixed.optim.lr, fixed.vocab_size, fixed.tokenizer) == (0.5, 700, None)
+
+
+def test_families_without_a_likelihood_are_those_whose_runs_have_no_bits_per_byte():
+    from gyebo.models.family import FAMILIES
+    from gyebo.objectives import causal, masked
+
+    headlines = {module.NAME: kind.headline for module, kind in ((causal, causal.Causal), (masked, masked.Masked))}
+    for family in FAMILIES.values():
+        candidate = recipes.Candidate(family=family.name, size="tiny")
+        assert candidate.likelihood == (headlines[family.objective] == "bits_per_byte"), family.name
+
+
+def test_a_task_may_set_whatever_a_finetuning_takes():
+    from gyebo.config.finetune import FinetuneOptions, TaskOptions
+
+    given = set(FinetuneOptions.model_fields) - {"model", "task", "tokenizer", "seed", "device", "precision"}
+    assert set(recipes.RecipeTask.model_fields) == given | set(TaskOptions.model_fields) | {"called", "lr"}
+    for name in given - {"optim"}:
+        assert recipes.RecipeTask.model_fields[name].default == FinetuneOptions.model_fields[name].default
+
+
+def test_options_of_a_finetuning():
+    asked = tomllib.loads(
+        """
+        [data]
+        corpus = ["a.txt"]
+        [budget]
+        steps = 3
+        [train]
+        device = "cpu"
+        [[candidates]]
+        family = "gpt2"
+        [[candidates]]
+        family = "bert"
+        objective = { rate = 0.4 }
+        [[tasks]]
+        name = "classification"
+        called = "reviews"
+        data = "r.csv"
+        text = "review"
+        train_share = 0.5
+        epochs = 2.5
+        patience = 3
+        lr = 1e-4
+        optim = { layer_decay = 0.9 }
+        """
+    )
+    recipe = recipes.parse(asked)
+    assert recipe.options(recipe.candidates[1], 0, None).objective == {"rate": 0.4}
+    options = recipe.finetuning(recipe.tasks[0], "runs/bert", 7, "bfloat16")
+    assert (options.model, options.seed, options.precision, options.device) == ("runs/bert", 7, "bfloat16", "cpu")
+    assert (options.epochs, options.patience, options.optim.lr, options.optim.layer_decay) == (2.5, 3, 1e-4, 0.9)
+    assert options.task.model_dump(exclude_none=True) == {
+        "name": "classification", "data": "r.csv", "text": "review", "train_share": 0.5,
+    }  # fmt: skip
+    again = recipes.parse(tomllib.loads(recipes.dump(recipe)))
+    assert again == recipe
+    other = asked | {"tasks": [asked["tasks"][0] | {"epochs": 3}]}
+    assert recipes.changed(recipe, recipes.parse(other)) == ["tasks.1.epochs was 2.5, is 3.0"]
+
+
+def test_tasks_of_the_command_take_the_place_of_the_recipes(tmp_path):
+    mine = {"name": "classification", "data": "a.csv", "text": "review"}
+    (tmp_path / "r.toml").write_text(recipes.dump(recipes.parse(BASE | {"tasks": [TASK, mine]})), encoding="utf-8")
+    path = tmp_path / "r.toml"
+    found = recipes.load(path, tasks=["classification=b.csv", "world-entailment"]).tasks
+    assert [(task.name, task.data, task.text) for task in found] == [
+        ("classification", "b.csv", "review"),
+        ("world-entailment", None, None),
+    ]
+    with pytest.raises(ValueError, match="unknown task 'sentiment'"):
+        recipes.load(path, tasks=["sentiment"])

@@ -6,9 +6,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from gyebo.compare.report import curves, render
+from gyebo.compare.forms import rich_table
+from gyebo.compare.measures import short
+from gyebo.compare.pictures import curves
+from gyebo.compare.report import render
 from gyebo.compare.run import compare
-from gyebo.compare.table import conclusion, rich_table, short
+from gyebo.compare.sentence import conclusion
 
 VOID = {"meta", "br", "use", "link", "img"}
 
@@ -187,3 +190,78 @@ def test_results_json_is_strict_json(tmp_path, jobs, recipe):
     stored = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
     assert stored["candidates"][0]["bits_per_byte"]["deviation"] is None
     assert stored["environment"]["cores"] >= 1
+
+
+def colour_of(source, name):
+    """The number of the colour of a candidate's dot in the table's head."""
+    return re.search(rf'var\(--c(\d)\)"></span>{re.escape(name)}<small>', source)[1]
+
+
+def test_the_page_of_a_task_ranks_by_it_and_keeps_each_models_colour(tmp_path, jobs, task_recipe):
+    compare(task_recipe(), tmp_path / "out", **jobs.functions)
+    source = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    page = Page(source)
+    text = one_line(page.text)
+    assert "bert-tiny is best on world-sentiment." in text
+    assert "taught the task with the same labelled examples" in text
+    assert "linear baseline counts letters, no pretraining" in text
+    assert page.tags.count("svg") == 4  # the task, bits per byte, and two curves
+    pictures = re.findall(r"<svg.*?</svg>", source, re.DOTALL)
+    assert [re.search('aria-label="([^"]*)"', picture)[1].split(" of each")[0] for picture in pictures[:2]] == [
+        "accuracy on world-sentiment",
+        "Held-out bits per byte",
+    ]
+    colours = [set(re.findall(r"var\(--c(\d)", picture)) for picture in pictures]
+    assert colours[0] == {colour_of(source, name) for name in ("bert-tiny", "roberta-tiny", "gpt2-tiny")}
+    assert colours[1:] == [{colour_of(source, "gpt2-tiny")}] * 3  # alone in its pictures, and not in another's colour
+    assert (tmp_path / "out" / "task-world-sentiment.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_shows_who_writes_and_who_fills_in(tmp_path, jobs, task_recipe):
+    compare(task_recipe(), tmp_path / "out", **jobs.functions)
+    text = one_line(page_of(tmp_path / "out").text)
+    writes, fills = text.index("What they write"), text.index("What they fill in")
+    assert "gpt2-tiny" in text[writes:fills]
+    assert "bert-tiny" not in text[writes:fills]
+    assert "bert-tiny" in text[fills : text.index("A document of the text")]
+
+
+def test_a_page_without_any_likelihood_has_no_bits_per_byte(tmp_path, jobs, task_recipe):
+    asked = task_recipe(candidates=[{"family": "bert"}, {"family": "roberta"}])
+    compare(asked, tmp_path / "out", **jobs.functions)
+    page = page_of(tmp_path / "out")
+    assert page.tags.count("svg") == 1
+    assert "bits per byte" not in page.text.lower().replace("no bits per byte", "")
+    assert "As good as it gets" not in page.text
+    assert not (tmp_path / "out" / "scores.png").exists()
+
+
+def test_the_page_of_a_task_tells_what_to_type_next(tmp_path, jobs, task_recipe):
+    out = tmp_path / "out"
+    compare(task_recipe(tasks=[{"name": "world-sentiment", "epochs": 2}]), out, **jobs.functions)
+    text = page_of(out).text
+    assert f"gyebo predict {out}/tasks/bert-tiny/world-sentiment/seed-0 my-texts.txt" in text
+    assert f"gyebo fill {out}/runs/bert-tiny/seed-0 --text '나는 학교에 [MASK]" in text
+    assert "AutoModelForSequenceClassification.from_pretrained" in text
+    assert "the same 4,000 labelled examples to learn from, 500 by which" in text
+    assert "epochs 2.0" in text
+    assert "gpt2-tiny: to predict the next piece of a word; bert-tiny: to restore pieces that were hidden" in text
+
+
+def test_what_all_set_alike_is_held_equal(tmp_path, jobs, recipe):
+    gpt = {"family": "gpt", "size": "tiny", "model": {"layers": 3}}
+    asked = recipe(candidates=[gpt, {"family": "gpt2", "size": "tiny", "model": {"layers": 3, "width": 96}}])
+    compare(asked, tmp_path / "out", **jobs.functions)
+    equal, unequal = page_of(tmp_path / "out").text.split("What was not, besides family and size")
+    assert "model.layers = 3" in equal
+    assert "model.layers = 3" not in unequal.split("How to repeat it")[0]
+    assert "model.width = 96" in unequal
+
+
+def test_a_page_is_made_where_every_finetuning_failed(tmp_path, jobs, task_recipe):
+    jobs.failing = {("world-sentiment", family, 0) for family in ("gpt2", "bert", "roberta")}
+    result = compare(task_recipe(seeds=[0]), tmp_path / "out", **jobs.functions)
+    page = page_of(tmp_path / "out")
+    assert "No candidate finished" in page.text
+    assert "하나" in page.text  # what the pretrained models write is there all the same
+    assert result.leader is None

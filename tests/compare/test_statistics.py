@@ -6,7 +6,7 @@ import random
 import pytest
 from scipy import special, stats
 
-from gyebo.compare.statistics import difference, incomplete_beta, summarise, t_quantile, verdicts
+from gyebo.compare.statistics import against, difference, incomplete_beta, summarise, t_quantile, verdicts
 
 
 def test_t_quantile_is_scipys_for_whole_and_broken_degrees_of_freedom():
@@ -103,3 +103,35 @@ def test_false_verdicts_are_rare_where_nothing_differs(candidates):
         wrong += set(verdicts(groups).values()) != {"no difference shown"}
     assert wrong <= 0.05 * tables + 3 * math.sqrt(tables * 0.05 * 0.95)
     assert wrong > 0  # and it can be said at all
+
+
+def test_higher_is_better_is_the_mirror_image():
+    groups = {"a": [0.80, 0.81, 0.82], "b": [0.90, 0.91, 0.92], "c": [0.905, 0.915, 0.925]}
+    mirrored = {name: [1 - score for score in scores] for name, scores in groups.items()}
+    assert verdicts(groups, higher=True) == verdicts(mirrored)
+    assert verdicts(groups, higher=True) == {"a": "behind", "b": "no difference shown", "c": "no difference shown"}
+    assert verdicts({"a": [0.1, 0.2], "b": [0.9, 0.91]}, higher=True) != verdicts({"a": [0.1, 0.2], "b": [0.9, 0.91]})
+
+
+def test_equal_counts_of_two_seeds_are_no_proof_of_no_spread():
+    """Twice 950 and twice 951 of 1,000 right: without the steps of counting this would be an interval of width 0."""
+    close = ([0.950, 0.950], [0.951, 0.951])
+    assert difference(*close).shown
+    assert not difference(*close, resolution=1 / 1000).shown
+    # 20 examples apart: the variance of rounding is 1e-6 / 12, so t = 0.02 / sqrt(2 * 8.3e-8 / 2) = 69 > t(2) = 4.3
+    assert difference([0.95, 0.95], [0.97, 0.97], resolution=1 / 1000).shown
+    half = difference([0.95, 0.95], [0.97, 0.97], resolution=1 / 1000)
+    assert half.high - half.mean == pytest.approx(4.302653 * math.sqrt(1e-6 / 12), rel=1e-5)
+    assert set(verdicts({"a": close[0], "b": close[1]}, higher=True, resolution=1e-3).values()) == {"no difference shown"}
+
+
+def test_against_a_fixed_figure_is_scipys_interval():
+    draw = random.Random(4)
+    for _ in range(20):
+        values = [draw.gauss(0.9, 0.02) for _ in range(draw.randint(2, 6))]
+        ours = against(values, 0.85, 0.98)
+        theirs = stats.ttest_1samp(values, 0.85).confidence_interval(0.98)
+        assert (ours.low, ours.high) == pytest.approx((theirs.low - 0.85, theirs.high - 0.85), rel=1e-8)
+    assert against([0.9], 0.5).low is None
+    assert not against([0.950, 0.950], 0.951, resolution=1e-3).shown
+    assert against([0.950, 0.950], 0.951).shown
