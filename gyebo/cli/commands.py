@@ -8,13 +8,17 @@ import typer
 
 from gyebo.cli.compare import compare
 from gyebo.cli.demo import demo
+from gyebo.cli.distill import distill
 from gyebo.cli.embed import embed
 from gyebo.cli.env import env
 from gyebo.cli.evaluate import evaluate
 from gyebo.cli.families import families
 from gyebo.cli.fill import fill
+from gyebo.cli.finetune import finetune
 from gyebo.cli.generate import generate
+from gyebo.cli.predict import predict
 from gyebo.cli.pretrain import pretrain
+from gyebo.cli.tasks import tasks
 from gyebo.cli.tokenizer import train
 from gyebo.cli.verify import verify
 from gyebo.cli.world import world
@@ -24,6 +28,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "families": families,
     "tokenizer train": train,
     "pretrain": pretrain,
+    "distill": distill,
+    "tasks": tasks,
+    "finetune": finetune,
+    "predict": predict,
     "compare": compare,
     "evaluate": evaluate,
     "generate": generate,

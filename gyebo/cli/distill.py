@@ -38,7 +38,8 @@ def distill(
 ) -> None:
     """Train a student that has half of its teacher's layers and starts from them.
 
-    It learns from the teacher's predictions, from hidden pieces and from the teacher's last layer (DistilBERT).
+    It learns from the teacher's predictions, from hidden pieces and from the teacher's last layer (DistilBERT). Exactly one
+    budget: --steps, --tokens or --minutes.
 
     \b
     Examples:
@@ -62,5 +63,10 @@ def distill(
     values["model"] = shared.given(layers=layers)
     values["train"] = shared.given(batch_tokens=batch_tokens, device=device, precision=precision)
     values["budget"] = shared.given(steps=steps, tokens=tokens, minutes=minutes)
-    run = toml.check(RunOptions, toml.override(values, settings or []), name=shared.flag)
+    named = [setting.partition("=")[0].strip() for setting in settings or []]
+    run = toml.check(
+        RunOptions,
+        toml.override(values, settings or []),
+        name=lambda field: f"--set {field}" if field in named else shared.flag(field),
+    )
     _run(run, out, dry_run=False, resume=resume, overwrite=overwrite, json=json)

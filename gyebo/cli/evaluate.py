@@ -15,7 +15,7 @@ def evaluate(
     model: shared.Model,
     what: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TASK|CORPUS...]", help="A task, or text to score, all of it.  [default: the run's held-out part]"),
+        typer.Argument(metavar="[TASK|CORPUS...]", help="A task, or text to score whole.  [default: what the run held out]"),
     ] = None,
     data: Annotated[str | None, shared.word("The task's folder, or your file.  [default: the hub's data set]", "PATH")] = None,
     text: Annotated[str | None, shared.word("Task: column of the text in your file.", "NAME")] = None,
@@ -38,13 +38,23 @@ def evaluate(
     Examples:
       gyebo evaluate runs/reviews
       gyebo evaluate runs/reviews other.txt --json
+      gyebo evaluate runs/sentiment
       gyebo evaluate runs/sentiment nsmc --data nsmc/
     """
+    from gyebo.jobs.predict import trained_on
+
     own = shared.given(data=data, text=text, pair=pair, label=label, predictions=predictions)
     spans = shared.given(context=context, documents=documents, text_field=text_field, bad_bytes=bad_bytes)
+    tuned = trained_on(model)
     if what and len(what) == 1 and _is_task(what[0]):
         _refuse(spans, f"the task {what[0]}")
         result = _task(model, what[0], own, device, precision)
+    elif tuned and not what:
+        _refuse({name: value for name, value in own.items() if name != "predictions"}, "a run's own task: name the task")
+        _refuse(spans, f"the task {tuned.task.name}")
+        result = _task(model, None, own, device, precision)
+    elif tuned:
+        raise ValueError(f"{model} was fine-tuned on {tuned.task.name}, so text can't be scored with it: name a task, or none")
     else:
         _refuse(own, "text: name a task")
         result = _text(model, what or [], context, spans, device, precision)
@@ -60,7 +70,7 @@ def _is_task(name: str) -> bool:
     from gyebo.tasks.registry import TASKS
     from gyebo.tasks.user_data import USER_KINDS
 
-    return (name in TASKS or name in USER_KINDS) and not Path(name).exists()
+    return name in TASKS or name in USER_KINDS  # a file that is called so can be written as ./NAME
 
 
 def _refuse(options: dict[str, Any], what: str) -> None:
@@ -68,13 +78,13 @@ def _refuse(options: dict[str, Any], what: str) -> None:
         raise ValueError(f"{shared.flag(name)} has no effect on {what}")
 
 
-def _task(model: str, name: str, own: dict[str, Any], device: str, precision: str | None) -> dict[str, Any]:
+def _task(model: str, name: str | None, own: dict[str, Any], device: str, precision: str | None) -> dict[str, Any]:
     from gyebo.config import toml
     from gyebo.config.finetune import TaskOptions
     from gyebo.jobs.predict import evaluate_task
 
     path = own.pop("predictions", None)
-    options = toml.check(TaskOptions, {"name": name, **own}, name=shared.flag)
+    options = toml.check(TaskOptions, {"name": name, **own}, name=shared.flag) if name else None
     return evaluate_task(model, options, device=device, precision=precision or "float32", predictions=path)
 
 

@@ -11,16 +11,13 @@ import typer
 from gyebo.cli import options as shared
 
 
+MODEL_HELP = "A run, a transformers directory, a hub id, FAMILY:SIZE (from scratch), or linear."
+TASK_HELP = "nsmc, klue-ner ... (gyebo tasks), or classification, regression, pair, tagging, spans, choice."
+
+
 def finetune(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A run, a transformers directory, a hub id, FAMILY:SIZE (from scratch), or linear.")
-    ],
-    task: Annotated[
-        str,
-        typer.Argument(
-            metavar="TASK", help="nsmc, klue-ner ... (gyebo tasks), or classification, regression, pair, tagging, spans, choice."
-        ),
-    ],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
+    task: Annotated[str, typer.Argument(metavar="TASK", help=TASK_HELP)],
     out: shared.Out,
     data: Annotated[str | None, shared.word("The task's folder, or your file.  [default: the hub's data set]", "PATH")] = None,
     text: Annotated[str | None, shared.word("Column of the text in your file.", "NAME")] = None,
@@ -46,7 +43,7 @@ def finetune(
 ) -> None:
     """Fine-tune a model on a task, or on your own labelled file.
 
-    The weights that are best on validation are kept, and open in transformers.
+    The weights that are best on validation are kept; what is measured took no part in the choice.
 
     \b
     Examples:
@@ -57,8 +54,21 @@ def finetune(
     """
     named = shared.given(name=task, data=data, text=text, pair=pair, label=label, test=test, train_share=train_share)
     if model == "linear":
-        _refuse(tokenizer=tokenizer, epochs=epochs, batch=batch, max_length=max_length, lr=lr, layer_decay=layer_decay,
-                freeze=freeze, patience=patience, settings=settings, seeds=seeds, resume=resume or None)  # fmt: skip
+        _refuse(
+            tokenizer=tokenizer,
+            seeds=seeds,
+            epochs=epochs,
+            batch=batch,
+            max_length=max_length,
+            lr=lr,
+            layer_decay=layer_decay,
+            freeze=freeze,
+            patience=patience,
+            resume=resume or None,
+            device=None if device == "auto" else device,
+            precision=None if precision == "auto" else precision,
+            settings=settings,
+        )
         _linear(named, out, overwrite, json)
         return
     values: dict[str, Any] = shared.given(
@@ -79,33 +89,50 @@ def _seeds(text: str | None) -> list[int]:
     return found
 
 
-def _run(values: dict[str, Any], settings: list[str], seeds: list[int], out: Path, resume: bool, overwrite: bool, json: bool) -> None:
+def _run(
+    values: dict[str, Any], settings: list[str], seeds: list[int], out: Path, resume: bool, overwrite: bool, json: bool
+) -> None:
     from gyebo.config import toml
     from gyebo.config.finetune import FinetuneOptions
     from gyebo.jobs.seeds import finetune_seeds
-    from gyebo.jobs.taskreport import lines
 
-    options = toml.check(FinetuneOptions, toml.override(values, settings), name=shared.flag)
-    found = finetune_seeds(options, seeds, out, resume=resume, overwrite=overwrite, console=shared.console(json))
-    if json:
-        print(json_module.dumps(found, ensure_ascii=False))
-        return
-    print("\n".join(lines(found)))
-    print(f"The model is in {out} and opens in transformers. Next: gyebo predict {out} FILE")
+    if "seed" in _named(settings):
+        raise ValueError("--set seed has no effect: use --seeds")
+    options = toml.check(FinetuneOptions, toml.override(values, settings), name=lambda field: _typed(field, settings))
+    _show(finetune_seeds(options, seeds, out, resume=resume, overwrite=overwrite, console=shared.console(json)), out, json)
+
+
+def _typed(field: str, settings: list[str]) -> str:
+    """How the user wrote an option."""
+    return f"--set {field}" if field in _named(settings) else shared.flag(field)
+
+
+def _named(settings: list[str]) -> list[str]:
+    return [setting.partition("=")[0].strip() for setting in settings]
 
 
 def _refuse(**options: Any) -> None:
     """What the linear baseline has no use for."""
     for name, value in options.items():
         if value is not None:
-            raise ValueError(f"--{'set' if name == 'settings' else name.replace('_', '-')} has no effect on linear: leave it out")
+            flag = "--set" if name == "settings" else shared.flag(name)
+            raise ValueError(f"{flag} has no effect on linear: leave it out")
 
 
 def _linear(named: dict[str, Any], out: Path, overwrite: bool, json: bool) -> None:
     from gyebo.config import toml
     from gyebo.config.finetune import TaskOptions
     from gyebo.jobs.linear import finetune_linear
+
+    _show(finetune_linear(toml.check(TaskOptions, named, name=shared.flag), out, overwrite=overwrite), out, json)
+
+
+def _show(found: dict[str, Any], out: Path, json: bool) -> None:
     from gyebo.jobs.taskreport import lines
 
-    found = finetune_linear(toml.check(TaskOptions, named, name=shared.flag), out, overwrite=overwrite)
-    print(json_module.dumps(found, ensure_ascii=False) if json else "\n".join(lines(found)))
+    if json:
+        print(json_module.dumps(found, ensure_ascii=False))
+        return
+    print("\n".join(lines(found)))
+    opens = f" and opens in transformers ({found['auto_class']})" if found["auto_class"] else ""
+    print(f"The model is in {out}{opens}. Next: gyebo predict {out} FILE")

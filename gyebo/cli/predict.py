@@ -14,12 +14,15 @@ def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A fine-tuned model.")],
     file: Annotated[str, typer.Argument(metavar="FILE", help="A text a line (.txt), or .csv, .tsv, .jsonl, .parquet.")],
     out: Annotated[Path | None, shared.word("Write here.  [default: print]", "FILE", "-o", "--out")] = None,
-    text: Annotated[str | None, shared.word("Column of the text.", "NAME")] = None,
-    pair: Annotated[str | None, shared.word("Column of the second text.", "NAME")] = None,
+    text: Annotated[str | None, shared.word("Column of the text.  [default: as in training]", "NAME")] = None,
+    pair: Annotated[str | None, shared.word("Column of the second text.  [default: as in training]", "NAME")] = None,
     device: shared.Device = "auto",
     precision: Annotated[str, shared.word("float32 or bfloat16.", "NAME")] = "float32",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that -o names.")] = False,
 ) -> None:
     """What a fine-tuned model says of your texts, as JSON lines.
+
+    Columns are those from which the model learned, unless you name others.
 
     \b
     Examples:
@@ -29,5 +32,7 @@ def predict(
     from gyebo.jobs.predict import as_lines
     from gyebo.jobs.predict import predict as job
 
-    rows = job(model, file, out, text=text, pair=pair, device=device, precision=precision)
+    if overwrite and out is None:
+        raise ValueError("--overwrite has no effect without -o: leave it out")
+    rows = job(model, file, out, text=text, pair=pair, device=device, precision=precision, overwrite=overwrite)
     print(as_lines(rows) if out is None else f"{len(rows):,} predictions in {out}")

@@ -6,6 +6,8 @@ import json as json_module
 
 from gyebo.cli import options as shared
 
+FIELDS = ("name", "title", "kind", "labels", "metrics", "score", "note")
+
 
 def tasks(json: shared.Json = False) -> None:
     """What gyebo finetune can learn: the registered tasks, their kind and metrics.
@@ -16,10 +18,12 @@ def tasks(json: shared.Json = False) -> None:
       gyebo tasks --json
     """
     from gyebo.tasks.registry import TASKS
+    from gyebo.tasks.user_data import USER_KINDS
 
     if json:
-        fields = ("name", "title", "kind", "labels", "metrics", "score", "note")
-        print(json_module.dumps([{field: getattr(task, field) for field in fields} for task in TASKS.values()], ensure_ascii=False))
+        rows = [{field: getattr(task, field) for field in FIELDS} for task in TASKS.values()]
+        print(json_module.dumps(rows, ensure_ascii=False))
         return
     for task in TASKS.values():
-        print(f"{task.name:<22} {task.kind:<15} {', '.join(task.metrics):<32} {task.title}")
+        print(f"{task.name:<20} {task.kind:<15} {', '.join(task.metrics):<47} {task.title}")
+    print(f"\nOn a file of your own (--data FILE): {', '.join(USER_KINDS)}.")

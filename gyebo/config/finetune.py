@@ -24,12 +24,15 @@ class TaskOptions(Section):
 class LearningOptions(OptimOptions):
     """AdamW for fine-tuning: what is not given follows from the task."""
 
+    lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, by the model's width")
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(1e-6, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(0.01, ge=0, description="on matrices and embeddings only, never on biases and norms")
     schedule: Literal["cosine", "linear", "constant", "inverse-root"] = "linear"
-    warmup: float = Field(0.1, ge=0)
-    final_lr: float = Field(0.0, ge=0, le=1)
+    warmup: float | None = Field(  # type: ignore[assignment]
+        None, ge=0, description="steps of linear warm-up; below 1: a share of all steps; by default the task's"
+    )
+    final_lr: float = Field(0.0, ge=0, le=1, description="the last learning rate as a share of the peak (cosine, linear)")
     freeze: int = Field(0, ge=0, description="groups of layers, from the input, that stay as they are; 1: the embeddings")
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from gyebo.config.finetune import TaskOptions
 from gyebo.jobs import runs
-from gyebo.jobs.finetune import PREDICTIONS, write_predictions
+from gyebo.jobs.predict import margins
+from gyebo.jobs.predictions import PREDICTIONS, as_rows, write_predictions
 from gyebo.jobs.taskdata import TaskData, read_task
 from gyebo.jobs.taskreport import summary
 from gyebo.tasks import linear
@@ -25,6 +26,9 @@ def finetune_linear(options: TaskOptions, out: Path, *, overwrite: bool = False)
     data = read_task(options)
     if data.task.kind not in KINDS:
         raise ValueError(f"{data.task.name}: the linear baseline does {' and '.join(KINDS)}, not {data.task.kind}")
+    for name in (options.data, options.test):
+        if name and Path(name).exists() and Path(name).resolve().is_relative_to(out.resolve()):
+            raise ValueError(f"-o {out} holds {name}, which is learned from: choose another -o")
     runs.claim(out, resume=False, overwrite=overwrite)
     try:
         found = _run(options, data, out)
@@ -38,18 +42,20 @@ def _run(options: TaskOptions, data: TaskData, out: Path) -> dict[str, Any]:
     start = time.perf_counter()
     model = linear.fit(data.train, data.task.labels)
     seconds = time.perf_counter() - start
-    scores = {part: measure(data.task, model.predict(getattr(data, part)), getattr(data, part)) for part in ("valid", "test")}
+    predictions = {part: margins(model, getattr(data, part)) for part in ("valid", "test")}
+    scores = {part: measure(data.task, found, getattr(data, part)) for part, found in predictions.items()}
     model.save(out)
-    write_predictions(out / PREDICTIONS, data.test, model.predict(data.test))
+    write_predictions(out / PREDICTIONS, as_rows(data.test, predictions["test"], "margins"))
     result = {
         "task": data.task.name,
+        "kind": data.task.kind,
         "model": "linear",
         "seed": 0,
         "score": data.task.score,
         "measured": data.measured,
         **scores,
         "examples": len(data.train),
-        "lr": None,
+        "paired": data.paired,
         "parameters": int(model.weight.size + model.bias.size),
         "seconds": seconds,
         "notes": data.notes,

@@ -4,62 +4,117 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from gyebo.config import toml
 from gyebo.config.finetune import TaskOptions
 from gyebo.interchange import load
 from gyebo.interchange.files import read_json
-from gyebo.jobs.finetune import write_predictions
-from gyebo.jobs.taskdata import read_task
+from gyebo.jobs import runs
+from gyebo.jobs.predictions import as_rows, write_predictions
+from gyebo.jobs.seeds import RESULTS
+from gyebo.jobs.taskdata import HeldOut, open_task, read_task, read_test
+from gyebo.jobs.tasksetup import NAMED
 from gyebo.tasks import linear
 from gyebo.tasks.features import encode
 from gyebo.tasks.heads import TaskModel
 from gyebo.tasks.metrics import measure
 from gyebo.tasks.predicting import predict as predict_examples
+from gyebo.tasks.readers import form_of, lines
 from gyebo.tasks.task import Example, Task
-from gyebo.tasks.user_data import user_task
+from gyebo.tasks.user_data import USER_KINDS, user_task
+from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.machine import DTYPES, pick_device
 
-def open_model(name: str) -> tuple[Any, Any]:
-    """A fine-tuned model and its tokenizer (None for the linear baseline); ValueError where it is not fine-tuned."""
-    config = Path(name) / "config.json"
-    if config.is_file() and read_json(config).get("model_type") == linear.MODEL_TYPE:
-        return linear.load(name), None
+LINES = ("classification", "regression", "tagging")  # kinds whose examples can be the lines of a plain text
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run says of its fine-tuning: the task, whether examples had two texts, tokens of a row (None: no matter)."""
+
+    task: TaskOptions
+    paired: bool
+    max_length: int | None
+
+
+def trained_on(name: str) -> Trained | None:
+    """What the model of a run was fine-tuned on; None for one that is no run of ours, or was not fine-tuned."""
+    folder = Path(name)
+    if (folder / "run.toml").is_file():
+        record = runs.read(folder)
+        if record.get("kind") not in ("finetune", "linear"):
+            return None
+        options, result = record["options"], record.get("result")
+    elif (folder / RESULTS).is_file():
+        record = read_json(folder / RESULTS)
+        options, result = record.get("options"), record.get("result")
+    else:
+        return None
+    if not result:
+        raise ValueError(f"{name}: its fine-tuning is not finished: go on with --resume")
+    task = toml.check(TaskOptions, options["task"], f"{name}: the stored task")
+    return Trained(task, result["paired"], result.get("max_length"))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A fine-tuned model. `tokenizer`: None for the linear baseline. `trained`: None where it is no run of ours."""
+
+    name: str
+    model: Any
+    tokenizer: Tokenizer | None
+    kind: str
+    labels: tuple[str, ...]
+    trained: Trained | None
+
+    def answers(self, examples: list[Example], *, device: str, precision: str, max_length: int | None) -> list[Any]:
+        """Predictions for examples, as `gyebo/tasks/task.py` fixes them; of the linear baseline margins instead of
+        probabilities. `max_length`: tokens of a row, unless the run says it; by default all that the model reads."""
+        if isinstance(self.model, linear.LinearModel):
+            return margins(self.model, examples)
+        assert self.tokenizer is not None
+        place, context = pick_device(device), self.model.config.context
+        length = min((self.trained and self.trained.max_length) or max_length or context, context)
+        blank = [replace(example, label=None, tags=(), heads=(), relations=()) for example in examples]
+        features = encode(self.kind, blank, self.tokenizer, self.labels if self.kind in NAMED else None, length)
+        half = partial(torch.autocast, place.type, DTYPES[precision], enabled=precision != "float32")
+        return predict_examples(self.model.to(place), features, blank, autocast=half)
+
+    @property
+    def shares(self) -> str:
+        """What the numbers beside a class are."""
+        return "probabilities" if self.tokenizer else "margins"
+
+
+def margins(model: linear.LinearModel, examples: list[Example]) -> list[Any]:
+    """The linear baseline's predictions: the distance from each class's plane by its name, or the score."""
+    if model.labels is None:
+        return list(model.predict(examples))
+    return [dict(zip(model.labels, map(float, row))) for row in model.scores(examples)]
+
+
+def open_model(name: str) -> Opened:
+    """A fine-tuned model; ValueError where it is not fine-tuned, or not for one class of several."""
+    if linear.is_linear(name):
+        baseline = linear.load(name)
+        kind = "regression" if baseline.labels is None else "classification"
+        return Opened(name, baseline, None, kind, baseline.labels or (), trained_on(name))
     model, tokenizer = load(name)
     if not isinstance(model, TaskModel):
-        raise ValueError(f"{name} is a {type(model).__name__} without the head of a task: gyebo finetune {name} TASK -o DIR makes one")
+        what = f"{name} is a {type(model).__name__} without the head of a task"
+        raise ValueError(f"{what}: gyebo finetune {name} TASK -o DIR makes one that has it")
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
-    return model, tokenizer
-
-
-def kind_of(model: Any) -> str:
-    """The kind of task that a model does."""
-    if isinstance(model, linear.LinearModel):
-        return "classification" if model.labels is not None else "regression"
-    return "regression" if model.problem == "regression" else model.kind
-
-
-def answers(model: Any, tokenizer: Any, examples: list[Example], *, device: str, precision: str, max_length: int | None) -> list[Any]:
-    """Predictions for examples, as `gyebo/tasks/task.py` fixes them."""
-    if isinstance(model, linear.LinearModel):
-        return model.predict(examples)
-    place, kind = pick_device(device), kind_of(model)
-    labels = model.labels if kind in ("classification", "tagging", "dependency") else None
-    length = min(max_length or model.config.context, model.config.context)
-    blank = [_unlabelled(example) for example in examples]
-    features = encode(kind, blank, tokenizer, labels, length)
-    half = partial(torch.autocast, place.type, DTYPES[precision], enabled=precision != "float32")
-    return predict_examples(model.to(place), features, blank, autocast=half)
-
-
-def _unlabelled(example: Example) -> Example:
-    return replace(example, label=None, tags=(), heads=(), relations=())
+    if model.problem == "multi_label_classification":
+        raise ValueError(f"{name} gives several classes to one text, which gyebo's tasks don't; only one of them")
+    kind = "regression" if model.problem == "regression" else model.kind
+    return Opened(name, model, tokenizer, kind, model.labels, trained_on(name))
 
 
 def predict(
@@ -71,59 +126,110 @@ def predict(
     pair: str | None = None,
     device: str = "auto",
     precision: str = "float32",
+    overwrite: bool = False,
 ) -> list[dict[str, Any]]:
-    """What a fine-tuned model says of each row of a file: a text a line for `.txt`, else its columns.
+    """What a fine-tuned model says of each row of a file, as `gyebo.jobs.predictions` writes it: a text a line of a `.txt`,
+    else columns, by default those from which the model learned.
 
     Written to `out` as JSON lines where it is given. Raises ValueError for a kind without a file format, and for what is wrong
     in the file.
     """
-    model, tokenizer = open_model(name)
-    kind = kind_of(model)
-    if kind == "dependency":
-        raise ValueError(f"{name} parses words of a treebank: use gyebo evaluate {name} TASK")
-    examples = list(_lines(Path(file)) if _is_text(file) and kind != "spans" else _rows(user_task(kind, text, pair), file))
+    check_precision(precision)
+    _refuse_existing(out, overwrite)
+    opened = open_model(name)
+    examples = list(_examples(opened, Path(file), text, pair))
     if not examples:
-        raise ValueError(f"{file}: no text in it")
-    found = answers(model, tokenizer, examples, device=device, precision=precision, max_length=None)
+        raise ValueError(f"{file}: no text in it: the file is empty")
+    found = as_rows(examples, opened.answers(examples, device=device, precision=precision, max_length=None), opened.shares)
     if out is not None:
-        write_predictions(out, examples, found)
-    return [{"id": example.id, "prediction": prediction} for example, prediction in zip(examples, found)]
+        write_predictions(out, found)
+    return found
 
 
-def _is_text(file: str) -> bool:
-    return Path(file).name.removesuffix(".gz").removesuffix(".zst").endswith(".txt")
+def check_precision(precision: str) -> None:
+    """ValueError for one that there is not."""
+    if precision not in DTYPES:
+        raise ValueError(f"--precision must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
 
 
-def _lines(path: Path) -> Iterator[Example]:
-    from gyebo.tasks.readers import lines
+def _refuse_existing(out: Path | None, overwrite: bool) -> None:
+    if out is not None and out.exists() and (out.is_dir() or not overwrite):
+        hint = "choose another name" if out.is_dir() else "choose another name, or --overwrite it"
+        raise ValueError(f"{out} exists already: {hint}")
 
-    return (Example(id=f"line {number}", text=line) for number, line in enumerate(lines(path), 1) if line.strip())
+
+def _examples(opened: Opened, file: Path, text: str | None, pair: str | None) -> Iterator[Example]:
+    kind, trained = opened.kind, opened.trained
+    if kind == "dependency":
+        raise ValueError(f"{opened.name} parses the words of a treebank: use gyebo evaluate {opened.name} TASK")
+    if form_of(file) != "txt":
+        return _task_of(opened, text, pair).read(file, labelled=False)
+    for flag, value in (("text", text), ("pair", pair)):
+        if value is not None:
+            raise ValueError(f"--{flag} has no effect on {file}, whose lines are the texts: leave it out")
+    if kind not in LINES or (trained and trained.paired):
+        what = "two texts" if kind in LINES else kind
+        raise ValueError(f"{file}: {opened.name} reads {what}, which lines can't hold: give a .csv, .tsv, .jsonl or .parquet")
+    return (Example(f"line {number}", line) for number, line in enumerate(lines(file), 1) if line.strip())
 
 
-def _rows(task: Task, file: str) -> Iterator[Example]:
-    return task.read(file, labelled=False)
+def _task_of(opened: Opened, text: str | None, pair: str | None) -> Task:
+    """What reads a file's columns: as named, else as those from which the model learned, else by their common names."""
+    known = opened.trained
+    if known and known.task.name in USER_KINDS:
+        return open_task(known.task.model_copy(update={"text": text or known.task.text, "pair": pair or known.task.pair}))
+    if known and open_task(known.task).marked and not (text or pair):
+        return open_task(known.task)  # its files say where the entities are, columns of texts don't
+    paired = known is not None and known.paired and opened.kind in ("classification", "regression")
+    return user_task(opened.kind, text, pair or ("pair" if paired else None))
 
 
 def evaluate_task(
-    name: str, options: TaskOptions, *, device: str = "auto", precision: str = "float32", predictions: Path | None = None
+    name: str,
+    options: TaskOptions | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "float32",
+    predictions: Path | None = None,
 ) -> dict[str, Any]:
-    """A task's metrics of a fine-tuned model on the part that fine-tuning measures on.
+    """A task's metrics of a fine-tuned model; without a task of that which it learned, on the part that it was measured on.
 
-    Raises ValueError where the model does another kind of task, or knows other labels.
+    A file of one's own counts whole, unless the model learned from it. Raises ValueError where the model does another kind of
+    task, or knows other labels.
     """
-    model, tokenizer = open_model(name)
-    data = read_task(options)
-    kind, task = kind_of(model), data.task
-    if kind != task.kind:
-        raise ValueError(f"{name} does {kind}, but {task.name} is {task.kind}: gyebo finetune ... {task.name} -o DIR makes the head")
-    labels = set(model.labels or ())
-    unknown = sorted(set(task.labels or ()) - labels) if kind in ("classification", "tagging", "dependency") else []
+    check_precision(precision)
+    _refuse_existing(predictions, overwrite=False)
+    opened = open_model(name)
+    if options is None:
+        if opened.trained is None:
+            raise ValueError(f"{name} is no run of gyebo, so its task is not known: name one")
+        options = opened.trained.task
+    task = open_task(options)
+    if opened.kind != task.kind:
+        raise ValueError(f"{name} does {opened.kind}, but {task.name} is {task.kind}: fine-tune a model on {task.name} first")
+    labels = opened.labels if opened.kind in NAMED else ()
+    unknown = sorted(set(task.labels or ()) - set(labels)) if labels else []
     if unknown:
-        raise ValueError(f"{name} does not know the labels {', '.join(unknown[:5])} of {task.name}; it knows {', '.join(sorted(labels))}")
-    found = answers(model, tokenizer, data.test, device=device, precision=precision, max_length=task.max_length)
+        raise ValueError(f"{name} knows the labels {', '.join(sorted(labels))}, but {task.name} has {', '.join(unknown)} too")
+    held_out = _held_out(options, opened, labels)
+    found = opened.answers(held_out.examples, device=device, precision=precision, max_length=held_out.task.max_length)
     if predictions is not None:
-        write_predictions(predictions, data.test, found)
-    return {"task": task.name, "measured": data.measured, "examples": len(data.test), **measure(task, found, data.test)}
+        write_predictions(predictions, as_rows(held_out.examples, found, opened.shares))
+    metrics = measure(held_out.task, found, held_out.examples)
+    return {"task": task.name, "measured": held_out.measured, "examples": len(held_out.examples), **metrics}
+
+
+def _held_out(options: TaskOptions, opened: Opened, labels: tuple[str, ...]) -> HeldOut:
+    """What the model is measured on: never what it learned from."""
+    known = opened.trained.task if opened.trained else None
+    if known and options.name in USER_KINDS and options.test is None and _same_file(known.data, options.data):
+        data = read_task(known)
+        return HeldOut(data.task, data.test, data.measured, data.notes)
+    return read_test(options, labels)
+
+
+def _same_file(first: str | None, second: str | None) -> bool:
+    return bool(first and second) and Path(str(first)).resolve() == Path(str(second)).resolve()
 
 
 def as_lines(rows: list[dict[str, Any]]) -> str:

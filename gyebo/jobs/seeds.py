@@ -11,11 +11,11 @@ from rich.console import Console
 
 from gyebo.config.finetune import FinetuneOptions
 from gyebo.jobs import runs
-from gyebo.jobs.finetune import finetune
-from gyebo.jobs.taskreport import lines, summary
+from gyebo.jobs.finetune import finetune, refuse_processes, refuse_to_replace
+from gyebo.jobs.taskreport import card, lines, summary
 
 RESULTS = "results.json"
-LEFT_IN_PLACE = {"checkpoints", "metrics.jsonl", "run.toml", ".gyebo-starting"}
+OF_ONE_SEED = ("metrics.jsonl", "run.toml", "events.*")  # stay beside the checkpoints that they belong to
 
 
 def finetune_seeds(
@@ -27,36 +27,56 @@ def finetune_seeds(
     overwrite: bool = False,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Fine-tune each seed and give the summary of all: mean and spread of every metric, and the seed that is best on validation.
+    """Fine-tune each seed and give the summary of all: mean and spread of every metric, and the seed that is best on
+    validation.
 
-    One seed is a run in `out`. Several lie in `out/seed-N`, and `out` becomes the model of the best one, with `results.json`.
-    Raises what `finetune` does.
+    One seed is a run in `out`. Several lie in `out/seed-N`, and `out` becomes the model of the best one, with `results.json`
+    and `results.md`; with `resume`, finished seeds are kept and further ones added. Raises what `finetune` does.
     """
     if len(seeds) == 1:
         alone = options.model_copy(update={"seed": seeds[0]})
         return summary([finetune(alone, out, resume=resume, overwrite=overwrite, console=console)])
+    refuse_processes()
+    refuse_to_replace(out, options)
     runs.claim(out, resume=resume, overwrite=overwrite, kind=RESULTS)
-    _write(out / RESULTS, {"finished": False, "seeds": seeds})
-    runs.started(out)
-    results = []
-    for seed in seeds:
-        if console:
-            console.rule(f"seed {seed}")
-        folder = out / f"seed-{seed}"
-        again = (folder / "run.toml").is_file()
-        results.append(finetune(options.model_copy(update={"seed": seed}), folder, resume=again, console=console))
-    found = summary(results)
-    for path in (out / f"seed-{found['best_seed']}").iterdir():
-        if path.is_file() and path.name not in LEFT_IN_PLACE:
-            shutil.copy2(path, out / path.name)
-    _write(out / RESULTS, {"finished": True, **found})
-    (out / "results.md").write_text("\n".join(lines(found)) + "\n", encoding="utf-8")
+    noted = {"seeds": seeds, "options": options.model_dump(mode="json")}
+    _keep(out, {"finished": False, **noted})
+    try:
+        results = {seed: _one(options, seed, out, console) for seed in seeds}
+    except BaseException:
+        if not any(out.glob("seed-*")):  # refused before anything was written
+            shutil.rmtree(out)
+        raise
+    found = summary(list(results.values()))
+    best = found["best_seed"]
+    _copy(out / f"seed-{best}", out)
+    _write(out / "README.md", card(options, out, results[best], found))
+    _write(out / "results.md", "\n".join(lines(found)) + "\n")
+    _keep(out, {"finished": True, **noted, **found, "result": results[best]})
     return found
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _one(options: FinetuneOptions, seed: int, out: Path, console: Console | None) -> dict[str, Any]:
+    if console:
+        console.rule(f"seed {seed}")
+    return finetune(options.model_copy(update={"seed": seed}), out / f"seed-{seed}", resume=True, console=console)
+
+
+def _copy(run: Path, out: Path) -> None:
+    """The model of a seed, with all that belongs to it but its own record."""
+    for path in run.iterdir():
+        if path.is_file() and not path.name.startswith(".") and not any(path.match(name) for name in OF_ONE_SEED):
+            shutil.copy2(path, out / path.name)
+
+
+def _keep(out: Path, content: dict[str, Any]) -> None:
+    """Write results.json, which makes the directory one of ours."""
+    _write(out / RESULTS, json.dumps(content, ensure_ascii=False, indent=1))
+    runs.started(out)
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file in one step."""
     aside = path.with_name(f".{path.name}.part")
-    aside.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+    aside.write_text(text, encoding="utf-8")
     aside.replace(path)
-
-

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from gyebo.config.finetune import TaskOptions
 from gyebo.data.prepare import split_key
@@ -19,7 +20,7 @@ OWN_FILE = {"train": 0.8, "valid": 0.1, "test": 0.1}
 
 @dataclass(frozen=True)
 class TaskData:
-    """`task` with its labels; `measured`: which of the task's splits `test` is; `notes`: what was left out or is odd."""
+    """`task` with its labels; `measured`: what `test` is, in words; `notes`: what was left out or is odd."""
 
     task: Task
     train: list[Example]
@@ -27,6 +28,31 @@ class TaskData:
     test: list[Example]
     measured: str
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def paired(self) -> bool:
+        """Whether the examples have a second text."""
+        return self.train[0].pair is not None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all examples in their order: the same where a run learns from, chooses by and is measured on the same."""
+        digest = hashlib.blake2b(digest_size=16)
+        for part in (self.train, self.valid, self.test):
+            for example in part:
+                digest.update(repr(example).encode())
+            digest.update(b"\0")
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a model is measured on; fields as in `TaskData`."""
+
+    task: Task
+    examples: list[Example]
+    measured: str
+    notes: list[str]
 
 
 def open_task(options: TaskOptions) -> Task:
@@ -45,9 +71,9 @@ def open_task(options: TaskOptions) -> Task:
 def read_task(options: TaskOptions) -> TaskData:
     """All examples of a task.
 
-    A registered task is measured on its labelled test set, else on its dev set; what chooses the weights is then taken from the
-    training examples by hash, unless there is a dev set beside a test set. One's own file is divided 8 : 1 : 1 by hash. Raises
-    what `gyebo.tasks.loading` does.
+    A registered task is measured on its labelled test set, else on its dev set; what chooses the weights is then taken from
+    the training examples by hash, unless there is a dev set beside a test set. One's own file is divided 8 : 1 : 1 by hash, or
+    9 : 1 where another is there to test on. Raises what `gyebo.tasks.loading` does, and ValueError where too little is left.
     """
     task = open_task(options)
     data = _own(task, options) if options.name in USER_KINDS else _registered(task, options)
@@ -55,48 +81,91 @@ def read_task(options: TaskOptions) -> TaskData:
     if options.train_share is not None:
         border = int(options.train_share * 2**64)
         train = [example for example in train if split_key(f"share {example.text}") < border]
-    task = loading.with_labels(task, data.train)
-    data = replace(data, task=task, train=train, notes=[*data.notes, *warnings(train, task.labels)])
-    for name, part in (("train", data.train), ("valid", data.valid), ("test", data.test)):
-        if not part:
-            raise ValueError(f"{task.name}: no example is left for {name}; bring more, or a larger share")
-    return data
+    train = loading.checked(data.task, train, "train", f"{data.task.name}: what is left to learn from").examples
+    return replace(data, train=train, notes=[*data.notes, *warnings(train, data.task.labels)])
+
+
+def read_test(options: TaskOptions, labels: Sequence[str] = ()) -> HeldOut:
+    """What a task is measured on, without what is learned from: its labelled test set, else its dev set; of a file all of it.
+
+    `labels`: the class names that a model knows, for a file of one's own. Raises what `gyebo.tasks.loading` does.
+    """
+    task = open_task(options)
+    if options.name in USER_KINDS:
+        named = replace(task, labels=tuple(labels) or None)
+        return _whole(named, str(options.test or options.data))
+    if options.data is not None and Path(options.data).is_file():
+        return _whole(task, options.data)
+    source = _source(task, options)
+    for name in ("test", "dev"):
+        if (part := _labelled(task, name, source)) is not None:
+            return HeldOut(task, part.examples, name, part.notes)
+    raise _nothing_labelled(task, source)
+
+
+def _whole(task: Task, file: str) -> HeldOut:
+    found = loading.load(task, "dev", file)  # "dev": every row has a label, and every row counts
+    return HeldOut(task, found.examples, Path(file).name, found.notes)
 
 
 def _own(task: Task, options: TaskOptions) -> TaskData:
     found = loading.load(task, "train", options.data)
+    task = loading.with_labels(task, found.examples)
     if options.test is None:
         parts = split(found.examples, OWN_FILE)
         return TaskData(task, parts["train"], parts["valid"], parts["test"], "a tenth held out", found.notes)
     tested = loading.load(task, "dev", options.test)
     parts = split(found.examples, {"train": 0.9, "valid": 0.1})
-    return TaskData(task, parts["train"], parts["valid"], tested.examples, Path(options.test).name, found.notes + tested.notes)
+    notes = found.notes + tested.notes
+    return TaskData(task, parts["train"], parts["valid"], tested.examples, Path(options.test).name, notes)
 
 
 def _registered(task: Task, options: TaskOptions) -> TaskData:
-    source: Any = options.data
-    if source is None and task.world is None:
-        source = loading.HUB
+    if options.data is not None and Path(options.data).is_file():
+        raise ValueError(
+            f"--data {options.data}: {task.name} is learned from its folder, which holds a file for each split; to learn from one"
+            f" file, name a kind of task, as in: gyebo finetune MODEL {USER_KINDS[0]} --data FILE --text NAME --label NAME"
+        )
+    source = _source(task, options)
     train = loading.load(task, "train", source)
+    task = loading.with_labels(task, train.examples)
     found = {name: part for name in ("dev", "test") if (part := _labelled(task, name, source)) is not None}
     if not found:
-        raise ValueError(f"{task.name}: neither a dev nor a test set with labels in {source}, so nothing can be measured")
+        raise _nothing_labelled(task, source)
     measured = "test" if "test" in found else "dev"
     notes = [*train.notes, *(note for part in found.values() for note in part.notes)]
     if len(found) == 2:
-        return TaskData(task, train.examples, found["dev"].examples, found["test"].examples, "test", notes)
+        return TaskData(task, train.examples, found["dev"].examples, found["test"].examples, measured, notes)
     parts = split(train.examples, {"train": 1 - CHOOSING, "valid": CHOOSING})
     return TaskData(task, parts["train"], parts["valid"], found[measured].examples, measured, notes)
 
 
-def _labelled(task: Task, name: str, source: Any) -> loading.Loaded | None:
+def _source(task: Task, options: TaskOptions) -> str | None:
+    """Where a registered task's data are; the world needs no place. FileNotFoundError where a folder is missing."""
+    if options.data is None:
+        return None if task.world else loading.HUB
+    if options.data != loading.HUB and not Path(options.data).exists():
+        raise FileNotFoundError(f"--data {options.data}: no such folder")
+    return options.data
+
+
+def _labelled(task: Task, name: str, source: str | None) -> loading.Loaded | None:
     """A split with labels; None where the task or the source has none."""
-    if name not in task.splits:
+    there = task.hub.splits if task.hub and source == loading.HUB else task.splits
+    if name not in there:
         return None
     try:
         part = loading.load(task, name, source)
     except FileNotFoundError:
         return None
-    first = part.examples[0]
-    answered = first.label is not None or first.tags or first.heads or task.kind in ("spans", "dialogue-state")
-    return part if answered else None
+    return part if any(_answered(task, example) for example in part.examples) else None
+
+
+def _answered(task: Task, example: Example) -> bool:
+    if task.kind == "spans":
+        return bool(example.answers)
+    return bool(example.label is not None or example.tags or example.heads or example.state)
+
+
+def _nothing_labelled(task: Task, source: str | None) -> ValueError:
+    return ValueError(f"{task.name}: neither a dev nor a test set with labels in {source}, so nothing can be measured")

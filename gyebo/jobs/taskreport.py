@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,72 +12,99 @@ import gyebo
 from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve
 from gyebo.interchange import model_card
-from gyebo.jobs.taskdata import TaskData
+from gyebo.jobs.taskdata import TaskData, open_task
 from gyebo.models import family as tree
 from gyebo.tasks.metrics import confusion, mean_and_spread
 
+CURVE, CONFUSION = "learning.png", "confusion.png"
 PIPELINES = {
-    "classification": ("text-classification", "AutoModelForSequenceClassification"),
-    "regression": ("text-classification", "AutoModelForSequenceClassification"),
-    "tagging": ("token-classification", "AutoModelForTokenClassification"),
-    "spans": ("question-answering", "AutoModelForQuestionAnswering"),
-    "choice": ("multiple-choice", "AutoModelForMultipleChoice"),
-    "dependency": ("token-classification", None),
+    "classification": "text-classification",
+    "regression": "text-classification",
+    "tagging": "token-classification",
+    "spans": "question-answering",
+    "choice": "multiple-choice",
+    "dependency": "token-classification",
 }
+WITHOUT_FLAG = ("micro_batch", "dropout", "evaluations")  # typed with --set, as all of optim but these
+OPTIM_FLAGS = ("lr", "layer_decay", "freeze")
 
 
 def pictures(out: Path, data: TaskData, predictions: list[Any], records: list[dict[str, Any]]) -> dict[str, str]:
     """Draw the learning curve and, for few classes, the confusion matrix; gives {caption: file}."""
     task = data.task
-    losses = [(r["step"], r["loss"]) for r in records if "loss" in r]
-    scores = [(r["step"], r["evaluation"][task.score]) for r in records if "evaluation" in r]
-    learning_curve(out / "learning.png", losses, scores, task.score)
-    drawn = {"the learning curve": "learning.png"}
+    losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
+    scores = [(record["step"], record["evaluation"][task.score]) for record in records if "evaluation" in record]
+    learning_curve(out / CURVE, losses, scores, task.score)
+    drawn = {"the learning curve": CURVE}
     if task.kind == "classification" and task.labels and len(task.labels) <= MOST:
-        confusion_matrix(out / "confusion.png", confusion(predictions, data.test, task.labels), task.labels)
-        drawn[f"what was taken for what ({data.measured})"] = "confusion.png"
+        confusion_matrix(out / CONFUSION, confusion(predictions, data.test, task.labels), task.labels)
+        drawn[f"what was taken for what ({data.measured})"] = CONFUSION
     return drawn
 
 
-def card(setup: Any, out: Path, result: dict[str, Any], drawn: dict[str, str]) -> str:
-    """The model card of a fine-tuned model."""
-    task = setup.data.task
-    model = setup.make_model()
-    family = tree.find(model.family)
-    pipeline, auto_class = PIPELINES[task.kind]
-    measured = {f"{name} ({setup.data.measured})": value for name, value in result["test"].items()}
-    chosen = {f"{name} (validation)": value for name, value in result["valid"].items()}
+def card(options: FinetuneOptions, out: Path, result: dict[str, Any], over: dict[str, Any] | None = None) -> str:
+    """The model card of a fine-tuned model. `over`: the `summary` of all seeds, where the model is the best of several."""
+    task, family = open_task(options.task), tree.find(result["family"])
+    seeds = over["seeds"] if over else [result["seed"]]
+    chosen = f"seed {result['seed']}" + (f", the best on validation of {', '.join(map(str, seeds))}" if over else "")
+    started = None if scratch(options.model) else options.model
     return model_card(
         name=out.name,
         family=family.name,
         title=family.title,
         year=family.year,
         paper=family.paper,
-        size="from scratch" if scratch(setup.options.model) else f"fine-tuned from {setup.options.model}",
+        size=f"{options.model}, from scratch" if started is None else f"fine-tuned from {started}",
         parameters=result["parameters"],
         corpus=f"{task.title} ({result['examples']:,} examples)",
-        tokens=round(setup.rows.mean_tokens * setup.batch * result["steps"]),
-        budget=f"{result['steps']:,} steps of {setup.batch} examples ({result['epochs']:.2f} epochs), seed {result['seed']}",
-        metrics=measured | chosen,
-        command=command_of(setup.options, out),
-        base_model=None if scratch(setup.options.model) else setup.options.model,
-        pictures=drawn,
-        pipeline_tag=pipeline,
-        auto_class=auto_class,
+        tokens=result["tokens"],
+        budget=f"{result['steps']:,} steps of {result['batch']} examples ({result['epochs']:.2f} epochs), {chosen}",
+        metrics=_metrics(result, over),
+        command=command_of(options, out, seeds),
+        base_model=started,
+        pictures=result["pictures"],
+        pipeline_tag=PIPELINES[result["kind"]],
+        auto_class=result.get("auto_class"),
         limitations=[task.note] if task.note else [],
         version=gyebo.__version__,
     )
 
 
-def command_of(options: FinetuneOptions, out: Path) -> str:
-    """What one types to get this run."""
+def _metrics(result: dict[str, Any], over: dict[str, Any] | None) -> dict[str, float | int | str]:
+    parts = {"test": result["measured"], "valid": "validation"}
+    found: dict[str, float | int | str] = {
+        f"{_words(name)} ({called})": value for part, called in parts.items() for name, value in result[part].items()
+    }
+    if over:
+        found |= {
+            f"{_words(name)} ({result['measured']}), all seeds": f"{value['mean']:.4g} ± {value['spread']:.2g}"
+            for name, value in over["test"].items()
+        }
+    return found
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def command_of(options: FinetuneOptions, out: Path, seeds: Sequence[int]) -> str:
+    """What one types to get this run: every option that differs from its default."""
     words = ["gyebo", "finetune", options.model, options.task.name, "-o", str(out)]
     flags = options.task.model_dump(mode="json", exclude={"name"}, exclude_none=True)
-    flags |= options.model_dump(mode="json", exclude={"model", "task", "optim"}, exclude_defaults=True)
+    flags |= {} if list(seeds) == [0] else {"seeds": ",".join(map(str, seeds))}
+    settings: dict[str, Any] = {}
+    others = options.model_dump(mode="json", exclude={"model", "task", "optim", "seed"}, exclude_defaults=True)
+    for name, value in others.items():
+        (settings if name in WITHOUT_FLAG else flags)[name] = value
+    for name, value in options.optim.model_dump(mode="json", exclude_defaults=True).items():
+        if name in OPTIM_FLAGS:
+            flags[name] = value
+        else:
+            settings[f"optim.{name}"] = value
     for name, value in flags.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
-    for name, value in options.optim.model_dump(mode="json", exclude_defaults=True).items():
-        words += ["--set", f"optim.{name}={json.dumps(value)}"]
+    for name, value in settings.items():
+        words += ["--set", f"{name}={json.dumps(value)}"]
     return shlex.join(words)
 
 
@@ -87,7 +115,9 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
     for part in ("valid", "test"):
         parts[part] = {name: _spread([result[part][name] for result in results]) for name in first[part]}
     best = max(results, key=lambda result: result["valid"][first["score"]])
-    kept = {name: first[name] for name in ("task", "model", "score", "measured", "examples", "lr", "parameters")}
+    kept = {
+        name: first.get(name) for name in ("task", "model", "score", "measured", "examples", "lr", "parameters", "auto_class")
+    }
     return {**kept, "seeds": [result["seed"] for result in results], **parts, "best_seed": best["seed"]}
 
 
@@ -98,9 +128,9 @@ def _spread(values: list[float]) -> dict[str, Any]:
 
 def lines(found: dict[str, Any]) -> list[str]:
     """A summary for a terminal."""
-    shown = [f"{found['task']} with {found['model']}, seeds {', '.join(map(str, found['seeds']))}:"]
+    seeds = found["seeds"]
+    shown = [f"{found['task']} with {found['model']}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}:"]
     for name, value in found["test"].items():
-        spread = "" if value["spread"] is None else f" ± {value['spread']:.4f}"
-        values = ", ".join(f"{v:.4f}" for v in value["values"])
-        shown.append(f"  {name:<18} {value['mean']:.4f}{spread}  ({values}; {found['measured']})")
+        spread = f" ± {value['spread']:.4f} ({', '.join(f'{v:.4f}' for v in value['values'])})" if len(seeds) > 1 else ""
+        shown.append(f"  {_words(name):<22} {value['mean']:.4f}{spread}, measured on {found['measured']}")
     return shown

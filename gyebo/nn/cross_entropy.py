@@ -54,6 +54,10 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
         return None if dx is None else dx.to(ctx.dtype), dweight, dbias, None, None
 
 
+Layer = tuple[Tensor, Tensor, Tensor | None]
+"""Rows [N, D] before an output layer, its matrix [V, D] and bias [V]."""
+
+
 class _SoftCrossEntropy(torch.autograd.Function):
     """Sum of KL(p || q) with p, q = softmax(logits / temperature); gradients as in `_ProjectedCrossEntropy`."""
 
@@ -93,10 +97,6 @@ class _SoftCrossEntropy(torch.autograd.Function):
         return None if dx is None else dx.to(ctx.dtype), dweight, dbias, None, None, None
 
 
-Layer = tuple[Tensor, Tensor, Tensor | None]
-"""Rows [N, D] before an output layer, its matrix [V, D] and bias [V]."""
-
-
 def soft_cross_entropy_sum(student: Layer, teacher: Layer, temperature: float) -> Tensor:
     """Sum over the rows of KL(teacher || student), both softened by `temperature` (Hinton et al. 2015).
 
@@ -105,8 +105,9 @@ def soft_cross_entropy_sum(student: Layer, teacher: Layer, temperature: float) -
     """
     device = student[0].device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else student[1].dtype
+    fixed = tuple(part if part is None else part.detach() for part in teacher)
     with torch.autocast(device, enabled=False):
-        return _SoftCrossEntropy.apply(*student, tuple(part if part is None else part.detach() for part in teacher), temperature, dtype)
+        return _SoftCrossEntropy.apply(*student, fixed, temperature, dtype)
 
 
 def chunks(rows: int, vocab_size: int) -> list[tuple[int, int]]:

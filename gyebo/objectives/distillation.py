@@ -81,18 +81,21 @@ class Distillation(Masked):
 def build(options: Options, setting: Setting, teacher: Any) -> Distillation:
     """The objective beside a teacher of the same vocabulary, and of the student's width where their angle counts.
 
-    Raises ValueError where every weight is 0, or the teacher has no head for hidden pieces.
+    Raises ValueError where the student's head would learn nothing, or the teacher has no head for hidden pieces.
     """
-    if not (options.soft or options.mlm or options.cosine):
-        raise ValueError("objective.soft, objective.mlm and objective.cosine are all 0: nothing is left to learn")
-    if "mlm" not in teacher.heads:
+    if not (options.soft or options.mlm):
+        raise ValueError(
+            "objective.soft and objective.mlm are both 0: nothing would teach the student to predict; keep one above 0"
+        )
+    if "mlm" not in getattr(teacher, "heads", ()):
         raise ValueError(f"the teacher, a {type(teacher).__name__}, has no head for hidden pieces: give its pretrained model")
     plain = masked.build(options, setting)
     return Distillation(**{name: getattr(plain, name) for name in plain.__dataclass_fields__}, teacher=teacher.eval())
 
 
 def kept_layers(teacher: int, student: int) -> list[int]:
-    """Which of the teacher's layers the student starts from: floor(i (L - 1) / (l - 1) + 1/2), so 12 to 6 gives 0, 2, 4, 7, 9, 11.
+    """Which of the teacher's layers the student starts from, evenly from the first to the last: floor(i (L - 1) / (l - 1) + 1/2),
+    so 12 to 6 gives 0, 2, 4, 7, 9, 11.
 
     Raises ValueError for a student that is deeper than its teacher.
     """

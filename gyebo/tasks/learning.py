@@ -64,8 +64,8 @@ def _tags(logits: Tensor, batch: Batch) -> Tensor:
 def _ends(logits: Tensor, batch: Batch) -> Tensor:
     """Half the loss of the start and half that of the end; padding is no place for either."""
     scores = logits.float().masked_fill(batch["document_ids"][..., None] == 0, torch.finfo(torch.float32).min)
-    places = (batch["start_positions"], batch["end_positions"])
-    return sum((F.cross_entropy(scores[..., i], places[i], reduction="sum") for i in (0, 1)), scores.new_zeros(())) / 2
+    places = torch.stack([batch["start_positions"], batch["end_positions"]], 1)
+    return F.cross_entropy(scores, places, reduction="sum") / 2
 
 
 def _parse(scores: Arcs, batch: Batch) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from gyebo.tasks import dependency, spans, tagging
 from gyebo.tasks.arcs import Arcs
-from gyebo.tasks.learning import forward
+from gyebo.tasks.learning import INPUTS, forward
 from gyebo.tasks.store import ExampleRows, Features, in_order
 from gyebo.tasks.task import Example
 
@@ -21,27 +22,36 @@ Outputs = list[NDArray[Any]]
 
 
 @torch.no_grad()
-def outputs_of(model: Any, features: Features, *, autocast: Callable[[], Any] | None = None) -> list[Outputs]:
+def outputs_of(
+    model: Any, features: Features, *, autocast: Callable[[], Any] = nullcontext, tokens: int = TOKENS
+) -> list[Outputs]:
     """What the model gives for every row, in the order of the rows: one list for each of its outputs (a parser has two).
 
-    Scores of tokens and words come without padding. The model is put into evaluation mode.
+    Scores of tokens and words come without padding. A batch has at most so many `tokens`, padding included. The model is put
+    into evaluation mode.
     """
     model.eval()
     device = next(model.parameters()).device
-    words = features.columns["word_first"].lengths if "word_first" in features.columns else None
     parts: list[tuple[NDArray[np.int64], tuple[NDArray[Any], ...]]] = []
-    for rows, arrays in ExampleRows(features).by_length(TOKENS):
-        batch = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}
-        with autocast() if autocast else torch.autocast("cpu", enabled=False):
+    for rows, arrays in ExampleRows(features).by_length(tokens):
+        batch = {name: torch.from_numpy(values).to(device) for name, values in arrays.items() if name in INPUTS}
+        with autocast():
             found = forward(model, batch)
         tensors = (found.arcs, found.relations) if isinstance(found, Arcs) else (found,)
         parts.append((rows, tuple(tensor.float().cpu().numpy() for tensor in tensors)))
-    lengths = words if words is not None else features.lengths if model.kind in ("tagging", "spans") else None
+    lengths = _lengths(model.kind, features)
     return [in_order([(rows, outputs[i]) for rows, outputs in parts], lengths) for i in range(len(parts[0][1]))]
 
 
+def _lengths(kind: str, features: Features) -> NDArray[np.int64] | None:
+    """How many places of a row's output are real; None where a row has one output."""
+    if kind == "dependency":
+        return features.columns["word_first"].lengths
+    return features.lengths if kind in ("tagging", "spans") else None
+
+
 def predict(
-    model: Any, features: Features, examples: Sequence[Example], *, autocast: Callable[[], Any] | None = None
+    model: Any, features: Features, examples: Sequence[Example], *, autocast: Callable[[], Any] = nullcontext
 ) -> list[Any]:
     """A prediction for every example: of classes, a mapping name -> probability."""
     outputs = outputs_of(model, features, autocast=autocast)

@@ -21,7 +21,7 @@ def make_optimizer(model: Any, options: OptimOptions) -> torch.optim.AdamW:
     With `layer_decay` below 1 each of the model's `layer_groups()` learns at that share of the rate of the group after it
     (Howard & Ruder 2018, section 3.2); a group's "scale" is what the rate is multiplied with.
     """
-    layers = [list(model.parameters())] if options.layer_decay == 1.0 else model.layer_groups()
+    layers = [list(model.parameters())] if options.layer_decay == 1.0 else [group for group in model.layer_groups() if group]
     groups = []
     for number, layer in enumerate(layers):
         scale = options.layer_decay ** (len(layers) - 1 - number)

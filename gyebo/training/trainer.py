@@ -82,19 +82,21 @@ class Trainer:
             yield {name: torch.from_numpy(values).to(self.device) for name, values in arrays.items()}
 
     def advance(self) -> dict[str, Any]:
-        """One update; gives its record: step, loss (the weighted mean over the terms), lr, grad_norm, tokens so far.
+        """One update; gives its record: step, loss (the weighted sum of the terms' means), lr, grad_norm, tokens so far; where
+        there are several terms, the mean of each as loss_NAME, without its weight.
 
         Raises NotFinite, on every process and before anything is updated, where the loss or the gradient is not finite.
         """
         batches = list(self.micro_batches())
         counts = self._global_counts(batches)
         self.optimizer.zero_grad(set_to_none=True)
-        sums: dict[str, float] = dict.fromkeys(counts, 0.0)
+        means: dict[str, float] = dict.fromkeys(counts, 0.0)
+        weights: dict[str, float] = {}
         for number, batch in enumerate(batches):
             seed_torch(self.seed, "dropout", self.step, number, distributed.rank())
-            self._backward(batch, counts, sums, last=number == len(batches) - 1)
-        terms = dict(zip(sums, distributed.sum_over_processes(list(sums.values()), self.device)))
-        loss = sum(terms.values())
+            weights |= self._backward(batch, counts, means, last=number == len(batches) - 1)
+        terms = dict(zip(means, distributed.sum_over_processes(list(means.values()), self.device)))
+        loss = sum(weight * terms[name] for name, weight in weights.items())
         norm = self._clip()
         if distributed.any_process(not (math.isfinite(loss) and math.isfinite(norm)), self.device):
             raise NotFinite(f"step {self.step + 1}: loss {loss}, norm of the gradient {norm}")
@@ -105,7 +107,7 @@ class Trainer:
         self.step += 1
         self.tokens += int(counts["tokens"])
         record = {"step": self.step, "loss": loss, "lr": lr, "grad_norm": norm, "tokens": self.tokens}
-        return record | ({f"loss_{name}": value for name, value in terms.items()} if len(terms) > 2 else {})
+        return record | ({f"loss_{name}": terms[name] for name in weights} if len(weights) > 1 else {})
 
     def _global_counts(self, batches: list[dict[str, Tensor]]) -> dict[str, float]:
         """Counts of each term, and real tokens, over all micro-batches and processes."""
@@ -116,8 +118,13 @@ class Trainer:
                 found[name] = found.get(name, 0.0) + count
         return dict(zip(found, distributed.sum_over_processes(list(found.values()), self.device)))
 
-    def _backward(self, batch: dict[str, Tensor], counts: dict[str, float], sums: dict[str, float], last: bool) -> None:
-        """Add the micro-batch's gradient and its share of each term."""
+    def _backward(
+        self, batch: dict[str, Tensor], counts: dict[str, float], means: dict[str, float], last: bool
+    ) -> dict[str, float]:
+        """Add the micro-batch's gradient, and to `means` its share of each term; gives the terms' weights.
+
+        A term that the global batch has nothing of is left out.
+        """
         world = distributed.world_size()
         # Both passes stand inside no_sync: gradients travel once a step, with the last micro-batch.
         quiet = self.terms.no_sync() if world > 1 and not last else nullcontext()
@@ -125,11 +132,14 @@ class Trainer:
         with quiet:
             with half:
                 terms = self.terms(batch)
-            parts = {name: weight * total / counts[name] for name, (total, weight) in terms.items() if counts[name]}
-            # DDP averages over processes, but the counts are global already.
-            (torch.stack(list(parts.values())).sum() * world).backward()
+            weights = {name: weight for name, (_, weight) in terms.items() if counts[name]}
+            parts = {name: terms[name][0] / counts[name] for name in weights}
+            if parts:
+                # DDP averages over processes, but the counts are global already.
+                (torch.stack([weights[name] * part for name, part in parts.items()]).sum() * world).backward()
         for name, part in parts.items():
-            sums[name] += float(part.detach())
+            means[name] += float(part.detach())
+        return weights
 
     def _clip(self) -> float:
         limit = self.options.clip or math.inf
