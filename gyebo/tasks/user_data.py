@@ -94,8 +94,8 @@ def tagged_rows(path: Path) -> Iterator[Row]:
 
 def _is_blocks(path: Path) -> bool:
     """Whether the first line that is no comment ends with a tag."""
-    first = next(blocks(path), None)
-    return first is not None and isinstance(first[1], dict) and _as_bio([_fields(first[1]["lines"][0])[-1]]) is not None
+    first = next((line for line in lines(path) if line.strip() and not line.startswith("## ")), None)
+    return first is not None and _as_bio(_fields(first.split("\t"))[-1:]) is not None
 
 
 def question_rows(path: Path) -> Iterator[Row]:
@@ -263,7 +263,7 @@ FEW = 10  # examples of a class from which little can be learned
 def warnings(examples: Sequence[Example], labels: Sequence[str] | None = None) -> list[str]:
     """What is odd about training data, one line each with figures: classes that are uneven, rare or missing, label noise.
 
-    `labels`: the class names; None takes those that occur. Scores and tags are looked at for noise only.
+    `labels`: the class names; None takes those that occur. Of tags and answers the noise is looked at, of scores nothing.
     """
     found = []
     counts = Counter(example.label for example in examples if isinstance(example.label, str))
@@ -289,9 +289,11 @@ def _imbalance(counts: Counter[str]) -> list[str]:
 
 
 def _noise(examples: Sequence[Example]) -> list[str]:
-    """Texts that stand there several times with different answers."""
+    """Texts that stand there several times with different answers; scores of one text may differ."""
     groups: dict[tuple[int, ...], list[Example]] = defaultdict(list)
     for example in examples:
+        if isinstance(example.label, float):
+            continue
         groups[tuple(split_key(text) for text in (example.text, example.pair or "", *example.options))].append(example)
     torn = [group for group in groups.values() if len({_answer(example) for example in group}) > 1]
     if not torn:

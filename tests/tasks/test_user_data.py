@@ -124,9 +124,9 @@ def test_tagging_from_words(tmp_path, name):
 
 
 def test_tagging_of_characters_and_bioes(tmp_path):
-    path = write(tmp_path / "a.tsv", "강\tS-PS\n \tO\n5\tB-DT\n 	O\n공\tE-DT\n")
+    path = write(tmp_path / "a.tsv", "강\tS-PS\n \tO\n5\tB-DT\n공\tE-DT\n \tO\n도\tE-DT\n")
     (example,) = load(user_task("tagging"), "train", path).examples
-    assert example.text == "강 5 공" and example.tags == ("B-PS", "O", "B-DT", "O", "B-DT")
+    assert example.text == "강 5공 도" and example.tags == ("B-PS", "O", "B-DT", "I-DT", "O", "B-DT")
     with pytest.raises(ValueError, match=r"the tags 'X-PS' are not B-TYPE"):
         load(user_task("tagging"), "dev", write(tmp_path / "b.conll", "강\tX-PS\n"))
 
@@ -276,3 +276,5 @@ def test_noise_looks_at_both_texts_and_at_tags():
     assert warnings(pairs) == []
     tags = [Example("a", "가", tags=("O",)), Example("b", "가", tags=("B-A",))]
     assert "2 different answers" in warnings(tags)[0]
+    scores = [Example("a", "가", label=4.9), Example("b", "가", label=5.0)]
+    assert warnings(scores) == []  # two people's scores differ
