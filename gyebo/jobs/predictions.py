@@ -15,8 +15,8 @@ PREDICTIONS = "predictions.jsonl"
 def as_rows(examples: Sequence[Example], predictions: Sequence[Any], shares: str = "probabilities") -> list[dict[str, Any]]:
     """{"id", "label" where it is known, "prediction"} of each example; what a prediction is says `gyebo/tasks/task.py`.
 
-    Beside it stand a class's `shares` (what the numbers by name are called), the entities of tags as "spans", [start, end, type]
-    in characters, and a chosen option's text as "option".
+    Beside it stand a class's `shares` (what the numbers by name are called), the entities of tags as "spans", [start, end,
+    type] in characters, and a chosen option's text as "option".
     """
     return [_row(example, prediction, shares) for example, prediction in zip(examples, predictions, strict=True)]
 

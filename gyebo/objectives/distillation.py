@@ -94,8 +94,8 @@ def build(options: Options, setting: Setting, teacher: Any) -> Distillation:
 
 
 def kept_layers(teacher: int, student: int) -> list[int]:
-    """Which of the teacher's layers the student starts from, evenly from the first to the last: floor(i (L - 1) / (l - 1) + 1/2),
-    so 12 to 6 gives 0, 2, 4, 7, 9, 11.
+    """Which of the teacher's layers the student starts from: floor(i (L - 1) / (l - 1) + 1/2), so 12 to 6 gives 0, 2, 4, 7, 9
+    and 11.
 
     Raises ValueError for a student that is deeper than its teacher.
     """

@@ -1,0 +1,493 @@
+"""Fine-tuning on small files: it learns, keeps the best weights, goes on to the same bits, and opens in transformers."""
+
+import json
+import os
+import signal
+import statistics
+from collections import Counter
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gyebo.config import toml
+from gyebo.config.finetune import LearningOptions
+from gyebo.interchange import load
+from gyebo.jobs import finetune as job
+from gyebo.jobs.finetune import finetune, replayed, since_best
+from gyebo.jobs.predict import evaluate_task
+from gyebo.jobs.predictions import entities
+from gyebo.jobs.seeds import finetune_seeds
+from gyebo.jobs.taskdata import read_task
+from gyebo.jobs.taskreport import summary
+from gyebo.jobs.tasksetup import grow_vocabulary, set_up
+from gyebo.models.family import FAMILIES
+from gyebo.tasks import reading_world
+from gyebo.training import checkpoint, log
+from gyebo.training.loop import Stopped
+from gyebo.training.optimizer import make_optimizer
+from gyebo.training.trainer import Trainer
+from tests.jobs.tuning_files import (
+    choices,
+    json_lines,
+    pairs,
+    questions,
+    reviews,
+    saved_model,
+    table,
+    tagged,
+    treebank,
+    tuning,
+)
+
+TUNED = ("gpt2", "bert", "roberta", "distilbert")
+NOT_THE_SAME = ("seconds", "memory_bytes")  # of two runs
+
+
+@pytest.fixture(scope="module")
+def models(tokenizer_folder, tmp_path_factory):
+    """A function that gives a directory with a tiny untrained model of a family."""
+    folder, made = tmp_path_factory.mktemp("models"), {}
+
+    def make(family):
+        if family not in made:
+            made[family] = saved_model(folder / family, family, tokenizer_folder)
+        return made[family]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return reviews(tmp_path_factory.mktemp("reviews"))
+
+
+@pytest.fixture(scope="module")
+def tuned(models, data, tmp_path_factory):
+    """A finished run on BERT: (options, directory, result)."""
+    options, out = tuning(models("bert"), data, epochs=8), tmp_path_factory.mktemp("tuned") / "run"
+    return options, out, finetune(options, out)
+
+
+def root(out):
+    return load_file(out / "model.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# -- learning ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", TUNED)
+def test_each_family_learns_what_can_be_told_apart(models, data, tmp_path, family):
+    result = finetune(tuning(models(family), data, epochs=12, optim={"lr": 2e-3}), tmp_path / "run")
+    labels = Counter(example.label for example in read_task(tuning("x", data).task).test)
+    assert max(labels.values()) / labels.total() < 0.8 and result["test"]["accuracy"] > 0.9 and result["valid"]["accuracy"] > 0.9
+    assert result["family"] == family and result["measured"] == "a tenth held out"
+
+
+@pytest.mark.parametrize("family", ["gpt2", pytest.param("roberta", marks=pytest.mark.slow)])
+def test_it_learns_from_scratch(data, tokenizer_folder, tmp_path, family):
+    options = tuning(f"{family}:tiny", data, epochs=10, tokenizer=str(tokenizer_folder))
+    result = finetune(options, tmp_path / "run")
+    assert result["test"]["accuracy"] > 0.9 and result["lr"] == 2e-3  # 1e-3 sqrt(256 / 64)
+    model, tokenizer = load(tmp_path / "run")
+    assert model.config.vocab_size == tokenizer.vocab_size == 400
+    assert "from scratch" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_a_run_leaves(tuned, data):
+    options, out, result = tuned
+    names = {path.name for path in out.iterdir() if not path.name.startswith("events")}
+    assert names == {
+        *("README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "run.toml"),
+        *("metrics.jsonl", "predictions.jsonl", "learning.png", "confusion.png", "checkpoints"),
+    }
+    record = toml.read(out / "run.toml")
+    assert record["state"] == {"finished": True, "weights": "best"} and record["result"]["test"] == result["test"]
+    assert sum(record["task"]["examples"].values()) == 160 and record["task"]["examples"]["train"] == result["examples"]
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "AutoModelForSequenceClassification" in card and "text-classification" in card and "confusion.png" in card
+    assert "gyebo finetune" in card and "--epochs 8" in card and str(data) in card
+    assert len(checkpoint.steps(out / "checkpoints")) == 2
+
+
+def test_predictions_are_those_that_were_measured(tuned):
+    options, out, result = tuned
+    rows = [json.loads(line) for line in (out / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+    test = read_task(options.task).test
+    assert [(row["id"], row["label"]) for row in rows] == [(e.id, e.label) for e in test]
+    assert sum(row["label"] == row["prediction"] for row in rows) / len(rows) == result["test"]["accuracy"]
+    for row in rows:
+        shares = row["probabilities"]
+        assert set(shares) == {"positive", "negative"} and sum(shares.values()) == pytest.approx(1, abs=1e-5)
+        assert shares[row["prediction"]] == max(shares.values())
+
+
+@pytest.mark.parametrize("family", TUNED)
+def test_transformers_opens_it_and_agrees(models, data, tmp_path, family):
+    import transformers
+
+    finetune(tuning(models(family), data), tmp_path / "run")
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "run").eval()
+    tokens = transformers.AutoTokenizer.from_pretrained(tmp_path / "run")
+    ours, tokenizer = load(tmp_path / "run")
+    text = "나무 정말 바다 좋아한다."
+    assert tokens(text)["input_ids"] == tokenizer(text)["input_ids"]
+    batch = tokenizer([text, "하늘"], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        found, expected = ours(**batch), theirs(**batch).logits
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    assert theirs.config.id2label == dict(enumerate(ours.labels)) and set(ours.labels) == {"positive", "negative"}
+
+
+# -- which weights ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_root_holds_the_best_weights(models, data, tmp_path, monkeypatch):
+    """The second of four evaluations is called the best: its weights stand at the root, and are what is measured."""
+    scores, seen = iter([0.1, 0.9, 0.5, 0.9]), []
+
+    def fake(setup, model, part, precision):
+        seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        value = next(scores) if len(seen) <= 4 else 0.7
+        return {"macro_f1": value, "accuracy": value}, [{"positive": 0.6, "negative": 0.4}] * len(getattr(setup.data, part))
+
+    monkeypatch.setattr(job, "_score", fake)
+    result = finetune(tuning(models("distilbert"), data, epochs=2), tmp_path / "run")
+    assert len(seen) == 6 and not same(seen[1], seen[0]) and not same(seen[1], seen[3])
+    best = load(tmp_path / "run")[0].state_dict()
+    assert same(best, seen[1]) and same(seen[4], seen[1]) and same(seen[5], seen[1])  # the first of equals
+    steps = [record["step"] for record in log.read(tmp_path / "run") if "evaluation" in record]
+    assert result["best_step"] == steps[1] and result["steps"] == steps[3]
+
+
+def interrupted(options, out, step, monkeypatch):
+    """Run until SIGTERM arrives during `step`."""
+    advance = Trainer.advance
+
+    def stopping(self):
+        record = advance(self)
+        if self.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return record
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "advance", stopping)
+        with pytest.raises(Stopped, match=f"stopped after step {step} of"):
+            finetune(options, out, resume=out.exists())
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_a_stopped_run_goes_on_to_the_same_bits(models, data, tmp_path, monkeypatch, family):
+    options = tuning(models(family), data, epochs=3, micro_batch=7)
+    first = finetune(options, tmp_path / "a")
+    interrupted(options, tmp_path / "b", 3, monkeypatch)
+    interrupted(options, tmp_path / "b", first["steps"] // 2 + 2, monkeypatch)
+    again = finetune(options, tmp_path / "b", resume=True)
+    assert same(root(tmp_path / "a"), root(tmp_path / "b"))
+    known = {name: value for name, value in first.items() if name not in NOT_THE_SAME}
+    assert known == {name: value for name, value in again.items() if name not in NOT_THE_SAME}
+    for name in ("predictions.jsonl", "config.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    stored = finetune(options, tmp_path / "b", resume=True)
+    assert stored["test"] == first["test"] and stored["best_step"] == first["best_step"]
+
+
+def test_a_run_is_a_function_of_its_seed(models, data, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        finetune(tuning(models("bert"), data, seed=seed), tmp_path / name)
+    assert same(root(tmp_path / "a"), root(tmp_path / "b")) and not same(root(tmp_path / "a"), root(tmp_path / "c"))
+
+
+def test_a_run_can_be_replayed(tuned):
+    _, out, result = tuned
+    trainer = replayed(toml.read(out / "run.toml"), out)
+    last, before = checkpoint.steps(out / "checkpoints")
+    trainer.restore(checkpoint.read(before, trainer.model, trainer.optimizer))
+    while trainer.step < result["steps"]:
+        trainer.advance()
+    assert same(checkpoint.weights(trainer.model), load_file(last / "model.safetensors"))
+
+
+def test_patience_ends_a_run_that_gets_no_better(models, data, tmp_path):
+    options = tuning(models("bert"), data, epochs=5, patience=2, optim={"lr": 1e-12})
+    result = finetune(options, tmp_path / "run")
+    evaluated = [record for record in log.read(tmp_path / "run") if "evaluation" in record]
+    assert len(evaluated) == 3 and result["steps"] == evaluated[-1]["step"] < 10 and result["best_step"] == evaluated[0]["step"]
+    assert result["epochs"] < 2
+    assert finetune(options, tmp_path / "run", resume=True)["steps"] == result["steps"]
+
+
+def test_how_long_ago_the_best_was():
+    assert since_best([0.5]) == 0 and since_best([0.5, 0.5, 0.4]) == 2 and since_best([0.1, 0.5, 0.4]) == 1
+
+
+@pytest.mark.parametrize(("family", "groups"), [("bert", 2), ("distilbert", 3), ("gpt2", 1)])
+def test_frozen_layers_stay_as_they_are(models, data, tmp_path, family, groups):
+    finetune(tuning(models(family), data, optim={"freeze": groups, "lr": 1e-2}), tmp_path / "run")
+    before, after = load(models(family))[0], load(tmp_path / "run")[0].body
+    names = {id(p): name for name, p in after.named_parameters()}
+    old = dict(before.named_parameters())
+    layers = [group for group in after.layer_groups() if group]
+    for number, group in enumerate(layers):
+        for parameter in group:
+            name = names[id(parameter)]
+            if name in old:
+                assert torch.equal(old[name], parameter) == (number < groups), name
+    with pytest.raises(ValueError, match=r"--freeze 9: the model has \d groups of layers with its head: freeze fewer"):
+        finetune(tuning(models(family), data, optim={"freeze": 9}), tmp_path / "no")
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("family", TUNED)
+def test_layer_decay_gives_each_layer_its_rate(models, data, family):
+    setup = set_up(tuning(models(family), data, optim={"layer_decay": 0.5, "lr": 1e-3, "warmup": 0.0}))
+    model = setup.make_model()
+    optimizer = make_optimizer(model, LearningOptions(layer_decay=0.5))
+    scale = {id(p): group["scale"] for group in optimizer.param_groups for p in group["params"]}
+    between = ("body.pooler", "body.final_norm")  # a group of its own where the family has one
+    above = 0.5 if any(name.startswith(between) for name, _ in model.named_parameters()) else 1.0
+    shares = {"head.": 1.0, **dict.fromkeys(between, 0.5), "body.blocks.1.": above / 2, "body.blocks.0.": above / 4}
+    for name, parameter in model.named_parameters():
+        expected = next((share for start, share in shares.items() if name.startswith(start)), above / 8)
+        assert scale[id(parameter)] == expected, name
+    trainer = setup.trainer(setup.plan("float32"))
+    record = trainer.advance()
+    assert all(group["lr"] == pytest.approx(record["lr"] * group["scale"]) for group in trainer.optimizer.param_groups)
+
+
+def test_what_is_not_given_follows_from_the_task_and_the_model(models, data):
+    setup = set_up(tuning(models("bert"), data, batch=None, epochs=None))
+    assert setup.lr == pytest.approx(5e-5 * 768 / 32) and (setup.batch, setup.max_length) == (32, 64)
+    plan = setup.plan("float32")
+    assert plan["warmup"] == setup.data.task.warmup and plan["micro_batch"] == 32
+    assert plan["steps"] == -(-3 * len(setup.rows) // 32)
+    assert set_up(tuning(models("bert"), data, max_length=16)).max_length == 16
+
+
+# -- several seeds -----------------------------------------------------------------------------------------------------------
+
+
+def test_seeds_give_mean_spread_and_the_best_model(models, data, tmp_path):
+    options, out = tuning(models("roberta"), data, epochs=2), tmp_path / "runs"
+    found = finetune_seeds(options, [3, 4], out)
+    results = [toml.read(out / f"seed-{seed}" / "run.toml")["result"] for seed in (3, 4)]
+    values = [result["test"]["macro_f1"] for result in results]
+    assert found["test"]["macro_f1"] == {"mean": statistics.mean(values), "spread": statistics.stdev(values), "values": values}
+    best = max(results, key=lambda result: result["valid"]["macro_f1"])["seed"]
+    assert found["best_seed"] == best and same(root(out), root(out / f"seed-{best}"))
+    assert not same(root(out), root(out / f"seed-{7 - best}"))
+    assert not (out / "run.toml").exists() and not list(out.glob("events*"))
+    kept = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert kept["finished"] and kept["seeds"] == [3, 4] and kept["test"] == found["test"]
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert f"seed {best}, the best on validation of 3, 4" in card and "--seeds 3,4" in card and "±" in card
+    assert "±" in (out / "results.md").read_text(encoding="utf-8")
+    written = {path: path.stat().st_mtime_ns for path in out.glob("seed-*/model.safetensors")}
+    more = finetune_seeds(options, [3, 4, 5], out, resume=True)
+    assert more["seeds"] == [3, 4, 5] and more["test"]["accuracy"]["values"][:2] == found["test"]["accuracy"]["values"]
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in written.items())
+    with pytest.raises(ValueError, match="exists already"):
+        finetune_seeds(options, [3, 4], out)
+
+
+def test_one_seed_is_a_run(models, data, tmp_path):
+    found = finetune_seeds(tuning(models("bert"), data), [2], tmp_path / "run")
+    assert found["seeds"] == [2] and found["test"]["accuracy"]["spread"] is None
+    assert toml.read(tmp_path / "run" / "run.toml")["options"]["seed"] == 2
+    with pytest.raises(ValueError, match=r"exists already and holds no results\.json"):
+        finetune_seeds(tuning(models("bert"), data), [2, 3], tmp_path / "run")
+
+
+def test_seeds_that_are_refused_leave_nothing(models, data, tmp_path):
+    with pytest.raises(ValueError, match="no column 'mood'"):
+        finetune_seeds(tuning(models("bert"), table(data.parent / "other.csv", ("review",), [("a",)])), [0, 1], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_best_seed_is_chosen_on_validation():
+    def result(seed, valid, test):
+        return {"seed": seed, "score": "f", "valid": {"f": valid}, "test": {"f": test}, "task": "t", "model": "m"}
+
+    found = summary([result(0, 0.5, 0.9), result(1, 0.6, 0.2), result(2, 0.6, 0.3)])
+    assert found["best_seed"] == 1 and found["test"]["f"]["mean"] == pytest.approx(1.4 / 3)
+
+
+# -- every kind of task --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_world(monkeypatch):
+    for sizes in (reading_world.SIZES, reading_world.SIZES_OF_DOCUMENTS):
+        for split, count in (("train", 60), ("dev", 12), ("test", 12)):
+            monkeypatch.setitem(sizes, split, count)
+
+
+def own_file(kind, folder):
+    """(name of the kind, options of the task) with a file of its own."""
+    count = 60
+    if kind in ("pair", "regression"):
+        rows = pairs(count)
+        file = table(folder / "pairs.csv", ("text", "second", "same", "score"), rows)
+        return kind, {"data": str(file), "pair": "second", "label": "same" if kind == "pair" else "score"}
+    made = {"tagging": tagged, "spans": questions, "choice": choices}[kind](count)
+    return kind, {"data": str(json_lines(folder / f"{kind}.jsonl", made))}
+
+
+def end_to_end(options, out):
+    """Fine-tune, check what every kind must leave, and measure again."""
+    result = finetune(options, out)
+    data = read_task(options.task)
+    rows = [json.loads(line) for line in (out / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["id"] for row in rows] == [e.id for e in data.test]
+    assert set(result["test"]) == set(data.task.metrics) and all(-1 <= value <= 1 for value in result["test"].values())
+    again = evaluate_task(str(out))
+    assert {name: again[name] for name in result["test"]} == pytest.approx(result["test"], abs=1e-6)
+    assert again["measured"] == result["measured"] and again["examples"] == len(rows)
+    return result, rows
+
+
+@pytest.mark.parametrize("kind", ["pair", "regression", "tagging", "spans", "choice"])
+def test_every_kind_runs_on_ones_own_file(models, tmp_path, kind):
+    name, task = own_file(kind, tmp_path)
+    result, rows = end_to_end(tuning(models("bert"), name=name, task=task, optim={"lr": 2e-3}), tmp_path / "run")
+    assert result["kind"] == ("classification" if kind == "pair" else kind)
+    assert result["paired"] == (kind in ("pair", "regression", "spans"))
+    classes = {"tagging": "TokenClassification", "spans": "QuestionAnswering", "choice": "MultipleChoice"}
+    assert result["auto_class"] == f"AutoModelFor{classes.get(kind, 'SequenceClassification')}"
+    if kind == "regression":
+        import transformers
+
+        config = transformers.AutoConfig.from_pretrained(tmp_path / "run")
+        assert config.problem_type == "regression" and config.num_labels == 1
+        assert all(isinstance(row["prediction"], float) for row in rows)
+    if kind == "tagging":
+        assert all(len(row["spans"]) == len(entities(row["prediction"])) for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["gpt2", "roberta", "distilbert"])
+@pytest.mark.parametrize("kind", ["pair", "regression", "tagging", "spans", "choice"])
+def test_every_kind_runs_on_every_family(models, tmp_path, kind, family):
+    name, task = own_file(kind, tmp_path)
+    end_to_end(tuning(models(family), name=name, task=task, optim={"lr": 2e-3}), tmp_path / "run")
+
+
+def test_a_treebank_is_parsed(models, tmp_path):
+    folder = treebank(tmp_path / "data", {"train": 40, "dev": 10, "test": 8})
+    options = tuning(models("bert"), folder, name="klue-dp", epochs=2, optim={"lr": 2e-3})
+    result, rows = end_to_end(options, tmp_path / "run")
+    assert result["measured"] == "test" and len(rows) == 8 and result["auto_class"] is None
+    assert all(len(row["prediction"]) == 2 for row in rows)
+
+
+@pytest.mark.parametrize("name", ["world-sentiment", pytest.param("world-questions", marks=pytest.mark.slow)])
+def test_the_world_runs_end_to_end(models, small_world, tmp_path, name):
+    result, _ = end_to_end(tuning(models("gpt2"), name=name), tmp_path / "run")
+    assert (result["examples"], result["measured"]) == (60, "test")
+
+
+def test_relations_add_their_markers_to_the_vocabulary(models, tmp_path):
+    rows = []
+    for number in range(40):
+        text = f"나무 바다 {number} 하늘 만났다"
+        row = {"guid": f"re-{number}", "sentence": text, "label": "no_relation" if number % 2 else "org:members"}
+        for role, word in (("subject_entity", "나무"), ("object_entity", "하늘")):
+            start = text.index(word)
+            row[role] = {"word": word, "start_idx": start, "end_idx": start + len(word) - 1, "type": "PER"}
+        rows.append(row)
+    for split in ("train", "dev"):
+        (tmp_path / f"re_{split}.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+    result, _ = end_to_end(tuning(models("roberta"), tmp_path, name="klue-re"), tmp_path / "run")
+    model, tokenizer = load(tmp_path / "run")
+    assert tokenizer.vocab_size == 404 == model.config.vocab_size and result["measured"] == "dev"
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bert"])
+def test_a_grown_vocabulary_keeps_what_was_there(models, family):
+    before, grown = load(models(family))[0], load(models(family))[0]
+    grow_vocabulary(grown, 450)
+    table = grown.token_embedding.weight
+    assert torch.equal(table[:400], before.token_embedding.weight) and grown.config.vocab_size == len(table) == 450
+    assert 0 < float(table[400:].std()) < 0.1
+    if family == "gpt2":
+        assert grown.lm_head.weight is table
+    grow_vocabulary(grown, 300)
+    assert len(grown.token_embedding.weight) == 450
+
+
+def test_a_tuned_model_can_be_tuned_again_on_another_task(tuned, models, tmp_path):
+    _, out, _ = tuned
+    name, task = own_file("tagging", tmp_path)
+    setup = set_up(tuning(out, name=name, task=task))
+    model, before = setup.make_model(), load(out)[0]
+    assert model.kind == "tagging" and setup.family is FAMILIES["bert"]
+    assert torch.equal(model.body.token_embedding.weight, before.body.token_embedding.weight)
+
+
+# -- what is refused -----------------------------------------------------------------------------------------------------------
+
+
+def test_resume_refuses_other_options_and_other_examples(models, data, tmp_path, monkeypatch):
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(data.read_bytes())
+    options = tuning(models("bert"), copy)
+    interrupted(options, tmp_path / "run", 2, monkeypatch)
+    with pytest.raises(ValueError, match=r"can't be resumed with other options: optim\.lr: None stored, 0\.1 given"):
+        finetune(tuning(models("bert"), copy, optim={"lr": 0.1}), tmp_path / "run", resume=True)
+    with copy.open("a", encoding="utf-8") as file:
+        file.write("하늘 정말 나무 함께 만났다.,positive\n")
+    with pytest.raises(ValueError, match="the examples of classification have changed since the run"):
+        finetune(options, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "checkpoints").is_dir()
+
+
+def test_what_a_run_starts_from_is_never_overwritten(models, data, tmp_path):
+    for options, out in (
+        (tuning(models("bert"), data), models("bert")),
+        (tuning(models("bert"), data), models("bert").parent),
+        (tuning(models("bert"), data), data.parent),
+    ):
+        with pytest.raises(ValueError, match="which the run starts from: choose another -o"):
+            finetune(options, out, overwrite=True)
+    assert models("bert").is_dir() and data.is_file()
+
+
+def test_several_processes_are_refused(models, data, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="start gyebo finetune without torchrun"):
+        finetune(tuning(models("bert"), data), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch": 5000}, "--batch 5000 is more than the"),
+        ({"max_length": 65}, "--max-length 65 is longer than the 64 positions of"),
+        ({"max_length": 3}, None),
+        ({"tokenizer": "x"}, "--tokenizer has no effect with"),
+    ],
+)
+def test_options_that_do_not_fit(models, data, tmp_path, changes, message):
+    if message is None:
+        assert set_up(tuning(models("bert"), data, **changes)).features["train"].cut
+        return
+    with pytest.raises(ValueError, match=message):
+        finetune(tuning(models("bert"), data, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("bert:huge", "unknown size 'huge' of bert"),
+        ("brt:mini", "unknown family 'brt'; did you mean bert"),
+        ("bert:tiny", "starts from scratch and needs a tokenizer: --tokenizer DIR"),
+    ],
+)
+def test_a_start_from_scratch_that_does_not_fit(data, tmp_path, model, message):
+    with pytest.raises(ValueError, match=message):
+        finetune(tuning(model, data), tmp_path / "run")
