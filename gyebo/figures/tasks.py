@@ -46,7 +46,11 @@ def confusion_matrix(path: Path, counts: Sequence[Sequence[int]], labels: Sequen
 def learning_curve(
     path: Path, losses: Sequence[tuple[float, float]], scores: Sequence[tuple[float, float]], score: str
 ) -> None:
-    """Draw (step, loss) of training, smoothed, and (step, score) on validation, which has the axis on the right."""
+    """Draw (step, loss) of training, smoothed, and (step, score) on validation, which has the axis on the right.
+
+    score: the name of the metric.
+    """
+    words = score.replace("_", " ")
     figure, axes = canvas("step", "training loss")
     if losses:
         x, y = zip(*losses)
@@ -54,8 +58,8 @@ def learning_curve(
         axes.plot(x, smooth(y), color=COLORS[0], linewidth=1.6, label="training loss, smoothed")
     if scores:
         right = axes.twinx()
-        right.plot(*zip(*scores), color=COLORS[1], linewidth=1.6, marker="o", markersize=4, label=f"{score}, validation")
-        right.set_ylabel(score, color=COLORS[1])
+        right.plot(*zip(*scores), color=COLORS[1], linewidth=1.6, marker="o", markersize=4, label=f"{words}, validation")
+        right.set_ylabel(words, color=COLORS[1])
         right.tick_params(colors=COLORS[1], length=3)
         for spine in right.spines.values():
             spine.set_visible(False)

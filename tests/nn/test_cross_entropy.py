@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from gyebo.nn import cross_entropy
-from gyebo.nn.cross_entropy import cross_entropy_each, cross_entropy_sum
+from gyebo.nn.cross_entropy import cross_entropy_each, cross_entropy_sum, soft_cross_entropy_sum
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -59,3 +59,61 @@ def test_no_rows():
     total = cross_entropy_sum(torch.zeros(0, 3), w, None, torch.zeros(0, dtype=torch.long))
     total.backward()
     assert total.item() == 0 and w.grad.abs().sum() == 0
+
+
+def soft_by_formula(student, teacher, temperature):
+    q, p = (torch.log_softmax(F.linear(*layer) / temperature, 1) for layer in (student, teacher))
+    return (p.exp() * (p - q)).sum()
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("chunk", [1, 7 * 31, 1 << 24])
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_soft_sum_and_gradients_equal_the_formula(monkeypatch, bias, chunk, temperature):
+    monkeypatch.setattr(cross_entropy, "CHUNK_ELEMENTS", chunk)
+    torch.manual_seed(0)
+    student = [torch.randn(23, 5), torch.randn(31, 5), torch.randn(31) if bias else None]
+    teacher = [torch.randn(23, 9, requires_grad=True), torch.randn(31, 9), torch.randn(31)]
+    for tensor in student:
+        if tensor is not None:
+            tensor.requires_grad_()
+    known = [tensor for tensor in student if tensor is not None]
+    ours = soft_cross_entropy_sum(tuple(student), tuple(teacher), temperature)
+    (ours * 0.3).backward()
+    got = [tensor.grad.clone() for tensor in known]
+    assert teacher[0].grad is None
+    for tensor in known:
+        tensor.grad = None
+    theirs = soft_by_formula(student, [tensor.detach() for tensor in teacher], temperature)
+    (theirs * 0.3).backward()
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    for found, tensor in zip(got, known):
+        torch.testing.assert_close(found, tensor.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_a_student_that_says_the_same_has_nothing_to_learn():
+    torch.manual_seed(0)
+    rows, weight = torch.randn(8, 4, requires_grad=True), torch.randn(11, 4, requires_grad=True)
+    total = soft_cross_entropy_sum((rows, weight, None), (rows, weight, None), 2.0)
+    total.backward()
+    assert abs(total.item()) < 1e-5 and float(rows.grad.abs().max()) < 1e-5 and float(weight.grad.abs().max()) < 1e-5
+
+
+def test_soft_half_precision_is_close_and_no_rows_are_nothing():
+    torch.manual_seed(0)
+    rows, weight = torch.randn(64, 32, requires_grad=True), (0.3 * torch.randn(100, 32)).requires_grad_()
+    teacher = (torch.randn(64, 32), 0.3 * torch.randn(100, 32), torch.randn(100))
+    exact = soft_cross_entropy_sum((rows, weight, None), teacher, 2.0)
+    exact.backward()
+    grads = rows.grad.clone(), weight.grad.clone()
+    rows.grad = weight.grad = None
+    with torch.autocast("cpu", torch.bfloat16):
+        half = soft_cross_entropy_sum((rows, weight, None), teacher, 2.0)
+    half.backward()
+    assert half.dtype == rows.grad.dtype == weight.grad.dtype == torch.float32
+    assert half.item() == pytest.approx(exact.item(), rel=0.02)
+    for a, b in zip(grads, (rows.grad, weight.grad)):
+        assert (a - b).norm() / a.norm() < 0.05
+    nothing = soft_cross_entropy_sum((torch.zeros(0, 32), weight, None), (torch.zeros(0, 32), *teacher[1:]), 2.0)
+    nothing.backward()
+    assert nothing.item() == 0

@@ -1,0 +1,50 @@
+"""Pictures of a fine-tuning: what is drawn, read back from the figure."""
+
+import numpy as np
+import pytest
+
+from gyebo.figures import tasks
+from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that would be saved."""
+    figures = []
+    monkeypatch.setattr(tasks, "save", lambda figure, path: figures.append(figure))
+    return figures
+
+
+def test_a_confusion_matrix_shows_shares_of_each_right_class(drawn, tmp_path):
+    confusion_matrix(tmp_path / "a.png", [[3, 1], [0, 0]], ["no", "예"])
+    (axes,) = drawn[0].axes
+    assert axes.images[0].get_array().tolist() == [[0.75, 0.25], [0.0, 0.0]]  # a class without examples is no division by 0
+    assert sorted(text.get_text() for text in axes.texts) == ["0", "0", "1", "3"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["no", "#1"]  # many machines lack a Korean font
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "right")
+
+
+def test_many_classes_are_drawn_without_counts_and_too_many_not_at_all(drawn, tmp_path):
+    confusion_matrix(tmp_path / "a.png", np.eye(13, dtype=int), [str(n) for n in range(13)])
+    assert not drawn[0].axes[0].texts
+    with pytest.raises(ValueError, match=f"41 classes are more than a picture can show \\({MOST}\\)"):
+        confusion_matrix(tmp_path / "a.png", np.eye(41), [str(n) for n in range(41)])
+    with pytest.raises(ValueError, match=r"counts must be 2 x 2, but are \(2, 3\)"):
+        confusion_matrix(tmp_path / "a.png", np.ones((2, 3)), ["a", "b"])
+
+
+def test_a_learning_curve_has_two_axes(drawn, tmp_path):
+    learning_curve(tmp_path / "a.png", [(1, 2.0), (2, 1.0), (3, 1.0)], [(2, 0.5), (3, 0.75)], "macro_f1")
+    left, right = drawn[0].axes
+    assert [line.get_xdata().tolist() for line in left.lines] == [[1, 2, 3]] * 2
+    assert left.lines[0].get_ydata().tolist() == [2.0, 1.0, 1.0]
+    assert right.lines[0].get_ydata().tolist() == [0.5, 0.75] and right.get_ylabel() == "macro f1"
+    named = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert named == ["training loss, smoothed", "macro f1, validation"]
+
+
+def test_pictures_are_files(tmp_path):
+    confusion_matrix(tmp_path / "a.png", [[3, 1], [2, 4]], ["a", "b"])
+    learning_curve(tmp_path / "b.png", [(1, 2.0)], [], "accuracy")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())
