@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from gyebo.config import toml
-from gyebo.config.finetune import FinetuneOptions
+from gyebo.config.finetune import FinetuneOptions, LearningOptions
 from gyebo.interchange import load
 from gyebo.jobs.taskreport import command_of
 from gyebo.tasks.registry import TASKS
@@ -319,3 +319,12 @@ def test_distill_refuses_what_does_not_fit(refused, bert, trained, tuned, corpus
 def test_a_stored_run_can_be_read(tuned):
     record = toml.read(tuned / "run.toml")
     assert toml.check(FinetuneOptions, record["options"]).task.text == "review"
+
+
+def test_the_page_says_the_defaults_of_the_optimiser():
+    from tests.test_docs import said_defaults
+
+    known = {f"optim.{name}": field.default for name, field in LearningOptions.model_fields.items()}
+    assert said_defaults("finetuning.md", "optimiser") == {
+        name: None if value is None else json.dumps(value) for name, value in known.items()
+    }
