@@ -141,9 +141,11 @@ def _registered(task: Task, options: TaskOptions) -> TaskData:
 
 
 def _source(task: Task, options: TaskOptions) -> str | None:
-    """Where a registered task's data are; the world needs no place. FileNotFoundError where a folder is missing."""
+    """Where a registered task's data are. FileNotFoundError where a folder is missing."""
+    if task.world:
+        return options.data  # it takes none, and loading says so
     if options.data is None:
-        return None if task.world else loading.HUB
+        return loading.HUB
     if options.data != loading.HUB and not Path(options.data).exists():
         raise FileNotFoundError(f"--data {options.data}: no such folder")
     return options.data

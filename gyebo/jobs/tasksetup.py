@@ -14,7 +14,7 @@ from torch import nn
 from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.interchange import load
 from gyebo.jobs.corpora import roles_of
-from gyebo.jobs.taskdata import TaskData, read_task
+from gyebo.jobs.taskdata import TaskData, open_task, read_task
 from gyebo.models import family as tree
 from gyebo.tasks.features import ExampleRows, Features, encode
 from gyebo.tasks.heads import TaskModel, add_head
@@ -106,10 +106,10 @@ def set_up(options: FinetuneOptions) -> Setup:
     device = pick_device(options.device)
     if device.type == "cpu":
         keep_freed_memory()
+    if open_task(options.task).kind == "dialogue-state":
+        raise ValueError(f"{options.task.name} can be read and scored, but not fine-tuned: there is no head for dialogue states")
     data = read_task(options.task)
     task = data.task
-    if task.kind == "dialogue-state":
-        raise ValueError(f"{task.name} can be read and scored, but not fine-tuned: there is no head for dialogue states")
     origin = _fresh(options, *named) if (named := scratch(options.model)) else _pretrained(options.model)
     tokenizer = with_markers(origin.tokenizer) if task.marked else origin.tokenizer
     length = _max_length(options, task, origin.config.context)

@@ -47,7 +47,7 @@ def tuned(cli, bert, data, place):
 def test_finetune_says_what_it_does_and_what_to_type_next(tuned, place):
     lines = (place / "said").read_text(encoding="utf-8").splitlines()
     assert any(line.startswith("classification: ") and "to be measured on (a tenth held out)" in line for line in lines)
-    assert any("steps of 16 examples (1 epochs), float32 on cpu, learning rate 0.0012" in line for line in lines)
+    assert any("steps of 16 examples (1" in line and line.endswith("float32 on cpu, learning rate 0.0012") for line in lines)
     assert any(line.startswith("  macro f1") and "measured on a tenth held out" in line for line in lines)
     assert lines[-1] == (
         f"The model is in {tuned} and opens in transformers (AutoModelForSequenceClassification). "
@@ -125,7 +125,8 @@ def test_the_command_of_a_card_makes_the_same_run(cli, monkeypatch, tmp_path):
     monkeypatch.setattr("gyebo.jobs.seeds.finetune_seeds", lambda *words, **named: caught.append(words) or stand_in)
     for seeds in ([0], [1, 2]):
         assert cli(*shlex.split(command_of(options, tmp_path / "r", seeds))[1:]).code == 0
-        assert caught[-1] == (options, seeds, tmp_path / "r")
+        found, *rest = caught[-1]
+        assert found.model_dump() == options.model_dump() and rest == [seeds, tmp_path / "r"]
 
 
 # -- what is wrong -------------------------------------------------------------------------------------------------------------
@@ -220,12 +221,8 @@ def test_spans_and_answers_that_do_not_fit(start, cli, bert, tmp_path):
     found = cli("finetune", bert, "tagging", "--data", file, "-o", tmp_path / "r", *QUICK)
     assert found.code == 0 and "1 row can't be used and is left out" in found.out
     options = [{"text": "나무", "options": ["하늘", "바다"], "label": 2}]
-    line = start_twice(start, json_lines(tmp_path / "d.jsonl", options))
+    line = start("choice", "--data", json_lines(tmp_path / "d.jsonl", options))
     assert "label is 2, but options are numbered 0 to 1" in line
-
-
-def start_twice(start, file):
-    return start("choice", "--data", file, model="bert:tiny")
 
 
 def test_models_that_do_not_fit(start, data, trained, tokenizer_folder, tmp_path):
@@ -235,16 +232,7 @@ def test_models_that_do_not_fit(start, data, trained, tokenizer_folder, tmp_path
     assert "starts from scratch and needs a tokenizer" in start("classification", *words, model="bert:tiny")
     line = start("classification", *words, "--tokenizer", tokenizer_folder)
     assert "--tokenizer has no effect with" in line
-    assert "can be read and scored, but not fine-tuned" in start("klue-dst", "--data", wos(tmp_path))
-
-
-def wos(folder):
-    """Dialogues as KLUE-DST has them."""
-    turns = [{"role": "user", "text": "안녕", "state": ["관광-이름-탑"]}, {"role": "sys", "text": "네"}]
-    for split in ("train", "dev"):
-        rows = [{"guid": f"{split}-{number}", "domains": ["관광"], "dialogue": turns} for number in range(30)]
-        (folder / f"dst_{split}.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
-    return folder
+    assert "can be read and scored, but not fine-tuned" in start("klue-dst", "--data", tmp_path)
 
 
 @pytest.mark.parametrize(

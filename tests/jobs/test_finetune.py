@@ -147,21 +147,22 @@ def test_transformers_opens_it_and_agrees(models, data, tmp_path, family):
 
 
 def test_the_root_holds_the_best_weights(models, data, tmp_path, monkeypatch):
-    """The second of four evaluations is called the best: its weights stand at the root, and are what is measured."""
-    scores, seen = iter([0.1, 0.9, 0.5, 0.9]), []
+    """The second evaluation is called the best, and the fourth as good: the second's weights stand at the root, and are what is
+    measured."""
+    seen = []
 
     def fake(setup, model, part, precision):
         seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
-        value = next(scores) if len(seen) <= 4 else 0.7
+        value = 0.9 if len(seen) in (2, 4) else 0.1 * len(seen)
         return {"macro_f1": value, "accuracy": value}, [{"positive": 0.6, "negative": 0.4}] * len(getattr(setup.data, part))
 
     monkeypatch.setattr(job, "_score", fake)
     result = finetune(tuning(models("distilbert"), data, epochs=2), tmp_path / "run")
-    assert len(seen) == 6 and not same(seen[1], seen[0]) and not same(seen[1], seen[3])
-    best = load(tmp_path / "run")[0].state_dict()
-    assert same(best, seen[1]) and same(seen[4], seen[1]) and same(seen[5], seen[1])  # the first of equals
     steps = [record["step"] for record in log.read(tmp_path / "run") if "evaluation" in record]
-    assert result["best_step"] == steps[1] and result["steps"] == steps[3]
+    assert len(seen) == len(steps) + 2 >= 6 and not same(seen[1], seen[0]) and not same(seen[1], seen[3])
+    best = load(tmp_path / "run")[0].state_dict()
+    assert same(best, seen[1]) and same(seen[-2], seen[1]) and same(seen[-1], seen[1])
+    assert result["best_step"] == steps[1] and result["steps"] == steps[-1]
 
 
 def interrupted(options, out, step, monkeypatch):
@@ -216,7 +217,7 @@ def test_patience_ends_a_run_that_gets_no_better(models, data, tmp_path):
     options = tuning(models("bert"), data, epochs=5, patience=2, optim={"lr": 1e-12})
     result = finetune(options, tmp_path / "run")
     evaluated = [record for record in log.read(tmp_path / "run") if "evaluation" in record]
-    assert len(evaluated) == 3 and result["steps"] == evaluated[-1]["step"] < 10 and result["best_step"] == evaluated[0]["step"]
+    assert len(evaluated) == 3 and result["steps"] == evaluated[-1]["step"] and result["best_step"] == evaluated[0]["step"]
     assert result["epochs"] < 2
     assert finetune(options, tmp_path / "run", resume=True)["steps"] == result["steps"]
 
@@ -377,7 +378,7 @@ def test_every_kind_runs_on_every_family(models, tmp_path, kind, family):
 
 
 def test_a_treebank_is_parsed(models, tmp_path):
-    folder = treebank(tmp_path / "data", {"train": 40, "dev": 10, "test": 8})
+    folder = treebank(tmp_path / "data", {"train": 90, "dev": 10, "test": 8})
     options = tuning(models("bert"), folder, name="klue-dp", epochs=2, optim={"lr": 2e-3})
     result, rows = end_to_end(options, tmp_path / "run")
     assert result["measured"] == "test" and len(rows) == 8 and result["auto_class"] is None
@@ -392,7 +393,7 @@ def test_the_world_runs_end_to_end(models, small_world, tmp_path, name):
 
 def test_relations_add_their_markers_to_the_vocabulary(models, tmp_path):
     rows = []
-    for number in range(40):
+    for number in range(90):
         text = f"나무 바다 {number} 하늘 만났다"
         row = {"guid": f"re-{number}", "sentence": text, "label": "no_relation" if number % 2 else "org:members"}
         for role, word in (("subject_entity", "나무"), ("object_entity", "하늘")):

@@ -47,7 +47,7 @@ def test_margins_rank_as_probabilities_do(tmp_path):
 def test_relations_are_scored_by_their_margins(tmp_path):
     """KLUE-RE's second metric is the area under precision and recall of every relation: it needs numbers, not names."""
     rows = []
-    for number in range(60):
+    for number in range(120):
         text = f"나무 바다 {number} 하늘 {'만났다' if number % 2 else '찾았다'}"
         row = {"guid": str(number), "sentence": text, "label": "no_relation" if number % 2 else "org:members"}
         for role, word in (("subject_entity", "나무"), ("object_entity", "하늘")):

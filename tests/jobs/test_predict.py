@@ -280,8 +280,11 @@ def test_a_class_that_occurs_outside_of_training_only_is_known(tmp_path):
 
 
 def test_klue_without_labels_in_its_test_set_is_measured_on_dev(tmp_path):
-    rows = [{"guid": str(n), "premise": a, "hypothesis": b, "gold_label": same.replace("same", "entailment").replace("other", "neutral")}
-            for n, (a, b, same, _) in enumerate(pairs(40))]  # fmt: skip
+    names = {"same": "entailment", "other": "neutral"}
+    rows = [
+        {"guid": str(number), "premise": first, "hypothesis": second, "gold_label": names[same]}
+        for number, (first, second, same, _) in enumerate(pairs(100))
+    ]
     for split, kept in (("train", rows), ("dev", rows[:10])):
         (tmp_path / f"nli_{split}.json").write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
     hidden = [{**row, "gold_label": None} for row in rows[:7]]
