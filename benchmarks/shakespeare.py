@@ -27,10 +27,11 @@ from report import machine, store
 import gyebo
 
 WINDOW = 64
-RECIPE = """--size tiny --context 64 --batch-tokens 768 --steps 2000 --precision float32
+RECIPE = """--size tiny --context 64 --batch-tokens 768 --steps 2000 --precision bfloat16
     --set optim.lr=1e-3 --set optim.betas=[0.9,0.99] --set optim.warmup=100 --set optim.weight_decay=0.1
     --set model.layers=4 --set model.heads=4 --set model.width=128""".split()
-OWN = """--size tiny --context 128 --batch-tokens 2048 --precision bfloat16 --steps 900
+FASTER = [word.replace("optim.lr=1e-3", "optim.lr=2e-3") for word in RECIPE]
+OWN = """--size tiny --context 64 --batch-tokens 1024 --precision bfloat16 --steps 1800
     --set optim.lr=3e-3 --set optim.betas=[0.9,0.99] --set optim.warmup=100 --set optim.weight_decay=0.1
     --set optim.final_lr=0.02 --set model.layers=4 --set model.heads=4 --set model.width=192""".split()
 STILL = "--set model.embedding_dropout=0.0 --set model.attention_dropout=0.0 --set model.residual_dropout=0.0".split()
@@ -52,7 +53,7 @@ def train_gyebo(text: Path, work: Path, seed: int, settings: list[str]) -> tuple
     chars = work / "chars"
     if not chars.exists():
         run([*program, "tokenizer", "train", str(text), "--kind", "char", *DATA, "-o", str(chars)])
-    out = work / f"gyebo-{seed}-{len(settings)}"
+    out = work / f"gyebo-{seed}-{abs(hash(tuple(settings)))}"
     once = ["--set", "train.evaluate_every=100000", "--checkpoint-every", "1000"]
     options = [*DATA, *settings, *STILL, *once, "--tokenizer", str(chars), "--seed", str(seed), "-o", str(out)]
     seconds = run([*program, "pretrain", "gpt2", str(text), *options])
@@ -125,7 +126,10 @@ def main() -> None:
         work = Path(folder)
         os.environ["GYEBO_CACHE"] = str(work / "cache")
         for seed in given.seeds:
-            sides = {"gyebo": lambda s=seed: train_gyebo(given.text, work, s, RECIPE)}
+            sides = {
+                "gyebo": lambda s=seed: train_gyebo(given.text, work, s, RECIPE),
+                "gyebo, rate 2e-3": lambda s=seed: train_gyebo(given.text, work, s, FASTER),
+            }
             if given.nanogpt:
                 sides["nanoGPT"] = lambda s=seed: train_nanogpt(given.nanogpt, given.text, work, s)
             if given.own:

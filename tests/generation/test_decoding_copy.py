@@ -129,11 +129,15 @@ def test_only_what_changed_is_packed_again(packings):
     assert len(packings) == 13
     model.blocks[1].mlp.up.weight.data[5, 7] += 1e-7
     model.blocks[2].attention.out.weight.data.mul_(2)
+    exchanged = model.blocks[0].attention.qkv.weight.data
+    exchanged[:] = exchanged.flip(1)  # the sums of the rows stay
+    lm = model.lm_head.weight.data
+    lm[:] = lm.flip(0)  # the sums of the columns stay
     with torch.no_grad():
         model.blocks[0].mlp.down.weight[0, 0] += 0.0  # a write that changes nothing
     del packings[:]
     search(model, PROMPTS, GenerationOptions(beams=2))
-    assert packings == [(24, 96), (96, 24), (24, 24)]
+    assert packings == [(72, 24), (24, 96), (96, 24), (24, 24), (61, 24)]
     torch.testing.assert_close(walk(decoding_copy(model)), walk(model), rtol=0, atol=1e-5)
     del packings[:]
     model.lm_head = nn.Linear(24, 61, bias=False)
