@@ -187,10 +187,8 @@ def commands(result: Comparison) -> list[tuple[str, str]]:
 
 
 def _task_commands(result: Comparison, leader: Row, seed: int) -> list[tuple[str, str]]:
-    from gyebo.jobs.taskreport import PIPELINES
-
     task = result.ranked_by
-    model, kind = str(result.task_run(leader, task, seed)), PIPELINES[result.tasks[task]["kind"]][1]
+    model, kind = str(result.task_run(leader, task, seed)), leader.tasks[task][seed].get("auto_class")
     use = (f"Let {leader.name} do {task} on texts of your own", shlex.join(["gyebo", "predict", model, "my-texts.txt"]))
     return [use, _opened(model, kind)] if kind else [use]
 

@@ -155,6 +155,7 @@ class Fake:
             "seconds": 120.0,
             "memory_bytes": 2_000_000,
             "notes": [],
+            "auto_class": "AutoModelForSequenceClassification",
         }
         stored.write_text(json.dumps(result))
         return result

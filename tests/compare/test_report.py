@@ -204,7 +204,7 @@ def test_the_page_of_a_task_ranks_by_it_and_keeps_each_models_colour(tmp_path, j
     text = one_line(page.text)
     assert "bert-tiny is best on world-sentiment." in text
     assert "taught the task with the same labelled examples" in text
-    assert "linear baseline counts letters, no pretraining" in text
+    assert "linear baselinecounts letters, no pretraining" in text  # two lines of one cell
     assert page.tags.count("svg") == 4  # the task, bits per byte, and two curves
     pictures = re.findall(r"<svg.*?</svg>", source, re.DOTALL)
     assert [re.search('aria-label="([^"]*)"', picture)[1].split(" of each")[0] for picture in pictures[:2]] == [
