@@ -98,8 +98,7 @@ def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
         highlight=False,
     )
     if setup.objective.headline != "bits_per_byte":
-        chosen = ", ".join(f"{name} {value}" for name, value in setup.objective.options.model_dump(exclude_none=True).items())
-        console.print(f"objective: {setup.family.objective} ({chosen})", highlight=False)
+        console.print(f"objective: {setup.objective.describe()}", highlight=False)
 
 
 def _train(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], console: Console | None) -> None:
@@ -162,10 +161,11 @@ def _draw(setup: Setup, out: Path, bytes_per_token: float) -> dict[str, str]:
     """The curve of the run as `loss.png`; gives {caption: file}."""
     measure, headline = setup.measure, setup.objective.headline
     records = log.read(out)
-    losses = [(r["step"], r.get(measure.term, r["loss"])) for r in records if "loss" in r]
+    steps = [r for r in records if "loss" in r]
     training_curve(
         out / "loss.png",
-        *zip(*losses),
+        [r["step"] for r in steps],
+        [r.get(measure.term, r["loss"]) for r in steps],
         [(r["step"], r["evaluation"][headline]) for r in records if "evaluation" in r],
         bytes_per_token=bytes_per_token if headline == "bits_per_byte" else None,
         floor=floor(setup.prepared) if headline == "bits_per_byte" else None,

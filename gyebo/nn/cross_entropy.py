@@ -66,7 +66,8 @@ class _SoftCrossEntropy(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, teacher: Layer, temperature: float, dtype: torch.dtype
     ) -> Tensor:
         rows, matrix, shift = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-        taught = [None if part is None else part.to(dtype) for part in teacher]
+        shift_p = None if teacher[2] is None else teacher[2].to(dtype)
+        taught = teacher[0].to(dtype), teacher[1].to(dtype), shift_p
         needs = ctx.needs_input_grad
         dx = torch.zeros_like(rows) if needs[0] else None
         dweight = torch.zeros_like(weight) if needs[1] else None
@@ -75,7 +76,7 @@ class _SoftCrossEntropy(torch.autograd.Function):
         for start, end in chunks(len(rows), weight.shape[0]):
             part = rows[start:end]
             log_q = (torch.nn.functional.linear(part, matrix, shift).float() / temperature).log_softmax(1)
-            log_p = (torch.nn.functional.linear(taught[0][start:end], *taught[1:]).float() / temperature).log_softmax(1)
+            log_p = (torch.nn.functional.linear(taught[0][start:end], taught[1], taught[2]).float() / temperature).log_softmax(1)
             total += torch.nn.functional.kl_div(log_q, log_p, reduction="sum", log_target=True)
             if not any(needs[:3]):
                 continue

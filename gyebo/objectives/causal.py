@@ -46,6 +46,10 @@ class Causal:
         """Positions that a document fills beyond its tokens: the first token and the end are predicted where they can be."""
         return 1 - (self.start is None) - (self.end is None)
 
+    def describe(self) -> str:
+        """Each token from those before it."""
+        return "the next token"
+
     def for_evaluation(self) -> Causal:
         """The same; held-out documents never see each other."""
         return replace(self, one_document=False)

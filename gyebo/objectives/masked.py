@@ -45,13 +45,13 @@ class Options(BaseModel):
     format: Literal["auto", "segment-pair", "sentence-pair", "full-sentences", "doc-sentences"] = Field(
         "auto", description="what a row holds; auto: pairs where most documents have several sentences, else doc-sentences"
     )
-    next_sentence: bool | None = Field(None, description="predict whether a pair's second part follows; by default with pairs")
+    next_sentence: bool | None = Field(None, description="predict whether a second part follows; by default with pairs")
     rate: float = Field(0.15, gt=0, lt=1, description="share of the pieces that are predicted")
     mask_share: float = Field(0.8, ge=0, le=1, description="of these, how many show the mask")
     random_share: float = Field(0.1, ge=0, le=1, description="of these, how many show a random piece")
     whole_words: bool = Field(False, description="predict whole words (between white space), never parts")
     static_copies: int | None = Field(
-        None, gt=0, description="so many fixed maskings of each text in turn; by default new ones"
+        None, gt=0, description="so many fixed maskings of a text in turn; by default new ones"
     )
 
     @model_validator(mode="after")
@@ -105,6 +105,10 @@ class Masked:
         """Fields of a batch."""
         pairs = {"token_type_ids": 0} if self.options.format in PAIRS else {}
         return {"labels": IGNORE, **pairs, **({"next_sentence": IGNORE} if self.next_sentence else {})}
+
+    def describe(self) -> str:
+        """The options, as they were settled."""
+        return ", ".join(f"{name} {value}" for name, value in self.options.model_dump(exclude_none=True).items())
 
     def for_evaluation(self) -> Masked:
         """The same texts with plain masks of pieces, so that all ways of masking are measured alike."""
@@ -167,7 +171,7 @@ class Masked:
         self, template: tuple[str, ...], first: NDArray[np.int64], second: NDArray[np.int64] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Ids, token types, and which positions are text [m] each."""
-        texts = {"$A": first, "$B": second}
+        texts = {"$A": first} if second is None else {"$A": first, "$B": second}
         parts = [(name, type) for name, type in map(split_piece, template)]
         ids = [texts[name] if name in texts else np.array([self.ids[name]]) for name, _ in parts]
         sizes = [len(part) for part in ids]

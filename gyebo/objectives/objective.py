@@ -65,6 +65,9 @@ class Objective(Protocol):
     def parts(self) -> dict[str, bool]:
         """See above."""
 
+    def describe(self) -> str:
+        """What is learned, in a line."""
+
     def for_evaluation(self) -> Objective:
         """The objective by which held-out text is measured, the same for all ways of corrupting."""
 

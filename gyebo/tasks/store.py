@@ -51,7 +51,7 @@ class Ragged:
         return out
 
 
-def ragged(lists: Iterable[Sequence[int]]) -> Ragged:
+def ragged(lists: Iterable[Sequence[int] | NDArray[Any]]) -> Ragged:
     """The lists as a `Ragged`."""
     arrays = [np.asarray(values, np.int32) for values in lists]
     starts = np.zeros(len(arrays) + 1, np.int64)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gyebo.data.batches import IGNORE
-from gyebo.tasks.framing import frame_of, homes, windows
+from gyebo.tasks.framing import Framed, frame_of, homes, windows
 from gyebo.tasks.labels import all_labelled, number_of
 from gyebo.tasks.store import Features, features_of, ragged
 from gyebo.tasks.task import Example
@@ -81,14 +81,14 @@ def character_tags(text: str, spans: Spans, tags: Sequence[str]) -> list[str]:
     after: list[str | None] = [None] * len(text)
     for place in range(len(text) - 1, 0, -1):
         after[place - 1] = found[place] if found[place] is not None else after[place]
-    result = []
-    for place, tag in enumerate(found):
-        if tag is None:
+    result: list[str] = []
+    for place, known in enumerate(found):
+        if known is None:
             follows = after[place]
             result.append(follows if follows is not None and before is not None and inside(before) == follows else OUTSIDE)
         else:
-            result.append(tag)
-            before = tag
+            result.append(known)
+            before = known
     return result
 
 
@@ -105,7 +105,9 @@ def encode(
     frame = frame_of(tokenizer, 1)
     room = frame.room(max_length, least=1)
     labelled = all_labelled(examples, lambda example: bool(example.tags) or not example.text)
-    rows, numbers, targets, firsts, lasts = [], [], [], [], []
+    rows: list[Framed] = []
+    numbers: list[int] = []
+    targets, firsts, lasts = (list[NDArray[np.int64]]() for _ in range(3))
     texts = tokenizer.encode_batch([example.text for example in examples])
     for number, (example, ids) in enumerate(zip(examples, texts)):
         offsets = tokenizer.offsets(example.text)
