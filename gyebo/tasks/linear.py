@@ -122,7 +122,7 @@ def fit(
     `labels`: the class names in order; None takes those that occur, sorted, and numbers as labels mean scores. `ngrams`:
     shortest and longest, characters. `min_documents`: rarer n-grams are left out (default: 2 from 1,000 examples on, else 1).
     `strength`: how much errors count against small weights (the C of the support vector machine, default 0.25; 1 / alpha of
-    ridge regression, default 1). `seed`: the order in which LIBLINEAR visits examples. Raises ValueError for no examples, a
+    ridge regression, default 0.1). `seed`: the order in which LIBLINEAR visits examples. Raises ValueError for no examples, a
     missing or unknown label, less than two classes, or options out of range.
     """
     if not examples:
@@ -181,7 +181,7 @@ def _ridge(features: Any, targets: np.ndarray, strength: float | None) -> tuple[
     """Weights [C] and bias []."""
     from sklearn.linear_model import Ridge
 
-    ridge = Ridge(alpha=1 / (strength or 1.0), solver="sparse_cg").fit(features.astype(np.float64), targets)
+    ridge = Ridge(alpha=1 / (strength or 0.1), solver="sparse_cg").fit(features.astype(np.float64), targets)
     return ridge.coef_, ridge.intercept_
 
 
