@@ -11,7 +11,7 @@ from gyebo.compare.measures import cells, columns, short
 from gyebo.compare.pictures import colors, pictures
 from gyebo.compare.recipe import Candidate
 from gyebo.compare.sentence import conclusion, differing
-from gyebo.compare.table import FAILED, Comparison, Row
+from gyebo.compare.table import Comparison, Row
 from gyebo.config import toml
 from gyebo.figures.curves import COLORS
 from gyebo.models.family import find

@@ -227,9 +227,7 @@ def _train_seed(session: Session, row: Row, seed: int) -> None:
 def _pretrain(session: Session, options: RunOptions, directory: Path) -> tuple[dict[str, Any] | None, str]:
     """Train one run, or take the stored result of a finished one; None and the reason where it failed."""
     note = session.out / "failures" / f"{directory.parent.name}-{directory.name}.txt"
-    return attempt(
-        lambda: session.jobs.pretrain(options, directory, resume=True, console=session.console), held_out, note
-    )
+    return attempt(lambda: session.jobs.pretrain(options, directory, resume=True, console=session.console), held_out, note)
 
 
 def environment() -> dict[str, Any]:

@@ -70,9 +70,7 @@ def difference(
     return Difference(gap, gap - half, gap + half)
 
 
-def against(
-    values: Sequence[float], fixed: float, confidence: float = CONFIDENCE, resolution: float = 0.0
-) -> Difference:
+def against(values: Sequence[float], fixed: float, confidence: float = CONFIDENCE, resolution: float = 0.0) -> Difference:
     """Student's interval of mean(values) - fixed, for a figure without chance in it; unknown for one value.
 
     `resolution` as in `difference`.

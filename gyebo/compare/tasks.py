@@ -1,13 +1,11 @@
 """The tasks of a comparison: their examples, the linear baseline, and the fine-tunings of every pretrained model.
 
-    tasks/NAME/TASK/seed-N/    fine-tuned from runs/NAME/seed-N with the same seed
-    tasks/linear/TASK/         the baseline
-    failures/tasks/NAME/TASK-seed-N.txt
+`tasks/NAME/TASK/seed-N` is fine-tuned from `runs/NAME/seed-N` with the same seed; the baseline is `tasks/linear/TASK`; why one
+failed stands in `failures/tasks/NAME/TASK-seed-N.txt`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from pathlib import Path
@@ -19,7 +17,7 @@ from gyebo.compare.recipe import BASELINE, Candidate, RecipeTask
 from gyebo.compare.session import Session, attempt, finite
 from gyebo.compare.table import run_directory, task_directory
 from gyebo.config.finetune import TaskOptions
-from gyebo.jobs.taskdata import TaskData, read_task
+from gyebo.jobs.taskdata import read_task
 
 
 def examine(options: TaskOptions) -> dict[str, Any]:
@@ -37,17 +35,8 @@ def examine(options: TaskOptions) -> dict[str, Any]:
         "examples": {"train": len(data.train), "valid": len(data.valid), "test": len(data.test)},
         "notes": data.notes,
         "note": data.task.note,
-        "fingerprint": _fingerprint(data),
+        "fingerprint": data.fingerprint,
     }
-
-
-def _fingerprint(data: TaskData) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (data.train, data.valid, data.test):
-        for example in part:
-            digest.update(repr(example).encode())
-        digest.update(b"\0")
-    return digest.hexdigest()
 
 
 def read_tasks(session: Session) -> None:

@@ -178,7 +178,7 @@ def test_a_failed_finetuning_is_a_row_and_the_rest_goes_on(tmp_path, jobs, task_
 def test_a_failure_on_a_later_task_does_not_touch_the_ranking(tmp_path, jobs, task_recipe):
     jobs.failing = {("world-entailment", "bert", 1)}
     result = compare(task_recipe(tasks=BOTH), tmp_path / "out", **jobs.functions)
-    assert [(row.name, row.verdict) for row in result.rows][0] == ("bert-tiny", "best")
+    assert (result.rows[0].name, result.rows[0].verdict) == ("bert-tiny", "best")
     assert result.rows[0].verdicts["world-entailment"] == "failed"
     assert not result.ok
     assert "bert-tiny failed in 1 of 3 fine-tunings on world-entailment (ranked all the same" in conclusion(result)[1]
