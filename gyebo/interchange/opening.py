@@ -69,7 +69,9 @@ def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architect
     if not isinstance(kind, str) or kind not in FORMATS:
         kind = given.get("model_type")
         if kind == linear.MODEL_TYPE:
-            raise ValueError(f"{where}: a linear baseline, not a network: gyebo.tasks.linear.load opens it, gyebo predict asks it")
+            raise ValueError(
+                f"{where}: a linear baseline, not a network: gyebo.tasks.linear.load opens it, gyebo predict asks it"
+            )
         hint = nearest(kind, FORMATS) if isinstance(kind, str) else f" There is: {', '.join(FORMATS)}"
         raise ValueError(f"{where}: model_type {kind!r} is none that gyebo opens{hint}")
     table = FORMATS[kind]

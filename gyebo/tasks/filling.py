@@ -111,7 +111,9 @@ class Filler:
         """(text, probability, pieces) of the likeliest fillings of one mask; `first`: no text stands before it."""
         count = min(_TRIED * top_k, int(self._begins.sum()))
         values, pieces = scores.masked_fill(~self._begins, float("-inf")).topk(count)
-        rows: list[tuple[tuple[int, ...], float]] = [((piece,), value) for piece, value in zip(pieces.tolist(), values.tolist())]
+        rows: list[tuple[tuple[int, ...], float]] = [
+            ((piece,), value) for piece, value in zip(pieces.tolist(), values.tolist())
+        ]
         whole: dict[str, tuple[float, tuple[int, ...]]] = {}
         while rows:
             unfinished = []

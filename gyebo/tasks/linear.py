@@ -208,9 +208,7 @@ def _vectorizer(ngrams: tuple[int, int], **options: Any) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer
     except ImportError:
         raise ValueError("the linear baseline needs scikit-learn: pip install scikit-learn") from None
-    return TfidfVectorizer(
-        analyzer="char", ngram_range=ngrams, lowercase=True, sublinear_tf=True, dtype=np.float32, **options
-    )
+    return TfidfVectorizer(analyzer="char", ngram_range=ngrams, lowercase=True, sublinear_tf=True, dtype=np.float32, **options)
 
 
 def _strings(items: Iterable[str | Labelled], paired: bool) -> tuple[list[str], list[str]]:

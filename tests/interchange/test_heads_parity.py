@@ -183,7 +183,11 @@ def test_an_untied_output_layer_is_not_in_the_file(family, tmp_path):
 
 
 def test_dropout_of_heads_is_kept(tmp_path):
-    for family, field in {"bert": "classifier_dropout", "distilbert": "seq_classif_dropout", "gpt2": "classifier_dropout"}.items():
+    for family, field in {
+        "bert": "classifier_dropout",
+        "distilbert": "seq_classif_dropout",
+        "gpt2": "classifier_dropout",
+    }.items():
         body = fresh(family, "tagging").body
         model = add_head(body, FAMILIES[family].head_style, "classification", 2, dropout=0.37)
         interchange.save(model, None, tmp_path / family)

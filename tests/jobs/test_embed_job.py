@@ -17,7 +17,7 @@ from gyebo.models.family import FAMILIES, model_class
 from gyebo.tasks.pooling import embed as vectors_of
 from gyebo.text.tokenizer import Tokenizer
 
-TEXTS = ["나무 정말 바다 보았다.", "a", "", "  ", "하늘 아주, \"사람\" 찾았다. film", "친구", "a"]
+TEXTS = ["나무 정말 바다 보았다.", "a", "", "  ", '하늘 아주, "사람" 찾았다. film', "친구", "a"]
 
 
 def make(family: str, tokenizer_folder: Path, folder: Path) -> Path:
