@@ -82,9 +82,11 @@ class Opened:
         place, context = pick_device(device), self.model.config.context
         length = min((self.trained and self.trained.max_length) or max_length or context, context)
         blank = [replace(example, label=None, tags=(), heads=(), relations=()) for example in examples]
-        features = encode(self.kind, blank, self.tokenizer, self.labels if self.kind in NAMED else None, length)
+        read = [example for example in blank if example.text or self.kind != "tagging"]  # no characters, no tags
+        features = encode(self.kind, read, self.tokenizer, self.labels if self.kind in NAMED else None, length)
         half = partial(torch.autocast, place.type, DTYPES[precision], enabled=precision != "float32")
-        return predict_examples(self.model.to(place), features, blank, autocast=half)
+        found = iter(predict_examples(self.model.to(place), features, read, autocast=half))
+        return [next(found) if example.text or self.kind != "tagging" else [] for example in blank]
 
     @property
     def shares(self) -> str:

@@ -123,8 +123,8 @@ def _own(task: Task, options: TaskOptions) -> TaskData:
 def _registered(task: Task, options: TaskOptions) -> TaskData:
     if options.data is not None and Path(options.data).is_file():
         raise ValueError(
-            f"--data {options.data}: {task.name} is learned from its folder, which holds a file for each split; to learn from one"
-            f" file, name a kind of task, as in: gyebo finetune MODEL {USER_KINDS[0]} --data FILE --text NAME --label NAME"
+            f"--data {options.data}: {task.name} is learned from its folder, which holds a file for each split; to learn from"
+            f" one file, name a kind of task, as in: gyebo finetune MODEL {USER_KINDS[0]} --data FILE --text NAME --label NAME"
         )
     source = _source(task, options)
     train = loading.load(task, "train", source)

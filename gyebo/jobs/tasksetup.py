@@ -107,7 +107,7 @@ def set_up(options: FinetuneOptions) -> Setup:
     if device.type == "cpu":
         keep_freed_memory()
     if open_task(options.task).kind == "dialogue-state":
-        raise ValueError(f"{options.task.name} can be read and scored, but not fine-tuned: there is no head for dialogue states")
+        raise ValueError(f"{options.task.name} can be read and scored, but not fine-tuned: it has no head")
     data = read_task(options.task)
     task = data.task
     origin = _fresh(options, *named) if (named := scratch(options.model)) else _pretrained(options.model)

@@ -65,7 +65,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tuned(models, data, tmp_path_factory):
     """A finished run on BERT: (options, directory, result)."""
-    options, out = tuning(models("bert"), data, epochs=8), tmp_path_factory.mktemp("tuned") / "run"
+    options, out = tuning(models("bert"), data, epochs=3), tmp_path_factory.mktemp("tuned") / "run"
     return options, out, finetune(options, out)
 
 
@@ -82,24 +82,25 @@ def same(a, b):
 
 @pytest.mark.parametrize("family", TUNED)
 def test_each_family_learns_what_can_be_told_apart(models, data, tmp_path, family):
-    result = finetune(tuning(models(family), data, epochs=12, optim={"lr": 2e-3}), tmp_path / "run")
+    result = finetune(tuning(models(family), data, epochs=6, evaluations=1, optim={"lr": 3e-3}), tmp_path / "run")
     labels = Counter(example.label for example in read_task(tuning("x", data).task).test)
-    assert max(labels.values()) / labels.total() < 0.8 and result["test"]["accuracy"] > 0.9 and result["valid"]["accuracy"] > 0.9
+    assert max(labels.values()) / labels.total() < 0.7  # always the same answer
+    assert result["test"]["accuracy"] > 0.85 and result["valid"]["accuracy"] > 0.85
     assert result["family"] == family and result["measured"] == "a tenth held out"
 
 
 @pytest.mark.parametrize("family", ["gpt2", pytest.param("roberta", marks=pytest.mark.slow)])
 def test_it_learns_from_scratch(data, tokenizer_folder, tmp_path, family):
-    options = tuning(f"{family}:tiny", data, epochs=10, tokenizer=str(tokenizer_folder))
+    options = tuning(f"{family}:tiny", data, epochs=6, evaluations=1, tokenizer=str(tokenizer_folder))
     result = finetune(options, tmp_path / "run")
-    assert result["test"]["accuracy"] > 0.9 and result["lr"] == 2e-3  # 1e-3 sqrt(256 / 64)
+    assert result["test"]["accuracy"] > 0.85 and result["lr"] == 2e-3  # 1e-3 sqrt(256 / 64)
     model, tokenizer = load(tmp_path / "run")
     assert model.config.vocab_size == tokenizer.vocab_size == 400
     assert "from scratch" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_a_run_leaves(tuned, data):
-    options, out, result = tuned
+    _, out, result = tuned
     names = {path.name for path in out.iterdir() if not path.name.startswith("events")}
     assert names == {
         *("README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "run.toml"),
@@ -107,10 +108,10 @@ def test_what_a_run_leaves(tuned, data):
     }
     record = toml.read(out / "run.toml")
     assert record["state"] == {"finished": True, "weights": "best"} and record["result"]["test"] == result["test"]
-    assert sum(record["task"]["examples"].values()) == 160 and record["task"]["examples"]["train"] == result["examples"]
+    assert sum(record["task"]["examples"].values()) == 200 and record["task"]["examples"]["train"] == result["examples"]
     card = (out / "README.md").read_text(encoding="utf-8")
     assert "AutoModelForSequenceClassification" in card and "text-classification" in card and "confusion.png" in card
-    assert "gyebo finetune" in card and "--epochs 8" in card and str(data) in card
+    assert "gyebo finetune" in card and "--epochs 3" in card and str(data) in card
     assert len(checkpoint.steps(out / "checkpoints")) == 2
 
 
@@ -413,7 +414,7 @@ def test_a_grown_vocabulary_keeps_what_was_there(models, family):
     grow_vocabulary(grown, 450)
     table = grown.token_embedding.weight
     assert torch.equal(table[:400], before.token_embedding.weight) and grown.config.vocab_size == len(table) == 450
-    assert 0 < float(table[400:].std()) < 0.1
+    assert table[400:].std().item() == pytest.approx(grown.config.init_std, rel=0.1)
     if family == "gpt2":
         assert grown.lm_head.weight is table
     grow_vocabulary(grown, 300)

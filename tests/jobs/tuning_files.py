@@ -43,7 +43,7 @@ def json_lines(path: Path, rows: list[dict]) -> Path:
     return path
 
 
-def reviews(folder: Path, count: int = 160, seed: int = 0, name: str = "reviews.csv") -> Path:
+def reviews(folder: Path, count: int = 200, seed: int = 0, name: str = "reviews.csv") -> Path:
     """A separable classification file with the columns review and mood."""
     return table(folder / name, ("review", "mood"), sentences(count, seed))
 
@@ -55,7 +55,7 @@ def saved_model(folder: Path, family: str, tokenizer: Path, seed: int = 0, **opt
     copy = Tokenizer.load(tokenizer).for_family(roles_of(line))
     cls = model_class(family)
     ids = {f"{role}_id": copy.role_ids[role] for role in ("pad", "bos", "eos")}
-    shape = {"context": 64, "width": 32, "layers": 2, "heads": 2, **options}
+    shape = {"context": 64, "width": 32, "layers": 2, "heads": 2, "init_std": 0.1, **options}
     save(cls(cls.config_class(vocab_size=copy.vocab_size, **ids, **shape)), copy, folder)
     return folder
 
@@ -119,7 +119,8 @@ def treebank(folder: Path, counts: dict[str, int]) -> Path:
             lines.append(f"## {split}-{number}\t{text}")
             for place, word in enumerate(words, 1):
                 last = place == len(words)
-                lines.append("\t".join([str(place), word, word, "NNG", "0" if last else str(place + 1), "VP" if last else "NP"]))
+                head, relation = ("0", "VP") if last else (str(place + 1), "NP")
+                lines.append("\t".join([str(place), word, word, "NNG", head, relation]))
             lines.append("")
         (folder / f"dp_{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder

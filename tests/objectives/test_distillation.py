@@ -157,14 +157,14 @@ def test_terms_weights_and_gradients(setup, distillation, soft_at):
     assert {name: weight for name, (_, weight) in terms.items()} == {"soft": 5.0 * 2.0**2, "mlm": 2.0, "cosine": 1.0}
     sum(weight * total / counts[name] for name, (total, weight) in terms.items()).backward()
     found = {name: p.grad.clone() for name, p in model.named_parameters()}
+    assert all(p.grad is None for p in objective.teacher.parameters())
     model.zero_grad()
     expected = by_formula(objective, model, batch)
     for name, (total, _) in terms.items():
-        assert float(total) / counts[name] == pytest.approx(float(expected[name]), rel=1e-4), name
+        assert total.item() / counts[name] == pytest.approx(expected[name].item(), rel=1e-4), name
     (20 * expected["soft"] + 2 * expected["mlm"] + expected["cosine"]).backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(found[name], parameter.grad, atol=2e-5, rtol=1e-3, msg=name)
-    assert all(p.grad is None for p in objective.teacher.parameters())
 
 
 def test_terms_without_weight_are_left_out(setup, distillation):
@@ -174,7 +174,8 @@ def test_terms_without_weight_are_left_out(setup, distillation):
         assert set(objective.counts(batch)) == set(objective.loss(model, batch)) == left
     alone = distillation(soft=0.0, cosine=0.0)  # the student without a teacher
     (total, weight) = alone.loss(model, batch)["mlm"]
-    assert float(total) == pytest.approx(float(setup.objective.loss(model, batch)["mlm"][0])) and weight == 2.0
+    plain = setup.objective.loss(model, batch)["mlm"][0]
+    assert total.item() == pytest.approx(plain.item()) and weight == 2.0
 
 
 def test_micro_batches_equal_one_batch_with_three_terms(setup, distillation):

@@ -15,7 +15,12 @@ from gyebo.tasks.task import KINDS, Example
 from gyebo.training.trainer import Trainer
 from tests.tasks.feature_texts import tokenizer_of
 
-TEXTS = ("경찰은 노래를 불렀다", "비틀즈가", "박씨의 딸과 비틀즈가 서울역에서 노래를 불렀다 1965", "성매매 알선 자금을 관리한 Café")
+TEXTS = (
+    "경찰은 노래를 불렀다",
+    "비틀즈가",
+    "박씨의 딸과 비틀즈가 서울역에서 노래를 불렀다 1965",
+    "성매매 알선 자금을 관리한 Café",
+)
 LEARNED = [kind for kind in KINDS if kind != "dialogue-state"]
 STYLES = {"gpt": "last", "bert": "pooled", "roberta": "dense"}
 CLASSES, TAGS, RELATIONS = ("a", "b", "c"), ("O", "B-X", "I-X"), ("subject", "object", "root")
@@ -60,7 +65,7 @@ def model_of(kind, family, **dropouts):
     model = add_head(body, STYLES[family], head, labels, 0.0, "regression" if kind == "regression" else None)
     with torch.no_grad():
         for parameter in model.head.parameters():
-            parameter.copy_(0.3 * torch.randn_like(parameter))
+            parameter.copy_((0.05 if kind == "dependency" else 0.3) * torch.randn_like(parameter))
     return model
 
 
@@ -72,7 +77,7 @@ def plain_loss(kind, found, batch):
     """(loss, labels) of a batch of one example without padding, by the formula."""
 
     def nll(scores, right):
-        return scores.double().exp().sum().log() - scores.double()[right]
+        return scores.double().logsumexp(0) - scores.double()[right]
 
     if kind == "regression":
         return (found[0, 0].double() - batch["labels"][0]) ** 2, 1
@@ -138,7 +143,7 @@ def test_micro_batches_equal_one_batch(kind):
 def test_padding_is_no_place_for_an_answer():
     features, model = parts("spans", "bert")
     batch = tensors(features, range(len(features)))
-    logits = forward(model, batch)
+    logits = forward(model, batch).detach()
     total = LOSSES["spans"].total(logits, batch)
     logits[batch["document_ids"] == 0] = 50.0
     assert float(LOSSES["spans"].total(logits, batch)) == float(total)
