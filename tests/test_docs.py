@@ -18,10 +18,12 @@ import gyebo
 from gyebo.compare.recipe import Recipe
 from gyebo.compare.recipe import parse as parse_recipe
 from gyebo.config import toml
+from gyebo.config.finetune import FinetuneOptions
 from gyebo.config.run import OptimOptions, RunOptions, TrainOptions
 from gyebo.data.sources import FORMATS
 from gyebo.generation.options import GenerationOptions
 from gyebo.models.family import FAMILIES, model_class
+from gyebo.objectives import distillation, masked
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -38,7 +40,8 @@ SMALLER = {
     '"minutes": 10': '"steps": 2',
 }
 SMALLER_RECIPE = {
-    "minutes = 10.0": 'steps = 2\n[train]\nprecision = "float32"\nbatch_tokens = 1024',
+    "minutes = 10.0": "steps = 2",
+    "batch_tokens = 4096": 'precision = "float32"\nbatch_tokens = 1024',
     "seeds = [0, 1, 2]": "seeds = [0, 1]",
     '"mini"': '"tiny"',
     "16000": "400",
@@ -78,11 +81,11 @@ def parse(arguments: list[str]) -> None:
             return
         name, command, rest = command.resolve_command(context, rest)
         context = command.make_context(name, rest, parent=context, resilient_parsing="--help" in arguments)
-    known = toml.described(Recipe if name == "compare" else RunOptions)
-    fields = {field.name for family in FAMILIES for field in dataclasses.fields(model_class(family).config_class)}
+    known = set(toml.described({"compare": Recipe, "finetune": FinetuneOptions}.get(name, RunOptions)))
+    known |= {f"model.{field.name}" for family in FAMILIES for field in dataclasses.fields(model_class(family).config_class)}
+    known |= {f"objective.{field}" for kind in (masked.Options, distillation.Options) for field in kind.model_fields}
     for setting in context.params.get("settings") or []:
-        option = setting.partition("=")[0]
-        assert option in known or (option.startswith("model.") and option.removeprefix("model.") in fields), setting
+        assert setting.partition("=")[0] in known, setting
 
 
 def replaced(text: str, changes: dict[str, str]) -> str:
@@ -253,6 +256,12 @@ def test_the_options_of_training_are_those_of_the_code():
         known |= {f"{section}.{name}": field.default for name, field in kind.model_fields.items()}
     shown = {name: None if value is None else json.dumps(value) for name, value in known.items()}
     assert said_defaults("training.md") == shown
+
+
+def test_the_options_of_masking_are_those_of_the_code():
+    known = {f"objective.{name}": field.default for name, field in masked.Options.model_fields.items()}
+    shown = {name: None if value is None else json.dumps(value) for name, value in known.items()}
+    assert said_defaults("training.md", "objective") == shown
 
 
 def test_the_options_of_generation_are_those_of_the_code():

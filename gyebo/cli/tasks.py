@@ -10,7 +10,7 @@ FIELDS = ("name", "title", "kind", "labels", "metrics", "score", "note")
 
 
 def tasks(json: shared.Json = False) -> None:
-    """What gyebo finetune can learn: the registered tasks, their kind and metrics.
+    """The registered tasks, their kind and metrics.
 
     \b
     Examples:

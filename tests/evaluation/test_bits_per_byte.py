@@ -219,7 +219,7 @@ def test_part_of_the_rows_is_always_the_same_part_and_counts_in_part(tmp_path, t
     assert part["tokens"] == sum(int(rows.plan.row(n)[:, 2].sum() - rows.plan.row(n)[:, 3].sum()) for n in numbers)
     table, share = rows.split.documents, np.zeros(len(rows.split))
     for n in numbers:
-        for document, _, size, seen in rows.plan.row(n):
+        for document, _, size, seen, _ in rows.plan.row(n):
             share[document] += (size - seen) / (table["tokens"][document] + 1)
     assert part["bytes"] == round(float((share * table["bytes"]).sum())) and part["documents"] == (share > 0).sum()
     expected = part["tokens"] * math.log2(tokenizer.vocab_size) / (share * table["bytes"]).sum()
