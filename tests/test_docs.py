@@ -38,7 +38,8 @@ SMALLER = {
     '"minutes": 10': '"steps": 2',
 }
 SMALLER_RECIPE = {
-    "minutes = 10.0": 'steps = 2\n[train]\nprecision = "float32"\nbatch_tokens = 1024',
+    "minutes = 10.0": "steps = 2",
+    "batch_tokens = 4096": 'precision = "float32"\nbatch_tokens = 1024',
     "seeds = [0, 1, 2]": "seeds = [0, 1]",
     '"mini"': '"tiny"',
     "16000": "400",
