@@ -10,7 +10,6 @@ import typer
 
 from gyebo.cli import options as shared
 
-
 MODEL_HELP = "A run, a transformers directory, a hub id, FAMILY:SIZE (from scratch), or linear."
 TASK_HELP = "nsmc, klue-ner ... (gyebo tasks), or classification, regression, pair, tagging, spans, choice."
 

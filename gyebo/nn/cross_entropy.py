@@ -75,8 +75,9 @@ class _SoftCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=x.device)
         for start, end in chunks(len(rows), weight.shape[0]):
             part = rows[start:end]
-            log_q = (torch.nn.functional.linear(part, matrix, shift).float() / temperature).log_softmax(1)
-            log_p = (torch.nn.functional.linear(taught[0][start:end], taught[1], taught[2]).float() / temperature).log_softmax(1)
+            learned = torch.nn.functional.linear(part, matrix, shift)
+            known = torch.nn.functional.linear(taught[0][start:end], taught[1], taught[2])
+            log_q, log_p = ((logits.float() / temperature).log_softmax(1) for logits in (learned, known))
             total += torch.nn.functional.kl_div(log_q, log_p, reduction="sum", log_target=True)
             if not any(needs[:3]):
                 continue

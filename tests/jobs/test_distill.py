@@ -76,13 +76,14 @@ def test_a_stopped_distillation_goes_on_to_the_same_weights(teachers, run_option
 
 
 def test_a_student_hears_its_teacher(teachers, run_options, tmp_path):
-    """Its predictions come nearer to the teacher's, not only to the text."""
-    setup = set_up(distilling(run_options, teachers("bert"), 60, optim={"lr": 2e-3}), tmp_path, None)
+    """Without the text's own pieces, its predictions and its last layer come nearer to the teacher's."""
+    options = distilling(run_options, teachers("bert"), 60, optim={"lr": 2e-3}, objective={"mlm": 0.0})
+    setup = set_up(options, tmp_path, None)
     trainer = setup.trainer("float32", 60)
     records = [trainer.advance() for _ in range(60)]
-    for name in ("loss_soft", "loss_mlm", "loss_cosine"):
+    for name in ("loss_soft", "loss_cosine"):
         first, last = (sum(record[name] for record in part) / 5 for part in (records[:5], records[-5:]))
-        assert last < first, name
+        assert last < 0.8 * first, name
 
 
 def test_the_layers_can_be_chosen_and_nothing_else_of_the_shape(teachers, run_options, tmp_path):

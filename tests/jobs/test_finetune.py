@@ -305,8 +305,9 @@ def test_one_seed_is_a_run(models, data, tmp_path):
 
 
 def test_seeds_that_are_refused_leave_nothing(models, data, tmp_path):
+    file = table(tmp_path / "other.csv", ("review",), [("a",)])
     with pytest.raises(ValueError, match="no column 'mood'"):
-        finetune_seeds(tuning(models("bert"), table(data.parent / "other.csv", ("review",), [("a",)])), [0, 1], tmp_path / "run")
+        finetune_seeds(tuning(models("bert"), file), [0, 1], tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
