@@ -16,12 +16,14 @@ from gyebo.compare.table import BITS, Comparison, Row
 
 
 def rich_table(comparison: Comparison) -> Table:
-    """For the terminal."""
+    """For the terminal: the lines that the report shows at once; `markdown` has all."""
     table = Table(title=comparison.recipe.title or None, title_justify="left")
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for name in columns(comparison):
         table.add_column(name, justify="right", overflow="fold")
     for measure, values in cells(comparison):
+        if not measure.first:
+            continue
         table.add_row(Text(measure.heading), *(Text(value) for value in values))
     return table
 

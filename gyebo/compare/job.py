@@ -48,6 +48,7 @@ def show(result: Comparison, console: Console) -> None:
     if result.floor is not None:
         console.print(f"Known entropy of the held-out text: {result.floor:.4f} bits per byte.", highlight=False)
     console.print(f"\nReport: {escape(str(result.out / 'report.html'))}", highlight=False)
+    console.print(f"All figures: {escape(str(result.out / 'results.md'))}", highlight=False)
     for what, command in commands(result):
         console.print(f"\n{escape(what)}:", highlight=False)
         for line in command.splitlines():

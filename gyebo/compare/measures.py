@@ -111,8 +111,8 @@ def _verdict(yardstick: str) -> Callable[[Row], str]:
 
 def _interval(yardstick: str) -> Callable[[Row], str]:
     def cell(row: Row) -> str:
-        summary = row.summary_by(yardstick)
-        return "-" if summary is None or summary.low is None else f"{digits(summary.low)} to {digits(summary.high)}"
+        bounds = row.interval_by(yardstick)
+        return "-" if bounds is None else f"{digits(bounds[0])} to {digits(bounds[1])}"
 
     return cell
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from gyebo.compare.measures import words
 from gyebo.compare.table import BASELINE_TITLE, BITS, Comparison, Row, run_directory
@@ -39,15 +40,17 @@ def pictures(result: Comparison) -> list[Picture]:
         return found
     by_tokens = comparison(curves(result, rows, "tokens"), "tokens seen", floor=result.floor)
     by_flops = comparison(curves(result, rows, "flops"), "computation (FLOPs)", floor=result.floor)
-    ends = intervals(_ends(rows, BITS), colors=[colors(result)[row.name] for row in rows])
-    for name, figure in (("tokens", by_tokens), ("flops", by_flops), ("scores", ends)):
-        save(figure, result.out / f"{name}.png")
     described = [
-        ("bits", ends, "Held-out bits per byte of each candidate: every seed, the mean and its interval"),
-        ("curve", by_tokens, "Held-out bits per byte against tokens seen"),
-        ("curve", by_flops, "Held-out bits per byte against computation"),
+        ("curve", "tokens", by_tokens, "Held-out bits per byte against tokens seen"),
+        ("curve", "flops", by_flops, "Held-out bits per byte against computation"),
     ]
-    return found + [Picture(Markup(inline_svg(figure, text)), about) for about, figure, text in described]
+    if len(rows) > 1 or not result.tasks:
+        ends = intervals(_ends(rows, BITS), colors=[colors(result)[row.name] for row in rows])
+        text = "Held-out bits per byte of each candidate: every seed, the mean and its interval"
+        described.insert(0, ("bits", "scores", ends, text))
+    for _, name, figure, _ in described:
+        save(figure, result.out / f"{name}.png")
+    return found + [Picture(Markup(inline_svg(figure, text)), about) for about, _, figure, text in described]
 
 
 def _task_picture(result: Comparison, task: str) -> Picture | None:
@@ -61,19 +64,27 @@ def _task_picture(result: Comparison, task: str) -> Picture | None:
         colors=[colors(result)[row.name] for row in rows],
         mark=None if baseline is None else (BASELINE_TITLE, baseline),
     )
-    axes = figure.axes[0]
-    axes.set_xlim(right=min(axes.get_xlim()[1], 1.02))  # no score is above 1, however wide the interval of two seeds
+    _look_at(
+        figure, [score for row in rows for score in row.scores_by(task).values()] + ([] if baseline is None else [baseline])
+    )
     save(figure, result.out / f"task-{task}.png")
     text = f"{score} on {task} of each candidate: every seed, the mean and its interval"
     return Picture(Markup(inline_svg(figure, text)), "task", task)
 
 
+def _look_at(figure: Figure, scores: list[float]) -> None:
+    """Show where the scores are: the intervals of two seeds reach so far that nothing could be told apart beside them."""
+    axes = figure.axes[0]
+    left, right = axes.get_xlim()
+    room = 0.6 * max(max(scores) - min(scores), 0.01)
+    axes.set_xlim(max(left, min(scores) - room), min(right, max(scores) + room))
+
+
 def _ends(rows: list[Row], yardstick: str) -> list[tuple[str, list[float], float | None, float | None]]:
     found = []
     for row in rows:
-        summary = row.summary_by(yardstick)
-        bounds = (summary.low, summary.high) if summary else (None, None)
-        found.append((row.name, list(row.scores_by(yardstick).values()), *bounds))
+        low, high = row.interval_by(yardstick) or (None, None)
+        found.append((row.name, list(row.scores_by(yardstick).values()), low, high))
     return found
 
 

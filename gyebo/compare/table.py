@@ -14,6 +14,7 @@ from gyebo.compare.statistics import CONFIDENCE, Difference, Summary, against, s
 BITS = "bits per byte"  # a yardstick as a task is one; no task can be called so
 FAILED = "failed"
 BASELINE_TITLE = "linear baseline"
+CORRELATIONS = ("pearson", "spearman", "matthews")  # from -1 to 1; other scores of tasks begin at 0
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,16 @@ class Row:
         """Mean and spread over seeds; None where no seed has a score."""
         scores = self.scores_by(yardstick)
         return summarise(list(scores.values())) if scores else None
+
+    def interval_by(self, yardstick: str) -> tuple[float, float] | None:
+        """The 95 % interval of the mean, within what a task's score can be; None where it is unknown."""
+        summary = self.summary_by(yardstick)
+        if summary is None or summary.low is None or summary.high is None:
+            return None
+        if yardstick == BITS:
+            return summary.low, summary.high
+        metric = next(iter(self.tasks[yardstick].values()))["score"]
+        return max(summary.low, -1.0 if metric in CORRELATIONS else 0.0), min(summary.high, 1.0)
 
     def failures_by(self, yardstick: str) -> dict[str, str]:
         """The failures that keep the row out of a yardstick's ranking: of its pretraining, and of that task."""

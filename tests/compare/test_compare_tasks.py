@@ -140,6 +140,15 @@ def test_no_difference_is_said_of_the_task(tmp_path, jobs, task_recipe):
     assert "Accuracy on examples never seen: bert-tiny 0.8600 and gpt2-tiny 0.8500" in why
 
 
+def test_an_interval_stays_within_what_a_score_can_be(tmp_path, jobs, task_recipe):
+    jobs.task_scores["world-sentiment"]["bert"] = {0: 0.2, 1: 0.9}  # t(1) = 12.7: from far below 0 to far above 1
+    compare(task_recipe(seeds=[0, 1]), tmp_path / "out", **jobs.functions)
+    cells = rows_of(tmp_path / "out")
+    at = cells[""].index("bert-tiny")
+    assert cells["world-sentiment: 95 % interval of the mean"][at] == "0.0000 to 1.0000"
+    assert cells["world-sentiment: accuracy"][at] == "0.5500 ± 0.4950"
+
+
 def test_two_seeds_with_the_same_count_prove_nothing(tmp_path, jobs, task_recipe):
     """950 and 951 of 1,000 right, twice each: one example apart."""
     jobs.task_scores["world-sentiment"] = {"gpt2": dict.fromkeys((0, 1), 0.95), "bert": dict.fromkeys((0, 1), 0.951)}
