@@ -36,10 +36,10 @@ def distill(
     ] = None,
     json: shared.Json = False,
 ) -> None:
-    """Train a student that has half of its teacher's layers and starts from them.
+    """Train a smaller model from a larger one.
 
-    It learns from the teacher's predictions, from hidden pieces and from the teacher's last layer (DistilBERT). Exactly one
-    budget: --steps, --tokens or --minutes.
+    The student has half of its teacher's layers and starts from them. It learns from the teacher's predictions, from hidden
+    pieces and from the teacher's last layer (DistilBERT). Exactly one budget: --steps, --tokens or --minutes.
 
     \b
     Examples:

@@ -32,7 +32,9 @@ def evaluate(
     ] = None,
     json: shared.Json = False,
 ) -> None:
-    """A task's metrics; or on text bits per byte, of a masked model the loss of hidden pieces.
+    """A task's metrics, or how well text is predicted.
+
+    On text: bits per byte; of a masked model the loss of hidden pieces.
 
     \b
     Examples:

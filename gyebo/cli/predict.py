@@ -20,9 +20,9 @@ def predict(
     precision: Annotated[str, shared.word("float32 or bfloat16.", "NAME")] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that -o names.")] = False,
 ) -> None:
-    """What a fine-tuned model says of your texts, as JSON lines.
+    """What a fine-tuned model says of your texts.
 
-    Columns are those from which the model learned, unless you name others.
+    Answers are JSON lines. Columns are those from which the model learned, unless you name others.
 
     \b
     Examples:
