@@ -27,7 +27,7 @@ def test_settings_are_toml_or_bare_words():
     ("setting", "line"),
     [
         ("optim.learning_rate=1", "run.toml: unknown option 'optim.learning_rate'; did you mean optim.lr"),
-        ("optim.wieght_decay=1", "unknown option 'optim.wieght_decay'; did you mean optim.weight_decay?"),
+        ("optim.wieght_decay=1", "unknown option 'optim.wieght_decay'; did you mean optim.weight_decay"),
         ("lr=1", "unknown option 'lr'; did you mean optim.lr"),
         ("batch_tokens=5", "unknown option 'batch_tokens'; did you mean train.batch_tokens"),
         ("train.xyzzy=5", "unknown option 'train.xyzzy'; there is: train.batch_tokens, train.micro_batch_tokens,"),

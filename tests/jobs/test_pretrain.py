@@ -246,6 +246,7 @@ SETTINGS = {
     "tokenizer": "to k/한",
     "seed": 7,
     "context": 48,
+    "objective": {"rate": 0.2, "format": "doc-sentences"},
     "model": {"layers": 3, "attention_dropout": 1e-05, "activation": "relu", "scale_attention": False},
     "data": {
         "corpus": ["a b.txt", "c*.jsonl"], "documents": "blank", "text_field": "본문😀", "bad_bytes": "replace",
@@ -253,7 +254,7 @@ SETTINGS = {
     },
     "optim": {
         "lr": 1e-05, "betas": [0.8, 0.99], "eps": 1e-7, "weight_decay": 0.0, "schedule": "inverse-root", "warmup": 100.0,
-        "final_lr": 0.0, "clip": 0.0,
+        "final_lr": 0.0, "layer_decay": 0.9, "clip": 0.0,
     },
     "train": {
         "batch_tokens": 1234567, "micro_batch_tokens": 4096, "device": "cpu", "precision": "bfloat16", "compile": True,
@@ -291,6 +292,7 @@ def test_the_settings_above_leave_no_option_out():
     others = {
         "vocab_size",
         "start_from",
+        "teacher",  # another command: gyebo distill
         "data.valid_last",
         "data.valid_share",
         "budget.tokens",
@@ -298,7 +300,7 @@ def test_the_settings_above_leave_no_option_out():
         "budget.minutes",
     }
     a, b = runs._flat(options.model_dump()), runs._flat(default.model_dump())
-    assert {name for name in toml.described(RunOptions) if a.get(name) == b.get(name)} - {"model"} == others
+    assert {name for name in toml.described(RunOptions) if a.get(name) == b.get(name)} - {"model", "objective"} == others
 
 
 # -- --from and --across-documents -----------------------------------------------------------------------------------------
