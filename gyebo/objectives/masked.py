@@ -50,9 +50,7 @@ class Options(BaseModel):
     mask_share: float = Field(0.8, ge=0, le=1, description="of these, how many show the mask")
     random_share: float = Field(0.1, ge=0, le=1, description="of these, how many show a random piece")
     whole_words: bool = Field(False, description="predict whole words (between white space), never parts")
-    static_copies: int | None = Field(
-        None, gt=0, description="so many fixed maskings of a text in turn; by default new ones"
-    )
+    static_copies: int | None = Field(None, gt=0, description="so many fixed maskings of a text in turn; by default new ones")
 
     @model_validator(mode="after")
     def _consistent(self) -> Options:

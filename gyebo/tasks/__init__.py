@@ -1,1 +1,1 @@
-"""What is fine-tuned and how it is scored: heads over the model protocol, metrics, prediction, pooling, filling, the baseline."""
+"""What is fine-tuned and how it is scored: tasks, their data and metrics, heads over a pretrained body, the linear baseline."""
