@@ -15,51 +15,24 @@ from gyebo.config.finetune import LearningOptions
 from gyebo.interchange import load
 from gyebo.jobs import finetune as job
 from gyebo.jobs.finetune import finetune, replayed, since_best
-from gyebo.jobs.predict import evaluate_task
-from gyebo.jobs.predictions import entities
 from gyebo.jobs.seeds import finetune_seeds
 from gyebo.jobs.taskdata import read_task
 from gyebo.jobs.taskreport import summary
-from gyebo.jobs.tasksetup import grow_vocabulary, set_up
+from gyebo.jobs.tasksetup import set_up
 from gyebo.models.family import FAMILIES
-from gyebo.tasks import reading_world
 from gyebo.training import checkpoint, log
 from gyebo.training.loop import Stopped
 from gyebo.training.optimizer import make_optimizer
 from gyebo.training.trainer import Trainer
 from tests.jobs.tuning_files import (
-    choices,
     json_lines,
-    pairs,
-    questions,
-    reviews,
-    saved_model,
     table,
     tagged,
-    treebank,
     tuning,
 )
 
 TUNED = ("gpt2", "bert", "roberta", "distilbert")
 NOT_THE_SAME = ("seconds", "memory_bytes")  # of two runs
-
-
-@pytest.fixture(scope="module")
-def models(tokenizer_folder, tmp_path_factory):
-    """A function that gives a directory with a tiny untrained model of a family."""
-    folder, made = tmp_path_factory.mktemp("models"), {}
-
-    def make(family):
-        if family not in made:
-            made[family] = saved_model(folder / family, family, tokenizer_folder)
-        return made[family]
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return reviews(tmp_path_factory.mktemp("reviews"))
 
 
 @pytest.fixture(scope="module")
@@ -319,113 +292,9 @@ def test_the_best_seed_is_chosen_on_validation():
     assert found["best_seed"] == 1 and found["test"]["f"]["mean"] == pytest.approx(1.4 / 3)
 
 
-# -- every kind of task --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def small_world(monkeypatch):
-    for sizes in (reading_world.SIZES, reading_world.SIZES_OF_DOCUMENTS):
-        for split, count in (("train", 60), ("dev", 12), ("test", 12)):
-            monkeypatch.setitem(sizes, split, count)
-
-
-def own_file(kind, folder):
-    """(name of the kind, options of the task) with a file of its own."""
-    count = 60
-    if kind in ("pair", "regression"):
-        rows = pairs(count)
-        file = table(folder / "pairs.csv", ("text", "second", "same", "score"), rows)
-        return kind, {"data": str(file), "pair": "second", "label": "same" if kind == "pair" else "score"}
-    made = {"tagging": tagged, "spans": questions, "choice": choices}[kind](count)
-    return kind, {"data": str(json_lines(folder / f"{kind}.jsonl", made))}
-
-
-def end_to_end(options, out):
-    """Fine-tune, check what every kind must leave, and measure again."""
-    result = finetune(options, out)
-    data = read_task(options.task)
-    rows = [json.loads(line) for line in (out / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [row["id"] for row in rows] == [e.id for e in data.test]
-    assert set(result["test"]) == set(data.task.metrics) and all(-1 <= value <= 1 for value in result["test"].values())
-    again = evaluate_task(str(out))
-    assert {name: again[name] for name in result["test"]} == pytest.approx(result["test"], abs=1e-6)
-    assert again["measured"] == result["measured"] and again["examples"] == len(rows)
-    return result, rows
-
-
-@pytest.mark.parametrize("kind", ["pair", "regression", "tagging", "spans", "choice"])
-def test_every_kind_runs_on_ones_own_file(models, tmp_path, kind):
-    name, task = own_file(kind, tmp_path)
-    result, rows = end_to_end(tuning(models("bert"), name=name, task=task, optim={"lr": 2e-3}), tmp_path / "run")
-    assert result["kind"] == ("classification" if kind == "pair" else kind)
-    assert result["paired"] == (kind in ("pair", "regression", "spans"))
-    classes = {"tagging": "TokenClassification", "spans": "QuestionAnswering", "choice": "MultipleChoice"}
-    assert result["auto_class"] == f"AutoModelFor{classes.get(kind, 'SequenceClassification')}"
-    if kind == "regression":
-        import transformers
-
-        config = transformers.AutoConfig.from_pretrained(tmp_path / "run")
-        assert config.problem_type == "regression" and config.num_labels == 1
-        assert all(isinstance(row["prediction"], float) for row in rows)
-    if kind == "tagging":
-        assert all(len(row["spans"]) == len(entities(row["prediction"])) for row in rows)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("family", ["gpt2", "roberta", "distilbert"])
-@pytest.mark.parametrize("kind", ["pair", "regression", "tagging", "spans", "choice"])
-def test_every_kind_runs_on_every_family(models, tmp_path, kind, family):
-    name, task = own_file(kind, tmp_path)
-    end_to_end(tuning(models(family), name=name, task=task, optim={"lr": 2e-3}), tmp_path / "run")
-
-
-def test_a_treebank_is_parsed(models, tmp_path):
-    folder = treebank(tmp_path / "data", {"train": 90, "dev": 10, "test": 8})
-    options = tuning(models("bert"), folder, name="klue-dp", epochs=2, optim={"lr": 2e-3})
-    result, rows = end_to_end(options, tmp_path / "run")
-    assert result["measured"] == "test" and len(rows) == 8 and result["auto_class"] is None
-    assert all(len(row["prediction"]) == 2 for row in rows)
-
-
-@pytest.mark.parametrize("name", ["world-sentiment", pytest.param("world-questions", marks=pytest.mark.slow)])
-def test_the_world_runs_end_to_end(models, small_world, tmp_path, name):
-    result, _ = end_to_end(tuning(models("gpt2"), name=name), tmp_path / "run")
-    assert (result["examples"], result["measured"]) == (60, "test")
-
-
-def test_relations_add_their_markers_to_the_vocabulary(models, tmp_path):
-    rows = []
-    for number in range(90):
-        text = f"나무 바다 {number} 하늘 만났다"
-        row = {"guid": f"re-{number}", "sentence": text, "label": "no_relation" if number % 2 else "org:members"}
-        for role, word in (("subject_entity", "나무"), ("object_entity", "하늘")):
-            start = text.index(word)
-            row[role] = {"word": word, "start_idx": start, "end_idx": start + len(word) - 1, "type": "PER"}
-        rows.append(row)
-    for split in ("train", "dev"):
-        (tmp_path / f"re_{split}.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
-    result, _ = end_to_end(tuning(models("roberta"), tmp_path, name="klue-re"), tmp_path / "run")
-    model, tokenizer = load(tmp_path / "run")
-    assert tokenizer.vocab_size == 404 == model.config.vocab_size and result["measured"] == "dev"
-
-
-@pytest.mark.parametrize("family", ["gpt2", "bert"])
-def test_a_grown_vocabulary_keeps_what_was_there(models, family):
-    before, grown = load(models(family))[0], load(models(family))[0]
-    grow_vocabulary(grown, 450)
-    table = grown.token_embedding.weight
-    assert torch.equal(table[:400], before.token_embedding.weight) and grown.config.vocab_size == len(table) == 450
-    assert table[400:].std().item() == pytest.approx(grown.config.init_std, rel=0.1)
-    if family == "gpt2":
-        assert grown.lm_head.weight is table
-    grow_vocabulary(grown, 300)
-    assert len(grown.token_embedding.weight) == 450
-
-
 def test_a_tuned_model_can_be_tuned_again_on_another_task(tuned, models, tmp_path):
     _, out, _ = tuned
-    name, task = own_file("tagging", tmp_path)
-    setup = set_up(tuning(out, name=name, task=task))
+    setup = set_up(tuning(out, json_lines(tmp_path / "a.jsonl", tagged(40)), name="tagging"))
     model, before = setup.make_model(), load(out)[0]
     assert model.kind == "tagging" and setup.family is FAMILIES["bert"]
     assert torch.equal(model.body.token_embedding.weight, before.body.token_embedding.weight)

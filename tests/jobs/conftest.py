@@ -1,0 +1,23 @@
+"""Tiny models and a small labelled file, made once for the tests of a file."""
+
+import pytest
+
+from tests.jobs.tuning_files import reviews, saved_model
+
+
+@pytest.fixture(scope="module")
+def models(tokenizer_folder, tmp_path_factory):
+    """A function that gives a directory with a tiny untrained model of a family."""
+    folder, made = tmp_path_factory.mktemp("models"), {}
+
+    def make(family):
+        if family not in made:
+            made[family] = saved_model(folder / family, family, tokenizer_folder)
+        return made[family]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return reviews(tmp_path_factory.mktemp("reviews"))
