@@ -18,8 +18,9 @@ from gyebo.interchange import load
 from gyebo.jobs import runs
 from gyebo.jobs.corpora import floor, refuse_idle, roles_of
 from gyebo.models.family import find
-from gyebo.objectives import masked
+from gyebo.objectives import distillation, masked
 from gyebo.objectives.objective import Setting
+from gyebo.tasks.heads import TaskModel
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.machine import DTYPES, pick_device
 
@@ -53,6 +54,8 @@ def evaluate(
         raise ValueError(f"--context must be from 2 to the model's {model.config.context}, but is {window} instead")
     precision = precision or (record["plan"]["precision"] if record else "float32")
     half = lambda: torch.autocast(place.type, DTYPES[precision], enabled=precision != "float32")  # noqa: E731
+    if isinstance(model, TaskModel):
+        raise ValueError(f"{name} was fine-tuned and has no head for text: name a task, as in gyebo evaluate {name} TASK")
     if find(model.family).objective != "causal":
         rows = _masked_rows(model, tokenizer, prepared, window, record)
         result: dict[str, Any] = dict(evaluate_masked(model.to(place).eval(), rows, autocast=half))
@@ -79,9 +82,13 @@ def _masked_rows(model: Any, tokenizer: Tokenizer, prepared: Prepared, context: 
     if "mlm" not in model.heads:
         raise ValueError(f"this {type(model).__name__} has no head for hidden pieces: give its pretrained model, or a task")
     family = find(model.family)
-    chosen = family.published | record["options"]["objective"] if record else {"format": "doc-sentences"}
+    kind, chosen = masked.Options, {"format": "doc-sentences"}
+    if record:
+        student = record["options"].get("teacher")
+        kind = distillation.Options if student else masked.Options
+        chosen = ({} if student else family.published) | record["options"].get("objective", {})
     setting = Setting(tokenizer, roles_of(family), prepared.train if record else prepared.valid, tuple(model.heads))
-    judge = masked.build(toml.check(masked.Options, chosen), setting).for_evaluation()
+    judge = masked.build(toml.check(kind, chosen), setting).for_evaluation()
     return Rows(prepared.valid, judge.held_out(prepared.valid, context), judge, tokenizer.role_ids["pad"])
 
 

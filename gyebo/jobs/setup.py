@@ -242,6 +242,9 @@ def plan_run(setup: Setup) -> dict[str, Any]:
     with torch.device("meta"):
         model = setup.make_model()
     flops = 3 * model.flops(setup.tokens_per_step, setup.rows.plan.context, setup.objective.projected)
+    teacher = getattr(setup.objective, "teacher", None)
+    if teacher is not None:  # it only looks on: a forward pass
+        flops += teacher.flops(setup.tokens_per_step, setup.rows.plan.context, setup.objective.projected)
     steps = budget.steps_for(
         options.budget,
         tokens_per_step=setup.tokens_per_step,

@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from gyebo.interchange import load
-from gyebo.jobs import runs
+from gyebo.jobs import finetune, runs
 from gyebo.jobs.setup import set_up
 from gyebo.training import checkpoint, log
 from gyebo.training.trainer import Trainer
@@ -38,11 +38,8 @@ def verify(run: Path, console: Console) -> bool:
     if len(found) < 2:
         raise ValueError(f"{run} has {len(found)} checkpoint{'s' * (len(found) != 1)}: a replay needs two")
     last, before = found[0], found[1]
-    setup = set_up(runs.options_of(record, run), run, None)
-    if setup.prepared.meta["fingerprint"] != record["corpus"]["fingerprint"]:
-        raise ValueError(f"{run}: the corpus has changed since the run, so nothing can be replayed")
-    plan = record["plan"]
-    trainer = setup.trainer(plan["precision"], plan["steps"], compile=setup.options.train.compile)
+    plan, tuned = record["plan"], record.get("kind") == "finetune"
+    trainer = finetune.replayed(record, run) if tuned else _pretraining(record, run)
     trainer.restore(checkpoint.read(before, trainer.model, trainer.optimizer))
     made = json.loads((last / "manifest.json").read_text())["made"]
     here = checkpoint.environment(plan["precision"], 1)
@@ -54,11 +51,20 @@ def verify(run: Path, console: Console) -> bool:
     same = _replay_losses(trainer, checkpoint.step_of(last), run, tolerance, say)
     if same:  # otherwise the replay was cut short, and its weights say nothing
         same = _same_weights(checkpoint.weights(trainer.model), last, tolerance, f"{last}: differs from the replay in", say)
-    if record["state"]["finished"]:
+    if record["state"]["finished"] and not tuned:  # the root of a fine-tuning holds its best weights, not the last
         same &= _same_weights(checkpoint.weights(load(run)[0]), last, 0.0, f"{run}: differs from {last} in", say)
     if same:
         say("the run is what its log says" + (" within the tolerance" if changed else ", to the bit"))
     return same
+
+
+def _pretraining(record: dict[str, Any], run: Path) -> Trainer:
+    """The trainer of a pretraining at its start; ValueError where its corpus is no longer the one that it read."""
+    setup = set_up(runs.options_of(record, run), run, None)
+    if setup.prepared.meta["fingerprint"] != record["corpus"]["fingerprint"]:
+        raise ValueError(f"{run}: the corpus has changed since the run, so nothing can be replayed")
+    plan = record["plan"]
+    return setup.trainer(plan["precision"], plan["steps"], compile=setup.options.train.compile)
 
 
 def _whole(found: list[Path], say: Say) -> bool:

@@ -34,7 +34,9 @@ class PackedLinear(nn.Module):
         return torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.weight, self.bias, "none", [], "")
 
 
-# What each layer's weight was when it was packed, the sums of its rows and columns, and the packed weight.
+CHUNK = 127  # words; a prime, so that chunks lie differently in each row, and whatever moves along a row leaves some of them
+
+# What each layer's weight was when it was packed, the sums of its chunks, and the packed weight.
 _kept: WeakKeyDictionary[nn.Linear, tuple[tuple[object, ...], Tensor, Tensor]] = WeakKeyDictionary()
 
 
@@ -42,13 +44,15 @@ def packed_weight(linear: nn.Linear, dtype: torch.dtype) -> Tensor:
     """The weight in oneDNN's layout: the one of the call before if the weight is still the same, else packed anew.
 
     What writes into a weight raises torch's count of its versions; what goes past it (through `.data`) changes the sums of
-    rows or of columns, unless it is made to keep all of them.
+    its chunks, unless it moves numbers about inside single ones.
     """
     weight = linear.weight.detach().contiguous()
     mark = (linear.weight.data_ptr(), None if weight.is_inference() else linear.weight._version, dtype)
-    whole_words = weight.shape[1] * weight.element_size() % 8 == 0
-    bits = weight.view(torch.int64 if whole_words else torch.uint8)  # sums of bits are exact, and fast in every type
-    sums = torch.cat([bits.sum(1), bits.sum(0)])
+    words = weight.flatten().view(torch.uint8)
+    if len(words) % 8 == 0 and words.storage_offset() % 8 == 0:
+        words = words.view(torch.int64)  # sums of bits are exact, and fast in every type
+    whole = len(words) // CHUNK * CHUNK
+    sums = torch.cat([words[:whole].view(-1, CHUNK).sum(1), words[whole:]])
     kept = _kept.get(linear)
     if kept is None or kept[0] != mark or not torch.equal(kept[1], sums):
         kept = mark, sums, torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype), None)

@@ -45,6 +45,11 @@ class Distillation(Masked):
 
     teacher: Any = None
 
+    @property
+    def projected(self) -> float:
+        """The share of the positions that is projected on the vocabulary."""
+        return 1.0 if self._options.soft and self._options.soft_at == "all" else self._options.rate
+
     def counts(self, batch: dict[str, Tensor]) -> dict[str, int]:
         """{"soft": positions, "mlm": hidden pieces, "cosine": positions}, without those of weight 0."""
         hidden, real = int((batch["labels"] != IGNORE).sum()), int((batch["document_ids"] > 0).sum())

@@ -104,7 +104,7 @@ def encode(
         raise ValueError(f"labels: tagging needs the tag {OUTSIDE!r} for what belongs to nothing; found {', '.join(labels)}")
     frame = frame_of(tokenizer, 1)
     room = frame.room(max_length, least=1)
-    labelled = all_labelled(examples, lambda example: bool(example.tags) or not example.text)
+    labelled = all_labelled([example for example in examples if example.text], lambda example: bool(example.tags))
     rows: list[Framed] = []
     numbers: list[int] = []
     targets, firsts, lasts = (list[NDArray[np.int64]]() for _ in range(3))
