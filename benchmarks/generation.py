@@ -62,7 +62,6 @@ def measure(names: list[str], dtype: str, folder: Path, threads: int, rounds: in
     calls: dict[int, dict[str, list[Call]]] = {batch: {name: [] for name in names} for batch in (1, 8)}
     for number in range(rounds):
         for name in names:
-            os.environ["THP_MEM_ALLOC_ENABLE"] = "1" if name == "gyebo" else "0"  # as the command sets it for its users
             wire, end = Pipe()
             process = get_context("spawn").Process(target=work, args=(name, dtype, folder, threads, end), daemon=True)
             process.start()

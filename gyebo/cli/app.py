@@ -5,7 +5,6 @@ Exit 0: done; 1: the work failed or was stopped; 2: the request was wrong.
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from typing import Annotated
@@ -13,10 +12,6 @@ from typing import Annotated
 import typer
 
 from gyebo.cli import commands
-
-# Large arrays of torch on large pages where the system grants them: weights come out of memory a tenth faster. torch reads
-# this once, when it is first imported, which no command has done yet.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 

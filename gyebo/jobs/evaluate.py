@@ -47,6 +47,8 @@ def evaluate(
     model, tokenizer = load(name)
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
+    if isinstance(model, TaskModel):
+        raise ValueError(f"{name} was fine-tuned and has no head for text: name a task, as in gyebo evaluate {name} TASK")
     record = None if corpus else _record(name, data or {})
     prepared = _own_text(record, name, tokenizer) if record else _text(corpus, data or {}, tokenizer)
     window = context or (record and record["options"].get("context")) or model.config.context
@@ -54,8 +56,6 @@ def evaluate(
         raise ValueError(f"--context must be from 2 to the model's {model.config.context}, but is {window} instead")
     precision = precision or (record["plan"]["precision"] if record else "float32")
     half = lambda: torch.autocast(place.type, DTYPES[precision], enabled=precision != "float32")  # noqa: E731
-    if isinstance(model, TaskModel):
-        raise ValueError(f"{name} was fine-tuned and has no head for text: name a task, as in gyebo evaluate {name} TASK")
     if find(model.family).objective != "causal":
         rows = _masked_rows(model, tokenizer, prepared, window, record)
         result: dict[str, Any] = dict(evaluate_masked(model.to(place).eval(), rows, autocast=half))

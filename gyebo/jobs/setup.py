@@ -24,6 +24,7 @@ from gyebo.models import family as tree
 from gyebo.objectives import OBJECTIVES, distillation
 from gyebo.objectives.distillation import start_from_teacher
 from gyebo.objectives.objective import Objective, Setting
+from gyebo.tasks.heads import TaskModel
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.machine import DTYPES, keep_freed_memory, peak_memory, pick_device, reset_peak_memory
 from gyebo.training.trainer import Trainer, initial_seed
@@ -200,6 +201,8 @@ def student_config(cls: Any, teacher: Any, options: RunOptions) -> Any:
 def _inherit(options: RunOptions, model: Any, tokenizer: Tokenizer | None) -> RunOptions:
     """Options that follow from --from or a teacher: its tokenizer, where none is named."""
     name = options.start_from or options.teacher
+    if isinstance(model, TaskModel):
+        raise ValueError(f"{name} was fine-tuned and has no head to pretrain with: name the model that it was fine-tuned from")
     if options.start_from and model.family != options.family:
         raise ValueError(f"--from {name} holds a {model.family} model, not {options.family}")
     if options.start_from and options.model:
