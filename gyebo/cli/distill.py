@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gyebo.cli import options as shared
-from gyebo.cli.pretrain import _run
+from gyebo.cli.pretrain import perform
 
 
 def distill(
@@ -69,4 +69,4 @@ def distill(
         toml.override(values, settings or []),
         name=lambda field: f"--set {field}" if field in named else shared.flag(field),
     )
-    _run(run, out, dry_run=False, resume=resume, overwrite=overwrite, json=json)
+    perform(run, out, dry_run=False, resume=resume, overwrite=overwrite, json=json)

@@ -104,13 +104,13 @@ def pretrain(
         toml.override(values, settings or []),
         name=lambda field: f"--set {field}" if field in named else shared.flag(field),
     )
-    _run(run, out, dry_run=dry_run, resume=resume, overwrite=overwrite, json=json)
+    perform(run, out, dry_run=dry_run, resume=resume, overwrite=overwrite, json=json)
 
 
 NEXT = {"bits_per_byte": "generate {out} --prompt ...", "masked_loss": "finetune {out} TASK -o ..."}
 
 
-def _run(run: Any, out: Path | None, *, dry_run: bool, resume: bool, overwrite: bool, json: bool) -> None:
+def perform(run: Any, out: Path | None, *, dry_run: bool, resume: bool, overwrite: bool, json: bool) -> None:
     from gyebo.jobs import pretrain as job
     from gyebo.jobs import setup
 

@@ -12,7 +12,7 @@ from gyebo.compare.measures import cells, columns, digits
 from gyebo.compare.recipe import BASELINE
 from gyebo.compare.sentence import conclusion
 from gyebo.compare.statistics import difference, pair_confidence
-from gyebo.compare.table import BITS, Comparison, Row
+from gyebo.compare.table import BITS, ON_TEXT, Comparison, Row
 
 
 def rich_table(comparison: Comparison) -> Table:
@@ -50,7 +50,7 @@ def failures(comparison: Comparison) -> list[tuple[str, str, str]]:
 def as_json(comparison: Comparison) -> dict[str, Any]:
     """All of it as plain values: for programs, and for whoever doubts the table."""
     headline, why = conclusion(comparison)
-    yardsticks = [*comparison.tasks, BITS]
+    yardsticks = [*comparison.tasks, comparison.on_text]
     return {
         "conclusion": f"{headline} {why}",
         "ok": comparison.ok,
@@ -66,13 +66,17 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def _candidate(comparison: Comparison, row: Row) -> dict[str, Any]:
-    bits = row.summary_by(BITS)
+    on_text = {
+        ON_TEXT[yardstick]: {"verdict": row.verdicts[yardstick], **asdict(summary)} if summary else None
+        for yardstick in dict.fromkeys((BITS, comparison.on_text))
+        for summary in [row.summary_by(yardstick)]
+    }
     return {
         "name": row.name,
         "family": row.candidate.family,
         "size": row.candidate.size,
         "verdict": row.verdict,
-        "bits_per_byte": {"verdict": row.verdicts[BITS], **asdict(bits)} if bits else None,
+        **on_text,
         "tasks": {task: _task(comparison, row, task) for task in comparison.tasks},
         "plan": comparison.plan.get(row.name, {}),
         "sweep": row.sweep,
@@ -99,7 +103,7 @@ def _differences(comparison: Comparison, yardstick: str) -> list[dict[str, Any]]
     if not ranked:
         return []
     confidence, resolution = pair_confidence(len(ranked)), comparison.resolution(yardstick)
-    sign = 1 if yardstick == BITS else -1
+    sign = 1 if yardstick in ON_TEXT else -1
     leader = min(ranked, key=lambda name: sign * sum(ranked[name]) / len(ranked[name]))
     return [
         {"yardstick": yardstick, "from": leader, "to": name, "confidence": confidence}

@@ -9,7 +9,7 @@ from typing import Any
 
 from gyebo.compare.recipe import BASELINE
 from gyebo.compare.statistics import Summary
-from gyebo.compare.table import BASELINE_TITLE, BITS, FAILED, Comparison, Row
+from gyebo.compare.table import BASELINE_TITLE, BITS, FAILED, HIDDEN, Comparison, Row
 
 # What a task's score says, in words for a reader who doesn't program; all are 1 where nothing is wrong.
 SCORES = {
@@ -61,7 +61,9 @@ def measures(comparison: Comparison) -> list[Measure]:
     lines = [line for task in comparison.tasks for line in _task_lines(comparison, task)]
     if any(row.candidate.likelihood for row in comparison.rows):
         lines += _likelihood_lines(ranks=not comparison.tasks)
-    if not all(row.candidate.likelihood for row in comparison.rows):
+    if comparison.ranked_by == HIDDEN:
+        lines += [*RANKED_HIDDEN_LINES, RESTORED]
+    elif not all(row.candidate.likelihood for row in comparison.rows):
         lines += HIDDEN_LINES
     return lines + _cost_lines(comparison)
 
@@ -255,13 +257,28 @@ def _likelihood_seeds(row: Row) -> str:
     return _seeds(BITS)(row) if row.candidate.likelihood else "-"
 
 
-HIDDEN_LINES = [
+RESTORED = Measure(
+    "Hidden pieces restored",
+    "Of the pieces of words that were hidden from a model that reads from both sides, how many it guessed. This depends on"
+    " what was hidden and what was left to see, so nothing is ranked by it.",
+    _mean("valid.masked_accuracy", "{:.1%}".format),
+)
+
+RANKED_HIDDEN_LINES = [
     Measure(
-        "Hidden pieces restored",
-        "Of the pieces of words that were hidden from a model that reads from both sides, how many it guessed. This depends on"
-        " what was hidden and what was left to see, so nothing is ranked by it.",
-        _mean("valid.masked_accuracy", "{:.1%}".format),
+        "Nats per hidden piece, held out",
+        "The score; lower is better. How surprised the model was by pieces of words that were hidden from it, in text that it had"
+        " never seen; the same pieces were hidden from all. Mean over the seeds ± their standard deviation.",
+        _score(HIDDEN),
+        first=True,
     ),
+    Measure("Verdict", VERDICT, _verdict(HIDDEN), first=True, verdict=True),
+    Measure("95 % interval of the mean", INTERVAL, _interval(HIDDEN)),
+    Measure("Each seed", EACH_SEED, _seeds(HIDDEN)),
+]
+
+HIDDEN_LINES = [
+    RESTORED,
     Measure(
         "Loss on hidden pieces",
         "How surprised such a model was by what was hidden (nats per piece; lower is better). No bits per byte.",

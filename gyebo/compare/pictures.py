@@ -8,14 +8,14 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from gyebo.compare.measures import words
-from gyebo.compare.table import BASELINE_TITLE, BITS, Comparison, Row, run_directory
+from gyebo.compare.table import BASELINE_TITLE, ON_TEXT, Comparison, Row, run_directory
 from gyebo.figures.curves import Curve, comparison, inline_svg, intervals, save
 from gyebo.training import log
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture as <svg>. `about`: "task", "bits" (the ends) or "curve"; `task`: which."""
+    """One picture as <svg>. `about`: "task", "text" (the ends) or "curve"; `task`: which."""
 
     svg: Markup  # ours, from numbers and checked names only
     about: str
@@ -35,19 +35,20 @@ def colors(result: Comparison) -> dict[str, int]:
 def pictures(result: Comparison) -> list[Picture]:
     """All pictures, the yardstick that ranks first; also written as PNG files beside the report."""
     found = [picture for task in result.tasks if (picture := _task_picture(result, task))]
-    rows = [row for row in drawn(result) if row.scores_by(BITS)]
+    unit = result.on_text
+    rows = [row for row in drawn(result) if row.scores_by(unit)]
     if not rows:
         return found
-    by_tokens = comparison(curves(result, rows, "tokens"), "tokens seen", floor=result.floor)
-    by_flops = comparison(curves(result, rows, "flops"), "computation (FLOPs)", floor=result.floor)
+    by_tokens = comparison(curves(result, rows, "tokens"), "tokens seen", floor=result.floor, y_label=unit)
+    by_flops = comparison(curves(result, rows, "flops"), "computation (FLOPs)", floor=result.floor, y_label=unit)
     described = [
-        ("curve", "tokens", by_tokens, "Held-out bits per byte against tokens seen"),
-        ("curve", "flops", by_flops, "Held-out bits per byte against computation"),
+        ("curve", "tokens", by_tokens, f"Held-out {unit} against tokens seen"),
+        ("curve", "flops", by_flops, f"Held-out {unit} against computation"),
     ]
     if len(rows) > 1 or not result.tasks:
-        ends = intervals(_ends(rows, BITS), colors=[colors(result)[row.name] for row in rows])
-        text = "Held-out bits per byte of each candidate: every seed, the mean and its interval"
-        described.insert(0, ("bits", "scores", ends, text))
+        ends = intervals(_ends(rows, unit), unit, colors=[colors(result)[row.name] for row in rows])
+        text = f"Held-out {unit} of each candidate: every seed, the mean and its interval"
+        described.insert(0, ("text", "scores", ends, text))
     for _, name, figure, _ in described:
         save(figure, result.out / f"{name}.png")
     return found + [Picture(Markup(inline_svg(figure, text)), about) for about, _, figure, text in described]
@@ -89,7 +90,7 @@ def _ends(rows: list[Row], yardstick: str) -> list[tuple[str, list[float], float
 
 
 def curves(result: Comparison, rows: list[Row], x: str) -> list[Curve]:
-    """The held-out curves of rows with bits per byte, from their logs; x: "tokens" or "flops", both from the run's start.
+    """The held-out curves of rows with a figure of the text, from their logs; x: "tokens" or "flops", from the run's start.
 
     The measurements on the way use a part of the held-out text; the last one, which is the score, uses all of it.
     """
@@ -97,16 +98,17 @@ def curves(result: Comparison, rows: list[Row], x: str) -> list[Curve]:
 
 
 def _curve(result: Comparison, row: Row, x: str) -> Curve:
+    figure = ON_TEXT[result.on_text]
     logs: list[dict[int, tuple[float, float]]] = []  # a seed each: step -> point
     for seed, end in row.results.items():
         scale = end[x] / end["tokens"]
         records = log.read(run_directory(result.out, row.name, seed))
         points = {
-            line["step"]: (line["tokens"] * scale, line["evaluation"]["bits_per_byte"])
+            line["step"]: (line["tokens"] * scale, line["evaluation"][figure])
             for line in records
             if "evaluation" in line
         }
-        logs.append(points | {end["steps"]: (end[x], end["valid"]["bits_per_byte"])})
+        logs.append(points | {end["steps"]: (end[x], end["valid"][figure])})
     steps = sorted(set(logs[0]).intersection(*logs[1:]))  # the tokens of a step differ a little from seed to seed
     seeds = [tuple(zip(*(points[step] for step in steps))) for points in logs]
     color = colors(result)[row.name]

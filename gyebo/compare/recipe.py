@@ -17,6 +17,7 @@ from gyebo.models.family import find, find_size
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a folder's name on every system, and letters that every plot can draw
 LIKELIHOODS = ("causal",)  # objectives whose models give a text a probability, and so have bits per byte
+IN_SIGHT = ("format", "next_sentence")  # options of the masked objective that decide what its evaluation shows
 BASELINE = "linear"  # beside the candidates' folders
 SECTIONS = ("data", "tokenizer", "budget", "optim", "train", "sweep")
 LISTS = ("candidates", "tasks")
@@ -94,6 +95,7 @@ class RecipeTask(TaskOptions):
     micro_batch: int | None = Field(None, gt=0, description="examples of one forward pass; by default the whole batch")
     max_length: int | None = Field(None, gt=2, description="tokens of a text")
     dropout: float = Field(0.1, ge=0, lt=1, description="of the head")
+    body_dropout: float | None = Field(None, ge=0, lt=1, description="of embeddings, attention and layers; by default the model's")
     evaluations: int = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
     patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
     lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, by the model's width")
@@ -139,14 +141,16 @@ class Recipe(Section):
     train: TrainOptions = Field(default_factory=TrainOptions)
     sweep: SweepOptions | None = None
     candidates: list[Candidate] = Field(min_length=2)
-    tasks: list[RecipeTask] = Field(default_factory=list, description="the first one ranks; without any, bits per byte")
+    tasks: list[RecipeTask] = Field(default_factory=list, description="the first one ranks; without any, the held-out text")
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         _different([candidate.name for candidate in self.candidates], "candidates", "name")
         _different([task.called for task in self.tasks], "tasks", "called")
+        if self.measured_by == "masked_loss":
+            self._same_hidden_text()
         for candidate in self.candidates:
-            if not self.tasks and not candidate.likelihood:
+            if self.measured_by == "bits_per_byte" and not self.tasks and not candidate.likelihood:
                 raise ValueError(
                     f"candidate {candidate.name}: {find(candidate.family).title} gives texts no probability, so only a task can"
                     ' rank it: add [[tasks]] with name = "nsmc", or classification and a data file (or --task NAME)'
@@ -163,6 +167,27 @@ class Recipe(Section):
                 where = f"candidate {candidate.name}" if "lr" in candidate.optim else "[optim]"
                 raise ValueError(f"[sweep] chooses the learning rate, so lr in {where} has no effect: remove one of them")
         return self
+
+    @property
+    def measured_by(self) -> str:
+        """The figure of held-out text: bits per byte, or the masked loss where nothing else could rank what is compared."""
+        return "bits_per_byte" if self.tasks or any(c.likelihood for c in self.candidates) else "masked_loss"
+
+    def _same_hidden_text(self) -> None:
+        """Masked losses rank models that are shown the same texts with the same pieces hidden, and no others."""
+        for name in ("family", "size") if self.context is None else ("family",):
+            if len(found := {getattr(candidate, name): 0 for candidate in self.candidates}) > 1:
+                raise ValueError(
+                    f"the candidates give texts no probability, and differ in {name} ({', '.join(found)}), so the text hides"
+                    " different pieces from them: add [[tasks]] (or --task NAME), or let them differ in less"
+                )
+        for name in IN_SIGHT:
+            values = [candidate.objective.get(name) for candidate in self.candidates]
+            if any(value != values[0] for value in values):
+                raise ValueError(
+                    f"the candidates differ in objective.{name} ({', '.join(map(str, values))}), so different texts are hidden from"
+                    " them, and their losses can't be compared: add [[tasks]] (or --task NAME)"
+                )
 
     def options(self, candidate: Candidate, seed: int, tokenizer: str | None, **changes: Any) -> RunOptions:
         """The options of one run. `changes`: `steps`, `precision` and `lr` take the place of what the recipe says."""

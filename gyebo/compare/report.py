@@ -45,6 +45,7 @@ def render(result: Comparison) -> str:
         tasks=result.tasks,
         pictures=pictures(result),
         floor=result.floor,
+        on_text=result.on_text,
         writers=[(row.name, _samples(row)) for row in result.rows if row.candidate.likelihood],
         fillers=[(row.name, _samples(row)) for row in result.rows if not row.candidate.likelihood],
         dots={name: number % len(COLORS) for name, number in colors(result).items()},

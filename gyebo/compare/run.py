@@ -31,7 +31,7 @@ from gyebo.compare import recipe as recipes
 from gyebo.compare.forms import as_json, markdown
 from gyebo.compare.recipe import Candidate, Recipe
 from gyebo.compare.report import write_report
-from gyebo.compare.session import Jobs, Session, attempt, finite, held_out, write
+from gyebo.compare.session import FIGURES, Jobs, Session, attempt, finite, held_out, write
 from gyebo.compare.table import Comparison, Row, rank, run_directory
 from gyebo.compare.tasks import examine, finetune_all, read_tasks, train_baselines
 from gyebo.config import toml
@@ -66,7 +66,7 @@ def compare(
     session = Session(recipe, out, console or Console(quiet=True), jobs or real_jobs())
     try:
         _plan(session)
-        rows = rank(_train(session), session.state["tasks"])
+        rows = rank(_train(session), session.state["tasks"], FIGURES[recipe.measured_by])
     except Stopped as stop:
         raise Stopped(f"stopped; go on with: {resume_command(out)}") from stop
     state = session.state

@@ -45,7 +45,8 @@ def _judge(leader: Row, rows: Sequence[Row], comparison: Comparison) -> tuple[st
     on_task = f" on {task}" if task else ""
     headline = f"No difference shown between {join([row.name for row in close])}{on_task}."
     metric = _metric(comparison) if task else ""
-    told = f"{metric[0].upper()}{metric[1:]} on examples never seen" if task else "Bits per byte on text never seen"
+    unit = comparison.on_text
+    told = f"{metric[0].upper()}{metric[1:]} on examples never seen" if task else f"{unit[0].upper()}{unit[1:]} on text never seen"
     if first.count == 1:
         why = (
             f"{told}: {means}. Each was trained once (one seed: no spread), so a better model can't"
@@ -78,7 +79,7 @@ def _metric(comparison: Comparison) -> str:
 def _reaches(row: Row, comparison: Comparison) -> str:
     mean = digits(row.summary.mean if row.summary else None)
     if not comparison.tasks:
-        return f"On text that it had never seen it needs {mean} bits per byte."
+        return f"On text that it had never seen it needs {mean} {comparison.on_text}."
     counts = comparison.tasks[comparison.ranked_by]["examples"]
     return (
         f"Fine-tuned on {counts['train']:,} labelled examples, it reaches {_metric(comparison)} {mean} on {counts['test']:,}"

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from gyebo.compare.recipe import BASELINE, Candidate, Recipe
+from gyebo.compare.session import FIGURES
 from gyebo.compare.statistics import CONFIDENCE, Difference, Summary, against, summarise, verdicts
 
-BITS = "bits per byte"  # a yardstick as a task is one; no task can be called so
+BITS, HIDDEN = FIGURES["bits_per_byte"], FIGURES["masked_loss"]  # yardsticks as tasks are; no task can be called so
+ON_TEXT = {words: name for name, words in FIGURES.items()}  # yardstick -> its entry in a run's result
 FAILED = "failed"
 BASELINE_TITLE = "linear baseline"
 CORRELATIONS = ("pearson", "spearman", "matthews")  # from -1 to 1; other scores of tasks begin at 0
@@ -23,7 +25,7 @@ class Row:
 
     `results`: seed -> result of `pretrain`, in the recipe's order. `tasks`: task -> seed -> result of `finetune`.
     `failures`: "seed N", "TASK, seed N" or "sweep" -> reason. `sweep`: the chosen "lr", the "trials" and their cost in
-    "tokens", "flops" and "seconds". `ranked_by`: the yardstick of the table, a task or `BITS`.
+    "tokens", "flops" and "seconds". `ranked_by`: the yardstick of the table, a task or one of `ON_TEXT`.
 
     `verdicts`: yardstick -> "best", "no difference shown", "behind", "failed" (a run that it needs failed: not ranked, as its
     luckier seeds would flatter it), "nothing to compare with", or "-" where the yardstick can't measure the family.
@@ -48,9 +50,9 @@ class Row:
         return self.verdicts.get(self.ranked_by, "")
 
     def scores_by(self, yardstick: str) -> dict[int, float]:
-        """Finished seed -> held-out bits per byte, or the score on the task's test examples; empty where there is none."""
-        if yardstick == BITS:
-            found = {seed: result["valid"].get("bits_per_byte") for seed, result in self.results.items()}
+        """Finished seed -> figure of held-out text, or the score on the task's test examples; empty where there is none."""
+        if yardstick in ON_TEXT:
+            found = {seed: result["valid"].get(ON_TEXT[yardstick]) for seed, result in self.results.items()}
             return {seed: value for seed, value in found.items() if value is not None}
         return {seed: result["test"][result["score"]] for seed, result in self.tasks.get(yardstick, {}).items()}
 
@@ -64,7 +66,7 @@ class Row:
         summary = self.summary_by(yardstick)
         if summary is None or summary.low is None or summary.high is None:
             return None
-        if yardstick == BITS:
+        if yardstick in ON_TEXT:
             return summary.low, summary.high
         metric = next(iter(self.tasks[yardstick].values()))["score"]
         return max(summary.low, -1.0 if metric in CORRELATIONS else 0.0), min(summary.high, 1.0)
@@ -85,9 +87,9 @@ class Row:
 
     @property
     def best_seed(self) -> int | None:
-        """The seed with the fewest held-out bits per byte, or with the best score on validation, never on the test examples."""
-        if self.ranked_by == BITS:
-            return min(scores, key=scores.__getitem__) if (scores := self.scores_by(BITS)) else None
+        """The seed with the best figure of held-out text, or the best score on validation, never on the test examples."""
+        if self.ranked_by in ON_TEXT:
+            return min(scores, key=scores.__getitem__) if (scores := self.scores_by(self.ranked_by)) else None
         found = {seed: result["valid"][result["score"]] for seed, result in self.tasks.get(self.ranked_by, {}).items()}
         return max(found, key=found.__getitem__) if found else None
 
@@ -122,8 +124,13 @@ class Comparison:
 
     @property
     def ranked_by(self) -> str:
-        """The yardstick that ranks: the first task, or bits per byte."""
-        return next(iter(self.tasks), BITS)
+        """The yardstick that ranks: the first task, or that of the held-out text."""
+        return next(iter(self.tasks), self.on_text)
+
+    @property
+    def on_text(self) -> str:
+        """The yardstick of the held-out text: `BITS` or `HIDDEN`."""
+        return FIGURES[self.recipe.measured_by]
 
     @property
     def floor(self) -> float | None:
@@ -150,7 +157,7 @@ class Comparison:
 
     def resolution(self, yardstick: str) -> float:
         """In which steps a yardstick counts: one example of a task."""
-        return 0.0 if yardstick == BITS else 1 / self.tasks[yardstick]["examples"]["test"]
+        return 0.0 if yardstick in ON_TEXT else 1 / self.tasks[yardstick]["examples"]["test"]
 
     def against_baseline(self, row: Row, task: str) -> Difference | None:
         """A row's score minus the baseline's, with an interval for all rows of the table together; None without either."""
@@ -170,17 +177,17 @@ def task_directory(out: Path, name: str, task: str, seed: int) -> Path:
     return out / "tasks" / name / task / f"seed-{seed}"
 
 
-def rank(rows: Sequence[Row], tasks: Mapping[str, dict[str, Any]] | None = None) -> list[Row]:
+def rank(rows: Sequence[Row], tasks: Mapping[str, dict[str, Any]] | None = None, on_text: str = BITS) -> list[Row]:
     """The rows with their verdicts by every yardstick, best mean by the first one first, those with a failure last.
 
-    tasks: as in `Comparison`; the first one ranks, bits per byte where there is none.
+    tasks, on_text: as in `Comparison`; the first task ranks, the held-out text where there is none.
     """
     tasks = tasks or {}
     said = {name: _judge(rows, name, 1 / task["examples"]["test"]) for name, task in tasks.items()}
-    said[BITS] = _judge(rows, BITS, 0.0)
+    said[on_text] = _judge(rows, on_text, 0.0)
     first = next(iter(said))
     judged = [replace(row, verdicts={name: found[row.name] for name, found in said.items()}, ranked_by=first) for row in rows]
-    sign = 1 if first == BITS else -1
+    sign = 1 if first in ON_TEXT else -1
     return sorted(judged, key=lambda row: (row.verdict == FAILED, sign * row.summary.mean if row.summary else math.inf))
 
 
@@ -188,4 +195,4 @@ def _judge(rows: Sequence[Row], yardstick: str, resolution: float) -> dict[str, 
     whole = {row.name: list(row.scores_by(yardstick).values()) for row in rows if not row.failures_by(yardstick)}
     measured = {name: scores for name, scores in whole.items() if scores}
     others = {row.name: FAILED if row.name not in whole else "-" for row in rows}
-    return others | verdicts(measured, higher=yardstick != BITS, resolution=resolution)
+    return others | verdicts(measured, higher=yardstick not in ON_TEXT, resolution=resolution)

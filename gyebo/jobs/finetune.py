@@ -42,7 +42,7 @@ def finetune(
     refuse_to_replace(out, options)
     record = runs.read(out) if runs.claim(out, resume=resume, overwrite=overwrite) else None
     if record:
-        changed = runs.differences(options_of(record, out), options)  # type: ignore[arg-type]
+        changed = runs.differences(options_of(record, out), options)
         if changed:
             raise ValueError(f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new -o to change them")
         if "result" in record:

@@ -9,7 +9,7 @@ from typing import Any
 
 import gyebo
 from gyebo.config import toml
-from gyebo.config.run import RunOptions
+from gyebo.config.run import RunOptions, Section
 
 STARTING = ".gyebo-starting"  # stands in a directory that was empty when it was claimed, until its first record is written
 LEFT_BY_A_START = {STARTING, "tokenizer", ".tokenizer.part", ".run.toml.part", ".part"}
@@ -92,7 +92,7 @@ def options_of(record: dict[str, Any], out: Path) -> RunOptions:
     return toml.check(RunOptions, record["options"], str(out / "run.toml"))
 
 
-def differences(stored: RunOptions, given: RunOptions) -> list[str]:
+def differences(stored: Section, given: Section) -> list[str]:
     """What a resumed run may not change, as `name: stored -> given`."""
     old, new = _flat(stored.model_dump(mode="json")), _flat(given.model_dump(mode="json"))
     names = [n for n in {**old, **new} if old.get(n) != new.get(n) and n.rsplit(".", 1)[-1] not in FREE_TO_CHANGE]

@@ -176,11 +176,21 @@ def _make_model(options: FinetuneOptions, origin: Origin, task: Task, vocab_size
     labels = {"regression": 1, "spans": None, "choice": None}.get(task.kind, task.labels)
     problem = "regression" if task.kind == "regression" else None
     torch.manual_seed(initial_seed(options.seed))
-    body = origin.body()
+    body = with_dropout(origin.body(), options.body_dropout)
     grow_vocabulary(body, vocab_size)
     model = add_head(body, origin.family.head_style, kind, labels, options.dropout, problem)
     freeze(model, options.optim.freeze)
     return model
+
+
+def with_dropout(model: Any, rate: float | None) -> Any:
+    """The model with that dropout at its three places, which are fixed when its layers are made; None: as it is."""
+    if rate is None:
+        return model
+    config = replace(model.config, embedding_dropout=rate, attention_dropout=rate, residual_dropout=rate)
+    changed = type(model)(config)
+    changed.load_state_dict(model.state_dict())
+    return changed
 
 
 @torch.no_grad()

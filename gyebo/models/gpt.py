@@ -29,6 +29,7 @@ from gyebo.nn.dropout import dropout
 from gyebo.nn.feedforward import ACTIVATIONS, FeedForward
 from gyebo.nn.outputs import CausalOutput, Encoded
 from gyebo.nn.positions import causal_layout
+from gyebo.nn.ragged import Ragged, attend_ragged, ragged_layout
 
 
 @dataclass
@@ -90,26 +91,31 @@ class Attention(nn.Module):
         self.upcast = False
 
     def forward(self, x: Tensor, run: Run) -> Tensor:
-        """[B, T, D] -> [B, T, D]."""
+        """[B, T, D] -> [B, T, D], or rows without padding [N, D] -> [N, D]."""
+        options = {"causal": run.causal, "scale": self.scale, "upcast": self.upcast}
+        options["dropout"] = self.dropout if self.training else 0.0
+        if run.rows is not None:
+            return self.out(attend_ragged(self.qkv(x).unflatten(-1, (3, self.heads, -1)), run.rows, **options))
         query, key, value = split_heads(self.qkv(x), 3 * self.heads).chunk(3, 1)  # [B, H, T, K] each
         if run.cache is not None:
             key, value = run.cache.write(self.layer, key, value)
-        options = {"allowed": run.allowed, "causal": run.causal, "scale": self.scale, "upcast": self.upcast}
-        options["dropout"] = self.dropout if self.training else 0.0
         if run.attentions is None:
-            mixed = attend(query, key, value, **options)
+            mixed = attend(query, key, value, allowed=run.allowed, **options)
         else:
-            mixed, weights = weigh(query, key, value, **options)
+            mixed, weights = weigh(query, key, value, allowed=run.allowed, **options)
             run.attentions.append(weights)
         return self.out(join_heads(mixed))
 
 
 @dataclass
 class Run:
-    """What the blocks share in one pass: who may see whom, the cache, and where attention weights are collected."""
+    """What the blocks share in one pass: who may see whom, the cache, and where attention weights are collected.
+
+    `rows`: where the tokens stand, if there is padding or several documents a row: then x is [N, D], without any padding."""
 
     allowed: Tensor | None = None
     causal: bool = True
+    rows: Ragged | None = None
     cache: KeyValueCache | None = None
     attentions: list[Tensor] | None = None
 
@@ -193,36 +199,44 @@ class Gpt(Pretrained, nn.Module):
         return_layers: bool = False,
         return_attentions: bool = False,
     ) -> Encoded:
-        """Run the blocks over ids [B, T].
+        """Run the blocks over ids [B, T]; without a cache, `hidden` [B, T, D] is zero at padding.
 
         `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) keeps attention and positions inside
         each document; `position_ids` [B, T] replaces the positions. An empty `cache` is filled on the way. Raises
         ValueError where a position lies beyond `config.context`.
         """
-        layout = causal_layout(
-            input_ids.shape[:2],
-            input_ids.device,
-            attention_mask=attention_mask,
-            document_ids=document_ids,
-            position_ids=position_ids,
-        )
-        if input_ids.shape[1] > self.config.context or position_ids is not None:
-            low, high, most = int(layout.positions.min()), int(layout.positions.max()), self.config.context - 1
+        shape, device = input_ids.shape[:2], input_ids.device
+        given = {"attention_mask": attention_mask, "document_ids": document_ids, "position_ids": position_ids}
+        if cache is None and not return_attentions and not torch.compiler.is_compiling():
+            rows = ragged_layout(shape, device, **given)
+            if rows.frame is not None:
+                self._check(rows.positions, position_ids is not None or rows.longest > self.config.context)
+                layers = self._blocks(self.embed(rows.gather(input_ids)), rows.positions, Run(rows=rows))
+                return Encoded(rows.scatter(layers[-1]), tuple(map(rows.scatter, layers)) if return_layers else None, None)
+        layout = causal_layout(shape, device, **given)
+        self._check(layout.positions, position_ids is not None or shape[1] > self.config.context)
+        run = Run(layout.allowed, layout.allowed is None, cache=cache, attentions=[] if return_attentions else None)
+        layers = self._blocks(self.embed(input_ids), layout.positions, run)
+        attentions = None if run.attentions is None else tuple(run.attentions)
+        return Encoded(layers[-1], tuple(layers) if return_layers else None, attentions)
+
+    def _check(self, positions: Tensor, uncertain: bool) -> None:
+        """ValueError for a position that has no row in the table."""
+        if uncertain and positions.numel():
+            low, high, most = int(positions.min()), int(positions.max()), self.config.context - 1
             if low < 0 or high > most:
                 raise ValueError(f"positions must be from 0 to {most} (context), but are {low} to {high} instead")
-        run = Run(layout.allowed, layout.allowed is None, cache, [] if return_attentions else None)
-        hidden, layers = self._blocks(self.embed(input_ids), layout.positions, run, return_layers)
-        return Encoded(hidden, tuple(layers) or None, None if run.attentions is None else tuple(run.attentions))
 
-    def _blocks(self, vectors: Tensor, positions: Tensor, run: Run, keep: bool = False) -> tuple[Tensor, list[Tensor]]:
+    def _blocks(self, vectors: Tensor, positions: Tensor, run: Run) -> list[Tensor]:
+        """What goes into the blocks, and what each gives."""
         x = vectors + self.position_embedding(positions)
         x = dropout(x, self.config.embedding_dropout if self.training else 0.0)
         layers = [x]
         for block in self.blocks:
             x = block(x, run)
             layers.append(x)
-        layers[-1] = x = self.final_norm(x)
-        return x, layers if keep else []
+        layers[-1] = self.final_norm(x)
+        return layers
 
     def output_layer(self, hidden: Tensor, head: str = "lm") -> tuple[Tensor, Tensor, Tensor | None]:
         """A head as what stands before its last matrix product: rows [..., D], matrix [V, D], bias [V] or None.
@@ -290,7 +304,7 @@ class Gpt(Pretrained, nn.Module):
             fresh = torch.ones_like(ids, dtype=torch.bool)[:, None]
             allowed = torch.cat([cache.real[:, : cache.used], fresh], 1)[:, None, None]  # [B, 1, 1, S]
         run = Run(allowed, causal=False, cache=cache)
-        hidden, _ = self._blocks(self.embed(ids[:, None]), cache.positions[:, None], run)
+        *_, hidden = self._blocks(self.embed(ids[:, None]), cache.positions[:, None], run)
         cache.advance(torch.ones_like(ids, dtype=torch.bool)[:, None])
         return hidden[:, 0]
 

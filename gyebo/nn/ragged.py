@@ -4,19 +4,23 @@ Linear layers, norms and feed-forward networks work row by row, so they run on [
 needs the tokens of a sequence side by side: the rows are ordered by the length of their sequence, longest first, so that a
 group of similar sequences is a stretch of rows, with little padding inside the group and none outside.
 
+The libraries that multiply matrices prepare themselves for each shape anew, which takes as long as a small product. So that few
+shapes occur, the number of rows is rounded up by up to a 32nd (spare rows, which no token has), and groups a little too.
+
 A sequence: the tokens of one row of the batch that have one document id (padding, id 0, may stand between them).
 
-Letters: B batch, T length, N real tokens, S sequences of a group, L the longest of them, C cells of a rectangle, H heads,
+Letters: B batch, T length, N real tokens and spare rows, S sequences of a group, L the longest of them, C cells of a rectangle, H heads,
 K width of a head, D = H*K.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gyebo.nn.attention import attend, join_heads, weigh
@@ -24,17 +28,19 @@ from gyebo.nn.attention import attend, join_heads, weigh
 
 @dataclass(frozen=True)
 class Frame:
-    """Where n rows stand among C cells: `cells` [n]; `rows` [C] the reverse (row 0 where there is none); `blank` [C - n]."""
+    """Where n rows stand among C cells: `cells` [n]; `rows` [C] the reverse (row 0 where there is none); `blank`: cells
+    without a row. The last `spare` rows stand in no cell: they are copies of the first one, and written nowhere."""
 
     cells: Tensor
     rows: Tensor
     blank: Tensor
+    spare: int = 0
 
 
 @dataclass(frozen=True)
 class Group:
-    """S sequences of at most L tokens, `tokens` rows together. `frame`: the rows in the rectangle S x L, None where they fill
-    it; `allowed`: the keys that may be seen, a mask that broadcasts to [S, H, L, L], None where all may."""
+    """At most S sequences of at most L tokens, `tokens` rows together. `frame`: the rows in the rectangle S x L, None where they
+    fill it; `allowed`: the keys that may be seen, a mask that broadcasts to [S, H, L, L], None where all may."""
 
     sequences: int
     longest: int
@@ -47,22 +53,23 @@ class Group:
 class Ragged:
     """A batch [B, T] as flat rows.
 
-    `index` [N]: where each row stands in B*T; `positions` [N]: its position in its sequence; `groups`: consecutive stretches
-    of rows; `frame`: the rows in B x T, None where they are all of it in order; `padding` [B, T]: what is padding although
-    it has rows (the dense layout only).
+    `index` [N]: where each row stands in B*T; `positions` [N]: its position in its sequence; `longest`: the length of the
+    longest one; `groups`: consecutive stretches of rows; `frame`: the rows in B x T, None where they are all of it in order;
+    `padding` [B, T]: what is padding although it has rows (the dense layout only).
     """
 
     shape: tuple[int, int]
     index: Tensor
     positions: Tensor
+    longest: int
     groups: tuple[Group, ...]
     frame: Frame | None = None
     padding: Tensor | None = None
 
     @property
-    def longest(self) -> int:
-        """Length of the longest sequence; 0 without any."""
-        return self.groups[0].longest if self.groups else 0
+    def spare(self) -> int:
+        """How many of the last rows have no token."""
+        return self.frame.spare if self.frame else 0
 
     def gather(self, x: Tensor) -> Tensor:
         """[B, T, ...] -> [N, ...]: the real tokens."""
@@ -100,7 +107,10 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0].index_select(0, ctx.frame.cells), None
+        rows = grads[0].index_select(0, ctx.frame.cells)
+        if ctx.frame.spare:
+            rows[-ctx.frame.spare :] = 0
+        return rows, None
 
 
 def _spread(rows: Tensor, frame: Frame) -> Tensor:
@@ -154,14 +164,14 @@ def ragged_layout(
     positions = position_ids.expand(batch, length).flatten()[layout.index]
     if layout.padding is not None:
         positions = positions.masked_fill(layout.padding.flatten(), 0)
-    return Ragged(layout.shape, layout.index, positions, layout.groups, layout.frame, layout.padding)
+    return replace(layout, positions=positions)
 
 
 def _full(batch: int, length: int, device: torch.device) -> Ragged:
     """Every token is real, every row one sequence."""
     positions = torch.arange(length, device=device).repeat(batch)
     index = torch.arange(batch * length, device=device)
-    return Ragged((batch, length), index, positions, (Group(batch, length, batch * length),))
+    return Ragged((batch, length), index, positions, length, (Group(batch, length, batch * length),))
 
 
 def _dense(batch: int, length: int, device: torch.device, ids: Tensor | None) -> Ragged:
@@ -171,7 +181,7 @@ def _dense(batch: int, length: int, device: torch.device, ids: Tensor | None) ->
     same = ids[:, :, None] == ids[:, None, :]  # padding sees padding, so that no row of the mask is empty
     positions = (same.tril(-1).sum(-1) * (ids != 0)).flatten()
     group = Group(batch, length, batch * length, allowed=same[:, None])
-    return Ragged(layout.shape, layout.index, positions, (group,), padding=ids == 0)
+    return Ragged(layout.shape, layout.index, positions, length, (group,), padding=ids == 0)
 
 
 def _flat(batch: int, length: int, ids: Tensor) -> Ragged:
@@ -187,7 +197,11 @@ def _flat(batch: int, length: int, ids: Tensor) -> Ragged:
     sequence = torch.arange(len(sizes), device=device).repeat_interleave(sizes)  # of each flat row
     positions = torch.arange(len(real), device=device) - (sizes.cumsum(0) - sizes)[sequence]
     index = real[order[starts[sequence] + positions]]
-    return Ragged((batch, length), index, positions, _groups(sizes, sequence, positions), _frame(index, batch * length))
+    groups = _groups(sizes, sequence, positions)
+    spare = rounded(len(index), 32) - len(index)
+    frame = _frame(index, batch * length, spare)
+    longest = int(sizes[0]) if len(sizes) else 0
+    return Ragged((batch, length), frame.cells, _more(positions, spare), longest, groups, frame)
 
 
 def _groups(sizes: Tensor, sequence: Tensor, positions: Tensor) -> tuple[Group, ...]:
@@ -200,11 +214,19 @@ def _groups(sizes: Tensor, sequence: Tensor, positions: Tensor) -> tuple[Group, 
         if count == longest * (last - first):
             groups.append(Group(last - first, longest, count))
             continue
+        several, longest = rounded(last - first, 8), -(-longest // 8) * 8
         cells = (sequence[rows] - first) * longest + positions[rows]
-        allowed = torch.arange(longest, device=sizes.device) < sizes[first:last, None]  # [S, L]
-        frame = _frame(cells, longest * (last - first))
-        groups.append(Group(last - first, longest, count, frame, allowed[:, None, None]))
+        keys = F.pad(sizes[first:last], (0, several - (last - first)), value=longest)  # nobody reads what the last ones answer
+        allowed = torch.arange(longest, device=sizes.device) < keys[:, None]  # [S, L]
+        frame = _frame(cells, longest * several)
+        groups.append(Group(several, longest, count, frame, allowed[:, None, None]))
     return tuple(groups)
+
+
+def rounded(count: int, parts: int) -> int:
+    """The next of few numbers, `parts` to 2 * `parts` of them between a power of two and the next."""
+    step = 1 << max(0, (count // parts).bit_length() - 1)
+    return -(-count // step) * step
 
 
 def similar(lengths: list[int]) -> list[tuple[int, int]]:
@@ -219,39 +241,51 @@ def similar(lengths: list[int]) -> list[tuple[int, int]]:
     return stretches
 
 
-def _frame(cells: Tensor, count: int) -> Frame:
+def _frame(cells: Tensor, count: int, spare: int = 0) -> Frame:
     rows = torch.zeros(count, dtype=torch.long, device=cells.device)
     rows[cells] = torch.arange(len(cells), device=cells.device)
     blank = torch.ones(count, dtype=torch.bool, device=cells.device)
     blank[cells] = False
-    return Frame(cells, rows, blank.nonzero().squeeze(1))
+    return Frame(_more(cells, spare), rows, blank.nonzero().squeeze(1), spare)
+
+
+def _more(values: Tensor, spare: int) -> Tensor:
+    return torch.cat([values, values[:1].expand(spare)]) if spare else values
 
 
 def attend_ragged(
     qkv: Tensor,
     layout: Ragged,
     *,
+    causal: bool = False,
     scale: float | None = None,
     dropout: float = 0.0,
+    upcast: bool = False,
     attentions: list[Tensor] | None = None,
 ) -> Tensor:
-    """Attention of every token over its sequence, to both sides: query, key and value [N, 3, H, K] -> [N, H*K].
+    """Attention of every token over its sequence: query, key and value [N, 3, H, K] -> [N, H*K].
 
-    `scale`, `dropout`: as in `attend`. `attentions`: a list to which the weights [B, H, T, T] are added, by the naive path; for
+    `causal`, `scale`, `dropout`, `upcast`: as in `attend`. `attentions`: a list to which the weights [B, H, T, T] are added, by the naive path; for
     the dense layout.
     """
     mixed = []
-    for group, rows in zip(layout.groups, qkv.split([group.tokens for group in layout.groups])):
+    options = {"causal": causal, "scale": scale, "dropout": dropout, "upcast": upcast}
+    parts = qkv.split([*(group.tokens for group in layout.groups), layout.spare])
+    for group, rows in zip(layout.groups, parts):
         cells = rows if group.frame is None else _Spread.apply(rows, group.frame)
         cells = cells.unflatten(0, (group.sequences, group.longest))
         query, key, value = cells.permute(2, 0, 3, 1, 4).unbind()  # [S, H, L, K] each
+        # Tokens stand at the beginning of their row of cells, so who sees nothing that comes later sees no blank one either.
+        allowed = None if causal and group.frame else group.allowed
         if attentions is None:
-            heads = attend(query, key, value, allowed=group.allowed, scale=scale, dropout=dropout)
+            heads = attend(query, key, value, allowed=allowed, **options)
         else:
-            heads, weights = weigh(query, key, value, allowed=group.allowed, scale=scale, dropout=dropout)
+            heads, weights = weigh(query, key, value, allowed=allowed, **options)
             attentions.append(weights)
         x = join_heads(heads).flatten(0, 1)  # [S*L, D]
         mixed.append(x if group.frame is None else _Collect.apply(x, group.frame))
     if not mixed:  # nothing but padding
         return qkv[:, 2].flatten(1)
+    if layout.spare:
+        mixed.append(torch.zeros_like(parts[-1][:, 2].flatten(1)))
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed)

@@ -8,6 +8,7 @@ import pytest
 
 from gyebo.compare import run as module
 from gyebo.compare.run import compare
+from gyebo.compare.sentence import conclusion
 from gyebo.training.loop import Stopped
 
 
@@ -278,3 +279,27 @@ def test_a_named_tokenizer_is_taken(tmp_path, jobs, recipe):
     compare(recipe(tokenizer={"path": "tok"}, seeds=[0]), tmp_path / "out", **jobs.functions)
     assert jobs.events[0][1] == "tok"
     assert {event[6] for event in jobs.events if event[0] == "train"} == {"tok"}
+
+
+def maskings(recipe, **changes):
+    """Two ways of masking for one family, told apart in the fake by their rates."""
+    worse = {"family": "bert", "size": "tiny", "name": "static", "objective": {"static_copies": 10}, "optim": {"lr": 0.501}}
+    return recipe(candidates=[worse, {"family": "bert", "size": "tiny", "optim": {"lr": 1e-3}}], **changes)
+
+
+def test_masked_models_are_ranked_by_the_same_hidden_pieces(tmp_path, jobs, recipe):
+    result = compare(maskings(recipe), tmp_path / "out", **jobs.functions)
+    assert [(row.name, row.verdict) for row in result.rows] == [("bert-tiny", "best"), ("static", "behind")]
+    assert result.rows[0].scores == [3.0, 3.1, 3.2]
+    assert result.rows[0].best_seed == 0
+    assert result.floor is None  # the known entropy bounds bits per byte only
+    stored = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert stored["ranked_by"] == "nats per hidden piece"
+    assert stored["candidates"][0]["masked_loss"]["mean"] == pytest.approx(3.1)
+    assert [entry["mean"] for entry in stored["differences"]] == [pytest.approx(0.5)]
+    text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+    assert "| Nats per hidden piece, held out | 3.1000 ± 0.1000 | 3.6000 ± 0.1000 |" in text
+    headline, why = conclusion(result)
+    assert headline == "bert-tiny is best on this text."
+    assert "it needs 3.1000 nats per hidden piece" in why
+    assert "bits per byte" not in text.lower()

@@ -235,6 +235,18 @@ def test_a_page_without_any_likelihood_has_no_bits_per_byte(tmp_path, jobs, task
     assert not (tmp_path / "out" / "scores.png").exists()
 
 
+def test_a_page_that_ranks_by_hidden_pieces_speaks_of_them(tmp_path, jobs, recipe):
+    static = {"family": "bert", "name": "static", "objective": {"static_copies": 10}}
+    compare(recipe(candidates=[static, {"family": "bert"}]), tmp_path / "out", **jobs.functions)
+    page = page_of(tmp_path / "out")
+    text = one_line(page.text)
+    assert page.tags.count("svg") == 3
+    assert "asked for pieces that were hidden in text that none of them had seen" in text
+    assert "Where each model ended in nats per hidden piece" in text
+    assert "Nats per hidden piece while learning" in text
+    assert "bits per byte" not in text.lower()
+
+
 def test_the_page_of_a_task_tells_what_to_type_next(tmp_path, jobs, task_recipe):
     out = tmp_path / "out"
     compare(task_recipe(tasks=[{"name": "world-sentiment", "epochs": 2}]), out, **jobs.functions)

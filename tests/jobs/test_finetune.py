@@ -72,6 +72,17 @@ def test_it_learns_from_scratch(data, tokenizer_folder, tmp_path, family):
     assert "from scratch" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("family", TUNED)
+def test_the_dropout_of_the_body_is_the_models_or_as_asked(models, data, family):
+    trained = set_up(tuning(models(family), data)).make_model().body
+    body = set_up(tuning(models(family), data, body_dropout=0.25)).make_model().body
+    rates = ("embedding_dropout", "attention_dropout", "residual_dropout")
+    assert {getattr(body.config, rate) for rate in rates} == {0.25}
+    assert {layer.dropout for layer in body.modules() if hasattr(layer, "dropout")} == {0.25}
+    assert {getattr(trained.config, rate) for rate in rates} != {0.25}
+    assert same(trained.state_dict(), body.state_dict())
+
+
 def test_what_a_run_leaves(tuned, data):
     _, out, result = tuned
     names = {path.name for path in out.iterdir() if not path.name.startswith("events")}

@@ -126,6 +126,29 @@ def test_only_real_tokens_count_against_the_context(model):
             model(tokens(1, 2), position_ids=wrong)
 
 
+@pytest.mark.parametrize("given", ["attention_mask", "document_ids"])
+def test_gradients_of_rows_without_padding_are_those_of_each_text_alone(model, given):
+    slopes = [torch.randn(text.shape[1], model.config.width, generator=torch.Generator().manual_seed(n)) for n, text in enumerate(TEXTS)]
+    parameters = list(model.parameters())
+    alone = sum((model.encode(text).hidden[0] * slope).sum() for text, slope in zip(TEXTS, slopes))
+    expected = torch.autograd.grad(alone, parameters, allow_unused=True)
+    sizes, length = [text.shape[1] for text in TEXTS], 14
+    if given == "attention_mask":  # padding on the left
+        ids = torch.cat([torch.cat([tokens(1, length - n, seed=n), text], 1) for n, text in zip(sizes, TEXTS)])
+        mask = torch.cat([torch.arange(length)[None] >= length - n for n in sizes]).long()
+        places = [(row, slice(length - n, length)) for row, n in enumerate(sizes)]
+    else:
+        ids, mask = torch.cat(TEXTS, 1), torch.arange(1, 5).repeat_interleave(torch.tensor(sizes))[None]
+        ends = torch.tensor(sizes).cumsum(0).tolist()
+        places = [(0, slice(end - n, end)) for n, end in zip(sizes, ends)]
+    encoded = model.encode(ids, **{given: mask})
+    total = sum((encoded.hidden[place] * slope).sum() for place, slope in zip(places, slopes))
+    assert encoded.hidden[mask == 0].count_nonzero() == 0
+    for grad, wanted in zip(torch.autograd.grad(total, parameters, allow_unused=True), expected):
+        assert (grad is None) == (wanted is None)
+        assert wanted is None or close(grad, wanted, 3e-5)
+
+
 # -- the parts agree -------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gyebo.nn.ragged import attend_ragged, first_tokens, ragged_layout, real_tokens, similar
+from gyebo.nn.ragged import attend_ragged, first_tokens, ragged_layout, real_tokens, rounded, similar
 
 CPU = torch.device("cpu")
 H, K = 2, 3
@@ -53,8 +53,9 @@ def check(ids: torch.Tensor, seed: int = 0, **given) -> None:
         for places in sequences(ids):
             assert positions[places].tolist() == list(range(len(places)))
         if not dense:
-            assert sorted(layout.index.tolist()) == (ids.flatten() != 0).nonzero().squeeze(1).tolist()
-            assert sum(group.tokens for group in layout.groups) == len(layout.index)
+            index = layout.index[: len(layout.index) - layout.spare].tolist()
+            assert sorted(index) == (ids.flatten() != 0).nonzero().squeeze(1).tolist()
+            assert sum(group.tokens for group in layout.groups) == len(index)
             assert layout.longest == max(map(len, sequences(ids)), default=0)
 
 
@@ -116,11 +117,48 @@ def test_what_is_full_is_only_reshaped():
 def test_sequences_of_equal_length_need_no_mask():
     ids = torch.tensor([[1] * 4 + [2] * 2 + [0] * 2, [1] * 2 + [2] * 4 + [3] * 2])
     groups = ragged_layout(ids.shape, CPU, document_ids=ids).groups
-    assert [(g.sequences, g.longest, g.tokens) for g in groups] == [(5, 4, 14)] and groups[0].allowed is not None
+    assert [(g.sequences, g.longest, g.tokens) for g in groups] == [(5, 8, 14)] and groups[0].allowed is not None
     lengths = torch.tensor([[40] * 40 + [4] * 4, [41] * 40 + [5] * 4])
     groups = ragged_layout(lengths.shape, CPU, document_ids=lengths).groups
     assert [(g.sequences, g.longest, g.tokens) for g in groups] == [(2, 40, 80), (2, 4, 8)]
     assert all(g.frame is None and g.allowed is None for g in groups)
+
+
+def reviews(seed: int, texts: int = 256) -> torch.Tensor:
+    """Document ids of texts with the lengths of short reviews, a row each."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = (torch.randn(texts, generator=generator) * 0.6 + 2.7).exp().int().clamp(3, 60)
+    return (torch.arange(60) < lengths[:, None]).long()
+
+
+def test_spare_rows_change_nothing():
+    ids = reviews(0)
+    layout = ragged_layout(ids.shape, CPU, document_ids=ids)
+    assert layout.spare > 0 and any(group.sequences * group.longest > group.tokens for group in layout.groups)
+    check(ids, document_ids=ids)
+    far = torch.full(ids.shape, 10**6)  # at padding, where it counts for nothing
+    far[ids > 0] = 7
+    assert set(ragged_layout(ids.shape, CPU, document_ids=ids.flip(1), position_ids=far.flip(1)).positions.tolist()) == {7}
+    qkv = torch.randn(*ids.shape, 3, H, K, requires_grad=True)
+    rows = layout.gather(qkv)
+    (grad,) = torch.autograd.grad(layout.scatter(attend_ragged(rows, layout)).sum(), rows)
+    assert not grad[-layout.spare :].any()  # so what stands there changes no weight either
+
+
+def test_many_batches_have_few_shapes():
+    layouts = [ragged_layout(ids.shape, CPU, document_ids=ids) for ids in map(reviews, range(60))]
+    tokens = {len(layout.index) - layout.spare for layout in layouts}
+    assert len(tokens) > 50 and len({len(layout.index) for layout in layouts}) <= 16
+    assert all(layout.spare <= len(layout.index) / 32 for layout in layouts)
+    assert len({(group.sequences, group.longest) for layout in layouts for group in layout.groups}) <= 64
+
+
+@pytest.mark.parametrize("parts", [8, 32])
+def test_numbers_are_rounded_up_a_little(parts):
+    for n in range(2000):
+        assert n <= rounded(n, parts) <= n * (1 + 1 / parts)
+        assert rounded(rounded(n, parts), parts) == rounded(n, parts)
+    assert len({rounded(n, parts) for n in range(513, 1025)}) <= 2 * parts
 
 
 @settings(max_examples=80, deadline=None)
