@@ -111,6 +111,7 @@ NEXT = {"bits_per_byte": "generate {out} --prompt ...", "masked_loss": "finetune
 
 
 def perform(run: Any, out: Path | None, *, dry_run: bool, resume: bool, overwrite: bool, json: bool) -> None:
+    """Train as the checked options `run` say, and tell what came of it; `dry_run`: what would."""
     from gyebo.jobs import pretrain as job
     from gyebo.jobs import setup
 

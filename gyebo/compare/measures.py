@@ -267,8 +267,8 @@ RESTORED = Measure(
 RANKED_HIDDEN_LINES = [
     Measure(
         "Nats per hidden piece, held out",
-        "The score; lower is better. How surprised the model was by pieces of words that were hidden from it, in text that it had"
-        " never seen; the same pieces were hidden from all. Mean over the seeds ± their standard deviation.",
+        "The score; lower is better. How surprised the model was by pieces of words that were hidden from it, in text that it"
+        " had never seen; the same pieces were hidden from all. Mean over the seeds ± their standard deviation.",
         _score(HIDDEN),
         first=True,
     ),

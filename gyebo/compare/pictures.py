@@ -104,9 +104,7 @@ def _curve(result: Comparison, row: Row, x: str) -> Curve:
         scale = end[x] / end["tokens"]
         records = log.read(run_directory(result.out, row.name, seed))
         points = {
-            line["step"]: (line["tokens"] * scale, line["evaluation"][figure])
-            for line in records
-            if "evaluation" in line
+            line["step"]: (line["tokens"] * scale, line["evaluation"][figure]) for line in records if "evaluation" in line
         }
         logs.append(points | {end["steps"]: (end[x], end["valid"][figure])})
     steps = sorted(set(logs[0]).intersection(*logs[1:]))  # the tokens of a step differ a little from seed to seed

@@ -95,7 +95,9 @@ class RecipeTask(TaskOptions):
     micro_batch: int | None = Field(None, gt=0, description="examples of one forward pass; by default the whole batch")
     max_length: int | None = Field(None, gt=2, description="tokens of a text")
     dropout: float = Field(0.1, ge=0, lt=1, description="of the head")
-    body_dropout: float | None = Field(None, ge=0, lt=1, description="of embeddings, attention and layers; by default the model's")
+    body_dropout: float | None = Field(
+        None, ge=0, lt=1, description="of embeddings, attention and layers; by default the model's"
+    )
     evaluations: int = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
     patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
     lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, by the model's width")
@@ -185,8 +187,8 @@ class Recipe(Section):
             values = [candidate.objective.get(name) for candidate in self.candidates]
             if any(value != values[0] for value in values):
                 raise ValueError(
-                    f"the candidates differ in objective.{name} ({', '.join(map(str, values))}), so different texts are hidden from"
-                    " them, and their losses can't be compared: add [[tasks]] (or --task NAME)"
+                    f"the candidates differ in objective.{name} ({', '.join(map(str, values))}), so different texts are hidden"
+                    " from them, and their losses can't be compared: add [[tasks]] (or --task NAME)"
                 )
 
     def options(self, candidate: Candidate, seed: int, tokenizer: str | None, **changes: Any) -> RunOptions:

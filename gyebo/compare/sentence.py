@@ -46,7 +46,9 @@ def _judge(leader: Row, rows: Sequence[Row], comparison: Comparison) -> tuple[st
     headline = f"No difference shown between {join([row.name for row in close])}{on_task}."
     metric = _metric(comparison) if task else ""
     unit = comparison.on_text
-    told = f"{metric[0].upper()}{metric[1:]} on examples never seen" if task else f"{unit[0].upper()}{unit[1:]} on text never seen"
+    told = (
+        f"{metric[0].upper()}{metric[1:]} on examples never seen" if task else f"{unit[0].upper()}{unit[1:]} on text never seen"
+    )
     if first.count == 1:
         why = (
             f"{told}: {means}. Each was trained once (one seed: no spread), so a better model can't"

@@ -48,7 +48,9 @@ class FinetuneOptions(Section):
     micro_batch: int | None = Field(None, gt=0, description="examples of one forward pass; by default the whole batch")
     max_length: int | None = Field(None, gt=2, description="tokens of a text; by default the task's, at most the model's")
     dropout: float = Field(0.1, ge=0, lt=1, description="of the head")
-    body_dropout: float | None = Field(None, ge=0, lt=1, description="of embeddings, attention and layers; by default the model's")
+    body_dropout: float | None = Field(
+        None, ge=0, lt=1, description="of embeddings, attention and layers; by default the model's"
+    )
     evaluations: int = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
     patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
     optim: LearningOptions = Field(default_factory=LearningOptions)

@@ -37,8 +37,8 @@ class Rows:
         out: Arrays = {name: np.full(shape, fill, np.int64) for name, fill in fills.items()}
         for r, (row, seed) in enumerate(zip(rows, seeds)):
             at = 0
+            rng = np.random.default_rng([*seed, int(row)])
             for number, piece in enumerate(self.plan.row(int(row))):
-                rng = np.random.default_rng([*seed, int(row), number])
                 fields = self.objective.corrupt(self.objective.read(self.split, piece, number), rng, self._draw)
                 end = at + len(fields["input_ids"])
                 if piece[SEEN]:

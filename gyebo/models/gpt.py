@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -206,7 +206,7 @@ class Gpt(Pretrained, nn.Module):
         ValueError where a position lies beyond `config.context`.
         """
         shape, device = input_ids.shape[:2], input_ids.device
-        given = {"attention_mask": attention_mask, "document_ids": document_ids, "position_ids": position_ids}
+        given: dict[str, Any] = {"attention_mask": attention_mask, "document_ids": document_ids, "position_ids": position_ids}
         if cache is None and not return_attentions and not torch.compiler.is_compiling():
             rows = ragged_layout(shape, device, **given)
             if rows.frame is not None:

@@ -9,8 +9,8 @@ shapes occur, the number of rows is rounded up by up to a 32nd (spare rows, whic
 
 A sequence: the tokens of one row of the batch that have one document id (padding, id 0, may stand between them).
 
-Letters: B batch, T length, N real tokens and spare rows, S sequences of a group, L the longest of them, C cells of a rectangle, H heads,
-K width of a head, D = H*K.
+Letters: B batch, T length, N real tokens and spare rows, S sequences of a group, L the longest of them, C cells of a rectangle,
+H heads, K width of a head, D = H*K.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Frame:
 
 @dataclass(frozen=True)
 class Group:
-    """At most S sequences of at most L tokens, `tokens` rows together. `frame`: the rows in the rectangle S x L, None where they
-    fill it; `allowed`: the keys that may be seen, a mask that broadcasts to [S, H, L, L], None where all may."""
+    """At most S sequences of at most L tokens, `tokens` rows together. `frame`: the rows in the rectangle S x L, None where
+    they fill it; `allowed`: the keys that may be seen, a mask that broadcasts to [S, H, L, L], None where all may."""
 
     sequences: int
     longest: int
@@ -265,11 +265,11 @@ def attend_ragged(
 ) -> Tensor:
     """Attention of every token over its sequence: query, key and value [N, 3, H, K] -> [N, H*K].
 
-    `causal`, `scale`, `dropout`, `upcast`: as in `attend`. `attentions`: a list to which the weights [B, H, T, T] are added, by the naive path; for
-    the dense layout.
+    `causal`, `scale`, `dropout`, `upcast`: as in `attend`. `attentions`: a list to which the weights [B, H, T, T] are added, by
+    the naive path; for the dense layout.
     """
     mixed = []
-    options = {"causal": causal, "scale": scale, "dropout": dropout, "upcast": upcast}
+    options: dict[str, Any] = {"causal": causal, "scale": scale, "dropout": dropout, "upcast": upcast}
     parts = qkv.split([*(group.tokens for group in layout.groups), layout.spare])
     for group, rows in zip(layout.groups, parts):
         cells = rows if group.frame is None else _Spread.apply(rows, group.frame)

@@ -7,6 +7,7 @@ slots (`[CLS]`, `<s>`, ...) and says how a text is framed, so all families of a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 NUM_ROLE_SLOTS = 16
 """How many ids, from 0, everything that gyebo trains reserves for roles."""
@@ -57,6 +58,7 @@ class Roles:
                     raise ValueError(f"roles.{field}: names the role {name!r}, which roles.tokens gives no string")
 
 
+@cache
 def split_piece(piece: str) -> tuple[str, int]:
     """Split a template piece into its name and token type: `"sep:1"` -> ("sep", 1). Raises ValueError if not a number."""
     name, colon, kind = piece.partition(":")

@@ -34,8 +34,14 @@ def test_recipes_are_shipped():
 TASK = {"name": "world-sentiment"}
 WRONG = [
     ({"candidates": [{"family": "gpt2"}, {"family": "bert"}]}, "candidate bert-mini: BERT gives texts no probability, so only"),
-    ({"candidates": [{"family": "bert"}, {"family": "roberta"}], "context": 64}, "differ in family (bert, roberta), so the text"),
-    ({"candidates": [{"family": "bert"}, {"family": "bert", "size": "tiny"}]}, "differ in size (mini, tiny), so the text hides"),
+    (
+        {"candidates": [{"family": "bert"}, {"family": "roberta"}], "context": 64},
+        "differ in family (bert, roberta), so the text",
+    ),
+    (
+        {"candidates": [{"family": "bert"}, {"family": "bert", "size": "tiny"}]},
+        "differ in size (mini, tiny), so the text hides",
+    ),
     (
         {"candidates": [{"family": "bert", "objective": {"format": "doc-sentences"}}, {"family": "bert", "name": "b"}]},
         "the candidates differ in objective.format (doc-sentences, None)",

@@ -128,7 +128,10 @@ def test_only_real_tokens_count_against_the_context(model):
 
 @pytest.mark.parametrize("given", ["attention_mask", "document_ids"])
 def test_gradients_of_rows_without_padding_are_those_of_each_text_alone(model, given):
-    slopes = [torch.randn(text.shape[1], model.config.width, generator=torch.Generator().manual_seed(n)) for n, text in enumerate(TEXTS)]
+    slopes = [
+        torch.randn(text.shape[1], model.config.width, generator=torch.Generator().manual_seed(n))
+        for n, text in enumerate(TEXTS)
+    ]
     parameters = list(model.parameters())
     alone = sum((model.encode(text).hidden[0] * slope).sum() for text, slope in zip(TEXTS, slopes))
     expected = torch.autograd.grad(alone, parameters, allow_unused=True)
