@@ -275,8 +275,10 @@ def attend_ragged(
         cells = rows if group.frame is None else _Spread.apply(rows, group.frame)
         cells = cells.unflatten(0, (group.sequences, group.longest))
         query, key, value = cells.permute(2, 0, 3, 1, 4).unbind()  # [S, H, L, K] each
-        # Tokens stand at the beginning of their row of cells, so who sees nothing that comes later sees no blank one either.
-        allowed = None if causal and group.frame else group.allowed
+        allowed = group.allowed
+        if causal and allowed is not None:
+            # Tokens stand at the beginning of their cells, so who sees nothing that comes later sees no blank one either.
+            allowed = None if group.frame else allowed.tril()
         if attentions is None:
             heads = attend(query, key, value, allowed=allowed, **options)
         else:

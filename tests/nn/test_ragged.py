@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -24,12 +25,14 @@ def sequences(ids: torch.Tensor) -> list[torch.Tensor]:
     return found
 
 
-def naive(qkv: torch.Tensor, ids: torch.Tensor, scale: float = K**-0.5) -> torch.Tensor:
+def naive(qkv: torch.Tensor, ids: torch.Tensor, scale: float = K**-0.5, causal: bool = False) -> torch.Tensor:
     """[B*T, 3, H, K] -> [B*T, H*K], each sequence alone; zeros at padding."""
     out = 0 * qkv[:, 0].flatten(1)  # part of the graph also where nothing is real
     for places in sequences(ids):
         query, key, value = qkv[places].permute(1, 2, 0, 3)  # [H, n, K] each
-        weights = (query @ key.transpose(1, 2) * scale).softmax(-1)
+        scores = query @ key.transpose(1, 2) * scale
+        later = torch.ones(len(places), len(places), dtype=torch.bool).triu(1) & causal
+        weights = scores.masked_fill(later, -torch.inf).softmax(-1)
         out = out.index_add(0, places, (weights @ value).transpose(0, 1).flatten(1))
     return out
 
@@ -40,11 +43,11 @@ def check(ids: torch.Tensor, seed: int = 0, **given) -> None:
     batch, length = ids.shape
     qkv = torch.randn(batch, length, 3, H, K, requires_grad=True)
     slope = torch.randn(batch, length, H * K)
-    expected = naive(qkv.flatten(0, 1), ids).unflatten(0, ids.shape)
-    (wanted,) = torch.autograd.grad((expected * slope).sum(), qkv)
-    for dense in (False, True):
+    for dense, causal in product((False, True), repeat=2):
+        expected = naive(qkv.flatten(0, 1), ids, causal=causal).unflatten(0, ids.shape)
+        (wanted,) = torch.autograd.grad((expected * slope).sum(), qkv)
         layout = ragged_layout(ids.shape, CPU, dense=dense, **given)
-        found = layout.scatter(attend_ragged(layout.gather(qkv), layout))
+        found = layout.scatter(attend_ragged(layout.gather(qkv), layout, causal=causal))
         (grad,) = torch.autograd.grad((found * slope).sum(), qkv)
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(grad, wanted, atol=1e-5, rtol=1e-5)
@@ -141,7 +144,8 @@ def test_spare_rows_change_nothing():
     assert set(ragged_layout(ids.shape, CPU, document_ids=ids.flip(1), position_ids=far.flip(1)).positions.tolist()) == {7}
     qkv = torch.randn(*ids.shape, 3, H, K, requires_grad=True)
     rows = layout.gather(qkv)
-    (grad,) = torch.autograd.grad(layout.scatter(attend_ragged(rows, layout)).sum(), rows)
+    mixed = attend_ragged(rows, layout) + rows.flatten(1)[:, : H * K]  # a sublayer and the stream
+    (grad,) = torch.autograd.grad(layout.scatter(mixed).sum(), rows)
     assert not grad[-layout.spare :].any()  # so what stands there changes no weight either
 
 
