@@ -46,7 +46,6 @@ def distill(
       gyebo distill runs/bert reviews.txt --minutes 10 -o runs/student
       gyebo distill runs/bert reviews.txt --minutes 10 -o runs/student --resume
     """
-    from gyebo.config import toml
     from gyebo.config.run import RunOptions
     from gyebo.jobs.setup import student_family
 
@@ -63,10 +62,6 @@ def distill(
     values["model"] = shared.given(layers=layers)
     values["train"] = shared.given(batch_tokens=batch_tokens, device=device, precision=precision)
     values["budget"] = shared.given(steps=steps, tokens=tokens, minutes=minutes)
-    named = [setting.partition("=")[0].strip() for setting in settings or []]
-    run = toml.check(
-        RunOptions,
-        toml.override(values, settings or []),
-        name=lambda field: f"--set {field}" if field in named else shared.flag(field),
+    perform(
+        shared.checked(RunOptions, values, settings or []), out, dry_run=False, resume=resume, overwrite=overwrite, json=json
     )
-    perform(run, out, dry_run=False, resume=resume, overwrite=overwrite, json=json)

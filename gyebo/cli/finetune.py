@@ -91,23 +91,13 @@ def _seeds(text: str | None) -> list[int]:
 def _run(
     values: dict[str, Any], settings: list[str], seeds: list[int], out: Path, resume: bool, overwrite: bool, json: bool
 ) -> None:
-    from gyebo.config import toml
     from gyebo.config.finetune import FinetuneOptions
     from gyebo.jobs.seeds import finetune_seeds
 
-    if "seed" in _named(settings):
+    if "seed" in shared.named(settings):
         raise ValueError("--set seed has no effect: use --seeds")
-    options = toml.check(FinetuneOptions, toml.override(values, settings), name=lambda field: _typed(field, settings))
+    options = shared.checked(FinetuneOptions, values, settings)
     _show(finetune_seeds(options, seeds, out, resume=resume, overwrite=overwrite, console=shared.console(json)), out, json)
-
-
-def _typed(field: str, settings: list[str]) -> str:
-    """How the user wrote an option."""
-    return f"--set {field}" if field in _named(settings) else shared.flag(field)
-
-
-def _named(settings: list[str]) -> list[str]:
-    return [setting.partition("=")[0].strip() for setting in settings]
 
 
 def _refuse(**options: Any) -> None:

@@ -108,3 +108,18 @@ def flag(field: str) -> str:
     """How one types an option of a run: "train.batch_tokens" is --batch-tokens."""
     last = field.rsplit(".", 1)[-1]
     return {"start_from": "--from"}.get(last, f"--{last.replace('_', '-')}")
+
+
+def named(settings: list[str]) -> list[str]:
+    """The fields that --set names."""
+    return [setting.partition("=")[0].strip() for setting in settings]
+
+
+def checked(kind: Any, values: dict[str, Any], settings: list[str]) -> Any:
+    """The options of that kind from a command's values and its --set; ValueError names what is wrong as it was typed."""
+    from gyebo.config import toml
+
+    fields = named(settings)
+    return toml.check(
+        kind, toml.override(values, settings), name=lambda field: f"--set {field}" if field in fields else flag(field)
+    )

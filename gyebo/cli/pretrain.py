@@ -64,7 +64,6 @@ def pretrain(
       gyebo pretrain gpt corpus/ --size small --tokens 1e8 --set optim.lr=5e-4 --dry-run
       torchrun --nproc-per-node 2 -m gyebo pretrain gpt2 corpus/ --steps 1000 -o runs/big
     """
-    from gyebo.config import toml
     from gyebo.config.run import RunOptions
 
     _refuse_contradictions(start_from, size, tokenizer, vocab_size, dry_run, resume or overwrite)
@@ -98,13 +97,9 @@ def pretrain(
         compile=compile,
     )
     values["budget"] = shared.given(steps=steps, tokens=tokens, flops=flops, minutes=minutes)
-    named = [setting.partition("=")[0].strip() for setting in settings or []]
-    run = toml.check(
-        RunOptions,
-        toml.override(values, settings or []),
-        name=lambda field: f"--set {field}" if field in named else shared.flag(field),
+    perform(
+        shared.checked(RunOptions, values, settings or []), out, dry_run=dry_run, resume=resume, overwrite=overwrite, json=json
     )
-    perform(run, out, dry_run=dry_run, resume=resume, overwrite=overwrite, json=json)
 
 
 NEXT = {"bits_per_byte": "generate {out} --prompt ...", "masked_loss": "finetune {out} TASK -o ..."}

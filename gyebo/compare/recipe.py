@@ -17,7 +17,7 @@ from gyebo.models.family import find, find_size
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a folder's name on every system, and letters that every plot can draw
 LIKELIHOODS = ("causal",)  # objectives whose models give a text a probability, and so have bits per byte
-IN_SIGHT = ("format", "next_sentence")  # options of the masked objective that decide what its evaluation shows
+IN_SIGHT = {"format": "auto", "next_sentence": None}  # decide which text a masked evaluation shows; by default
 BASELINE = "linear"  # beside the candidates' folders
 SECTIONS = ("data", "tokenizer", "budget", "optim", "train", "sweep")
 LISTS = ("candidates", "tasks")
@@ -98,6 +98,7 @@ class RecipeTask(TaskOptions):
     body_dropout: float | None = Field(
         None, ge=0, lt=1, description="of embeddings, attention and layers; by default the model's"
     )
+    bpe_dropout: float = Field(0.0, ge=0, lt=1, description="leave out merges of words at random, anew in each epoch")
     evaluations: int = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
     patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
     lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, by the model's width")
@@ -183,8 +184,8 @@ class Recipe(Section):
                     f"the candidates give texts no probability, and differ in {name} ({', '.join(found)}), so the text hides"
                     " different pieces from them: add [[tasks]] (or --task NAME), or let them differ in less"
                 )
-        for name in IN_SIGHT:
-            values = [candidate.objective.get(name) for candidate in self.candidates]
+        for name, default in (IN_SIGHT | find(self.candidates[0].family).published).items():
+            values = [candidate.objective.get(name, default) for candidate in self.candidates]
             if any(value != values[0] for value in values):
                 raise ValueError(
                     f"the candidates differ in objective.{name} ({', '.join(map(str, values))}), so different texts are hidden"

@@ -21,8 +21,10 @@ MakeTrainer = Callable[[str], Trainer]
 
 
 def seconds_per_step(make: MakeTrainer, precision: str, seconds: float) -> float:
-    """Time of one optimiser step on the run's own batches, the median of as many as fit into `seconds` (at least 3).
+    """Time of one optimiser step on the run's own batches: the mean of the later half of as many as fit into `seconds` (at
+    least 3).
 
+    A mean, since a run also pays for its slow steps; the later half, since the first ones meet each shape for the first time.
     The trainer is thrown away: nothing of the measurement stays in the run.
     """
     trainer = make(precision)
@@ -35,7 +37,8 @@ def seconds_per_step(make: MakeTrainer, precision: str, seconds: float) -> float
         if trainer.device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
-    return sorted(times)[len(times) // 2]
+    late = times[len(times) // 2 :]
+    return sum(late) / len(late)
 
 
 def choose_precision(make: MakeTrainer, device: torch.device, wanted: str, seconds: float) -> tuple[str, float | None]:

@@ -30,6 +30,7 @@ from gyebo.training.machine import DTYPES, keep_freed_memory, peak_memory, pick_
 from gyebo.training.trainer import Trainer, initial_seed
 
 MEASURE_SECONDS = 2.5  # of each precision; a budget in steps needs less, only to choose one
+LONGEST_MEASURE = 20.0  # seconds; a budget in minutes is measured for a hundredth of it, up to here
 # How a field of a family's config is declared -> what it takes, and how that is called.
 KINDS: dict[str, tuple[Any, str]] = {
     "int": (int, "a whole number"),
@@ -238,10 +239,12 @@ def plan_run(setup: Setup) -> dict[str, Any]:
     def make(precision: str) -> Trainer:
         return setup.trainer(precision, 1000, compile=options.train.compile)
 
-    patience = MEASURE_SECONDS if options.budget.minutes else MEASURE_SECONDS / 5
+    minutes = options.budget.minutes
+    patience = MEASURE_SECONDS if minutes else MEASURE_SECONDS / 5
     precision, seconds = budget.choose_precision(make, setup.device, options.train.precision, patience)
-    if options.budget.minutes and seconds is None:
-        seconds = budget.seconds_per_step(make, precision, MEASURE_SECONDS)
+    longer = min(LONGEST_MEASURE, 0.01 * 60 * minutes) if minutes else 0.0
+    if minutes and (seconds is None or longer > MEASURE_SECONDS):
+        seconds = budget.seconds_per_step(make, precision, max(longer, MEASURE_SECONDS))
     with torch.device("meta"):
         model = setup.make_model()
     flops = 3 * model.flops(setup.tokens_per_step, setup.rows.plan.context, setup.objective.projected)

@@ -25,7 +25,13 @@ PIPELINES = {
     "choice": "multiple-choice",
     "dependency": "token-classification",
 }
-WITHOUT_FLAG = ("micro_batch", "dropout", "evaluations")  # typed with --set, as all of optim but these
+WITHOUT_FLAG = (
+    "micro_batch",
+    "dropout",
+    "body_dropout",
+    "bpe_dropout",
+    "evaluations",
+)  # typed with --set, as all of optim but these
 OPTIM_FLAGS = ("lr", "layer_decay", "freeze")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -22,12 +22,14 @@ from gyebo.tasks.learning import TaskObjective
 from gyebo.tasks.pooling import body_of
 from gyebo.tasks.relation import with_markers
 from gyebo.tasks.task import Task
+from gyebo.text.dropout import DroppingTokenizer
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.machine import DTYPES, keep_freed_memory, pick_device
 from gyebo.training.optimizer import default_lr
 from gyebo.training.trainer import Trainer, initial_seed
 
 PARTS = ("train", "valid", "test")
+DROPPING = ("classification", "regression", "choice")  # kinds whose answers don't depend on where a piece ends
 NAMED = ("classification", "tagging", "dependency")  # kinds whose labels have names
 WIDE = 768  # the width for which tasks give their learning rate
 
@@ -57,11 +59,12 @@ class Setup:
     steps: int
     lr: float
     device: torch.device
+    again: Callable[[int], Features] | None = None  # the training features of an epoch, where each has its own
 
     @property
     def rows(self) -> ExampleRows:
         """What is learned from."""
-        return ExampleRows(self.features["train"])
+        return ExampleRows(self.features["train"], self.again)
 
     @property
     def steps_per_epoch(self) -> float:
@@ -131,7 +134,28 @@ def set_up(options: FinetuneOptions) -> Setup:
         max(1, math.ceil((options.epochs or task.epochs) * count / batch)),
         learning_rate(options, task, origin.config.width),
         device,
+        _with_dropped_merges(options, data, tokenizer, labels, length) if options.bpe_dropout else None,
     )
+
+
+def _with_dropped_merges(
+    options: FinetuneOptions, data: TaskData, tokenizer: Tokenizer, labels: Any, length: int
+) -> Callable[[int], Features]:
+    """The training examples as an epoch reads them under BPE-dropout. ValueError where it would have no effect."""
+    task, rate = data.task, options.bpe_dropout
+    if task.kind not in DROPPING or task.marked:
+        kinds = "relations" if task.marked else task.kind
+        raise ValueError(
+            f"--set bpe_dropout={rate:g} is for whole texts ({', '.join(DROPPING)}), not for {kinds}: leave it out"
+        )
+    DroppingTokenizer(tokenizer, rate, "")  # refuses other kinds of tokenizers now
+
+    @lru_cache(maxsize=1)
+    def again(epoch: int) -> Features:
+        dropping = DroppingTokenizer(tokenizer, rate, f"bpe-dropout {options.seed} {epoch}")
+        return encode(task.kind, data.train, dropping, labels, length)
+
+    return again
 
 
 def learning_rate(options: FinetuneOptions, task: Task, width: int) -> float:

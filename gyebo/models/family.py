@@ -66,6 +66,7 @@ FAMILIES: dict[str, Family] = {
             sizes={"tiny": 370_304, "mini": 7_320_576, "small": 33_673_216, "base": 116_534_784},
             tokens={"pad": "<pad>", "bos": "<s>", "eos": "</s>", "unk": "<unk>"},
             head_style="last",
+            pair=("$A", "eos", "$B"),
             novelty="a Transformer decoder, pretrained on plain text, then adapted to every task",
         ),
         Family(
@@ -87,6 +88,7 @@ FAMILIES: dict[str, Family] = {
             },
             tokens={"pad": "<|pad|>", "bos": _END, "eos": _END, "unk": "<|unk|>"},
             head_style="last",
+            pair=("$A", "eos", "$B"),
             novelty="pre-norm, byte-level BPE, larger: tasks without fine-tuning",
         ),
         Family(

@@ -5,7 +5,7 @@ N rows, T tokens of the longest row of a batch, W words of the longest, C option
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,9 +133,13 @@ def features_of(
 
 @dataclass(frozen=True)
 class ExampleRows:
-    """The rows of features as batches: what `gyebo.data.batches.Rows` is to pretraining, this is to a task."""
+    """The rows of features as batches: what `gyebo.data.batches.Rows` is to pretraining, this is to a task.
+
+    again: the features of training epoch n (from 0), where each epoch reads the same examples in another form.
+    """
 
     features: Features
+    again: Callable[[int], Features] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.features):
@@ -155,7 +159,8 @@ class ExampleRows:
         Every epoch is a permutation of all rows; the last batch of an epoch is filled from the next.
         """
         rows, _ = shuffled(step, batch, len(self), seed)
-        return self.features.batch(rows[first : batch if count is None else first + count])
+        features = self.again(step * batch // len(self)) if self.again else self.features
+        return features.batch(rows[first : batch if count is None else first + count])
 
     def ids(self, step: int, batch: int, seed: int) -> list[str]:
         """The ids of the examples in global training batch `step`, for messages."""

@@ -114,6 +114,8 @@ def test_the_command_of_a_card_makes_the_same_run(cli, monkeypatch, tmp_path):
         "micro_batch": 4,
         "max_length": 99,
         "dropout": 0.2,
+        "body_dropout": 0.0,
+        "bpe_dropout": 0.05,
         "evaluations": 3,
         "patience": 4,
         "optim": {"lr": 1e-4, "layer_decay": 0.9, "freeze": 1, "betas": [0.9, 0.98], "schedule": "cosine", "warmup": 0.06},

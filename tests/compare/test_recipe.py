@@ -44,7 +44,7 @@ WRONG = [
     ),
     (
         {"candidates": [{"family": "bert", "objective": {"format": "doc-sentences"}}, {"family": "bert", "name": "b"}]},
-        "the candidates differ in objective.format (doc-sentences, None)",
+        "the candidates differ in objective.format (doc-sentences, auto)",
     ),
     ({"tasks": "nsmc"}, "tasks must be [[tasks]] sections"),
     ({"tasks": [{"name": "nsmcc"}]}, "task 1: unknown task 'nsmcc'; did you mean nsmc?"),
@@ -145,6 +145,12 @@ def test_changes_are_named():
     )
     assert recipes.changed(before, other) == ["candidates.2.model.layers was None, is 3"]
     assert recipes.changed(before, recipes.parse(BASE | {"seeds": [0]})) == ["seeds was [0, 1, 2], is [0]"]
+
+
+@pytest.mark.parametrize(("family", "default"), [("bert", "auto"), ("roberta", "full-sentences")])
+def test_a_default_that_is_written_out_is_no_difference(family, default):
+    rows = [{"family": family, "name": "a", "objective": {"format": default, "rate": 0.3}}, {"family": family, "name": "b"}]
+    assert recipes.parse(BASE | {"candidates": rows}).measured_by == "masked_loss"
 
 
 def test_options_of_a_run():

@@ -1,0 +1,78 @@
+"""BPE-dropout: the words' distribution by hand, the same text in other pieces, all draws from the seed."""
+
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from text_corpus import PROBES, SIZES, corpus, trained
+
+from gyebo.text.dropout import DroppingTokenizer, merged
+
+A, B, C, AB, BC, ABC = range(6)
+
+
+def frequencies(merges, rate, draws=20_000):
+    random = Random(3)
+    found = Counter(tuple(merged([A, B, C], merges, rate, random)) for _ in range(draws))
+    return {pieces: count / draws for pieces, count in found.items()}
+
+
+@pytest.mark.parametrize("p", [0.1, 0.4])
+def test_a_chain_of_merges_stops_where_one_is_left_out(p):
+    found = frequencies({(A, B): (0, AB), (AB, C): (1, ABC)}, p)
+    expected = {(A, B, C): p, (AB, C): (1 - p) * p, (ABC,): (1 - p) ** 2}
+    assert found == pytest.approx(expected, abs=4 * (0.25 / 20_000) ** 0.5)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.4])
+def test_the_second_merge_has_its_turn_where_the_first_is_left_out(p):
+    found = frequencies({(A, B): (0, AB), (B, C): (1, BC)}, p)
+    expected = {(AB, C): 1 - p, (A, BC): p * (1 - p), (A, B, C): p**2}
+    assert found == pytest.approx(expected, abs=4 * (0.25 / 20_000) ** 0.5)
+
+
+def test_the_first_of_equal_pairs_merges_first():
+    assert merged([A, A, A], {(A, A): (0, B)}, 0.0, Random(0)) == [B, A]
+
+
+@given(st.one_of(st.text(max_size=40), st.sampled_from(PROBES)))
+def test_without_dropout_the_ids_are_the_tokenizers(text):
+    tokenizer = trained("bpe")
+    try:
+        plain = tokenizer.encode(text)
+    except ValueError:  # a lone surrogate
+        with pytest.raises(ValueError, match="surrogate"):
+            DroppingTokenizer(tokenizer, 0.0, "").encode_batch([text])
+        return
+    assert DroppingTokenizer(tokenizer, 0.0, "").encode_batch([text]) == [plain]
+
+
+@given(st.sampled_from(PROBES), st.floats(0.05, 0.95))
+def test_other_pieces_are_the_same_text(text, rate):
+    tokenizer = trained("bpe")
+    dropping = DroppingTokenizer(tokenizer, rate, "x")
+    assert tokenizer.decode(dropping.encode_batch([text])[0]) == tokenizer.decode(tokenizer.encode(text))
+    assert dropping.encode(text) == tokenizer.encode(text)
+
+
+def test_draws_follow_from_the_seed_and_go_on():
+    texts = corpus()[:50]
+    first, same, other = (DroppingTokenizer(trained("bpe"), 0.5, seed) for seed in ("1", "1", "2"))
+    drawn = first.encode_batch(texts)
+    assert drawn == same.encode_batch(texts) != other.encode_batch(texts)
+    assert drawn != first.encode_batch(texts)
+    assert sum(map(len, drawn)) > sum(map(len, trained("bpe").encode_batch(texts)))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SIZES if kind != "bpe"])
+def test_other_kinds_are_refused(kind):
+    with pytest.raises(ValueError, match=f"bpe_dropout needs a tokenizer of byte-level BPE.*{kind}"):
+        DroppingTokenizer(trained(kind), 0.1, "")
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0])
+def test_a_rate_is_a_share(rate):
+    with pytest.raises(ValueError, match=r"at least 0 and below 1"):
+        DroppingTokenizer(trained("bpe"), rate, "")
