@@ -13,7 +13,7 @@ from gyebo.config.run import OptimOptions
 def default_lr(width: int) -> float:
     """A peak rate that suits Adam on a Transformer of that width: 1e-3 up to 256, from there falling with its square root.
 
-    Narrower models would bear more with pre-norm, but with post-norm they never leave the frequencies of single pieces.
+    Narrower models might bear more; with post-norm a rate too large leaves a model at the frequencies of single pieces.
     """
     return float(f"{1e-3 * min(1.0, (256 / width) ** 0.5):.2g}")
 
