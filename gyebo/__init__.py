@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gyebo.models.distilbert import Distilbert
     from gyebo.models.gpt import Gpt
     from gyebo.models.gpt2 import Gpt2
+    from gyebo.models.rnn import Gru, Lstm, Rnn
     from gyebo.models.roberta import Roberta
     from gyebo.text.tokenizer import Tokenizer
     from gyebo.text.training import train_tokenizer
@@ -32,6 +33,9 @@ _PLACES = {
     "Distilbert": "gyebo.models.distilbert",
     "Gpt": "gyebo.models.gpt",
     "Gpt2": "gyebo.models.gpt2",
+    "Gru": "gyebo.models.rnn",
+    "Lstm": "gyebo.models.rnn",
+    "Rnn": "gyebo.models.rnn",
     "Roberta": "gyebo.models.roberta",
     "RunOptions": "gyebo.config.run",
     "Tokenizer": "gyebo.text.tokenizer",
@@ -49,6 +53,9 @@ __all__ = [
     "Distilbert",
     "Gpt",
     "Gpt2",
+    "Gru",
+    "Lstm",
+    "Rnn",
     "Roberta",
     "RunOptions",
     "Tokenizer",

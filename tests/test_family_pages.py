@@ -43,3 +43,28 @@ def test_the_page_names_the_paper_and_is_found(family):
     authors, _, title = FAMILIES[family].paper.partition(", ")
     assert authors in page(family) and title.removeprefix(f"{FAMILIES[family].title}, ") in page(family)
     assert f"families/{family}.md" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+RECURRENT = ("rnn", "lstm", "gru")
+
+
+def test_the_sizes_of_the_recurrent_families_are_those_of_the_code():
+    said = []
+    for line in re.findall(r"^\| (?:rnn|lstm|gru) \| .*\d.*$", page("rnn"), re.MULTILINE):
+        family, size, *numbers = (cell.strip() for cell in line.strip("|").split("|"))
+        said.append((family, size, *(int(number.replace(",", "")) for number in numbers)))
+    known = []
+    for family in RECURRENT:
+        for size, c in model_class(family).sizes.items():
+            known.append((family, size, c.layers, c.width, c.context, c.vocab_size, FAMILIES[family].sizes[size]))
+    assert said == known
+
+
+def test_the_cells_that_the_page_shows_stand_in_the_file():
+    code = [line.strip() for line in (ROOT / "gyebo" / "nn" / "recurrent.py").read_text(encoding="utf-8").splitlines()]
+    blocks = re.findall(r"^```py\n(.*?)^```$", page("rnn"), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        lines = block.splitlines()
+        assert any(code[i : i + len(lines)] == lines for i in range(len(code))), block
+    assert all(FAMILIES[family].paper.partition(", ")[2] in page("rnn").replace("\n", " ") for family in RECURRENT)

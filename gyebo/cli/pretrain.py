@@ -55,7 +55,8 @@ def pretrain(
 ) -> None:
     """Train one model on your text.
 
-    The directory that is written opens in transformers. Exactly one budget: --steps, --tokens, --flops or --minutes.
+    What is written opens in transformers where that has the family. Exactly one budget: --steps, --tokens, --flops or
+    --minutes.
 
     \b
     Examples:
@@ -120,9 +121,11 @@ def perform(run: Any, out: Path | None, *, dry_run: bool, resume: bool, overwrit
         print(json_module.dumps(result, ensure_ascii=False))
     elif result and not dry_run:
         from gyebo.jobs.measures import MEASURES
+        from gyebo.models.family import find
 
         words, value = MEASURES[result["headline"]].words, result["valid"][result["headline"]]
-        print(f"{value:.4f} {words} on held-out text. The model is in {out} and opens in transformers.")
+        opens = " and opens in transformers" if find(result["family"]).in_transformers else ""
+        print(f"{value:.4f} {words} on held-out text. The model is in {out}{opens}.")
         print(f"Next: gyebo {NEXT[result['headline']].format(out=out)}")
 
 

@@ -184,7 +184,8 @@ def commands(result: Comparison) -> list[tuple[str, str]]:
         text = " ".join([*words[:2], mask, *words[3:6]])
         lines.append((f"Let {leader.name} fill in what is hidden", shlex.join(["gyebo", "fill", model, "--text", text])))
         kind = "AutoModelForMaskedLM"
-    return lines if result.tasks else [*lines, _opened(model, kind)]
+    opens = find(leader.candidate.family).in_transformers and not result.tasks
+    return [*lines, _opened(model, kind)] if opens else lines
 
 
 def _task_commands(result: Comparison, leader: Row, seed: int) -> list[tuple[str, str]]:

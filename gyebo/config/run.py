@@ -28,6 +28,9 @@ class DataOptions(Section):
         None, gt=0, lt=1, description="hold out this share of the documents, by hash (default 0.01)"
     )
     across_documents: bool = Field(False, description="let attention cross the borders of documents")
+    order: Literal["auto", "shuffled", "lanes"] = Field(
+        "auto", description="rows in any order, or streams whose state is carried on; auto: what the family can"
+    )
     plan_seed: int = Field(0, ge=0, description="decides which documents share a row; the same for all runs of a comparison")
 
     @model_validator(mode="after")

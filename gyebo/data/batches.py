@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gyebo.data.order import shuffled
-from gyebo.data.plan import DOCUMENT, SEEN, Plan
+from gyebo.data.lanes import Lanes
+from gyebo.data.plan import DOCUMENT, FIRST, SEEN, Plan
 from gyebo.data.shards import Split
 
 IGNORE = -100  # a label that no loss counts
@@ -23,14 +23,21 @@ class Rows:
     `pad`: the id that fills the end of a row."""
 
     split: Split
-    plan: Plan
+    plan: Plan | Lanes
     objective: Any
     pad: int = 0
+
+    @property
+    def carries(self) -> bool:
+        """Whether a row goes on where the same row of the batch before ended."""
+        return isinstance(self.plan, Lanes)
 
     def batch(self, rows: NDArray[np.int64], seeds: list[list[int]]) -> Arrays:
         """The rows as arrays [rows, context]: the objective's, and `document_ids` (0 at padding).
 
-        `seeds[i]` seeds the corruption of row i. Labels of context-only positions are ignored.
+        `seeds[i]` seeds the corruption of row i. Labels of context-only positions are ignored. Of lanes also
+        `continues` [rows]: whether a row goes on with the state that the lane's last one left, as its first document began
+        there.
         """
         shape = len(rows), self.plan.context
         fills = {"input_ids": self.pad, "document_ids": 0, **self.objective.fills}
@@ -47,9 +54,13 @@ class Rows:
                     out[name][r, at:end] = values
                 out["document_ids"][r, at:end] = 1 if self.objective.one_document else number + 1
                 at = end
+        if isinstance(self.plan, Lanes):
+            inside = [self.objective.one_document or self.plan.row(int(row))[0, FIRST] > 0 for row in rows]
+            out["continues"] = np.array([self.plan.continues(int(row)) for row in rows]) & np.array(inside, bool)
         return out
 
     def _draw(self, rng: np.random.Generator) -> Arrays:
+        assert isinstance(self.plan, Plan)  # who draws other examples reads no lanes
         return self.objective.read(self.split, self.plan.pieces[int(rng.integers(len(self.plan.pieces)))], 0)
 
     def step(self, step: int, batch: int, seed: int, first: int = 0, count: int | None = None) -> Arrays:
@@ -57,7 +68,7 @@ class Rows:
 
         An objective that `repeats` its corruptions gives the same ones again after so many epochs.
         """
-        rows, epochs = shuffled(step, batch, len(self.plan), seed)
+        rows, epochs = self.plan.order(step, batch, seed)
         if self.objective.repeats:
             epochs = epochs % self.objective.repeats
         part = slice(first, batch if count is None else first + count)
@@ -65,5 +76,5 @@ class Rows:
 
     def ids(self, step: int, batch: int, seed: int) -> list[int]:
         """The numbers of the documents in global training batch `step`, for messages."""
-        rows, _ = shuffled(step, batch, len(self.plan), seed)
+        rows, _ = self.plan.order(step, batch, seed)
         return sorted({int(piece[DOCUMENT]) for row in rows for piece in self.plan.row(int(row))})

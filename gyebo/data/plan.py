@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gyebo.data.order import shuffled
+
 WINDOW = 4096  # pieces that are packed together: more fills rows no better, but gathers equal lengths
 DOCUMENT, FIRST, SIZE, SEEN, ROOM = range(5)  # the columns of `Plan.pieces`
 
@@ -44,6 +46,10 @@ class Plan:
     def mean_tokens(self) -> float:
         """Mean of the real tokens in a row."""
         return self.positions / len(self)
+
+    def order(self, step: int, batch: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and epochs of global batch `step` (from 0): shuffled anew each epoch."""
+        return shuffled(step, batch, len(self), seed)
 
     def row(self, index: int) -> NDArray[np.int64]:
         """The pieces of a row."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from gyebo.data.batches import IGNORE, Rows
+from gyebo.data.lanes import Lanes
 from gyebo.data.plan import Plan
 from gyebo.data.shards import Split
 from gyebo.nn.cross_entropy import cross_entropy_each
@@ -67,7 +68,7 @@ def _losses(model: Any, batch: dict[str, Tensor], autocast: Any) -> Tensor:
         return cross_entropy_each(*causal.labelled(model, hidden, batch["labels"], "lm"))
 
 
-def _documents(plan: Plan, rows: np.ndarray, document_ids: np.ndarray) -> np.ndarray:
+def _documents(plan: Plan | Lanes, rows: np.ndarray, document_ids: np.ndarray) -> np.ndarray:
     """The number of the document at every position of a batch [rows, context]."""
     found = np.full(document_ids.shape, -1, np.int64)
     for r, row in enumerate(rows):

@@ -38,6 +38,8 @@ _DENSE = _layers(dense="classifier.dense", out="classifier.out_proj")
 _PRE = _layers(dense="pre_classifier", out="classifier")
 _SCORE = (Weight("score.weight", "head.out.weight", head=True),)
 
+_OURS_ALONE = tuple(name for name, family in FAMILIES.items() if not family.in_transformers)
+
 # What stands in `transformers`: family -> how its classes begin, and of each kind the tensors and whether it reads the pooler.
 _THEIRS: dict[str, tuple[str, dict[str, tuple[tuple[Weight, ...], bool]]]] = {
     "bert": (
@@ -54,6 +56,7 @@ _THEIRS: dict[str, tuple[str, dict[str, tuple[tuple[Weight, ...], bool]]]] = {
     ),
     "gpt2": ("GPT2", {"classification": (_SCORE, False), "tagging": (_LINEAR, False), "spans": (_SPANS, False)}),
     "gpt": ("OpenAIGPT", {"classification": (_SCORE, False)}),
+    **{family: ("", {}) for family in _OURS_ALONE},
 }
 
 _PARSER = (
@@ -62,6 +65,7 @@ _PARSER = (
     *_layers(**{name: f"head.{name}" for name in ("relation_dep", "relation_head", "relation_of_dep")}),
 )
 _OWN = {
+    "classification": (Weight("head.out.weight", "head.out.weight", head=True),),
     "tagging": _layers(out="head.out"),
     "spans": _layers(out="head.out"),
     "choice": (Weight("head.out.weight", "head.out.weight", head=True),),
@@ -78,6 +82,7 @@ _DROPOUTS: dict[tuple[str, str], tuple[tuple[str, ...], float]] = {
     ("distilbert", "spans"): (("qa_dropout",), 0.1),
     **{(family, kind): (("classifier_dropout",), 0.0) for family in ("gpt", "gpt2") for kind in ("classification", "choice")},
     **{(family, kind): (("classifier_dropout",), 0.1) for family in ("gpt", "gpt2") for kind in ("tagging", "spans")},
+    **{(family, kind): (("classifier_dropout",), 0.1) for family in _OURS_ALONE for kind in TASKS},
     **{(family, "dependency"): (("classifier_dropout",), 0.33) for family in _THEIRS},
 }
 

@@ -23,7 +23,8 @@ from gyebo.training.machine import peak_memory, pick_device, reset_peak_memory
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer
 
-WITHOUT_FLAG = {"plan_seed", "micro_batch_tokens", "evaluate_every", "evaluate_tokens"}  # in [data], [train]: typed with --set
+# Options of [data] and [train] that are typed with --set.
+WITHOUT_FLAG = {"order", "plan_seed", "micro_batch_tokens", "evaluate_every", "evaluate_tokens"}
 
 
 def pretrain(
@@ -192,7 +193,7 @@ def _card(setup: Setup, out: Path, result: dict[str, Any], pictures: dict[str, s
         metrics=metrics,
         command=command_of(setup.options, out),
         base_model=setup.options.start_from,
-        auto_class=measure.auto_class,
+        auto_class=measure.auto_class if setup.family.in_transformers else None,
         pipeline_tag=measure.pipeline_tag,
         samples=result["samples"],
         pictures=pictures,

@@ -15,6 +15,8 @@ from rich.console import Console
 from gyebo.config import toml
 from gyebo.config.run import RunOptions
 from gyebo.data.batches import Rows
+from gyebo.data.lanes import Lanes, lanes
+from gyebo.data.plan import Plan
 from gyebo.data.shards import Prepared
 from gyebo.interchange import load
 from gyebo.jobs import budget
@@ -122,7 +124,6 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         raise ValueError(f"--context {context} is longer than the {config.context} positions of {named}")
     heads = tuple(opened[0].heads) if opened and options.start_from else possible_heads(family)
     objective = _objective(options, family, Setting(tokenizer, roles_of(family), prepared.train, heads), opened, device)
-    plan = objective.plan(prepared.train, context, options.data.plan_seed, prepared.folder)
     pad = tokenizer.role_ids["pad"]
     judge = objective.for_evaluation()
     valid = Rows(prepared.valid, judge.held_out(prepared.valid, context), judge, pad)
@@ -131,6 +132,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in known})
     batch_rows = max(1, round(options.train.batch_tokens / context))
     micro_rows = max(1, (options.train.micro_batch_tokens or options.train.batch_tokens) // context)
+    plan = _plan(options, family, objective, prepared, context, batch_rows)
     if batch_rows > len(plan):
         raise ValueError(
             f"{', '.join(options.data.corpus)}: {len(plan)} rows of {context} tokens, less than one batch of {batch_rows}: "
@@ -139,6 +141,18 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     rows = Rows(prepared.train, plan, objective, pad)
     make_model = partial(make, config)
     return Setup(options, family, tokenizer, prepared, make_model, objective, rows, valid, batch_rows, micro_rows, device)
+
+
+def _plan(
+    options: RunOptions, family: tree.Family, objective: Any, prepared: Prepared, context: int, batch_rows: int
+) -> Plan | Lanes:
+    """Which text stands in which row: lanes for a family that hands a state on, unless `data.order` says otherwise."""
+    order, carries = options.data.order, hasattr(tree.model_class(family.name), "fresh_state")
+    if order == "lanes" and not carries:
+        raise ValueError(f"--set data.order=lanes: {family.name} hands no state on from row to row; leave it out")
+    if order == "shuffled" or not carries:
+        return objective.plan(prepared.train, context, options.data.plan_seed, prepared.folder)
+    return lanes(prepared.train, context, objective.extra, batch_rows, options.seed)
 
 
 def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: Tokenizer) -> tuple[Any, Callable[[Any], Any]]:

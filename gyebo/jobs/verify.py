@@ -40,7 +40,7 @@ def verify(run: Path, console: Console) -> bool:
     last, before = found[0], found[1]
     plan, tuned = record["plan"], record.get("kind") == "finetune"
     trainer = finetune.replayed(record, run) if tuned else _pretraining(record, run)
-    trainer.restore(checkpoint.read(before, trainer.model, trainer.optimizer))
+    trainer.restore(checkpoint.read(before, trainer.model, trainer.optimizer), checkpoint.read_carried(before))
     made = json.loads((last / "manifest.json").read_text())["made"]
     here = checkpoint.environment(plan["precision"], 1)
     changed = [f"{name} {made.get(name)} then, {here[name]} now" for name in here if made.get(name) != here[name]]

@@ -21,7 +21,8 @@ class Family:
     `tokens`: role -> token string (two roles with one string share an id). `head_style`: what a classification head is made
     of: "last" (a linear layer on the last token), "pooled" (on the pooled first token), "dense" (dense and tanh on the first
     token), "pre-classifier" (dense and ReLU on it). `single`, `pair`: templates over roles and $A, $B. `published`: options
-    of the objective in which the family differs from the objective's own defaults.
+    of the objective in which the family differs from the objective's own defaults. `in_transformers`: its directories open
+    there; else they are gyebo's own, with `model_type` "gyebo-NAME".
     """
 
     name: str
@@ -39,6 +40,7 @@ class Family:
     model_inputs: tuple[str, ...] = ("input_ids", "attention_mask")
     novelty: str = ""
     published: dict[str, Any] = field(default_factory=dict)
+    in_transformers: bool = True
 
 
 _END = "<|endoftext|>"
@@ -52,9 +54,56 @@ _BRACKETS = {
     "mask": "[MASK]",
 }
 
+_PLAIN = {"pad": "<pad>", "bos": "<s>", "eos": "</s>", "unk": "<unk>"}
+
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
+        Family(
+            name="rnn",
+            title="RNN",
+            year=1990,
+            paper="Elman 1990, Finding Structure in Time",
+            parents=(),
+            objective="causal",
+            cls="gyebo.models.rnn:Rnn",
+            sizes={"tiny": 282_880, "mini": 4_375_168, "small": 20_598_400, "medium": 14_702_600},
+            tokens=_PLAIN,
+            head_style="last",
+            pair=("$A", "eos", "$B"),
+            novelty="a state that is handed on from word to word",
+            in_transformers=False,
+        ),
+        Family(
+            name="lstm",
+            title="LSTM",
+            year=1997,
+            paper="Hochreiter & Schmidhuber 1997, Long Short-Term Memory",
+            parents=("rnn",),
+            objective="causal",
+            cls="gyebo.models.rnn:Lstm",
+            sizes={"tiny": 332_800, "mini": 5_164_672, "small": 33_193_600, "medium": 19_780_400},
+            tokens=_PLAIN,
+            head_style="last",
+            pair=("$A", "eos", "$B"),
+            novelty="a cell that gates keep, clear and fill: the gradient lasts longer",
+            in_transformers=False,
+        ),
+        Family(
+            name="gru",
+            title="GRU",
+            year=2014,
+            paper="Cho et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder",
+            parents=("lstm",),
+            objective="causal",
+            cls="gyebo.models.rnn:Gru",
+            sizes={"tiny": 316_160, "mini": 4_901_504, "small": 28_995_200, "medium": 18_087_800},
+            tokens=_PLAIN,
+            head_style="last",
+            pair=("$A", "eos", "$B"),
+            novelty="one gated state instead of two: three matrices for four",
+            in_transformers=False,
+        ),
         Family(
             name="gpt",
             title="GPT",
@@ -64,7 +113,7 @@ FAMILIES: dict[str, Family] = {
             objective="causal",
             cls="gyebo.models.gpt:Gpt",
             sizes={"tiny": 370_304, "mini": 7_320_576, "small": 33_673_216, "base": 116_534_784},
-            tokens={"pad": "<pad>", "bos": "<s>", "eos": "</s>", "unk": "<unk>"},
+            tokens=_PLAIN,
             head_style="last",
             pair=("$A", "eos", "$B"),
             novelty="a Transformer decoder, pretrained on plain text, then adapted to every task",

@@ -10,11 +10,13 @@ from torch import Tensor
 @dataclass
 class Encoded:
     """The representation of a batch. `hidden` [B, T, D]; `layers`: the embedding and every block's output, each [B, T, D];
-    `attentions`: every block's weights, each [B, H, T, T]. The last two only where asked for."""
+    `attentions`: every block's weights, each [B, H, T, T]. The last two only where asked for. `state` [B, K, D]: of a
+    model that hands one on, after each row's last token."""
 
     hidden: Tensor
     layers: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+    state: Tensor | None = None
 
 
 @dataclass

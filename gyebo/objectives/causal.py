@@ -87,9 +87,15 @@ class Causal:
         return {"lm": int((batch["labels"] != IGNORE).sum())}
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
-        """{"lm": (sum of -ln p over the labels, weight 1)}; only labelled positions are projected on the vocabulary."""
-        hidden = model.encode(batch["input_ids"], document_ids=batch["document_ids"]).hidden
-        return {"lm": (cross_entropy_sum(*labelled(model, hidden, batch["labels"], "lm")), 1.0)}
+        """{"lm": (sum of -ln p over the labels, weight 1)}; only labelled positions are projected on the vocabulary.
+
+        A `state` in the batch is what rows go on from; that after them takes its place, cut off from the gradient.
+        """
+        given = {"state": batch["state"]} if "state" in batch else {}
+        encoded = model.encode(batch["input_ids"], document_ids=batch["document_ids"], **given)
+        if given:
+            batch["state"] = encoded.state.detach()
+        return {"lm": (cross_entropy_sum(*labelled(model, encoded.hidden, batch["labels"], "lm")), 1.0)}
 
 
 def build(options: Options, setting: Setting) -> Causal:

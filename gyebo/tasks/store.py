@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,6 +140,7 @@ class ExampleRows:
 
     features: Features
     again: Callable[[int], Features] | None = None
+    carries: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not len(self.features):

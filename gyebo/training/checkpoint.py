@@ -3,6 +3,7 @@
 checkpoints/step-120/model.safetensors       weights under our names
                      optimizer.safetensors   AdamW's state as named tensors
                      state.json              counters
+                     carried.safetensors     of lanes: the state that each row of the next batch goes on from
                      manifest.json           size and SHA-256 of the others; where and how it was made
 """
 
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from gyebo.training.optimizer import load_state_tensors, state_tensors
 
 STATE_FIELDS = {"step", "tokens", "seconds"}
+FILES, CARRIED = {"model.safetensors", "optimizer.safetensors", "state.json"}, "carried.safetensors"
 
 
 class DiskFull(RuntimeError):
@@ -42,7 +44,13 @@ def environment(precision: str, processes: int) -> dict[str, Any]:
 
 
 def write(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], made: dict[str, Any], keep: int
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: dict[str, Any],
+    made: dict[str, Any],
+    keep: int,
+    carried: Tensor | None = None,
 ) -> Path:
     """Write `folder/step-N` for state["step"] and drop all but the `keep` newest.
 
@@ -57,6 +65,8 @@ def write(
         save_file(weights(model), aside / "model.safetensors")
         save_file({k: v.reshape(v.shape) for k, v in state_tensors(model, optimizer).items()}, aside / "optimizer.safetensors")
         (aside / "state.json").write_text(json.dumps(state))
+        if carried is not None:
+            save_file({"state": carried.contiguous()}, aside / CARRIED)
         files = {path.name: {"size": path.stat().st_size, "sha256": digest(path)} for path in sorted(aside.iterdir())}
         (aside / "manifest.json").write_text(json.dumps({"files": files, "made": made}, indent=1))
         for path in aside.iterdir():
@@ -119,7 +129,7 @@ def problem(path: Path) -> str | None:
     try:
         manifest = json.loads((path / "manifest.json").read_text())
         files = manifest["files"]
-        if set(files) != {"model.safetensors", "optimizer.safetensors", "state.json"}:
+        if set(files) - {CARRIED} != FILES:
             return "its manifest does not name the three files of a checkpoint"
         for name, entry in files.items():
             if not (path / name).is_file():
@@ -163,6 +173,11 @@ def read(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) 
     if not isinstance(state, dict) or set(state) != STATE_FIELDS:
         raise ValueError(f"{path}/state.json has the fields {sorted(state)}, expected {sorted(STATE_FIELDS)}")
     return state
+
+
+def read_carried(path: Path) -> Tensor | None:
+    """The state [rows, K, D] that the rows of the next batch go on from; None where none is carried."""
+    return _tensors(path / CARRIED)["state"] if (path / CARRIED).is_file() else None
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

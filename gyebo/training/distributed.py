@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 
 def rank() -> int:
@@ -44,6 +45,20 @@ def sum_over_processes(values: list[float], device: torch.device) -> list[float]
     tensor = torch.tensor(values, dtype=torch.float64, device="cpu" if device.type == "mps" else device)
     dist.all_reduce(tensor)
     return tensor.tolist()
+
+
+def gather_rows(mine: Tensor, total: int) -> Tensor:
+    """The rows of all processes one after the other, as `rows * rank // processes` divides them; the same on each."""
+    world = world_size()
+    if world == 1:
+        return mine
+    parts = []
+    for number in range(world):
+        count = total * (number + 1) // world - total * number // world
+        part = mine.contiguous() if number == rank() else mine.new_empty(count, *mine.shape[1:])
+        dist.broadcast(part, src=number)
+        parts.append(part)
+    return torch.cat(parts)
 
 
 def any_process(flag: bool, device: torch.device) -> bool:

@@ -66,7 +66,7 @@ def resume(trainer: Trainer, out: Path, say: Callable[[str], None]) -> bool:
         say(line)
     if path is None:
         return False
-    trainer.restore(checkpoint.read(path, trainer.model, trainer.optimizer))
+    trainer.restore(checkpoint.read(path, trainer.model, trainer.optimizer), checkpoint.read_carried(path))
     if distributed.rank() == 0:
         log.truncate(out, trainer.step)
     distributed.barrier()
@@ -94,8 +94,10 @@ def train(
     made = checkpoint.environment(trainer.precision, distributed.world_size())
 
     def store() -> None:
+        carried = trainer.all_carried()
         if first:
-            checkpoint.write(out / "checkpoints", trainer.model, trainer.optimizer, trainer.state(), made, rhythm.keep)
+            folder, state = out / "checkpoints", trainer.state()
+            checkpoint.write(folder, trainer.model, trainer.optimizer, state, made, rhythm.keep, carried)
             save(trainer.model)
         distributed.barrier()
 

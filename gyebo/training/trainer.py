@@ -56,6 +56,7 @@ class Trainer:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    carried: Tensor | None = None  # of lanes: the state [rows, K, D] in which each of this process's rows left the last window
     optimizer: torch.optim.AdamW = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,6 +68,10 @@ class Trainer:
         self.optimizer = make_optimizer(self.model, self.options)
         config: Any = self.model.config
         self.peak_lr = self.options.lr or default_lr(config.width)
+        if self.rows.carries:
+            first, last = self._share()
+            model: Any = self.model
+            self.carried = model.fresh_state(last - first)
         terms: nn.Module = _Terms(self.model, self.objective)
         if distributed.world_size() > 1:
             terms = nn.parallel.DistributedDataParallel(terms)
@@ -74,12 +79,20 @@ class Trainer:
 
     def micro_batches(self) -> Iterator[dict[str, Tensor]]:
         """This process's share of the next global batch."""
-        rank, world = distributed.rank(), distributed.world_size()
-        first, last = self.batch_rows * rank // world, self.batch_rows * (rank + 1) // world
+        first, last = self._share()
         for start in range(first, last, self.micro_rows):
             count = min(self.micro_rows, last - start)
             arrays = self.rows.step(self.step, self.batch_rows, self.seed, start, count)
-            yield {name: torch.from_numpy(values).to(self.device) for name, values in arrays.items()}
+            batch = {name: torch.from_numpy(values).to(self.device) for name, values in arrays.items()}
+            if self.carried is not None:
+                goes_on = batch.pop("continues")[:, None, None]
+                batch["state"] = self.carried[start - first : start - first + count] * goes_on
+            yield batch
+
+    def _share(self) -> tuple[int, int]:
+        """The first and the last (exclusive) of this process's rows in a global batch."""
+        rank, world = distributed.rank(), distributed.world_size()
+        return self.batch_rows * rank // world, self.batch_rows * (rank + 1) // world
 
     def advance(self) -> dict[str, Any]:
         """One update; gives its record: step, loss (the weighted sum of the terms' means), lr, grad_norm, tokens so far; where
@@ -104,6 +117,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["scale"]
         self.optimizer.step()
+        if self.carried is not None:
+            self.carried = torch.cat([batch["state"] for batch in batches])
         self.step += 1
         self.tokens += int(counts["tokens"])
         record = {"step": self.step, "loss": loss, "lr": lr, "grad_norm": norm, "tokens": self.tokens}
@@ -153,9 +168,18 @@ class Trainer:
         """The counters that a checkpoint holds. Random numbers need no state: they are seeded by what they belong to."""
         return {"step": self.step, "tokens": self.tokens, "seconds": self.seconds}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Put the counters back."""
+    def all_carried(self) -> Tensor | None:
+        """What every row of a global batch carries, in their order, on the first process; None where nothing is carried."""
+        return None if self.carried is None else distributed.gather_rows(self.carried, self.batch_rows)
+
+    def restore(self, state: dict[str, Any], carried: Tensor | None = None) -> None:
+        """Put the counters back, and what all rows carried."""
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
+        if (carried is None) != (self.carried is None):
+            raise ValueError("the checkpoint and the run disagree on whether rows carry a state (data.order)")
+        if carried is not None:
+            first, last = self._share()
+            self.carried = carried[first:last].to(self.device)
 
 
 def initial_seed(seed: int) -> int:

@@ -1,0 +1,267 @@
+"""Recurrent language models, the root of the tree: Elman's network (1990), the LSTM (1997) and the GRU (2014).
+
+    token -> dropout -> [ cell -> dropout ] x layers -> vocabulary
+
+A sentence is read token by token; all that is known of it is a state of fixed width, which each step replaces. The three differ
+in the cell alone (its equations: `gyebo/nn/recurrent.py`):
+
+| | state | the gradient over t steps |
+| --- | --- | --- |
+| rnn | one vector, through a matrix and tanh | a product of t matrices: vanishes or explodes |
+| lstm | and a cell that gates keep, clear and fill | through the cell, a product of t forget gates near 1 |
+| gru | one vector, interpolated by a gate | as the LSTM's, with three matrices instead of four |
+
+Dropout acts between layers, never on the way from one time step to the next (Zaremba et al. 2014). The output layer is the
+token embedding (Press & Wolf 2016). `context` says over how many tokens a gradient flows and how long a text may be.
+
+Letters: B batch, T length, N rows, S sequences, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gyebo.models.pretrained import Pretrained
+from gyebo.nn.cost import recurrent_flops
+from gyebo.nn.dropout import dropout
+from gyebo.nn.outputs import CausalOutput, Encoded
+from gyebo.nn.ragged import Ragged, ragged_layout
+from gyebo.nn.recurrent import CELLS, State, Steps, read, time_steps
+
+
+@dataclass
+class RnnConfig:
+    """The shape of a recurrent language model; the defaults are the medium model of Zaremba et al. 2014."""
+
+    vocab_size: int = 10_000
+    context: int = 1024  # tokens
+    width: int = 650  # of the embedding and of each layer's state
+    layers: int = 2
+    dropout: float = 0.5
+    init_std: float = 0.05  # of the embedding
+    tied: bool = True  # the output layer is the token embedding
+    pad_id: int | None = None
+    bos_id: int | None = None
+    eos_id: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "context", "width", "layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)} instead")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be from 0 to below 1, but is {self.dropout} instead")
+        if not 0 < self.init_std < math.inf:
+            raise ValueError(f"init_std must be positive, but is {self.init_std} instead")
+        for name in ("pad_id", "bos_id", "eos_id"):
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) < self.vocab_size:
+                raise ValueError(f"{name} must be below vocab_size {self.vocab_size}, but is {getattr(self, name)} instead")
+
+
+@dataclass
+class Memory:
+    """What a recurrent model remembers of B texts while it generates: one state a layer, each tensor [B, D]."""
+
+    layers: list[State]
+
+    def reorder(self, rows: Tensor) -> Memory:
+        """The memory of rows [B'], repeats allowed, as a new one."""
+        return Memory([tuple(part.index_select(0, rows) for part in state) for state in self.layers])
+
+    def grow(self, slots: int) -> Memory:
+        """Itself: a state has the same width after any number of tokens."""
+        return self
+
+
+class Rnn(Pretrained, nn.Module):
+    """Elman's network as a language model."""
+
+    family: ClassVar[str] = "rnn"
+    cell: ClassVar[str] = "rnn"
+    config_class: ClassVar[type] = RnnConfig
+    sizes: ClassVar[dict[str, RnnConfig]] = {
+        "tiny": RnnConfig(vocab_size=4096, context=128, width=64, dropout=0.1),
+        "mini": RnnConfig(vocab_size=16_000, context=256, width=256, dropout=0.1),
+        "small": RnnConfig(vocab_size=16_000, context=512, width=1024, dropout=0.1),
+        "medium": RnnConfig(tied=False),
+    }
+    heads = ("lm",)
+
+    def __init__(self, config: RnnConfig):
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
+        layer = CELLS[self.cell].layer
+        self.blocks = nn.ModuleList([layer(config.width, config.width, batch_first=True) for _ in range(config.layers)])
+        self.lm_head = nn.Linear(config.width, config.vocab_size)
+        if config.tied:
+            self.lm_head.weight = self.token_embedding.weight
+        self.initialise()
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Draw fresh weights from torch's generator.
+
+        | tensor | distribution |
+        | --- | --- |
+        | embedding, output matrix | N(0, init_std) |
+        | a cell's input matrix, each gate | uniform, Glorot & Bengio 2010 |
+        | a cell's recurrent matrix, each gate | orthogonal: keeps the length of what it is multiplied with (Saxe et al. 2013) |
+        | biases | 0, but that of an LSTM's forget gate is 1 (Jozefowicz et al. 2015) |
+        """
+        for table in {self.token_embedding.weight, self.lm_head.weight}:
+            table.normal_(0.0, self.config.init_std)
+        self.lm_head.bias.zero_()
+        block: Any
+        for block in self.blocks:
+            for gate in block.weight_ih_l0.chunk(CELLS[self.cell].gates):
+                nn.init.xavier_uniform_(gate)
+            for gate in block.weight_hh_l0.chunk(CELLS[self.cell].gates):
+                nn.init.orthogonal_(gate)
+            block.bias_ih_l0.zero_()
+            block.bias_hh_l0.zero_()
+            if self.cell == "lstm":
+                block.bias_ih_l0.chunk(4)[1].fill_(1.0)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Token vectors: ids [B, T], or probabilities over the vocabulary [B, T, V], -> [B, T, D]."""
+        if tokens.is_floating_point():
+            return tokens @ self.token_embedding.weight
+        return self.token_embedding(tokens)
+
+    def encode(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        *,
+        state: Tensor | None = None,
+        return_layers: bool = False,
+    ) -> Encoded:
+        """Read ids [B, T]; `hidden` [B, T, D] is zero at padding.
+
+        `attention_mask` [B, T] is 0 at padding; each document of `document_ids` [B, T] (0 = padding) starts from a state of
+        zeros, but the first of each row from `state` [B, K, D] where it is given: `Encoded.state` of the text before it.
+        Raises ValueError where a text is longer than `config.context`.
+        """
+        layout = self._layout(input_ids, attention_mask, document_ids)
+        steps = time_steps(layout)
+        given = None if state is None else self._given(state, steps)
+        layers, after = self._read(layout.gather(self.embed(input_ids)), steps, given)
+        left = self.fresh_state(len(input_ids)) if state is None else state
+        return Encoded(
+            layout.scatter(layers[-1]),
+            tuple(map(layout.scatter, layers)) if return_layers else None,
+            state=self._left(after, steps, left),
+        )
+
+    def fresh_state(self, rows: int) -> Tensor:
+        """What texts start from: zeros [rows, K, D], K tensors of all layers together."""
+        weight = self.token_embedding.weight
+        return weight.new_zeros(rows, self.config.layers * CELLS[self.cell].states, self.config.width)
+
+    def _given(self, state: Tensor, steps: Steps) -> list[State]:
+        """A state [B, K, D] as each layer's, of all sequences [S, D]: zeros but for the first one of a row."""
+        spread = state.new_zeros(steps.sequences, *state.shape[1:])
+        spread[steps.first] = state[steps.row[steps.first]]
+        parts = spread.unbind(1)
+        count = CELLS[self.cell].states
+        return [parts[at : at + count] for at in range(0, len(parts), count)]
+
+    def _left(self, after: list[State], steps: Steps, before: Tensor) -> Tensor:
+        """The state [B, K, D] after each row's last sequence; that from before where a row has no token."""
+        parts = torch.stack([part[steps.last] for state in after for part in state], 1)
+        left = before.clone()
+        left[steps.row[steps.last]] = parts.to(left.dtype)
+        return left
+
+    def _layout(self, ids: Tensor, mask: Tensor | None = None, documents: Tensor | None = None) -> Ragged:
+        layout = ragged_layout(ids.shape[:2], ids.device, attention_mask=mask, document_ids=documents)
+        if layout.longest > self.config.context:
+            raise ValueError(
+                f"a text must have at most {self.config.context} tokens (context), but has {layout.longest} instead"
+            )
+        return layout
+
+    def _read(self, x: Tensor, steps: Steps, states: list[State] | None) -> tuple[list[Tensor], list[State]]:
+        """What goes into the layers and what each gives, [N, D]; each layer's states after the last token, [S, D]."""
+        p = self.config.dropout if self.training else 0.0
+        layers, after = [dropout(x, p)], []
+        block: Any
+        for number, block in enumerate(self.blocks):
+            x, state = read(block, layers[-1], steps, states[number] if states else None)
+            layers.append(dropout(x, p))
+            after.append(state)
+        return layers, after
+
+    def output_layer(self, hidden: Tensor, head: str = "lm") -> tuple[Tensor, Tensor, Tensor | None]:
+        """A head as what stands before its last matrix product: rows [..., D], matrix [V, D], bias [V]."""
+        if head != "lm":
+            raise ValueError(f"head must be one of {', '.join(self.heads)}, but is {head!r} instead")
+        return hidden, self.lm_head.weight, self.lm_head.bias
+
+    def project(self, hidden: Tensor, head: str = "lm") -> Tensor:
+        """Logits over the vocabulary for any subset of positions: [..., D] -> [..., V]."""
+        rows, *_ = self.output_layer(hidden, head)
+        return self.lm_head(rows)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        *,
+        output_hidden_states: bool = False,
+        labels: None = None,
+    ) -> CausalOutput:
+        """Logits [B, T, V] for the next token at every position; arguments as in `encode`. Raises ValueError for `labels`."""
+        if labels is not None:
+            raise ValueError("labels= is not taken: a model has no loss here; use an objective of gyebo.objectives, or a task")
+        encoded = self.encode(input_ids, attention_mask, document_ids, return_layers=output_hidden_states)
+        return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers)
+
+    def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Memory]:
+        """Read prompts [B, T] at once; gives the last real token's hidden [B, D] and the memory, the same for any `slots`."""
+        layout = self._layout(input_ids, attention_mask)
+        steps = time_steps(layout)
+        _, states = self._read(layout.gather(self.embed(input_ids)), steps, None)
+        place = torch.zeros(len(input_ids), dtype=torch.long, device=input_ids.device)
+        place[steps.row[steps.last]] = steps.last  # where each row's sequence stands among the states
+        memory = Memory(states).reorder(place)
+        return memory.layers[-1][0], memory
+
+    def step(self, ids: Tensor, cache: Memory) -> Tensor:
+        """One more token a row: ids [B] -> hidden [B, D]; the memory is replaced in place."""
+        layout = self._layout(ids[:, None])
+        layers, cache.layers = self._read(self.embed(ids), time_steps(layout), cache.layers)
+        return layers[-1]
+
+    def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
+        """Operations of a forward pass over so many tokens, whatever the `context`; `projected`: on the vocabulary, a share."""
+        config = self.config
+        cell = recurrent_flops(tokens, width=config.width, gates=CELLS[self.cell].gates) * config.layers
+        return cell + 2 * tokens * projected * config.width * config.vocab_size
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters from input to output: embeddings, each layer, the rest."""
+        groups = [list(self.token_embedding.parameters()), *(list(block.parameters()) for block in self.blocks)]
+        seen = {id(p) for group in groups for p in group}
+        return [*groups, [p for p in self.parameters() if id(p) not in seen]]
+
+
+class Lstm(Rnn):
+    """The LSTM as a language model."""
+
+    family: ClassVar[str] = "lstm"
+    cell: ClassVar[str] = "lstm"
+
+
+class Gru(Rnn):
+    """The GRU as a language model."""
+
+    family: ClassVar[str] = "gru"
+    cell: ClassVar[str] = "gru"

@@ -1,0 +1,129 @@
+"""Recurrence: the three cells as their equations, and torch's fused layers over the flat rows of a batch.
+
+A recurrent layer reads a sequence token by token and hands a state on. The sequences of a batch differ in length, so step t is
+taken by those that have a t-th token: rows are brought into the order of their positions, longest sequence first, and padding
+never runs through the recurrence.
+
+Letters: B batch, T length, N real tokens and spare rows, S sequences, I width of the input, D width of the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from gyebo.nn.ragged import Ragged
+
+State = tuple[Tensor, ...]  # what a layer hands on, each [S, D]: the hidden state, and of an LSTM its cell
+
+
+class Gates(NamedTuple):
+    """The weights of a cell with G gates, as torch stores them: `inputs` [G*D, I], `recurrent` [G*D, D], two biases [G*D] of
+    which only the sum matters, but for a GRU's last gate."""
+
+    inputs: Tensor
+    recurrent: Tensor
+    input_bias: Tensor
+    recurrent_bias: Tensor
+
+
+def elman(x: Tensor, state: State, w: Gates) -> State:
+    """Elman 1990, "Finding Structure in Time": h' = tanh(W x + U h + b). x [S, I], state ([S, D],)."""
+    (h,) = state
+    return (torch.tanh(x @ w.inputs.T + w.input_bias + h @ w.recurrent.T + w.recurrent_bias),)
+
+
+def lstm(x: Tensor, state: State, w: Gates) -> State:
+    """Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000: what the cell keeps is added, not multiplied by a
+    matrix, so its gradient neither vanishes nor explodes while f is near 1. Gates in torch's order i, f, g, o."""
+    h, c = state
+    i, f, g, o = (x @ w.inputs.T + w.input_bias + h @ w.recurrent.T + w.recurrent_bias).chunk(4, -1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+def gru(x: Tensor, state: State, w: Gates) -> State:
+    """Cho et al. 2014, in torch's form: the reset gate acts *after* the recurrent matrix and its bias (the paper's before).
+    Gates in torch's order r, z, n."""
+    (h,) = state
+    r, z, n = (x @ w.inputs.T + w.input_bias).chunk(3, -1)
+    r_h, z_h, n_h = (h @ w.recurrent.T + w.recurrent_bias).chunk(3, -1)
+    r, z = (r + r_h).sigmoid(), (z + z_h).sigmoid()
+    return ((1 - z) * (n + r * n_h).tanh() + z * h,)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its equations, torch's fused layer, how many gates it has and how many tensors its state."""
+
+    equations: Callable[[Tensor, State, Gates], State]
+    layer: Callable[..., nn.RNNBase]
+    gates: int
+    states: int
+
+
+CELLS = {"rnn": Cell(elman, nn.RNN, 1, 1), "lstm": Cell(lstm, nn.LSTM, 4, 2), "gru": Cell(gru, nn.GRU, 3, 1)}
+
+
+def gates(layer: nn.RNNBase) -> Gates:
+    """The weights of a layer of torch."""
+    named: Any = layer
+    return Gates(named.weight_ih_l0, named.weight_hh_l0, named.bias_ih_l0, named.bias_hh_l0)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The rows of a flat layout by time step.
+
+    `order` [N]: the rows, step by step, in each step the longest sequence first; `back` [N]: where each row went; `sizes` [T],
+    on the CPU: how many sequences take a step. `row` [S]: the row of the batch in which each sequence stands; `first`, `last`:
+    the sequences with which the rows of the batch that hold any token begin and end.
+    """
+
+    order: Tensor
+    back: Tensor
+    sizes: Tensor
+    row: Tensor
+    first: Tensor
+    last: Tensor
+
+    @property
+    def sequences(self) -> int:
+        """How many there are; each spare row is one of its own."""
+        return len(self.row)
+
+
+def time_steps(layout: Ragged) -> Steps:
+    """The steps of a layout whose positions are its own."""
+    order = layout.positions.argsort(stable=True)
+    back = torch.empty_like(order)
+    back[order] = torch.arange(len(order), device=order.device)
+    starts = (layout.positions == 0).nonzero().squeeze(1)  # of the sequences, longest first
+    place = layout.index[starts]
+    row, real = place // layout.shape[1], torch.arange(len(starts), device=order.device) < len(starts) - layout.spare
+    by_place = place.argsort(stable=True)
+    by_place = by_place[real[by_place]]
+    rows = row[by_place]
+    change = rows[1:] != rows[:-1]
+    edge = change.new_ones(min(1, len(rows)))
+    sizes = torch.bincount(layout.positions).cpu()
+    return Steps(order, back, sizes, row, by_place[torch.cat([edge, change])], by_place[torch.cat([change, edge])])
+
+
+def read(layer: nn.RNNBase, x: Tensor, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
+    """A layer over rows [N, I] -> [N, D], and each sequence's state after its last token, each [S, D].
+
+    `state`: what each sequence starts from, zeros by default.
+    """
+    given = None if state is None else tuple(part[None] for part in state)
+    if given is not None and len(given) == 1:
+        packed, after = layer(PackedSequence(x.index_select(0, steps.order), steps.sizes), given[0])
+    else:
+        packed, after = layer(PackedSequence(x.index_select(0, steps.order), steps.sizes), given)
+    after = after if isinstance(after, tuple) else (after,)
+    return packed.data.index_select(0, steps.back), tuple(part[0] for part in after)

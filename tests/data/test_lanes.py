@@ -1,0 +1,91 @@
+"""Lanes: each row goes on where the lane's last one ended, and an epoch reads every position once."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gyebo.data.batches import IGNORE, Rows
+from gyebo.data.lanes import lanes
+from gyebo.objectives.causal import Causal
+from tests.data.test_plan_and_order import Fake
+
+FRAMED = Causal(-1, -2)
+lengths_strategy = st.lists(st.integers(0, 60), min_size=1, max_size=30).filter(lambda lengths: sum(lengths) > 40)
+
+
+def positions(plan, index):
+    """(document, position) of each token of a row."""
+    return [(int(d), p) for d, first, size, _, _ in plan.row(index) for p in range(first, first + size)]
+
+
+@given(lengths_strategy, st.integers(2, 9), st.integers(1, 4), st.integers(0, 3))
+@settings(max_examples=80, deadline=None)
+def test_an_epoch_reads_every_position_once_but_for_the_rest(lengths, context, count, seed):
+    plan = lanes(Fake(lengths), context, 1, count, seed)
+    total = sum(n + 1 for n in lengths)
+    for epoch in range(2):
+        rows = range(epoch * len(plan), (epoch + 1) * len(plan))
+        read = [place for row in rows for place in positions(plan, row)]
+        assert len(set(read)) == len(read) == plan.positions
+        assert 0 <= total - plan.positions < count  # what is left over when the stream is cut into lanes
+        assert all(p <= lengths[d] for d, p in read)
+        assert all(0 < plan.row(row)[:, 2].sum() <= context for row in rows)
+    assert plan.mean_tokens * len(plan) == pytest.approx(plan.positions)
+
+
+@given(lengths_strategy, st.integers(2, 9), st.integers(1, 4), st.integers(0, 3))
+@settings(max_examples=80, deadline=None)
+def test_a_row_goes_on_where_the_lane_was(lengths, context, count, seed):
+    plan = lanes(Fake(lengths), context, 1, count, seed)
+    for step in range(1, 2 * plan.windows):
+        rows, epochs = plan.order(step, count, seed)
+        assert rows.tolist() == [step * count + lane for lane in range(count)] and set(epochs) == {step // plan.windows}
+        for row in rows:
+            *_, (document, place) = positions(plan, row - count)
+            first = positions(plan, row)[0]
+            if not plan.continues(row):
+                assert step % plan.windows == 0
+            elif first[1] > 0:
+                assert first == (document, place + 1)
+            else:
+                assert place == lengths[document], "a document was left before its end"
+
+
+def test_the_order_depends_on_the_seed_and_the_epoch():
+    split = Fake([9] * 30)
+    one, other = lanes(split, 6, 1, 3, 0), lanes(split, 6, 1, 3, 1)
+    assert [positions(one, r) for r in range(len(one))] != [positions(other, r) for r in range(len(other))]
+    again = lanes(split, 6, 1, 3, 0)
+    assert all(np.array_equal(one.row(r), again.row(r)) for r in range(2 * len(one)))
+    first, second = (sorted(positions(one, r)[0] for r in range(e * len(one), (e + 1) * len(one))) for e in (0, 1))
+    assert first != second  # windows begin elsewhere
+
+
+def test_batches_say_which_rows_go_on():
+    split = Fake([25, 3, 40, 17])
+    for whole in (False, True):
+        objective = Causal(-1, -2, one_document=whole)
+        plan = lanes(split, 8, objective.extra, 2, 0)
+        rows = Rows(split, plan, objective, pad=-9)
+        for step in range(2 * plan.windows):
+            batch = rows.step(step, 2, seed=5)
+            for lane in range(2):
+                index = step * 2 + lane
+                inside = plan.row(index)[0][1] > 0
+                assert batch["continues"][lane] == (step % plan.windows > 0 and (inside or whole))
+                size = int(plan.row(index)[:, 2].sum())
+                assert (batch["document_ids"][lane] > 0).sum() == size
+                assert (batch["labels"][lane, size:] == IGNORE).all() and (batch["labels"][lane, :size] != IGNORE).all()
+                if batch["continues"][lane] and step % plan.windows:
+                    before = rows.step(step - 1, 2, seed=5)
+                    assert before["labels"][lane][before["labels"][lane] != IGNORE][-1] == batch["input_ids"][lane, 0] or whole
+        part = rows.step(3, 2, 5, first=1, count=1)
+        assert np.array_equal(part["continues"], rows.step(3, 2, 5)["continues"][1:])
+
+
+def test_too_little_text_is_refused():
+    with pytest.raises(ValueError, match="13 tokens are too few for 4 lanes of at least 5"):
+        lanes(Fake([12]), 5, 1, 4, 0)
+    with pytest.raises(ValueError, match="2 rows, but 3 were asked for"):
+        lanes(Fake([40]), 5, 1, 2, 0).order(0, 3, 0)

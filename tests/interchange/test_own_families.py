@@ -1,0 +1,74 @@
+"""Families that `transformers` has not: a directory of ours is read back whole, and says what it is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from gyebo.interchange import load, save
+from gyebo.models.family import FAMILIES, model_class
+from gyebo.tasks.heads import add_head
+
+OWN = [name for name, family in FAMILIES.items() if not family.in_transformers]
+SHAPE = {"vocab_size": 37, "context": 19, "width": 10, "layers": 3, "dropout": 0.25, "pad_id": 3}
+
+
+def fresh(family, **options):
+    torch.manual_seed(1)
+    cls = model_class(family)
+    return cls(cls.config_class(**{**SHAPE, **options})).eval()
+
+
+def same(one, other):
+    ours, theirs = one.state_dict(), other.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_there_are_some_and_the_flag_is_true():
+    pytest.importorskip("transformers")
+    from transformers import CONFIG_MAPPING
+
+    assert OWN
+    assert all(name not in CONFIG_MAPPING for name in OWN)
+
+
+@pytest.mark.parametrize("family", OWN)
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_language_model_comes_back(family, tied, tmp_path):
+    model = fresh(family, tied=tied)
+    save(model, None, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == f"gyebo-{family}"
+    again, tokenizer = load(tmp_path)
+    assert type(again) is type(model) and again.config == model.config and tokenizer is None
+    same(again, model)
+    assert (again.lm_head.weight is again.token_embedding.weight) == tied
+
+
+@pytest.mark.parametrize("family", OWN)
+@pytest.mark.parametrize("kind", ["classification", "tagging", "spans", "choice", "dependency"])
+def test_a_fine_tuned_model_comes_back(family, kind, tmp_path):
+    labels = None if kind in ("spans", "choice") else ["좋다", "나쁘다", "B-X"]
+    model = add_head(fresh(family, tied=False), FAMILIES[family].head_style, kind, labels, dropout=0.3)
+    save(model, None, tmp_path)
+    again, _ = load(tmp_path)
+    same(again, model)
+    assert (again.kind, again.labels, again.dropout, again.style) == (kind, model.labels, 0.3, model.style)
+
+
+@pytest.mark.parametrize("family", OWN)
+def test_what_does_not_fit_is_refused_by_name(family, tmp_path):
+    save(fresh(family), None, tmp_path)
+    file = tmp_path / "config.json"
+    given = json.loads(file.read_text())
+    for change, said in (
+        ({"num_hidden_layers": 2}, "declares 2 layers, but the weights hold 3"),
+        ({"hidden_size": 11}, r"is \[37, 10\], but config.json asks for \[37, 11\]"),
+        ({"proj_size": 4}, "proj_size"),
+        ({"dropout": 1.5}, "dropout"),
+    ):
+        file.write_text(json.dumps({**given, **change}))
+        with pytest.raises(ValueError, match=said):
+            load(tmp_path)

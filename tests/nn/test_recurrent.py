@@ -1,0 +1,108 @@
+"""Recurrent cells: the equations against torch's fused layers, and ragged batches against each sequence alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gyebo.nn.ragged import ragged_layout
+from gyebo.nn.recurrent import CELLS, gates, read, time_steps
+
+CELL = pytest.mark.parametrize("name", CELLS)
+
+
+def layer_of(name, inputs=5, width=7, dtype=torch.float64):
+    torch.manual_seed(3)
+    return CELLS[name].layer(inputs, width, batch_first=True).to(dtype)
+
+
+def by_equations(name, layer, x, state):
+    """x [T, I] step by step; gives [T, D] and the last state."""
+    states = []
+    for row in x:
+        state = CELLS[name].equations(row[None], state, gates(layer))
+        states.append(state[0][0])
+    return torch.stack(states), state
+
+
+def start(name, width=7, seed=5):
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(1, width, generator=generator, dtype=torch.float64) for _ in range(CELLS[name].states))
+
+
+@CELL
+def test_the_equations_are_what_torch_computes(name):
+    layer, x, state = layer_of(name), torch.randn(9, 5, dtype=torch.float64), start(name)
+    given = tuple(part[None] for part in state)
+    expected, after = layer(x[None], given if len(given) > 1 else given[0])
+    found, last = by_equations(name, layer, x, state)
+    assert torch.allclose(found, expected[0], atol=1e-12, rtol=0)
+    for mine, theirs in zip(last, after if isinstance(after, tuple) else (after,)):
+        assert torch.allclose(mine, theirs[0], atol=1e-12, rtol=0)
+
+
+@CELL
+def test_slopes_of_the_equations_are_those_of_torch(name):
+    layer, x, state = layer_of(name), torch.randn(6, 5, dtype=torch.float64), start(name)
+    given = tuple(part[None] for part in state)
+    weight = torch.randn(6, 7, dtype=torch.float64)
+    fused = torch.autograd.grad(
+        (layer(x[None], given if len(given) > 1 else given[0])[0][0] * weight).sum(), list(layer.parameters())
+    )
+    plain = torch.autograd.grad((by_equations(name, layer, x, state)[0] * weight).sum(), list(layer.parameters()))
+    for one, other in zip(fused, plain):
+        assert torch.allclose(one, other, atol=1e-11, rtol=0)
+
+
+def documents(kind):
+    """Document ids [B, T], 0 at padding."""
+    if kind == "packed":
+        return torch.tensor([[1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 0], [5] * 11, [0, 0, 2, 2, 7, 0, 0, 9, 9, 9, 9], [0] * 11])
+    generator = torch.Generator().manual_seed(1)
+    if kind == "many":  # so many rows that spare ones are added
+        return (torch.rand(40, 23, generator=generator) < torch.rand(40, 1, generator=generator)).long()
+    if kind == "holes":
+        return (torch.rand(4, 11, generator=generator) < 0.6).long()
+    sizes, places = torch.tensor([11, 3, 7, 1])[:, None], torch.arange(11)[None]
+    return {"full": places < 11 * sizes, "right": places < sizes, "left": places >= 11 - sizes}[kind].long()
+
+
+@CELL
+@pytest.mark.parametrize("kind", ["left", "right", "holes", "packed", "full", "many"])
+def test_a_ragged_batch_is_each_sequence_alone(name, kind):
+    real, layer = documents(kind), layer_of(name)
+    x = torch.randn(*real.shape, 5, dtype=torch.float64)
+    layout = ragged_layout(real.shape, x.device, document_ids=real)
+    assert (layout.spare > 0) == (kind == "many")
+    steps = time_steps(layout)
+    rows, after = read(layer, layout.gather(x), steps)
+    found = layout.scatter(rows)
+    begins = layout.index[(layout.positions == 0).nonzero().squeeze(1)].tolist()[: steps.sequences - layout.spare]
+    first, last = ({int(steps.row[s]): int(s) for s in which} for which in (steps.first, steps.last))
+    for row, names in enumerate(real.tolist()):
+        for document in set(names) - {0}:
+            places = (real[row] == document).nonzero().squeeze(1)
+            alone = layer(x[row, places][None])[0][0]
+            assert torch.allclose(found[row, places], alone, atol=1e-12, rtol=0)
+            sequence = begins.index(row * len(names) + int(places[0]))
+            assert int(steps.row[sequence]) == row
+            assert torch.allclose(after[0][sequence], alone[-1], atol=1e-12, rtol=0)
+            held = [name for name in names if name]
+            assert (first[row] == sequence) == (held[0] == document)
+            assert (last[row] == sequence) == (held[-1] == document)
+        assert (row in first) == (row in last) == any(names)
+    assert len(first) == len(steps.first) and len(last) == len(steps.last)
+    assert found[real == 0].count_nonzero() == 0
+
+
+@CELL
+def test_a_state_that_is_handed_on_joins_two_halves(name):
+    layer, x = layer_of(name), torch.randn(3, 10, 5, dtype=torch.float64)
+    whole = ragged_layout((3, 10), x.device)
+    half = ragged_layout((3, 5), x.device)
+    expected = whole.scatter(read(layer, whole.gather(x), time_steps(whole))[0])
+    steps = time_steps(half)
+    first, state = read(layer, half.gather(x[:, :5]), steps)
+    second, _ = read(layer, half.gather(x[:, 5:]), steps, state)
+    assert torch.allclose(torch.cat([half.scatter(first), half.scatter(second)], 1), expected, atol=1e-12, rtol=0)
+    assert not torch.allclose(half.scatter(read(layer, half.gather(x[:, 5:]), steps)[0]), expected[:, 5:], atol=1e-3)
