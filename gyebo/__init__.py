@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gyebo.jobs.evaluate import evaluate
     from gyebo.jobs.pretrain import pretrain
     from gyebo.models.bert import Bert
+    from gyebo.models.dan import Dan
     from gyebo.models.distilbert import Distilbert
     from gyebo.models.gpt import Gpt
     from gyebo.models.gpt2 import Gpt2
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 # Resolved on first use (PEP 562), so that `import gyebo` costs nothing and needs no torch.
 _PLACES = {
     "Bert": "gyebo.models.bert",
+    "Dan": "gyebo.models.dan",
     "Distilbert": "gyebo.models.distilbert",
     "Gpt": "gyebo.models.gpt",
     "Gpt2": "gyebo.models.gpt2",
@@ -50,6 +52,7 @@ _PLACES = {
 
 __all__ = [
     "Bert",
+    "Dan",
     "Distilbert",
     "Gpt",
     "Gpt2",

@@ -13,6 +13,7 @@ import pytest
 NOUNS = ["나무", "바다", "사람", "하늘", "고양이", "영화", "노래", "아침", "저녁", "친구"]
 VERBS = ["좋아한다", "보았다", "찾았다", "기다린다", "만났다", "들었다"]
 RECURRENT = ("rnn", "lstm", "gru")
+HEADLESS = (*RECURRENT, "dan")  # families without attention heads
 OTHERS = ["정말", "아주", "다시", "함께", "a", "b", "the", "film", "was", "good", "Élan"]
 
 
@@ -62,7 +63,7 @@ def run_options(corpus, tokenizer_folder):
             {
                 "family": family,
                 "size": "tiny",
-                "model": {"layers": 2, "width": 32, **({} if family in RECURRENT else {"heads": 2}), **(model or {})},
+                "model": {"layers": 2, "width": 32, **({} if family in HEADLESS else {"heads": 2}), **(model or {})},
                 "tokenizer": str(tokenizer_folder),
                 "context": 32,
                 "seed": seed,

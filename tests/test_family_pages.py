@@ -9,6 +9,7 @@ from gyebo.models.family import FAMILIES, model_class
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("bert", "roberta", "distilbert")
+CODE = (*PAGES, "dan")
 
 
 def page(family: str) -> str:
@@ -28,7 +29,7 @@ def test_the_table_of_sizes_is_that_of_the_code(family):
     assert said == known and list(said) == list(known)
 
 
-@pytest.mark.parametrize("family", PAGES)
+@pytest.mark.parametrize("family", CODE)
 def test_the_code_that_a_page_shows_stands_in_the_file(family):
     code = [line.strip() for line in (ROOT / "gyebo" / "models" / f"{family}.py").read_text(encoding="utf-8").splitlines()]
     blocks = re.findall(r"^```py\n(.*?)^```$", page(family), re.MULTILINE | re.DOTALL)
@@ -38,7 +39,7 @@ def test_the_code_that_a_page_shows_stands_in_the_file(family):
         assert any(code[i : i + len(lines)] == lines for i in range(len(code))), block
 
 
-@pytest.mark.parametrize("family", PAGES)
+@pytest.mark.parametrize("family", CODE)
 def test_the_page_names_the_paper_and_is_found(family):
     authors, _, title = FAMILIES[family].paper.partition(", ")
     assert authors in page(family) and title.removeprefix(f"{FAMILIES[family].title}, ") in page(family)
@@ -48,13 +49,14 @@ def test_the_page_names_the_paper_and_is_found(family):
 RECURRENT = ("rnn", "lstm", "gru")
 
 
-def test_the_sizes_of_the_recurrent_families_are_those_of_the_code():
+@pytest.mark.parametrize(("name", "families"), [("rnn", RECURRENT), ("dan", ("dan",))])
+def test_the_sizes_of_families_without_heads_are_those_of_the_code(name, families):
     said = []
-    for line in re.findall(r"^\| (?:rnn|lstm|gru) \| .*\d.*$", page("rnn"), re.MULTILINE):
+    for line in re.findall(rf"^\| (?:{'|'.join(families)}) \| .*\d.*$", page(name), re.MULTILINE):
         family, size, *numbers = (cell.strip() for cell in line.strip("|").split("|"))
         said.append((family, size, *(int(number.replace(",", "")) for number in numbers)))
     known = []
-    for family in RECURRENT:
+    for family in families:
         for size, c in model_class(family).sizes.items():
             known.append((family, size, c.layers, c.width, c.context, c.vocab_size, FAMILIES[family].sizes[size]))
     assert said == known

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gyebo.interchange import bert, distilbert, gpt, gpt2, rnn, roberta
+from gyebo.interchange import bert, distilbert, gpt, gpt2, own, roberta
 from gyebo.interchange.files import Stored, read_json, stored_tensors
 from gyebo.interchange.heads import empty_task_model, plain, with_heads
 from gyebo.interchange.hub import snapshot
@@ -21,7 +21,7 @@ from gyebo.text.tokenizer import Tokenizer
 
 FORMATS: dict[str, Format] = {
     table.model_type: with_heads(table)
-    for table in (*rnn.FORMATS, gpt.FORMAT, gpt2.FORMAT, bert.FORMAT, roberta.FORMAT, distilbert.FORMAT)
+    for table in (*own.FORMATS, gpt.FORMAT, gpt2.FORMAT, bert.FORMAT, roberta.FORMAT, distilbert.FORMAT)
 }
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
 

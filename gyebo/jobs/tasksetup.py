@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -208,11 +208,11 @@ def _make_model(options: FinetuneOptions, origin: Origin, task: Task, vocab_size
 
 
 def with_dropout(model: Any, rate: float | None) -> Any:
-    """The model with that dropout at its three places, which are fixed when its layers are made; None: as it is."""
+    """The model with that dropout at all its places, which are fixed when its layers are made; None: as it is."""
     if rate is None:
         return model
-    config = replace(model.config, embedding_dropout=rate, attention_dropout=rate, residual_dropout=rate)
-    changed = type(model)(config)
+    places = {field.name: rate for field in fields(model.config) if field.name.rpartition("_")[2] == "dropout"}
+    changed = type(model)(replace(model.config, **places))
     changed.load_state_dict(model.state_dict())
     return changed
 

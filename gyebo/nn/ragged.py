@@ -16,6 +16,7 @@ H heads, K width of a head, D = H*K.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -251,6 +252,17 @@ def _frame(cells: Tensor, count: int, spare: int = 0) -> Frame:
 
 def _more(values: Tensor, spare: int) -> Tensor:
     return torch.cat([values, values[:1].expand(spare)]) if spare else values
+
+
+def over_sequences(x: Tensor, layout: Ragged, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """A function of [S, L, ...], which must not look from a cell at those behind it, over every sequence of rows [N, ...]."""
+    done = []
+    parts = x.split([*(group.tokens for group in layout.groups), layout.spare])
+    for group, rows in zip(layout.groups, parts):
+        cells = rows if group.frame is None else _Spread.apply(rows, group.frame)
+        y = function(cells.unflatten(0, (group.sequences, group.longest))).flatten(0, 1)
+        done.append(y if group.frame is None else _Collect.apply(y, group.frame))
+    return torch.cat([*done, parts[-1]])
 
 
 def attend_ragged(

@@ -1,4 +1,4 @@
-"""The recurrent families through every job: pretrained, told, continued, fine-tuned, predicted with, and their cards."""
+"""The recurrent families and DAN through every job: pretrained, scored, continued, fine-tuned, asked, and their cards."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.finetune import finetune
 from gyebo.jobs.predict import predict
 from gyebo.jobs.pretrain import pretrain
-from tests.conftest import RECURRENT
+from tests.conftest import HEADLESS
 from tests.jobs.tuning_files import reviews, sentences, tuning
 
 
-@pytest.fixture(scope="module", params=RECURRENT)
+@pytest.fixture(scope="module", params=HEADLESS)
 def run(request, corpus, tokenizer_folder, tmp_path_factory):
     """(directory, result) of a run of 60 steps."""
     out = tmp_path_factory.mktemp("recurrent") / request.param
@@ -77,8 +77,9 @@ def test_it_writes(run):
 
 def test_it_is_fine_tuned_and_asked(run, tmp_path):
     out, _ = run
-    tuned = finetune(tuning(out, reviews(tmp_path), epochs=12, optim={"lr": 5e-3}), tmp_path / "tuned")
+    tuned = finetune(tuning(out, reviews(tmp_path), epochs=12, body_dropout=0.05, optim={"lr": 5e-3}), tmp_path / "tuned")
     assert tuned["test"]["accuracy"] > 0.8 and tuned["auto_class"] is None
+    assert gyebo.load(tmp_path / "tuned")[0].config.dropout == 0.05
     (tmp_path / "new.txt").write_text("\n".join(text for text, _ in sentences(5, 3)) + "\n", encoding="utf-8")
     assert len(predict(str(tmp_path / "tuned"), str(tmp_path / "new.txt"))) == 5
     assert embed(str(out), str(tmp_path / "new.txt"), tmp_path / "x.npy", pooling="last")["width"] == 48

@@ -1,21 +1,25 @@
-"""What the recurrent families promise: a text's answer is its own, a gradient too, and reading on is reading at once."""
+"""What the recurrent families and DAN promise: a text's answer is its own, its gradient too; reading on is reading at once."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+from gyebo.models.dan import Dan, DanConfig
 from gyebo.models.family import FAMILIES
-from gyebo.models.rnn import Gru, Lstm, Rnn, RnnConfig
+from gyebo.models.rnn import Gru, Lstm, Rnn
 
 ODD = {"vocab_size": 53, "context": 32, "width": 21, "layers": 3, "init_std": 0.5, "dropout": 0.0}
 
 
-@pytest.fixture(params=[Rnn, Lstm, Gru], ids=["rnn", "lstm", "gru"])
+RECURRENT = pytest.mark.parametrize("build", [Rnn, Lstm, Gru], ids=["rnn", "lstm", "gru"], indirect=True)
+
+
+@pytest.fixture(params=[Rnn, Lstm, Gru, Dan], ids=["rnn", "lstm", "gru", "dan"])
 def build(request):
     def make(**options):
         torch.manual_seed(0)
-        model = request.param(RnnConfig(**{**ODD, **options})).eval()
+        model = request.param(request.param.config_class(**{**ODD, **options})).eval()
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.ndim == 1:
@@ -119,11 +123,11 @@ def test_dropout_acts_in_training_alone_and_never_in_time(build):
     assert not torch.equal(model.encode(ids).hidden, model.encode(ids).hidden)
     model.eval()
     assert torch.equal(model.encode(ids).hidden, model.encode(ids).hidden)
-    model.train()
-    block = model.blocks[0]
-    assert block.dropout == 0  # torch's layer has none of its own: ours stands before and after it
+    for block in model.blocks:
+        assert getattr(block, "dropout", 0) == 0  # torch's layer has none of its own: ours stands before and after it
 
 
+@RECURRENT
 @torch.no_grad()
 def test_fresh_weights(build):
     model = build(vocab_size=200, width=64)
@@ -149,9 +153,10 @@ def test_what_is_refused(model):
         model.project(torch.zeros(1, 21), "mlm")
     for wrong in ({"width": 0}, {"dropout": 1.0}, {"init_std": -1.0}, {"pad_id": 53}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            RnnConfig(**{**ODD, **wrong})
+            model.config_class(**{**ODD, **wrong})
 
 
+@RECURRENT
 def test_operations_are_those_of_the_matrices(model):
     gates = {Rnn: 1, Lstm: 4, Gru: 3}[type(model)]
     matrices = sum(p.numel() for name, p in model.blocks.named_parameters() if p.ndim == 2)
@@ -173,6 +178,7 @@ def test_sizes_have_their_counts(cls):
         assert found == tables + config.vocab_size + config.layers * gates * (2 * width * width + 2 * width)
 
 
+@RECURRENT
 @torch.no_grad()
 def test_a_state_joins_windows_of_a_text(model):
     """Rows cut into windows, documents that end inside of them, a row without tokens: as read at once."""
@@ -191,3 +197,41 @@ def test_a_state_joins_windows_of_a_text(model):
     assert close(state, whole.state)
     lost = model.encode(ids[:, 8:16], document_ids=documents[:, 8:16]).hidden
     assert not close(lost[:2], whole.hidden[:2, 8:16], 1e-2)
+
+
+@torch.no_grad()
+def test_dan_is_the_mean_and_a_network_by_hand():
+    """Position t: tanh layers on the mean of the vectors up to t; the order of what stands before does not matter."""
+    torch.manual_seed(0)
+    model = Dan(DanConfig(**{**ODD, "layers": 2})).double().eval()
+    row = tokens(1, 9)
+    hidden = model.encode(row).hidden[0]
+    for t in range(9):
+        x = model.token_embedding(row[0, : t + 1]).mean(0)
+        for block in model.blocks:
+            x = torch.tanh(block.weight @ x + block.bias)
+        assert torch.allclose(hidden[t], x, atol=1e-12)
+    turned = torch.cat([row[:, :8].flip(1), row[:, 8:]], 1)
+    assert torch.allclose(model.encode(turned).hidden[0, 7:], hidden[7:], atol=1e-12)
+    assert not torch.allclose(model.encode(turned).hidden[0, 3], hidden[3], atol=1e-3)
+
+
+def test_word_dropout_leaves_tokens_out_of_the_mean():
+    torch.manual_seed(0)
+    model = Dan(DanConfig(vocab_size=3, context=9000, width=4, layers=1, word_dropout=0.3)).train()
+    model.token_embedding.weight.data[:] = torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0]])
+    row = torch.arange(9000)[None] % 3
+    mean = model.encode(row, return_layers=True).layers[0][0, -1]
+    assert torch.allclose(mean[:3].sum(), torch.tensor(1.0), atol=1e-4)  # what is left counts in full
+    assert (mean[:3] - 1 / 3).abs().max() < 0.02 and (mean[:3] - 1 / 3).abs().max() > 1e-4
+    with torch.no_grad():
+        first = model.encode(row[:, :1].repeat(2000, 1), return_layers=True).layers[0][:, 0, 0]
+    assert abs(float((first == 0).float().mean()) - 0.3) < 0.05
+
+
+def test_sizes_of_dan_have_their_counts():
+    assert list(Dan.sizes) == list(FAMILIES["dan"].sizes)
+    for name, c in Dan.sizes.items():
+        with torch.device("meta"):
+            found = Dan(c).count_parameters()
+        assert found == FAMILIES["dan"].sizes[name] == c.vocab_size * c.width + c.vocab_size + c.layers * (c.width**2 + c.width)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gyebo.nn.ragged import attend_ragged, first_tokens, ragged_layout, real_tokens, rounded, similar
+from gyebo.nn.ragged import attend_ragged, first_tokens, over_sequences, ragged_layout, real_tokens, rounded, similar
 
 CPU = torch.device("cpu")
 H, K = 2, 3
@@ -240,3 +240,16 @@ def test_a_layout_is_a_value():
     with pytest.raises(AttributeError):
         layout.shape = (2, 1)
     assert replace(layout, positions=layout.positions + 1).positions.tolist() == [1, 2]
+
+
+def test_a_function_over_sequences_sees_each_alone():
+    generator = torch.Generator().manual_seed(0)
+    documents = (torch.rand(40, 23, generator=generator) < 0.7).long() * torch.randint(1, 4, (40, 23), generator=generator)
+    layout = ragged_layout(documents.shape, documents.device, document_ids=documents)
+    assert layout.spare
+    x = torch.randn(40, 23, 2, generator=generator, dtype=torch.float64)
+    sums = layout.scatter(over_sequences(layout.gather(x), layout, lambda cells: cells.cumsum(1)))
+    for row, names in enumerate(documents):
+        for name in {1, 2, 3}:
+            assert torch.allclose(sums[row, names == name], x[row, names == name].cumsum(0), atol=1e-12)
+    assert sums[documents == 0].count_nonzero() == 0

@@ -1,4 +1,4 @@
-"""Names of the recurrent families. `transformers` has none of them: a directory is gyebo's own, with the usual words."""
+"""Names of the families that `transformers` has not: directories are gyebo's own, with the words that are usual there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from gyebo.interchange.names import Architecture, Field, Format, Weight
 _CELL = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")  # as torch calls them
 
 
-def _format(family: str) -> Format:
+def _causal(family: str, layer: tuple[str, ...], context: int, width: int, layers: int, *others: Field) -> Format:
+    """A causal language model whose layers have these tensors."""
     return Format(
         family=family,
         model_type=f"gyebo-{family}",
@@ -15,16 +16,16 @@ def _format(family: str) -> Format:
         base="",
         weights=(
             Weight("token_embedding.weight", "token_embedding.weight"),
-            *(Weight(f"layers.*.{name}", f"blocks.*.{name}") for name in _CELL),
+            *(Weight(f"layers.*.{name}", f"blocks.*.{name}") for name in layer),
             Weight("lm_head.weight", "lm_head.weight", head=True),
             Weight("lm_head.bias", "lm_head.bias", head=True),
         ),
         fields=(
             Field("vocab_size", "vocab_size", "count", 10_000),
-            Field("max_position_embeddings", "context", "count", 1024),
-            Field("hidden_size", "width", "count", 650),
-            Field("num_hidden_layers", "layers", "count", 2),
-            Field("dropout", "dropout", "share", 0.5),
+            Field("max_position_embeddings", "context", "count", context),
+            Field("hidden_size", "width", "count", width),
+            Field("num_hidden_layers", "layers", "count", layers),
+            *others,
             Field("initializer_range", "init_std", "number", 0.05),
             Field("tie_word_embeddings", "tied", "flag", True),
             Field("pad_token_id", "pad_id", "id"),
@@ -34,4 +35,15 @@ def _format(family: str) -> Format:
     )
 
 
-FORMATS = tuple(map(_format, ("rnn", "lstm", "gru")))
+FORMATS = (
+    *(_causal(family, _CELL, 1024, 650, 2, Field("dropout", "dropout", "share", 0.5)) for family in ("rnn", "lstm", "gru")),
+    _causal(
+        "dan",
+        ("weight", "bias"),
+        1024,
+        300,
+        3,
+        Field("dropout", "dropout", "share", 0.0),
+        Field("word_dropout", "word_dropout", "share", 0.3),
+    ),
+)

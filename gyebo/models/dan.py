@@ -1,0 +1,204 @@
+"""DAN: Iyyer et al. 2015, "Deep Unordered Composition Rivals Syntactic Methods for Text Classification".
+
+    token -> mean over all tokens so far -> [ dense -> tanh -> dropout ] x layers -> vocabulary
+
+The deep averaging network is the feed-forward baseline of the tree: a text is the bag of its words, whose order is lost. What a
+recurrent network or attention is worth shows against it. The paper averages a whole text and classifies it; here each position
+has the mean of what stands up to it, so the same network is a language model too, and its last position is the paper's.
+
+Word dropout (section 2.2 of the paper) leaves whole tokens out of the mean. Letters: B batch, T length, N rows, D width,
+V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gyebo.models.pretrained import Pretrained
+from gyebo.nn.dropout import dropout
+from gyebo.nn.outputs import CausalOutput, Encoded
+from gyebo.nn.ragged import Ragged, over_sequences, ragged_layout
+
+
+@dataclass
+class DanConfig:
+    """The shape of a DAN; the defaults are the paper's for sentiment, three layers of width 300."""
+
+    vocab_size: int = 16_000
+    context: int = 1024  # tokens
+    width: int = 300
+    layers: int = 3
+    dropout: float = 0.0  # after each layer
+    word_dropout: float = 0.3  # share of the tokens that are left out of the mean
+    init_std: float = 0.05
+    tied: bool = True  # the output layer is the token embedding
+    pad_id: int | None = None
+    bos_id: int | None = None
+    eos_id: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "context", "width", "layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)} instead")
+        for name in ("dropout", "word_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be from 0 to below 1, but is {getattr(self, name)} instead")
+        if not 0 < self.init_std < math.inf:
+            raise ValueError(f"init_std must be positive, but is {self.init_std} instead")
+        for name in ("pad_id", "bos_id", "eos_id"):
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) < self.vocab_size:
+                raise ValueError(f"{name} must be below vocab_size {self.vocab_size}, but is {getattr(self, name)} instead")
+
+
+@dataclass
+class Bag:
+    """What is remembered of B texts while they are written: the sum of their token vectors [B, D], and how many [B, 1]."""
+
+    total: Tensor
+    count: Tensor
+
+    def reorder(self, rows: Tensor) -> Bag:
+        """The bags of rows [B'], repeats allowed, as new ones."""
+        return Bag(self.total.index_select(0, rows), self.count.index_select(0, rows))
+
+    def grow(self, slots: int) -> Bag:
+        """Itself: a sum has the same width after any number of tokens."""
+        return self
+
+
+class Dan(Pretrained, nn.Module):
+    """The deep averaging network."""
+
+    family: ClassVar[str] = "dan"
+    config_class: ClassVar[type] = DanConfig
+    sizes: ClassVar[dict[str, DanConfig]] = {
+        "tiny": DanConfig(vocab_size=4096, context=128, width=64, layers=2, word_dropout=0.0),
+        "mini": DanConfig(context=256, width=256),
+        "small": DanConfig(context=512, width=512),
+        "paper": DanConfig(),
+    }
+    heads = ("lm",)
+
+    def __init__(self, config: DanConfig):
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
+        self.blocks = nn.ModuleList([nn.Linear(config.width, config.width) for _ in range(config.layers)])
+        self.lm_head = nn.Linear(config.width, config.vocab_size)
+        if config.tied:
+            self.lm_head.weight = self.token_embedding.weight
+        self.initialise()
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Draw fresh weights from torch's generator: tables N(0, init_std), other matrices uniform (Glorot & Bengio 2010),
+        biases 0."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                module.bias.zero_()
+        for table in {self.token_embedding.weight, self.lm_head.weight}:
+            table.normal_(0.0, self.config.init_std)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Token vectors: ids [B, T], or probabilities over the vocabulary [B, T, V], -> [B, T, D]."""
+        if tokens.is_floating_point():
+            return tokens @ self.token_embedding.weight
+        return self.token_embedding(tokens)
+
+    def encode(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        *,
+        return_layers: bool = False,
+    ) -> Encoded:
+        """Read ids [B, T]; `hidden` [B, T, D] is zero at padding.
+
+        `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) keeps the mean inside each document. Raises
+        ValueError where a text is longer than `config.context`.
+        """
+        layout = self._layout(input_ids, attention_mask, document_ids)
+        x, counts = self._kept(layout.gather(self.embed(input_ids)))
+        total, count = (over_sequences(part, layout, lambda cells: cells.cumsum(1)) for part in (x, counts))
+        layers = self._layers(total / count.clamp(min=1))
+        return Encoded(layout.scatter(layers[-1]), tuple(map(layout.scatter, layers)) if return_layers else None)
+
+    def _layout(self, ids: Tensor, mask: Tensor | None = None, documents: Tensor | None = None) -> Ragged:
+        layout = ragged_layout(ids.shape[:2], ids.device, attention_mask=mask, document_ids=documents)
+        if layout.longest > self.config.context:
+            raise ValueError(
+                f"a text must have at most {self.config.context} tokens (context), but has {layout.longest} instead"
+            )
+        return layout
+
+    def _kept(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Token vectors [N, D] and how much each counts [N, 1]: 0 for those that word dropout leaves out."""
+        if not self.training or not self.config.word_dropout:
+            return x, x.new_ones(len(x), 1)
+        kept = torch.rand(len(x), 1, device=x.device) >= self.config.word_dropout
+        return x * kept, kept.to(x.dtype)
+
+    def _layers(self, x: Tensor) -> list[Tensor]:
+        """What goes into the network, and what each layer gives, [N, D]."""
+        p = self.config.dropout if self.training else 0.0
+        layers = [x]
+        for block in self.blocks:
+            layers.append(dropout(torch.tanh(block(layers[-1])), p))
+        return layers
+
+    def output_layer(self, hidden: Tensor, head: str = "lm") -> tuple[Tensor, Tensor, Tensor | None]:
+        """A head as what stands before its last matrix product: rows [..., D], matrix [V, D], bias [V]."""
+        if head != "lm":
+            raise ValueError(f"head must be one of {', '.join(self.heads)}, but is {head!r} instead")
+        return hidden, self.lm_head.weight, self.lm_head.bias
+
+    def project(self, hidden: Tensor, head: str = "lm") -> Tensor:
+        """Logits over the vocabulary for any subset of positions: [..., D] -> [..., V]."""
+        rows, *_ = self.output_layer(hidden, head)
+        return self.lm_head(rows)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        *,
+        output_hidden_states: bool = False,
+        labels: None = None,
+    ) -> CausalOutput:
+        """Logits [B, T, V] for the next token at every position; arguments as in `encode`. Raises ValueError for `labels`."""
+        if labels is not None:
+            raise ValueError("labels= is not taken: a model has no loss here; use an objective of gyebo.objectives, or a task")
+        encoded = self.encode(input_ids, attention_mask, document_ids, return_layers=output_hidden_states)
+        return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers)
+
+    def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Bag]:
+        """Read prompts [B, T] at once; gives the last real token's hidden [B, D] and the bags, the same for any `slots`."""
+        self._layout(input_ids, attention_mask)
+        x = self.embed(input_ids)
+        real = torch.ones_like(input_ids) if attention_mask is None else (attention_mask != 0).long()
+        bag = Bag((x * real[..., None]).sum(1), real.sum(1, keepdim=True).to(x.dtype))
+        return self._layers(bag.total / bag.count)[-1], bag
+
+    def step(self, ids: Tensor, cache: Bag) -> Tensor:
+        """One more token a row: ids [B] -> hidden [B, D]; it is put into the bag."""
+        cache.total, cache.count = cache.total + self.embed(ids), cache.count + 1
+        return self._layers(cache.total / cache.count)[-1]
+
+    def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
+        """Operations of a forward pass over so many tokens, whatever the `context`; `projected`: on the vocabulary, a share."""
+        config = self.config
+        return 2 * tokens * config.width * (config.layers * config.width + projected * config.vocab_size)
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters from input to output: embeddings, each layer, the rest."""
+        groups = [list(self.token_embedding.parameters()), *(list(block.parameters()) for block in self.blocks)]
+        seen = {id(p) for group in groups for p in group}
+        return [*groups, [p for p in self.parameters() if id(p) not in seen]]
