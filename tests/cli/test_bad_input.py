@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from gyebo.models.family import FAMILIES
 from tests.cli.conftest import TINY
 
 
@@ -161,7 +162,7 @@ def test_options_without_effect_are_refused(start, refused, trained, corpus, tmp
 
 def test_unknown_family_and_command(refused, corpus, tmp_path):
     line = refused("pretrain", "gpt3", corpus, "-o", tmp_path / "r", "--steps", "2")
-    assert "unknown family 'gpt3'; did you mean gpt" in line and "There is: gpt, gpt2" in line
+    assert "unknown family 'gpt3'; did you mean gpt" in line and f"There is: {', '.join(FAMILIES)}" in line
     assert "no such command 'pretrian'. Did you mean 'pretrain'?" in refused("pretrian")
     assert "missing argument 'FAMILY'" in refused("pretrain")
     assert "missing command" in refused("tokenizer") and "gyebo tokenizer --help" in refused("tokenizer")

@@ -250,7 +250,8 @@ SETTINGS = {
     "model": {"layers": 3, "attention_dropout": 1e-05, "activation": "relu", "scale_attention": False},
     "data": {
         "corpus": ["a b.txt", "c*.jsonl"], "documents": "blank", "text_field": "본문😀", "bad_bytes": "replace",
-        "valid": "v 1.txt", "across_documents": True, "plan_seed": 3,
+        "valid": "v 1.txt", "across_documents": True, "order": "shuffled",
+        "plan_seed": 3,
     },
     "optim": {
         "lr": 1e-05, "betas": [0.8, 0.99], "eps": 1e-7, "weight_decay": 0.0, "schedule": "inverse-root", "warmup": 100.0,
