@@ -12,7 +12,7 @@ import torch
 from gyebo.training.machine import keep_freed_memory
 
 Work = Callable[[], None]
-KEEPS_MEMORY = ("gyebo", "freed memory kept")  # sides that tell the C library so, as gyebo does for its users
+KEPT = "freed memory kept"  # a side that tells the C library so, as gyebo does for its users
 
 
 def stepper(model: torch.nn.Module, forward: Callable[[], torch.Tensor]) -> Work:
@@ -32,7 +32,7 @@ def stepper(model: torch.nn.Module, forward: Callable[[], torch.Tensor]) -> Work
 
 def _work(name: str, make: Callable[..., Work], arguments: tuple, warm: int, wire: Connection) -> None:
     """One side's process: a call and its time for every word on the wire."""
-    if name.endswith(KEEPS_MEMORY):
+    if name.startswith("gyebo") or name.endswith(KEPT):
         keep_freed_memory()
     call = make(*arguments)
     for _ in range(warm):

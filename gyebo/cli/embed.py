@@ -22,7 +22,7 @@ def embed(
     text_field: shared.TextField = None,
     bad_bytes: shared.BadBytes = None,
     device: shared.Device = "auto",
-    precision: Annotated[str, shared.word("float32 or bfloat16; written is float32.", "NAME")] = "float32",
+    precision: Annotated[str, shared.word("float32, bfloat16 or int8 (CPU); written is float32.", "NAME")] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
     json: shared.Json = False,
 ) -> None:

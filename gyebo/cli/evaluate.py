@@ -28,7 +28,10 @@ def evaluate(
     bad_bytes: shared.BadBytes = None,
     device: shared.Device = "auto",
     precision: Annotated[
-        str | None, shared.word("float32 or bfloat16.  [default: the run's on its held-out part, else float32]", "NAME")
+        str | None,
+        shared.word(
+            "float32, bfloat16, or of a task int8 (CPU).  [default: the run's on its held-out part, else float32]", "NAME"
+        ),
     ] = None,
     json: shared.Json = False,
 ) -> None:

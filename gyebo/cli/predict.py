@@ -17,7 +17,7 @@ def predict(
     text: Annotated[str | None, shared.word("Column of the text.  [default: as in training]", "NAME")] = None,
     pair: Annotated[str | None, shared.word("Column of the second text.  [default: as in training]", "NAME")] = None,
     device: shared.Device = "auto",
-    precision: Annotated[str, shared.word("float32 or bfloat16.", "NAME")] = "float32",
+    precision: Annotated[str, shared.word("float32, bfloat16 or int8 (CPU).", "NAME")] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that -o names.")] = False,
 ) -> None:
     """What a fine-tuned model says of your texts.

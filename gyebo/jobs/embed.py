@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gyebo.config import toml
@@ -16,9 +15,10 @@ from gyebo.config.run import DataOptions
 from gyebo.data.prepare import cache_folder
 from gyebo.data.sources import Source, chunks, resolve, rows_of
 from gyebo.interchange import load
+from gyebo.jobs.inference import check_precision, ready
 from gyebo.tasks.pooling import body_of, check_pooling
 from gyebo.tasks.pooling import embed as vectors_of
-from gyebo.training.machine import DTYPES, pick_device
+from gyebo.training.machine import pick_device
 
 WINDOW = 4096  # texts that are sorted by length among themselves, and written together
 SUFFIXES = (".npy", ".parquet")
@@ -48,21 +48,21 @@ def embed(
     """
     out = Path(out)
     _check_out(out, overwrite)
-    if precision not in DTYPES:
-        raise ValueError(f"--precision must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
+    place = pick_device(device)
+    check_precision(precision, place)
     options = toml.check(DataOptions, {**(data or {}), "corpus": [source]}, name=lambda field: f"--{field.replace('_', '-')}")
     sources = resolve([source], cache_folder() / "spool", options)
     _refuse_idle(sources, options)
-    place = pick_device(device)
     model, tokenizer = load(name)
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
     check_pooling(model, pooling)
-    model = body_of(model).to(place).eval()
+    model = body_of(model)
+    half = ready(model, place, precision)
     texts = cut = 0
     with _aside(out) as aside, _WRITERS[out.suffix](aside, model.config.width) as write:
         for window in _windows(sources, options):
-            with torch.autocast(place.type, DTYPES[precision], enabled=precision != "float32"):
+            with half():
                 vectors, longer = vectors_of(model, tokenizer, window, pooling, normalize=normalize)
             write(window, vectors)
             texts, cut = texts + len(window), cut + longer

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from gyebo.config import toml
 from gyebo.config.finetune import TaskOptions
 from gyebo.interchange import load
 from gyebo.interchange.files import read_json
 from gyebo.jobs import runs
+from gyebo.jobs.inference import check_precision, ready
 from gyebo.jobs.predictions import as_rows, write_predictions
 from gyebo.jobs.seeds import RESULTS
 from gyebo.jobs.taskdata import HeldOut, open_task, read_task, read_test
@@ -29,7 +27,7 @@ from gyebo.tasks.readers import form_of, lines
 from gyebo.tasks.task import Example, Task
 from gyebo.tasks.user_data import USER_KINDS, user_task
 from gyebo.text.tokenizer import Tokenizer
-from gyebo.training.machine import DTYPES, pick_device
+from gyebo.training.machine import pick_device
 
 LINES = ("classification", "regression", "tagging")  # kinds whose examples can be the lines of a plain text
 
@@ -77,6 +75,8 @@ class Opened:
         """Predictions for examples, as `gyebo/tasks/task.py` fixes them; of the linear baseline margins instead of
         probabilities. `max_length`: tokens of a row, unless the run says it; by default all that the model reads."""
         if isinstance(self.model, linear.LinearModel):
+            if precision != "float32":
+                raise ValueError(f"--precision {precision} has no effect on the linear baseline: leave it out")
             return margins(self.model, examples)
         assert self.tokenizer is not None
         place, context = pick_device(device), self.model.config.context
@@ -84,8 +84,8 @@ class Opened:
         blank = [replace(example, label=None, tags=(), heads=(), relations=()) for example in examples]
         read = [example for example in blank if example.text or self.kind != "tagging"]  # no characters, no tags
         features = encode(self.kind, read, self.tokenizer, self.labels if self.kind in NAMED else None, length)
-        half = partial(torch.autocast, place.type, DTYPES[precision], enabled=precision != "float32")
-        found = iter(predict_examples(self.model.to(place), features, read, autocast=half))
+        half = ready(self.model, place, precision)
+        found = iter(predict_examples(self.model, features, read, autocast=half))
         return [next(found) if example.text or self.kind != "tagging" else [] for example in blank]
 
     @property
@@ -136,7 +136,7 @@ def predict(
     Written to `out` as JSON lines where it is given. Raises ValueError for a kind without a file format, and for what is wrong
     in the file.
     """
-    check_precision(precision)
+    check_precision(precision, pick_device(device))
     _refuse_existing(out, overwrite)
     opened = open_model(name)
     examples = list(_examples(opened, Path(file), text, pair))
@@ -146,12 +146,6 @@ def predict(
     if out is not None:
         write_predictions(out, found)
     return found
-
-
-def check_precision(precision: str) -> None:
-    """ValueError for one that there is not."""
-    if precision not in DTYPES:
-        raise ValueError(f"--precision must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
 
 
 def _refuse_existing(out: Path | None, overwrite: bool) -> None:
@@ -199,7 +193,7 @@ def evaluate_task(
     A file of one's own counts whole, unless the model learned from it. Raises ValueError where the model does another kind of
     task, or knows other labels.
     """
-    check_precision(precision)
+    check_precision(precision, pick_device(device))
     _refuse_existing(predictions, overwrite=False)
     opened = open_model(name)
     if options is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 from pathlib import Path
@@ -14,6 +15,7 @@ from gyebo.interchange import load, save
 from gyebo.jobs import embed as job
 from gyebo.jobs.corpora import roles_of
 from gyebo.models.family import FAMILIES, model_class
+from gyebo.nn.int8 import has_int8
 from gyebo.tasks.pooling import embed as vectors_of
 from gyebo.text.tokenizer import Tokenizer
 
@@ -26,6 +28,8 @@ def make(family: str, tokenizer_folder: Path, folder: Path) -> Path:
     torch.manual_seed(0)
     cls = model_class(family)
     shape = {"vocab_size": 400, "context": 24, "width": 12, "layers": 1, "heads": 2, "init_std": 0.3}
+    known = {field.name for field in dataclasses.fields(cls.config_class)}
+    shape = {name: value for name, value in shape.items() if name in known}
     save(cls(cls.config_class(**shape, pad_id=tokenizer.role_ids["pad"])), tokenizer, folder)
     return folder
 
@@ -105,6 +109,19 @@ def test_options_reach_the_vectors(model, tmp_path):
     job.embed(str(model), source, tmp_path / "c.npy", precision="bfloat16")
     half, full = np.load(tmp_path / "c.npy"), vectors_of(*opened, TEXTS)[0]
     assert half.dtype == np.float32 and 0 < np.abs(half - full).max() < 0.1 * np.abs(full).max()
+
+
+@pytest.mark.skipif(not has_int8(), reason="this processor has no int8 instructions (VNNI)")
+def test_int8_is_near_and_refused_where_it_is_nothing(model, tokenizer_folder, tmp_path):
+    source, _ = write_source(tmp_path, "txt")
+    for precision in ("float32", "bfloat16", "int8"):
+        job.embed(str(model), source, tmp_path / f"{precision}.npy", precision=precision)
+    full, half, eighth = (np.load(tmp_path / f"{name}.npy") for name in ("float32", "bfloat16", "int8"))
+    assert np.abs(eighth - half).max() > 0
+    assert 0 < np.abs(eighth - full).max() < 0.2 * np.abs(full).max()
+    lstm = make("lstm", tokenizer_folder, tmp_path / "lstm")
+    with pytest.raises(ValueError, match="--precision int8 has no effect on lstm, which has no linear layers"):
+        job.embed(str(lstm), source, tmp_path / "x.npy", precision="int8")
 
 
 @pytest.mark.parametrize(("family", "pooling"), [("bert", "cls"), ("roberta", "mean"), ("distilbert", "cls"), ("gpt2", "last")])

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from gyebo.config.finetune import TaskOptions
@@ -12,6 +13,7 @@ from gyebo.jobs.predict import evaluate_task, open_model, predict, trained_on
 from gyebo.jobs.predictions import entities
 from gyebo.jobs.seeds import finetune_seeds
 from gyebo.jobs.taskdata import read_task, read_test
+from gyebo.nn.int8 import has_int8
 from tests.jobs.tuning_files import (
     choices,
     json_lines,
@@ -113,6 +115,17 @@ def test_lines_and_columns_give_the_same(tuned, place, tmp_path):
     assert [row["prediction"] for row in predict(out, str(other), text="comment")] == [row["prediction"] for row in lines]
 
 
+@pytest.mark.skipif(not has_int8(), reason="this processor has no int8 instructions (VNNI)")
+def test_int8_says_nearly_the_same(tuned, tmp_path):
+    _, out, result = tuned
+    (tmp_path / "new.txt").write_text("\n".join(text for text, _ in sentences(40, seed=9)) + "\n", encoding="utf-8")
+    rows = {name: predict(out, str(tmp_path / "new.txt"), precision=name) for name in ("float32", "bfloat16", "int8")}
+    shares = {name: np.array([list(row["probabilities"].values()) for row in found]) for name, found in rows.items()}
+    assert np.abs(shares["int8"] - shares["bfloat16"]).max() > 0
+    assert np.abs(shares["int8"] - shares["float32"]).max() < 0.1
+    assert evaluate_task(out, precision="int8")["accuracy"] == pytest.approx(result["test"]["accuracy"], abs=0.1)
+
+
 def test_a_text_is_read_as_far_as_in_training(tuned, tmp_path):
     _, out, result = tuned
     assert result["max_length"] == 32 and trained_on(out).max_length == 32
@@ -194,6 +207,8 @@ def test_the_linear_baseline_predicts_too(data, place, tmp_path):
     rows = predict(str(tmp_path / "linear"), str(tmp_path / "a.txt"))
     assert [row["prediction"] for row in rows] == ["positive", "negative"]
     assert all(set(row["margins"]) == {"positive", "negative"} for row in rows)
+    with pytest.raises(ValueError, match="--precision int8 has no effect on the linear baseline"):
+        predict(str(tmp_path / "linear"), str(tmp_path / "a.txt"), precision="int8")
 
 
 def test_what_cannot_predict(bert, tuned, place, tmp_path):
@@ -206,7 +221,7 @@ def test_what_cannot_predict(bert, tuned, place, tmp_path):
         predict(tuned[1], str(tmp_path / "empty.txt"))
     with pytest.raises(FileNotFoundError, match=r"no\.txt: no such file"):
         predict(tuned[1], str(tmp_path / "no.txt"))
-    with pytest.raises(ValueError, match="--precision must be one of float32, bfloat16, but is 'half'"):
+    with pytest.raises(ValueError, match="--precision must be one of float32, bfloat16, int8, but is 'half'"):
         predict(tuned[1], text, precision="half")
     with pytest.raises(ValueError, match="--text has no effect on"):
         predict(tuned[1], text, text="review")
