@@ -118,12 +118,20 @@ def test_ids_are_those_of_transformers(published):
 @settings(max_examples=60, deadline=None)
 @given(text=TEXTS.filter(lambda text: not ROLE_STRINGS.search(text)))
 def test_ids_on_hard_texts(published, text):
-    _, ours, theirs = published
+    name, ours, theirs = published
     ids = ours.encode(text)
-    assert theirs(text, add_special_tokens=False)["input_ids"] == ids
+    if name not in ("t5", "xlnet") or "\x85" not in text:  # which `transformers` alone takes for a space
+        assert theirs(text, add_special_tokens=False)["input_ids"] == ids
     offsets = ours.offsets(text)
     assert len(offsets) == len(ids)
     assert all(0 <= start <= end <= len(text) for start, end in offsets)
+
+
+def test_a_next_line_character_is_what_sentencepiece_makes_of_it(tmp_path):
+    processor = spm(tmp_path, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, character_coverage=0.99)
+    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
+    for text in ("a\x85b", "\x85", "나무 \x85바다"):
+        assert Tokenizer.load(tmp_path).encode(text) == processor.encode(text)
 
 
 @settings(max_examples=60, deadline=None)
