@@ -31,7 +31,9 @@ class DataOptions(Section):
     order: Literal["auto", "shuffled", "lanes"] = Field(
         "auto", description="rows in any order, or streams whose state is carried on; auto: what the family can"
     )
-    plan_seed: int = Field(0, ge=0, description="decides which documents share a row; the same for all runs of a comparison")
+    plan_seed: int = Field(
+        0, ge=0, description="decides which documents share a row or follow each other; the same for all runs of a comparison"
+    )
 
     @model_validator(mode="after")
     def _one_held_out_part(self) -> DataOptions:

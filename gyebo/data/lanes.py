@@ -1,6 +1,6 @@
 """Lanes: the text as a few streams that are read side by side, for models that hand a state on (truncated back-propagation).
 
-All documents stand one after the other, in an order drawn from the seed. This stream is cut into as many lanes of one length
+All documents stand one after the other, in an order drawn from the plan seed. This stream is cut into as many lanes of a length
 as a batch has rows, and every step reads the next window of each lane: a row goes on where the same row of the step before
 ended, and needs the state from there. Each epoch turns the stream by a drawn number of positions, so that borders fall
 elsewhere.
@@ -11,7 +11,7 @@ elsewhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,7 @@ class Lanes:
     documents: NDArray[np.int64]
     ends: NDArray[np.int64]
     edges: NDArray[np.int64]
-    seed: int
-    carried: bool = field(default=True, init=False)
+    seed: int  # decides how each epoch is turned
 
     @property
     def windows(self) -> int:
@@ -54,9 +53,14 @@ class Lanes:
         return self.positions / len(self)
 
     def order(self, step: int, batch: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows and epochs of global batch `step` (from 0), which has a row for each lane, no more and no fewer."""
-        if batch != self.lanes:
-            raise ValueError(f"a batch of these lanes has {self.lanes} rows, but {batch} were asked for")
+        """Rows and epochs of global batch `step` (from 0), which has a row for each lane, no more and no fewer.
+
+        Raises ValueError for another number of rows, or another seed than that of the lanes.
+        """
+        if (batch, seed) != (self.lanes, self.seed):
+            raise ValueError(
+                f"a batch of these lanes has {self.lanes} rows and the seed {self.seed}, but {batch} and {seed} were asked for"
+            )
         rows = np.arange(step * batch, (step + 1) * batch)
         return rows, np.full(batch, step // self.windows)
 
@@ -92,11 +96,14 @@ class Lanes:
         return np.stack([self.documents[low:high], first - begins, sizes, np.zeros_like(sizes), sizes], 1)
 
 
-def lanes(split: Split, context: int, extra: int, count: int, seed: int) -> Lanes:
+def lanes(split: Split, context: int, extra: int, count: int, plan_seed: int, seed: int) -> Lanes:
     """So many lanes with windows of `context` positions, the last one of a lane shorter; `extra`: positions that a document has
-    beyond its tokens. Raises ValueError where the text is too short for a window a lane."""
+    beyond its tokens; `plan_seed` decides the order of the documents, `seed` how each epoch is turned.
+
+    Raises ValueError where the text is too short for a window a lane.
+    """
     lengths = np.maximum(split.documents["tokens"].astype(np.int64) + extra, 0)
-    documents = np.random.default_rng([seed, 2]).permutation(np.flatnonzero(lengths))
+    documents = np.random.default_rng([plan_seed, 2]).permutation(np.flatnonzero(lengths))
     ends = np.cumsum(lengths[documents])
     length = int(ends[-1]) // count if len(ends) else 0
     if length < context:

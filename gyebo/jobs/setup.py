@@ -152,7 +152,7 @@ def _plan(
         raise ValueError(f"--set data.order=lanes: {family.name} hands no state on from row to row; leave it out")
     if order == "shuffled" or not carries:
         return objective.plan(prepared.train, context, options.data.plan_seed, prepared.folder)
-    return lanes(prepared.train, context, objective.extra, batch_rows, options.seed)
+    return lanes(prepared.train, context, objective.extra, batch_rows, options.data.plan_seed, options.seed)
 
 
 def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: Tokenizer) -> tuple[Any, Callable[[Any], Any]]:

@@ -19,10 +19,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gyebo.models.pretrained import Pretrained
+from gyebo.models.pretrained import CausalWithoutPositions
 from gyebo.nn.dropout import dropout
-from gyebo.nn.outputs import CausalOutput, Encoded
-from gyebo.nn.ragged import Ragged, over_sequences, ragged_layout
+from gyebo.nn.outputs import Encoded
+from gyebo.nn.ragged import over_sequences
 
 
 @dataclass
@@ -66,12 +66,8 @@ class Bag:
         """The bags of rows [B'], repeats allowed, as new ones."""
         return Bag(self.total.index_select(0, rows), self.count.index_select(0, rows))
 
-    def grow(self, slots: int) -> Bag:
-        """Itself: a sum has the same width after any number of tokens."""
-        return self
 
-
-class Dan(Pretrained, nn.Module):
+class Dan(CausalWithoutPositions, nn.Module):
     """The deep averaging network."""
 
     family: ClassVar[str] = "dan"
@@ -82,7 +78,6 @@ class Dan(Pretrained, nn.Module):
         "small": DanConfig(context=512, width=512),
         "paper": DanConfig(),
     }
-    heads = ("lm",)
 
     def __init__(self, config: DanConfig):
         super().__init__()
@@ -105,12 +100,6 @@ class Dan(Pretrained, nn.Module):
         for table in {self.token_embedding.weight, self.lm_head.weight}:
             table.normal_(0.0, self.config.init_std)
 
-    def embed(self, tokens: Tensor) -> Tensor:
-        """Token vectors: ids [B, T], or probabilities over the vocabulary [B, T, V], -> [B, T, D]."""
-        if tokens.is_floating_point():
-            return tokens @ self.token_embedding.weight
-        return self.token_embedding(tokens)
-
     def encode(
         self,
         input_ids: Tensor,
@@ -124,19 +113,11 @@ class Dan(Pretrained, nn.Module):
         `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) keeps the mean inside each document. Raises
         ValueError where a text is longer than `config.context`.
         """
-        layout = self._layout(input_ids, attention_mask, document_ids)
+        layout = self.lay_out(input_ids, attention_mask, document_ids)
         x, counts = self._kept(layout.gather(self.embed(input_ids)))
         total, count = (over_sequences(part, layout, lambda cells: cells.cumsum(1)) for part in (x, counts))
         layers = self._layers(total / count.clamp(min=1))
         return Encoded(layout.scatter(layers[-1]), tuple(map(layout.scatter, layers)) if return_layers else None)
-
-    def _layout(self, ids: Tensor, mask: Tensor | None = None, documents: Tensor | None = None) -> Ragged:
-        layout = ragged_layout(ids.shape[:2], ids.device, attention_mask=mask, document_ids=documents)
-        if layout.longest > self.config.context:
-            raise ValueError(
-                f"a text must have at most {self.config.context} tokens (context), but has {layout.longest} instead"
-            )
-        return layout
 
     def _kept(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Token vectors [N, D] and how much each counts [N, 1]: 0 for those that word dropout leaves out."""
@@ -153,35 +134,9 @@ class Dan(Pretrained, nn.Module):
             layers.append(dropout(torch.tanh(block(layers[-1])), p))
         return layers
 
-    def output_layer(self, hidden: Tensor, head: str = "lm") -> tuple[Tensor, Tensor, Tensor | None]:
-        """A head as what stands before its last matrix product: rows [..., D], matrix [V, D], bias [V]."""
-        if head != "lm":
-            raise ValueError(f"head must be one of {', '.join(self.heads)}, but is {head!r} instead")
-        return hidden, self.lm_head.weight, self.lm_head.bias
-
-    def project(self, hidden: Tensor, head: str = "lm") -> Tensor:
-        """Logits over the vocabulary for any subset of positions: [..., D] -> [..., V]."""
-        rows, *_ = self.output_layer(hidden, head)
-        return self.lm_head(rows)
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        document_ids: Tensor | None = None,
-        *,
-        output_hidden_states: bool = False,
-        labels: None = None,
-    ) -> CausalOutput:
-        """Logits [B, T, V] for the next token at every position; arguments as in `encode`. Raises ValueError for `labels`."""
-        if labels is not None:
-            raise ValueError("labels= is not taken: a model has no loss here; use an objective of gyebo.objectives, or a task")
-        encoded = self.encode(input_ids, attention_mask, document_ids, return_layers=output_hidden_states)
-        return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers)
-
     def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Bag]:
         """Read prompts [B, T] at once; gives the last real token's hidden [B, D] and the bags, the same for any `slots`."""
-        self._layout(input_ids, attention_mask)
+        self.lay_out(input_ids, attention_mask)
         x = self.embed(input_ids)
         real = torch.ones_like(input_ids) if attention_mask is None else (attention_mask != 0).long()
         bag = Bag((x * real[..., None]).sum(1), real.sum(1, keepdim=True).to(x.dtype))
@@ -196,9 +151,3 @@ class Dan(Pretrained, nn.Module):
         """Operations of a forward pass over so many tokens, whatever the `context`; `projected`: on the vocabulary, a share."""
         config = self.config
         return 2 * tokens * config.width * (config.layers * config.width + projected * config.vocab_size)
-
-    def layer_groups(self) -> list[list[nn.Parameter]]:
-        """Parameters from input to output: embeddings, each layer, the rest."""
-        groups = [list(self.token_embedding.parameters()), *(list(block.parameters()) for block in self.blocks)]
-        seen = {id(p) for group in groups for p in group}
-        return [*groups, [p for p in self.parameters() if id(p) not in seen]]

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gyebo.models.pretrained import Pretrained
+from gyebo.models.pretrained import Causal
 from gyebo.nn.attention import attend, join_heads, split_heads, weigh
 from gyebo.nn.cache import KeyValueCache
 from gyebo.nn.cost import transformer_flops
@@ -138,7 +138,7 @@ class Block(nn.Module):
         return self.mlp_norm(x + dropout(self.mlp(x), p))
 
 
-class Gpt(Pretrained, nn.Module):
+class Gpt(Causal, nn.Module):
     """GPT with its language-model head."""
 
     family: ClassVar[str] = "gpt"
@@ -150,7 +150,6 @@ class Gpt(Pretrained, nn.Module):
         "small": GptConfig(vocab_size=16_000, context=512, width=512, layers=8, heads=8),
         "base": GptConfig(),  # the published one
     }
-    heads = ("lm",)
 
     def __init__(self, config: GptConfig):
         super().__init__()
@@ -181,12 +180,6 @@ class Gpt(Pretrained, nn.Module):
                 module.bias.zero_()
             if isinstance(module, nn.LayerNorm):
                 module.reset_parameters()
-
-    def embed(self, tokens: Tensor) -> Tensor:
-        """Token vectors without positions: ids [B, T], or probabilities over the vocabulary [B, T, V], -> [B, T, D]."""
-        if tokens.is_floating_point():
-            return tokens @ self.token_embedding.weight
-        return self.token_embedding(tokens)
 
     def encode(
         self,
@@ -237,20 +230,6 @@ class Gpt(Pretrained, nn.Module):
             layers.append(x)
         layers[-1] = self.final_norm(x)
         return layers
-
-    def output_layer(self, hidden: Tensor, head: str = "lm") -> tuple[Tensor, Tensor, Tensor | None]:
-        """A head as what stands before its last matrix product: rows [..., D], matrix [V, D], bias [V] or None.
-
-        A loss that never holds all logits starts from these.
-        """
-        if head != "lm":
-            raise ValueError(f"head must be one of {', '.join(self.heads)}, but is {head!r} instead")
-        return hidden, self.lm_head.weight, None
-
-    def project(self, hidden: Tensor, head: str = "lm") -> Tensor:
-        """Logits over the vocabulary for any subset of positions: [..., D] -> [..., V]."""
-        rows, *_ = self.output_layer(hidden, head)
-        return self.lm_head(rows)  # the module, not its weight: for decoding it may be packed
 
     def forward(
         self,
@@ -320,10 +299,3 @@ class Gpt(Pretrained, nn.Module):
             vocab_size=config.vocab_size,
             outputs=tokens * projected,
         )
-
-    def layer_groups(self) -> list[list[nn.Parameter]]:
-        """Parameters from input to output: embeddings, each block, the rest."""
-        groups = [[*self.token_embedding.parameters(), *self.position_embedding.parameters()]]
-        groups += [list(block.parameters()) for block in self.blocks]
-        seen = {id(p) for group in groups for p in group}
-        return [*groups, [p for p in self.parameters() if id(p) not in seen]]

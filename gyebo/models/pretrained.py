@@ -1,12 +1,15 @@
-"""What every model class offers beside its layers: counting, and opening and saving through `gyebo.interchange`."""
+"""What model classes offer beside their layers: counting, and opening and saving through `gyebo.interchange`; and what all
+language models that read from left to right share around their blocks."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, ClassVar, Self
 
-if TYPE_CHECKING:
-    from torch import nn
+from torch import Tensor, nn
+
+from gyebo.nn.outputs import CausalOutput
+from gyebo.nn.ragged import Ragged, ragged_layout
 
 
 class Pretrained:
@@ -33,3 +36,64 @@ class Pretrained:
         module: nn.Module = self
         tables = ("token_embedding", "position_embedding", "segment_embedding", "lm_head", "mlm_head.decoder")
         return sum(p.numel() for name, p in module.named_parameters() if embeddings or not name.startswith(tables))
+
+
+class Causal(Pretrained):
+    """Mixed into a language model that has `token_embedding`, `blocks`, `encode` and `lm_head`. Letters: B batch, T length,
+    D width, V vocabulary."""
+
+    heads: ClassVar[tuple[str, ...]] = ("lm",)
+
+    def embed(self: Any, tokens: Tensor) -> Tensor:
+        """Token vectors without positions: ids [B, T], or probabilities over the vocabulary [B, T, V], -> [B, T, D]."""
+        if tokens.is_floating_point():
+            return tokens @ self.token_embedding.weight
+        return self.token_embedding(tokens)
+
+    def output_layer(self: Any, hidden: Tensor, head: str = "lm") -> tuple[Tensor, Tensor, Tensor | None]:
+        """A head as what stands before its last matrix product: rows [..., D], matrix [V, D], bias [V] or None.
+
+        A loss that never holds all logits starts from these.
+        """
+        if head != "lm":
+            raise ValueError(f"head must be one of {', '.join(self.heads)}, but is {head!r} instead")
+        return hidden, self.lm_head.weight, self.lm_head.bias
+
+    def project(self: Any, hidden: Tensor, head: str = "lm") -> Tensor:
+        """Logits over the vocabulary for any subset of positions: [..., D] -> [..., V]."""
+        rows, *_ = self.output_layer(hidden, head)
+        return self.lm_head(rows)  # the module, not its weight: for decoding it may be packed
+
+    def layer_groups(self: Any) -> list[list[nn.Parameter]]:
+        """Parameters from input to output: embeddings, each block, the rest."""
+        tables = [p for name, p in self.named_parameters() if name.startswith(("token_embedding", "position_embedding"))]
+        groups = [tables, *(list(block.parameters()) for block in self.blocks)]
+        seen = {id(p) for group in groups for p in group}
+        return [*groups, [p for p in self.parameters() if id(p) not in seen]]
+
+
+class CausalWithoutPositions(Causal):
+    """A causal language model that has no table of positions: what it knows of order comes from reading, or it knows none."""
+
+    def forward(
+        self: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        *,
+        output_hidden_states: bool = False,
+        labels: None = None,
+    ) -> CausalOutput:
+        """Logits [B, T, V] for the next token at every position; arguments as in `encode`. Raises ValueError for `labels`."""
+        if labels is not None:
+            raise ValueError("labels= is not taken: a model has no loss here; use an objective of gyebo.objectives, or a task")
+        encoded = self.encode(input_ids, attention_mask, document_ids, return_layers=output_hidden_states)
+        return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers)
+
+    def lay_out(self: Any, ids: Tensor, mask: Tensor | None = None, documents: Tensor | None = None) -> Ragged:
+        """Where the tokens of ids [B, T] stand. Raises ValueError where a text is longer than `config.context`."""
+        layout = ragged_layout(ids.shape[:2], ids.device, attention_mask=mask, document_ids=documents)
+        most = self.config.context
+        if layout.longest > most:
+            raise ValueError(f"a text must have at most {most} tokens (context), but has {layout.longest} instead")
+        return layout

@@ -26,11 +26,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gyebo.models.pretrained import Pretrained
+from gyebo.models.pretrained import CausalWithoutPositions
 from gyebo.nn.cost import recurrent_flops
 from gyebo.nn.dropout import dropout
-from gyebo.nn.outputs import CausalOutput, Encoded
-from gyebo.nn.ragged import Ragged, ragged_layout
+from gyebo.nn.outputs import Encoded
 from gyebo.nn.recurrent import CELLS, State, Steps, read, time_steps
 
 
@@ -72,12 +71,8 @@ class Memory:
         """The memory of rows [B'], repeats allowed, as a new one."""
         return Memory([tuple(part.index_select(0, rows) for part in state) for state in self.layers])
 
-    def grow(self, slots: int) -> Memory:
-        """Itself: a state has the same width after any number of tokens."""
-        return self
 
-
-class Rnn(Pretrained, nn.Module):
+class Rnn(CausalWithoutPositions, nn.Module):
     """Elman's network as a language model."""
 
     family: ClassVar[str] = "rnn"
@@ -89,7 +84,6 @@ class Rnn(Pretrained, nn.Module):
         "small": RnnConfig(vocab_size=16_000, context=512, width=1024, dropout=0.1),
         "medium": RnnConfig(tied=False),
     }
-    heads = ("lm",)
 
     def __init__(self, config: RnnConfig):
         super().__init__()
@@ -127,12 +121,6 @@ class Rnn(Pretrained, nn.Module):
             if self.cell == "lstm":
                 block.bias_ih_l0.chunk(4)[1].fill_(1.0)
 
-    def embed(self, tokens: Tensor) -> Tensor:
-        """Token vectors: ids [B, T], or probabilities over the vocabulary [B, T, V], -> [B, T, D]."""
-        if tokens.is_floating_point():
-            return tokens @ self.token_embedding.weight
-        return self.token_embedding(tokens)
-
     def encode(
         self,
         input_ids: Tensor,
@@ -148,7 +136,7 @@ class Rnn(Pretrained, nn.Module):
         zeros, but the first of each row from `state` [B, K, D] where it is given: `Encoded.state` of the text before it.
         Raises ValueError where a text is longer than `config.context`.
         """
-        layout = self._layout(input_ids, attention_mask, document_ids)
+        layout = self.lay_out(input_ids, attention_mask, document_ids)
         steps = time_steps(layout)
         given = None if state is None else self._given(state, steps)
         layers, after = self._read(layout.gather(self.embed(input_ids)), steps, given)
@@ -179,14 +167,6 @@ class Rnn(Pretrained, nn.Module):
         left[steps.row[steps.last]] = parts.to(left.dtype)
         return left
 
-    def _layout(self, ids: Tensor, mask: Tensor | None = None, documents: Tensor | None = None) -> Ragged:
-        layout = ragged_layout(ids.shape[:2], ids.device, attention_mask=mask, document_ids=documents)
-        if layout.longest > self.config.context:
-            raise ValueError(
-                f"a text must have at most {self.config.context} tokens (context), but has {layout.longest} instead"
-            )
-        return layout
-
     def _read(self, x: Tensor, steps: Steps, states: list[State] | None) -> tuple[list[Tensor], list[State]]:
         """What goes into the layers and what each gives, [N, D]; each layer's states after the last token, [S, D]."""
         p = self.config.dropout if self.training else 0.0
@@ -198,35 +178,9 @@ class Rnn(Pretrained, nn.Module):
             after.append(state)
         return layers, after
 
-    def output_layer(self, hidden: Tensor, head: str = "lm") -> tuple[Tensor, Tensor, Tensor | None]:
-        """A head as what stands before its last matrix product: rows [..., D], matrix [V, D], bias [V]."""
-        if head != "lm":
-            raise ValueError(f"head must be one of {', '.join(self.heads)}, but is {head!r} instead")
-        return hidden, self.lm_head.weight, self.lm_head.bias
-
-    def project(self, hidden: Tensor, head: str = "lm") -> Tensor:
-        """Logits over the vocabulary for any subset of positions: [..., D] -> [..., V]."""
-        rows, *_ = self.output_layer(hidden, head)
-        return self.lm_head(rows)
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        document_ids: Tensor | None = None,
-        *,
-        output_hidden_states: bool = False,
-        labels: None = None,
-    ) -> CausalOutput:
-        """Logits [B, T, V] for the next token at every position; arguments as in `encode`. Raises ValueError for `labels`."""
-        if labels is not None:
-            raise ValueError("labels= is not taken: a model has no loss here; use an objective of gyebo.objectives, or a task")
-        encoded = self.encode(input_ids, attention_mask, document_ids, return_layers=output_hidden_states)
-        return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers)
-
     def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Memory]:
         """Read prompts [B, T] at once; gives the last real token's hidden [B, D] and the memory, the same for any `slots`."""
-        layout = self._layout(input_ids, attention_mask)
+        layout = self.lay_out(input_ids, attention_mask)
         steps = time_steps(layout)
         _, states = self._read(layout.gather(self.embed(input_ids)), steps, None)
         place = torch.zeros(len(input_ids), dtype=torch.long, device=input_ids.device)
@@ -236,7 +190,7 @@ class Rnn(Pretrained, nn.Module):
 
     def step(self, ids: Tensor, cache: Memory) -> Tensor:
         """One more token a row: ids [B] -> hidden [B, D]; the memory is replaced in place."""
-        layout = self._layout(ids[:, None])
+        layout = self.lay_out(ids[:, None])
         layers, cache.layers = self._read(self.embed(ids), time_steps(layout), cache.layers)
         return layers[-1]
 
@@ -245,12 +199,6 @@ class Rnn(Pretrained, nn.Module):
         config = self.config
         cell = recurrent_flops(tokens, width=config.width, gates=CELLS[self.cell].gates) * config.layers
         return cell + 2 * tokens * projected * config.width * config.vocab_size
-
-    def layer_groups(self) -> list[list[nn.Parameter]]:
-        """Parameters from input to output: embeddings, each layer, the rest."""
-        groups = [list(self.token_embedding.parameters()), *(list(block.parameters()) for block in self.blocks)]
-        seen = {id(p) for group in groups for p in group}
-        return [*groups, [p for p in self.parameters() if id(p) not in seen]]
 
 
 class Lstm(Rnn):

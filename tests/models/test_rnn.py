@@ -109,7 +109,7 @@ def test_step_by_step_is_at_once(model):
     ids[mask == 0] = 0
     hidden, memory = model.prefill(ids, mask, slots=20)
     rows = torch.tensor([2, 0, 0, 1])  # beams repeat and reorder
-    memory = memory.reorder(rows).grow(40)
+    memory = memory.reorder(rows)
     more = tokens(4, 3, seed=8)
     steps = [hidden[rows], *(model.step(more[:, at], memory) for at in range(3))]
     for beam, row in enumerate(rows.tolist()):
