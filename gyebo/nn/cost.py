@@ -22,3 +22,9 @@ def recurrent_flops(tokens: float, *, width: int, gates: int) -> float:
     """FLOPs of one forward pass of a recurrent layer whose input and state have one width, a multiply-add counts 2: an input
     and a recurrent matrix for each gate. Not counted: what is done element by element."""
     return 2 * tokens * gates * 2 * width * width
+
+
+def projected_lstm_flops(tokens: float, *, inputs: int, cells: int, outputs: int) -> float:
+    """FLOPs of one forward pass of an LSTM with projection, a multiply-add counts 2: four input and four recurrent matrices,
+    and the one that projects. Not counted: what is done element by element."""
+    return 2 * tokens * cells * (4 * (inputs + outputs) + outputs)

@@ -1,10 +1,11 @@
-"""Recurrence: the three cells as their equations, and torch's fused layers over the flat rows of a batch.
+"""Recurrence: the cells as their equations, and torch's fused layers over the flat rows of a batch.
 
 A recurrent layer reads a sequence token by token and hands a state on. The sequences of a batch differ in length, so step t is
 taken by those that have a t-th token: rows are brought into the order of their positions, longest sequence first, and padding
 never runs through the recurrence.
 
-Letters: B batch, T length, N real tokens and spare rows, S sequences, I width of the input, D width of the state.
+Letters: B batch, T length, N real tokens and spare rows, S sequences, I width of the input, D width of the state, C of a cell
+and P of its output where the two differ.
 """
 
 from __future__ import annotations
@@ -57,6 +58,29 @@ def gru(x: Tensor, state: State, w: Gates) -> State:
     return ((1 - z) * (n + r * n_h).tanh() + z * h,)
 
 
+class Projected(NamedTuple):
+    """The weights of a projected LSTM: `inputs` [4C, I], `recurrent` [4C, P], `bias` [4C], `projection` [P, C]."""
+
+    inputs: Tensor
+    recurrent: Tensor
+    bias: Tensor
+    projection: Tensor
+
+
+def projected_lstm(x: Tensor, state: State, w: Projected, clip: float = 0.0) -> State:
+    """Sak et al. 2014: an LSTM whose output, and what returns into the next step, is its state times a matrix: so a wide cell
+    needs no wide recurrent matrix. x [S, 4C], the token's share of the gates; state ([S, P], [S, C]).
+
+    `clip`: what bounds cell and output inside the step, as in ELMo's released code; 0: nothing.
+    """
+    h, c = state
+    i, f, g, o = torch.addmm(x, h, w.recurrent.T).chunk(4, -1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    c = c.clamp(-clip, clip) if clip else c
+    h = (o.sigmoid() * c.tanh()) @ w.projection.T
+    return (h.clamp(-clip, clip) if clip else h), c
+
+
 @dataclass(frozen=True)
 class Cell:
     """A cell: its equations, torch's fused layer, how many gates it has and how many tensors its state."""
@@ -98,12 +122,13 @@ class Steps:
         return len(self.row)
 
 
-def time_steps(layout: Ragged) -> Steps:
-    """The steps of a layout whose positions are its own."""
-    order = layout.positions.argsort(stable=True)
+def time_steps(layout: Ragged, *, backward: bool = False) -> Steps:
+    """The steps of a layout whose positions are its own; `backward`: each sequence is read from its end."""
+    positions = from_the_end(layout) if backward else layout.positions
+    order = positions.argsort(stable=True)
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
-    starts = (layout.positions == 0).nonzero().squeeze(1)  # of the sequences, longest first
+    starts = (positions == 0).nonzero().squeeze(1)  # of the sequences, longest first
     place = layout.index[starts]
     row, real = place // layout.shape[1], torch.arange(len(starts), device=order.device) < len(starts) - layout.spare
     by_place = place.argsort(stable=True)
@@ -111,8 +136,14 @@ def time_steps(layout: Ragged) -> Steps:
     rows = row[by_place]
     change = rows[1:] != rows[:-1]
     edge = change.new_ones(min(1, len(rows)))
-    sizes = torch.bincount(layout.positions).cpu()
+    sizes = torch.bincount(positions).cpu()
     return Steps(order, back, sizes, row, by_place[torch.cat([edge, change])], by_place[torch.cat([change, edge])])
+
+
+def from_the_end(layout: Ragged) -> Tensor:
+    """How many tokens of its sequence come after each row, [N]."""
+    sequence = (layout.positions == 0).cumsum(0) - 1
+    return torch.bincount(sequence)[sequence] - 1 - layout.positions
 
 
 def read(layer: nn.RNNBase, x: Tensor, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
@@ -127,3 +158,34 @@ def read(layer: nn.RNNBase, x: Tensor, steps: Steps, state: State | None = None)
         packed, after = layer(PackedSequence(x.index_select(0, steps.order), steps.sizes), given)
     after = after if isinstance(after, tuple) else (after,)
     return packed.data.index_select(0, steps.back), tuple(part[0] for part in after)
+
+
+class ProjectedLstm(nn.Module):
+    """`projected_lstm` over sequences, all at once. Starts as zeros: the family's table draws the weights.
+
+    torch's own layer (`nn.LSTM(proj_size=)`) computes the same without the bounds, but has no fused kernel on a CPU, and over
+    sequences of different lengths its backward pass costs the square of the length; so the equations run themselves.
+    """
+
+    def __init__(self, inputs: int, cells: int, outputs: int, clip: float = 0.0):
+        super().__init__()
+        self.inputs = nn.Parameter(torch.zeros(4 * cells, inputs))
+        self.recurrent = nn.Parameter(torch.zeros(4 * cells, outputs))
+        self.bias = nn.Parameter(torch.zeros(4 * cells))
+        self.projection = nn.Parameter(torch.zeros(outputs, cells))
+        self.clip = clip
+
+    def forward(self, x: Tensor, sizes: Tensor) -> Tensor:
+        """Rows [N, I] in the order of `Steps`, of which step t takes `sizes[t]`, -> [N, P]; all sequences start from zeros."""
+        w = Projected(self.inputs, self.recurrent, self.bias, self.projection)
+        counts: list[int] = sizes.tolist()
+        gates = nn.functional.linear(x, w.inputs, w.bias)
+        count, (outputs, cells) = counts[0] if counts else 0, w.projection.shape
+        state: State = (gates.new_zeros(count, outputs), w.bias.new_zeros(count, cells))
+        rows = []
+        for part in gates.split(counts):  # one split, whose backward pass is one copy
+            if len(part) < len(state[0]):
+                state = tuple(kept[: len(part)] for kept in state)
+            state = projected_lstm(part, state, w, self.clip)
+            rows.append(state[0])
+        return torch.cat(rows) if rows else gates.new_zeros(0, outputs)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from gyebo.nn.ragged import ragged_layout
-from gyebo.nn.recurrent import CELLS, gates, read, time_steps
+from gyebo.nn.recurrent import CELLS, Projected, ProjectedLstm, gates, projected_lstm, read, time_steps
 
 CELL = pytest.mark.parametrize("name", CELLS)
 
@@ -106,3 +108,87 @@ def test_a_state_that_is_handed_on_joins_two_halves(name):
     second, _ = read(layer, half.gather(x[:, 5:]), steps, state)
     assert torch.allclose(torch.cat([half.scatter(first), half.scatter(second)], 1), expected, atol=1e-12, rtol=0)
     assert not torch.allclose(half.scatter(read(layer, half.gather(x[:, 5:]), steps)[0]), expected[:, 5:], atol=1e-3)
+
+
+# -- an LSTM whose output is projected
+
+
+def projected(inputs=5, cells=9, outputs=4, clip=0.0):
+    """Our layer and torch's with the same weights, whose two biases are one here."""
+    torch.manual_seed(3)
+    theirs, ours = (
+        torch.nn.LSTM(inputs, cells, proj_size=outputs).double(),
+        ProjectedLstm(inputs, cells, outputs, clip).double(),
+    )
+    with torch.no_grad():
+        theirs.bias_hh_l0.zero_()
+        for mine, its in (
+            ("inputs", "weight_ih"),
+            ("recurrent", "weight_hh"),
+            ("bias", "bias_ih"),
+            ("projection", "weight_hr"),
+        ):
+            getattr(ours, mine).copy_(getattr(theirs, f"{its}_l0").normal_())
+    return ours, theirs
+
+
+@pytest.mark.parametrize("kind", ["left", "right", "holes", "packed", "full", "many"])
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_projected_lstm_is_torchs_on_each_sequence_in_either_direction(kind, backward):
+    real, (ours, theirs) = documents(kind), projected()
+    x = torch.randn(*real.shape, 5, dtype=torch.float64)
+    slope = torch.randn(*real.shape, 4, dtype=torch.float64)
+    layout = ragged_layout(real.shape, x.device, document_ids=real)
+    steps = time_steps(layout, backward=backward)
+    found = layout.scatter(ours(layout.gather(x)[steps.order], steps.sizes)[steps.back])
+    expected = 0.0
+    for row, names in enumerate(real.tolist()):
+        for document in set(names) - {0}:
+            places = (real[row] == document).nonzero().squeeze(1)
+            read_in = places.flip(0) if backward else places
+            alone = theirs(x[row, read_in][:, None])[0][:, 0]
+            assert torch.allclose(found[row, read_in], alone, atol=1e-12, rtol=0)
+            expected = expected + (alone * slope[row, read_in]).sum()
+    assert found[real == 0].count_nonzero() == 0
+    slopes = torch.autograd.grad((found * slope).sum(), [ours.inputs, ours.recurrent, ours.bias, ours.projection])
+    named = [theirs.weight_ih_l0, theirs.weight_hh_l0, theirs.bias_ih_l0, theirs.weight_hr_l0]
+    for one, other in zip(slopes, torch.autograd.grad(expected, named)):
+        assert torch.allclose(one, other, atol=1e-10, rtol=0)
+
+
+def test_cell_and_output_are_bounded_inside_the_step():
+    """By hand, a number at a time; the bound changes what comes after it, not only what it cuts."""
+    ours, theirs = projected(clip=0.3)
+    x = 3 * torch.randn(6, 5, dtype=torch.float64)
+    found = ours(x, torch.ones(6, dtype=torch.long))
+    h, c, w = [0.0] * 4, [0.0] * 9, {name: tensor.tolist() for name, tensor in ours.named_parameters()}
+    cut = 0
+    for t in range(6):
+        z = [
+            w["bias"][k]
+            + sum(w["inputs"][k][j] * float(x[t, j]) for j in range(5))
+            + sum(w["recurrent"][k][j] * h[j] for j in range(4))
+            for k in range(36)
+        ]
+        i, f, o = ([1 / (1 + math.exp(-v)) for v in z[at : at + 9]] for at in (0, 9, 27))
+        free = [f[k] * c[k] + i[k] * math.tanh(z[18 + k]) for k in range(9)]
+        c = [max(-0.3, min(0.3, v)) for v in free]
+        out = [sum(w["projection"][p][k] * o[k] * math.tanh(c[k]) for k in range(9)) for p in range(4)]
+        h = [max(-0.3, min(0.3, v)) for v in out]
+        cut += free != c and out != h
+        assert found[t].tolist() == pytest.approx(h, abs=1e-12)
+    assert cut >= 2
+    assert not torch.allclose(theirs(x[:, None])[0][:, 0].clamp(-0.3, 0.3), found, atol=1e-2)
+
+
+def test_the_state_of_a_cell_stays_float32_in_bfloat16():
+    """Else what a cell adds up over a long text would be lost in its rounding."""
+    ours, _ = projected()
+    ours = ours.float()
+    x = torch.randn(40, 5)
+    exact = ours(x, torch.ones(40, dtype=torch.long))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ours(x, torch.ones(40, dtype=torch.long))
+        _, cell = projected_lstm(torch.zeros(1, 36), (torch.zeros(1, 4), torch.zeros(1, 9)), Projected(*ours.parameters()))
+    assert found.dtype == torch.bfloat16 and cell.dtype == torch.float32
+    assert (found - exact).abs().max() < 0.05 * exact.abs().max()
