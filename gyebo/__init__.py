@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gyebo.models.bert import Bert
     from gyebo.models.dan import Dan
     from gyebo.models.distilbert import Distilbert
+    from gyebo.models.elmo import Elmo
     from gyebo.models.gpt import Gpt
     from gyebo.models.gpt2 import Gpt2
     from gyebo.models.rnn import Gru, Lstm, Rnn
@@ -33,6 +34,7 @@ _PLACES = {
     "Bert": "gyebo.models.bert",
     "Dan": "gyebo.models.dan",
     "Distilbert": "gyebo.models.distilbert",
+    "Elmo": "gyebo.models.elmo",
     "Gpt": "gyebo.models.gpt",
     "Gpt2": "gyebo.models.gpt2",
     "Gru": "gyebo.models.rnn",
@@ -54,6 +56,7 @@ __all__ = [
     "Bert",
     "Dan",
     "Distilbert",
+    "Elmo",
     "Gpt",
     "Gpt2",
     "Gru",

@@ -63,7 +63,7 @@ def run_options(corpus, tokenizer_folder):
             {
                 "family": family,
                 "size": "tiny",
-                "model": {"layers": 2, "width": 32, **({} if family in HEADLESS else {"heads": 2}), **(model or {})},
+                "model": {"layers": 2, "width": 32, **({} if family in (*HEADLESS, "elmo") else {"heads": 2}), **(model or {})},
                 "tokenizer": str(tokenizer_folder),
                 "context": 32,
                 "seed": seed,

@@ -9,7 +9,7 @@ from gyebo.models.family import FAMILIES, model_class
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("bert", "roberta", "distilbert")
-CODE = (*PAGES, "dan")
+CODE = (*PAGES, "dan", "elmo")
 
 
 def page(family: str) -> str:
@@ -59,6 +59,18 @@ def test_the_sizes_of_families_without_heads_are_those_of_the_code(name, familie
     for family in families:
         for size, c in model_class(family).sizes.items():
             known.append((family, size, c.layers, c.width, c.context, c.vocab_size, FAMILIES[family].sizes[size]))
+    assert said == known
+
+
+def test_the_sizes_of_elmo_are_those_of_the_code():
+    said = [
+        tuple(int(number.replace(",", "")) if number[0].isdigit() else number for number in line.strip("| ").split(" | "))
+        for line in re.findall(r"^\| elmo \| .*\d.*$", page("elmo"), re.MULTILINE)
+    ]
+    known = []
+    for size, c in model_class("elmo").sizes.items():
+        shape = (c.layers, c.width, c.cells, sum(c.filters), c.context, c.vocab_size)
+        known.append(("elmo", size, *shape, FAMILIES["elmo"].sizes[size]))
     assert said == known
 
 

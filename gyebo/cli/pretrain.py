@@ -103,7 +103,11 @@ def pretrain(
     )
 
 
-NEXT = {"bits_per_byte": "generate {out} --prompt ...", "masked_loss": "finetune {out} TASK -o ..."}
+NEXT = {
+    "bits_per_byte": "generate {out} --prompt ...",
+    "masked_loss": "finetune {out} TASK -o ...",
+    "bidirectional_loss": "finetune {out} TASK -o ...",
+}
 
 
 def perform(run: Any, out: Path | None, *, dry_run: bool, resume: bool, overwrite: bool, json: bool) -> None:

@@ -63,8 +63,10 @@ def measures(comparison: Comparison) -> list[Measure]:
         lines += _likelihood_lines(ranks=not comparison.tasks)
     if comparison.ranked_by == HIDDEN:
         lines += [*RANKED_HIDDEN_LINES, RESTORED]
-    elif not all(row.candidate.likelihood for row in comparison.rows):
-        lines += HIDDEN_LINES
+    else:
+        learned = {row.candidate.objective_name for row in comparison.rows}
+        lines += HIDDEN_LINES if "masked" in learned else []
+        lines += [BOTH_SIDES] if "bidirectional" in learned else []
     return lines + _cost_lines(comparison)
 
 
@@ -285,6 +287,14 @@ HIDDEN_LINES = [
         _mean("valid.masked_loss", digits),
     ),
 ]
+
+
+BOTH_SIDES = Measure(
+    "Nats per token, from both sides",
+    "How surprised two models in one were: each piece of a word was predicted from those before it and from those after it"
+    " (lower is better). No bits per byte, and nothing is ranked by it.",
+    _mean("valid.bidirectional_loss", digits),
+)
 
 
 def _cost_lines(comparison: Comparison) -> list[Measure]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,7 @@ from gyebo.models.family import find, find_size
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a folder's name on every system, and letters that every plot can draw
 LIKELIHOODS = ("causal",)  # objectives whose models give a text a probability, and so have bits per byte
+MEASURED = {"bits_per_byte": LIKELIHOODS, "masked_loss": ("masked",)}  # figure of held-out text -> the objectives that have it
 IN_SIGHT = {"format": "auto", "next_sentence": None}  # decide which text a masked evaluation shows; by default
 BASELINE = "linear"  # beside the candidates' folders
 SECTIONS = ("data", "tokenizer", "budget", "optim", "train", "sweep")
@@ -81,9 +82,14 @@ class Candidate(Section):
         return self
 
     @property
+    def objective_name(self) -> str:
+        """What its family learns from text."""
+        return find(self.family).objective
+
+    @property
     def likelihood(self) -> bool:
         """Whether its models give a text a probability; others have no bits per byte."""
-        return find(self.family).objective in LIKELIHOODS
+        return self.objective_name in LIKELIHOODS
 
 
 class RecipeTask(TaskOptions):
@@ -99,6 +105,7 @@ class RecipeTask(TaskOptions):
         None, ge=0, lt=1, description="of embeddings, attention and layers; by default the model's"
     )
     bpe_dropout: float = Field(0.0, ge=0, lt=1, description="leave out merges of words at random, anew in each epoch")
+    layers: Literal["mix", "static", "top"] | None = Field(None, description="of ELMo, what the head reads; by default mix")
     evaluations: int = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
     patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
     lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, by the model's width")
@@ -153,11 +160,14 @@ class Recipe(Section):
         if self.measured_by == "masked_loss":
             self._same_hidden_text()
         for candidate in self.candidates:
-            if self.measured_by == "bits_per_byte" and not self.tasks and not candidate.likelihood:
+            if not self.tasks and candidate.objective_name not in MEASURED[self.measured_by]:
                 raise ValueError(
                     f"candidate {candidate.name}: {find(candidate.family).title} gives texts no probability, so only a task can"
                     ' rank it: add [[tasks]] with name = "nsmc", or classification and a data file (or --task NAME)'
                 )
+            idle = [task.called for task in self.tasks if task.layers and find(candidate.family).head_style != "mix"]
+            if idle:
+                raise ValueError(f"task {idle[0]}: layers has no effect on candidate {candidate.name}: leave it out")
             if self.tasks and candidate.name.lower() == BASELINE:
                 raise ValueError(f"candidate {candidate.name}: so is the baseline called: choose another `name`")
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:

@@ -17,7 +17,13 @@ from gyebo.figures.curves import COLORS
 from gyebo.models.family import find
 
 SAMPLES = 3
-LEARNED = {"causal": "to predict the next piece of a word", "masked": "to restore pieces that were hidden"}
+LEARNED = {
+    "causal": "to predict the next piece of a word",
+    "masked": "to restore pieces that were hidden",
+    "bidirectional": "to predict the next piece of a word, and the previous one from the other side",
+}
+
+CLASSES = {"causal": "AutoModelForCausalLM", "masked": "AutoModelForMaskedLM"}  # of `transformers`
 
 
 def write_report(result: Comparison) -> None:
@@ -47,7 +53,7 @@ def render(result: Comparison) -> str:
         floor=result.floor,
         on_text=result.on_text,
         writers=[(row.name, _samples(row)) for row in result.rows if row.candidate.likelihood],
-        fillers=[(row.name, _samples(row)) for row in result.rows if not row.candidate.likelihood],
+        fillers=[(row.name, _samples(row)) for row in result.rows if row.candidate.objective_name == "masked"],
         dots={name: number % len(COLORS) for name, number in colors(result).items()},
         equal=equal_terms(result),
         unequal=unequal_terms(result),
@@ -174,18 +180,17 @@ def commands(result: Comparison) -> list[tuple[str, str]]:
         return lines
     lines += _task_commands(result, leader, leader.best_seed) if result.tasks else []
     model, words = str(result.run(leader, leader.best_seed)), result.prepared["sample"].split()
+    family = find(leader.candidate.family)
     if leader.candidate.likelihood:
         prompt = " ".join(words[:2])
         lines.append((f"Let {leader.name} go on with a text", shlex.join(["gyebo", "generate", model, "--prompt", prompt])))
         lines.append(("Score it on another text", shlex.join(["gyebo", "evaluate", model, "another-text.txt"])))
-        kind = "AutoModelForCausalLM"
-    else:
-        mask = find(leader.candidate.family).tokens["mask"]
+    elif family.objective == "masked":
+        mask = family.tokens["mask"]
         text = " ".join([*words[:2], mask, *words[3:6]])
         lines.append((f"Let {leader.name} fill in what is hidden", shlex.join(["gyebo", "fill", model, "--text", text])))
-        kind = "AutoModelForMaskedLM"
-    opens = find(leader.candidate.family).in_transformers and not result.tasks
-    return [*lines, _opened(model, kind)] if opens else lines
+    opens = family.in_transformers and not result.tasks
+    return [*lines, _opened(model, CLASSES[family.objective])] if opens else lines
 
 
 def _task_commands(result: Comparison, leader: Row, seed: int) -> list[tuple[str, str]]:

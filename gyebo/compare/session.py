@@ -16,7 +16,11 @@ from rich.console import Console
 from gyebo.compare.recipe import Candidate, Recipe, RecipeTask
 
 Job = Callable[..., dict[str, Any]]
-FIGURES = {"bits_per_byte": "bits per byte", "masked_loss": "nats per hidden piece"}  # of held-out text, lower is better
+FIGURES = {  # of held-out text, lower is better
+    "bits_per_byte": "bits per byte",
+    "masked_loss": "nats per hidden piece",
+    "bidirectional_loss": "nats per token, from both sides",
+}
 
 
 @dataclass(frozen=True)

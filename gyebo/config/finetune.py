@@ -52,6 +52,10 @@ class FinetuneOptions(Section):
         None, ge=0, lt=1, description="of embeddings, attention and layers; by default the model's"
     )
     bpe_dropout: float = Field(0.0, ge=0, lt=1, description="leave out merges of words at random, anew in each epoch")
+    layers: Literal["mix", "static", "top"] | None = Field(
+        None,
+        description="of ELMo, what the head reads: a learned mixture of the layers (default), token vectors, the last layer",
+    )
     evaluations: int = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
     patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
     optim: LearningOptions = Field(default_factory=LearningOptions)

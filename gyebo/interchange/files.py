@@ -19,14 +19,20 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 MOST_JSON_BYTES = 64 * 2**20
-_SAFETENSORS_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+_SAFETENSORS_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I16": torch.int16,
+}
 _KINDS = (("model.safetensors", False), ("model.safetensors.index.json", True))
 _PICKLES = (("pytorch_model.bin", False), ("pytorch_model.bin.index.json", True))
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor in a file: its shape and type as declared; `read` gives its values. `dtype` None: not a float type we know."""
+    """A tensor in a file: its shape and type as declared; `read` gives its values. `dtype` None: a type that no model has."""
 
     file: Path
     shape: tuple[int, ...]

@@ -16,6 +16,7 @@ from gyebo.interchange.bert import pairs
 from gyebo.interchange.names import Architecture, Format, Weight
 from gyebo.models.family import FAMILIES
 from gyebo.tasks.heads import OUTPUTS, PROBLEMS, TaskModel, default_labels, drop_untied_output, make_head
+from gyebo.tasks.mixing import LAYERS
 
 MOST_LABELS = 1_000_000
 TASKS = {
@@ -64,13 +65,9 @@ _PARSER = (
     *_layers(**{name: f"head.{name}" for name in ("arc_dep", "arc_head", "arc")}),
     *_layers(**{name: f"head.{name}" for name in ("relation_dep", "relation_head", "relation_of_dep")}),
 )
-_OWN = {
-    "classification": (Weight("head.out.weight", "head.out.weight", head=True),),
-    "tagging": _layers(out="head.out"),
-    "spans": _layers(out="head.out"),
-    "choice": (Weight("head.out.weight", "head.out.weight", head=True),),
-    "dependency": _PARSER,
-}
+_OWN = {**dict.fromkeys(("classification", "tagging", "spans", "choice"), _layers(out="head.out")), "dependency": _PARSER}
+_MIX = tuple(Weight(f"mix.{name}", f"mix.{name}", head=True) for name in ("scores", "gain"))
+_LAYERS = "task_layers"  # what a head of style mix reads of the body
 
 # (family, kind) -> the fields that say the dropout of a head, in the order in which they are looked up (the first is written),
 # and what it is without any. Some classes of `transformers` read none of them; it then matters to gyebo only.
@@ -94,9 +91,11 @@ def with_heads(table: Format) -> Format:
         Architecture(f"{prefix}For{TASKS[kind]}", parts=("pooler",) if pooled else (), kind=kind, weights=weights)
         for kind, (weights, pooled) in theirs.items()
     ]
-    own = {kind: weights for kind, weights in _OWN.items() if kind not in theirs}
+    mixed = FAMILIES[table.family].head_style == "mix"
+    own = {kind: weights + (_MIX if mixed else ()) for kind, weights in _OWN.items() if kind not in theirs}
     rows += [Architecture(f"{_OURS}{TASKS[kind]}", kind=kind, weights=weights) for kind, weights in own.items()]
     read = {field for kind in TASKS for field in _DROPOUTS[table.family, kind][0]} - {entry.theirs for entry in table.fields}
+    read |= {_LAYERS} if mixed else set()
     return replace(table, architectures=(*table.architectures, *rows), harmless=(*table.harmless, *sorted(read)))
 
 
@@ -120,8 +119,10 @@ def task_architecture(table: Format, model: TaskModel) -> Architecture:
 
 
 def task_fields(model: TaskModel) -> dict[str, Any]:
-    """What `config.json` says of a head: labels, the kind of problem, dropout."""
+    """What `config.json` says of a head: labels, the kind of problem, dropout, which layers it reads where it can choose."""
     written: dict[str, Any] = {_DROPOUTS[model.family, model.kind][0][0]: model.dropout}
+    if model.layers is not None:
+        written[_LAYERS] = model.layers
     if model.kind not in OUTPUTS:
         written["id2label"] = {str(number): name for number, name in enumerate(model.labels)}
         written["label2id"] = {name: number for number, name in enumerate(model.labels)}
@@ -142,10 +143,13 @@ def empty_task_model(body: Any, architecture: Architecture, given: Mapping[str, 
     if problem is not None and problem not in PROBLEMS:
         raise ValueError(f"{where}: problem_type must be one of {', '.join(PROBLEMS)}, but is {str(problem)[:60]!r} instead")
     style = FAMILIES[body.family].head_style
+    layers = given.get(_LAYERS, "mix") if style == "mix" else None
+    if layers is not None and layers not in LAYERS:
+        raise ValueError(f"{where}: {_LAYERS} must be one of {', '.join(LAYERS)}, but is {str(layers)[:60]!r} instead")
     with torch.device("meta"):
         drop_untied_output(body)
         head = make_head(style, kind, len(labels), body.config, _read_dropout(body.family, kind, given, where))
-    return TaskModel(body, head, style, kind, labels, problem)
+        return TaskModel(body, head, style, kind, labels, problem, layers)
 
 
 def _read_dropout(family: str, kind: str, given: Mapping[str, Any], where: str) -> float:

@@ -69,7 +69,8 @@ class Field:
     """A field of `config.json` and the field of our config that it sets; two of ours may share one of theirs.
 
     `default`: the value that `transformers` takes where the file has none. `kind`: "count" (a whole number from 1 to 2^31-1),
-    "share" (0 <= x < 1), "number" (positive), "flag", "id" (a token's id or null) or "word". `values`: their words -> ours (the
+    "counts" (some of them), "natural" (from 0), "share" (0 <= x < 1), "number" (positive), "bound" (from 0), "flag", "id" (a
+    token's id or null) or "word". `values`: their words -> ours (the
     first of several that mean the same is written). `aliases`: other names that `transformers` reads. `more`: by how much
     their number exceeds ours, from our options that stand before it in the table. `instead`: what is written where ours is
     None, from our config.
@@ -321,12 +322,19 @@ def _whole(value: Any, low: int) -> bool:
     return type(value) is int and low <= value <= MAX_INT
 
 
+def _list(value: Any, most: int) -> bool:
+    return isinstance(value, list | tuple) and len(value) <= most and all(_whole(entry, 1) for entry in value)
+
+
 def _real(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
 _CHECKS: dict[str, tuple[str, Any]] = {
     "count": ("a whole number of at least 1", lambda value: _whole(value, 1)),
+    "counts": ("a list of whole numbers of at least 1, no more than 100", lambda value: _list(value, 100)),
+    "natural": ("a whole number of at least 0", lambda value: _whole(value, 0)),
+    "bound": ("a number of at least 0", lambda value: _real(value) and value >= 0),
     "share": ("a number from 0 to below 1", lambda value: _real(value) and 0 <= value < 1),
     "number": ("a positive number", lambda value: _real(value) and value > 0),
     "flag": ("true or false", lambda value: type(value) is bool),

@@ -17,12 +17,14 @@ from gyebo.interchange.hub import snapshot
 from gyebo.interchange.names import Architecture, Format, Source, our_names, read_config, some, their_names
 from gyebo.models.family import model_class, nearest
 from gyebo.tasks import linear
+from gyebo.tasks.pooling import body_of
 from gyebo.text.tokenizer import Tokenizer
 
 FORMATS: dict[str, Format] = {
     table.model_type: with_heads(table)
     for table in (*own.FORMATS, gpt.FORMAT, gpt2.FORMAT, bert.FORMAT, roberta.FORMAT, distilbert.FORMAT)
 }
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
 
 
@@ -57,6 +59,7 @@ def load(
         model = empty_task_model(model, architecture, given, str(config_file))
     _check(table, architecture, model, stored, names, directory)
     _fill(model, stored, names, _dtype(dtype, stored), config.tied)
+    _check_spelling(body_of(model), directory)
     return model.eval(), _tokenizer(directory, config)
 
 
@@ -124,7 +127,7 @@ def _check(
     names: Mapping[str, Source],
     directory: Path,
 ) -> None:
-    """Every tensor that the model has is there, with its shape and of a float type; nothing more is."""
+    """Every tensor that the model has is there, with its shape and of a fitting type; nothing more is."""
     expected: dict[str, Tensor] = {plain(name): tensor for name, tensor in model.state_dict(keep_vars=True).items()}
     first = {id(tensor): name for name, tensor in reversed(expected.items())}  # a tied tensor's first name
     absent = [name for name, tensor in expected.items() if name not in names and first[id(tensor)] not in names]
@@ -140,24 +143,36 @@ def _check(
         source, (rows, *others) = names[name], tensor.shape
         shape = (rows // len(source.names), *others)
         for theirs in (*source.names, *source.copies):
-            _check_tensor(theirs, stored[theirs], tuple(reversed(shape)) if source.transpose else shape)
+            _check_tensor(theirs, stored[theirs], tuple(reversed(shape)) if source.transpose else shape, tensor.dtype)
 
 
-def _check_tensor(name: str, entry: Stored, shape: tuple[int, ...]) -> None:
+def _check_tensor(name: str, entry: Stored, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     if entry.shape != shape:
         raise ValueError(f"{entry.file}: {name} is {list(entry.shape)}, but config.json asks for {list(shape)}")
-    if entry.dtype is None:
-        raise ValueError(f"{entry.file}: {name} is not of type float32, float16, bfloat16 or float64")
+    if entry.dtype not in FLOATS if dtype.is_floating_point else entry.dtype != dtype:
+        fitting = "float32, float16, bfloat16 or float64" if dtype.is_floating_point else str(dtype).removeprefix("torch.")
+        raise ValueError(f"{entry.file}: {name} is not of type {fitting}")
+
+
+def _check_spelling(body: Any, directory: Path) -> None:
+    """Of a model that reads characters, that it has a row for each symbol in the table of its pieces."""
+    if hasattr(body, "spell"):
+        try:
+            body.spell(body.spelling)
+        except ValueError as error:
+            raise ValueError(f"{directory}: {error}") from error
 
 
 def _fill(model: nn.Module, stored: dict[str, Stored], names: Mapping[str, Source], dtype: torch.dtype, tied: bool) -> None:
     """Give the model its values, tensor by tensor; tied tensors stay one."""
-    filled: dict[int, nn.Parameter] = {}
+    filled: dict[int, Tensor] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         source = names.get(plain(name))
         if id(tensor) not in filled:
             assert source is not None  # checked: the first name of a tensor is in the file
-            filled[id(tensor)] = nn.Parameter(_read(tensor.shape, stored, source.names, source.transpose, dtype))
+            learned = isinstance(tensor, nn.Parameter)
+            values = _read(tensor.shape, stored, source.names, source.transpose, dtype if learned else tensor.dtype)
+            filled[id(tensor)] = nn.Parameter(values) if learned else values
         elif source is not None:
             _same(source.names, filled[id(tensor)], stored, source.transpose)
         if tied and source is not None:  # else transformers computes with the first of them alone
@@ -189,9 +204,9 @@ def _dtype(asked: torch.dtype | str | None, stored: dict[str, Stored]) -> torch.
     if asked is None:
         return torch.float32
     if asked == "auto":
-        return next((entry.dtype for entry in stored.values() if entry.dtype is not None), torch.float32)
+        return next((entry.dtype for entry in stored.values() if entry.dtype in FLOATS), torch.float32)
     dtype = getattr(torch, asked, None) if isinstance(asked, str) else asked
-    if dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
+    if dtype not in FLOATS:
         raise ValueError(f"dtype must be float32, bfloat16, float16, float64, auto or None, but is {asked!r} instead")
     return dtype
 

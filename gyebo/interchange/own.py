@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gyebo.interchange.bert import pairs
 from gyebo.interchange.names import Architecture, Field, Format, Weight
 
 _CELL = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")  # as torch calls them
@@ -35,7 +36,48 @@ def _causal(family: str, layer: tuple[str, ...], context: int, width: int, layer
     )
 
 
+_BLOCK = ("inputs", "recurrent", "bias", "projection")
+
+ELMO = Format(
+    family="elmo",
+    model_type="gyebo-elmo",
+    architectures=(Architecture("GyeboForBidirectionalLM"),),
+    base="",
+    weights=(
+        Weight("spelling", "spelling"),
+        Weight("char_embedding.weight", "encoder.embedding.weight"),
+        *pairs([("char_convolutions.*", "encoder.convolutions.*"), ("char_highways.*", "encoder.highways.*.both")]),
+        *pairs([("char_projection", "encoder.projection")]),
+        *(
+            Weight(f"layers.*.{theirs}.{name}", f"blocks.*.{ours}.{name}")
+            for theirs, ours in (("forward", "forwards"), ("backward", "backwards"))
+            for name in _BLOCK
+        ),
+        *pairs([("lm_head", "lm_head")], head=True),
+    ),
+    fields=(
+        Field("vocab_size", "vocab_size", "count", 793_471),
+        Field("max_position_embeddings", "context", "count", 1024),
+        Field("num_characters", "symbols", "count", 262),
+        Field("max_characters_per_token", "characters", "count", 50),
+        Field("character_size", "character_width", "count", 16),
+        Field("character_filters", "filters", "counts", (32, 32, 64, 128, 256, 512, 1024)),
+        Field("num_highways", "highways", "natural", 2),
+        Field("hidden_size", "width", "count", 1024),
+        Field("cell_size", "cells", "count", 4096),
+        Field("num_hidden_layers", "layers", "count", 2),
+        Field("clip", "clip", "bound", 3.0),
+        Field("dropout", "dropout", "share", 0.1),
+        Field("initializer_range", "init_std", "number", 0.05),
+        Field("pad_token_id", "pad_id", "id"),
+        Field("bos_token_id", "bos_id", "id"),
+        Field("eos_token_id", "eos_id", "id"),
+    ),
+    generates=False,
+)
+
 FORMATS = (
+    ELMO,
     *(_causal(family, _CELL, 1024, 650, 2, Field("dropout", "dropout", "share", 0.5)) for family in ("rnn", "lstm", "gru")),
     _causal(
         "dan",

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.markup import escape
 
@@ -15,6 +16,7 @@ from gyebo.data.prepare import Corpus, open_corpus, training_texts
 from gyebo.data.prepare import prepare as prepare_shards
 from gyebo.data.shards import Prepared
 from gyebo.models.family import Family
+from gyebo.text.characters import spelling
 from gyebo.text.roles import Roles
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
@@ -23,6 +25,13 @@ from gyebo.text.training import train_tokenizer
 def roles_of(family: Family) -> Roles:
     """A family's roles as `text` takes them."""
     return Roles(tokens=family.tokens, single=family.single, pair=family.pair, model_inputs=family.model_inputs)
+
+
+def with_pieces(model: Any, tokenizer: Tokenizer) -> Any:
+    """The model, told how the tokenizer's pieces are spelled where it reads their characters."""
+    if hasattr(model, "spell"):
+        model.spell(torch.from_numpy(spelling(tokenizer, model.config.characters)))
+    return model
 
 
 def refuse_idle(corpus: Corpus) -> None:

@@ -13,12 +13,12 @@ from gyebo.config.run import DataOptions
 from gyebo.data.batches import Rows
 from gyebo.data.prepare import open_corpus, prepare
 from gyebo.data.shards import Prepared
-from gyebo.evaluation import evaluate_masked, evaluate_text, held_out_rows
+from gyebo.evaluation import evaluate_bidirectional, evaluate_masked, evaluate_text, held_out_rows
 from gyebo.interchange import load
 from gyebo.jobs import runs
 from gyebo.jobs.corpora import floor, refuse_idle, roles_of
 from gyebo.models.family import find
-from gyebo.objectives import distillation, masked
+from gyebo.objectives import bidirectional, distillation, masked
 from gyebo.objectives.objective import Setting
 from gyebo.tasks.heads import TaskModel
 from gyebo.text.tokenizer import Tokenizer
@@ -35,8 +35,8 @@ def evaluate(
     precision: str | None = None,
 ) -> dict[str, Any]:
     """bits_per_byte, bits_per_character, perplexity, tokens, bytes, documents; of a masked model masked_loss, masked_accuracy,
-    pieces. On all of `corpus`, or where it is empty on the held-out part of the run, in the run's own precision and context
-    unless others are asked for.
+    pieces; of a bidirectional one what `evaluate_bidirectional` gives. On all of `corpus`, or where it is empty on the held-out
+    part of the run, in the run's own precision and context unless others are asked for.
 
     A published model without a start or an end role: the first token is charged log2 of the vocabulary, the end is not
     charged, and "note" says so. Raises ValueError where the model has no tokenizer, or is no run and no corpus is given.
@@ -56,9 +56,14 @@ def evaluate(
         raise ValueError(f"--context must be from 2 to the model's {model.config.context}, but is {window} instead")
     precision = precision or (record["plan"]["precision"] if record else "float32")
     half = lambda: torch.autocast(place.type, DTYPES[precision], enabled=precision != "float32")  # noqa: E731
-    if find(model.family).objective != "causal":
+    objective = find(model.family).objective
+    if objective == "bidirectional":
+        rows = _rows_of_both(model, tokenizer, prepared, window)
+        result: dict[str, Any] = dict(evaluate_bidirectional(model.to(place).eval(), rows, autocast=half))
+        return result | {"note": "each token is predicted twice, from its left and from its right: together no likelihood"}
+    if objective == "masked":
         rows = _masked_rows(model, tokenizer, prepared, window, record)
-        result: dict[str, Any] = dict(evaluate_masked(model.to(place).eval(), rows, autocast=half))
+        result = dict(evaluate_masked(model.to(place).eval(), rows, autocast=half))
         return result | {"note": "of hidden pieces, always the same ones: no likelihood, so no bits per byte"}
     start, end = tokenizer.role_ids.get("bos"), tokenizer.role_ids.get("eos")
     rows = held_out_rows(prepared.valid, window, start, end, pad=tokenizer.role_ids.get("pad", 0))
@@ -73,6 +78,16 @@ def evaluate(
         }
         result["note"] = f"no {' and no '.join(missing)} token: {'; '.join(charged[role] for role in missing)}"
     return result
+
+
+def _rows_of_both(model: Any, tokenizer: Tokenizer, prepared: Prepared, context: int) -> Rows:
+    """Documents, for a pair of language models. Raises ValueError where the model has lost its heads."""
+    if not model.heads:
+        raise ValueError(f"this {type(model).__name__} has no head for text: give its pretrained model")
+    judge = bidirectional.build(
+        bidirectional.Options(), Setting(tokenizer, roles_of(find(model.family)), prepared.valid)
+    ).for_evaluation()
+    return Rows(prepared.valid, judge.held_out(prepared.valid, context), judge, tokenizer.role_ids["pad"])
 
 
 def _masked_rows(model: Any, tokenizer: Tokenizer, prepared: Prepared, context: int, record: dict[str, Any] | None) -> Rows:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from gyebo.data.batches import IGNORE, Rows
-from gyebo.evaluation import evaluate_masked, evaluate_text
+from gyebo.evaluation import evaluate_bidirectional, evaluate_masked, evaluate_text
 from gyebo.generation import generate
 from gyebo.objectives.masked import encode
 from gyebo.text.tokenizer import Tokenizer
@@ -37,6 +37,11 @@ def written(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[st
     length = min(48, model.config.context - 1)
     texts = [generate(model, tokenizer, "", max_new_tokens=length, temperature=0.8, top_p=0.95, seed=s) for s in range(count)]
     return [_printable(str(text)) for text in texts]
+
+
+def nothing(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
+    """Of a model that neither writes nor restores: no line."""
+    return []
 
 
 @torch.no_grad()
@@ -81,6 +86,15 @@ MEASURES: dict[str, Measure] = {
         written,
         "AutoModelForCausalLM",
         "text-generation",
+    ),
+    "bidirectional_loss": Measure(
+        evaluate_bidirectional,
+        "nats per token, from both sides",
+        "loss",
+        ("bidirectional_loss", "forward_perplexity", "backward_perplexity", "forward_bits_per_byte"),
+        nothing,
+        "AutoModel",
+        "feature-extraction",
     ),
     "masked_loss": Measure(
         evaluate_masked,

@@ -20,7 +20,7 @@ from gyebo.data.plan import Plan
 from gyebo.data.shards import Prepared
 from gyebo.interchange import load
 from gyebo.jobs import budget
-from gyebo.jobs.corpora import open_data, roles_of
+from gyebo.jobs.corpora import open_data, roles_of, with_pieces
 from gyebo.jobs.measures import MEASURES, Measure
 from gyebo.models import family as tree
 from gyebo.objectives import OBJECTIVES, distillation
@@ -39,6 +39,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     "float": ((int, float), "a number"),
     "bool": (bool, "true or false"),
     "str": (str, "a word"),
+    "tuple[int, ...]": (list, "a list of whole numbers"),
 }
 
 
@@ -164,7 +165,7 @@ def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: To
 
     def fresh(config: Any) -> Any:
         torch.manual_seed(initial_seed(options.seed))
-        model = cls(config)
+        model = with_pieces(cls(config), tokenizer)
         if options.teacher:
             start_from_teacher(model, opened)
         return model
@@ -176,7 +177,7 @@ def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: To
 
 def _objective(options: RunOptions, family: tree.Family, setting: Setting, opened: Any, device: torch.device) -> Objective:
     """What the family learns, as it was published unless options say otherwise; beside a teacher where there is one."""
-    if options.data.across_documents and family.objective != "causal":
+    if options.data.across_documents and family.objective == "masked":
         raise ValueError(f"--across-documents has no effect on {family.name}: use --set objective.format=full-sentences")
     setting = dataclasses.replace(setting, across_documents=options.data.across_documents)
     if options.teacher:
@@ -233,7 +234,7 @@ def model_config(cls: Any, options: RunOptions, tokenizer: Tokenizer) -> Any:
     """The size's config with the run's vocabulary, roles, context and `--set model.*` fields."""
     size = cls.sizes[options.size]
     known = [field.name for field in dataclasses.fields(size)]
-    fixed = {"vocab_size", "context", "pad_id", "bos_id", "eos_id", "mlm", "nsp", "pooler"}
+    fixed = {"vocab_size", "context", "symbols", "pad_id", "bos_id", "eos_id", "mlm", "nsp", "pooler"}
     for name, value in options.model.items():
         if name not in known or name in fixed:
             raise ValueError(f"unknown option 'model.{name}'{toml.suggest(name, sorted(set(known) - fixed))}")

@@ -13,12 +13,13 @@ from torch import nn
 
 from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.interchange import load
-from gyebo.jobs.corpora import roles_of
+from gyebo.jobs.corpora import roles_of, with_pieces
 from gyebo.jobs.taskdata import TaskData, open_task, read_task
 from gyebo.models import family as tree
 from gyebo.tasks.features import ExampleRows, Features, encode
-from gyebo.tasks.heads import TaskModel, add_head
+from gyebo.tasks.heads import TaskModel, add_head, drop_untied_output
 from gyebo.tasks.learning import TaskObjective
+from gyebo.tasks.mixing import check_layers
 from gyebo.tasks.pooling import body_of
 from gyebo.tasks.relation import with_markers
 from gyebo.tasks.task import Task
@@ -32,6 +33,7 @@ PARTS = ("train", "valid", "test")
 DROPPING = ("classification", "regression", "choice")  # kinds whose answers don't depend on where a piece ends
 NAMED = ("classification", "tagging", "dependency")  # kinds whose labels have names
 WIDE = 768  # the width for which tasks give their learning rate
+HEAD_ALONE = 5  # times the rate of training from scratch: what a head bears under which nothing moves
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def set_up(options: FinetuneOptions) -> Setup:
     data = read_task(options.task)
     task = data.task
     origin = _fresh(options, *named) if (named := scratch(options.model)) else _pretrained(options.model)
+    check_features(options, origin.family)
     tokenizer = with_markers(origin.tokenizer) if task.marked else origin.tokenizer
     length = _max_length(options, task, origin.config.context)
     labels = task.labels if task.kind in NAMED else None
@@ -127,12 +130,12 @@ def set_up(options: FinetuneOptions) -> Setup:
         data,
         origin.family,
         tokenizer,
-        partial(_make_model, options, origin, task, tokenizer.vocab_size),
+        partial(_make_model, options, origin, task, tokenizer),
         features,
         length,
         batch,
         max(1, math.ceil((options.epochs or task.epochs) * count / batch)),
-        learning_rate(options, task, origin.config.width),
+        learning_rate(options, task, origin),
         device,
         _with_dropped_merges(options, data, tokenizer, labels, length) if options.bpe_dropout else None,
     )
@@ -158,12 +161,41 @@ def _with_dropped_merges(
     return again
 
 
-def learning_rate(options: FinetuneOptions, task: Task, width: int) -> float:
-    """The peak rate: as asked, else that of training from scratch, else the task's, larger for narrower models."""
+def gives_features(options: FinetuneOptions, family: tree.Family) -> bool:
+    """Whether the body stays as it is, as its layers are features: a trained model of style mix."""
+    return family.head_style == "mix" and not scratch(options.model)
+
+
+def check_features(options: FinetuneOptions, family: tree.Family) -> None:
+    """ValueError for options that mean nothing where the body gives features, and for those that mean something there only."""
+    check_layers(family.head_style, options.layers)
+    if options.layers and scratch(options.model):
+        raise ValueError(
+            f"layers = {options.layers!r} chooses among the layers of a trained model: leave it out with {options.model}"
+        )
+    if not gives_features(options, family):
+        return
+    for name, given in (
+        ("--freeze", options.optim.freeze > 0),
+        ("--layer-decay", options.optim.layer_decay < 1),
+        ("body_dropout", options.body_dropout is not None),
+    ):
+        if given:
+            raise ValueError(
+                f"{name} has no effect on {family.title}: its layers are features, which stay as they are; leave it out"
+            )
+
+
+def learning_rate(options: FinetuneOptions, task: Task, origin: Origin) -> float:
+    """The peak rate: as asked, else that of training from scratch, more for a head alone, else the task's, larger for narrower
+    models."""
+    width = origin.config.width
     if options.optim.lr:
         return options.optim.lr
     if scratch(options.model):
         return default_lr(width)
+    if gives_features(options, origin.family):
+        return HEAD_ALONE * default_lr(width)
     return float(f"{task.lr * WIDE / width:.2g}")
 
 
@@ -183,7 +215,7 @@ def _fresh(options: FinetuneOptions, name: str, size: str) -> Origin:
     cls = tree.model_class(name)
     ids = {f"{role}_id": tokenizer.role_ids.get(role) for role in ("pad", "bos", "eos")}
     config = replace(cls.sizes[size], vocab_size=tokenizer.vocab_size, **ids)
-    return Origin(family, tokenizer, config, partial(cls, config))
+    return Origin(family, tokenizer, config, lambda: with_pieces(cls(config), tokenizer))
 
 
 def _pretrained(name: str) -> Origin:
@@ -194,16 +226,20 @@ def _pretrained(name: str) -> Origin:
     return Origin(tree.find(opened.family), tokenizer, opened.config, lambda: body_of(load(name)[0]))
 
 
-def _make_model(options: FinetuneOptions, origin: Origin, task: Task, vocab_size: int) -> TaskModel:
-    """The body, with rows for what the task adds to the vocabulary, and a fresh head; all randomness from the seed."""
+def _make_model(options: FinetuneOptions, origin: Origin, task: Task, tokenizer: Tokenizer) -> TaskModel:
+    """The body, with what the task adds to the vocabulary, and a fresh head; all randomness from the seed."""
     kind = "classification" if task.kind == "regression" else task.kind
     labels = {"regression": 1, "spans": None, "choice": None}.get(task.kind, task.labels)
     problem = "regression" if task.kind == "regression" else None
     torch.manual_seed(initial_seed(options.seed))
     body = with_dropout(origin.body(), options.body_dropout)
-    grow_vocabulary(body, vocab_size)
-    model = add_head(body, origin.family.head_style, kind, labels, options.dropout, problem)
-    freeze(model, options.optim.freeze)
+    if hasattr(body, "spell"):
+        spell_more(body, tokenizer)
+    else:
+        grow_vocabulary(body, tokenizer.vocab_size)
+    model = add_head(body, origin.family.head_style, kind, labels, options.dropout, problem, options.layers)
+    features = gives_features(options, origin.family)
+    freeze(model, len(_layers(model)) - 1 if features else options.optim.freeze)
     return model
 
 
@@ -232,9 +268,21 @@ def grow_vocabulary(model: Any, size: int) -> None:
         model.lm_head.weight = grown.weight
 
 
+def spell_more(model: Any, tokenizer: Tokenizer) -> None:
+    """Tell a model that reads characters how further ids are spelled; what predicted ids, which a task does not need, goes."""
+    if tokenizer.vocab_size > model.config.vocab_size:
+        drop_untied_output(model)
+        model.config = replace(model.config, vocab_size=tokenizer.vocab_size)
+        with_pieces(model, tokenizer)
+
+
+def _layers(model: TaskModel) -> list[list[nn.Parameter]]:
+    return [group for group in model.layer_groups() if group]
+
+
 def freeze(model: TaskModel, groups: int) -> None:
     """Keep the first groups of layers as they are; ValueError where nothing would be left to learn."""
-    layers = [group for group in model.layer_groups() if group]
+    layers = _layers(model)
     if groups >= len(layers):
         raise ValueError(f"--freeze {groups}: the model has {len(layers)} groups of layers with its head: freeze fewer")
     for group in layers[:groups]:

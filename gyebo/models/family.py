@@ -20,9 +20,10 @@ class Family:
     `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors once.
     `tokens`: role -> token string (two roles with one string share an id). `head_style`: what a classification head is made
     of: "last" (a linear layer on the last token), "pooled" (on the pooled first token), "dense" (dense and tanh on the first
-    token), "pre-classifier" (dense and ReLU on it). `single`, `pair`: templates over roles and $A, $B. `published`: options
-    of the objective in which the family differs from the objective's own defaults. `in_transformers`: its directories open
-    there; else they are gyebo's own, with `model_type` "gyebo-NAME".
+    token), "pre-classifier" (dense and ReLU on it), "mix" (a linear layer on the largest, over tokens, of each feature of a
+    learned mixture of the layers of a body that stays as it is). `single`, `pair`: templates over roles and $A, $B.
+    `published`: options of the objective in which the family differs from the objective's own defaults. `in_transformers`: its
+    directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
     """
 
     name: str
@@ -117,6 +118,22 @@ FAMILIES: dict[str, Family] = {
             head_style="last",
             pair=("$A", "eos", "$B"),
             novelty="the mean of word vectors and a feed-forward network: no order at all",
+            in_transformers=False,
+        ),
+        Family(
+            name="elmo",
+            title="ELMo",
+            year=2018,
+            paper="Peters et al. 2018, Deep contextualized word representations",
+            parents=("lstm",),
+            objective="bidirectional",
+            cls="gyebo.models.elmo:Elmo",
+            sizes={"tiny": 227_776, "mini": 4_748_640, "small": 27_583_712, "published": 500_651_487},
+            tokens=_PLAIN,
+            head_style="mix",
+            single=("bos", "$A", "eos"),
+            pair=("bos", "$A", "eos", "$B", "eos"),
+            novelty="a word's vector depends on its sentence: the layers of two language models, mixed anew for each task",
             in_transformers=False,
         ),
         Family(

@@ -72,8 +72,20 @@ class Causal(Pretrained):
         return [*groups, [p for p in self.parameters() if id(p) not in seen]]
 
 
-class CausalWithoutPositions(Causal):
-    """A causal language model that has no table of positions: what it knows of order comes from reading, or it knows none."""
+class WithoutPositions(Pretrained):
+    """A model that has no table of positions: what it knows of order comes from reading, or it knows none."""
+
+    def lay_out(self: Any, ids: Tensor, mask: Tensor | None = None, documents: Tensor | None = None) -> Ragged:
+        """Where the tokens of ids [B, T] stand. Raises ValueError where a text is longer than `config.context`."""
+        layout = ragged_layout(ids.shape[:2], ids.device, attention_mask=mask, document_ids=documents)
+        most = self.config.context
+        if layout.longest > most:
+            raise ValueError(f"a text must have at most {most} tokens (context), but has {layout.longest} instead")
+        return layout
+
+
+class CausalWithoutPositions(WithoutPositions, Causal):
+    """A causal language model without a table of positions."""
 
     def forward(
         self: Any,
@@ -89,11 +101,3 @@ class CausalWithoutPositions(Causal):
             raise ValueError("labels= is not taken: a model has no loss here; use an objective of gyebo.objectives, or a task")
         encoded = self.encode(input_ids, attention_mask, document_ids, return_layers=output_hidden_states)
         return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers)
-
-    def lay_out(self: Any, ids: Tensor, mask: Tensor | None = None, documents: Tensor | None = None) -> Ragged:
-        """Where the tokens of ids [B, T] stand. Raises ValueError where a text is longer than `config.context`."""
-        layout = ragged_layout(ids.shape[:2], ids.device, attention_mask=mask, document_ids=documents)
-        most = self.config.context
-        if layout.longest > most:
-            raise ValueError(f"a text must have at most {most} tokens (context), but has {layout.longest} instead")
-        return layout

@@ -31,6 +31,18 @@ class CausalOutput:
 
 
 @dataclass
+class BidirectionalOutput:
+    """Of a pair of language models: `logits` [B, T, V] for the next token, from those up to each position; `backward_logits`
+    [B, T, V] for the previous one, from those from it on; what stands at padding means nothing. `hidden_states` as in
+    `Encoded.layers`."""
+
+    logits: Tensor
+    backward_logits: Tensor
+    last_hidden_state: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclass
 class MaskedOutput:
     """Of an encoder: `logits` [B, T, V] for the token that stood at every position, zero at padding;
     `seq_relationship_logits` [B, 2] (0 = the second segment follows the first, 1 = it is a random one); `pooler_output`

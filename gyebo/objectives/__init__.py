@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from gyebo.objectives import causal, masked
+from gyebo.objectives import bidirectional, causal, masked
 
-OBJECTIVES: dict[str, ModuleType] = {module.NAME: module for module in (causal, masked)}
+OBJECTIVES: dict[str, ModuleType] = {module.NAME: module for module in (causal, bidirectional, masked)}
 """Name -> module; see `gyebo/objectives/objective.py`."""

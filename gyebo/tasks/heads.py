@@ -8,9 +8,11 @@ Every family reads its own way, as published and as `transformers` has it (`styl
 | dense (RoBERTa, Liu et al. 2019) | first token -> dropout -> dense -> tanh -> dropout -> linear; choice as pooled |
 | pre-classifier (DistilBERT, Sanh et al. 2019) | first token -> dense -> ReLU -> dropout -> linear |
 | last (GPT, Radford et al. 2018, GPT-2) | last token -> dropout -> linear without bias |
+| mix (ELMo, Peters et al. 2018) | mixture of the layers -> largest of each feature over tokens -> dropout -> linear |
 
 Of every style: "tagging" is dropout -> linear at each position; "spans" is linear to a start and an end logit at each position
-(pre-classifier: dropout before); "dependency" is the biaffine parser of `gyebo/tasks/arcs.py` on words.
+(pre-classifier: dropout before); "dependency" is the biaffine parser of `gyebo/tasks/arcs.py` on words. With mix they read the
+mixture too (`gyebo/tasks/mixing.py`), and the body stays as it is unless it starts from scratch.
 
 First and last mean real tokens: padding may stand anywhere. Letters: B batch, C choices, T length, W words, D width.
 """
@@ -26,13 +28,14 @@ from torch import Tensor, nn
 
 from gyebo.nn.dropout import dropout
 from gyebo.tasks.arcs import Arcs, Parser
-from gyebo.tasks.pooling import first_token, last_token
+from gyebo.tasks.mixing import check_layers, make_mix, read_layers
+from gyebo.tasks.pooling import first_token, last_token, max_token
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a head does. `rows`: what of the text it reads, "first", "pooled", "last" or "every". `activation`: that of a dense
-    layer before the last one, None: there is no such layer. `before`, `between`: dropout before each of the two layers."""
+    """What a head does. `rows`: what of the text it reads, "first", "pooled", "last", "max" or "every". `activation`: that of
+    a dense layer before the last one, None: there is none. `before`, `between`: dropout before each of the two layers."""
 
     rows: str
     activation: str | None = None
@@ -44,6 +47,7 @@ class Reading:
 _POOLED = Reading("pooled")
 _PRE = Reading("first", "relu")
 _LAST = Reading("last", bias=False)
+_MAX = Reading("max")
 _DENSE = Reading("first", "tanh", before=True)
 _TAGGING = Reading("every")
 _SPANS = Reading("every", between=False)
@@ -65,8 +69,12 @@ READINGS: dict[tuple[str, str], Reading] = {
     ("last", "choice"): _LAST,
     ("last", "tagging"): _TAGGING,
     ("last", "spans"): _SPANS,
+    ("mix", "classification"): _MAX,
+    ("mix", "choice"): _MAX,
+    ("mix", "tagging"): _TAGGING,
+    ("mix", "spans"): _TAGGING,
 }
-STYLES = ("pooled", "dense", "pre-classifier", "last")
+STYLES = ("pooled", "dense", "pre-classifier", "last", "mix")
 KINDS = ("classification", "tagging", "spans", "choice", "dependency")
 OUTPUTS = {"spans": 2, "choice": 1}  # kinds whose outputs have no names
 PROBLEMS = ("single_label_classification", "regression", "multi_label_classification")
@@ -105,11 +113,23 @@ class Head(nn.Module):
 
 class TaskModel(nn.Module):
     """A body and a head. `labels`: the names of the outputs (none for spans and choice). `problem`: "regression" for one
-    output, else "single_label_classification" (what `transformers` calls problem_type); None where it is no classification."""
+    output, else "single_label_classification" (what `transformers` calls problem_type); None where it is no classification.
+    `layers`: of style mix, what is read of the body: one of `gyebo.tasks.mixing.LAYERS`."""
 
-    def __init__(self, body: Any, head: nn.Module, style: str, kind: str, labels: Sequence[str], problem: str | None = None):
+    def __init__(
+        self,
+        body: Any,
+        head: nn.Module,
+        style: str,
+        kind: str,
+        labels: Sequence[str],
+        problem: str | None = None,
+        layers: str | None = None,
+    ):
         super().__init__()
         self.body = body
+        self.layers = check_layers(style, layers)
+        self.mix = make_mix(self.layers, body.config)
         self.head: Any = head
         self.style, self.kind, self.labels = style, kind, tuple(labels)
         if problem is None and kind == "classification":
@@ -163,7 +183,7 @@ class TaskModel(nn.Module):
             if input_ids.ndim != 3:
                 raise ValueError(f"input_ids of kind choice must be [B, C, T], but is {list(input_ids.shape)} instead")
             inputs = {name: tensor.flatten(0, 1) for name, tensor in inputs.items()}
-        hidden = self.body.encode(**inputs).hidden
+        hidden = read_layers(self.body, self.layers, self.mix, inputs)
         if self.kind == "dependency":
             return self.head(hidden, word_first, word_last, word_mask)
         logits = self.head(self._rows(hidden, inputs.get("attention_mask")))
@@ -173,14 +193,21 @@ class TaskModel(nn.Module):
         rows = self.head.reading.rows
         if rows == "every":
             return hidden
-        if rows == "last":
-            return last_token(hidden, mask)
+        if rows in ("last", "max"):
+            return (last_token if rows == "last" else max_token)(hidden, mask)
         first = first_token(hidden, mask)
         return self.body.pool(first) if rows == "pooled" else first
 
+    def train(self, mode: bool = True) -> TaskModel:
+        """Into training mode or out of it; features that stay as they are, those of style mix, are read without dropout."""
+        super().train(mode)
+        if self.style == "mix" and not any(parameter.requires_grad for parameter in self.body.parameters()):
+            self.body.eval()
+        return self
+
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """Parameters from input to output: the body's groups, then the head."""
-        return [*self.body.layer_groups(), list(self.head.parameters())]
+        """Parameters from input to output: the body's groups, then the head's, with the mixture before it."""
+        return [*self.body.layer_groups(), [p for part in self._added() for p in part.parameters()]]
 
     def flops(self, tokens: float, context: int, projected: float = 0.0) -> float:
         """Operations of a forward pass over so many tokens in rows of `context`: the body's. The head's vanish beside them, and
@@ -189,7 +216,11 @@ class TaskModel(nn.Module):
 
     def count_parameters(self, *, embeddings: bool = True) -> int:
         """Of body and head, tied tensors once; without `embeddings`: less the tables."""
-        return self.body.count_parameters(embeddings=embeddings) + sum(p.numel() for p in self.head.parameters())
+        added = sum(p.numel() for part in self._added() for p in part.parameters())
+        return self.body.count_parameters(embeddings=embeddings) + added
+
+    def _added(self) -> list[nn.Module]:
+        return [part for part in (self.mix, self.head) if part is not None]
 
 
 def add_head(
@@ -199,13 +230,15 @@ def add_head(
     labels: Sequence[str] | int | None = None,
     dropout: float = 0.1,
     problem: str | None = None,
+    layers: str | None = None,
 ) -> TaskModel:
     """Put a fresh head on a pretrained model; what it has learned to pretrain with (LM, MLM, NSP) is taken off.
 
     The weights move into the result: do not use `model` afterwards. A pooler that the head needs and the model lacks starts
     afresh. `labels`: names of the outputs, or their number; none for spans and choice. `dropout`: of the head. `problem`: one
-    of `PROBLEMS`, only for classification. Random numbers come from torch's generator. Raises ValueError for an unknown style
-    or kind, labels that do not fit, or dropout out of range.
+    of `PROBLEMS`, only for classification. `layers`: what a head of style mix reads of the body. Random numbers come from
+    torch's generator. Raises ValueError for an unknown style or kind, labels or layers that do not fit, or dropout out of
+    range.
     """
     head_style(style, kind)
     names = _names(kind, labels)
@@ -216,7 +249,10 @@ def add_head(
     body = without_pretraining_heads(model, pooler=reads_pooled(style, kind))
     head = make_head(style, kind, len(names), body.config, dropout)
     first = next(body.parameters())
-    return TaskModel(body, head.to(first.device, first.dtype), style, kind, names, problem).train(model.training)
+    made = TaskModel(body, head, style, kind, names, problem, layers)
+    for part in made._added():
+        part.to(first.device, first.dtype)
+    return made.train(model.training)
 
 
 def head_style(style: str, kind: str) -> None:

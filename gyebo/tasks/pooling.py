@@ -5,6 +5,7 @@ Padding may stand anywhere: first and last mean real tokens. Letters: B batch, T
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,6 +39,15 @@ def mean_token(hidden: Tensor, attention_mask: Tensor | None = None) -> Tensor:
     real = attention_mask != 0
     total = torch.where(real[..., None], wide, 0.0).sum(1)
     return (total / real.sum(1, keepdim=True).clamp(min=1)).to(hidden.dtype)
+
+
+def max_token(hidden: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    """[B, T, D] -> [B, D], the largest of each feature over real tokens; zeros for a row without any."""
+    if attention_mask is None:
+        return hidden.amax(1)
+    real = attention_mask != 0
+    largest = hidden.masked_fill(~real[..., None], -math.inf).amax(1)
+    return largest.masked_fill(~real.any(1, keepdim=True), 0.0)
 
 
 POOLINGS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {"mean": mean_token, "cls": first_token, "last": last_token}

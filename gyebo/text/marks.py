@@ -45,7 +45,7 @@ class Marks:
 
 def marks_of(tokenizer: Tokenizer) -> Marks:
     """The marks of a vocabulary."""
-    pieces = [b"" if id in tokenizer.all_role_ids else _bytes(tokenizer, id) for id in range(tokenizer.vocab_size)]
+    pieces = [b"" if id in tokenizer.all_role_ids else bytes_of(tokenizer, id) for id in range(tokenizer.vocab_size)]
     texts = [piece.decode("utf-8", errors="replace") for piece in pieces]
 
     def table(holds: Any) -> NDArray[np.bool_]:
@@ -60,7 +60,7 @@ def marks_of(tokenizer: Tokenizer) -> Marks:
     )
 
 
-def _bytes(tokenizer: Tokenizer, id: int) -> bytes:
+def bytes_of(tokenizer: Tokenizer, id: int) -> bytes:
     """What an id stands for; nothing for a hole in a published vocabulary."""
     try:
         return tokenizer.piece_bytes(id)

@@ -186,9 +186,10 @@ def test_options_of_a_run():
 
 def test_families_without_a_likelihood_are_those_whose_runs_have_no_bits_per_byte():
     from gyebo.models.family import FAMILIES
-    from gyebo.objectives import causal, masked
+    from gyebo.objectives import bidirectional, causal, masked
 
-    headlines = {module.NAME: kind.headline for module, kind in ((causal, causal.Causal), (masked, masked.Masked))}
+    kinds = ((causal, causal.Causal), (bidirectional, bidirectional.Bidirectional), (masked, masked.Masked))
+    headlines = {module.NAME: kind.headline for module, kind in kinds}
     for family in FAMILIES.values():
         candidate = recipes.Candidate(family=family.name, size="tiny")
         assert candidate.likelihood == (headlines[family.objective] == "bits_per_byte"), family.name

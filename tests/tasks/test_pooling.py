@@ -27,16 +27,19 @@ def test_poolings_by_loops(mask):
         for column in range(3):
             mean = sum(float(HIDDEN[row, place, column]) for place in places) / len(places)
             assert float(pooling.mean_token(HIDDEN, given)[row, column]) == pytest.approx(mean, abs=1e-6)
+            largest = max(float(HIDDEN[row, place, column]) for place in places)
+            assert float(pooling.max_token(HIDDEN, given)[row, column]) == largest
 
 
 def test_without_a_mask_all_is_real_and_nothing_at_padding_counts():
     ones = torch.ones(2, 4, dtype=torch.long)
-    for name, pool in pooling.POOLINGS.items():
+    for name, pool in {**pooling.POOLINGS, "max": pooling.max_token}.items():
         assert torch.equal(pool(HIDDEN, None), pool(HIDDEN, ones)), name
         mask = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0]])
         spoiled = HIDDEN.masked_fill(mask[..., None] == 0, float("nan"))
         assert torch.equal(pool(spoiled, mask), pool(HIDDEN, mask)), name
     assert pooling.mean_token(HIDDEN, torch.zeros(2, 4)).abs().max() == 0
+    assert pooling.max_token(HIDDEN, torch.zeros(2, 4)).abs().max() == 0
     half = torch.full((1, 4000, 1), 1.0, dtype=torch.bfloat16)
     assert float(pooling.mean_token(half, torch.ones(1, 4000))) == 1.0  # added in float32: bfloat16 stops at 256
 

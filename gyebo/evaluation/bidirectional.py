@@ -1,0 +1,47 @@
+"""How well a pair of language models predicts held-out text, each token from its left and from its right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from gyebo.data.batches import Rows
+from gyebo.evaluation.likelihood import some_rows
+
+
+@torch.no_grad()
+def evaluate_bidirectional(
+    model: Any, rows: Rows, *, tokens: int | None = None, autocast: Callable[[], Any] | None = None
+) -> dict[str, float]:
+    """bidirectional_loss (nats per token, the mean of the two directions), forward_perplexity, backward_perplexity, and tokens,
+    the number predicted from the left. On all rows, of documents with a start and an end, also forward_bits_per_byte: that of
+    the direction which reads from the left, alone a likelihood, charged as in `gyebo/evaluation/likelihood.py`.
+
+    `tokens`: on about so many positions. The two directions together are no likelihood: each token is predicted twice.
+    """
+    numbers = list(range(len(rows.plan))) if tokens is None else some_rows(rows, tokens)
+    batch_rows = max(1, 8192 // rows.plan.context)
+    device = next(model.parameters()).device
+    nats: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    for start in range(0, len(numbers), batch_rows):
+        part = np.array(numbers[start : start + batch_rows])
+        batch = {name: torch.from_numpy(a).to(device) for name, a in rows.batch(part, [[0]] * len(part)).items()}
+        with autocast() if autocast else torch.autocast("cpu", enabled=False):
+            found = rows.objective.loss(model, batch)
+        for term, count in rows.objective.counts(batch).items():
+            nats[term] = nats.get(term, 0.0) + float(found[term][0])
+            counts[term] = counts.get(term, 0) + count
+    means = {term: nats[term] / counts[term] for term in nats}
+    perplexities = {f"{term}_perplexity": math.exp(min(700.0, mean)) for term, mean in means.items()}
+    figures = {"bidirectional_loss": sum(means.values()) / len(means), **perplexities, "tokens": counts["forward"]}
+    framed = rows.objective.start is not None and rows.objective.end is not None
+    if tokens is None and framed:
+        table = rows.split.documents
+        bits = nats["forward"] / math.log(2) + 8 * int(table["unknown"].sum())
+        figures["forward_bits_per_byte"] = bits / int(table["bytes"].sum())
+    return figures
