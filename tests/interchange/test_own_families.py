@@ -87,7 +87,7 @@ def test_what_does_not_fit_is_refused_by_name(family, tmp_path):
 
 ELMO_SHAPES = [
     {"layers": 1, "highways": 0, "filters": (3,), "characters": 3, "character_width": 1, "width": 2, "cells": 1, "clip": 0.0},
-    {"layers": 4, "highways": 3, "filters": (1, 1, 7, 2), "width": 26, "cells": 5, "clip": 1e-3, "vocab_size": 61},
+    {"layers": 4, "highways": 3, "filters": (1, 1, 7, 2), "width": 26, "cells": 5, "clip": 1e-3, "symbols": 262},
 ]
 
 
