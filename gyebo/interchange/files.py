@@ -24,7 +24,7 @@ _SAFETENSORS_DTYPES = {
     "F32": torch.float32,
     "F16": torch.float16,
     "BF16": torch.bfloat16,
-    "I16": torch.int16,
+    "I32": torch.int32,
 }
 _KINDS = (("model.safetensors", False), ("model.safetensors.index.json", True))
 _PICKLES = (("pytorch_model.bin", False), ("pytorch_model.bin.index.json", True))

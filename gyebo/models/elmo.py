@@ -166,7 +166,7 @@ class Elmo(WithoutPositions, nn.Module):
     def __init__(self, config: ElmoConfig):
         super().__init__()
         self.config = config
-        self.register_buffer("spelling", torch.zeros(config.vocab_size, config.characters, dtype=torch.int16))
+        self.register_buffer("spelling", torch.zeros(config.vocab_size, config.characters, dtype=torch.int32))
         self.encoder = CharacterEncoder(config)
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.layers)])
         self.lm_head = nn.Linear(config.direction, config.vocab_size)
@@ -219,7 +219,7 @@ class Elmo(WithoutPositions, nn.Module):
         low, high = (0, 0) if table.is_meta else (int(table.min()), int(table.max()))
         if low < 0 or high >= self.config.symbols:
             raise ValueError(f"symbols of the spelling must be from 0 to {self.config.symbols - 1}, but are {low} to {high}")
-        self.spelling = table.to(self.spelling.device, torch.int16)
+        self.spelling = table.to(self.spelling.device, torch.int32)
 
     def encode(
         self,

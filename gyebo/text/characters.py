@@ -18,7 +18,7 @@ BEGIN_TEXT, END_TEXT, BEGIN, END, FILLING = range(257, 262)
 SYMBOLS = 262
 
 
-def spelling(tokenizer: Tokenizer, characters: int) -> NDArray[np.int16]:
+def spelling(tokenizer: Tokenizer, characters: int) -> NDArray[np.int32]:
     """The symbols of every id [V, characters]; of a piece of more than `characters` - 2 bytes those of its beginning.
 
     Roles have spellings that no piece has: the start and the end of a text a symbol of their own, any other role both, then its
@@ -27,7 +27,7 @@ def spelling(tokenizer: Tokenizer, characters: int) -> NDArray[np.int16]:
     if characters < 3:
         raise ValueError(f"characters must be at least 3, for a byte between two marks, but is {characters} instead")
     own = {tokenizer.role_ids.get("bos"): [BEGIN_TEXT], tokenizer.role_ids.get("eos"): [END_TEXT]}
-    table = np.full((tokenizer.vocab_size, characters), FILLING, np.int16)
+    table = np.full((tokenizer.vocab_size, characters), FILLING, np.int32)
     for id, row in enumerate(table):
         if id in tokenizer.all_role_ids:
             inside = own.get(id, [BEGIN_TEXT, END_TEXT, *_symbols(tokenizer.token(id).encode())])

@@ -100,7 +100,7 @@ def test_odd_shapes_of_elmo_come_back_and_compute_the_same(shape, dtype, tmp_pat
     save(model, None, tmp_path)
     again, _ = load(tmp_path, dtype="auto")
     same(again, model)
-    assert again.config == model.config and again.spelling.dtype == torch.int16
+    assert again.config == model.config and again.spelling.dtype == torch.int32
     ids = torch.randint(37, (2, 9))
     assert torch.equal(again(ids).logits, model(ids).logits)
     assert not (tmp_path / "generation_config.json").exists()
@@ -130,13 +130,13 @@ def test_a_damaged_spelling_is_refused(tmp_path):
     for table, said in (
         (tensors["spelling"] + 30, "symbols of the spelling must be from 0 to 39"),
         (-tensors["spelling"], "symbols of the spelling"),
-        (tensors["spelling"].float(), "spelling is not of type int16"),
+        (tensors["spelling"].float(), "spelling is not of type int32"),
         (tensors["spelling"][1:], r"spelling is \[36, 7\], but config.json asks for \[37, 7\]"),
     ):
         save_file({**tensors, "spelling": table.contiguous()}, tmp_path / "model.safetensors")
         with pytest.raises(ValueError, match=said):
             load(tmp_path)
-    save_file({**tensors, "lm_head.bias": tensors["lm_head.bias"].to(torch.int16)}, tmp_path / "model.safetensors")
+    save_file({**tensors, "lm_head.bias": tensors["lm_head.bias"].to(torch.int32)}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="lm_head.bias is not of type float32"):
         load(tmp_path)
     file = tmp_path / "config.json"
