@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from gyebo.config import toml
-from gyebo.config.finetune import FinetuneOptions, LearningOptions, TaskOptions
+from gyebo.config.finetune import FinetuneOptions, LearningOptions, TaskOptions, idle_on_features
 from gyebo.config.run import BudgetOptions, DataOptions, OptimOptions, RunOptions, Section, TrainOptions
 from gyebo.jobs.taskdata import open_task
 from gyebo.models.family import find, find_size
@@ -165,9 +165,10 @@ class Recipe(Section):
                     f"candidate {candidate.name}: {find(candidate.family).title} gives texts no probability, so only a task can"
                     ' rank it: add [[tasks]] with name = "nsmc", or classification and a data file (or --task NAME)'
                 )
-            idle = [task.called for task in self.tasks if task.layers and find(candidate.family).head_style != "mix"]
-            if idle:
-                raise ValueError(f"task {idle[0]}: layers has no effect on candidate {candidate.name}: leave it out")
+            features = find(candidate.family).head_style == "mix"
+            for task in self.tasks:
+                if idle := idle_on_features(task) if features else task.layers and "layers":
+                    raise ValueError(f"task {task.called}: {idle} has no effect on candidate {candidate.name}: leave it out")
             if self.tasks and candidate.name.lower() == BASELINE:
                 raise ValueError(f"candidate {candidate.name}: so is the baseline called: choose another `name`")
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:

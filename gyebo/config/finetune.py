@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -67,6 +67,17 @@ class FinetuneOptions(Section):
         if self.tokenizer and not scratch(self.model):
             raise ValueError(f"--tokenizer has no effect with {self.model}: a trained model has its own")
         return self
+
+
+def idle_on_features(options: Any) -> str | None:
+    """The name of an option of a fine-tuning that has no effect where the body's layers are features, which stay as they are
+    (ELMo); None where there is none."""
+    given = {
+        "freeze": options.optim.freeze > 0,
+        "layer_decay": options.optim.layer_decay < 1,
+        "body_dropout": options.body_dropout is not None,
+    }
+    return next((name for name, is_given in given.items() if is_given), None)
 
 
 def scratch(model: str) -> tuple[str, str] | None:

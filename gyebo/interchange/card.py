@@ -64,7 +64,7 @@ def model_card(
     parts = [
         _front_matter(header),
         f"# {name}",
-        f"A {title} language model, trained with gyebo.",
+        f"{_article(title)} {title} language model, trained with gyebo.",
         _table(("", ""), facts),
         "## Results",
         _table(("on held-out text", "value"), metrics) if metrics else "Nothing was measured.",
@@ -135,3 +135,8 @@ def _block(text: str, language: str = "") -> str:
     while fence in text:
         fence += "`"
     return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _article(title: str) -> str:
+    """A or An, as the title is spoken: an ELMo, an LSTM, a GPT."""
+    return "An" if title.startswith(("E", "RNN", "LSTM")) else "A"

@@ -113,6 +113,8 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         options = _inherit(options, *opened)
     else:
         tree.find_size(family, options.size)
+    if options.train.compile and not getattr(tree.model_class(family.name), "compiles", True):
+        raise ValueError(f"--compile: {family.name} reads token by token, and each step would be compiled anew: leave it out")
     tokenizer, prepared = open_data(options, out, console)
     tokenizer = tokenizer.for_family(roles_of(family))
     config, make = _origin(options, family, opened[0] if opened else None, tokenizer)

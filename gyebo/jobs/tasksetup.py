@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gyebo.config.finetune import FinetuneOptions, scratch
+from gyebo.config.finetune import FinetuneOptions, idle_on_features, scratch
 from gyebo.interchange import load
 from gyebo.jobs.corpora import roles_of, with_pieces
 from gyebo.jobs.taskdata import TaskData, open_task, read_task
@@ -173,17 +173,11 @@ def check_features(options: FinetuneOptions, family: tree.Family) -> None:
         raise ValueError(
             f"layers = {options.layers!r} chooses among the layers of a trained model: leave it out with {options.model}"
         )
-    if not gives_features(options, family):
-        return
-    for name, given in (
-        ("--freeze", options.optim.freeze > 0),
-        ("--layer-decay", options.optim.layer_decay < 1),
-        ("body_dropout", options.body_dropout is not None),
-    ):
-        if given:
-            raise ValueError(
-                f"{name} has no effect on {family.title}: its layers are features, which stay as they are; leave it out"
-            )
+    idle = idle_on_features(options) if gives_features(options, family) else None
+    if idle:
+        raise ValueError(
+            f"{idle} has no effect on {family.title}: its layers are features, which stay as they are; leave it out"
+        )
 
 
 def learning_rate(options: FinetuneOptions, task: Task, origin: Origin) -> float:

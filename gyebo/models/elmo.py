@@ -150,6 +150,7 @@ class Elmo(WithoutPositions, nn.Module):
     family: ClassVar[str] = "elmo"
     config_class: ClassVar[type] = ElmoConfig
     heads: ClassVar[tuple[str, ...]] = ("forward", "backward")
+    compiles: ClassVar[bool] = False  # torch.compile would write out every step of the longest text
     sizes: ClassVar[dict[str, ElmoConfig]] = {
         "tiny": ElmoConfig(
             vocab_size=4096, context=128, filters=(8, 8, 16, 32), highways=1, width=64, cells=64, clip=0.0, dropout=0.1

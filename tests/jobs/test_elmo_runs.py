@@ -119,6 +119,8 @@ def test_a_budget_knows_its_operations(made, tmp_path):
         changed = options.model_copy(update={"data": options.data.model_copy(update=data)})
         with pytest.raises(ValueError, match=said):
             set_up(changed, tmp_path, None)
+    with pytest.raises(ValueError, match="--compile: elmo reads token by token"):
+        set_up(options.model_copy(update={"train": options.train.model_copy(update={"compile": True})}), tmp_path, None)
     with pytest.raises(ValueError, match="model.filters must be a list of whole numbers"):
         set_up(options.model_copy(update={"model": {"filters": 3}}), tmp_path, None)
 
@@ -200,8 +202,8 @@ def test_features_are_read_without_dropout_and_nothing_more_than_asked(made, tag
 def test_options_without_a_meaning_are_refused(made, tags, models, tokenizer_folder):
     _, out, _ = made
     for changes, said in (
-        ({"optim": {"freeze": 1}}, "--freeze has no effect on ELMo"),
-        ({"optim": {"layer_decay": 0.9}}, "--layer-decay has no effect on ELMo"),
+        ({"optim": {"freeze": 1}}, "freeze has no effect on ELMo"),
+        ({"optim": {"layer_decay": 0.9}}, "layer_decay has no effect on ELMo"),
         ({"body_dropout": 0.1}, "body_dropout has no effect on ELMo"),
     ):
         with pytest.raises(ValueError, match=said):
@@ -295,3 +297,6 @@ def test_recipes_without_a_meaning_are_refused(corpus, tokenizer_folder, tmp_pat
     with pytest.raises(ValueError, match="task moods: layers has no effect on candidate lstm-tiny"):
         recipes.parse(wrong)
     assert recipes.parse(wrong | {"candidates": two}).tasks[0].layers == "static"
+    wrong["tasks"][0] |= {"layers": None, "body_dropout": 0.1}
+    with pytest.raises(ValueError, match="task moods: body_dropout has no effect on candidate elmo-tiny"):
+        recipes.parse(wrong)
