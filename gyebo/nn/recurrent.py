@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
 from gyebo.nn.ragged import Ragged
@@ -74,10 +75,10 @@ def projected_lstm(x: Tensor, state: State, w: Projected, clip: float = 0.0) -> 
     `clip`: what bounds cell and output inside the step, as in ELMo's released code; 0: nothing.
     """
     h, c = state
-    i, f, g, o = torch.addmm(x, h, w.recurrent.T).chunk(4, -1)
+    i, f, g, o = (x + linear(h, w.recurrent)).chunk(4, -1)
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()
     c = c.clamp(-clip, clip) if clip else c
-    h = (o.sigmoid() * c.tanh()) @ w.projection.T
+    h = linear(o.sigmoid() * c.tanh(), w.projection)
     return (h.clamp(-clip, clip) if clip else h), c
 
 
@@ -179,7 +180,7 @@ class ProjectedLstm(nn.Module):
         """Rows [N, I] in the order of `Steps`, of which step t takes `sizes[t]`, -> [N, P]; all sequences start from zeros."""
         w = Projected(self.inputs, self.recurrent, self.bias, self.projection)
         counts: list[int] = sizes.tolist()
-        gates = nn.functional.linear(x, w.inputs, w.bias)
+        gates = linear(x, w.inputs, w.bias)
         count, (outputs, cells) = counts[0] if counts else 0, w.projection.shape
         state: State = (gates.new_zeros(count, outputs), w.bias.new_zeros(count, cells))
         rows = []
