@@ -81,12 +81,9 @@ def evaluate(
 
 
 def _rows_of_both(model: Any, tokenizer: Tokenizer, prepared: Prepared, context: int) -> Rows:
-    """Documents, for a pair of language models. Raises ValueError where the model has lost its heads."""
-    if not model.heads:
-        raise ValueError(f"this {type(model).__name__} has no head for text: give its pretrained model")
-    judge = bidirectional.build(
-        bidirectional.Options(), Setting(tokenizer, roles_of(find(model.family)), prepared.valid)
-    ).for_evaluation()
+    """Documents, for a pair of language models."""
+    setting = Setting(tokenizer, roles_of(find(model.family)), prepared.valid)
+    judge = bidirectional.build(bidirectional.Options(), setting).for_evaluation()
     return Rows(prepared.valid, judge.held_out(prepared.valid, context), judge, tokenizer.role_ids["pad"])
 
 

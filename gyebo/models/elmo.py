@@ -152,9 +152,7 @@ class Elmo(WithoutPositions, nn.Module):
     heads: ClassVar[tuple[str, ...]] = ("forward", "backward")
     compiles: ClassVar[bool] = False  # torch.compile would write out every step of the longest text
     sizes: ClassVar[dict[str, ElmoConfig]] = {
-        "tiny": ElmoConfig(
-            vocab_size=4096, context=128, filters=(8, 8, 16, 32), highways=1, width=64, cells=64, clip=0.0, dropout=0.1
-        ),
+        "tiny": ElmoConfig(vocab_size=4096, context=128, filters=(8, 8, 16, 32), highways=1, width=64, cells=64, clip=0.0),
         "mini": ElmoConfig(vocab_size=16_000, context=256, filters=(16, 16, 32, 64, 128), width=256, cells=512, clip=0.0),
         "small": ElmoConfig(
             vocab_size=16_000, context=512, filters=(16, 16, 32, 64, 128, 256, 512), width=512, cells=2048, clip=0.0
