@@ -88,7 +88,9 @@ _DROPOUTS: dict[tuple[str, str], tuple[tuple[str, ...], float]] = {
 
 
 def with_heads(table: Format) -> Format:
-    """A family's table with the classes of its fine-tuned models."""
+    """A family's table with the classes of its fine-tuned models; of one that has no task heads as it is."""
+    if table.family not in _THEIRS:
+        return table
     prefix, theirs = _THEIRS[table.family]
     rows = [
         Architecture(f"{prefix}For{TASKS[kind]}", parts=("pooler",) if pooled else (), kind=kind, weights=weights)

@@ -1,8 +1,10 @@
 """What model classes offer beside their layers: counting, and opening and saving through `gyebo.interchange`; and what all
-language models that read from left to right share around their blocks."""
+models that write from left to right share around their blocks."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -38,9 +40,33 @@ class Pretrained:
         return sum(p.numel() for name, p in module.named_parameters() if embeddings or not name.startswith(tables))
 
 
-class Causal(Pretrained):
-    """Mixed into a language model that has `token_embedding`, `blocks`, `encode` and `lm_head`. Letters: B batch, T length,
-    D width, V vocabulary."""
+def check_shape(
+    config: Any,
+    *,
+    counts: Sequence[str] = (),
+    shares: Sequence[str] = (),
+    positive: Sequence[str] = (),
+    ids: Sequence[str] = (),
+) -> None:
+    """ValueError where one of these fields of a config is out of range: `counts` are at least 1, `shares` from 0 to below 1,
+    `positive` are finite and above 0, `ids` below `vocab_size` or None."""
+    for name in counts:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, but is {getattr(config, name)} instead")
+    for name in shares:
+        if not 0 <= getattr(config, name) < 1:
+            raise ValueError(f"{name} must be from 0 to below 1, but is {getattr(config, name)} instead")
+    for name in positive:
+        if not 0 < getattr(config, name) < math.inf:
+            raise ValueError(f"{name} must be positive, but is {getattr(config, name)} instead")
+    for name in ids:
+        if getattr(config, name) is not None and not 0 <= getattr(config, name) < config.vocab_size:
+            raise ValueError(f"{name} must be below vocab_size {config.vocab_size}, but is {getattr(config, name)} instead")
+
+
+class Speaking(Pretrained):
+    """Mixed into a model that has `token_embedding` and `lm_head`, the output layer over the same vocabulary. Letters: B batch,
+    T length, D width, V vocabulary."""
 
     heads: ClassVar[tuple[str, ...]] = ("lm",)
 
@@ -63,6 +89,10 @@ class Causal(Pretrained):
         """Logits over the vocabulary for any subset of positions: [..., D] -> [..., V]."""
         rows, *_ = self.output_layer(hidden, head)
         return self.lm_head(rows)  # the module, not its weight: for decoding it may be packed
+
+
+class Causal(Speaking):
+    """Mixed into a language model that has `blocks` and `encode` too."""
 
     def layer_groups(self: Any) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, each block, the rest."""
