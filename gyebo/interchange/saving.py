@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from gyebo.interchange import heads
 from gyebo.interchange.heads import plain, task_architecture, task_fields
 from gyebo.interchange.names import Architecture, Format, expresses, their_names, write_config, written_architecture
 from gyebo.interchange.opening import FORMATS, check_vocabulary
@@ -73,6 +74,13 @@ def format_of(model: Any) -> Format:
     """The first format of a model's family that can express its config; the last one of all says why none can."""
     *others, last = (table for table in FORMATS.values() if table.family == model.family)
     return next((table for table in others if expresses(table, model.config)), last)
+
+
+def auto_class(model: Any) -> str | None:
+    """The class of `transformers` that opens what `save` writes of a model that learned a task; None where it has none."""
+    if isinstance(model, TaskModel):
+        return heads.auto_class(model)
+    return None if format_of(model).model_type.startswith("gyebo-") else "AutoModelForSeq2SeqLM"
 
 
 @contextmanager

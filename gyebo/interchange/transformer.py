@@ -1,5 +1,5 @@
-"""The Transformer's names: `MarianMTModel` of `transformers`, which is the same network with biases in attention; for what Marian
-lacks (pre-norm, no biases, the published order of sinusoids, an output layer of its own) a format of ours with the same words."""
+"""The Transformer's names: `MarianMTModel` of `transformers`, which is the same network with biases in attention. For what that
+lacks (pre-norm, no biases, the published order of sinusoids, an untied output layer) a format of ours with the same words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gyebo.interchange.names import Architecture, Field, Format, Weight
 
 def _start(config: Any) -> int:
     """The id with which the decoder begins: their files always say it."""
-    return next((id for id in (config.start_id, config.bos_id, config.pad_id) if id is not None), 0)
+    return config.first_id
 
 
 def _block(stack: str) -> list[tuple[str | tuple[str, ...], str]]:

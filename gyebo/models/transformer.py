@@ -9,13 +9,13 @@ An encoder reads a sentence, a decoder writes its translation; nothing is recurr
 
 What differs from the recurrent translators before it (`gyebo/models/seq2seq.py`): order comes from positions that are added to
 the embedding (section 3.5), not from reading in turn; every layer of the decoder looks at the source, through several heads.
-Source, target and the output layer share one matrix, which embeds with its numbers times sqrt(D) (section 3.4). Dropout acts on
-each sublayer's output and on the sums at the bottom (section 5.4). The paper's projections in attention have no biases.
+Source, target and the output layer share one matrix, which embeds with its numbers times sqrt(D) (section 3.4). Dropout acts
+on each sublayer's output and on the sums at the bottom (section 5.4). The paper's projections in attention have no biases.
 
-`pre_norm` normalises what goes *into* each sublayer, and once more at the end (Tensor2Tensor's later default; no warm-up needed).
+`pre_norm` normalises what goes *into* each sublayer, and once more at the end (Tensor2Tensor's later default).
 
-Letters: B batch, T length of the source, U of the target, N real tokens of the source, M of the target, R rows that are written,
-D width, H heads, K = D/H, V vocabulary.
+Letters: B batch, T length of the source, U of the target, N real tokens of the source, M of the target, R rows that are
+written, D width, H heads, K = D/H, V vocabulary.
 """
 
 from __future__ import annotations
@@ -77,6 +77,11 @@ class TransformerConfig:
         for name, known in (("activation", ACTIVATIONS), ("positions", ORDERS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, but is {getattr(self, name)!r} instead")
+
+    @property
+    def first_id(self) -> int:
+        """The id with which the decoder begins."""
+        return next((id for id in (self.start_id, self.bos_id, self.pad_id) if id is not None), 0)
 
     @property
     def init_std(self) -> float:
@@ -207,12 +212,17 @@ class DecoderBlock(nn.Module):
         self.mlp, self.mlp_residual = FeedForward(config), Residual(config)
 
     def forward(
-        self, x: Tensor, layout: Ragged, rows: Tensor, source: Source, attentions: tuple[list[Tensor], list[Tensor]] | None
+        self,
+        x: Tensor,
+        layout: Ragged,
+        rows: Tensor,
+        source: Source,
+        to_target: list[Tensor] | None = None,
+        across: list[Tensor] | None = None,
     ) -> Tensor:
-        """[M, D] -> [M, D], over the encoder's `rows` [N, D]. `attentions`: lists for the weights to target and source."""
-        own, other = (None, None) if attentions is None else attentions
-        x = self.attention_residual.after(x, self.attention(self.attention_residual.before(x), layout, own))
-        looked = self.source_attention(self.source_residual.before(x), layout, rows, source, other)
+        """[M, D] -> [M, D], over the encoder's `rows` [N, D]. The lists get the weights to the target, and to the source."""
+        x = self.attention_residual.after(x, self.attention(self.attention_residual.before(x), layout, to_target))
+        looked = self.source_attention(self.source_residual.before(x), layout, rows, source, across)
         x = self.source_residual.after(x, looked)
         return self.mlp_residual.after(x, self.mlp(self.mlp_residual.before(x)))
 
@@ -277,8 +287,7 @@ class Transformer(Speaking, nn.Module):
     @property
     def start_id(self) -> int:
         """The id with which the decoder begins."""
-        config = self.config
-        return next((id for id in (config.start_id, config.bos_id, config.pad_id) if id is not None), 0)
+        return self.config.first_id
 
     def encode(
         self,
@@ -297,20 +306,20 @@ class Transformer(Speaking, nn.Module):
         """
         if decoder_input_ids is None:
             decoder_input_ids = input_ids.new_full((len(input_ids), 1), self.start_id)
-        lists: list[list[Tensor]] = [[], [], []]  # weights of encoder, decoder, and decoder to encoder
-        kept = lists if return_attentions else None
+        lists: list[list[Tensor] | None] = [[] if return_attentions else None for _ in range(3)]
+        to_source, to_target, across = lists
         source = self._lay_out(input_ids, attention_mask, return_attentions)
-        read = self._read(input_ids, source.layout, kept and kept[0])
+        read = self._read(input_ids, source.layout, to_source)
         target = self._lay_out(decoder_input_ids, decoder_attention_mask, return_attentions)
-        written = self._write(decoder_input_ids, target.layout, read[-1], source, kept and (kept[1], kept[2]))
+        written = self._write(decoder_input_ids, target.layout, read[-1], source, to_target, across)
         return Encoded(
             target.layout.scatter(written[-1]),
             tuple(map(target.layout.scatter, written)) if return_layers else None,
-            tuple(lists[1]) if kept else None,
+            None if to_target is None else tuple(to_target),
             encoder_hidden=source.layout.scatter(read[-1]),
             encoder_layers=tuple(map(source.layout.scatter, read)) if return_layers else None,
-            encoder_attentions=tuple(lists[0]) if kept else None,
-            cross_attentions=tuple(lists[2]) if kept else None,
+            encoder_attentions=None if to_source is None else tuple(to_source),
+            cross_attentions=None if across is None else tuple(across),
         )
 
     def _lay_out(self, ids: Tensor, mask: Tensor | None, dense: bool = False) -> Source:
@@ -347,12 +356,13 @@ class Transformer(Speaking, nn.Module):
         layout: Ragged,
         rows: Tensor,
         source: Source,
-        attentions: tuple[list[Tensor], list[Tensor]] | None = None,
+        to_target: list[Tensor] | None,
+        across: list[Tensor] | None,
     ) -> list[Tensor]:
         """What goes into the decoder and what each layer gives, [M, D]."""
         layers = [self._embed(layout.gather(ids), layout.positions)]
         for block in self.decoder:
-            layers.append(block(layers[-1], layout, rows, source, attentions))
+            layers.append(block(layers[-1], layout, rows, source, to_target, across))
         if self.config.pre_norm:
             layers[-1] = self.decoder_norm(layers[-1])
         return layers
