@@ -99,20 +99,20 @@ def run(step, xs: list[Tensor], width: int, states: int) -> tuple[list[Tensor], 
     return found, state
 
 
-def read_by_hand(model: Seq2seq, source: list[int]) -> tuple[list[Tensor], list[tuple[Tensor, ...]]]:
-    """States of the source's tokens, and what each layer of the decoder starts from."""
-    config, xs, start = model.config, [model.token_embedding.weight[id] for id in source], []
+def read_by_hand(model: Seq2seq, source: list[int], kept: float = 1.0) -> tuple[list[Tensor], list[tuple[Tensor, ...]]]:
+    """States of the source's tokens, and what each layer of the decoder starts from. `kept`: by what dropout multiplies."""
+    config, xs, start = model.config, [kept * model.token_embedding.weight[id] for id in source], []
     for layer in model.encoder:
         if config.reversed_source:
             backward, after = run(cell(layer), xs[::-1], config.width, 1 + (config.cell == "lstm"))
-            xs = backward[::-1]
+            xs = [kept * x for x in backward[::-1]]
         else:
             forward, after = run(cell(layer), xs, config.width, 1 + (config.cell == "lstm"))
             if config.bidirectional:
                 backward, other = run(cell(layer, "_reverse"), xs[::-1], config.width, 1 + (config.cell == "lstm"))
                 forward = [torch.cat(both) for both in zip(forward, backward[::-1])]
                 after = tuple(torch.cat(both, 1) for both in zip(after, other)) if config.attention == "none" else other
-            xs = forward
+            xs = [kept * x for x in forward]
         if config.bidirectional:
             bridges = model.bridge[len(start) * len(after) :]
             after = tuple(torch.tanh(part @ bridge.weight.T + bridge.bias) for part, bridge in zip(after, bridges))
@@ -135,14 +135,14 @@ def attend_by_hand(model: Seq2seq, s: Tensor, states: list[Tensor]) -> tuple[Ten
     return sum(weight * h for weight, h in zip(weights, states)), torch.tensor(weights, dtype=torch.float64)
 
 
-def translate_by_hand(model: Seq2seq, source: list[int], target: list[int]) -> tuple[Tensor, Tensor | None]:
+def translate_by_hand(model: Seq2seq, source: list[int], target: list[int], kept: float = 1.0) -> tuple[Tensor, Tensor | None]:
     """What the output layer reads [U, width], and the weights [U, T]."""
     config = model.config
-    states, layers = read_by_hand(model, source)
+    states, layers = read_by_hand(model, source, kept)
     cells, fed = [cell(layer) for layer in model.decoder], torch.zeros(config.width, dtype=torch.float64)
     hidden, seen = [], []
     for id in target:
-        embedded = x = model.token_embedding.weight[id]
+        embedded = x = kept * model.token_embedding.weight[id]
         if config.attention == "additive":
             context, weights = attend_by_hand(model, layers[-1][0][0], states)
             x = torch.cat([x, context])
@@ -150,14 +150,14 @@ def translate_by_hand(model: Seq2seq, source: list[int], target: list[int]) -> t
             x = torch.cat([x, fed])
         for number, step in enumerate(cells):
             layers[number] = step(x, layers[number])
-            x = layers[number][0][0]
+            x = kept * layers[number][0][0]
         if config.attention == "additive":
             both = model.readout.weight @ torch.cat([x, embedded, context]) + model.readout.bias
             x = torch.stack([torch.maximum(both[2 * i], both[2 * i + 1]) for i in range(len(both) // 2)])
         elif config.attention != "none":
             context, weights = attend_by_hand(model, x, states)
             fed = x = torch.tanh(model.readout.weight @ torch.cat([context, x]) + model.readout.bias)
-        hidden.append(x)
+        hidden.append(x if config.attention == "none" else kept * x)
         if config.attention != "none":
             seen.append(weights)
     return torch.stack(hidden), torch.stack(seen) if seen else None
@@ -387,14 +387,19 @@ def test_input_feeding_and_the_early_context_matter():
         assert changed == ([False] if model.config.input_feeding else [True]) + [True] * 4  # nothing is fed to the first step
 
 
-def test_dropout_acts_in_training_alone():
-    source, target = tokens(2, 9), tokens(2, 9, seed=1)
-    for options in VARIANTS.values():
-        model = make(**options, dropout=0.4).train()
-        assert not torch.equal(model.encode(source, None, target).hidden, model.encode(source, None, target).hidden)
-        model.eval()
-        assert torch.equal(model.encode(source, None, target).hidden, model.encode(source, None, target).hidden)
-        assert all(block.dropout == 0 for block in (*model.encoder, *model.decoder))
+@EACH
+@torch.no_grad()
+def test_dropout_acts_on_what_goes_up_and_never_in_time(options, monkeypatch):
+    """With a dropout that shrinks all numbers alike it is seen where it acts: what cells and attention hand on is whole."""
+    model = make(**options, dropout=0.4).double()
+    source, target = tokens(1, 6), tokens(1, 5, seed=1)
+    whole = model.encode(source, None, target).hidden
+    assert not torch.equal(model.train().encode(source, None, target).hidden, model.encode(source, None, target).hidden)
+    monkeypatch.setattr("gyebo.models.seq2seq.dropout", lambda x, p: (1 - p) * x)
+    found = model.encode(source, None, target).hidden
+    assert close(found[0], translate_by_hand(model, source[0].tolist(), target[0].tolist(), kept=0.6)[0], 1e-12)
+    assert close(model.eval().encode(source, None, target).hidden, whole, 1e-12) and not close(found, whole, 1e-2)
+    assert all(block.dropout == 0 for block in (*model.encoder, *model.decoder))  # torch's layers have none of their own
 
 
 @torch.no_grad()
