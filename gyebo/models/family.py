@@ -109,9 +109,8 @@ FAMILIES: dict[str, Family] = {
             title="Seq2seq",
             year=2014,
             paper=(
-                "Sutskever et al. 2014, Sequence to Sequence Learning with Neural Networks; "
-                "Bahdanau et al. 2014, Neural Machine Translation by Jointly Learning to Align and Translate; "
-                "Luong et al. 2015, Effective Approaches to Attention-based Neural Machine Translation"
+                "Sutskever et al. 2014, Sequence to Sequence Learning with Neural Networks; Bahdanau et al. 2014; "
+                "Luong et al. 2015"
             ),
             parents=("gru",),
             objective="translation",
