@@ -23,9 +23,9 @@ attention h is the last state of both. With several layers the context goes into
 Source and target share one vocabulary and embedding. Dropout acts on embeddings, each layer's output and the readout, never on
 the way from one time step to the next (Zaremba et al. 2014).
 
-Letters: B batch, T length of the source, U of the target, N rows of the source, M of the target, R rows that are written, S
-sequences, Q states that look at a source, E width of the embedding, D of a state, C of an encoder's state (D, two ways 2D), G
-gates, V vocabulary.
+Letters: B batch, T length of the source, U of the target, N rows of the source, M of the target, R rows that are written, Q
+states that look at a source, E width of the embedding, D of a state, C of an encoder's state (D, two ways 2D), G gates, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from gyebo.nn.cache import Sentences, StateCache
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import Encoded
 from gyebo.nn.ragged import Ragged, aligned
-from gyebo.nn.recurrent import CELLS, Gates, State, Steps, gates, read, time_steps
+from gyebo.nn.recurrent import CELLS, Gates, State, gates, read, time_steps
 
 ATTENTIONS = ("none", "additive", "dot", "general", "concat")
 _CHOICES = {"cell": ("gru", "lstm"), "attention": ATTENTIONS}
@@ -275,7 +275,7 @@ class Seq2seq(Translating, nn.Module):
         for number, block in enumerate(self.encoder):
             x, after = read(block, layers[-1], steps)  # type: ignore[arg-type]
             layers.append(self._drop(x))
-            state.append(self._begin(tuple(_by_row(part, steps, len(ids)) for part in after), number))
+            state.append(self._begin(steps.by_row(after, len(ids)), number))
         cache = StateCache(state, state[0][0].new_zeros(len(ids), self.config.width * self.config.input_feeding))
         if self.config.attention != "none":
             values = layout.scatter(layers[-1])
@@ -397,8 +397,3 @@ class Seq2seq(Translating, nn.Module):
     def _numbers(self, *parts: str) -> int:
         """How many the matrices of these parts have."""
         return sum(p.numel() for name, p in self.named_parameters() if p.ndim == 2 and name.startswith(parts))
-
-
-def _by_row(state: Tensor, steps: Steps, rows: int) -> Tensor:
-    """States of sequences [S, D] as those of the batch's rows, [rows, D]: zeros where a row has no token."""
-    return state.new_zeros(rows, state.shape[1]).index_copy(0, steps.row[steps.last], state.index_select(0, steps.last))

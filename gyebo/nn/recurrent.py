@@ -98,6 +98,13 @@ class Steps:
         """How many there are; each spare row is one of its own."""
         return len(self.row)
 
+    def by_row(self, state: State, rows: int) -> State:
+        """The state with which the last sequence of each row of the batch ends, [rows, D] each: zeros where a row has none."""
+        place = self.row[self.last]
+        return tuple(
+            part.new_zeros(rows, part.shape[1]).index_copy(0, place, part.index_select(0, self.last)) for part in state
+        )
+
 
 def time_steps(layout: Ragged, *, backwards: bool = False) -> Steps:
     """The steps of a layout whose positions are its own; `backwards`: each sequence is read from its end to its beginning."""

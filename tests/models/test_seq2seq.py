@@ -281,6 +281,19 @@ def test_step_by_step_is_at_once(options):
 
 
 @torch.no_grad()
+def test_a_copy_for_decoding_writes_the_same():
+    from gyebo.nn.decoding import PackedLinear, decoding_copy
+
+    model, ids = make(width=200), tokens(3, 5)
+    fast = decoding_copy(model)
+    assert isinstance(fast.readout, PackedLinear)
+    caches = model.read_source(ids, slots=4), fast.read_source(ids, slots=4)
+    for token in tokens(4, 3, seed=1):
+        one, other = (each.step(token, cache) for each, cache in zip((model, fast), caches))
+        assert close(other, one)
+
+
+@torch.no_grad()
 def test_beams_share_the_keys_of_their_source_and_have_states_of_their_own():
     model = make(attention="general", input_feeding=True)
     cache = model.read_source(tokens(2, 5), slots=4).reorder(torch.tensor([0, 0, 0, 1, 1, 1]))

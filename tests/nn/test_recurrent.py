@@ -118,14 +118,16 @@ def test_backwards_is_each_sequence_reversed(name, kind):
     rows, after = read(layer, layout.gather(x), steps)
     found = layout.scatter(rows)
     assert [steps.sequences, steps.row.tolist()] == [time_steps(layout).sequences, time_steps(layout).row.tolist()]
-    last = {int(steps.row[s]): int(s) for s in steps.last}
+    ends = steps.by_row(after, len(real))
     for row, names in enumerate(real.tolist()):
         for document in set(names) - {0}:
             places = (real[row] == document).nonzero().squeeze(1)
-            alone = layer(x[row, places.flip(0)][None])[0][0]
-            assert torch.allclose(found[row, places], alone.flip(0), atol=1e-12, rtol=0)
+            alone, state = layer(x[row, places.flip(0)][None])
+            assert torch.allclose(found[row, places], alone[0].flip(0), atol=1e-12, rtol=0)
             if document == [name for name in names if name][-1]:
-                assert torch.allclose(after[0][last[row]], alone[-1], atol=1e-12, rtol=0)
+                for part, expected in zip(ends, state if isinstance(state, tuple) else (state,), strict=True):
+                    assert torch.allclose(part[row], expected[0, 0], atol=1e-12, rtol=0)
+        assert any(names) or not any(part[row].any() for part in ends)
 
 
 @CELL
