@@ -133,6 +133,9 @@ def read(layer: nn.RNNBase, x: Tensor, steps: Steps, state: State | None = None)
     `state`: what each sequence starts from, zeros by default. Of a bidirectional layer both directions stand side by side, 2D
     wide; the second one begins at the last token of each sequence, and its state is the one after the first token.
     """
+    if not len(x):  # nothing but padding, which torch refuses
+        nothing = x.new_zeros(0, layer.hidden_size * (1 + layer.bidirectional))
+        return nothing, (nothing,) * (2 if isinstance(layer, nn.LSTM) else 1)
     given = None if state is None else tuple(part[None] for part in state)
     if given is not None and len(given) == 1:
         packed, after = layer(PackedSequence(x.index_select(0, steps.order), steps.sizes), given[0])

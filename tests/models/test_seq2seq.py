@@ -223,6 +223,17 @@ def test_a_large_batch_with_holes_and_an_empty_source(options):
 
 
 @EACH
+@torch.no_grad()
+def test_nothing_but_padding_is_zeros(options):
+    model, ids, target = make(**options), tokens(2, 5), tokens(2, 4, seed=1)
+    blank = torch.zeros(2, 5, dtype=torch.long)
+    found = model.encode(ids, blank, target)
+    assert not found.encoder_hidden.any() and found.hidden.isfinite().all()
+    found = model.encode(ids, None, target, blank[:, :4], return_layers=True)
+    assert found.hidden.shape == (2, 4, model.config.output_width) and not any(x.any() for x in (found.hidden, *found.layers))
+
+
+@EACH
 def test_gradients_are_those_of_each_pair_alone(options):
     model = make(**options)
     width = model.config.output_width
