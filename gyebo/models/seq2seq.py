@@ -381,9 +381,7 @@ class Seq2seq(Translating, nn.Module):
         outputs, found, weights = self._turn(F.linear(embedded, early, cells[0].input_bias), cells, cache)
         if cache.watched is not None:
             if weights is None:
-                raise ValueError(
-                    "this model has no attention (attention = 'none'): there are no weights to watch, and no coverage"
-                )
+                raise ValueError("this model has no attention (attention = 'none'): no weights to watch, no coverage")
             cache.watched.append(weights)
         return self._hidden(outputs[-1], embedded, found)
 
