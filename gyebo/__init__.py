@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gyebo.models.gpt2 import Gpt2
     from gyebo.models.rnn import Gru, Lstm, Rnn
     from gyebo.models.roberta import Roberta
+    from gyebo.models.seq2seq import Seq2seq
     from gyebo.models.transformer import Transformer
     from gyebo.text.tokenizer import Tokenizer
     from gyebo.text.training import train_tokenizer
@@ -41,6 +42,7 @@ _PLACES = {
     "Rnn": "gyebo.models.rnn",
     "Roberta": "gyebo.models.roberta",
     "RunOptions": "gyebo.config.run",
+    "Seq2seq": "gyebo.models.seq2seq",
     "Tokenizer": "gyebo.text.tokenizer",
     "Transformer": "gyebo.models.transformer",
     "evaluate": "gyebo.jobs.evaluate",
@@ -63,6 +65,7 @@ __all__ = [
     "Rnn",
     "Roberta",
     "RunOptions",
+    "Seq2seq",
     "Tokenizer",
     "Transformer",
     "evaluate",

@@ -38,7 +38,7 @@ _DENSE = _layers(dense="classifier.dense", out="classifier.out_proj")
 _PRE = _layers(dense="pre_classifier", out="classifier")
 _SCORE = (Weight("score.weight", "head.out.weight", head=True),)
 
-_OURS_ALONE = tuple(name for name, family in FAMILIES.items() if not family.in_transformers)
+_OURS_ALONE = tuple(name for name, family in FAMILIES.items() if not family.in_transformers and family.head_style)
 
 # What stands in `transformers`: family -> how its classes begin, and of each kind the tensors and whether it reads the pooler.
 _THEIRS: dict[str, tuple[str, dict[str, tuple[tuple[Weight, ...], bool]]]] = {

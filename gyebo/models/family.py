@@ -105,6 +105,31 @@ FAMILIES: dict[str, Family] = {
             in_transformers=False,
         ),
         Family(
+            name="seq2seq",
+            title="Seq2seq",
+            year=2014,
+            paper=(
+                "Sutskever et al. 2014, Sequence to Sequence Learning with Neural Networks; Bahdanau et al. 2014; "
+                "Luong et al. 2015"
+            ),
+            parents=("gru",),
+            objective="translation",
+            cls="gyebo.models.seq2seq:Seq2seq",
+            sizes={
+                "tiny": 415_104,
+                "mini": 2_535_120,
+                "small": 28_945_536,
+                "rnnsearch": 61_851_000,
+                "sutskever": 224_144_000,
+            },
+            tokens=_PLAIN,
+            head_style="",
+            single=("$A", "eos"),
+            pair=("$A", "eos", "$B", "eos"),
+            novelty="two networks, a reader and a writer; then attention, which looks back at each word",
+            in_transformers=False,
+        ),
+        Family(
             name="dan",
             title="DAN",
             year=2015,
@@ -124,7 +149,7 @@ FAMILIES: dict[str, Family] = {
             title="Transformer",
             year=2017,
             paper="Vaswani et al. 2017, Attention Is All You Need",
-            parents=("gru",),
+            parents=("seq2seq",),
             objective="translation",
             cls="gyebo.models.transformer:Transformer",
             sizes={

@@ -26,15 +26,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gyebo.models.pretrained import Speaking, check_shape
+from gyebo.models.pretrained import Translating, check_shape
 from gyebo.nn.attention import attend, join_heads, split_heads, weigh
 from gyebo.nn.cache import KeyValueCache, SourceCache
 from gyebo.nn.cost import transformer_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.feedforward import ACTIVATIONS
-from gyebo.nn.outputs import Encoded, TranslationOutput
+from gyebo.nn.outputs import Encoded
 from gyebo.nn.positions import ORDERS, sinusoids
-from gyebo.nn.ragged import Ragged, attend_ragged, ragged_layout, real_tokens
+from gyebo.nn.ragged import Ragged, attend_ragged
 
 
 @dataclass
@@ -233,7 +233,7 @@ class DecoderBlock(nn.Module):
         return self.mlp_residual.after(x, self.mlp(self.mlp_residual.before(x)))
 
 
-class Transformer(Speaking, nn.Module):
+class Transformer(Translating, nn.Module):
     """The Transformer of 2017, encoder and decoder, with its output layer."""
 
     family: ClassVar[str] = "transformer"
@@ -284,11 +284,6 @@ class Transformer(Speaking, nn.Module):
         for table in {self.token_embedding.weight, self.lm_head.weight}:
             table.normal_(0.0, self.config.init_std)
 
-    @property
-    def start_id(self) -> int:
-        """The id with which the decoder begins."""
-        return self.config.first_id
-
     def encode(
         self,
         input_ids: Tensor,
@@ -324,15 +319,8 @@ class Transformer(Speaking, nn.Module):
 
     def _lay_out(self, ids: Tensor, mask: Tensor | None, dense: bool = False) -> Source:
         """Where the tokens of ids [B, T] stand, and which may be seen from elsewhere."""
-        layout = ragged_layout(ids.shape, ids.device, attention_mask=mask, dense=dense or torch.compiler.is_compiling())
-        longest, most = layout.longest, self.config.context
-        if longest > most and (mask is None or int(mask.sum(1).max()) > most):
-            raise ValueError(f"a sentence must have at most {most} tokens (context), but has {longest} instead")
-        real = real_tokens(mask)
-        if real is None or (not torch.compiler.is_compiling() and bool(real.all())):
-            return Source(layout, None)
-        real = real | ~real.any(1, keepdim=True)  # a row without any token looks at zeros, and nobody reads the answer
-        return Source(layout, real[:, None, None])
+        layout, seen = self.lay_out(ids, mask, dense=dense)
+        return Source(layout, None if seen is None else seen[:, None, None])
 
     def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
         """Token and position vectors together: ids and positions [...] -> [..., D]."""
@@ -366,39 +354,6 @@ class Transformer(Speaking, nn.Module):
         if self.config.pre_norm:
             layers[-1] = self.decoder_norm(layers[-1])
         return layers
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        decoder_input_ids: Tensor | None = None,
-        decoder_attention_mask: Tensor | None = None,
-        *,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
-        labels: None = None,
-    ) -> TranslationOutput:
-        """Logits [B, U, V] for the next token of the target; arguments as in `encode`. Raises ValueError for `labels`."""
-        if labels is not None:
-            raise ValueError("labels= is not taken: a model has no loss here; use gyebo.tasks.learning, or gyebo finetune")
-        found = self.encode(
-            input_ids,
-            attention_mask,
-            decoder_input_ids,
-            decoder_attention_mask,
-            return_layers=output_hidden_states,
-            return_attentions=output_attentions,
-        )
-        return TranslationOutput(
-            self.project(found.hidden),
-            found.hidden,
-            found.encoder_hidden,
-            found.layers,
-            found.attentions,
-            found.cross_attentions,
-            found.encoder_layers,
-            found.encoder_attentions,
-        )
 
     def read_source(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> SourceCache:
         """Read sentences [B, T] to be translated; the cache has room for `slots` tokens of each translation."""
@@ -437,10 +392,3 @@ class Transformer(Speaking, nn.Module):
         decoder = transformer_flops(half, context, layers=config.decoder_layers, outputs=half * projected, **shape)
         looking = 2 * half * config.decoder_layers * (4 * config.width**2 + 2 * context * config.width)
         return encoder + decoder + looking
-
-    def layer_groups(self) -> list[list[nn.Parameter]]:
-        """Parameters from input to output: embedding, each block of the encoder, each of the decoder, the rest."""
-        parts = [self.token_embedding, *self.encoder, *self.decoder]
-        groups = [list(part.parameters()) for part in parts]
-        seen = {id(p) for group in groups for p in group}
-        return [*groups, [p for p in self.parameters() if id(p) not in seen]]

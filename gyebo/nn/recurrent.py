@@ -4,7 +4,7 @@ A recurrent layer reads a sequence token by token and hands a state on. The sequ
 taken by those that have a t-th token: rows are brought into the order of their positions, longest sequence first, and padding
 never runs through the recurrence.
 
-Letters: B batch, T length, N real tokens and spare rows, S sequences, I width of the input, D width of the state.
+Letters: B batch, T length, N real tokens and spare rows, S sequences, I width of the input, D width of the state, G gates.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ State = tuple[Tensor, ...]  # what a layer hands on, each [S, D]: the hidden sta
 
 class Gates(NamedTuple):
     """The weights of a cell with G gates, as torch stores them: `inputs` [G*D, I], `recurrent` [G*D, D], two biases [G*D] of
-    which only the sum matters, but for a GRU's last gate."""
+    which only the sum matters, but for a GRU's last gate. Where a part of the input is known before the step, `inputs` may be
+    the columns of the rest, and `input_bias` what that part gives, [S, G*D]."""
 
     inputs: Tensor
     recurrent: Tensor
@@ -97,10 +98,21 @@ class Steps:
         """How many there are; each spare row is one of its own."""
         return len(self.row)
 
+    def by_row(self, state: State, rows: int) -> State:
+        """The state with which the last sequence of each row of the batch ends, [rows, D] each: zeros where a row has none."""
+        place = self.row[self.last]
+        return tuple(
+            part.new_zeros(rows, part.shape[1]).index_copy(0, place, part.index_select(0, self.last)) for part in state
+        )
 
-def time_steps(layout: Ragged) -> Steps:
-    """The steps of a layout whose positions are its own."""
+
+def time_steps(layout: Ragged, *, backwards: bool = False) -> Steps:
+    """The steps of a layout whose positions are its own; `backwards`: each sequence is read from its end to its beginning."""
     order = layout.positions.argsort(stable=True)
+    if backwards:
+        sequence = (layout.positions == 0).cumsum(0) - 1
+        last = torch.bincount(sequence)[sequence] - 1
+        order = (torch.arange(len(order), device=order.device) + last - 2 * layout.positions)[order]
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
     starts = (layout.positions == 0).nonzero().squeeze(1)  # of the sequences, longest first
@@ -118,12 +130,16 @@ def time_steps(layout: Ragged) -> Steps:
 def read(layer: nn.RNNBase, x: Tensor, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
     """A layer over rows [N, I] -> [N, D], and each sequence's state after its last token, each [S, D].
 
-    `state`: what each sequence starts from, zeros by default.
+    `state`: what each sequence starts from, zeros by default. Of a bidirectional layer both directions stand side by side, 2D
+    wide; the second one begins at the last token of each sequence, and its state is the one after the first token.
     """
+    if not len(x):  # nothing but padding, which torch refuses
+        nothing = x.new_zeros(0, layer.hidden_size * (1 + layer.bidirectional))
+        return nothing, (nothing,) * (2 if isinstance(layer, nn.LSTM) else 1)
     given = None if state is None else tuple(part[None] for part in state)
     if given is not None and len(given) == 1:
         packed, after = layer(PackedSequence(x.index_select(0, steps.order), steps.sizes), given[0])
     else:
         packed, after = layer(PackedSequence(x.index_select(0, steps.order), steps.sizes), given)
     after = after if isinstance(after, tuple) else (after,)
-    return packed.data.index_select(0, steps.back), tuple(part[0] for part in after)
+    return packed.data.index_select(0, steps.back), tuple(part.transpose(0, 1).flatten(1) for part in after)
