@@ -19,10 +19,13 @@ from gyebo.data.batches import Arrays
 from gyebo.data.order import shuffled
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
+from gyebo.objectives.translation import NAME
 from gyebo.tasks.framing import frame_of
 from gyebo.tasks.store import Features, ragged
 from gyebo.tasks.task import Example
 from gyebo.text.tokenizer import Tokenizer
+
+KIND = NAME
 
 
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, max_length: int, start: int, *, drop: bool = False) -> Features:
