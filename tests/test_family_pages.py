@@ -9,7 +9,7 @@ from gyebo.models.family import FAMILIES, model_class
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("bert", "roberta", "distilbert")
-CODE = (*PAGES, "dan", "seq2seq")
+CODE = (*PAGES, "dan", "seq2seq", "transformer")
 
 
 def page(family: str) -> str:

@@ -39,6 +39,9 @@ class LearningOptions(OptimOptions):
 class TranslationOptions(Section):
     """What only a translation has."""
 
+    vocab_size: int | None = Field(
+        None, gt=0, description="ids of the tokenizer that both languages share where none is given; by default the size's"
+    )
     batch_tokens: int = Field(4096, gt=0, description="tokens of one step, on the side that has more of them")
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing: the share that all ids of the vocabulary divide")
     average: int = Field(

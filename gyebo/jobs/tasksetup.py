@@ -29,6 +29,7 @@ from gyebo.tasks.task import Task
 from gyebo.tasks.translation import PairRows
 from gyebo.text.dropout import DroppingTokenizer
 from gyebo.text.tokenizer import Tokenizer
+from gyebo.text.training import train_tokenizer
 from gyebo.training.machine import DTYPES, keep_freed_memory, pick_device
 from gyebo.training.optimizer import default_lr
 from gyebo.training.trainer import Trainer, initial_seed
@@ -140,7 +141,7 @@ def set_up(options: FinetuneOptions) -> Setup:
         raise ValueError(f"{options.task.name} can be read and scored, but not fine-tuned: it has no head")
     data = read_task(options.task)
     task = data.task
-    origin = _fresh(options, *named) if (named := scratch(options.model)) else _pretrained(options.model)
+    origin = _fresh(options, data, *named) if (named := scratch(options.model)) else _pretrained(options.model)
     _check_kind(options, task, origin.family)
     if task.kind == translation.KIND:
         return _translating(options, data, origin, device)
@@ -185,6 +186,10 @@ def _check_kind(options: FinetuneOptions, task: Task, family: tree.Family) -> No
     if not translates and options.translation != TranslationOptions():
         raise ValueError(f"--set translation... has no effect on {task.name}, which is {task.kind}: leave it out")
     if translates:
+        if options.translation.vocab_size and not scratch(options.model):
+            raise ValueError(
+                f"--set translation.vocab_size has no effect on {options.model}, which has a tokenizer: leave it out"
+            )
         for name in ("batch", "micro_batch"):
             if getattr(options, name) is not None:
                 flag = "--batch" if name == "batch" else "--set micro_batch"
@@ -268,17 +273,33 @@ def _max_length(options: FinetuneOptions, task: Task, context: int) -> int:
     return min(options.max_length or task.max_length, context)
 
 
-def _fresh(options: FinetuneOptions, name: str, size: str) -> Origin:
+def _fresh(options: FinetuneOptions, data: TaskData, name: str, size: str) -> Origin:
     """A size of a family, whose weights are drawn."""
     family = tree.find(name)
     tree.find_size(family, size)
-    if not options.tokenizer:
-        raise ValueError(f"{options.model} starts from scratch and needs a tokenizer: --tokenizer DIR (a trained run will do)")
-    tokenizer = Tokenizer.load(options.tokenizer).for_family(roles_of(family))
+    _check_kind(options, data.task, family)
     cls = tree.model_class(name)
+    tokenizer = _tokenizer(options, data, cls.sizes[size].vocab_size).for_family(roles_of(family))
     ids = {f"{role}_id": tokenizer.role_ids.get(role) for role in ("pad", "bos", "eos")}
     config = replace(cls.sizes[size], vocab_size=tokenizer.vocab_size, **ids)
     return Origin(family, tokenizer, config, partial(cls, config))
+
+
+def _tokenizer(options: FinetuneOptions, data: TaskData, ids: int) -> Tokenizer:
+    """The tokenizer that is named; of a translation else one that is learned from both sides of the training pairs."""
+    asked = options.translation.vocab_size
+    if options.tokenizer:
+        if asked is not None:
+            raise ValueError(f"--set translation.vocab_size={asked} has no effect beside --tokenizer: leave one out")
+        return Tokenizer.load(options.tokenizer)
+    if data.task.kind != translation.KIND:
+        raise ValueError(f"{options.model} starts from scratch and needs a tokenizer: --tokenizer DIR (a trained run will do)")
+    texts = (text for example in data.train for text in (example.text, str(example.label)))
+    tokenizer = train_tokenizer(texts, "bpe", asked or ids)
+    data.notes.append(
+        f"no --tokenizer given: both languages share a byte-level BPE with {tokenizer.vocab_size:,} ids, learned from the pairs"
+    )
+    return tokenizer
 
 
 def _pretrained(name: str) -> Origin:

@@ -151,6 +151,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights_and_verifies(folder, tokenize
         ({"task": {"name": "world-sentiment"}}, "transformer:tiny translates, and has no head for world-sentiment"),
         ({"batch": 8}, "--batch has no effect on a translation: use --set translation.batch_tokens"),
         ({"dropout": 0.2}, "--set dropout is that of a head"),
+        ({"translation": {"vocab_size": 400}}, "translation.vocab_size=400 has no effect beside --tokenizer"),
         ({"translation": {"beams": 1, "coverage_penalty": 0.1}}, "coverage_penalty"),
     ],
 )
@@ -159,6 +160,17 @@ def test_what_does_not_fit_is_refused_by_name(folder, tokenizer, tmp_path, chang
     with pytest.raises(ValueError, match=words):
         finetune(FinetuneOptions.model_validate(values), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_without_a_tokenizer_both_languages_share_one(folder, tmp_path):
+    from gyebo.text.tokenizer import Tokenizer
+
+    asked = FinetuneOptions.model_validate(
+        options(folder, folder).model_dump() | {"tokenizer": None, "steps": 2, "translation": {"vocab_size": 300, "beams": 1}}
+    )
+    result = finetune(asked, tmp_path / "run")
+    assert any("both languages share a byte-level BPE with 300 ids" in note for note in result["notes"])
+    assert Tokenizer.load(tmp_path / "run").vocab_size == 300
 
 
 def test_options_of_translations_are_refused_elsewhere(tokenizer, tmp_path):
