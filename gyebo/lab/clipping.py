@@ -24,7 +24,7 @@ from gyebo.world import documents
 CLAIM = "without clipping an RNN diverges where with clipping it learns"
 SOURCE = "Pascanu, Mikolov & Bengio 2013, On the difficulty of training recurrent neural networks"
 
-STEPS, ROWS, WINDOW, WIDTH, RATE, GAIN, LIMIT = 200, 8, 48, 96, 1.0, 1.5, 1.0
+STEPS, ROWS, WINDOW, WIDTH, RATE, GAIN, LIMIT = 200, 8, 32, 64, 2.0, 2.0, 1.0
 
 
 def text(count: int = 300) -> Tensor:
