@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gyebo.models.gpt2 import Gpt2
     from gyebo.models.rnn import Gru, Lstm, Rnn
     from gyebo.models.roberta import Roberta
+    from gyebo.models.ulmfit import Ulmfit
     from gyebo.text.tokenizer import Tokenizer
     from gyebo.text.training import train_tokenizer
 
@@ -41,6 +42,7 @@ _PLACES = {
     "Roberta": "gyebo.models.roberta",
     "RunOptions": "gyebo.config.run",
     "Tokenizer": "gyebo.text.tokenizer",
+    "Ulmfit": "gyebo.models.ulmfit",
     "evaluate": "gyebo.jobs.evaluate",
     "generate": "gyebo.generation",
     "load": "gyebo.interchange",
@@ -62,6 +64,7 @@ __all__ = [
     "Roberta",
     "RunOptions",
     "Tokenizer",
+    "Ulmfit",
     "evaluate",
     "generate",
     "load",

@@ -110,7 +110,7 @@ class Format:
     written with a fixed value, refused when read with another. `implied`: what one of our options must be where they have no
     field for it, as a function of our config. `dropped`: patterns of tensors that carry no weights. `harmless`: fields that
     change nothing, beside `HARMLESS`. `renamed`: endings of names in old files -> today's. `generates`: it writes text, so it
-    has a `generation_config.json`.
+    has a `generation_config.json`. `repeats`: a tied tensor is written under each of its names, as its loader expects it.
     """
 
     family: str
@@ -125,6 +125,7 @@ class Format:
     harmless: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     generates: bool = True
+    repeats: bool = False
 
     @property
     def parts(self) -> tuple[str, ...]:

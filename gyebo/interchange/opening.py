@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gyebo.interchange import bert, distilbert, gpt, gpt2, own, roberta
+from gyebo.interchange import bert, distilbert, gpt, gpt2, own, roberta, ulmfit
 from gyebo.interchange.files import Stored, read_json, stored_tensors
 from gyebo.interchange.heads import empty_task_model, plain, with_heads
 from gyebo.interchange.hub import snapshot
@@ -21,7 +21,7 @@ from gyebo.text.tokenizer import Tokenizer
 
 FORMATS: dict[str, Format] = {
     table.model_type: with_heads(table)
-    for table in (*own.FORMATS, gpt.FORMAT, gpt2.FORMAT, bert.FORMAT, roberta.FORMAT, distilbert.FORMAT)
+    for table in (*own.FORMATS, ulmfit.FORMAT, gpt.FORMAT, gpt2.FORMAT, bert.FORMAT, roberta.FORMAT, distilbert.FORMAT)
 }
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
 
@@ -152,12 +152,13 @@ def _check_tensor(name: str, entry: Stored, shape: tuple[int, ...]) -> None:
 
 def _fill(model: nn.Module, stored: dict[str, Stored], names: Mapping[str, Source], dtype: torch.dtype, tied: bool) -> None:
     """Give the model its values, tensor by tensor; tied tensors stay one."""
-    filled: dict[int, nn.Parameter] = {}
+    filled: dict[int, Tensor] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         source = names.get(plain(name))
         if id(tensor) not in filled:
             assert source is not None  # checked: the first name of a tensor is in the file
-            filled[id(tensor)] = nn.Parameter(_read(tensor.shape, stored, source.names, source.transpose, dtype))
+            values = _read(tensor.shape, stored, source.names, source.transpose, dtype)
+            filled[id(tensor)] = nn.Parameter(values) if isinstance(tensor, nn.Parameter) else values
         elif source is not None:
             _same(source.names, filled[id(tensor)], stored, source.transpose)
         if tied and source is not None:  # else transformers computes with the first of them alone
@@ -198,6 +199,12 @@ def _dtype(asked: torch.dtype | str | None, stored: dict[str, Stored]) -> torch.
 
 def _tokenizer(directory: Path, config: Any) -> Tokenizer | None:
     if not any(next(directory.glob(pattern), None) for pattern in TOKENIZER_FILES):
+        pickled = next(directory.glob("*.pkl"), None)
+        if pickled is not None:
+            raise ValueError(
+                f"{pickled}: a pickle, which could run anything and is never opened: take it away, and put a tokenizer.json "
+                "beside the weights if their words are wanted"
+            )
         return None
     tokenizer = Tokenizer.load(directory)
     check_vocabulary(tokenizer, config, str(directory))

@@ -20,9 +20,10 @@ class Family:
     `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors once.
     `tokens`: role -> token string (two roles with one string share an id). `head_style`: what a classification head is made
     of: "last" (a linear layer on the last token), "pooled" (on the pooled first token), "dense" (dense and tanh on the first
-    token), "pre-classifier" (dense and ReLU on it). `single`, `pair`: templates over roles and $A, $B. `published`: options
-    of the objective in which the family differs from the objective's own defaults. `in_transformers`: its directories open
-    there; else they are gyebo's own, with `model_type` "gyebo-NAME".
+    token), "pre-classifier" (dense and ReLU on it), "concat" (two layers on the last token, the maximum and the mean).
+    `single`, `pair`: templates over roles and $A, $B. `published`: options of the objective in which the family differs from
+    the objective's own defaults. `tuning`: options of a fine-tuning, likewise. `in_transformers`: its directories open there;
+    else they are gyebo's own, with `model_type` "gyebo-NAME".
     """
 
     name: str
@@ -40,6 +41,7 @@ class Family:
     model_inputs: tuple[str, ...] = ("input_ids", "attention_mask")
     novelty: str = ""
     published: dict[str, Any] = field(default_factory=dict)
+    tuning: dict[str, Any] = field(default_factory=dict)
     in_transformers: bool = True
 
 
@@ -117,6 +119,30 @@ FAMILIES: dict[str, Family] = {
             head_style="last",
             pair=("$A", "eos", "$B"),
             novelty="the mean of word vectors and a feed-forward network: no order at all",
+            in_transformers=False,
+        ),
+        Family(
+            name="ulmfit",
+            title="ULMFiT",
+            year=2018,
+            paper="Howard & Ruder 2018, Universal Language Model Fine-tuning for Text Classification",
+            parents=("lstm",),
+            objective="causal",
+            cls="gyebo.models.ulmfit:Ulmfit",
+            sizes={
+                "tiny": 444_416,
+                "mini": 6_938_240,
+                "small": 26_627_600,
+                "ptb": 24_221_600,
+                "wikitext-2": 33_556_078,
+                "paper": 32_242_402,
+                "fastai": 44_333_280,
+            },
+            tokens=_PLAIN,
+            head_style="concat",
+            pair=("$A", "eos", "$B"),
+            novelty="a pretrained LSTM, adapted to the domain, then thawed layer by layer for a task",
+            published={"ar": 2.0, "tar": 1.0},
             in_transformers=False,
         ),
         Family(

@@ -11,12 +11,14 @@ from torch import Tensor
 class Encoded:
     """The representation of a batch. `hidden` [B, T, D]; `layers`: the embedding and every block's output, each [B, T, D];
     `attentions`: every block's weights, each [B, H, T, T]. The last two only where asked for. `state` [B, K, D]: of a
-    model that hands one on, after each row's last token."""
+    model that hands one on, after each row's last token. `raw` [B, T, D]: `hidden` before the dropout behind the last layer,
+    where asked for."""
 
     hidden: Tensor
     layers: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     state: Tensor | None = None
+    raw: Tensor | None = None
 
 
 @dataclass

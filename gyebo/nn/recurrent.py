@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 
 from gyebo.nn.ragged import Ragged
 
@@ -69,6 +68,9 @@ class Cell:
 
 CELLS = {"rnn": Cell(elman, nn.RNN, 1, 1), "lstm": Cell(lstm, nn.LSTM, 4, 2), "gru": Cell(gru, nn.GRU, 3, 1)}
 
+# How a layer of torch calls its mode -> torch's kernel for it.
+_FUSED: dict[str, Callable[..., Any]] = {"RNN_TANH": torch.rnn_tanh, "LSTM": torch.lstm, "GRU": torch.gru}
+
 
 def gates(layer: nn.RNNBase) -> Gates:
     """The weights of a layer of torch."""
@@ -81,13 +83,14 @@ class Steps:
     """The rows of a flat layout by time step.
 
     `order` [N]: the rows, step by step, in each step the longest sequence first; `back` [N]: where each row went; `sizes` [T],
-    on the CPU: how many sequences take a step. `row` [S]: the row of the batch in which each sequence stands; `first`, `last`:
-    the sequences with which the rows of the batch that hold any token begin and end.
+    on the CPU: how many sequences take a step. `sequence` [N]: that of each row; `row` [S]: the row of the batch in which each
+    sequence stands; `first`, `last`: the sequences with which the rows of the batch that hold any token begin and end.
     """
 
     order: Tensor
     back: Tensor
     sizes: Tensor
+    sequence: Tensor
     row: Tensor
     first: Tensor
     last: Tensor
@@ -103,7 +106,8 @@ def time_steps(layout: Ragged) -> Steps:
     order = layout.positions.argsort(stable=True)
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
-    starts = (layout.positions == 0).nonzero().squeeze(1)  # of the sequences, longest first
+    begins = layout.positions == 0
+    starts = begins.nonzero().squeeze(1)  # of the sequences, longest first
     place = layout.index[starts]
     row, real = place // layout.shape[1], torch.arange(len(starts), device=order.device) < len(starts) - layout.spare
     by_place = place.argsort(stable=True)
@@ -112,18 +116,25 @@ def time_steps(layout: Ragged) -> Steps:
     change = rows[1:] != rows[:-1]
     edge = change.new_ones(min(1, len(rows)))
     sizes = torch.bincount(layout.positions).cpu()
-    return Steps(order, back, sizes, row, by_place[torch.cat([edge, change])], by_place[torch.cat([change, edge])])
+    first, last = by_place[torch.cat([edge, change])], by_place[torch.cat([change, edge])]
+    return Steps(order, back, sizes, begins.cumsum(0) - 1, row, first, last)
 
 
-def read(layer: nn.RNNBase, x: Tensor, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
+def read(
+    layer: nn.RNNBase, x: Tensor, steps: Steps, state: State | None = None, recurrent: Tensor | None = None
+) -> tuple[Tensor, State]:
     """A layer over rows [N, I] -> [N, D], and each sequence's state after its last token, each [S, D].
 
-    `state`: what each sequence starts from, zeros by default.
+    `state`: what each sequence starts from, zeros by default. `recurrent` [G*D, D]: takes the place of the layer's recurrent
+    matrix. It is handed to torch's kernel itself, since a layer keeps a list of its weights in which a replaced attribute need
+    not show.
     """
-    given = None if state is None else tuple(part[None] for part in state)
-    if given is not None and len(given) == 1:
-        packed, after = layer(PackedSequence(x.index_select(0, steps.order), steps.sizes), given[0])
-    else:
-        packed, after = layer(PackedSequence(x.index_select(0, steps.order), steps.sizes), given)
-    after = after if isinstance(after, tuple) else (after,)
-    return packed.data.index_select(0, steps.back), tuple(part[0] for part in after)
+    weights = gates(layer) if recurrent is None else gates(layer)._replace(recurrent=recurrent)
+    states = 2 if layer.mode == "LSTM" else 1
+    start = state or (x.new_zeros(steps.sequences, layer.hidden_size),) * states
+    if not len(x):  # nothing but padding, for which the kernel is not made
+        return x.new_zeros(0, layer.hidden_size), start
+    given: Any = [part[None].contiguous() for part in start]
+    rows, options = x.index_select(0, steps.order), (True, 1, 0.0, layer.training, False)  # biases, one layer, one direction
+    data, *after = _FUSED[layer.mode](rows, steps.sizes, given if states > 1 else given[0], weights, *options)
+    return data.index_select(0, steps.back), tuple(part[0] for part in after)

@@ -200,6 +200,13 @@ def test_a_state_joins_windows_of_a_text(model):
 
 
 @torch.no_grad()
+def test_nothing_but_padding_is_zero(model):
+    found = model.encode(tokens(2, 5), attention_mask=torch.zeros(2, 5, dtype=torch.long))
+    assert found.hidden.shape == (2, 5, 21) and found.hidden.count_nonzero() == 0
+    assert found.state is None or found.state.count_nonzero() == 0
+
+
+@torch.no_grad()
 def test_dan_is_the_mean_and_a_network_by_hand():
     """Position t: tanh layers on the mean of the vectors up to t; the order of what stands before does not matter."""
     torch.manual_seed(0)
