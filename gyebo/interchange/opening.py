@@ -38,9 +38,7 @@ def load(
     what gyebo does not support; each names the file, and the field or tensor.
     """
     directory = _directory(name, revision)
-    config_file = directory / "config.json"
-    if not config_file.is_file():
-        raise FileNotFoundError(f"{config_file}: no such file; a model's directory has one, with its weights beside it")
+    config_file = _config_file(directory)
     given = read_json(config_file)
     table, architecture = find_format(given, str(config_file))
     options = read_config(table, given, str(config_file))
@@ -58,6 +56,19 @@ def load(
     _check(table, architecture, model, stored, names, directory)
     _fill(model, stored, names, _dtype(dtype, stored), config.tied)
     return model.eval(), _tokenizer(directory, config)
+
+
+def family_of(name: str | Path) -> str:
+    """The family of a directory or hub id, from its `config.json` alone; FileNotFoundError or ValueError as of `load`."""
+    file = _config_file(_directory(name, None))
+    return find_format(read_json(file), str(file))[0].family
+
+
+def _config_file(directory: Path) -> Path:
+    file = directory / "config.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such file; a model's directory has one, with its weights beside it")
+    return file
 
 
 def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architecture | None]:
@@ -178,8 +189,8 @@ def _read(shape: torch.Size, stored: dict[str, Stored], names: tuple[str, ...], 
 
 
 def _same(names: tuple[str, ...], first: Tensor, stored: dict[str, Stored], transpose: bool) -> None:
-    """A file may hold a tied tensor twice; the two must agree."""
-    if not torch.equal(_read(first.shape, stored, names, transpose, first.dtype), first):
+    """A file may hold a tied tensor twice; the two must agree. A model on the meta device has no values to compare."""
+    if not first.is_meta and not torch.equal(_read(first.shape, stored, names, transpose, first.dtype), first):
         raise ValueError(
             f"{stored[names[0]].file}: {names[0]} differs from the tensor that it is tied to by config.json: "
             "set tie_word_embeddings to false there if it is a layer of its own"

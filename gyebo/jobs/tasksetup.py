@@ -17,7 +17,7 @@ from gyebo.jobs.corpora import roles_of
 from gyebo.jobs.taskdata import TaskData, open_task, read_task
 from gyebo.models import family as tree
 from gyebo.tasks.features import ExampleRows, Features, encode
-from gyebo.tasks.heads import TaskModel, add_head
+from gyebo.tasks.heads import TaskModel, add_head, reads_windows
 from gyebo.tasks.learning import TaskObjective
 from gyebo.tasks.pooling import body_of
 from gyebo.tasks.relation import with_markers
@@ -97,11 +97,22 @@ class Setup:
             self.options.seed,
             self.device,
             plan["precision"],
+            unfreeze=self.options.optim.unfreeze,
         )
 
     def autocast(self, precision: str) -> Callable[[], Any]:
         """The context of forward passes."""
         return lambda: torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "float32")
+
+
+def with_defaults(options: FinetuneOptions, family: str | None) -> FinetuneOptions:
+    """The options with those of the family's own way of fine-tuning, where nothing else was asked for."""
+    if family is None:
+        return options
+    tuning = tree.find(family).tuning
+    own = {name: value for name, value in tuning.items() if name != "optim" and name not in options.model_fields_set}
+    optim = {name: value for name, value in tuning.get("optim", {}).items() if name not in options.optim.model_fields_set}
+    return options.model_copy(update={**own, "optim": options.optim.model_copy(update=optim)})
 
 
 def set_up(options: FinetuneOptions) -> Setup:
@@ -122,6 +133,7 @@ def set_up(options: FinetuneOptions) -> Setup:
     if options.batch and options.batch > count:
         raise ValueError(f"--batch {options.batch} is more than the {count:,} rows of the examples to learn from: lower it")
     batch = min(options.batch or task.batch, count)
+    _refuse_parts(options, origin.family, task, batch)
     return Setup(
         options,
         data,
@@ -136,6 +148,30 @@ def set_up(options: FinetuneOptions) -> Setup:
         device,
         _with_dropped_merges(options, data, tokenizer, labels, length) if options.bpe_dropout else None,
     )
+
+
+def _refuse_parts(options: FinetuneOptions, family: tree.Family, task: Task, batch: int) -> None:
+    """ValueError for options about windows where texts are read in none, and where a head with norms over the batch would learn
+    from less than that."""
+    if not reads_windows(family.head_style, head_kind(task.kind)):
+        if options.gradient_windows:
+            raise ValueError(
+                f"--set gradient_windows={options.gradient_windows} has no effect on {task.kind} with {family.name}, which "
+                "reads in no windows: leave it out"
+            )
+        return
+    if batch < 2:
+        raise ValueError(f"--batch 1: the head of {family.name} has norms over the batch, which needs two examples or more")
+    if options.micro_batch and options.micro_batch < batch:
+        raise ValueError(
+            f"--set micro_batch={options.micro_batch}: the head of {family.name} has norms over the batch of {batch}, of which "
+            "parts would learn something else: leave it out, or lower --batch"
+        )
+
+
+def head_kind(kind: str) -> str:
+    """The kind of the head for a kind of task."""
+    return "classification" if kind == "regression" else kind
 
 
 def _with_dropped_merges(
@@ -196,13 +232,15 @@ def _pretrained(name: str) -> Origin:
 
 def _make_model(options: FinetuneOptions, origin: Origin, task: Task, vocab_size: int) -> TaskModel:
     """The body, with rows for what the task adds to the vocabulary, and a fresh head; all randomness from the seed."""
-    kind = "classification" if task.kind == "regression" else task.kind
+    kind = head_kind(task.kind)
     labels = {"regression": 1, "spans": None, "choice": None}.get(task.kind, task.labels)
     problem = "regression" if task.kind == "regression" else None
     torch.manual_seed(initial_seed(options.seed))
     body = with_dropout(origin.body(), options.body_dropout)
     grow_vocabulary(body, vocab_size)
     model = add_head(body, origin.family.head_style, kind, labels, options.dropout, problem)
+    if options.gradient_windows:
+        model.head.windows = options.gradient_windows
     freeze(model, options.optim.freeze)
     return model
 

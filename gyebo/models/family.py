@@ -143,6 +143,18 @@ FAMILIES: dict[str, Family] = {
             pair=("$A", "eos", "$B"),
             novelty="a pretrained LSTM, adapted to the domain, then thawed layer by layer for a task",
             published={"ar": 2.0, "tar": 1.0},
+            tuning={
+                "dropout": 0.4,
+                "optim": {
+                    "lr": 0.01,
+                    "betas": (0.7, 0.99),
+                    "schedule": "slanted-triangular",
+                    "warmup": 0.1,
+                    "final_lr": 1 / 32,
+                    "layer_decay": 1 / 2.6,
+                    "unfreeze": 0.5,
+                },
+            },
             in_transformers=False,
         ),
         Family(

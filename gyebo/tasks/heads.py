@@ -218,7 +218,7 @@ def add_head(
     or kind, one that the model cannot have, labels that do not fit, or dropout out of range.
     """
     head_style(style, kind)
-    if kind != "dependency" and READINGS[style, kind].rows == "concat" and not hasattr(model, "fresh_state"):
+    if reads_windows(style, kind) and not hasattr(model, "fresh_state"):
         raise ValueError(f"{model.family} hands no state on from window to window, which a head of style concat needs")
     names = _names(kind, labels)
     if not 0 <= dropout < 1:
@@ -244,11 +244,16 @@ def reads_pooled(style: str, kind: str) -> bool:
     return kind != "dependency" and READINGS[style, kind].rows == "pooled"
 
 
+def reads_windows(style: str, kind: str) -> bool:
+    """Whether texts are read in windows, and norms go over the batch (`gyebo/tasks/concat.py`)."""
+    return kind != "dependency" and READINGS[style, kind].rows == "concat"
+
+
 def make_head(style: str, kind: str, labels: int, config: Any, dropout: float) -> nn.Module:
     """A fresh head for a body of this config (`width`, `init_std`); `labels` as `OUTPUTS` says for spans and choice."""
     if kind == "dependency":
         return Parser(config.width, labels, dropout=dropout, init_std=config.init_std)
-    if READINGS[style, kind].rows == "concat":
+    if reads_windows(style, kind):
         return ConcatHead(config.width, labels, dropout, config.init_std)
     return Head(READINGS[style, kind], config.width, OUTPUTS.get(kind, labels), dropout, config.init_std)
 
@@ -319,5 +324,6 @@ __all__ = [
     "head_style",
     "make_head",
     "reads_pooled",
+    "reads_windows",
     "without_pretraining_heads",
 ]
