@@ -81,6 +81,15 @@ def test_a_window_of_training_is_shorter_than_a_text(stages):
         assert {"loss_lm", "loss_ar", "loss_tar"} <= curve[-1].keys() and curve[-1]["loss_lm"] < curve[0]["loss_lm"] - 0.1
 
 
+def test_the_curve_is_that_of_the_next_token_alone(run_options, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("gyebo.jobs.pretrain.training_curve", lambda path, steps, losses, *rest, **more: drawn.append(losses))
+    for family in ("ulmfit", "lstm"):
+        pretrain(run_options(3, family=family), tmp_path / family)
+    of, plain = ([record for record in log.read(tmp_path / family) if "loss" in record] for family in ("ulmfit", "lstm"))
+    assert drawn == [[record["loss_lm"] for record in of], [record["loss"] for record in plain]]
+
+
 def test_adapting_starts_from_the_general_model(stages):
     general, domain = stages
     start = load_file(domain / "checkpoints" / "step-36" / "model.safetensors")  # 40 steps, a tenth each
