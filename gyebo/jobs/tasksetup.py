@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from gyebo.config.finetune import FinetuneOptions, scratch
@@ -257,7 +258,7 @@ def with_dropout(model: Any, rate: float | None) -> Any:
 
 @torch.no_grad()
 def grow_vocabulary(model: Any, size: int) -> None:
-    """Add rows to the token embedding, drawn like fresh ones, until there are `size`."""
+    """Add rows to the token embedding, drawn like fresh ones, until there are `size`; biases of a tied output layer are 0."""
     old = model.token_embedding.weight
     if size <= len(old):
         return
@@ -268,6 +269,8 @@ def grow_vocabulary(model: Any, size: int) -> None:
     model.config = replace(model.config, vocab_size=size)
     if getattr(model, "lm_head", None) is not None and model.config.tied:
         model.lm_head.weight = grown.weight
+        if model.lm_head.bias is not None:
+            model.lm_head.bias = nn.Parameter(F.pad(model.lm_head.bias, (0, size - len(old))))
 
 
 def freeze(model: TaskModel, groups: int) -> None:

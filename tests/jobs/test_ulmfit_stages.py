@@ -15,7 +15,7 @@ from gyebo.config import toml
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.finetune import finetune
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.tasksetup import set_up, with_defaults
+from gyebo.jobs.tasksetup import grow_vocabulary, set_up, with_defaults
 from gyebo.jobs.verify import verify
 from gyebo.models.family import FAMILIES
 from gyebo.training import checkpoint, log
@@ -213,6 +213,18 @@ def test_every_kind_of_task_is_learned(stages, tmp_path, kind):
     assert all(value == value for value in result["test"].values())  # no NaN
     model = gyebo.load(tmp_path / "run")[0]
     assert (type(model.head).__name__ == "ConcatHead") == (kind in ("regression", "pair"))
+
+
+@torch.no_grad()
+def test_a_vocabulary_grows_with_its_output_layer(stages, tmp_path):
+    _, domain = stages
+    (before, _), (grown, tokenizer) = gyebo.load(domain), gyebo.load(domain)
+    grow_vocabulary(grown, 404)
+    gyebo.save(grown, tokenizer, tmp_path / "grown")
+    again, ids = gyebo.load(tmp_path / "grown")[0], torch.randint(400, (2, 9))
+    logits = again(ids).logits
+    assert again.config.vocab_size == logits.shape[2] == 404 and again.lm_head.bias[400:].count_nonzero() == 0
+    torch.testing.assert_close(logits[..., :400], before(ids).logits)
 
 
 def test_windows_bound_the_gradient_and_not_the_text(stages, data):
