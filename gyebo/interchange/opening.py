@@ -210,10 +210,10 @@ def _dtype(asked: torch.dtype | str | None, stored: dict[str, Stored]) -> torch.
 
 def _tokenizer(directory: Path, config: Any) -> Tokenizer | None:
     if not any(next(directory.glob(pattern), None) for pattern in TOKENIZER_FILES):
-        pickled = next(directory.glob("*.pkl"), None)
-        if pickled is not None:
+        vocabulary = next(directory.glob("*.pkl"), None)  # fastai's
+        if vocabulary is not None and any(directory.glob("*.pth")):
             raise ValueError(
-                f"{pickled}: a pickle, which could run anything and is never opened: take it away, and put a tokenizer.json "
+                f"{vocabulary}: a pickle, which could run anything and is never opened: take it away, and put a tokenizer.json "
                 "beside the weights if their words are wanted"
             )
         return None

@@ -125,7 +125,9 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         raise ValueError(f"--context {context} is longer than the {config.context} positions of {named}")
     heads = tuple(opened[0].heads) if opened and options.start_from else possible_heads(family)
     raw = "return_raw" in inspect.signature(tree.model_class(family.name).encode).parameters
-    setting = Setting(tokenizer, roles_of(family), prepared.train, heads, options.data.across_documents, raw)
+    setting = Setting(
+        tokenizer, roles_of(family), prepared.train, heads, across_documents=options.data.across_documents, gives_raw=raw
+    )
     objective = _objective(options, family, setting, opened, device)
     pad = tokenizer.role_ids["pad"]
     judge = objective.for_evaluation()

@@ -184,7 +184,9 @@ def test_a_pickled_vocabulary_is_refused_and_never_run(opened_by_name):
     (folder / "itos_wt103.pkl").write_bytes(pickle.dumps(Marker(folder / "ran"), protocol=2))
     with pytest.raises(ValueError, match=r"itos_wt103\.pkl: a pickle, which could run anything and is never opened"):
         load(folder)
-    assert not (folder / "ran").exists()
+    save(ours(), None, folder / "other")  # which is no vocabulary where the weights are not fastai's
+    (folder / "other" / "x.pkl").write_bytes(pickle.dumps(Marker(folder / "ran"), protocol=2))
+    assert load(folder / "other")[1] is None and not (folder / "ran").exists()
 
 
 def test_weights_that_are_a_hostile_pickle_run_nothing(opened_by_name):
