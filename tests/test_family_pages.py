@@ -9,7 +9,7 @@ from gyebo.models.family import FAMILIES, model_class
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("bert", "roberta", "distilbert")
-CODE = (*PAGES, "dan", "ulmfit")
+CODE = (*PAGES, "dan", "seq2seq", "transformer", "ulmfit")
 
 
 def page(family: str) -> str:
@@ -49,7 +49,7 @@ def test_the_page_names_the_paper_and_is_found(family):
 RECURRENT = ("rnn", "lstm", "gru")
 
 
-@pytest.mark.parametrize(("name", "families"), [("rnn", RECURRENT), ("dan", ("dan",))])
+@pytest.mark.parametrize(("name", "families"), [("rnn", RECURRENT), ("dan", ("dan",)), ("seq2seq", ("seq2seq",))])
 def test_the_sizes_of_families_without_heads_are_those_of_the_code(name, families):
     said = []
     for line in re.findall(rf"^\| (?:{'|'.join(families)}) \| .*\d.*$", page(name), re.MULTILINE):

@@ -20,6 +20,7 @@ from gyebo.cli.predict import predict
 from gyebo.cli.pretrain import pretrain
 from gyebo.cli.tasks import tasks
 from gyebo.cli.tokenizer import train
+from gyebo.cli.translate import translate
 from gyebo.cli.verify import verify
 from gyebo.cli.world import world
 
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "evaluate": evaluate,
     "generate": generate,
+    "translate": translate,
     "embed": embed,
     "fill": fill,
     "verify": verify,

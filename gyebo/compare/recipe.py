@@ -76,6 +76,8 @@ class Candidate(Section):
     @model_validator(mode="after")
     def _known(self) -> Candidate:
         find_size(find(self.family), self.size)
+        if find(self.family).objective == "translation":
+            raise ValueError(f"{self.family} learns from sentence pairs, so it can't be compared here: use gyebo finetune")
         if not NAME.fullmatch(self.name):
             raise ValueError(f"name {self.name!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)")
         return self
@@ -91,6 +93,7 @@ class RecipeTask(TaskOptions):
 
     called: str = Field("", description="in the table and of its folder; by default the task's name")
     epochs: float | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0, description="updates, instead of epochs")
     batch: int | None = Field(None, gt=0, description="examples of one step")
     micro_batch: int | None = Field(None, gt=0, description="examples of one forward pass; by default the whole batch")
     max_length: int | None = Field(None, gt=2, description="tokens of a text")
@@ -102,7 +105,7 @@ class RecipeTask(TaskOptions):
     gradient_windows: int | None = Field(
         None, gt=0, description="of a text that is read in windows (ulmfit): the last ones, through which a gradient flows"
     )
-    evaluations: int = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
+    evaluations: float = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
     patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
     lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, by the model's width")
     optim: LearningOptions = Field(default_factory=LearningOptions)
@@ -126,6 +129,8 @@ class RecipeTask(TaskOptions):
             raise ValueError(str(error).replace("--", "")) from None  # it speaks of flags, which are fields here
         if task.kind == "dialogue-state":
             raise ValueError(f"{task.name} can be read and scored, but not fine-tuned: name another task")
+        if task.kind == "translation":
+            raise ValueError(f"{task.name}: no candidate is pretrained to translate: use gyebo finetune for each model")
         return self
 
     @property

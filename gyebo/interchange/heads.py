@@ -39,7 +39,7 @@ _DENSE = _layers(dense="classifier.dense", out="classifier.out_proj")
 _PRE = _layers(dense="pre_classifier", out="classifier")
 _SCORE = (Weight("score.weight", "head.out.weight", head=True),)
 
-_OURS_ALONE = tuple(name for name, family in FAMILIES.items() if not family.in_transformers)
+_OURS_ALONE = tuple(name for name, family in FAMILIES.items() if not family.in_transformers and family.head_style)
 
 # What stands in `transformers`: family -> how its classes begin, and of each kind the tensors and whether it reads the pooler.
 _THEIRS: dict[str, tuple[str, dict[str, tuple[tuple[Weight, ...], bool]]]] = {
@@ -89,7 +89,9 @@ _DROPOUTS: dict[tuple[str, str], tuple[tuple[str, ...], float]] = {
 
 
 def with_heads(table: Format) -> Format:
-    """A family's table with the classes of its fine-tuned models."""
+    """A family's table with the classes of its fine-tuned models; of one that has no task heads as it is."""
+    if table.family not in _THEIRS:
+        return table
     prefix, theirs = _THEIRS[table.family]
     rows = [
         Architecture(f"{prefix}For{TASKS[kind]}", parts=("pooler",) if pooled else (), kind=kind, weights=weights)

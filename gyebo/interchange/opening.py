@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gyebo.interchange import bert, distilbert, gpt, gpt2, own, roberta, ulmfit
+from gyebo.interchange import bert, distilbert, gpt, gpt2, own, roberta, transformer, ulmfit
 from gyebo.interchange.files import Stored, read_json, stored_tensors
 from gyebo.interchange.heads import empty_task_model, plain, with_heads
 from gyebo.interchange.hub import snapshot
@@ -21,8 +21,18 @@ from gyebo.text.tokenizer import Tokenizer
 
 FORMATS: dict[str, Format] = {
     table.model_type: with_heads(table)
-    for table in (*own.FORMATS, ulmfit.FORMAT, gpt.FORMAT, gpt2.FORMAT, bert.FORMAT, roberta.FORMAT, distilbert.FORMAT)
+    for table in (
+        *own.FORMATS,
+        ulmfit.FORMAT,
+        gpt.FORMAT,
+        gpt2.FORMAT,
+        bert.FORMAT,
+        roberta.FORMAT,
+        distilbert.FORMAT,
+        *transformer.FORMATS,
+    )
 }
+STACKS = {"blocks": "layers", "encoder": "layers", "decoder": "decoder_layers"}  # how layers are called -> their number
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
 
 
@@ -116,10 +126,11 @@ def _directory(name: str | Path, revision: str | None) -> Path:
 
 def _empty_model(cls: Any, config: Any, names: Mapping[str, Source], where: str) -> nn.Module:
     """The model without memory, once the number of layers is known to be that of the file."""
-    numbers = [int(name.split(".")[1]) for name in names if name.startswith("blocks.")]
-    layers = max(numbers, default=-1) + 1
-    if config.layers != layers:
-        raise ValueError(f"{where}: declares {config.layers} layers, but the weights hold {layers}")
+    for stack, option in STACKS.items():
+        numbers = [int(name.split(".")[1]) for name in names if name.startswith(f"{stack}.")]
+        if numbers and getattr(config, option) != max(numbers) + 1:
+            declared, kind = getattr(config, option), "" if stack == "blocks" else f" of the {stack}"
+            raise ValueError(f"{where}: declares {declared} layers{kind}, but the weights hold {max(numbers) + 1}")
     try:
         with torch.device("meta"):
             return cls(config)
@@ -151,7 +162,8 @@ def _check(
         source, (rows, *others) = names[name], tensor.shape
         shape = (rows // len(source.names), *others)
         for theirs in (*source.names, *source.copies):
-            _check_tensor(theirs, stored[theirs], tuple(reversed(shape)) if source.transpose else shape)
+            expected_shape = (1, *shape) if source.row else tuple(reversed(shape)) if source.transpose else shape
+            _check_tensor(theirs, stored[theirs], expected_shape)
 
 
 def _check_tensor(name: str, entry: Stored, shape: tuple[int, ...]) -> None:
@@ -184,7 +196,7 @@ def _read(shape: torch.Size, stored: dict[str, Stored], names: tuple[str, ...], 
     tensor = torch.empty(shape, dtype=dtype)
     for piece, name in zip(tensor.chunk(len(names)), names):
         values = stored[name].read()
-        piece.copy_(values.T if transpose else values)
+        piece.copy_(values.T if transpose else values.reshape(piece.shape))
     return tensor
 
 

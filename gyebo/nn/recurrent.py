@@ -4,7 +4,7 @@ A recurrent layer reads a sequence token by token and hands a state on. The sequ
 taken by those that have a t-th token: rows are brought into the order of their positions, longest sequence first, and padding
 never runs through the recurrence.
 
-Letters: B batch, T length, N real tokens and spare rows, S sequences, I width of the input, D width of the state.
+Letters: B batch, T length, N real tokens and spare rows, S sequences, I width of the input, D width of the state, G gates.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from gyebo.nn.ragged import Ragged
 
@@ -23,7 +24,8 @@ State = tuple[Tensor, ...]  # what a layer hands on, each [S, D]: the hidden sta
 
 class Gates(NamedTuple):
     """The weights of a cell with G gates, as torch stores them: `inputs` [G*D, I], `recurrent` [G*D, D], two biases [G*D] of
-    which only the sum matters, but for a GRU's last gate."""
+    which only the sum matters, but for a GRU's last gate. Where a part of the input is known before the step, `inputs` may be
+    the columns of the rest, and `input_bias` what that part gives, [S, G*D]."""
 
     inputs: Tensor
     recurrent: Tensor
@@ -100,13 +102,24 @@ class Steps:
         """How many there are; each spare row is one of its own."""
         return len(self.row)
 
+    def by_row(self, state: State, rows: int) -> State:
+        """The state with which the last sequence of each row of the batch ends, [rows, D] each: zeros where a row has none."""
+        place = self.row[self.last]
+        return tuple(
+            part.new_zeros(rows, part.shape[1]).index_copy(0, place, part.index_select(0, self.last)) for part in state
+        )
 
-def time_steps(layout: Ragged) -> Steps:
-    """The steps of a layout whose positions are its own."""
+
+def time_steps(layout: Ragged, *, backwards: bool = False) -> Steps:
+    """The steps of a layout whose positions are its own; `backwards`: each sequence is read from its end to its beginning."""
     order = layout.positions.argsort(stable=True)
+    begins = layout.positions == 0
+    sequence = begins.cumsum(0) - 1
+    if backwards:
+        last = torch.bincount(sequence)[sequence] - 1
+        order = (torch.arange(len(order), device=order.device) + last - 2 * layout.positions)[order]
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
-    begins = layout.positions == 0
     starts = begins.nonzero().squeeze(1)  # of the sequences, longest first
     place = layout.index[starts]
     row, real = place // layout.shape[1], torch.arange(len(starts), device=order.device) < len(starts) - layout.spare
@@ -116,8 +129,8 @@ def time_steps(layout: Ragged) -> Steps:
     change = rows[1:] != rows[:-1]
     edge = change.new_ones(min(1, len(rows)))
     sizes = torch.bincount(layout.positions).cpu()
-    first, last = by_place[torch.cat([edge, change])], by_place[torch.cat([change, edge])]
-    return Steps(order, back, sizes, begins.cumsum(0) - 1, row, first, last)
+    first, final = by_place[torch.cat([edge, change])], by_place[torch.cat([change, edge])]
+    return Steps(order, back, sizes, sequence, row, first, final)
 
 
 def read(
@@ -125,16 +138,30 @@ def read(
 ) -> tuple[Tensor, State]:
     """A layer over rows [N, I] -> [N, D], and each sequence's state after its last token, each [S, D].
 
-    `state`: what each sequence starts from, zeros by default. `recurrent` [G*D, D]: takes the place of the layer's recurrent
-    matrix. It is handed to torch's kernel itself, since a layer keeps a list of its weights in which a replaced attribute need
-    not show.
+    `state`: what each sequence starts from, zeros by default. Of a bidirectional layer both directions stand side by side, 2D
+    wide; the second one begins at the last token of each sequence, and its state is the one after the first token.
+    `recurrent` [G*D, D]: takes the place of the recurrent matrix of a layer that reads one way.
     """
-    weights = gates(layer) if recurrent is None else gates(layer)._replace(recurrent=recurrent)
-    states = 2 if layer.mode == "LSTM" else 1
-    start = state or (x.new_zeros(steps.sequences, layer.hidden_size),) * states
-    if not len(x):  # nothing but padding, for which the kernel is not made
-        return x.new_zeros(0, layer.hidden_size), start
-    given: Any = [part[None].contiguous() for part in start]
-    rows, options = x.index_select(0, steps.order), (True, 1, 0.0, layer.training, False)  # biases, one layer, one direction
-    data, *after = _FUSED[layer.mode](rows, steps.sizes, given if states > 1 else given[0], weights, *options)
-    return data.index_select(0, steps.back), tuple(part[0] for part in after)
+    if not len(x):  # nothing but padding, which torch refuses
+        nothing = x.new_zeros(0, layer.hidden_size * (1 + layer.bidirectional))
+        return nothing, (nothing,) * (2 if isinstance(layer, nn.LSTM) else 1)
+    given: Any = None if state is None else tuple(part[None].contiguous() for part in state)
+    if given is not None and len(given) == 1:
+        given = given[0]
+    rows = x.index_select(0, steps.order)
+    if recurrent is None:
+        packed, after = layer(PackedSequence(rows, steps.sizes), given)
+        data, after = packed.data, after if isinstance(after, tuple) else (after,)
+    else:
+        data, *after = _fused(layer, rows, steps, given, gates(layer)._replace(recurrent=recurrent))
+    return data.index_select(0, steps.back), tuple(part.transpose(0, 1).flatten(1) for part in after)
+
+
+def _fused(layer: nn.RNNBase, rows: Tensor, steps: Steps, state: Any, weights: Gates) -> tuple[Tensor, ...]:
+    """A layer with other weights, by torch's kernel itself: a layer keeps a list of its own, in which an attribute that was
+    replaced need not show."""
+    if state is None:
+        zeros = rows.new_zeros(1, steps.sequences, layer.hidden_size)
+        state = (zeros, zeros) if layer.mode == "LSTM" else zeros
+    biases, layers, dropout, both = True, 1, 0.0, False
+    return _FUSED[layer.mode](rows, steps.sizes, state, weights, biases, layers, dropout, layer.training, both)

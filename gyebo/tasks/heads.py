@@ -246,7 +246,7 @@ def reads_pooled(style: str, kind: str) -> bool:
 
 def reads_windows(style: str, kind: str) -> bool:
     """Whether texts are read in windows, and norms go over the batch (`gyebo/tasks/concat.py`)."""
-    return kind != "dependency" and READINGS[style, kind].rows == "concat"
+    return READINGS.get((style, kind)) is _CONCAT
 
 
 def make_head(style: str, kind: str, labels: int, config: Any, dropout: float) -> nn.Module:

@@ -139,7 +139,7 @@ class Trainer:
         """Counts of each term, and real tokens, over all micro-batches and processes."""
         found: dict[str, float] = {}
         for batch in batches:
-            real = int((batch["document_ids"] > 0).sum())
+            real = sum(int((ids > 0).sum()) for name, ids in batch.items() if name.endswith("document_ids"))
             for name, count in {**self.objective.counts(batch), "tokens": real}.items():
                 found[name] = found.get(name, 0.0) + count
         return dict(zip(found, distributed.sum_over_processes(list(found.values()), self.device)))

@@ -61,6 +61,11 @@ def test_padding_and_neighbours_change_nothing(model):
 
 
 @torch.no_grad()
+def test_nothing_but_padding_is_zeros(model):
+    assert not model.encode(tokens(2, 3), torch.zeros(2, 3, dtype=torch.long)).hidden.any()
+
+
+@torch.no_grad()
 def test_packed_is_alone_and_does_not_leak(model):
     row = torch.cat(TEXTS, 1)
     documents = torch.tensor([4, 2, 9, 1]).repeat_interleave(torch.tensor(SIZES))[None]
