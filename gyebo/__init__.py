@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gyebo.models.roberta import Roberta
     from gyebo.models.seq2seq import Seq2seq
     from gyebo.models.transformer import Transformer
+    from gyebo.models.ulmfit import Ulmfit
     from gyebo.text.tokenizer import Tokenizer
     from gyebo.text.training import train_tokenizer
 
@@ -45,6 +46,7 @@ _PLACES = {
     "Seq2seq": "gyebo.models.seq2seq",
     "Tokenizer": "gyebo.text.tokenizer",
     "Transformer": "gyebo.models.transformer",
+    "Ulmfit": "gyebo.models.ulmfit",
     "evaluate": "gyebo.jobs.evaluate",
     "generate": "gyebo.generation",
     "load": "gyebo.interchange",
@@ -68,6 +70,7 @@ __all__ = [
     "Seq2seq",
     "Tokenizer",
     "Transformer",
+    "Ulmfit",
     "evaluate",
     "generate",
     "load",

@@ -102,6 +102,9 @@ class RecipeTask(TaskOptions):
         None, ge=0, lt=1, description="of embeddings, attention and layers; by default the model's"
     )
     bpe_dropout: float = Field(0.0, ge=0, lt=1, description="leave out merges of words at random, anew in each epoch")
+    gradient_windows: int | None = Field(
+        None, gt=0, description="of a text that is read in windows (ulmfit): the last ones, through which a gradient flows"
+    )
     evaluations: float = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
     patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
     lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, by the model's width")

@@ -28,12 +28,15 @@ class LearningOptions(OptimOptions):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(1e-6, gt=0)
     weight_decay: float = Field(0.01, ge=0, description="on matrices and embeddings only, never on biases and norms")
-    schedule: Literal["cosine", "linear", "constant", "inverse-root"] = "linear"
+    schedule: Literal["cosine", "linear", "constant", "inverse-root", "slanted-triangular"] = "linear"
     warmup: float | None = Field(  # type: ignore[assignment]
         None, ge=0, description="steps of linear warm-up; below 1: a share of all steps; by default the task's"
     )
-    final_lr: float = Field(0.0, ge=0, le=1, description="the last learning rate as a share of the peak (cosine, linear)")
+    final_lr: float = Field(0.0, ge=0, le=1, description="the last learning rate as a share of the peak, where it falls")
     freeze: int = Field(0, ge=0, description="groups of layers, from the input, that stay as they are; 1: the embeddings")
+    unfreeze: float = Field(
+        0.0, ge=0, lt=1, description="share of the run over which layers begin to learn, one group after the other, head first"
+    )
 
 
 class TranslationOptions(Section):
@@ -69,6 +72,9 @@ class FinetuneOptions(Section):
         None, ge=0, lt=1, description="of embeddings, attention and layers; by default the model's"
     )
     bpe_dropout: float = Field(0.0, ge=0, lt=1, description="leave out merges of words at random, anew in each epoch")
+    gradient_windows: int | None = Field(
+        None, gt=0, description="of a text that is read in windows (ulmfit): the last ones, through which a gradient flows"
+    )
     evaluations: float = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
     patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
     optim: LearningOptions = Field(default_factory=LearningOptions)

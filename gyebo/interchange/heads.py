@@ -14,6 +14,7 @@ import torch
 
 from gyebo.interchange.bert import pairs
 from gyebo.interchange.names import Architecture, Format, Weight
+from gyebo.interchange.ulmfit import CONCAT
 from gyebo.models.family import FAMILIES
 from gyebo.tasks.heads import OUTPUTS, PROBLEMS, TaskModel, default_labels, drop_untied_output, make_head
 
@@ -97,6 +98,8 @@ def with_heads(table: Format) -> Format:
         for kind, (weights, pooled) in theirs.items()
     ]
     own = {kind: weights for kind, weights in _OWN.items() if kind not in theirs}
+    if FAMILIES[table.family].head_style == "concat":
+        own["classification"] = CONCAT
     rows += [Architecture(f"{_OURS}{TASKS[kind]}", kind=kind, weights=weights) for kind, weights in own.items()]
     read = {field for kind in TASKS for field in _DROPOUTS[table.family, kind][0]} - {entry.theirs for entry in table.fields}
     return replace(table, architectures=(*table.architectures, *rows), harmless=(*table.harmless, *sorted(read)))

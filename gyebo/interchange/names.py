@@ -112,6 +112,7 @@ class Format:
     options must be where they have no field for it, as a function of our config; `fixed`: those that are always the same.
     `dropped`: patterns of tensors that carry no weights. `harmless`: fields that change nothing, beside `HARMLESS`.
     `renamed`: endings of names in old files -> today's. `generates`: it writes text, so it has a `generation_config.json`.
+    `repeats`: a tied tensor is written under each of its names, as its loader expects it.
     """
 
     family: str
@@ -128,6 +129,7 @@ class Format:
     harmless: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     generates: bool = True
+    repeats: bool = False
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gyebo.interchange import bert, distilbert, gpt, gpt2, own, roberta, transformer
+from gyebo.interchange import bert, distilbert, gpt, gpt2, own, roberta, transformer, ulmfit
 from gyebo.interchange.files import Stored, read_json, stored_tensors
 from gyebo.interchange.heads import empty_task_model, plain, with_heads
 from gyebo.interchange.hub import snapshot
@@ -21,7 +21,16 @@ from gyebo.text.tokenizer import Tokenizer
 
 FORMATS: dict[str, Format] = {
     table.model_type: with_heads(table)
-    for table in (*own.FORMATS, gpt.FORMAT, gpt2.FORMAT, bert.FORMAT, roberta.FORMAT, distilbert.FORMAT, *transformer.FORMATS)
+    for table in (
+        *own.FORMATS,
+        ulmfit.FORMAT,
+        gpt.FORMAT,
+        gpt2.FORMAT,
+        bert.FORMAT,
+        roberta.FORMAT,
+        distilbert.FORMAT,
+        *transformer.FORMATS,
+    )
 }
 STACKS = {"blocks": "layers", "encoder": "layers", "decoder": "decoder_layers"}  # how layers are called -> their number
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
@@ -39,9 +48,7 @@ def load(
     what gyebo does not support; each names the file, and the field or tensor.
     """
     directory = _directory(name, revision)
-    config_file = directory / "config.json"
-    if not config_file.is_file():
-        raise FileNotFoundError(f"{config_file}: no such file; a model's directory has one, with its weights beside it")
+    config_file = _config_file(directory)
     given = read_json(config_file)
     table, architecture = find_format(given, str(config_file))
     options = read_config(table, given, str(config_file))
@@ -59,6 +66,19 @@ def load(
     _check(table, architecture, model, stored, names, directory)
     _fill(model, stored, names, _dtype(dtype, stored), config.tied)
     return model.eval(), _tokenizer(directory, config)
+
+
+def family_of(name: str | Path) -> str:
+    """The family of a directory or hub id, from its `config.json` alone; FileNotFoundError or ValueError as of `load`."""
+    file = _config_file(_directory(name, None))
+    return find_format(read_json(file), str(file))[0].family
+
+
+def _config_file(directory: Path) -> Path:
+    file = directory / "config.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such file; a model's directory has one, with its weights beside it")
+    return file
 
 
 def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architecture | None]:
@@ -155,12 +175,13 @@ def _check_tensor(name: str, entry: Stored, shape: tuple[int, ...]) -> None:
 
 def _fill(model: nn.Module, stored: dict[str, Stored], names: Mapping[str, Source], dtype: torch.dtype, tied: bool) -> None:
     """Give the model its values, tensor by tensor; tied tensors stay one."""
-    filled: dict[int, nn.Parameter] = {}
+    filled: dict[int, Tensor] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         source = names.get(plain(name))
         if id(tensor) not in filled:
             assert source is not None  # checked: the first name of a tensor is in the file
-            filled[id(tensor)] = nn.Parameter(_read(tensor.shape, stored, source.names, source.transpose, dtype))
+            values = _read(tensor.shape, stored, source.names, source.transpose, dtype)
+            filled[id(tensor)] = nn.Parameter(values) if isinstance(tensor, nn.Parameter) else values
         elif source is not None:
             _same(source.names, filled[id(tensor)], stored, source.transpose)
         if tied and source is not None:  # else transformers computes with the first of them alone
@@ -180,8 +201,8 @@ def _read(shape: torch.Size, stored: dict[str, Stored], names: tuple[str, ...], 
 
 
 def _same(names: tuple[str, ...], first: Tensor, stored: dict[str, Stored], transpose: bool) -> None:
-    """A file may hold a tied tensor twice; the two must agree."""
-    if not torch.equal(_read(first.shape, stored, names, transpose, first.dtype), first):
+    """A file may hold a tied tensor twice; the two must agree. A model on the meta device has no values to compare."""
+    if not first.is_meta and not torch.equal(_read(first.shape, stored, names, transpose, first.dtype), first):
         raise ValueError(
             f"{stored[names[0]].file}: {names[0]} differs from the tensor that it is tied to by config.json: "
             "set tie_word_embeddings to false there if it is a layer of its own"
@@ -201,6 +222,12 @@ def _dtype(asked: torch.dtype | str | None, stored: dict[str, Stored]) -> torch.
 
 def _tokenizer(directory: Path, config: Any) -> Tokenizer | None:
     if not any(next(directory.glob(pattern), None) for pattern in TOKENIZER_FILES):
+        vocabulary = next(directory.glob("*.pkl"), None)  # fastai's
+        if vocabulary is not None and any(directory.glob("*.pth")):
+            raise ValueError(
+                f"{vocabulary}: a pickle, which could run anything and is never opened: take it away, and put a tokenizer.json "
+                "beside the weights if their words are wanted"
+            )
         return None
     tokenizer = Tokenizer.load(directory)
     check_vocabulary(tokenizer, config, str(directory))

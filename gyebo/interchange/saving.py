@@ -101,8 +101,10 @@ def _write_weights(table: Format, architecture: Architecture, model: nn.Module, 
     shards: list[dict[str, tuple[Tensor, bool]]] = [{}]
     room, total, seen = most, 0, set()
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if id(tensor) in seen:
-            continue  # tied: once, under its first name, as transformers does
+        if id(tensor) in seen:  # tied: once, under its first name, as transformers does
+            if not table.repeats:
+                continue
+            tensor = tensor.detach().clone()
         seen.add(id(tensor))
         source = their_names(table, plain(name), architecture)
         pieces = dict(zip(source.names, tensor[None].chunk(1) if source.row else tensor.chunk(len(source.names))))

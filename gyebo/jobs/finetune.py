@@ -10,14 +10,15 @@ from typing import Any
 from rich.console import Console
 
 from gyebo.config import toml
-from gyebo.config.finetune import FinetuneOptions
+from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.interchange import load, save
+from gyebo.interchange.opening import family_of
 from gyebo.interchange.saving import auto_class
 from gyebo.jobs import budget, runs
 from gyebo.jobs.predictions import PREDICTIONS, as_rows, write_predictions
 from gyebo.jobs.setup import MEASURE_SECONDS
 from gyebo.jobs.taskreport import card, pictures
-from gyebo.jobs.tasksetup import PARTS, Setup, set_up
+from gyebo.jobs.tasksetup import PARTS, Setup, set_up, with_defaults
 from gyebo.tasks.bleu import signatures
 from gyebo.tasks.metrics import measure
 from gyebo.training import checkpoint, log
@@ -43,17 +44,27 @@ def finetune(
     refuse_processes()
     refuse_to_replace(out, options)
     record = runs.read(out) if runs.claim(out, resume=resume, overwrite=overwrite) else None
-    if record:
-        changed = runs.differences(options_of(record, out), options)
-        if changed:
-            raise ValueError(f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new -o to change them")
-        if "result" in record:
-            return record["result"]
     try:
+        options = with_defaults(options, _family(options, record))
+        if record:
+            changed = runs.differences(options_of(record, out), options)
+            if changed:
+                raise ValueError(
+                    f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new -o to change them"
+                )
+            if "result" in record:
+                return record["result"]
         return _run(options, out, record, console)
     except BaseException:
         runs.abandon(out)
         raise
+
+
+def _family(options: FinetuneOptions, record: dict[str, Any] | None) -> str | None:
+    """Whose way of fine-tuning is taken: that of a pretrained model; None where its weights are drawn."""
+    if scratch(options.model):
+        return None
+    return record.get("family") if record else family_of(options.model)
 
 
 def refuse_processes() -> None:
@@ -118,6 +129,7 @@ def _record(setup: Setup, plan: dict[str, Any]) -> dict[str, Any]:
     counts = {part: len(getattr(data, part)) for part in PARTS}
     return {
         "kind": KIND,
+        "family": setup.family.name,
         "options": setup.options.model_dump(mode="json"),
         "plan": plan,
         "task": {"name": data.task.name, "examples": counts, "fingerprint": data.fingerprint},

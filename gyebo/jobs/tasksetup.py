@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from gyebo.config.finetune import FinetuneOptions, TranslationOptions, scratch
@@ -20,7 +21,7 @@ from gyebo.models import family as tree
 from gyebo.objectives.translation import Translation
 from gyebo.tasks import translation
 from gyebo.tasks.features import ExampleRows, Features, encode
-from gyebo.tasks.heads import TaskModel, add_head
+from gyebo.tasks.heads import TaskModel, add_head, reads_windows
 from gyebo.tasks.learning import TaskObjective
 from gyebo.tasks.pooling import body_of
 from gyebo.tasks.predicting import predict
@@ -117,6 +118,7 @@ class Setup:
             self.options.seed,
             self.device,
             plan["precision"],
+            unfreeze=self.options.optim.unfreeze,
         )
 
     def predictions(self, model: Any, part: str, precision: str, *, quick: bool = False) -> list[Any]:
@@ -130,6 +132,16 @@ class Setup:
     def autocast(self, precision: str) -> Callable[[], Any]:
         """The context of forward passes."""
         return lambda: torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "float32")
+
+
+def with_defaults(options: FinetuneOptions, family: str | None) -> FinetuneOptions:
+    """The options with those of the family's own way of fine-tuning, where nothing else was asked for."""
+    if family is None:
+        return options
+    tuning = tree.find(family).tuning
+    own = {name: value for name, value in tuning.items() if name != "optim" and name not in options.model_fields_set}
+    optim = {name: value for name, value in tuning.get("optim", {}).items() if name not in options.optim.model_fields_set}
+    return options.model_copy(update={**own, "optim": options.optim.model_copy(update=optim)})
 
 
 def set_up(options: FinetuneOptions) -> Setup:
@@ -153,6 +165,7 @@ def set_up(options: FinetuneOptions) -> Setup:
     if options.batch and options.batch > count:
         raise ValueError(f"--batch {options.batch} is more than the {count:,} rows of the examples to learn from: lower it")
     batch = min(options.batch or task.batch, count)
+    _refuse_parts(options, origin.family, task, batch)
     encoded = partial(encode, task.kind, data.train, labels=labels, max_length=length)
     return Setup(
         options,
@@ -171,6 +184,24 @@ def set_up(options: FinetuneOptions) -> Setup:
     )
 
 
+def _refuse_parts(options: FinetuneOptions, family: tree.Family, task: Task, batch: int) -> None:
+    """ValueError where a head with norms over the batch would learn from less than that."""
+    if not reads_windows(family.head_style, head_kind(task.kind)):
+        return
+    if batch < 2:
+        raise ValueError(f"--batch 1: the head of {family.name} has norms over the batch, which needs two examples or more")
+    if options.micro_batch and options.micro_batch < batch:
+        raise ValueError(
+            f"--set micro_batch={options.micro_batch}: the head of {family.name} has norms over the batch of {batch}, of which "
+            "parts would learn something else: leave it out, or lower --batch"
+        )
+
+
+def head_kind(kind: str) -> str:
+    """The kind of the head for a kind of task."""
+    return "classification" if kind == "regression" else kind
+
+
 def _steps(options: FinetuneOptions, task: Task, epoch: float) -> int:
     """Updates, where an epoch has so many."""
     return options.steps or max(1, math.ceil((options.epochs or task.epochs) * epoch))
@@ -183,6 +214,11 @@ def _check_kind(options: FinetuneOptions, task: Task, family: tree.Family) -> No
         does = "translates, and has no head for" if translates else "does not translate, as"
         better = "an encoder, as bert:mini" if translates else "one that does, as transformer:mini"
         raise ValueError(f"{options.model} {does} {task.name} ({task.kind}): start from {better}")
+    if options.gradient_windows and not reads_windows(family.head_style, head_kind(task.kind)):
+        raise ValueError(
+            f"--set gradient_windows={options.gradient_windows} has no effect on {task.kind} with {family.name}, which reads "
+            "in no windows: leave it out"
+        )
     if not translates and options.translation != TranslationOptions():
         raise ValueError(f"--set translation... has no effect on {task.name}, which is {task.kind}: leave it out")
     if translates:
@@ -312,13 +348,15 @@ def _pretrained(name: str) -> Origin:
 
 def _make_model(options: FinetuneOptions, origin: Origin, task: Task, vocab_size: int) -> TaskModel:
     """The body, with rows for what the task adds to the vocabulary, and a fresh head; all randomness from the seed."""
-    kind = "classification" if task.kind == "regression" else task.kind
+    kind = head_kind(task.kind)
     labels = {"regression": 1, "spans": None, "choice": None}.get(task.kind, task.labels)
     problem = "regression" if task.kind == "regression" else None
     torch.manual_seed(initial_seed(options.seed))
     body = with_dropout(origin.body(), options.body_dropout)
     grow_vocabulary(body, vocab_size)
     model = add_head(body, origin.family.head_style, kind, labels, options.dropout, problem)
+    if options.gradient_windows:
+        model.head.windows = options.gradient_windows
     freeze(model, options.optim.freeze)
     return model
 
@@ -335,7 +373,7 @@ def with_dropout(model: Any, rate: float | None) -> Any:
 
 @torch.no_grad()
 def grow_vocabulary(model: Any, size: int) -> None:
-    """Add rows to the token embedding, drawn like fresh ones, until there are `size`."""
+    """Add rows to the token embedding, drawn like fresh ones, until there are `size`; biases of a tied output layer are 0."""
     old = model.token_embedding.weight
     if size <= len(old):
         return
@@ -346,6 +384,8 @@ def grow_vocabulary(model: Any, size: int) -> None:
     model.config = replace(model.config, vocab_size=size)
     if getattr(model, "lm_head", None) is not None and model.config.tied:
         model.lm_head.weight = grown.weight
+        if model.lm_head.bias is not None:
+            model.lm_head.bias = nn.Parameter(F.pad(model.lm_head.bias, (0, size - len(old))))
 
 
 def freeze(model: Any, groups: int) -> None:

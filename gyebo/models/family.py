@@ -20,9 +20,10 @@ class Family:
     `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors once.
     `tokens`: role -> token string (two roles with one string share an id). `head_style`: what a classification head is made
     of: "last" (a linear layer on the last token), "pooled" (on the pooled first token), "dense" (dense and tanh on the first
-    token), "pre-classifier" (dense and ReLU on it). `single`, `pair`: templates over roles and $A, $B. `published`: options
-    of the objective in which the family differs from the objective's own defaults. `in_transformers`: its directories open
-    there; else they are gyebo's own, with `model_type` "gyebo-NAME".
+    token), "pre-classifier" (dense and ReLU on it), "concat" (two layers on the last token, the maximum and the mean).
+    `single`, `pair`: templates over roles and $A, $B. `published`: options of the objective in which the family differs from
+    the objective's own defaults. `tuning`: options of a fine-tuning, likewise. `in_transformers`: its directories open there;
+    else they are gyebo's own, with `model_type` "gyebo-NAME".
     """
 
     name: str
@@ -40,6 +41,7 @@ class Family:
     model_inputs: tuple[str, ...] = ("input_ids", "attention_mask")
     novelty: str = ""
     published: dict[str, Any] = field(default_factory=dict)
+    tuning: dict[str, Any] = field(default_factory=dict)
     in_transformers: bool = True
 
 
@@ -164,6 +166,42 @@ FAMILIES: dict[str, Family] = {
             single=("$A", "eos"),
             pair=("$A", "eos", "$B", "eos"),
             novelty="no recurrence: attention alone, between all words at once",
+        ),
+        Family(
+            name="ulmfit",
+            title="ULMFiT",
+            year=2018,
+            paper="Howard & Ruder 2018, Universal Language Model Fine-tuning for Text Classification",
+            parents=("lstm",),
+            objective="causal",
+            cls="gyebo.models.ulmfit:Ulmfit",
+            sizes={
+                "tiny": 444_416,
+                "mini": 6_938_240,
+                "small": 26_627_600,
+                "ptb": 24_221_600,
+                "wikitext-2": 33_556_078,
+                "paper": 32_242_402,
+                "fastai": 44_333_280,
+            },
+            tokens=_PLAIN,
+            head_style="concat",
+            pair=("$A", "eos", "$B"),
+            novelty="a pretrained LSTM, adapted to the domain, then thawed layer by layer for a task",
+            published={"ar": 2.0, "tar": 1.0},
+            tuning={
+                "dropout": 0.4,
+                "optim": {
+                    "lr": 0.01,
+                    "betas": (0.7, 0.99),
+                    "schedule": "slanted-triangular",
+                    "warmup": 0.1,
+                    "final_lr": 1 / 32,
+                    "layer_decay": 1 / 2.6,
+                    "unfreeze": 0.5,
+                },
+            },
+            in_transformers=False,
         ),
         Family(
             name="gpt",

@@ -14,13 +14,14 @@ from gyebo.tasks.heads import add_head
 
 ALL = [name for name, family in FAMILIES.items() if not family.in_transformers]
 OWN = [name for name in ALL if FAMILIES[name].head_style]  # those that write one text
-SHAPE = {"vocab_size": 37, "context": 19, "width": 10, "layers": 3, "dropout": 0.25, "pad_id": 3}
+SHAPE = {"vocab_size": 37, "context": 19, "width": 10, "layers": 3, "pad_id": 3}
+OWN_FIELDS = {"ulmfit": {"window": 7, "inner": 14, "weight_dropout": 0.125, "hidden_dropout": 0.25}}
 
 
 def fresh(family, **options):
     torch.manual_seed(1)
     cls = model_class(family)
-    return cls(cls.config_class(**{**SHAPE, **options})).eval()
+    return cls(cls.config_class(**{**SHAPE, **OWN_FIELDS.get(family, {"dropout": 0.25}), **options})).eval()
 
 
 def same(one, other):

@@ -9,14 +9,16 @@ import torch
 from gyebo.config import toml
 from gyebo.jobs.pretrain import pretrain
 from gyebo.training import checkpoint, log
+from tests.conftest import dropouts
 from tests.training.test_resume import RUNNER, final_weights
 
+# 8 rows, and 7, which two processes can't share evenly; BERT has two terms and ULMFiT three, and both LSTMs carry a state.
+TWO = [("gpt2", 256), ("gpt2", 224), ("bert", 224), ("lstm", 224), ("ulmfit", 224)]
 
-# 8 rows, and 7, which two processes can't share evenly; BERT has two terms, an LSTM carries a state from step to step
-@pytest.mark.parametrize(("family", "batch_tokens"), [("gpt2", 256), ("gpt2", 224), ("bert", 224), ("lstm", 224)])
+
+@pytest.mark.parametrize(("family", "batch_tokens"), TWO)
 def test_two_processes_equal_one(run_options, tmp_path, family, batch_tokens):
-    still = {"embedding_dropout": 0.0, "attention_dropout": 0.0, "residual_dropout": 0.0}
-    still = {"dropout": 0.0} if family == "lstm" else still
+    still = dropouts(family, 0.0)
     options = run_options(6, family=family, model=still, train={"batch_tokens": batch_tokens, "micro_batch_tokens": 64})
     pretrain(options, tmp_path / "one")
     (tmp_path / "options.toml").write_text(toml.dump(options.model_dump(mode="json")))
