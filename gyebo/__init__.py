@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from gyebo.models.gpt2 import Gpt2
     from gyebo.models.rnn import Gru, Lstm, Rnn
     from gyebo.models.roberta import Roberta
+    from gyebo.models.seq2seq import Seq2seq
+    from gyebo.models.transformer import Transformer
+    from gyebo.models.ulmfit import Ulmfit
     from gyebo.text.tokenizer import Tokenizer
     from gyebo.text.training import train_tokenizer
 
@@ -42,7 +45,10 @@ _PLACES = {
     "Rnn": "gyebo.models.rnn",
     "Roberta": "gyebo.models.roberta",
     "RunOptions": "gyebo.config.run",
+    "Seq2seq": "gyebo.models.seq2seq",
     "Tokenizer": "gyebo.text.tokenizer",
+    "Transformer": "gyebo.models.transformer",
+    "Ulmfit": "gyebo.models.ulmfit",
     "evaluate": "gyebo.jobs.evaluate",
     "generate": "gyebo.generation",
     "load": "gyebo.interchange",
@@ -64,7 +70,10 @@ __all__ = [
     "Rnn",
     "Roberta",
     "RunOptions",
+    "Seq2seq",
     "Tokenizer",
+    "Transformer",
+    "Ulmfit",
     "evaluate",
     "generate",
     "load",

@@ -12,9 +12,17 @@ import pytest
 
 NOUNS = ["나무", "바다", "사람", "하늘", "고양이", "영화", "노래", "아침", "저녁", "친구"]
 VERBS = ["좋아한다", "보았다", "찾았다", "기다린다", "만났다", "들었다"]
-RECURRENT = ("rnn", "lstm", "gru")
+RECURRENT = ("rnn", "lstm", "gru", "ulmfit")
 HEADLESS = (*RECURRENT, "dan")  # families without attention heads
 OTHERS = ["정말", "아주", "다시", "함께", "a", "b", "the", "film", "was", "good", "Élan"]
+
+
+def dropouts(family: str, rate: float) -> dict[str, float]:
+    """One rate for all places where a family has dropout."""
+    from gyebo.models.family import model_class
+
+    fields = model_class(family).config_class.__dataclass_fields__
+    return {name: rate for name in fields if name.rpartition("_")[2] == "dropout"}
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -23,7 +23,7 @@ from gyebo.config.run import OptimOptions, RunOptions, TrainOptions
 from gyebo.data.sources import FORMATS
 from gyebo.generation.options import GenerationOptions
 from gyebo.models.family import FAMILIES, model_class
-from gyebo.objectives import distillation, masked
+from gyebo.objectives import causal, distillation, masked
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -83,7 +83,9 @@ def parse(arguments: list[str]) -> None:
         context = command.make_context(name, rest, parent=context, resilient_parsing="--help" in arguments)
     known = set(toml.described({"compare": Recipe, "finetune": FinetuneOptions}.get(name, RunOptions)))
     known |= {f"model.{field.name}" for family in FAMILIES for field in dataclasses.fields(model_class(family).config_class)}
-    known |= {f"objective.{field}" for kind in (masked.Options, distillation.Options) for field in kind.model_fields}
+    known |= {
+        f"objective.{field}" for kind in (causal.Options, masked.Options, distillation.Options) for field in kind.model_fields
+    }
     for setting in context.params.get("settings") or []:
         assert setting.partition("=")[0] in known, setting
 

@@ -9,7 +9,7 @@ from gyebo.models.family import FAMILIES, model_class
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("bert", "roberta", "distilbert")
-CODE = (*PAGES, "dan", "elmo")
+CODE = (*PAGES, "dan", "seq2seq", "transformer", "ulmfit", "elmo")
 
 
 def page(family: str) -> str:
@@ -49,7 +49,7 @@ def test_the_page_names_the_paper_and_is_found(family):
 RECURRENT = ("rnn", "lstm", "gru")
 
 
-@pytest.mark.parametrize(("name", "families"), [("rnn", RECURRENT), ("dan", ("dan",))])
+@pytest.mark.parametrize(("name", "families"), [("rnn", RECURRENT), ("dan", ("dan",)), ("seq2seq", ("seq2seq",))])
 def test_the_sizes_of_families_without_heads_are_those_of_the_code(name, families):
     said = []
     for line in re.findall(rf"^\| (?:{'|'.join(families)}) \| .*\d.*$", page(name), re.MULTILINE):
@@ -60,6 +60,46 @@ def test_the_sizes_of_families_without_heads_are_those_of_the_code(name, familie
         for size, c in model_class(family).sizes.items():
             known.append((family, size, c.layers, c.width, c.context, c.vocab_size, FAMILIES[family].sizes[size]))
     assert said == known
+
+
+def table(name: str, heading: str) -> list[list[str]]:
+    lines = page(name).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {heading} |"))
+    found = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        found.append([cell.strip() for cell in line.strip("|").split("|")])
+    return found
+
+
+def test_the_sizes_and_dropouts_of_ulmfit_are_those_of_the_code():
+    sizes = model_class("ulmfit").sizes
+    said = {size: [int(number.replace(",", "")) for number in numbers] for size, *numbers in table("ulmfit", "size")}
+    assert list(said) == list(sizes)
+    for name, c in sizes.items():
+        shape = [c.layers, c.width, c.inner, c.window, c.context, c.vocab_size]
+        assert said[name] == [*shape, FAMILIES["ulmfit"].sizes[name]]
+    columns = (("tiny", "mini"), ("small", "fastai"), ("ptb", "wikitext-2"), ("paper",))
+    for name, *rates in table("ulmfit", "dropout"):
+        field = re.match(r"`(\w+)`", name)[1]
+        for names, rate in zip(columns, rates, strict=True):
+            assert {getattr(sizes[size], field) for size in names} == {float(rate)}
+
+
+def test_what_ulmfit_does_differently_is_what_the_page_says():
+    tuning = FAMILIES["ulmfit"].tuning
+    own = {"--lr": "lr", "--layer-decay": "layer_decay"}
+    said = {
+        own.get(name.strip("`"), name.strip("`").removeprefix("optim.")): value
+        for name, value, _ in table("ulmfit", "option of `gyebo finetune`")
+    }
+    known = {**tuning["optim"], "dropout": tuning["dropout"]}
+    assert known.pop("warmup") == 0.1 and known.pop("final_lr") == 1 / 32
+    assert known.pop("layer_decay") == 1 / 2.6 and said.pop("layer_decay") == "1 / 2.6"
+    assert said == {name: str(list(value) if isinstance(value, tuple) else value) for name, value in known.items()}
+    weights = {name: float(weight) for name, _, weight, _ in table("ulmfit", "term")}
+    assert weights == {"AR": FAMILIES["ulmfit"].published["ar"], "TAR": FAMILIES["ulmfit"].published["tar"]}
 
 
 def test_the_sizes_of_elmo_are_those_of_the_code():

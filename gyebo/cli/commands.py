@@ -16,10 +16,13 @@ from gyebo.cli.families import families
 from gyebo.cli.fill import fill
 from gyebo.cli.finetune import finetune
 from gyebo.cli.generate import generate
+from gyebo.cli.lab import list_claims
+from gyebo.cli.lab import run as run_claim
 from gyebo.cli.predict import predict
 from gyebo.cli.pretrain import pretrain
 from gyebo.cli.tasks import tasks
 from gyebo.cli.tokenizer import train
+from gyebo.cli.translate import translate
 from gyebo.cli.verify import verify
 from gyebo.cli.world import world
 
@@ -35,13 +38,19 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "evaluate": evaluate,
     "generate": generate,
+    "translate": translate,
     "embed": embed,
     "fill": fill,
+    "lab list": list_claims,
+    "lab run": run_claim,
     "verify": verify,
     "world": world,
     "env": env,
 }
-GROUPS = {"tokenizer": "Train a tokenizer on your text: gyebo tokenizer train."}
+GROUPS = {
+    "tokenizer": "Train a tokenizer on your text: gyebo tokenizer train.",
+    "lab": "Try what textbooks claim: gyebo lab list.",
+}
 
 
 def register(app: typer.Typer) -> None:

@@ -11,7 +11,7 @@ import typer
 from gyebo.cli import options as shared
 
 MODEL_HELP = "A run, a transformers directory, a hub id, FAMILY:SIZE (from scratch), or linear."
-TASK_HELP = "nsmc, klue-ner ... (gyebo tasks), or classification, regression, pair, tagging, spans, choice."
+TASK_HELP = "nsmc, klue-ner ... (gyebo tasks), or classification, regression, pair, tagging, spans, choice, translation."
 
 
 def finetune(
@@ -19,14 +19,15 @@ def finetune(
     task: Annotated[str, typer.Argument(metavar="TASK", help=TASK_HELP)],
     out: shared.Out,
     data: Annotated[str | None, shared.word("The task's folder, or your file.  [default: the hub's data set]", "PATH")] = None,
-    text: Annotated[str | None, shared.word("Column of the text in your file.", "NAME")] = None,
+    text: Annotated[str | None, shared.word("Column of the text in your file; of a translation the source.", "NAME")] = None,
     pair: Annotated[str | None, shared.word("Column of the second text.", "NAME")] = None,
-    label: Annotated[str | None, shared.word("Column of the label.", "NAME")] = None,
+    label: Annotated[str | None, shared.word("Column of the label; of a translation the target.", "NAME")] = None,
     test: Annotated[str | None, shared.word("Measure on this file.  [default: a tenth of yours]", "FILE")] = None,
     train_share: Annotated[float | None, shared.real("Learn from this share of the examples, as 0.1.")] = None,
     tokenizer: Annotated[str | None, shared.word("For FAMILY:SIZE: a tokenizer's directory.", "DIR")] = None,
     seeds: Annotated[str | None, shared.word("One seed, or several as 0,1,2.  [default: 0]", "LIST")] = None,
     epochs: Annotated[float | None, shared.real("Epochs.  [default: the task's]")] = None,
+    steps: Annotated[int | None, shared.count("Updates, instead of epochs.")] = None,
     batch: Annotated[int | None, shared.count("Examples of one step.  [default: the task's]")] = None,
     max_length: Annotated[int | None, shared.count("Tokens of a text.  [default: the task's]")] = None,
     lr: Annotated[float | None, shared.real("Peak learning rate.  [default: the task's, by the model's width]")] = None,
@@ -49,6 +50,7 @@ def finetune(
       gyebo finetune runs/bert world-sentiment -o runs/sentiment
       gyebo finetune runs/bert nsmc --data nsmc/ --seeds 0,1,2 -o runs/nsmc
       gyebo finetune runs/bert classification --data my.csv --text review --label sentiment -o runs/mine
+      gyebo finetune transformer:mini translation --data corpus/train --text en --label de --tokenizer tok/ -o runs/en-de
       gyebo finetune linear classification --data my.csv --text review --label sentiment -o runs/baseline
     """
     named = shared.given(name=task, data=data, text=text, pair=pair, label=label, test=test, train_share=train_share)
@@ -57,6 +59,7 @@ def finetune(
             tokenizer=tokenizer,
             seeds=seeds,
             epochs=epochs,
+            steps=steps,
             batch=batch,
             max_length=max_length,
             lr=lr,
@@ -71,7 +74,7 @@ def finetune(
         _linear(named, out, overwrite, json)
         return
     values: dict[str, Any] = shared.given(
-        model=model, tokenizer=tokenizer, epochs=epochs, batch=batch, max_length=max_length, patience=patience
+        model=model, tokenizer=tokenizer, epochs=epochs, steps=steps, batch=batch, max_length=max_length, patience=patience
     )
     values |= {"device": device, "precision": precision, "task": named}
     values["optim"] = shared.given(lr=lr, layer_decay=layer_decay, freeze=freeze)
@@ -124,4 +127,4 @@ def _show(found: dict[str, Any], out: Path, json: bool) -> None:
         return
     print("\n".join(lines(found)))
     opens = f" and opens in transformers ({found['auto_class']})" if found["auto_class"] else ""
-    print(f"The model is in {out}{opens}. Next: gyebo predict {out} FILE")
+    print(f"The model is in {out}{opens}. Next: gyebo {'translate' if found['signatures'] else 'predict'} {out} FILE")

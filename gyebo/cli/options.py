@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -102,6 +103,16 @@ def readable(corpora: list[str]) -> list[str]:
         return str(resolve(["-"], cache_folder() / "spool", DataOptions(corpus=["-"]))[0].path)
 
     return [settle(name) for name in corpora]
+
+
+def lines_from_stdin() -> list[str]:
+    """The lines of a pipe without their ends; ValueError on a terminal, where nothing comes by itself."""
+    from gyebo.data.sources import decode
+
+    if sys.stdin.isatty():
+        raise ValueError("nothing to read: name a file, give --text, or pipe lines into it")
+    lines = decode(sys.stdin.buffer.read(), "stdin", 0, "refuse").split("\n")
+    return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
 
 
 def flag(field: str) -> str:

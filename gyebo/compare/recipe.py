@@ -77,6 +77,8 @@ class Candidate(Section):
     @model_validator(mode="after")
     def _known(self) -> Candidate:
         find_size(find(self.family), self.size)
+        if find(self.family).objective == "translation":
+            raise ValueError(f"{self.family} learns from sentence pairs, so it can't be compared here: use gyebo finetune")
         if not NAME.fullmatch(self.name):
             raise ValueError(f"name {self.name!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)")
         return self
@@ -97,6 +99,7 @@ class RecipeTask(TaskOptions):
 
     called: str = Field("", description="in the table and of its folder; by default the task's name")
     epochs: float | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0, description="updates, instead of epochs")
     batch: int | None = Field(None, gt=0, description="examples of one step")
     micro_batch: int | None = Field(None, gt=0, description="examples of one forward pass; by default the whole batch")
     max_length: int | None = Field(None, gt=2, description="tokens of a text")
@@ -106,7 +109,10 @@ class RecipeTask(TaskOptions):
     )
     bpe_dropout: float = Field(0.0, ge=0, lt=1, description="leave out merges of words at random, anew in each epoch")
     layers: Literal["mix", "static", "top"] | None = Field(None, description="of ELMo, what the head reads; by default mix")
-    evaluations: int = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
+    gradient_windows: int | None = Field(
+        None, gt=0, description="of a text that is read in windows (ulmfit): the last ones, through which a gradient flows"
+    )
+    evaluations: float = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
     patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
     lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, by the model's width")
     optim: LearningOptions = Field(default_factory=LearningOptions)
@@ -130,6 +136,8 @@ class RecipeTask(TaskOptions):
             raise ValueError(str(error).replace("--", "")) from None  # it speaks of flags, which are fields here
         if task.kind == "dialogue-state":
             raise ValueError(f"{task.name} can be read and scored, but not fine-tuned: name another task")
+        if task.kind == "translation":
+            raise ValueError(f"{task.name}: no candidate is pretrained to translate: use gyebo finetune for each model")
         return self
 
     @property
@@ -165,9 +173,8 @@ class Recipe(Section):
                     f"candidate {candidate.name}: {find(candidate.family).title} gives texts no probability, so only a task can"
                     ' rank it: add [[tasks]] with name = "nsmc", or classification and a data file (or --task NAME)'
                 )
-            features = find(candidate.family).head_style == "mix"
             for task in self.tasks:
-                if idle := idle_on_features(task) if features else task.layers and "layers":
+                if idle := _idle(task, find(candidate.family).head_style):
                     raise ValueError(f"task {task.called}: {idle} has no effect on candidate {candidate.name}: leave it out")
             if self.tasks and candidate.name.lower() == BASELINE:
                 raise ValueError(f"candidate {candidate.name}: so is the baseline called: choose another `name`")
@@ -239,6 +246,13 @@ class Recipe(Section):
         values |= {"model": model, "task": task.source.model_dump(), "seed": seed}
         values |= {"device": self.train.device, "precision": precision}
         return toml.check(FinetuneOptions, values, f"task {task.called}")
+
+
+def _idle(task: RecipeTask, style: str) -> str | None:
+    """The name of an option of a task that has no effect on models with this style of head; None where there is none."""
+    if task.gradient_windows and style != "concat":
+        return "gradient_windows"
+    return idle_on_features(task) if style == "mix" else task.layers and "layers"
 
 
 def _different(names: Sequence[str], what: str, field: str) -> None:

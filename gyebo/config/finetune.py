@@ -12,7 +12,7 @@ from gyebo.config.run import OptimOptions, Section
 class TaskOptions(Section):
     """Which task, and where its examples are."""
 
-    name: str = Field(description="a registered task, or classification, regression, pair, tagging, spans, choice")
+    name: str = Field(description="a registered task, or one of one's own: classification, translation...")
     data: str | None = Field(None, description="the task's folder, or a file of one's own; by default the hub's data set")
     text: str | None = Field(None, description="column of the text in one's own file")
     pair: str | None = Field(None, description="column of the second text")
@@ -28,12 +28,31 @@ class LearningOptions(OptimOptions):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(1e-6, gt=0)
     weight_decay: float = Field(0.01, ge=0, description="on matrices and embeddings only, never on biases and norms")
-    schedule: Literal["cosine", "linear", "constant", "inverse-root"] = "linear"
+    schedule: Literal["cosine", "linear", "constant", "inverse-root", "slanted-triangular"] = "linear"
     warmup: float | None = Field(  # type: ignore[assignment]
         None, ge=0, description="steps of linear warm-up; below 1: a share of all steps; by default the task's"
     )
-    final_lr: float = Field(0.0, ge=0, le=1, description="the last learning rate as a share of the peak (cosine, linear)")
+    final_lr: float = Field(0.0, ge=0, le=1, description="the last learning rate as a share of the peak, where it falls")
     freeze: int = Field(0, ge=0, description="groups of layers, from the input, that stay as they are; 1: the embeddings")
+    unfreeze: float = Field(
+        0.0, ge=0, lt=1, description="share of the run over which layers begin to learn, one group after the other, head first"
+    )
+
+
+class TranslationOptions(Section):
+    """What only a translation has."""
+
+    vocab_size: int | None = Field(
+        None, gt=0, description="ids of the tokenizer that both languages share where none is given; by default the size's"
+    )
+    batch_tokens: int = Field(4096, gt=0, description="tokens of one step, on the side that has more of them")
+    smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing: the share that all ids of the vocabulary divide")
+    average: int = Field(
+        5, gt=0, description="weights: the mean of so many last checkpoints, where that is better on validation; 1: off"
+    )
+    beams: int = Field(4, gt=0, description="of the search; 1: the likeliest token at every step")
+    length_penalty: float = Field(1.0, description="a translation's score is its log-probability / length**length_penalty")
+    coverage_penalty: float = Field(0.0, ge=0, description="what is missing from full attention to the source costs so much")
 
 
 class FinetuneOptions(Section):
@@ -44,6 +63,7 @@ class FinetuneOptions(Section):
     tokenizer: str | None = Field(None, description="for FAMILY:SIZE: a tokenizer's directory")
     seed: int = Field(0, ge=0)
     epochs: float | None = Field(None, gt=0, description="by default the task's")
+    steps: int | None = Field(None, gt=0, description="updates, instead of epochs")
     batch: int | None = Field(None, gt=0, description="examples of one step; by default the task's")
     micro_batch: int | None = Field(None, gt=0, description="examples of one forward pass; by default the whole batch")
     max_length: int | None = Field(None, gt=2, description="tokens of a text; by default the task's, at most the model's")
@@ -56,14 +76,20 @@ class FinetuneOptions(Section):
         None,
         description="of ELMo, what the head reads: a learned mixture of the layers (default), token vectors, the last layer",
     )
-    evaluations: int = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
+    gradient_windows: int | None = Field(
+        None, gt=0, description="of a text that is read in windows (ulmfit): the last ones, through which a gradient flows"
+    )
+    evaluations: float = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
     patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
     optim: LearningOptions = Field(default_factory=LearningOptions)
+    translation: TranslationOptions = Field(default_factory=TranslationOptions)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     @model_validator(mode="after")
     def _scratch(self) -> FinetuneOptions:
+        if self.epochs and self.steps:
+            raise ValueError("--epochs and --steps exclude each other: keep one")
         if self.tokenizer and not scratch(self.model):
             raise ValueError(f"--tokenizer has no effect with {self.model}: a trained model has its own")
         return self
@@ -74,6 +100,7 @@ def idle_on_features(options: Any) -> str | None:
     (ELMo); None where there is none."""
     given = {
         "freeze": options.optim.freeze > 0,
+        "unfreeze": options.optim.unfreeze > 0,
         "layer_decay": options.optim.layer_decay < 1,
         "body_dropout": options.body_dropout is not None,
     }

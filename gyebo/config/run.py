@@ -57,10 +57,10 @@ class OptimOptions(Section):
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.1, ge=0, description="on matrices and embeddings only, never on biases and norms")
-    schedule: Literal["cosine", "linear", "constant", "inverse-root"] = "cosine"
+    schedule: Literal["cosine", "linear", "constant", "inverse-root", "slanted-triangular"] = "cosine"
     # With 2 % post-norm models of a short run stay at the frequencies of single pieces.
     warmup: float = Field(0.1, ge=0, description="steps of linear warm-up; below 1: a share of all steps")
-    final_lr: float = Field(0.1, ge=0, le=1, description="the last learning rate as a share of the peak (cosine, linear)")
+    final_lr: float = Field(0.1, ge=0, le=1, description="the last learning rate as a share of the peak, where it falls")
     layer_decay: float = Field(1.0, gt=0, le=1, description="learning rate of a layer as a share of that of the layer above it")
     clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 turns clipping off")
 

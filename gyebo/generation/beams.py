@@ -10,7 +10,7 @@ Letters: B prompts, K beams, C = 2K candidates (so that K go on even where K of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -36,16 +36,18 @@ class Hypothesis:
 @dataclass
 class _Beams:
     """K texts a prompt: `ids` [B, K, L] (prompt and answer), `scores`, `log_probs` [B, K], `lengths` of the answers [B, K];
-    `done` [B, K]: the place holds a finished text."""
+    `done` [B, K]: the place holds a finished text; `seen` [B, K, T]: how much attention each token of a source has had (T = 0
+    where nobody asks)."""
 
     ids: Tensor
     scores: Tensor
     log_probs: Tensor
     lengths: Tensor
     done: Tensor
+    seen: Tensor
 
     @classmethod
-    def empty(cls, ids: Tensor) -> _Beams:
+    def empty(cls, ids: Tensor, source: int = 0) -> _Beams:
         shape = ids.shape[:2]
         return cls(
             ids=ids,
@@ -53,13 +55,15 @@ class _Beams:
             log_probs=torch.zeros(shape, device=ids.device),
             lengths=torch.zeros(shape, dtype=torch.long, device=ids.device),
             done=torch.zeros(shape, dtype=torch.bool, device=ids.device),
+            seen=torch.zeros(*shape, source, device=ids.device),
         )
 
     def take(self, places: Tensor) -> _Beams:
         """The texts at places [B, N]."""
-        ids = self.ids.gather(1, places[:, :, None].expand(-1, -1, self.ids.shape[2]))
         rest = (self.scores, self.log_probs, self.lengths, self.done)
-        return _Beams(ids, *(part.gather(1, places) for part in rest))
+        ids, seen = (part.gather(1, places[:, :, None].expand(-1, -1, part.shape[2])) for part in (self.ids, self.seen))
+        scores, log_probs, lengths, done = (part.gather(1, places) for part in rest)
+        return _Beams(ids, scores, log_probs, lengths, done, seen)
 
     def prompts(self, chosen: Tensor | slice) -> _Beams:
         """The texts of some prompts."""
@@ -70,15 +74,43 @@ class _Beams:
         return _Beams(*(torch.cat([getattr(self, name), getattr(other, name)], 1) for name in self.__dataclass_fields__))
 
 
+class _Coverage:
+    """How well translations cover their sources (Wu et al. 2016, equation 14). `real` [B, T]: the sources' real tokens."""
+
+    def __init__(self, model: Any, cache: Any):
+        if getattr(cache, "watched", None) is None:
+            raise ValueError("coverage_penalty has no effect: this model pays no attention to a source; leave it out")
+        self.real: Tensor = model.real
+        self.watched: list[Tensor] = cache.watched
+
+    def latest(self, prompts: int) -> Tensor:
+        """The weights of the last step, [B, K or 1, T]."""
+        weights = self.watched[-1].unflatten(0, (prompts, -1))
+        self.watched.clear()
+        return weights
+
+    def of(self, seen: Tensor) -> Tensor:
+        """The sum over the source of log(min(attention so far, 1)), [B, C]; 0 where every token had its due."""
+        return (seen.clamp(1e-10, 1.0).log() * self.real[:, None]).sum(-1)
+
+
 @torch.inference_mode()
 def search(
-    model: Any, prompts: Sequence[Sequence[int]], options: GenerationOptions, *, forbidden: Sequence[int] = ()
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    options: GenerationOptions,
+    *,
+    forbidden: Sequence[int] = (),
+    limits: Sequence[int] | None = None,
 ) -> list[list[Hypothesis]]:
     """The `options.samples` best texts of each prompt (lists of ids), best first; `forbidden` ids never stand in them.
 
+    `limits`: how many tokens each may get, instead of `options.max_new_tokens` for all. With a coverage penalty the model's
+    cache tells the weights of its attention to the source (`watched`).
+
     Raises ValueError for a prompt that does not fit or logits that are not finite.
     """
-    batch = prepare(model, prompts, options)
+    batch = prepare(model, prompts, options, limits)
     longest = batch.ids.shape[1]
     answers: dict[int, list[Hypothesis]] = {}
     chooser = Chooser(options, forbidden, model.config.eos_id, batch.ids.device)
@@ -95,21 +127,25 @@ def _search(model: Any, batch: Prompts, options: GenerationOptions, chooser: Cho
     live = torch.arange(len(batch.limits), device=device)
     limits = torch.tensor(batch.limits, device=device)
     hidden, cache = model.prefill(batch.ids, batch.mask, slots=longest + count - 1)
+    coverage = _Coverage(model, cache) if options.coverage_penalty else None
     hidden, cache = hidden.repeat_interleave(beams, 0), cache.reorder(live.repeat_interleave(beams))
     texts = torch.cat([batch.ids, batch.ids.new_full((len(live), count), filler(model.config))], 1)
     real = torch.cat([batch.real, batch.real.new_ones(len(live), count)], 1).repeat_interleave(beams, 0)
-    running = _Beams.empty(texts[:, None].repeat(1, beams, 1))
+    running = _Beams.empty(texts[:, None].repeat(1, beams, 1), coverage.real.shape[1] if coverage else 0)
     running.scores[:, 0] = 0.0  # all beams are one text yet: only the first may go on
-    finished = _Beams.empty(running.ids)
+    finished = _Beams.empty(running.ids, running.seen.shape[2])
     for step in range(count):
         length = longest + step
+        if coverage:
+            running.seen = running.seen + coverage.latest(len(live))
         own = log_probabilities(model.project(hidden).float(), step)
         scores = chooser.allow(own, running.ids.flatten(0, 1)[:, :length], real[:, :length], step)
         candidates, origin = _extend(running, scores, own, length, step)
         ends = (step + 1 >= limits[live])[:, None].expand_as(candidates.done)
         if chooser.end is not None:
             ends = ends | (candidates.ids[:, :, length] == chooser.end)
-        finished = _finish(finished, candidates, ends, step + 1, options)
+        penalty = coverage.of(candidates.seen) * options.coverage_penalty if coverage else 0.0
+        finished = _finish(finished, candidates, ends, step + 1, options, penalty)
         candidates.scores = candidates.scores + ends * _NEVER
         best = candidates.scores.topk(beams).indices
         running, origin = candidates.take(best), origin.gather(1, best)
@@ -123,6 +159,8 @@ def _search(model: Any, batch: Prompts, options: GenerationOptions, chooser: Cho
             kept = (~over).nonzero()[:, 0]
             live, rows, running, finished = live[kept], rows[kept], running.prompts(kept), finished.prompts(kept)
             real = real.unflatten(0, (-1, beams))[kept].flatten(0, 1)
+            if coverage:
+                coverage.real = coverage.real[kept]
         cache = cache.reorder(rows.flatten())
         hidden = model.step(running.ids[:, :, length].flatten(), cache)
 
@@ -142,12 +180,14 @@ def _extend(running: _Beams, scores: Tensor, own: Tensor, length: int, step: int
     return candidates, origin
 
 
-def _finish(finished: _Beams, candidates: _Beams, ends: Tensor, length: int, options: GenerationOptions) -> _Beams:
-    """The K best finished texts after those of the first K candidates that end were added."""
+def _finish(
+    finished: _Beams, candidates: _Beams, ends: Tensor, length: int, options: GenerationOptions, penalty: Tensor | float
+) -> _Beams:
+    """The K best finished texts after those of the first K candidates that end were added; `penalty` [B, C] is theirs."""
     beams = finished.scores.shape[1]
     ended = ends & (torch.arange(ends.shape[1], device=ends.device) < beams)
-    scores = candidates.scores / length**options.length_penalty + (~ended) * _NEVER
-    both = finished.join(_Beams(candidates.ids, scores, candidates.log_probs, candidates.lengths, ended))
+    scores = candidates.scores / length**options.length_penalty + penalty + (~ended) * _NEVER
+    both = finished.join(replace(candidates, scores=scores, done=ended))
     return both.take(both.scores.topk(beams).indices)
 
 

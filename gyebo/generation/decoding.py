@@ -35,9 +35,15 @@ class Step:
 
 
 def decode(
-    model: Any, prompts: Sequence[Sequence[int]], options: GenerationOptions, *, forbidden: Sequence[int] = ()
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    options: GenerationOptions,
+    *,
+    forbidden: Sequence[int] = (),
+    limits: Sequence[int] | None = None,
 ) -> Iterator[Step]:
-    """Steps of greedy decoding or sampling for lists of ids; `forbidden` ids are never chosen.
+    """Steps of greedy decoding or sampling for lists of ids; `forbidden` ids are never chosen. `limits`: how many tokens each
+    prompt may get, instead of `options.max_new_tokens` for all.
 
     The prompts are read once, at the first step. A row ends with the model's end token or at its limit, the iterator with
     the last row; rows that have ended are dropped from the computation. A draw depends on (seed, row of the prompt, number
@@ -47,7 +53,7 @@ def decode(
     """
     if options.beams > 1:
         raise ValueError(f"beams={options.beams}: a search has no steps to show; use gyebo.generation.beams.search")
-    batch = prepare(model, prompts, options)
+    batch = prepare(model, prompts, options, limits)
     finished = torch.zeros(len(prompts) * options.samples, dtype=torch.bool, device=batch.ids.device)
     return _steps(model, batch, options, forbidden, finished)
 

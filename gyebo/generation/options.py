@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, fields
 
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")  # only a draw reads them
-_SEARCH = ("length_penalty", "early_stopping")  # only beam search reads them
+_SEARCH = ("length_penalty", "coverage_penalty", "early_stopping")  # only beam search reads them
 
 _RANGES: dict[str, tuple[type, float, float, str]] = {
     "max_new_tokens": (int, 1, math.inf, "a whole number of at least 1"),
@@ -23,6 +23,7 @@ _RANGES: dict[str, tuple[type, float, float, str]] = {
     "no_repeat_ngram": (int, 0, math.inf, "a whole number of at least 0 (0: off)"),
     "beams": (int, 1, math.inf, "a whole number of at least 1 (1: off)"),
     "length_penalty": (float, -math.inf, math.inf, "a number (1: scores are means per token)"),
+    "coverage_penalty": (float, 0.0, math.inf, "at least 0 (0: off)"),
     "samples": (int, 1, math.inf, "a whole number of at least 1"),
     "seed": (int, 0, math.inf, "a whole number of at least 0, or None for a fresh one at every call"),
 }
@@ -59,6 +60,9 @@ class GenerationOptions:
     """Keep so many beginnings and give the most probable texts that they lead to."""
     length_penalty: float = 1.0
     """A text's score is its log-probability / length**length_penalty: above 0 favours long texts. Only with beams."""
+    coverage_penalty: float = 0.0
+    """Of a translation: its score loses so many times what is missing from full attention to every token of the source
+    (Wu et al. 2016, section 7; there 0.2). Only with beams."""
     early_stopping: bool = False
     """Stop as soon as as many texts ended as there are beams. Only with beams."""
     samples: int = 1

@@ -53,8 +53,13 @@ class Prompts:
         return None if bool(self.real.all()) else self.real.long()
 
 
-def prepare(model: Generator, prompts: Sequence[Sequence[int]], options: GenerationOptions) -> Prompts:
-    """Check lists of ids against the model and lay them out. Raises ValueError that names the prompt, counted from 1."""
+def prepare(
+    model: Generator, prompts: Sequence[Sequence[int]], options: GenerationOptions, most: Sequence[int] | None = None
+) -> Prompts:
+    """Check lists of ids against the model and lay them out. Raises ValueError that names the prompt, counted from 1.
+
+    `most`: how many tokens each may get, instead of `options.max_new_tokens`.
+    """
     if not hasattr(model, "prefill"):
         raise ValueError(f"{type(model).__name__} cannot write text: it has no `prefill`; use a family with a causal model")
     config = model.config
@@ -71,7 +76,8 @@ def prepare(model: Generator, prompts: Sequence[Sequence[int]], options: Generat
     for row, ids in enumerate(prompts):
         rows[row, longest - len(ids) :] = torch.as_tensor(ids)
         real[row, longest - len(ids) :] = True
-    limits = [min(options.max_new_tokens, config.context - len(ids) + 1) for ids in prompts]
+    asked = most or [options.max_new_tokens] * len(prompts)
+    limits = [min(limit, config.context - len(ids) + 1) for limit, ids in zip(asked, prompts, strict=True)]
     return Prompts(rows.to(device), real.to(device), limits)
 
 

@@ -1,7 +1,7 @@
 """Weight files as found in a directory: which there are, and what each tensor is, before any of it is read into memory.
 
-Safetensors hold numbers only. A pickle (`pytorch_model.bin`) is read by torch's restricted reader (`weights_only=True`), which
-builds tensors and nothing else, and never runs what the file names.
+Safetensors hold numbers only. A pickle (`pytorch_model.bin`, or the `.pth` of fastai) is read by torch's restricted reader
+(`weights_only=True`), which builds tensors and nothing else, and never runs what the file names.
 """
 
 from __future__ import annotations
@@ -46,8 +46,13 @@ def stored_tensors(directory: Path) -> dict[str, Stored]:
         path = directory / name
         if path.is_file():
             return _from_index(path) if sharded else _open_file(path)
+    named = sorted(directory.glob("*.pth"))  # fastai leaves the name to its user
+    if len(named) > 1:
+        raise ValueError(f"{directory}: {named[0].name} and {named[1].name} are weights: leave the one that counts")
+    if named:
+        return _open_file(named[0])
     expected = ", ".join(name for name, _ in _KINDS + _PICKLES)
-    raise FileNotFoundError(f"{directory}: no weights here; expected one of {expected}")
+    raise FileNotFoundError(f"{directory}: no weights here; expected one of {expected}, or a single .pth")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import torch
 
 from gyebo.interchange.bert import pairs
 from gyebo.interchange.names import Architecture, Format, Weight
+from gyebo.interchange.ulmfit import CONCAT
 from gyebo.models.family import FAMILIES
 from gyebo.tasks.heads import OUTPUTS, PROBLEMS, TaskModel, default_labels, drop_untied_output, make_head
 from gyebo.tasks.mixing import LAYERS
@@ -39,7 +40,7 @@ _DENSE = _layers(dense="classifier.dense", out="classifier.out_proj")
 _PRE = _layers(dense="pre_classifier", out="classifier")
 _SCORE = (Weight("score.weight", "head.out.weight", head=True),)
 
-_OURS_ALONE = tuple(name for name, family in FAMILIES.items() if not family.in_transformers)
+_OURS_ALONE = tuple(name for name, family in FAMILIES.items() if not family.in_transformers and family.head_style)
 
 # What stands in `transformers`: family -> how its classes begin, and of each kind the tensors and whether it reads the pooler.
 _THEIRS: dict[str, tuple[str, dict[str, tuple[tuple[Weight, ...], bool]]]] = {
@@ -85,17 +86,21 @@ _DROPOUTS: dict[tuple[str, str], tuple[tuple[str, ...], float]] = {
 
 
 def with_heads(table: Format) -> Format:
-    """A family's table with the classes of its fine-tuned models."""
+    """A family's table with the classes of its fine-tuned models; of one that has no task heads as it is."""
+    if table.family not in _THEIRS:
+        return table
     prefix, theirs = _THEIRS[table.family]
     rows = [
         Architecture(f"{prefix}For{TASKS[kind]}", parts=("pooler",) if pooled else (), kind=kind, weights=weights)
         for kind, (weights, pooled) in theirs.items()
     ]
-    mixed = FAMILIES[table.family].head_style == "mix"
-    own = {kind: weights + (_MIX if mixed else ()) for kind, weights in _OWN.items() if kind not in theirs}
+    style = FAMILIES[table.family].head_style
+    own = {kind: weights + (_MIX if style == "mix" else ()) for kind, weights in _OWN.items() if kind not in theirs}
+    if style == "concat":
+        own["classification"] = CONCAT
     rows += [Architecture(f"{_OURS}{TASKS[kind]}", kind=kind, weights=weights) for kind, weights in own.items()]
     read = {field for kind in TASKS for field in _DROPOUTS[table.family, kind][0]} - {entry.theirs for entry in table.fields}
-    read |= {_LAYERS} if mixed else set()
+    read |= {_LAYERS} if style == "mix" else set()
     return replace(table, architectures=(*table.architectures, *rows), harmless=(*table.harmless, *sorted(read)))
 
 

@@ -37,7 +37,7 @@ class Weight:
 
     `theirs`: its name, or the names of those that ours joins along its rows. `transpose`: theirs is stored [in, out] (Conv1D).
     `head`: it stands beside the body, so that their name has no prefix. `copies`: names under which the same numbers are
-    stored once more. `part`: the flag of our config that is on where the tensor exists.
+    stored once more. `part`: the flag of our config that is on where the tensor exists. `row`: theirs is [1, n], ours [n].
     """
 
     theirs: str | tuple[str, ...]
@@ -46,6 +46,7 @@ class Weight:
     head: bool = False
     copies: tuple[str, ...] = ()
     part: str | None = None
+    row: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,13 +56,13 @@ class Weight:
 
 @dataclass(frozen=True)
 class Source:
-    """Where one of our tensors lies in a file: `names` that it joins along its rows, mostly one; `transpose`, `copies` and
-    `part` as in `Weight`."""
+    """Where one of our tensors lies in a file: `names` that it joins along its rows, mostly one; the rest as in `Weight`."""
 
     names: tuple[str, ...]
     transpose: bool = False
     copies: tuple[str, ...] = ()
     part: str | None = None
+    row: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,11 @@ class Format:
 
     `architectures`: the classes of `transformers` that are read; of those without a task the one is written whose parts are
     most of the model's. `base`: what their names start with in a model with a head, left out in a bare body. `written`: fields
-    written with a fixed value, refused when read with another. `implied`: what one of our options must be where they have no
-    field for it, as a function of our config. `dropped`: patterns of tensors that carry no weights. `harmless`: fields that
-    change nothing, beside `HARMLESS`. `renamed`: endings of names in old files -> today's. `generates`: it writes text, so it
-    has a `generation_config.json`.
+    written with a fixed value, refused when read with another; `accepted`: so, but not written. `implied`: what one of our
+    options must be where they have no field for it, as a function of our config; `fixed`: those that are always the same.
+    `dropped`: patterns of tensors that carry no weights. `harmless`: fields that change nothing, beside `HARMLESS`.
+    `renamed`: endings of names in old files -> today's. `generates`: it writes text, so it has a `generation_config.json`.
+    `repeats`: a tied tensor is written under each of its names, as its loader expects it.
     """
 
     family: str
@@ -121,11 +123,14 @@ class Format:
     weights: tuple[Weight, ...]
     fields: tuple[Field, ...]
     written: Mapping[str, Any] = field(default_factory=dict)
+    accepted: Mapping[str, Any] = field(default_factory=dict)
     implied: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     harmless: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     generates: bool = True
+    repeats: bool = False
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -153,7 +158,7 @@ _REFUSED: dict[str, Any] = {
 def read_config(table: Format, given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The fields of our config from a parsed `config.json`; ValueError naming `where` and the field."""
     known: set[str] = set()
-    ours: dict[str, Any] = {}
+    ours: dict[str, Any] = dict(table.fixed)
     for entry in table.fields:
         names = (entry.theirs, *entry.aliases)
         known.update(names)
@@ -167,11 +172,16 @@ def read_config(table: Format, given: Mapping[str, Any], where: str) -> dict[str
             if value <= more:
                 raise ValueError(f"{where}: {name} must be at least {more + 1}, but is {value} instead")
             value -= more
-        ours[entry.ours] = value
-    for name, accepted in {**_REFUSED, **table.written}.items():
+        if entry.ours in ours and value not in (None, ours[entry.ours]):
+            raise ValueError(
+                f"{where}: {name} = {_short(value)}, but {ours[entry.ours]!r} stands elsewhere for the same option of gyebo "
+                f"({entry.ours}): the two must agree"
+            )
+        ours.setdefault(entry.ours, value)
+    for name, accepted in {**_REFUSED, **table.accepted, **table.written}.items():
         known.add(name)
         value = given.get(name, accepted)
-        if value != accepted and not _empty(value):
+        if value != accepted and not (_empty(value) and accepted is not True):
             raise ValueError(f"{where}: {name} = {_short(value)} is not supported for {table.model_type}, only {accepted!r}")
     for name in given.keys() - known - HARMLESS - set(table.harmless):
         if not _empty(given[name]):
@@ -224,14 +234,23 @@ def write_config(table: Format, config: Any, architecture: Architecture | None =
         written[entry.theirs] = value
     expressed = {entry.ours for entry in table.fields} | set(table.parts)
     for option in fields(config):
-        if option.name in expressed or getattr(config, option.name) == option.default:
+        value = getattr(config, option.name)
+        if option.name in expressed or value == table.fixed.get(option.name, option.default):
             continue
-        if option.name not in table.implied or getattr(config, option.name) != table.implied[option.name](config):
+        if option.name not in table.implied or value != table.implied[option.name](config):
             raise ValueError(
-                f"{option.name} = {getattr(config, option.name)!r} cannot be saved: {table.model_type} in transformers has no "
-                "such option"
+                f"{option.name} = {value!r} cannot be saved: {table.model_type} in transformers has no such option"
             )
     return written
+
+
+def expresses(table: Format, config: Any) -> bool:
+    """Whether `write_config` can write one of our configs in this format."""
+    try:
+        write_config(table, config)
+    except ValueError:
+        return False
+    return True
 
 
 def our_names(table: Format, theirs: Iterable[str], where: str, architecture: Architecture | None = None) -> dict[str, Source]:
@@ -271,7 +290,7 @@ def _source(weight: Weight, layers: list[str], places: Mapping[str, str], where:
     elif len(names) < len(weight.names):
         absent = next(pattern for pattern in weight.names if pattern not in places)
         raise ValueError(f"{where}: {names[0]} is in the weights, but {_fill(absent, layers)}, which belongs to it, is missing")
-    return Source(tuple(names), weight.transpose, tuple(copies), weight.part)
+    return Source(tuple(names), weight.transpose, tuple(copies), weight.part, weight.row)
 
 
 def their_names(table: Format, ours: str, architecture: Architecture | None = None) -> Source:
@@ -283,7 +302,7 @@ def their_names(table: Format, ours: str, architecture: Architecture | None = No
             names, copies = (
                 tuple(prefix + _fill(pattern, layers) for pattern in patterns) for patterns in (weight.names, weight.copies)
             )
-            return Source(names, weight.transpose, copies, weight.part)
+            return Source(names, weight.transpose, copies, weight.part, weight.row)
     raise KeyError(f"{ours}: not in the table of names of {table.family}")
 
 

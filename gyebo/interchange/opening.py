@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gyebo.interchange import bert, distilbert, gpt, gpt2, own, roberta
+from gyebo.interchange import bert, distilbert, gpt, gpt2, own, roberta, transformer, ulmfit
 from gyebo.interchange.files import Stored, read_json, stored_tensors
 from gyebo.interchange.heads import empty_task_model, plain, with_heads
 from gyebo.interchange.hub import snapshot
@@ -22,9 +22,19 @@ from gyebo.text.tokenizer import Tokenizer
 
 FORMATS: dict[str, Format] = {
     table.model_type: with_heads(table)
-    for table in (*own.FORMATS, gpt.FORMAT, gpt2.FORMAT, bert.FORMAT, roberta.FORMAT, distilbert.FORMAT)
+    for table in (
+        *own.FORMATS,
+        ulmfit.FORMAT,
+        gpt.FORMAT,
+        gpt2.FORMAT,
+        bert.FORMAT,
+        roberta.FORMAT,
+        distilbert.FORMAT,
+        *transformer.FORMATS,
+    )
 }
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+STACKS = {"blocks": "layers", "encoder": "layers", "decoder": "decoder_layers"}  # how layers are called -> their number
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
 
 
@@ -40,9 +50,7 @@ def load(
     what gyebo does not support; each names the file, and the field or tensor.
     """
     directory = _directory(name, revision)
-    config_file = directory / "config.json"
-    if not config_file.is_file():
-        raise FileNotFoundError(f"{config_file}: no such file; a model's directory has one, with its weights beside it")
+    config_file = _config_file(directory)
     given = read_json(config_file)
     table, architecture = find_format(given, str(config_file))
     options = read_config(table, given, str(config_file))
@@ -61,6 +69,19 @@ def load(
     _fill(model, stored, names, _dtype(dtype, stored), config.tied)
     _check_spelling(body_of(model), directory)
     return model.eval(), _tokenizer(directory, config)
+
+
+def family_of(name: str | Path) -> str:
+    """The family of a directory or hub id, from its `config.json` alone; FileNotFoundError or ValueError as of `load`."""
+    file = _config_file(_directory(name, None))
+    return find_format(read_json(file), str(file))[0].family
+
+
+def _config_file(directory: Path) -> Path:
+    file = directory / "config.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such file; a model's directory has one, with its weights beside it")
+    return file
 
 
 def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architecture | None]:
@@ -108,10 +129,11 @@ def _directory(name: str | Path, revision: str | None) -> Path:
 
 def _empty_model(cls: Any, config: Any, names: Mapping[str, Source], where: str) -> nn.Module:
     """The model without memory, once the number of layers is known to be that of the file."""
-    numbers = [int(name.split(".")[1]) for name in names if name.startswith("blocks.")]
-    layers = max(numbers, default=-1) + 1
-    if config.layers != layers:
-        raise ValueError(f"{where}: declares {config.layers} layers, but the weights hold {layers}")
+    for stack, option in STACKS.items():
+        numbers = [int(found[1]) for name in names if (found := re.match(rf"{stack}\.(\d+)\.", name))]
+        if numbers and getattr(config, option) != max(numbers) + 1:
+            declared, kind = getattr(config, option), "" if stack == "blocks" else f" of the {stack}"
+            raise ValueError(f"{where}: declares {declared} layers{kind}, but the weights hold {max(numbers) + 1}")
     try:
         with torch.device("meta"):
             return cls(config)
@@ -143,7 +165,8 @@ def _check(
         source, (rows, *others) = names[name], tensor.shape
         shape = (rows // len(source.names), *others)
         for theirs in (*source.names, *source.copies):
-            _check_tensor(theirs, stored[theirs], tuple(reversed(shape)) if source.transpose else shape, tensor.dtype)
+            expected_shape = (1, *shape) if source.row else tuple(reversed(shape)) if source.transpose else shape
+            _check_tensor(theirs, stored[theirs], expected_shape, tensor.dtype)
 
 
 def _check_tensor(name: str, entry: Stored, shape: tuple[int, ...], dtype: torch.dtype) -> None:
@@ -170,9 +193,9 @@ def _fill(model: nn.Module, stored: dict[str, Stored], names: Mapping[str, Sourc
         source = names.get(plain(name))
         if id(tensor) not in filled:
             assert source is not None  # checked: the first name of a tensor is in the file
-            learned = isinstance(tensor, nn.Parameter)
-            values = _read(tensor.shape, stored, source.names, source.transpose, dtype if learned else tensor.dtype)
-            filled[id(tensor)] = nn.Parameter(values) if learned else values
+            kept = dtype if tensor.is_floating_point() else tensor.dtype
+            values = _read(tensor.shape, stored, source.names, source.transpose, kept)
+            filled[id(tensor)] = nn.Parameter(values) if isinstance(tensor, nn.Parameter) else values
         elif source is not None:
             _same(source.names, filled[id(tensor)], stored, source.transpose)
         if tied and source is not None:  # else transformers computes with the first of them alone
@@ -187,13 +210,13 @@ def _read(shape: torch.Size, stored: dict[str, Stored], names: tuple[str, ...], 
     tensor = torch.empty(shape, dtype=dtype)
     for piece, name in zip(tensor.chunk(len(names)), names):
         values = stored[name].read()
-        piece.copy_(values.T if transpose else values)
+        piece.copy_(values.T if transpose else values.reshape(piece.shape))
     return tensor
 
 
 def _same(names: tuple[str, ...], first: Tensor, stored: dict[str, Stored], transpose: bool) -> None:
-    """A file may hold a tied tensor twice; the two must agree."""
-    if not torch.equal(_read(first.shape, stored, names, transpose, first.dtype), first):
+    """A file may hold a tied tensor twice; the two must agree. A model on the meta device has no values to compare."""
+    if not first.is_meta and not torch.equal(_read(first.shape, stored, names, transpose, first.dtype), first):
         raise ValueError(
             f"{stored[names[0]].file}: {names[0]} differs from the tensor that it is tied to by config.json: "
             "set tie_word_embeddings to false there if it is a layer of its own"
@@ -213,6 +236,12 @@ def _dtype(asked: torch.dtype | str | None, stored: dict[str, Stored]) -> torch.
 
 def _tokenizer(directory: Path, config: Any) -> Tokenizer | None:
     if not any(next(directory.glob(pattern), None) for pattern in TOKENIZER_FILES):
+        vocabulary = next(directory.glob("*.pkl"), None)  # fastai's
+        if vocabulary is not None and any(directory.glob("*.pth")):
+            raise ValueError(
+                f"{vocabulary}: a pickle, which could run anything and is never opened: take it away, and put a tokenizer.json "
+                "beside the weights if their words are wanted"
+            )
         return None
     tokenizer = Tokenizer.load(directory)
     check_vocabulary(tokenizer, config, str(directory))

@@ -16,12 +16,14 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from gyebo.interchange import heads
 from gyebo.interchange.heads import plain, task_architecture, task_fields
-from gyebo.interchange.names import Architecture, Format, their_names, write_config, written_architecture
+from gyebo.interchange.names import Architecture, Format, expresses, their_names, write_config, written_architecture
 from gyebo.interchange.opening import FORMATS, check_vocabulary
 from gyebo.tasks.heads import TaskModel
 from gyebo.text.tokenizer import Tokenizer
 
+_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 _WEIGHTS, _INDEX, _GENERATION = "model.safetensors", "model.safetensors.index.json", "generation_config.json"
 
 
@@ -43,7 +45,7 @@ def save(
     refuses, with the directory as it was.
     """
     directory = Path(directory)
-    table = next(table for table in FORMATS.values() if table.family == model.family)
+    table = format_of(model)
     if max_shard_bytes < 1:
         raise ValueError(f"max_shard_bytes must be at least 1, but is {max_shard_bytes} instead")
     tuned = isinstance(model, TaskModel)
@@ -55,7 +57,7 @@ def save(
         for name in ("pad", "bos", "eos"):
             if config[f"{name}_token_id"] is None:
                 config[f"{name}_token_id"] = tokenizer.role_ids.get(name)
-    ids = {name: config[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    ids = {name: config[name] for name in _IDS if name in config}
     with _aside(directory) as temporary:
         names = _write_weights(table, architecture, model, temporary, max_shard_bytes)
         if tokenizer is not None:
@@ -66,6 +68,19 @@ def save(
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")
         _publish(temporary, directory, names)
+
+
+def format_of(model: Any) -> Format:
+    """The first format of a model's family that can express its config; the last one of all says why none can."""
+    *others, last = (table for table in FORMATS.values() if table.family == model.family)
+    return next((table for table in others if expresses(table, model.config)), last)
+
+
+def auto_class(model: Any) -> str | None:
+    """The class of `transformers` that opens what `save` writes of a model that learned a task; None where it has none."""
+    if isinstance(model, TaskModel):
+        return heads.auto_class(model)
+    return None if format_of(model).model_type.startswith("gyebo-") else "AutoModelForSeq2SeqLM"
 
 
 @contextmanager
@@ -86,11 +101,13 @@ def _write_weights(table: Format, architecture: Architecture, model: nn.Module, 
     shards: list[dict[str, tuple[Tensor, bool]]] = [{}]
     room, total, seen = most, 0, set()
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if id(tensor) in seen:
-            continue  # tied: once, under its first name, as transformers does
+        if id(tensor) in seen:  # tied: once, under its first name, as transformers does
+            if not table.repeats:
+                continue
+            tensor = tensor.detach().clone()
         seen.add(id(tensor))
         source = their_names(table, plain(name), architecture)
-        pieces = dict(zip(source.names, tensor.chunk(len(source.names))))
+        pieces = dict(zip(source.names, tensor[None].chunk(1) if source.row else tensor.chunk(len(source.names))))
         pieces |= {copy: tensor.detach().clone() for copy in source.copies}
         size = sum(piece.numel() * piece.element_size() for piece in pieces.values())
         if size > room and shards[-1]:

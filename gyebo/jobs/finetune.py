@@ -10,23 +10,25 @@ from typing import Any
 from rich.console import Console
 
 from gyebo.config import toml
-from gyebo.config.finetune import FinetuneOptions
+from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.interchange import load, save
-from gyebo.interchange.heads import auto_class
+from gyebo.interchange.opening import family_of
+from gyebo.interchange.saving import auto_class
 from gyebo.jobs import budget, runs
 from gyebo.jobs.predictions import PREDICTIONS, as_rows, write_predictions
 from gyebo.jobs.setup import MEASURE_SECONDS
 from gyebo.jobs.taskreport import card, pictures
-from gyebo.jobs.tasksetup import PARTS, Setup, set_up
+from gyebo.jobs.tasksetup import PARTS, Setup, set_up, with_defaults
+from gyebo.tasks.bleu import signatures
 from gyebo.tasks.metrics import measure
-from gyebo.tasks.predicting import predict
-from gyebo.training import log
+from gyebo.training import checkpoint, log
 from gyebo.training.loop import Rhythm, resume, train
 from gyebo.training.machine import peak_memory, reset_peak_memory
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer
 
 KIND = "finetune"  # of the record in run.toml
+MOST_CHECKPOINTS, MOST_EVALUATIONS = 200, 100  # of a run with many short epochs
 
 
 def finetune(
@@ -34,24 +36,35 @@ def finetune(
 ) -> dict[str, Any]:
     """Fine-tune one seed in `out`, or go on with it; gives its result, which `run.toml` stores too.
 
-    The root of `out` holds the weights of the best evaluation. With `resume`, a finished run gives its stored result at once
+    The root of `out` holds the weights of the best evaluation; of a translation, the mean of the last checkpoints where that is
+    better. With `resume`, a finished run gives its stored result at once
     and a missing one is started. Raises ValueError for options that don't fit, `training.loop.Stopped` after a signal, `Failed`
     where the loss is not finite.
     """
     refuse_processes()
     refuse_to_replace(out, options)
     record = runs.read(out) if runs.claim(out, resume=resume, overwrite=overwrite) else None
-    if record:
-        changed = runs.differences(options_of(record, out), options)
-        if changed:
-            raise ValueError(f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new -o to change them")
-        if "result" in record:
-            return record["result"]
     try:
+        options = with_defaults(options, _family(options, record))
+        if record:
+            changed = runs.differences(options_of(record, out), options)
+            if changed:
+                raise ValueError(
+                    f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new -o to change them"
+                )
+            if "result" in record:
+                return record["result"]
         return _run(options, out, record, console)
     except BaseException:
         runs.abandon(out)
         raise
+
+
+def _family(options: FinetuneOptions, record: dict[str, Any] | None) -> str | None:
+    """Whose way of fine-tuning is taken: that of a pretrained model; None where its weights are drawn."""
+    if scratch(options.model):
+        return None
+    return record.get("family") if record else family_of(options.model)
 
 
 def refuse_processes() -> None:
@@ -116,6 +129,7 @@ def _record(setup: Setup, plan: dict[str, Any]) -> dict[str, Any]:
     counts = {part: len(getattr(data, part)) for part in PARTS}
     return {
         "kind": KIND,
+        "family": setup.family.name,
         "options": setup.options.model_dump(mode="json"),
         "plan": plan,
         "task": {"name": data.task.name, "examples": counts, "fingerprint": data.fingerprint},
@@ -126,16 +140,19 @@ def _record(setup: Setup, plan: dict[str, Any]) -> dict[str, Any]:
 
 def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
     data = setup.data
-    cut = sum(features.cut for features in setup.features.values())
     lines = [f"note: {note}" for note in data.notes]
-    if cut:
-        lines.append(f"note: {cut:,} examples are longer than {setup.max_length} tokens and were cut (--max-length)")
+    for part, features in setup.features.items():
+        if features.cut:
+            done = "left out" if len(features) < len(getattr(data, part)) else "cut"
+            to = {"train": "learn from", "valid": "choose by", "test": "be measured on"}[part]
+            count = f"{features.cut:,} examples to {to}"
+            lines.append(f"note: {count} are longer than {setup.max_length} tokens and were {done} (--max-length)")
     lines.append(
         f"{data.task.name}: {len(data.train):,} examples to learn from, {len(data.valid):,} to choose by, "
         f"{len(data.test):,} to be measured on ({data.measured})"
     )
     lines.append(
-        f"{plan['steps']:,} steps of {plan['batch']} examples ({plan['steps'] / setup.steps_per_epoch:.3g} epochs), "
+        f"{plan['steps']:,} steps of {setup.step_size} ({plan['steps'] / setup.steps_per_epoch:.3g} epochs), "
         f"{plan['precision']} on {setup.device.type}, learning rate {plan['lr']:g}"
     )
     for line in lines:
@@ -148,11 +165,11 @@ def _train(setup: Setup, trainer: Trainer, out: Path, plan: dict[str, Any], cons
     scores = [record["evaluation"][name] for record in log.read(out) if "evaluation" in record] if trainer.step else []
 
     def evaluate(model: Any) -> tuple[dict[str, float], list[str]]:
-        metrics, _ = _score(setup, model, "valid", plan["precision"])
+        metrics, predictions = _score(setup, model, "valid", plan["precision"], quick=True)
         if not scores or metrics[name] > max(scores):
             save(model, setup.tokenizer, out)
         scores.append(metrics[name])
-        return metrics, []
+        return metrics, setup.sample(predictions)
 
     def enough() -> bool:
         return options.patience is not None and bool(scores) and since_best(scores) >= options.patience
@@ -161,9 +178,9 @@ def _train(setup: Setup, trainer: Trainer, out: Path, plan: dict[str, Any], cons
         """The root's weights are written when they are found to be the best."""
 
     rhythm = Rhythm(
-        checkpoint_every=max(1, round(setup.steps_per_epoch)),
-        evaluate_every=max(1, round(setup.steps_per_epoch / options.evaluations)),
-        keep=2,
+        checkpoint_every=max(1, round(setup.steps_per_epoch), plan["steps"] // MOST_CHECKPOINTS),
+        evaluate_every=max(1, round(setup.steps_per_epoch / options.evaluations), plan["steps"] // MOST_EVALUATIONS),
+        keep=max(2, setup.averaged),
     )
     model: Any = trainer.model
     progress = Progress(console, model.flops(1, max(1, round(setup.rows.mean_tokens))))
@@ -175,17 +192,30 @@ def since_best(scores: list[float]) -> int:
     return len(scores) - 1 - scores.index(max(scores))
 
 
-def _score(setup: Setup, model: Any, part: str, precision: str) -> tuple[dict[str, float], list[Any]]:
+def _score(setup: Setup, model: Any, part: str, precision: str, quick: bool = False) -> tuple[dict[str, float], list[Any]]:
     """The task's metrics of a model on a part of the examples, and its predictions."""
-    examples = getattr(setup.data, part)
-    predictions = predict(model, setup.features[part], examples, autocast=setup.autocast(precision))
-    return measure(setup.data.task, predictions, examples), predictions
+    predictions = setup.predictions(model, part, precision, quick=quick)
+    return measure(setup.data.task, predictions, getattr(setup.data, part)), predictions
+
+
+def _chosen(setup: Setup, out: Path, plan: dict[str, Any]) -> tuple[Any, dict[str, float], str]:
+    """The model that stays, its metrics on validation, and which weights it has."""
+    best = load(out)[0].to(setup.device)
+    valid, _ = _score(setup, best, "valid", plan["precision"])
+    if setup.averaged < 2:
+        return best, valid, "best"
+    mean = setup.make_model().to(setup.device).eval()
+    mean.load_state_dict(checkpoint.mean_weights(out / "checkpoints", setup.averaged), strict=False)
+    other, _ = _score(setup, mean, "valid", plan["precision"])
+    name = setup.data.task.score
+    return (
+        (mean, other, f"mean of the last {setup.averaged} checkpoints") if other[name] > valid[name] else (best, valid, "best")
+    )
 
 
 def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], wall: float) -> dict[str, Any]:
     data, plan = setup.data, record["plan"]
-    best = load(out)[0].to(setup.device)
-    valid, _ = _score(setup, best, "valid", plan["precision"])
+    best, valid, weights = _chosen(setup, out, plan)
     test, predictions = _score(setup, best, "test", plan["precision"])
     write_predictions(out / PREDICTIONS, as_rows(data.test, predictions))
     records = log.read(out)
@@ -202,6 +232,9 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], w
         "steps": trainer.step,
         "best_step": _best_step(records, data.task.score),
         "epochs": trainer.step / setup.steps_per_epoch,
+        "step_size": setup.step_size,
+        "weights": weights,
+        "signatures": signatures(data.task.metrics, predictions, data.test),
         "tokens": trainer.tokens,
         "examples": len(data.train),
         "paired": data.paired,
@@ -214,7 +247,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], w
         "pictures": pictures(out, data, predictions, records),
     }
     save(best, setup.tokenizer, out, card=card(setup.options, out, result))
-    runs.write(out, record | {"state": {"finished": True, "weights": "best"}, "result": result})
+    runs.write(out, record | {"state": {"finished": True, "weights": weights}, "result": result})
     return result
 
 

@@ -19,8 +19,9 @@ from gyebo.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Measure:
-    """`words`: the figure with its unit. `term`: the term of the loss whose curve is drawn. `metrics`: what the card shows.
-    `sample(model, tokenizer, held-out rows, count)`: lines to look at. `auto_class`, `pipeline_tag`: of the hub."""
+    """`words`: the figure with its unit. `term`: the term of the loss whose curve is drawn, where it has several.
+    `metrics`: what the card shows. `sample(model, tokenizer, held-out rows, count)`: lines to look at. `auto_class`,
+    `pipeline_tag`: of the hub."""
 
     evaluate: Callable[..., dict[str, float]]
     words: str
@@ -81,7 +82,7 @@ MEASURES: dict[str, Measure] = {
     "bits_per_byte": Measure(
         evaluate_text,
         "bits per byte",
-        "loss",
+        "loss_lm",
         ("bits_per_byte", "bits_per_character", "perplexity"),
         written,
         "AutoModelForCausalLM",

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gyebo.config import toml
-from gyebo.config.finetune import TaskOptions
+from gyebo.config.finetune import TaskOptions, TranslationOptions
+from gyebo.generation.options import GenerationOptions
 from gyebo.interchange import load
 from gyebo.interchange.files import read_json
 from gyebo.jobs import runs
@@ -18,7 +19,8 @@ from gyebo.jobs.predictions import as_rows, write_predictions
 from gyebo.jobs.seeds import RESULTS
 from gyebo.jobs.taskdata import HeldOut, open_task, read_task, read_test
 from gyebo.jobs.tasksetup import NAMED
-from gyebo.tasks import linear
+from gyebo.tasks import linear, translation
+from gyebo.tasks.bleu import signatures
 from gyebo.tasks.features import encode
 from gyebo.tasks.heads import TaskModel
 from gyebo.tasks.metrics import measure
@@ -34,11 +36,13 @@ LINES = ("classification", "regression", "tagging")  # kinds whose examples can 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run says of its fine-tuning: the task, whether examples had two texts, tokens of a row (None: no matter)."""
+    """What a run says of its fine-tuning: the task, whether examples had two texts, tokens of a row (None: no matter), and
+    what a translation was learned and searched with."""
 
     task: TaskOptions
     paired: bool
     max_length: int | None
+    translation: TranslationOptions
 
 
 def trained_on(name: str) -> Trained | None:
@@ -57,7 +61,8 @@ def trained_on(name: str) -> Trained | None:
     if not result:
         raise ValueError(f"{name}: its fine-tuning is not finished: go on with --resume")
     task = toml.check(TaskOptions, options["task"], f"{name}: the stored task")
-    return Trained(task, result["paired"], result.get("max_length"))
+    searched = toml.check(TranslationOptions, options.get("translation", {}), f"{name}: the stored options")
+    return Trained(task, result["paired"], result.get("max_length"), searched)
 
 
 @dataclass(frozen=True)
@@ -82,11 +87,21 @@ class Opened:
         place, context = pick_device(device), self.model.config.context
         length = min((self.trained and self.trained.max_length) or max_length or context, context)
         blank = [replace(example, label=None, tags=(), heads=(), relations=()) for example in examples]
+        if self.kind == translation.KIND:
+            half = ready(self.model, place, precision)
+            sources = translation.encode(blank, self.tokenizer, length, self.model.config.first_id)
+            return translation.predict(self.model, sources, options=self.search, autocast=half)
         read = [example for example in blank if example.text or self.kind != "tagging"]  # no characters, no tags
         features = encode(self.kind, read, self.tokenizer, self.labels if self.kind in NAMED else None, length)
         half = ready(self.model, place, precision)
         found = iter(predict_examples(self.model, features, read, autocast=half))
         return [next(found) if example.text or self.kind != "tagging" else [] for example in blank]
+
+    @property
+    def search(self) -> GenerationOptions:
+        """How translations are found: as in the run, else as by default."""
+        found = self.trained.translation if self.trained else TranslationOptions()
+        return translation.search_options(found.beams, found.length_penalty, found.coverage_penalty)
 
     @property
     def shares(self) -> str:
@@ -108,6 +123,8 @@ def open_model(name: str) -> Opened:
         kind = "regression" if baseline.labels is None else "classification"
         return Opened(name, baseline, None, kind, baseline.labels or (), trained_on(name))
     model, tokenizer = load(name)
+    if hasattr(model, "read_source") and tokenizer is not None:
+        return Opened(name, model, tokenizer, translation.KIND, (), trained_on(name))
     if not isinstance(model, TaskModel):
         what = f"{name} is a {type(model).__name__} without the head of a task"
         raise ValueError(f"{what}: gyebo finetune {name} TASK -o DIR makes one that has it")
@@ -156,6 +173,8 @@ def _refuse_existing(out: Path | None, overwrite: bool) -> None:
 
 def _examples(opened: Opened, file: Path, text: str | None, pair: str | None) -> Iterator[Example]:
     kind, trained = opened.kind, opened.trained
+    if kind == translation.KIND:
+        raise ValueError(f"{opened.name} translates: use gyebo translate {opened.name} {file}")
     if kind == "dependency":
         raise ValueError(f"{opened.name} parses the words of a treebank: use gyebo evaluate {opened.name} TASK")
     if form_of(file) != "txt":
@@ -211,7 +230,8 @@ def evaluate_task(
     found = opened.answers(held_out.examples, device=device, precision=precision, max_length=held_out.task.max_length)
     if predictions is not None:
         write_predictions(predictions, as_rows(held_out.examples, found, opened.shares))
-    metrics = measure(held_out.task, found, held_out.examples)
+    metrics: dict[str, Any] = dict(measure(held_out.task, found, held_out.examples))
+    metrics |= {f"{name}_signature": words for name, words in signatures(task.metrics, found, held_out.examples).items()}
     return {"task": task.name, "measured": held_out.measured, "examples": len(held_out.examples), **metrics}
 
 

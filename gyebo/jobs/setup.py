@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -104,6 +105,11 @@ class Setup:
 def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     """Corpus, tokenizer, model and rows of a run. ValueError names what doesn't fit together."""
     family = tree.find(options.family)
+    if family.objective not in OBJECTIVES:
+        raise ValueError(
+            f"{family.name} learns from sentence pairs, not from a corpus: gyebo finetune {family.name}:{options.size} "
+            "translation --data pairs.tsv --text SOURCE --label TARGET --tokenizer DIR -o DIR"
+        )
     device = pick_device(options.train.device)
     if device.type == "cpu":
         keep_freed_memory()
@@ -126,19 +132,24 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     if context > config.context:
         raise ValueError(f"--context {context} is longer than the {config.context} positions of {named}")
     heads = tuple(opened[0].heads) if opened and options.start_from else possible_heads(family)
-    objective = _objective(options, family, Setting(tokenizer, roles_of(family), prepared.train, heads), opened, device)
+    raw = "return_raw" in inspect.signature(tree.model_class(family.name).encode).parameters
+    setting = Setting(
+        tokenizer, roles_of(family), prepared.train, heads, across_documents=options.data.across_documents, gives_raw=raw
+    )
+    objective = _objective(options, family, setting, opened, device)
     pad = tokenizer.role_ids["pad"]
     judge = objective.for_evaluation()
     valid = Rows(prepared.valid, judge.held_out(prepared.valid, context), judge, pad)
     if not options.start_from:
         known = {field.name for field in dataclasses.fields(config)}
         config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in known})
-    batch_rows = max(1, round(options.train.batch_tokens / context))
-    micro_rows = max(1, (options.train.micro_batch_tokens or options.train.batch_tokens) // context)
-    plan = _plan(options, family, objective, prepared, context, batch_rows)
+    window = options.context or getattr(config, "window", None) or context  # who reads on has rows shorter than a text
+    batch_rows = max(1, round(options.train.batch_tokens / window))
+    micro_rows = max(1, (options.train.micro_batch_tokens or options.train.batch_tokens) // window)
+    plan = _plan(options, family, objective, prepared, window, batch_rows)
     if batch_rows > len(plan):
         raise ValueError(
-            f"{', '.join(options.data.corpus)}: {len(plan)} rows of {context} tokens, less than one batch of {batch_rows}: "
+            f"{', '.join(options.data.corpus)}: {len(plan)} rows of {window} tokens, less than one batch of {batch_rows}: "
             f"lower --batch-tokens (now {options.train.batch_tokens}) or --context, or bring more text"
         )
     rows = Rows(prepared.train, plan, objective, pad)
@@ -181,7 +192,6 @@ def _objective(options: RunOptions, family: tree.Family, setting: Setting, opene
     """What the family learns, as it was published unless options say otherwise; beside a teacher where there is one."""
     if options.data.across_documents and family.objective == "masked":
         raise ValueError(f"--across-documents has no effect on {family.name}: use --set objective.format=full-sentences")
-    setting = dataclasses.replace(setting, across_documents=options.data.across_documents)
     if options.teacher:
         given = toml.check(distillation.Options, options.objective, "--set objective")
         return distillation.build(given, setting, opened[0].to(device))
@@ -233,10 +243,11 @@ def _inherit(options: RunOptions, model: Any, tokenizer: Tokenizer | None) -> Ru
 
 
 def model_config(cls: Any, options: RunOptions, tokenizer: Tokenizer) -> Any:
-    """The size's config with the run's vocabulary, roles, context and `--set model.*` fields."""
+    """The size's config with the run's vocabulary, roles, context and `--set model.*` fields. The run's context is the window
+    of a config that has one: how long a text may be stays as it is."""
     size = cls.sizes[options.size]
     known = [field.name for field in dataclasses.fields(size)]
-    fixed = {"vocab_size", "context", "symbols", "pad_id", "bos_id", "eos_id", "mlm", "nsp", "pooler"}
+    fixed = {"vocab_size", "context", "window", "symbols", "pad_id", "bos_id", "eos_id", "mlm", "nsp", "pooler"}
     for name, value in options.model.items():
         if name not in known or name in fixed:
             raise ValueError(f"unknown option 'model.{name}'{toml.suggest(name, sorted(set(known) - fixed))}")
@@ -245,7 +256,7 @@ def model_config(cls: Any, options: RunOptions, tokenizer: Tokenizer) -> Any:
         if not isinstance(value, accepted) or (isinstance(value, bool) and accepted is not bool):
             raise ValueError(f"model.{name} must be {words}, but is {value!r} instead")
     ids = {f"{role}_id": tokenizer.role_ids[role] for role in ("pad", "bos", "eos")}
-    context = {"context": options.context} if options.context else {}
+    context = {"window" if "window" in known else "context": options.context} if options.context else {}
     return dataclasses.replace(size, vocab_size=tokenizer.vocab_size, **ids, **context, **options.model)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from gyebo.config.finetune import TaskOptions
 from gyebo.data.prepare import split_key
 from gyebo.tasks import loading
+from gyebo.tasks.parallel import files_of
 from gyebo.tasks.registry import find as find_task
 from gyebo.tasks.task import Example, Task
 from gyebo.tasks.user_data import USER_KINDS, split, user_task, warnings
@@ -82,7 +83,8 @@ def read_task(options: TaskOptions) -> TaskData:
         border = int(options.train_share * 2**64)
         train = [example for example in train if split_key(f"share {example.text}") < border]
     train = loading.checked(data.task, train, "train", f"{data.task.name}: what is left to learn from").examples
-    return replace(data, train=train, notes=[*data.notes, *warnings(train, data.task.labels)])
+    odd = [] if data.task.kind == "translation" else warnings(train, data.task.labels)
+    return replace(data, train=train, notes=[*data.notes, *odd])
 
 
 def read_test(options: TaskOptions, labels: Sequence[str] = ()) -> HeldOut:
@@ -94,13 +96,21 @@ def read_test(options: TaskOptions, labels: Sequence[str] = ()) -> HeldOut:
     if options.name in USER_KINDS:
         named = replace(task, labels=tuple(labels) or None)
         return _whole(named, str(options.test or options.data))
-    if options.data is not None and Path(options.data).is_file():
+    if options.data is not None and (Path(options.data).is_file() or is_stem(task, options.data)):
         return _whole(task, options.data)
     source = _source(task, options)
     for name in ("test", "dev"):
         if (part := _labelled(task, name, source)) is not None:
             return HeldOut(task, part.examples, name, part.notes)
     raise _nothing_labelled(task, source)
+
+
+def is_stem(task: Task, name: str) -> bool:
+    """Whether a name stands for two aligned files NAME.SOURCE and NAME.TARGET."""
+    try:
+        return bool(task.languages) and not Path(name).exists() and bool(files_of(name, task.languages or ("", "")))
+    except FileNotFoundError:
+        return False
 
 
 def _whole(task: Task, file: str) -> HeldOut:

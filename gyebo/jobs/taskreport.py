@@ -24,6 +24,7 @@ PIPELINES = {
     "spans": "question-answering",
     "choice": "multiple-choice",
     "dependency": "token-classification",
+    "translation": "translation",
 }
 WITHOUT_FLAG = (
     "micro_batch",
@@ -64,14 +65,17 @@ def card(options: FinetuneOptions, out: Path, result: dict[str, Any], over: dict
         parameters=result["parameters"],
         corpus=f"{task.title} ({result['examples']:,} examples)",
         tokens=result["tokens"],
-        budget=f"{result['steps']:,} steps of {result['batch']} examples ({result['epochs']:.2f} epochs), {chosen}",
+        budget=f"{result['steps']:,} steps of {result['step_size']} ({result['epochs']:.2f} epochs), {chosen}",
         metrics=_metrics(result, over),
         command=command_of(options, out, seeds),
         base_model=started,
         pictures=result["pictures"],
         pipeline_tag=PIPELINES[result["kind"]],
         auto_class=result.get("auto_class"),
-        limitations=[task.note] if task.note else [],
+        limitations=[
+            *([task.note] if task.note else []),
+            *(f"{_words(name)}: {signature}" for name, signature in result.get("signatures", {}).items()),
+        ],
         version=gyebo.__version__,
     )
 
@@ -99,7 +103,7 @@ def command_of(options: FinetuneOptions, out: Path, seeds: Sequence[int]) -> str
     flags = options.task.model_dump(mode="json", exclude={"name"}, exclude_none=True)
     flags |= {} if list(seeds) == [0] else {"seeds": ",".join(map(str, seeds))}
     settings: dict[str, Any] = {}
-    others = options.model_dump(mode="json", exclude={"model", "task", "optim", "seed"}, exclude_defaults=True)
+    others = options.model_dump(mode="json", exclude={"model", "task", "optim", "translation", "seed"}, exclude_defaults=True)
     for name, value in others.items():
         (settings if name in WITHOUT_FLAG else flags)[name] = value
     for name, value in options.optim.model_dump(mode="json", exclude_defaults=True).items():
@@ -107,6 +111,8 @@ def command_of(options: FinetuneOptions, out: Path, seeds: Sequence[int]) -> str
             flags[name] = value
         else:
             settings[f"optim.{name}"] = value
+    for name, value in options.translation.model_dump(mode="json", exclude_defaults=True).items():
+        settings[f"translation.{name}"] = value
     for name, value in flags.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
     for name, value in settings.items():
@@ -124,6 +130,7 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
     kept = {
         name: first.get(name) for name in ("task", "model", "score", "measured", "examples", "lr", "parameters", "auto_class")
     }
+    kept["signatures"] = first.get("signatures", {})
     return {**kept, "seeds": [result["seed"] for result in results], **parts, "best_seed": best["seed"]}
 
 
@@ -139,4 +146,5 @@ def lines(found: dict[str, Any]) -> list[str]:
     for name, value in found["test"].items():
         spread = f" ± {value['spread']:.4f} ({', '.join(f'{v:.4f}' for v in value['values'])})" if len(seeds) > 1 else ""
         shown.append(f"  {_words(name):<22} {value['mean']:.4f}{spread}, measured on {found['measured']}")
+    shown += [f"  {_words(name):<22} {signature}" for name, signature in found["signatures"].items()]
     return shown

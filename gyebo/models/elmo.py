@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gyebo.models.pretrained import WithoutPositions
+from gyebo.models.pretrained import WithoutPositions, check_shape
 from gyebo.nn.cost import projected_lstm_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import BidirectionalOutput, Encoded
@@ -66,9 +66,13 @@ class ElmoConfig:
         self.filters = tuple(self.filters)
         if not self.filters or not all(type(count) is int and count > 0 for count in self.filters):
             raise ValueError(f"filters must be whole numbers of at least 1, but are {list(self.filters)} instead")
-        for name in ("vocab_size", "context", "symbols", "character_width", "cells", "layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)} instead")
+        check_shape(
+            self,
+            counts=("vocab_size", "context", "symbols", "character_width", "cells", "layers"),
+            shares=("dropout",),
+            positive=("init_std",),
+            ids=("pad_id", "bos_id", "eos_id"),
+        )
         if self.characters < max(3, len(self.filters)):
             raise ValueError(
                 f"characters must be at least {max(3, len(self.filters))}, for two marks, a byte and the widest filter, but is "
@@ -78,13 +82,6 @@ class ElmoConfig:
             raise ValueError(f"width must be even, a half for each direction, but is {self.width} instead")
         if self.highways < 0 or not 0 <= self.clip < math.inf:
             raise ValueError(f"highways and clip must be 0 or more, but are {self.highways} and {self.clip} instead")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be from 0 to below 1, but is {self.dropout} instead")
-        if not 0 < self.init_std < math.inf:
-            raise ValueError(f"init_std must be positive, but is {self.init_std} instead")
-        for name in ("pad_id", "bos_id", "eos_id"):
-            if getattr(self, name) is not None and not 0 <= getattr(self, name) < self.vocab_size:
-                raise ValueError(f"{name} must be below vocab_size {self.vocab_size}, but is {getattr(self, name)} instead")
 
     @property
     def direction(self) -> int:
@@ -242,7 +239,7 @@ class Elmo(WithoutPositions, nn.Module):
         blocks: list[Any] = list(self.blocks)[:depth]
         if blocks:
             ahead = self._read(tokens, time_steps(layout), [block.forwards for block in blocks])
-            back = self._read(tokens, time_steps(layout, backward=True), [block.backwards for block in blocks])
+            back = self._read(tokens, time_steps(layout, backwards=True), [block.backwards for block in blocks])
             layers += [torch.cat(pair, -1) for pair in zip(ahead, back)]
         return Encoded(layout.scatter(layers[-1]), tuple(map(layout.scatter, layers)) if return_layers else None)
 

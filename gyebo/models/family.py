@@ -20,10 +20,11 @@ class Family:
     `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors once.
     `tokens`: role -> token string (two roles with one string share an id). `head_style`: what a classification head is made
     of: "last" (a linear layer on the last token), "pooled" (on the pooled first token), "dense" (dense and tanh on the first
-    token), "pre-classifier" (dense and ReLU on it), "mix" (a linear layer on the largest, over tokens, of each feature of a
-    learned mixture of the layers of a body that stays as it is). `single`, `pair`: templates over roles and $A, $B.
-    `published`: options of the objective in which the family differs from the objective's own defaults. `in_transformers`: its
-    directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
+    token), "pre-classifier" (dense and ReLU on it), "concat" (two layers on the last token, the maximum and the mean), "mix" (a
+    linear layer on the largest, over tokens, of each feature of a learned mixture of the layers of a body that stays as it is),
+    "" (there is none: it translates). `single`, `pair`: templates over roles and $A, $B. `published`: options of the objective
+    in which the family differs from the objective's own defaults. `tuning`: options of a fine-tuning, likewise.
+    `in_transformers`: its directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
     """
 
     name: str
@@ -41,6 +42,7 @@ class Family:
     model_inputs: tuple[str, ...] = ("input_ids", "attention_mask")
     novelty: str = ""
     published: dict[str, Any] = field(default_factory=dict)
+    tuning: dict[str, Any] = field(default_factory=dict)
     in_transformers: bool = True
 
 
@@ -106,6 +108,31 @@ FAMILIES: dict[str, Family] = {
             in_transformers=False,
         ),
         Family(
+            name="seq2seq",
+            title="Seq2seq",
+            year=2014,
+            paper=(
+                "Sutskever et al. 2014, Sequence to Sequence Learning with Neural Networks; Bahdanau et al. 2014; "
+                "Luong et al. 2015"
+            ),
+            parents=("gru",),
+            objective="translation",
+            cls="gyebo.models.seq2seq:Seq2seq",
+            sizes={
+                "tiny": 415_104,
+                "mini": 2_535_120,
+                "small": 28_945_536,
+                "rnnsearch": 61_851_000,
+                "sutskever": 224_144_000,
+            },
+            tokens=_PLAIN,
+            head_style="",
+            single=("$A", "eos"),
+            pair=("$A", "eos", "$B", "eos"),
+            novelty="two networks, a reader and a writer; then attention, which looks back at each word",
+            in_transformers=False,
+        ),
+        Family(
             name="dan",
             title="DAN",
             year=2015,
@@ -118,6 +145,63 @@ FAMILIES: dict[str, Family] = {
             head_style="last",
             pair=("$A", "eos", "$B"),
             novelty="the mean of word vectors and a feed-forward network: no order at all",
+            in_transformers=False,
+        ),
+        Family(
+            name="transformer",
+            title="Transformer",
+            year=2017,
+            paper="Vaswani et al. 2017, Attention Is All You Need",
+            parents=("seq2seq",),
+            objective="translation",
+            cls="gyebo.models.transformer:Transformer",
+            sizes={
+                "tiny": 429_568,
+                "mini": 2_605_056,
+                "small": 15_155_200,
+                "base": 63_045_632,
+                "big": 214_171_648,
+            },
+            tokens=_PLAIN,
+            head_style="",
+            single=("$A", "eos"),
+            pair=("$A", "eos", "$B", "eos"),
+            novelty="no recurrence: attention alone, between all words at once",
+        ),
+        Family(
+            name="ulmfit",
+            title="ULMFiT",
+            year=2018,
+            paper="Howard & Ruder 2018, Universal Language Model Fine-tuning for Text Classification",
+            parents=("lstm",),
+            objective="causal",
+            cls="gyebo.models.ulmfit:Ulmfit",
+            sizes={
+                "tiny": 444_416,
+                "mini": 6_938_240,
+                "small": 26_627_600,
+                "ptb": 24_221_600,
+                "wikitext-2": 33_556_078,
+                "paper": 32_242_402,
+                "fastai": 44_333_280,
+            },
+            tokens=_PLAIN,
+            head_style="concat",
+            pair=("$A", "eos", "$B"),
+            novelty="a pretrained LSTM, adapted to the domain, then thawed layer by layer for a task",
+            published={"ar": 2.0, "tar": 1.0},
+            tuning={
+                "dropout": 0.4,
+                "optim": {
+                    "lr": 0.01,
+                    "betas": (0.7, 0.99),
+                    "schedule": "slanted-triangular",
+                    "warmup": 0.1,
+                    "final_lr": 1 / 32,
+                    "layer_decay": 1 / 2.6,
+                    "unfreeze": 0.5,
+                },
+            },
             in_transformers=False,
         ),
         Family(
@@ -141,7 +225,7 @@ FAMILIES: dict[str, Family] = {
             title="GPT",
             year=2018,
             paper="Radford et al. 2018, Improving Language Understanding by Generative Pre-Training",
-            parents=(),
+            parents=("transformer",),
             objective="causal",
             cls="gyebo.models.gpt:Gpt",
             sizes={"tiny": 370_304, "mini": 7_320_576, "small": 33_673_216, "base": 116_534_784},

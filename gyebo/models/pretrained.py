@@ -1,15 +1,18 @@
 """What model classes offer beside their layers: counting, and opening and saving through `gyebo.interchange`; and what all
-language models that read from left to right share around their blocks."""
+models that write from left to right, and all that translate, share around their blocks."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
-from gyebo.nn.outputs import CausalOutput
-from gyebo.nn.ragged import Ragged, ragged_layout
+from gyebo.nn.outputs import CausalOutput, TranslationOutput
+from gyebo.nn.ragged import Ragged, ragged_layout, real_tokens
 
 
 class Pretrained:
@@ -38,9 +41,33 @@ class Pretrained:
         return sum(p.numel() for name, p in module.named_parameters() if embeddings or not name.startswith(tables))
 
 
-class Causal(Pretrained):
-    """Mixed into a language model that has `token_embedding`, `blocks`, `encode` and `lm_head`. Letters: B batch, T length,
-    D width, V vocabulary."""
+def check_shape(
+    config: Any,
+    *,
+    counts: Sequence[str] = (),
+    shares: Sequence[str] = (),
+    positive: Sequence[str] = (),
+    ids: Sequence[str] = (),
+) -> None:
+    """ValueError where one of these fields of a config is out of range: `counts` are at least 1, `shares` from 0 to below 1,
+    `positive` are finite and above 0, `ids` below `vocab_size` or None."""
+    for name in counts:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, but is {getattr(config, name)} instead")
+    for name in shares:
+        if not 0 <= getattr(config, name) < 1:
+            raise ValueError(f"{name} must be from 0 to below 1, but is {getattr(config, name)} instead")
+    for name in positive:
+        if not 0 < getattr(config, name) < math.inf:
+            raise ValueError(f"{name} must be positive, but is {getattr(config, name)} instead")
+    for name in ids:
+        if getattr(config, name) is not None and not 0 <= getattr(config, name) < config.vocab_size:
+            raise ValueError(f"{name} must be below vocab_size {config.vocab_size}, but is {getattr(config, name)} instead")
+
+
+class Speaking(Pretrained):
+    """Mixed into a model that has `token_embedding` and `lm_head`, the output layer over the same vocabulary. Letters: B batch,
+    T length, D width, V vocabulary."""
 
     heads: ClassVar[tuple[str, ...]] = ("lm",)
 
@@ -63,6 +90,10 @@ class Causal(Pretrained):
         """Logits over the vocabulary for any subset of positions: [..., D] -> [..., V]."""
         rows, *_ = self.output_layer(hidden, head)
         return self.lm_head(rows)  # the module, not its weight: for decoding it may be packed
+
+
+class Causal(Speaking):
+    """Mixed into a language model that has `blocks` and `encode` too."""
 
     def layer_groups(self: Any) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, each block, the rest."""
@@ -101,3 +132,68 @@ class CausalWithoutPositions(WithoutPositions, Causal):
             raise ValueError("labels= is not taken: a model has no loss here; use an objective of gyebo.objectives, or a task")
         encoded = self.encode(input_ids, attention_mask, document_ids, return_layers=output_hidden_states)
         return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers)
+
+
+class Translating(Speaking):
+    """Mixed into a model that has `encoder` and `decoder`, each a list of layers, and `encode`. Letters: B batch, T length of
+    a sentence, U of the target, V vocabulary."""
+
+    @property
+    def start_id(self: Any) -> int:
+        """The id with which the decoder begins."""
+        return self.config.first_id
+
+    def forward(
+        self: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        *,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        labels: None = None,
+    ) -> TranslationOutput:
+        """Logits [B, U, V] for the next token of the target; arguments as in `encode`. Raises ValueError for `labels`."""
+        if labels is not None:
+            raise ValueError("labels= is not taken: a model has no loss here; use gyebo.tasks.learning, or gyebo finetune")
+        found = self.encode(
+            input_ids,
+            attention_mask,
+            decoder_input_ids,
+            decoder_attention_mask,
+            return_layers=output_hidden_states,
+            return_attentions=output_attentions,
+        )
+        return TranslationOutput(
+            self.project(found.hidden),
+            found.hidden,
+            found.encoder_hidden,
+            found.layers,
+            found.attentions,
+            found.cross_attentions,
+            found.encoder_layers,
+            found.encoder_attentions,
+        )
+
+    def lay_out(self: Any, ids: Tensor, mask: Tensor | None, *, dense: bool = False) -> tuple[Ragged, Tensor | None]:
+        """Where the tokens of ids [B, T] stand, and which of them attention may see, [B, T] (None: all).
+
+        Raises ValueError where a sentence is longer than `config.context`.
+        """
+        compiling = torch.compiler.is_compiling()
+        layout = ragged_layout(ids.shape[:2], ids.device, attention_mask=mask, dense=dense or compiling)
+        longest, most = layout.longest, self.config.context
+        if longest > most and (mask is None or int(mask.sum(1).max()) > most):
+            raise ValueError(f"a sentence must have at most {most} tokens (context), but has {longest} instead")
+        real = real_tokens(mask)
+        if real is None or (not compiling and bool(real.all())):
+            return layout, None
+        return layout, real | ~real.any(1, keepdim=True)  # in a row without any token: zeros, and nobody reads the answer
+
+    def layer_groups(self: Any) -> list[list[nn.Parameter]]:
+        """Parameters from input to output: embedding, each block of the encoder, each of the decoder, the rest."""
+        parts = [self.token_embedding, *self.encoder, *self.decoder]
+        groups = [list(part.parameters()) for part in parts]
+        seen = {id(p) for group in groups for p in group}
+        return [*groups, [p for p in self.parameters() if id(p) not in seen]]

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gyebo.models.pretrained import CausalWithoutPositions
@@ -63,7 +64,7 @@ class RnnConfig:
 
 @dataclass
 class Memory:
-    """What a recurrent model remembers of B texts while it generates: one state a layer, each tensor [B, D]."""
+    """What a recurrent model remembers of B texts while it generates: one state a layer, each tensor [B, its width]."""
 
     layers: list[State]
 
@@ -85,16 +86,21 @@ class Rnn(CausalWithoutPositions, nn.Module):
         "medium": RnnConfig(tied=False),
     }
 
-    def __init__(self, config: RnnConfig):
+    def __init__(self, config: Any):
         super().__init__()
         self.config = config
         self.token_embedding = nn.Embedding(config.vocab_size, config.width)
         layer = CELLS[self.cell].layer
-        self.blocks = nn.ModuleList([layer(config.width, config.width, batch_first=True) for _ in range(config.layers)])
+        self.blocks = nn.ModuleList([layer(inputs, width, batch_first=True) for inputs, width in self.shapes])
         self.lm_head = nn.Linear(config.width, config.vocab_size)
         if config.tied:
             self.lm_head.weight = self.token_embedding.weight
         self.initialise()
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """The width of each layer's input and of its state."""
+        return [(self.config.width, self.config.width)] * self.config.layers
 
     @torch.no_grad()
     def initialise(self) -> None:
@@ -129,46 +135,51 @@ class Rnn(CausalWithoutPositions, nn.Module):
         *,
         state: Tensor | None = None,
         return_layers: bool = False,
+        return_raw: bool = False,
     ) -> Encoded:
         """Read ids [B, T]; `hidden` [B, T, D] is zero at padding.
 
         `attention_mask` [B, T] is 0 at padding; each document of `document_ids` [B, T] (0 = padding) starts from a state of
         zeros, but the first of each row from `state` [B, K, D] where it is given: `Encoded.state` of the text before it.
-        Raises ValueError where a text is longer than `config.context`.
+        `return_raw`: the last layer's output before dropout too. Raises ValueError where a text is longer than
+        `config.context`.
         """
         layout = self.lay_out(input_ids, attention_mask, document_ids)
         steps = time_steps(layout)
         given = None if state is None else self._given(state, steps)
-        layers, after = self._read(layout.gather(self.embed(input_ids)), steps, given)
+        layers, raw, after = self._read(layout.gather(self.embed(input_ids)), steps, given)
         left = self.fresh_state(len(input_ids)) if state is None else state
         return Encoded(
             layout.scatter(layers[-1]),
             tuple(map(layout.scatter, layers)) if return_layers else None,
             state=self._left(after, steps, left),
+            raw=layout.scatter(raw) if return_raw else None,
         )
 
     def fresh_state(self, rows: int) -> Tensor:
-        """What texts start from: zeros [rows, K, D], K tensors of all layers together."""
-        weight = self.token_embedding.weight
-        return weight.new_zeros(rows, self.config.layers * CELLS[self.cell].states, self.config.width)
+        """What texts start from: zeros [rows, K, D], K tensors of all layers together, D the width of the widest; what a
+        narrower one does not fill stays zero."""
+        widest = max(width for _, width in self.shapes)
+        return self.token_embedding.weight.new_zeros(rows, len(self.shapes) * CELLS[self.cell].states, widest)
 
     def _given(self, state: Tensor, steps: Steps) -> list[State]:
-        """A state [B, K, D] as each layer's, of all sequences [S, D]: zeros but for the first one of a row."""
+        """A state [B, K, D] as each layer's, of all sequences, each [S, its width]: zeros but for the first one of a row."""
         spread = state.new_zeros(steps.sequences, *state.shape[1:])
         spread[steps.first] = state[steps.row[steps.first]]
-        parts = spread.unbind(1)
-        count = CELLS[self.cell].states
-        return [parts[at : at + count] for at in range(0, len(parts), count)]
+        parts = iter(spread.unbind(1))
+        return [tuple(next(parts)[:, :width] for _ in range(CELLS[self.cell].states)) for _, width in self.shapes]
 
     def _left(self, after: list[State], steps: Steps, before: Tensor) -> Tensor:
         """The state [B, K, D] after each row's last sequence; that from before where a row has no token."""
-        parts = torch.stack([part[steps.last] for state in after for part in state], 1)
+        ends = [part[steps.last] for state in after for part in state]
+        parts = torch.stack([F.pad(end, (0, before.shape[2] - end.shape[1])) for end in ends], 1)
         left = before.clone()
         left[steps.row[steps.last]] = parts.to(left.dtype)
         return left
 
-    def _read(self, x: Tensor, steps: Steps, states: list[State] | None) -> tuple[list[Tensor], list[State]]:
-        """What goes into the layers and what each gives, [N, D]; each layer's states after the last token, [S, D]."""
+    def _read(self, x: Tensor, steps: Steps, states: list[State] | None) -> tuple[list[Tensor], Tensor, list[State]]:
+        """What goes into the layers and what each gives, [N, D]; what the last one gives before dropout; each layer's states
+        after the last token, [S, D]."""
         p = self.config.dropout if self.training else 0.0
         layers, after = [dropout(x, p)], []
         block: Any
@@ -176,13 +187,13 @@ class Rnn(CausalWithoutPositions, nn.Module):
             x, state = read(block, layers[-1], steps, states[number] if states else None)
             layers.append(dropout(x, p))
             after.append(state)
-        return layers, after
+        return layers, x, after
 
     def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Memory]:
         """Read prompts [B, T] at once; gives the last real token's hidden [B, D] and the memory, the same for any `slots`."""
         layout = self.lay_out(input_ids, attention_mask)
         steps = time_steps(layout)
-        _, states = self._read(layout.gather(self.embed(input_ids)), steps, None)
+        *_, states = self._read(layout.gather(self.embed(input_ids)), steps, None)
         place = torch.zeros(len(input_ids), dtype=torch.long, device=input_ids.device)
         place[steps.row[steps.last]] = steps.last  # where each row's sequence stands among the states
         memory = Memory(states).reorder(place)
@@ -191,14 +202,14 @@ class Rnn(CausalWithoutPositions, nn.Module):
     def step(self, ids: Tensor, cache: Memory) -> Tensor:
         """One more token a row: ids [B] -> hidden [B, D]; the memory is replaced in place."""
         layout = self.lay_out(ids[:, None])
-        layers, cache.layers = self._read(self.embed(ids), time_steps(layout), cache.layers)
+        layers, _, cache.layers = self._read(self.embed(ids), time_steps(layout), cache.layers)
         return layers[-1]
 
     def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
         """Operations of a forward pass over so many tokens, whatever the `context`; `projected`: on the vocabulary, a share."""
-        config = self.config
-        cell = recurrent_flops(tokens, width=config.width, gates=CELLS[self.cell].gates) * config.layers
-        return cell + 2 * tokens * projected * config.width * config.vocab_size
+        gates = CELLS[self.cell].gates
+        cells = sum(recurrent_flops(tokens, inputs=inputs, width=width, gates=gates) for inputs, width in self.shapes)
+        return cells + 2 * tokens * projected * self.config.width * self.config.vocab_size
 
 
 class Lstm(Rnn):

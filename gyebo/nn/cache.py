@@ -1,14 +1,17 @@
-"""Preallocated keys and values for decoding one token at a time.
+"""Preallocated keys and values for decoding one token at a time, and those of a source that is translated.
 
-Letters: B batch, H heads, S slots, K width of a head.
+Letters: B batch, H heads, S slots, K width of a head, T length of the source, R rows that are written.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from gyebo.nn.attention import attend, join_heads, weigh
 
 
 @dataclass
@@ -92,3 +95,100 @@ class KeyValueCache:
         moved.real[:, : self.used] = self.real[:, : self.used].index_select(0, rows)
         moved.positions, moved.used, moved.padded = self.positions.index_select(0, rows), self.used, self.padded
         return moved
+
+
+def shared_sources(rows: Tensor, each: int, count: int) -> tuple[Tensor | None, int]:
+    """Which of `count` sources, each shared by so many rows, the rows [R'] of a reordered cache belong to (None: all in their
+    order), and how many share one then. Where they are not the same number of each, every row has a copy of its own."""
+    sources, counts = (rows // each).unique_consecutive(return_counts=True)
+    now = int(counts[0])
+    if bool((counts != now).any()):
+        sources, now = rows // each, 1
+    if len(sources) == count and bool((sources == torch.arange(count, device=rows.device)).all()):
+        return None, now
+    return sources, now
+
+
+@dataclass
+class SourceCache:
+    """What a decoder remembers: what it has `written`, and of each layer `keys` and `values` [B, H, T, K] of the source.
+
+    Several translations of one source (beams) stand side by side and share its keys: row r belongs to source r // `each`.
+    `allowed` [B, 1, 1, T]: what of the source may be looked at, None: all. `watched`: where it is a list, the weights of the
+    last layer, mean of the heads, [R, T], are added to it at each step.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    allowed: Tensor | None
+    written: KeyValueCache
+    each: int = 1
+    watched: list[Tensor] | None = None
+
+    @classmethod
+    def of(cls, layers: Sequence[tuple[Tensor, Tensor]], allowed: Tensor | None, written: KeyValueCache) -> SourceCache:
+        """From keys and values of each layer; on a CPU in the type of `written`'s keys."""
+        dtype = written.keys[0].dtype
+        return cls([key.to(dtype) for key, _ in layers], [value.to(dtype) for _, value in layers], allowed, written)
+
+    def attend(self, layer: int, query: Tensor) -> Tensor:
+        """What a query [R, H, 1, K] finds in the source, [R, 1, H*K]."""
+        rows, heads, _, width = query.shape
+        by_source = query.reshape(-1, self.each, heads, width).transpose(1, 2)  # [B, H, each, K]
+        key, value = self.keys[layer], self.values[layer]
+        if self.watched is None or layer + 1 < len(self.keys):
+            mixed = attend(by_source, key, value, allowed=self.allowed)
+        else:
+            mixed, weights = weigh(by_source.to(key.dtype), key, value, allowed=self.allowed)
+            self.watched.append(weights.mean(1).flatten(0, 1))
+            mixed = mixed.to(query.dtype)
+        return join_heads(mixed).reshape(rows, 1, heads * width)
+
+    def reorder(self, rows: Tensor) -> SourceCache:
+        """The cache of rows [R'], repeats allowed. Those of one source must stand side by side, of each the same number."""
+        sources, each = shared_sources(rows, self.each, len(self.keys[0]))
+        if sources is None:
+            keys, values, allowed = self.keys, self.values, self.allowed
+        else:
+            keys, values = ([part.index_select(0, sources) for part in parts] for parts in (self.keys, self.values))
+            allowed = None if self.allowed is None else self.allowed.index_select(0, sources)
+        return SourceCache(keys, values, allowed, self.written.reorder(rows), each, self.watched)
+
+
+@dataclass
+class Sentences:
+    """Sources as one attention sees them: `keys` [B, T, K], `values` [B, T, C], and what may be seen, [B, 1, T] (None: all)."""
+
+    keys: Tensor
+    values: Tensor
+    allowed: Tensor | None
+
+    def pick(self, sources: Tensor) -> Sentences:
+        """Some of them, by their numbers."""
+        allowed = None if self.allowed is None else self.allowed.index_select(0, sources)
+        return Sentences(self.keys.index_select(0, sources), self.values.index_select(0, sources), allowed)
+
+
+@dataclass
+class StateCache:
+    """What a recurrent decoder remembers of R translations: of each layer the `state`, tensors [R, D], and what is `fed` to the
+    next step, [R, D] ([R, 0]: nothing).
+
+    Translations of one source (beams) stand side by side and share its keys: row r belongs to source r // `each`; without
+    attention `source` is None. `watched`: where it is a list, the weights of each step, [R, T], are added to it.
+    """
+
+    state: list[tuple[Tensor, ...]]
+    fed: Tensor
+    source: Sentences | None = None
+    each: int = 1
+    watched: list[Tensor] | None = None
+
+    def reorder(self, rows: Tensor) -> StateCache:
+        """The cache of rows [R'], repeats allowed, as a new one."""
+        state = [tuple(part.index_select(0, rows) for part in layer) for layer in self.state]
+        source, each = self.source, 1
+        if source is not None:
+            sources, each = shared_sources(rows, self.each, len(source.keys))
+            source = source if sources is None else source.pick(sources)
+        return StateCache(state, self.fed.index_select(0, rows), source, each, self.watched)

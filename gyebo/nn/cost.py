@@ -18,10 +18,10 @@ def transformer_flops(
     return 2 * (tokens * layers * (block + attention) + (tokens if outputs is None else outputs) * width * vocab_size)
 
 
-def recurrent_flops(tokens: float, *, width: int, gates: int) -> float:
-    """FLOPs of one forward pass of a recurrent layer whose input and state have one width, a multiply-add counts 2: an input
-    and a recurrent matrix for each gate. Not counted: what is done element by element."""
-    return 2 * tokens * gates * 2 * width * width
+def recurrent_flops(tokens: float, *, inputs: int, width: int, gates: int) -> float:
+    """FLOPs of one forward pass of a recurrent layer from `inputs` to a state of `width`, a multiply-add counts 2: an input and
+    a recurrent matrix for each gate. Not counted: what is done element by element."""
+    return 2 * tokens * gates * (inputs + width) * width
 
 
 def projected_lstm_flops(tokens: float, *, inputs: int, cells: int, outputs: int) -> float:

@@ -15,10 +15,14 @@ CHUNK_ELEMENTS = 1 << 25  # logits held at a time: enough rows for fast matrix p
 
 
 class _ProjectedCrossEntropy(torch.autograd.Function):
-    """Sum of -log softmax(x W^T + b)[label]; the gradients are made in the forward pass, where the logits are at hand."""
+    """Sum of -log softmax(x W^T + b)[label]; the gradients are made in the forward pass, where the logits are at hand.
+
+    With smoothing e the label has a share of 1 - e, and all V ids share the rest."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, smoothing: float, dtype: torch.dtype
+    ) -> Tensor:
         rows, matrix = x.to(dtype), weight.to(dtype)
         shift = None if bias is None else bias.to(dtype)
         needs = ctx.needs_input_grad
@@ -32,10 +36,15 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
             p = logits.softmax(1, dtype=torch.float32)
             # The largest logit has exp(0) / sum: the sum's logarithm without another pass of exponentials.
             log_sum = logits.amax(1, keepdim=True).float() - p.amax(1, keepdim=True).log()
-            total += (log_sum - logits.gather(1, target).float()).sum()
+            total += (log_sum - (1 - smoothing) * logits.gather(1, target).float()).sum()
+            if smoothing:
+                total -= smoothing * logits.float().mean(1).sum()
             if not any(needs[:3]):
                 continue
-            p.scatter_add_(1, target, torch.full_like(target, -1, dtype=p.dtype))  # the loss' slope: p, less one at the label
+            # The loss' slope: p less what should be, which is 1 - e at the label and e/V everywhere.
+            p.scatter_add_(1, target, torch.full_like(target, smoothing - 1, dtype=p.dtype))
+            if smoothing:
+                p -= smoothing / weight.shape[0]
             if dbias is not None:
                 dbias += p.sum(0)
             slope = p.to(dtype)
@@ -51,7 +60,7 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         dx, dweight, dbias = (None if g is None else g.mul_(grads[0]) for g in ctx.gradients)
         ctx.gradients = None  # scaled in place: backward works once
-        return None if dx is None else dx.to(ctx.dtype), dweight, dbias, None, None
+        return None if dx is None else dx.to(ctx.dtype), dweight, dbias, None, None, None
 
 
 Layer = tuple[Tensor, Tensor, Tensor | None]
@@ -119,15 +128,16 @@ def chunks(rows: int, vocab_size: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(borders) if b > a]
 
 
-def cross_entropy_sum(x: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+def cross_entropy_sum(x: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
     """Sum over the rows of -ln p(label), p = softmax(x weight^T + bias): x [N, D], weight [V, D], bias [V], labels [N].
 
-    Matrix products run in autocast's type where it is on; the softmax and the sum are float32. Backward works once.
+    `smoothing` e (Szegedy et al. 2016, section 7): (1 - e) times that and e times the mean of -ln p over all V ids. Matrix
+    products run in autocast's type where it is on; the softmax and the sum are float32. Backward works once.
     """
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
     with torch.autocast(device, enabled=False):
-        return _ProjectedCrossEntropy.apply(x, weight, bias, labels, dtype)
+        return _ProjectedCrossEntropy.apply(x, weight, bias, labels, smoothing, dtype)
 
 
 @torch.no_grad()

@@ -36,3 +36,13 @@ def keep_mask(shape: torch.Size, p: float, dtype: torch.dtype) -> Tensor:
     words = np.random.SFC64(seed).random_raw((count + 3) // 4)
     bits = torch.from_numpy(words.view(np.int16))[:count].view(shape)  # uniform over -32768..32767
     return (bits >= threshold - _LEVELS // 2).to(dtype).mul_(_LEVELS / (_LEVELS - threshold))
+
+
+def locked_dropout(x: Tensor, p: float, sequence: Tensor, sequences: int) -> Tensor:
+    """Dropout of rows [N, D] with one mask a sequence, for all of its steps (Gal & Ghahramani 2016).
+
+    `sequence` [N]: the number of each row's, below `sequences`. p = 0: x itself; the caller passes 0 outside training.
+    """
+    if p == 0.0:
+        return x
+    return x * dropout(x.new_ones(sequences, x.shape[1]), p)[sequence]

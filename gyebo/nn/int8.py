@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+STACKS = ("blocks", "encoder", "decoder")  # how the layers of a model are called
 LEVELS = 254  # one fewer than there are steps, so that rounding the zero can't push the largest value over the edge
 
 
@@ -54,9 +55,12 @@ def has_int8() -> bool:
 
 def quantize(model: nn.Module) -> int:
     """Replace every linear layer in the blocks of a model, in place, by one in int8; gives how many it has of them now."""
-    blocks = getattr(model, "blocks", nn.ModuleList())
-    for name, layer in list(blocks.named_modules()):
-        if type(layer) is nn.Linear:
-            owner, _, attribute = name.rpartition(".")
-            setattr(blocks.get_submodule(owner), attribute, Int8Linear(layer))
-    return sum(isinstance(layer, Int8Linear) for layer in blocks.modules())
+    found = 0
+    stacks = [getattr(model, stack, None) for stack in STACKS]
+    for blocks in (stack for stack in stacks if isinstance(stack, nn.ModuleList)):
+        for name, layer in list(blocks.named_modules()):
+            if type(layer) is nn.Linear:
+                owner, _, attribute = name.rpartition(".")
+                setattr(blocks.get_submodule(owner), attribute, Int8Linear(layer))
+        found += sum(isinstance(layer, Int8Linear) for layer in blocks.modules())
+    return found

@@ -11,12 +11,21 @@ from torch import Tensor
 class Encoded:
     """The representation of a batch. `hidden` [B, T, D]; `layers`: the embedding and every block's output, each [B, T, D];
     `attentions`: every block's weights, each [B, H, T, T]. The last two only where asked for. `state` [B, K, D]: of a
-    model that hands one on, after each row's last token."""
+    model that hands one on, after each row's last token. `raw` [B, T, D]: `hidden` before the dropout behind the last layer,
+    where asked for.
+
+    Of an encoder and a decoder together these are the decoder's, whose length is U; the encoder's stand beside them, and
+    `cross_attentions`: every block's weights from the target to the source, each [B, H, U, T]."""
 
     hidden: Tensor
     layers: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     state: Tensor | None = None
+    raw: Tensor | None = None
+    encoder_hidden: Tensor | None = None
+    encoder_layers: tuple[Tensor, ...] | None = None
+    encoder_attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
 
 
 @dataclass
@@ -55,3 +64,18 @@ class MaskedOutput:
     pooler_output: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class TranslationOutput:
+    """Of an encoder and a decoder: `logits` [B, U, V] for the next token at every position of the target; the other fields as
+    in `Encoded`."""
+
+    logits: Tensor
+    last_hidden_state: Tensor
+    encoder_last_hidden_state: Tensor | None = None
+    decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    encoder_attentions: tuple[Tensor, ...] | None = None

@@ -1,11 +1,12 @@
-"""What belongs together in a batch of rows: positions and attention masks from `document_ids`.
+"""What belongs together in a batch of rows: positions and attention masks from `document_ids`; positions as sinusoids.
 
-Letters: B batch, T length. `document_ids` [B, T]: 0 is padding; tokens with one id form one document.
+Letters: B batch, T length, D width. `document_ids` [B, T]: 0 is padding; tokens with one id form one document.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -45,3 +46,28 @@ def causal_layout(
     if position_ids is not None:
         positions = position_ids.expand(shape)
     return Layout(positions, allowed)
+
+
+ORDERS = ("interleaved", "halves")
+
+
+def sinusoids(positions: Tensor, width: int, context: int, order: str = "interleaved") -> Tensor:
+    """Position vectors [..., D] in float32 of positions [...] below `context` (Vaswani et al. 2017, section 3.5).
+
+    Pair i of the D numbers is sin and cos of position / 10000^(2i/D). "interleaved": they take turns, as published; "halves":
+    all sines stand before all cosines. Raises IndexError for a position beyond `context`.
+    """
+    return _sinusoid_table(width, context, order, positions.device)[positions]
+
+
+@lru_cache(maxsize=8)
+def _sinusoid_table(width: int, context: int, order: str, device: torch.device) -> Tensor:
+    """[context, D]: computed in float64, kept for the next call."""
+    with torch.inference_mode(False):
+        feature = torch.arange(width, dtype=torch.float64)
+        pair = feature.div(2, rounding_mode="floor")
+        angles = torch.arange(context, dtype=torch.float64)[:, None] / 10_000 ** (2 * pair / width)
+        table = torch.where(feature % 2 == 0, angles.sin(), angles.cos())
+        if order == "halves":
+            table = torch.cat([table[:, 0::2], table[:, 1::2]], 1)
+        return table.float().to(device)

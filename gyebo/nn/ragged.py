@@ -168,6 +168,17 @@ def ragged_layout(
     return replace(layout, positions=positions)
 
 
+def aligned(layout: Ragged) -> Ragged:
+    """The same rows in [B, longest] (at least one place), the tokens of each row of the batch side by side from the first place
+    on. They must be one sequence, and the layout not dense."""
+    if layout.frame is None:
+        return layout
+    (batch, length), longest = layout.shape, max(1, layout.longest)
+    cells = layout.index // length * longest + layout.positions
+    frame = _frame(cells[: len(cells) - layout.spare], batch * longest, layout.spare)
+    return replace(layout, shape=(batch, longest), index=frame.cells, frame=frame)
+
+
 def _full(batch: int, length: int, device: torch.device) -> Ragged:
     """Every token is real, every row one sequence."""
     positions = torch.arange(length, device=device).repeat(batch)

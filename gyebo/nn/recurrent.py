@@ -4,8 +4,8 @@ A recurrent layer reads a sequence token by token and hands a state on. The sequ
 taken by those that have a t-th token: rows are brought into the order of their positions, longest sequence first, and padding
 never runs through the recurrence.
 
-Letters: B batch, T length, N real tokens and spare rows, S sequences, I width of the input, D width of the state, C of a cell
-and P of its output where the two differ.
+Letters: B batch, T length, N real tokens and spare rows, S sequences, I width of the input, D width of the state, G gates; C
+width of a cell and P of its output where the two differ.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ State = tuple[Tensor, ...]  # what a layer hands on, each [S, D]: the hidden sta
 
 class Gates(NamedTuple):
     """The weights of a cell with G gates, as torch stores them: `inputs` [G*D, I], `recurrent` [G*D, D], two biases [G*D] of
-    which only the sum matters, but for a GRU's last gate."""
+    which only the sum matters, but for a GRU's last gate. Where a part of the input is known before the step, `inputs` may be
+    the columns of the rest, and `input_bias` what that part gives, [S, G*D]."""
 
     inputs: Tensor
     recurrent: Tensor
@@ -94,6 +95,9 @@ class Cell:
 
 CELLS = {"rnn": Cell(elman, nn.RNN, 1, 1), "lstm": Cell(lstm, nn.LSTM, 4, 2), "gru": Cell(gru, nn.GRU, 3, 1)}
 
+# How a layer of torch calls its mode -> torch's kernel for it.
+_FUSED: dict[str, Callable[..., Any]] = {"RNN_TANH": torch.rnn_tanh, "LSTM": torch.lstm, "GRU": torch.gru}
+
 
 def gates(layer: nn.RNNBase) -> Gates:
     """The weights of a layer of torch."""
@@ -106,13 +110,14 @@ class Steps:
     """The rows of a flat layout by time step.
 
     `order` [N]: the rows, step by step, in each step the longest sequence first; `back` [N]: where each row went; `sizes` [T],
-    on the CPU: how many sequences take a step. `row` [S]: the row of the batch in which each sequence stands; `first`, `last`:
-    the sequences with which the rows of the batch that hold any token begin and end.
+    on the CPU: how many sequences take a step. `sequence` [N]: that of each row; `row` [S]: the row of the batch in which each
+    sequence stands; `first`, `last`: the sequences with which the rows of the batch that hold any token begin and end.
     """
 
     order: Tensor
     back: Tensor
     sizes: Tensor
+    sequence: Tensor
     row: Tensor
     first: Tensor
     last: Tensor
@@ -122,14 +127,25 @@ class Steps:
         """How many there are; each spare row is one of its own."""
         return len(self.row)
 
+    def by_row(self, state: State, rows: int) -> State:
+        """The state with which the last sequence of each row of the batch ends, [rows, D] each: zeros where a row has none."""
+        place = self.row[self.last]
+        return tuple(
+            part.new_zeros(rows, part.shape[1]).index_copy(0, place, part.index_select(0, self.last)) for part in state
+        )
 
-def time_steps(layout: Ragged, *, backward: bool = False) -> Steps:
-    """The steps of a layout whose positions are its own; `backward`: each sequence is read from its end."""
-    positions = from_the_end(layout) if backward else layout.positions
-    order = positions.argsort(stable=True)
+
+def time_steps(layout: Ragged, *, backwards: bool = False) -> Steps:
+    """The steps of a layout whose positions are its own; `backwards`: each sequence is read from its end to its beginning."""
+    order = layout.positions.argsort(stable=True)
+    begins = layout.positions == 0
+    sequence = begins.cumsum(0) - 1
+    if backwards:
+        last = torch.bincount(sequence)[sequence] - 1
+        order = (torch.arange(len(order), device=order.device) + last - 2 * layout.positions)[order]
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
-    starts = (positions == 0).nonzero().squeeze(1)  # of the sequences, longest first
+    starts = begins.nonzero().squeeze(1)  # of the sequences, longest first
     place = layout.index[starts]
     row, real = place // layout.shape[1], torch.arange(len(starts), device=order.device) < len(starts) - layout.spare
     by_place = place.argsort(stable=True)
@@ -137,28 +153,43 @@ def time_steps(layout: Ragged, *, backward: bool = False) -> Steps:
     rows = row[by_place]
     change = rows[1:] != rows[:-1]
     edge = change.new_ones(min(1, len(rows)))
-    sizes = torch.bincount(positions).cpu()
-    return Steps(order, back, sizes, row, by_place[torch.cat([edge, change])], by_place[torch.cat([change, edge])])
+    sizes = torch.bincount(layout.positions).cpu()
+    first, final = by_place[torch.cat([edge, change])], by_place[torch.cat([change, edge])]
+    return Steps(order, back, sizes, sequence, row, first, final)
 
 
-def from_the_end(layout: Ragged) -> Tensor:
-    """How many tokens of its sequence come after each row, [N]."""
-    sequence = (layout.positions == 0).cumsum(0) - 1
-    return torch.bincount(sequence)[sequence] - 1 - layout.positions
-
-
-def read(layer: nn.RNNBase, x: Tensor, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
+def read(
+    layer: nn.RNNBase, x: Tensor, steps: Steps, state: State | None = None, recurrent: Tensor | None = None
+) -> tuple[Tensor, State]:
     """A layer over rows [N, I] -> [N, D], and each sequence's state after its last token, each [S, D].
 
-    `state`: what each sequence starts from, zeros by default.
+    `state`: what each sequence starts from, zeros by default. Of a bidirectional layer both directions stand side by side, 2D
+    wide; the second one begins at the last token of each sequence, and its state is the one after the first token.
+    `recurrent` [G*D, D]: takes the place of the recurrent matrix of a layer that reads one way.
     """
-    given = None if state is None else tuple(part[None] for part in state)
+    if not len(x):  # nothing but padding, which torch refuses
+        nothing = x.new_zeros(0, layer.hidden_size * (1 + layer.bidirectional))
+        return nothing, (nothing,) * (2 if isinstance(layer, nn.LSTM) else 1)
+    given: Any = None if state is None else tuple(part[None].contiguous() for part in state)
     if given is not None and len(given) == 1:
-        packed, after = layer(PackedSequence(x.index_select(0, steps.order), steps.sizes), given[0])
+        given = given[0]
+    rows = x.index_select(0, steps.order)
+    if recurrent is None:
+        packed, after = layer(PackedSequence(rows, steps.sizes), given)
+        data, after = packed.data, after if isinstance(after, tuple) else (after,)
     else:
-        packed, after = layer(PackedSequence(x.index_select(0, steps.order), steps.sizes), given)
-    after = after if isinstance(after, tuple) else (after,)
-    return packed.data.index_select(0, steps.back), tuple(part[0] for part in after)
+        data, *after = _fused(layer, rows, steps, given, gates(layer)._replace(recurrent=recurrent))
+    return data.index_select(0, steps.back), tuple(part.transpose(0, 1).flatten(1) for part in after)
+
+
+def _fused(layer: nn.RNNBase, rows: Tensor, steps: Steps, state: Any, weights: Gates) -> tuple[Tensor, ...]:
+    """A layer with other weights, by torch's kernel itself: a layer keeps a list of its own, in which an attribute that was
+    replaced need not show."""
+    if state is None:
+        zeros = rows.new_zeros(1, steps.sequences, layer.hidden_size)
+        state = (zeros, zeros) if layer.mode == "LSTM" else zeros
+    biases, layers, dropout, both = True, 1, 0.0, False
+    return _FUSED[layer.mode](rows, steps.sizes, state, weights, biases, layers, dropout, layer.training, both)
 
 
 class ProjectedLstm(nn.Module):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from gyebo.data import formats
@@ -22,19 +22,24 @@ NAME = "causal"
 
 
 class Options(BaseModel):
-    """Nothing to choose."""
+    """What holds the activations of a recurrent model (Merity et al. 2017, 4.6): weights of further terms of the loss."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    ar: float = Field(0.0, ge=0, description="of the mean square of the last layer's output, behind dropout")
+    tar: float = Field(0.0, ge=0, description="of the mean square of its change from token to token, before dropout")
 
 
 @dataclass(frozen=True)
 class Causal:
     """`start`, `end`: the ids that frame a document, None where a model has none; `one_document`: attention crosses the
-    borders of documents."""
+    borders of documents; `ar`, `tar`: weights as in `Options`."""
 
     start: int | None
     end: int | None
     one_document: bool = False
+    ar: float = 0.0
+    tar: float = 0.0
     fills: dict[str, int] = field(default_factory=lambda: {"labels": IGNORE})
     repeats: None = None
     headline = "bits_per_byte"
@@ -51,8 +56,8 @@ class Causal:
         return "the next token"
 
     def for_evaluation(self) -> Causal:
-        """The same; held-out documents never see each other."""
-        return replace(self, one_document=False)
+        """The next token alone; held-out documents never see each other."""
+        return replace(self, one_document=False, ar=0.0, tar=0.0)
 
     def plan(self, split: Split, context: int, seed: int, folder: Path | None = None) -> Plan:
         """The rows of an epoch."""
@@ -83,25 +88,52 @@ class Causal:
         return {"input_ids": ids[:-1], "labels": ids[1:].copy()}
 
     def counts(self, batch: dict[str, Tensor]) -> dict[str, int]:
-        """How many tokens each term of the loss counts: {"lm": labels}."""
-        return {"lm": int((batch["labels"] != IGNORE).sum())}
+        """How many tokens each term of the loss counts: {"lm": labels}; of "ar" the tokens, of "tar" those that another one of
+        their document stands before in the row."""
+        found = {"lm": int((batch["labels"] != IGNORE).sum())}
+        if self.ar:
+            found["ar"] = int((batch["document_ids"] != 0).sum())
+        if self.tar:
+            found["tar"] = int(_follows(batch["document_ids"]).sum())
+        return found
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
-        """{"lm": (sum of -ln p over the labels, weight 1)}; only labelled positions are projected on the vocabulary.
+        """{"lm": (sum of -ln p over the labels, weight 1)}; only labelled positions are projected on the vocabulary. "ar" and
+        "tar", where they have a weight: sums over tokens of the mean over the width.
 
         A `state` in the batch is what rows go on from; that after them takes its place, cut off from the gradient.
         """
         given = {"state": batch["state"]} if "state" in batch else {}
-        encoded = model.encode(batch["input_ids"], document_ids=batch["document_ids"], **given)
+        encoded = model.encode(
+            batch["input_ids"], document_ids=batch["document_ids"], **given, **({"return_raw": True} if self.tar else {})
+        )
         if given:
             batch["state"] = encoded.state.detach()
-        return {"lm": (cross_entropy_sum(*labelled(model, encoded.hidden, batch["labels"], "lm")), 1.0)}
+        terms = {"lm": (cross_entropy_sum(*labelled(model, encoded.hidden, batch["labels"], "lm")), 1.0)}
+        if self.ar:  # at padding the output is zero
+            terms["ar"] = (encoded.hidden.float().square().mean(-1).sum(), self.ar)
+        if self.tar:
+            raw = encoded.raw.float()
+            change = (raw[:, 1:] - raw[:, :-1]).square().mean(-1)
+            terms["tar"] = ((change * _follows(batch["document_ids"])).sum(), self.tar)
+        return terms
+
+
+def _follows(documents: Tensor) -> Tensor:
+    """Which tokens but the first of each row [B, T-1] follow one of their own document."""
+    return (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] != 0)
 
 
 def build(options: Options, setting: Setting) -> Causal:
-    """The objective for a tokenizer; documents are framed by its bos and eos."""
+    """The objective for a tokenizer; documents are framed by its bos and eos.
+
+    Raises ValueError for `ar` or `tar` where the model doesn't give its last layer's output before dropout.
+    """
+    for name, weight in options.model_dump().items():
+        if weight and not setting.gives_raw:
+            raise ValueError(f"--set objective.{name}={weight:g} is for recurrent families: leave it out")
     ids = setting.tokenizer.role_ids
-    return Causal(ids.get("bos"), ids.get("eos"), setting.across_documents)
+    return Causal(ids.get("bos"), ids.get("eos"), setting.across_documents, options.ar, options.tar)
 
 
 def labelled(model: Any, hidden: Tensor, labels: Tensor, head: str) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:

@@ -25,13 +25,15 @@ Draw = Callable[[np.random.Generator], Arrays]
 
 @dataclass(frozen=True)
 class Setting:
-    """What an objective is built for: the family's copy of the tokenizer, its templates and heads, the training text."""
+    """What an objective is built for: the family's copy of the tokenizer, its templates and heads, the training text.
+    `gives_raw`: its `encode` takes `return_raw`."""
 
     tokenizer: Tokenizer
     roles: Roles
     split: Split
     heads: tuple[str, ...] = ("lm",)
     across_documents: bool = False
+    gives_raw: bool = False
 
 
 class Objective(Protocol):

@@ -8,6 +8,7 @@ Every family reads its own way, as published and as `transformers` has it (`styl
 | dense (RoBERTa, Liu et al. 2019) | first token -> dropout -> dense -> tanh -> dropout -> linear; choice as pooled |
 | pre-classifier (DistilBERT, Sanh et al. 2019) | first token -> dense -> ReLU -> dropout -> linear |
 | last (GPT, Radford et al. 2018, GPT-2) | last token -> dropout -> linear without bias |
+| concat (ULMFiT, Howard & Ruder 2018) | all tokens, pooled, and two layers: `gyebo/tasks/concat.py`; choice as last |
 | mix (ELMo, Peters et al. 2018) | mixture of the layers -> largest of each feature over tokens -> dropout -> linear |
 
 Of every style: "tagging" is dropout -> linear at each position; "spans" is linear to a start and an end logit at each position
@@ -28,14 +29,16 @@ from torch import Tensor, nn
 
 from gyebo.nn.dropout import dropout
 from gyebo.tasks.arcs import Arcs, Parser
+from gyebo.tasks.concat import ConcatHead, concat_pool, read_text
 from gyebo.tasks.mixing import check_layers, make_mix, read_layers
 from gyebo.tasks.pooling import first_token, last_token, max_token
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a head does. `rows`: what of the text it reads, "first", "pooled", "last", "max" or "every". `activation`: that of
-    a dense layer before the last one, None: there is none. `before`, `between`: dropout before each of the two layers."""
+    """What a head does. `rows`: what of the text it reads, "first", "pooled", "last", "max", "every" or "concat" (a head of its
+    own). `activation`: that of a dense layer before the last one, None: there is none. `before`, `between`: dropout before each
+    of the two layers."""
 
     rows: str
     activation: str | None = None
@@ -51,6 +54,7 @@ _MAX = Reading("max")
 _DENSE = Reading("first", "tanh", before=True)
 _TAGGING = Reading("every")
 _SPANS = Reading("every", between=False)
+_CONCAT = Reading("concat")
 
 READINGS: dict[tuple[str, str], Reading] = {
     ("pooled", "classification"): _POOLED,
@@ -69,12 +73,16 @@ READINGS: dict[tuple[str, str], Reading] = {
     ("last", "choice"): _LAST,
     ("last", "tagging"): _TAGGING,
     ("last", "spans"): _SPANS,
+    ("concat", "classification"): _CONCAT,
+    ("concat", "choice"): _LAST,
+    ("concat", "tagging"): _TAGGING,
+    ("concat", "spans"): _SPANS,
     ("mix", "classification"): _MAX,
     ("mix", "choice"): _MAX,
     ("mix", "tagging"): _TAGGING,
     ("mix", "spans"): _TAGGING,
 }
-STYLES = ("pooled", "dense", "pre-classifier", "last", "mix")
+STYLES = ("pooled", "dense", "pre-classifier", "last", "concat", "mix")
 KINDS = ("classification", "tagging", "spans", "choice", "dependency")
 OUTPUTS = {"spans": 2, "choice": 1}  # kinds whose outputs have no names
 PROBLEMS = ("single_label_classification", "regression", "multi_label_classification")
@@ -183,6 +191,8 @@ class TaskModel(nn.Module):
             if input_ids.ndim != 3:
                 raise ValueError(f"input_ids of kind choice must be [B, C, T], but is {list(input_ids.shape)} instead")
             inputs = {name: tensor.flatten(0, 1) for name, tensor in inputs.items()}
+        if isinstance(self.head, ConcatHead):
+            return self.head(concat_pool(*read_text(self.body, **inputs, windows=self.head.windows)))
         hidden = read_layers(self.body, self.layers, self.mix, inputs)
         if self.kind == "dependency":
             return self.head(hidden, word_first, word_last, word_mask)
@@ -237,10 +247,12 @@ def add_head(
     The weights move into the result: do not use `model` afterwards. A pooler that the head needs and the model lacks starts
     afresh. `labels`: names of the outputs, or their number; none for spans and choice. `dropout`: of the head. `problem`: one
     of `PROBLEMS`, only for classification. `layers`: what a head of style mix reads of the body. Random numbers come from
-    torch's generator. Raises ValueError for an unknown style or kind, labels or layers that do not fit, or dropout out of
-    range.
+    torch's generator. Raises ValueError for an unknown style or kind, one that the model cannot have, labels or layers that do
+    not fit, or dropout out of range.
     """
     head_style(style, kind)
+    if reads_windows(style, kind) and not hasattr(model, "fresh_state"):
+        raise ValueError(f"{model.family} hands no state on from window to window, which a head of style concat needs")
     names = _names(kind, labels)
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout of a head must be from 0 to below 1, but is {dropout} instead")
@@ -268,10 +280,17 @@ def reads_pooled(style: str, kind: str) -> bool:
     return kind != "dependency" and READINGS[style, kind].rows == "pooled"
 
 
+def reads_windows(style: str, kind: str) -> bool:
+    """Whether texts are read in windows, and norms go over the batch (`gyebo/tasks/concat.py`)."""
+    return READINGS.get((style, kind)) is _CONCAT
+
+
 def make_head(style: str, kind: str, labels: int, config: Any, dropout: float) -> nn.Module:
     """A fresh head for a body of this config (`width`, `init_std`); `labels` as `OUTPUTS` says for spans and choice."""
     if kind == "dependency":
         return Parser(config.width, labels, dropout=dropout, init_std=config.init_std)
+    if reads_windows(style, kind):
+        return ConcatHead(config.width, labels, dropout, config.init_std)
     return Head(READINGS[style, kind], config.width, OUTPUTS.get(kind, labels), dropout, config.init_std)
 
 
@@ -341,5 +360,6 @@ __all__ = [
     "head_style",
     "make_head",
     "reads_pooled",
+    "reads_windows",
     "without_pretraining_heads",
 ]

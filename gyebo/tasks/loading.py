@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gyebo.data.sources import PACKED
+from gyebo.tasks.parallel import files_of
 from gyebo.tasks.task import Example, Pattern, Row, Task
 
 HUB = "hub"
@@ -72,10 +73,10 @@ def _names(task: Task, split: str | None = None) -> str:
 def load(task: Task, split: str = "train", source: str | Path | None = None) -> Loaded:
     """A split of a task, checked (see `checked`).
 
-    `source`: a folder (see `find_files`), a file, "hub", or None for a task of the embedded world. Training examples that
-    can't be used are left out and counted in the notes; in other splits they are errors, since every example counts.
-    Raises FileNotFoundError for a split that is not there, ValueError for one that the task does not have, for a source
-    without effect, and for what is wrong in a file.
+    `source`: a folder (see `find_files`), a file, of a translation the STEM of two (STEM.en and STEM.de), "hub", or None for a
+    task of the embedded world. Training examples that can't be used are left out and counted in the notes; in other splits they
+    are errors, since every example counts. Raises FileNotFoundError for a split that is not there, ValueError for one that the
+    task does not have, for a source without effect, and for what is wrong in a file.
     """
     if task.world is not None:
         if source is not None:
@@ -86,6 +87,8 @@ def load(task: Task, split: str = "train", source: str | Path | None = None) -> 
         raise ValueError(f"{task.name}: say where its data are: a folder with {_names(task)}{or_hub}")
     if str(source) == HUB:
         return from_hub(task, split)
+    if task.languages and not Path(source).exists():
+        return _from_files(task, split, files_of(str(source), task.languages))
     if Path(source).is_dir():
         _known(task, split)
         files = find_files(task, source)
@@ -104,10 +107,15 @@ def _known(task: Task, split: str) -> None:
 def _from_files(task: Task, split: str, paths: Sequence[Path]) -> Loaded:
     found: list[Example] = []
     notes: list[str] = []
-    for path in paths:
+    together = task.together if len(paths) > 1 else None
+    for path in paths[:1] if together else paths:
         problems: list[str] | None = [] if split == "train" else None
-        found += task.read(path, labelled=_labelled(split), problems=problems)
-        notes += _counted(problems, f"{path}: ")
+        name = " and ".join(map(str, paths)) if together else str(path)
+        if together:
+            found += task.examples(together(*paths), name, _labelled(split), problems)
+        else:
+            found += task.read(path, labelled=_labelled(split), problems=problems)
+        notes += _counted(problems, f"{name}: ")
     return checked(task, found, split, ", ".join(map(str, paths)), notes)
 
 
@@ -203,6 +211,8 @@ def checked(task: Task, examples: list[Example], split: str, source: str, notes:
 
 def _is_empty(task: Task, example: Example) -> bool:
     texts = [example.text, *([example.pair] if example.pair is not None else []), *example.options]
+    if task.kind == "translation" and example.label is not None:
+        texts.append(str(example.label))
     return not all(text.strip() for text in texts)
 
 

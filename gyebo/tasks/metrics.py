@@ -2,7 +2,7 @@
 
 A metric is a function (predictions, examples) -> {name: value}, a fraction of 1. What a prediction is: see `gyebo.tasks.task`.
 Every metric takes `labels`, the task's class names in order, and uses them where its definition needs them. Built on
-scikit-learn, scipy and seqeval (extra `metrics`).
+scikit-learn, scipy, seqeval and sacrebleu (extra `metrics`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gyebo.tasks import klue_metrics
+from gyebo.tasks import bleu, klue_metrics
 from gyebo.tasks.scored import Labels, Values, check, classes, library, scores, seqeval_f1, tag_lists
 from gyebo.tasks.task import Example, Task
 
@@ -178,6 +178,7 @@ METRICS: dict[str, Callable[[Sequence[Any], Sequence[Example], Labels], Values]]
         klue_metrics.klue_rouge_w,
         klue_metrics.joint_goal_accuracy,
         klue_metrics.slot_f1,
+        *bleu.METRICS,
     )
 }
 

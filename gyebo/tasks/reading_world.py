@@ -52,6 +52,16 @@ def question(found: world.Question) -> Example:
     return Example("", found.context, found.question, answers=((found.start, found.answer),))
 
 
+def to_english(found: world.Translation) -> Example:
+    """A Korean sentence and its English."""
+    return Example("", found.ko, label=found.en)
+
+
+def to_korean(found: world.Translation) -> Example:
+    """An English sentence and its Korean."""
+    return Example("", found.en, label=found.ko)
+
+
 def span_tags(length: int, spans: tuple[tuple[int, int, str], ...]) -> tuple[str, ...]:
     """(start, end, type) in characters, end exclusive, as BIO tags; ValueError where spans overlap or lie outside."""
     tags = ["O"] * length
@@ -88,4 +98,6 @@ ENTAILMENT = partial(examples, world.entailments, entailment, SIZES)
 SIMILARITY = partial(examples, world.similarities, similarity, SIZES)
 NEXT_SENTENCE = partial(examples, world.next_sentences, next_sentence, SIZES_OF_DOCUMENTS)
 ENTITIES = partial(examples, world.entities, named_entities, SIZES_OF_DOCUMENTS)
+TO_ENGLISH = partial(examples, world.translations, to_english, SIZES_OF_DOCUMENTS)
+TO_KOREAN = partial(examples, world.translations, to_korean, SIZES_OF_DOCUMENTS)
 QUESTIONS = partial(examples, world.questions, question, SIZES)

@@ -13,8 +13,9 @@ from functools import partial
 from gyebo.tasks import reading_klue as klue
 from gyebo.tasks import reading_tables as tables
 from gyebo.tasks import reading_world as world
-from gyebo.tasks.readers import blocks, json_list, squad_json, table
-from gyebo.tasks.task import Hub, Pattern, Task
+from gyebo.tasks.parallel import SOURCE, TARGET, aligned
+from gyebo.tasks.readers import any_rows, blocks, json_list, squad_json, table
+from gyebo.tasks.task import Columns, Hub, Pattern, Task
 from gyebo.world import ENTAILMENT_LABELS, ENTITY_TYPES, SENTIMENT_LABELS
 
 
@@ -358,6 +359,52 @@ TASKS: dict[str, Task] = {
             folders=("labeled", "hate_speech*"),
             rows=table,
             convert=tables.HATE_SPEECH,
+        ),
+        *(
+            Task(
+                name=f"multi30k-{source}-{target}",
+                title=f"Multi30k: descriptions of pictures, {names[source]} to {names[target]}",
+                kind="translation",
+                labels=None,
+                metrics=("bleu", "bleu_tokenized", "chrf"),
+                score="bleu",
+                files={
+                    split: tuple(
+                        (f"{stem}{form}.{source}{ending}", f"{stem}{form}.{target}{ending}")
+                        for form, ending in (("", ""), ("", ".txt"), (".lc.norm.tok", ""))
+                    )
+                    for split, stem in (("train", "train"), ("dev", "val"), ("test", "test_2016_flickr"))
+                },
+                folders=("multi30k*",),
+                together=aligned,
+                convert=Columns((SOURCE, source), label=(TARGET, target)),
+                rows=any_rows,
+                languages=(source, target),
+                epochs=30,
+                note="for lower-cased, tokenised files (tok/) the literature gives bleu_tokenized, for others bleu",
+            )
+            for names in ({"en": "English", "de": "German", "fr": "French"},)
+            for source, target in (("en", "de"), ("de", "en"), ("en", "fr"), ("fr", "en"))
+        ),
+        _world(
+            name="world-ko-en",
+            title="The world: Korean to English",
+            kind="translation",
+            labels=None,
+            metrics=("bleu", "chrf"),
+            score="bleu",
+            world=world.TO_ENGLISH,
+            languages=("ko", "en"),
+        ),
+        _world(
+            name="world-en-ko",
+            title="The world: English to Korean",
+            kind="translation",
+            labels=None,
+            metrics=("bleu", "chrf"),
+            score="bleu",
+            world=world.TO_KOREAN,
+            languages=("en", "ko"),
         ),
         _world(
             name="world-sentiment",

@@ -22,6 +22,9 @@ from gyebo.text.tokenizer import Tokenizer
 _FILL = {"token_type_ids": 0, "labels": IGNORE, "heads": IGNORE, "relations": IGNORE, "word_first": 0, "word_last": 0}
 
 
+MASKS = {"input_ids": "document_ids", "word_first": "word_mask", "decoder_input_ids": "decoder_document_ids"}
+
+
 @dataclass(frozen=True)
 class Ragged:
     """Lists of different lengths as one flat array: list i is `values[starts[i] : starts[i + 1]]`."""
@@ -91,7 +94,8 @@ class Features:
     def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Arrays:
         """The rows as arrays: int64 [N, T] (choices [N, C, T]; words [N, W]), scores float32 [N].
 
-        `document_ids` are 1 at real tokens and 0 at padding, which stands on the right; `word_mask` likewise for words.
+        `document_ids` are 1 at real tokens and 0 at padding, which stands on the right; `word_mask` likewise for words,
+        `decoder_document_ids` for what a decoder reads.
         Labels at padding are -100.
         """
         rows = np.asarray(rows, np.int64)
@@ -100,7 +104,7 @@ class Features:
         for name, column in self.columns.items():
             values = column.padded(lists, _FILL.get(name, self.pad_id))
             out[name] = values.reshape(len(rows), self.options, -1) if self.options > 1 else values
-        for name, mask in (("input_ids", "document_ids"), ("word_first", "word_mask")):
+        for name, mask in MASKS.items():
             if name in out:
                 real = np.arange(out[name].shape[-1]) < self.columns[name].lengths[lists][:, None]
                 out[mask] = real.astype(np.int64).reshape(out[name].shape)

@@ -11,6 +11,7 @@ What counts as a prediction of each kind, everywhere in gyebo:
 | choice | the index of the option |
 | dependency | (heads, relations), one of each per word |
 | dialogue-state | the state as strings "domain-slot-value" |
+| translation | the sentence in the other language |
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-KINDS = ("classification", "regression", "tagging", "spans", "choice", "dependency", "dialogue-state")
+KINDS = ("classification", "regression", "tagging", "spans", "choice", "dependency", "dialogue-state", "translation")
 
 # Where a row stands in its file ("row 12"), and its values, or what is wrong with it.
 Row = tuple[str, "dict[str, Any] | str"]
@@ -35,9 +36,11 @@ class Example:
     """
 
     id: str
-    text: str = ""  # the first text; spans: the context; choice: the prompt; dialogue-state: the turns so far, one a line
+    # the first text; spans: the context; choice: the prompt; dialogue-state: the turns so far, one a line; translation: the
+    # source
+    text: str = ""
     pair: str | None = None  # the second text; spans: the question
-    label: str | float | None = None  # class name, score, or the number of the right option
+    label: str | float | None = None  # class name, score, or the number of the right option; translation: the target
     tags: tuple[str, ...] = ()  # tagging: one BIO tag per character of `text`
     # spans: (first character, text), none = there is no answer; relations (classification): the subject and the object
     answers: tuple[tuple[int, str], ...] = ()
@@ -107,11 +110,12 @@ class Hub:
 class Task:
     """A task: `rows` and `convert` read its files, `metrics` score it, the rest are defaults of its fine-tuning.
 
-    `kind`: one of `KINDS`. `labels`: class names in order, for tagging the BIO tags; None = those in the training data.
+    `kind`: one of `KINDS`. `together`: reads the files of a pattern that is a tuple side by side, instead of one after another.
+    `labels`: class names in order, for tagging the BIO tags; None = those in the training data.
     `score`: the value that ranks models. `files`: split -> file names that are tried in turn (glob patterns; a tuple is
     read as one; .gz and .zst are tried too), in the folder that the user names or in its `folders`. `world`: makes a split
     of a task that needs no files. `marked`: `answers` are entities that get markers around them. `warmup`: share of the
-    steps. `note`: what to know when results are read.
+    steps. `languages`: of a translation, how source and target are called. `note`: what to know when results are read.
     """
 
     name: str
@@ -123,6 +127,7 @@ class Task:
     files: dict[str, tuple[Pattern, ...]] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
     rows: Callable[[Path], Iterator[Row]] | None = None
+    together: Callable[..., Iterator[Row]] | None = None
     convert: Callable[[dict[str, Any], str, bool], Iterable[Example]] | None = None
     hub: Hub | None = None
     world: Callable[[str], Iterator[Example]] | None = None
@@ -132,6 +137,7 @@ class Task:
     epochs: int = 3
     warmup: float = 0.1
     marked: bool = False
+    languages: tuple[str, str] | None = None
     note: str = ""
 
     def __post_init__(self) -> None:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from gyebo.data.prepare import split_key
+from gyebo.tasks.parallel import translation_task
 from gyebo.tasks.readers import Spans, any_rows, blocks, form_of, lines, squad_json
 from gyebo.tasks.reading_world import span_tags
 from gyebo.tasks.task import Columns, Example, Row, Task, look, need, number, text_of
 
-USER_KINDS = ("classification", "regression", "pair", "tagging", "spans", "choice")
+USER_KINDS = ("classification", "regression", "pair", "tagging", "spans", "choice", "translation")
 _LINES = ("conll", "iob", "bio", "txt")  # endings of files that hold a word and its tag a line
 
 
@@ -51,8 +52,11 @@ def user_task(kind: str, text: str | None = None, pair: str | None = None, label
     Defaults: text, label; pair: text, pair, label; tagging: text, spans; spans: context, question, answers; choice: text,
     options, label. `pair` with classification or regression makes it a task of two texts. choice: `pair` names one column
     with a list, or several, "a,b,c,d"; its label is the number of the right option, from 0, or the option itself.
+    translation: `text` and `label` name the languages: columns, or the endings of two aligned files; there is no default.
     Raises ValueError for an unknown kind, and where `pair` has no effect.
     """
+    if kind == "translation":
+        return _translation(text, pair, label)
     if kind not in _DEFAULTS:
         raise ValueError(f"unknown kind of task {kind!r}; there is: {', '.join(USER_KINDS)}")
     defaults = _DEFAULTS[kind]
@@ -80,6 +84,15 @@ def user_task(kind: str, text: str | None = None, pair: str | None = None, label
         convert=convert,
         max_length=defaults.max_length,
     )
+
+
+def _translation(source: str | None, pair: str | None, target: str | None) -> Task:
+    if pair is not None:
+        raise ValueError("--pair has no effect on translation: leave it out")
+    if source is None or target is None:
+        missing = "--text (the source)" if source is None else "--label (the target)"
+        raise ValueError(f"translation needs the names of both languages, as in --text en --label de; missing: {missing}")
+    return translation_task(source, target)
 
 
 # formats --------------------------------------------------------------------------------------------------------------

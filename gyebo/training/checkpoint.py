@@ -98,6 +98,16 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
+def mean_weights(folder: Path, count: int) -> dict[str, Tensor]:
+    """The mean of each tensor over the newest `count` whole checkpoints (Vaswani et al. 2017, section 6.1)."""
+    whole = [path for path in steps(folder) if problem(path) is None][:count]
+    sums: dict[str, Tensor] = {}
+    for path in whole:
+        for name, tensor in _tensors(path / "model.safetensors").items():
+            sums[name] = sums[name] + tensor if name in sums else tensor
+    return {name: total / len(whole) if total.is_floating_point() else total for name, total in sums.items()}
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:

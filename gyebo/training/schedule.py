@@ -10,9 +10,12 @@ from collections.abc import Callable
 SHAPES: dict[str, Callable[[float, int, int], float]] = {
     "cosine": lambda progress, warmup, step: 0.5 * (1 + math.cos(math.pi * progress)),
     "linear": lambda progress, warmup, step: 1 - progress,
+    "slanted-triangular": lambda progress, warmup, step: 1 - progress,
     "constant": lambda progress, warmup, step: 1.0,
     "inverse-root": lambda progress, warmup, step: math.sqrt(max(warmup, 1) / max(step, warmup, 1)),
 }
+
+FALLING = ("cosine", "linear", "slanted-triangular")
 
 
 def warmup_steps(warmup: float, steps: int) -> int:
@@ -24,13 +27,15 @@ def learning_rate(step: int, *, peak: float, steps: int, warmup: float, schedule
     """The rate for update `step` (1 to `steps`).
 
     Linear warm-up to the peak (reached at the last step of warm-up); then cosine or linear decay to `final` x peak at the last
-    step, constant, or peak x sqrt(warm-up / step) (Vaswani et al. 2017, section 5.3).
+    step, constant, or peak x sqrt(warm-up / step) (Vaswani et al. 2017, section 5.3). The slanted triangle rises from `final` x
+    peak, and falls in a straight line (Howard & Ruder 2018, equation 3: warm-up is its cut, 1 / `final` its ratio).
     """
     warm = warmup_steps(warmup, steps)
     if step <= warm:
-        return peak * step / warm
+        low = final if schedule == "slanted-triangular" else 0.0
+        return peak * (low + (1 - low) * step / warm)
     progress = (step - warm) / max(1, steps - warm)
     share = SHAPES[schedule](progress, warm, step)
-    if schedule in ("cosine", "linear"):
+    if schedule in FALLING:
         share = final + (1 - final) * share
     return peak * share

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gyebo.config.run import OptimOptions
 from gyebo.training import distributed
 from gyebo.training.machine import DTYPES
-from gyebo.training.optimizer import default_lr, make_optimizer
+from gyebo.training.optimizer import default_lr, learned_layers, make_optimizer, thawed
 from gyebo.training.schedule import learning_rate
 from gyebo.training.seeds import derive, seed_torch
 
@@ -39,7 +39,8 @@ class Trainer:
     """A model, what it learns, from which rows, and how far it has come.
 
     `batch_rows` rows make one step over all processes; a forward pass takes at most `micro_rows` of them. `step` counts
-    finished steps; `tokens` and `seconds` are sums over them.
+    finished steps; `tokens` and `seconds` are sums over them. `unfreeze`: over this share of the run groups of layers begin to
+    learn, one after the other.
     """
 
     model: nn.Module
@@ -53,6 +54,7 @@ class Trainer:
     device: torch.device
     precision: str
     compile: bool = False
+    unfreeze: float = 0.0
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
@@ -66,6 +68,7 @@ class Trainer:
             )
         self.model.to(self.device).train()
         self.optimizer = make_optimizer(self.model, self.options)
+        self.layers = learned_layers(self.model) if self.unfreeze else []
         config: Any = self.model.config
         self.peak_lr = self.options.lr or default_lr(config.width)
         if self.rows.carries:
@@ -100,6 +103,7 @@ class Trainer:
 
         Raises NotFinite, on every process and before anything is updated, where the loss or the gradient is not finite.
         """
+        self._thaw()
         batches = list(self.micro_batches())
         counts = self._global_counts(batches)
         self.optimizer.zero_grad(set_to_none=True)
@@ -124,11 +128,18 @@ class Trainer:
         record = {"step": self.step, "loss": loss, "lr": lr, "grad_norm": norm, "tokens": self.tokens}
         return record | ({f"loss_{name}": terms[name] for name in weights} if len(weights) > 1 else {})
 
+    def _thaw(self) -> None:
+        """Let those layers learn whose turn it is: a function of the step, so that nothing of it needs to be stored."""
+        count = thawed(len(self.layers), self.step + 1, self.steps, self.unfreeze)
+        for number, layer in enumerate(reversed(self.layers)):
+            for parameter in layer:
+                parameter.requires_grad_(number < count)
+
     def _global_counts(self, batches: list[dict[str, Tensor]]) -> dict[str, float]:
         """Counts of each term, and real tokens, over all micro-batches and processes."""
         found: dict[str, float] = {}
         for batch in batches:
-            real = int((batch["document_ids"] > 0).sum())
+            real = sum(int((ids > 0).sum()) for name, ids in batch.items() if name.endswith("document_ids"))
             for name, count in {**self.objective.counts(batch), "tokens": real}.items():
                 found[name] = found.get(name, 0.0) + count
         return dict(zip(found, distributed.sum_over_processes(list(found.values()), self.device)))

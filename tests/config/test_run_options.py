@@ -35,7 +35,10 @@ def test_settings_are_toml_or_bare_words():
         ("optim.lr=inf", "optim.lr must be a finite number, but is inf instead"),
         ("optim.lr=fast", "optim.lr must be a valid number, unable to parse string as a number, but is 'fast' instead"),
         ("optim.betas=[0.9, 1.0]", "betas must lie in [0, 1), but are [0.9, 1.0] instead"),
-        ("optim.schedule=cosin", "optim.schedule must be 'cosine', 'linear', 'constant' or 'inverse-root', but is 'cosin'"),
+        (
+            "optim.schedule=cosin",
+            "optim.schedule must be 'cosine', 'linear', 'constant', 'inverse-root' or 'slanted-triangular', but",
+        ),
         ("train.keep=1", "train.keep must be greater than or equal to 2, but is 1 instead"),
         ("budget.tokens=5", "exactly one of --steps, --tokens, --flops, --minutes; found --steps and --tokens"),
         ("data.corpus=[]", "data.corpus"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -13,16 +13,28 @@ from gyebo.interchange import load, save
 from gyebo.models.family import FAMILIES, model_class
 from gyebo.tasks.heads import add_head
 
-OWN = [name for name, family in FAMILIES.items() if not family.in_transformers]
+ALL = [name for name, family in FAMILIES.items() if not family.in_transformers]
+OWN = [name for name in ALL if FAMILIES[name].head_style]  # those that read one text
 TIED = [name for name in OWN if "tied" in {field.name for field in fields(model_class(name).config_class)}]
-SHAPE = {"vocab_size": 37, "context": 19, "width": 10, "layers": 3, "dropout": 0.25, "pad_id": 3}
-MORE = {"elmo": {"characters": 7, "character_width": 3, "filters": (2, 5, 1), "cells": 7, "clip": 0.5, "symbols": 40}}
+SHAPE = {"vocab_size": 37, "context": 19, "width": 10, "layers": 3, "pad_id": 3}
+OWN_FIELDS = {
+    "ulmfit": {"window": 7, "inner": 14, "weight_dropout": 0.125, "hidden_dropout": 0.25},
+    "elmo": {
+        "characters": 7,
+        "character_width": 3,
+        "filters": (2, 5, 1),
+        "cells": 7,
+        "clip": 0.5,
+        "symbols": 40,
+        "dropout": 0.25,
+    },
+}
 
 
 def fresh(family, **options):
     torch.manual_seed(1)
     cls = model_class(family)
-    model = cls(cls.config_class(**{**SHAPE, **MORE.get(family, {}), **options})).eval()
+    model = cls(cls.config_class(**{**SHAPE, **OWN_FIELDS.get(family, {"dropout": 0.25}), **options})).eval()
     if hasattr(model, "spell"):
         model.spell(torch.randint(1, model.config.symbols, model.spelling.shape))
     return model
@@ -38,8 +50,8 @@ def test_there_are_some_and_the_flag_is_true():
     pytest.importorskip("transformers")
     from transformers import CONFIG_MAPPING
 
-    assert OWN
-    assert all(name not in CONFIG_MAPPING for name in OWN)
+    assert OWN and set(ALL) - set(OWN) == {"seq2seq"}
+    assert all(name not in CONFIG_MAPPING for name in ALL)
 
 
 @pytest.mark.parametrize("family", OWN)
@@ -151,3 +163,56 @@ def test_a_damaged_spelling_is_refused(tmp_path):
         file.write_text(json.dumps({**given, **change}))
         with pytest.raises(ValueError, match=said):
             load(tmp_path)
+
+
+ONE_WAY = {"bidirectional": False}
+TRANSLATORS = {
+    "none": {"attention": "none", **ONE_WAY, "reversed_source": True, "cell": "lstm"},
+    "none-both-ways": {"attention": "none", "layers": 1},
+    "additive": {"embedding": 7, "maxout": 5, "tied": False, "cell": "lstm"},
+    "dot": {"attention": "dot", **ONE_WAY, "input_feeding": True},
+    "general": {"attention": "general", "embedding": 13, "tied": False},
+    "concat": {"attention": "concat", "input_feeding": True, "cell": "lstm", "layers": 1, "start_id": 5},
+}
+
+
+@pytest.mark.parametrize("options", TRANSLATORS.values(), ids=list(TRANSLATORS))
+def test_a_translator_comes_back(options, tmp_path):
+    model = fresh("seq2seq", **{"width": 11, "bos_id": 1, "eos_id": 2, **options})
+    save(model, None, tmp_path)
+    given = json.loads((tmp_path / "config.json").read_text())
+    assert (given["model_type"], given["architectures"]) == ("gyebo-seq2seq", ["GyeboForTranslation"])
+    assert json.loads((tmp_path / "generation_config.json").read_text())["decoder_start_token_id"] == model.start_id
+    again, tokenizer = load(tmp_path)
+    assert type(again) is type(model) and tokenizer is None
+    assert again.config == replace(model.config, start_id=model.start_id)  # written out where it was left to bos
+    same(again, model)
+    assert (again.lm_head.weight is again.token_embedding.weight) == model.config.tied
+    save(again, None, tmp_path / "again")
+    assert (tmp_path / "again" / "config.json").read_text() == (tmp_path / "config.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"num_hidden_layers": 2}, "declares 2 layers of the encoder, but the weights hold 3"),
+        ({"hidden_size": 12}, r"shared.weight is \[37, 10\], but config.json asks for \[37, 12\]"),
+        ({"attention": "concat"}, "attention.query.weight, attention.energy.weight missing"),
+        (
+            {"attention": "none"},
+            "attention.key.weight, readout.bias, readout.weight in the weights, but config.json has no place",
+        ),
+        ({"attention": "local"}, "attention must be one of none, additive"),
+        ({"bidirectional": False}, "bridge.0.bias, .* 15 more in the weights, but config.json has no place for it"),
+        ({"input_feeding": True}, r"decoder.layers.0.weight_ih_l0 is \[30, 10\], but config.json asks for \[30, 20\]"),
+        ({"maxout_size": 4}, "maxout has no effect"),
+        ({"reversed_source": True}, "reversed_source has no effect"),
+        ({"decoder_layers": 1}, "the field decoder_layers = 1 is unknown for gyebo-seq2seq"),
+    ],
+)
+def test_what_a_translator_does_not_hold_is_refused_by_name(change, said, tmp_path):
+    save(fresh("seq2seq", attention="general"), None, tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(ValueError, match=said):
+        load(tmp_path)

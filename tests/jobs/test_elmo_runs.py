@@ -204,6 +204,9 @@ def test_options_without_a_meaning_are_refused(made, tags, models, tokenizer_fol
     for changes, said in (
         ({"optim": {"freeze": 1}}, "freeze has no effect on ELMo"),
         ({"optim": {"layer_decay": 0.9}}, "layer_decay has no effect on ELMo"),
+        ({"optim": {"unfreeze": 0.5}}, "unfreeze has no effect on ELMo"),
+        ({"gradient_windows": 2}, "gradient_windows=2 has no effect on tagging with elmo"),
+        ({"translation": {"beams": 2}}, "translation... has no effect"),
         ({"body_dropout": 0.1}, "body_dropout has no effect on ELMo"),
     ):
         with pytest.raises(ValueError, match=said):
@@ -297,6 +300,11 @@ def test_recipes_without_a_meaning_are_refused(corpus, tokenizer_folder, tmp_pat
     with pytest.raises(ValueError, match="task moods: layers has no effect on candidate lstm-tiny"):
         recipes.parse(wrong)
     assert recipes.parse(wrong | {"candidates": two}).tasks[0].layers == "static"
-    wrong["tasks"][0] |= {"layers": None, "body_dropout": 0.1}
-    with pytest.raises(ValueError, match="task moods: body_dropout has no effect on candidate elmo-tiny"):
-        recipes.parse(wrong)
+    for option, value in (("body_dropout", 0.1), ("gradient_windows", 2), ("optim", {"unfreeze": 0.5})):
+        wrong["tasks"][0] = recipe_of(corpus, tokenizer_folder, reviews(tmp_path))["tasks"][0] | {option: value}
+        named = "unfreeze" if option == "optim" else option
+        with pytest.raises(ValueError, match=f"task moods: {named} has no effect on candidate elmo-tiny"):
+            recipes.parse(wrong)
+    wrong["tasks"][0] |= {"optim": {}, "gradient_windows": 2}
+    ulmfit = [{"family": "ulmfit", "size": "tiny"}, {"family": "ulmfit", "size": "tiny", "name": "other"}]
+    assert recipes.parse(wrong | {"candidates": ulmfit}).tasks[0].gradient_windows == 2

@@ -61,6 +61,11 @@ def test_padding_and_neighbours_change_nothing(model):
 
 
 @torch.no_grad()
+def test_nothing_but_padding_is_zeros(model):
+    assert not model.encode(tokens(2, 3), torch.zeros(2, 3, dtype=torch.long)).hidden.any()
+
+
+@torch.no_grad()
 def test_packed_is_alone_and_does_not_leak(model):
     row = torch.cat(TEXTS, 1)
     documents = torch.tensor([4, 2, 9, 1]).repeat_interleave(torch.tensor(SIZES))[None]
@@ -197,6 +202,25 @@ def test_a_state_joins_windows_of_a_text(model):
     assert close(state, whole.state)
     lost = model.encode(ids[:, 8:16], document_ids=documents[:, 8:16]).hidden
     assert not close(lost[:2], whole.hidden[:2, 8:16], 1e-2)
+
+
+@RECURRENT
+@torch.no_grad()
+def test_the_raw_output_is_what_the_last_dropout_acts_on(build):
+    model, ids = build(dropout=0.5).train(), tokens(2, 12)
+    encoded = model.encode(ids, return_raw=True)
+    kept = encoded.hidden != 0
+    assert 0.3 < float(kept.float().mean()) < 0.7 and (encoded.raw != 0).all()
+    assert close(encoded.hidden[kept], encoded.raw[kept] / 0.5)
+    still = model.eval().encode(ids, return_raw=True)
+    assert torch.equal(still.raw, still.hidden) and model.encode(ids).raw is None
+
+
+@torch.no_grad()
+def test_nothing_but_padding_is_zero(model):
+    found = model.encode(tokens(2, 5), attention_mask=torch.zeros(2, 5, dtype=torch.long))
+    assert found.hidden.shape == (2, 5, 21) and found.hidden.count_nonzero() == 0
+    assert found.state is None or found.state.count_nonzero() == 0
 
 
 @torch.no_grad()

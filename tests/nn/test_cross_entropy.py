@@ -8,21 +8,22 @@ from gyebo.nn import cross_entropy
 from gyebo.nn.cross_entropy import cross_entropy_each, cross_entropy_sum, soft_cross_entropy_sum
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("chunk", [1, 7 * 31, 1 << 24])
-def test_sum_and_gradients_equal_torch(monkeypatch, bias, chunk):
+def test_sum_and_gradients_equal_torch(monkeypatch, bias, chunk, smoothing):
     monkeypatch.setattr(cross_entropy, "CHUNK_ELEMENTS", chunk)
     torch.manual_seed(0)
     x, w = torch.randn(23, 5, requires_grad=True), torch.randn(31, 5, requires_grad=True)
     b = torch.randn(31, requires_grad=True) if bias else None
     labels = torch.randint(31, (23,))
-    ours = cross_entropy_sum(x, w, b, labels)
+    ours = cross_entropy_sum(x, w, b, labels, smoothing=smoothing)
     (ours * 0.3).backward()
     got = [t.grad.clone() for t in (x, w, b) if t is not None]
     for t in (x, w, b):
         if t is not None:
             t.grad = None
-    theirs = F.cross_entropy(F.linear(x, w, b), labels, reduction="sum")
+    theirs = F.cross_entropy(F.linear(x, w, b), labels, reduction="sum", label_smoothing=smoothing)
     (theirs * 0.3).backward()
     torch.testing.assert_close(ours, theirs)
     for a, t in zip(got, [t for t in (x, w, b) if t is not None]):

@@ -8,6 +8,7 @@ from torch import nn
 
 from gyebo.models.bert import Bert, BertConfig
 from gyebo.models.gpt2 import Gpt2, Gpt2Config
+from gyebo.models.transformer import Transformer, TransformerConfig
 from gyebo.nn.int8 import Int8Linear, has_int8, quantize
 
 pytestmark = pytest.mark.skipif(not has_int8(), reason="this processor has no int8 instructions (VNNI)")
@@ -84,3 +85,18 @@ def test_a_model_in_int8_is_near_itself(cls):
     assert 0.98 < float(cosine.min()) < 1 - 1e-5
     assert torch.equal(model.token_embedding.weight, tables)
     assert quantize(model) == 3 * 4  # again: nothing left to do
+
+
+@torch.no_grad()
+def test_a_translator_in_int8_is_near_itself_step_by_step_too():
+    torch.manual_seed(0)
+    model = Transformer(TransformerConfig(60, 32, 48, 2, 1, 4, 96)).eval()
+    ids, target = (torch.randint(60, (4, n), generator=torch.Generator().manual_seed(n)) for n in (12, 6))
+    exact = model.encode(ids, None, target).hidden
+    assert quantize(model) == 2 * 4 + 1 * 7
+    found = model.encode(ids, None, target).hidden
+    cosine = torch.nn.functional.cosine_similarity(found, exact, dim=-1)
+    assert 0.98 < float(cosine.min()) < 1 - 1e-5
+    cache = model.read_source(ids, slots=6)
+    steps = torch.stack([model.step(target[:, place], cache) for place in range(6)], 1)
+    assert float(torch.nn.functional.cosine_similarity(steps, exact, dim=-1).min()) > 0.98

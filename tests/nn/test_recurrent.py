@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gyebo.nn import recurrent
-from gyebo.nn.ragged import ragged_layout
+from gyebo.nn.ragged import aligned, ragged_layout
 from gyebo.nn.recurrent import CELLS, ProjectedLstm, gates, projected_lstm, read, time_steps
 
 CELL = pytest.mark.parametrize("name", CELLS)
@@ -111,6 +111,74 @@ def test_a_state_that_is_handed_on_joins_two_halves(name):
     assert not torch.allclose(half.scatter(read(layer, half.gather(x[:, 5:]), steps)[0]), expected[:, 5:], atol=1e-3)
 
 
+@CELL
+@pytest.mark.parametrize("kind", ["left", "right", "holes", "packed", "full", "many"])
+def test_backwards_is_each_sequence_reversed(name, kind):
+    real, layer = documents(kind), layer_of(name)
+    x = torch.randn(*real.shape, 5, dtype=torch.float64)
+    layout = ragged_layout(real.shape, x.device, document_ids=real)
+    steps = time_steps(layout, backwards=True)
+    rows, after = read(layer, layout.gather(x), steps)
+    found = layout.scatter(rows)
+    assert [steps.sequences, steps.row.tolist()] == [time_steps(layout).sequences, time_steps(layout).row.tolist()]
+    ends = steps.by_row(after, len(real))
+    for row, names in enumerate(real.tolist()):
+        for document in set(names) - {0}:
+            places = (real[row] == document).nonzero().squeeze(1)
+            alone, state = layer(x[row, places.flip(0)][None])
+            assert torch.allclose(found[row, places], alone[0].flip(0), atol=1e-12, rtol=0)
+            if document == [name for name in names if name][-1]:
+                for part, expected in zip(ends, state if isinstance(state, tuple) else (state,), strict=True):
+                    assert torch.allclose(part[row], expected[0, 0], atol=1e-12, rtol=0)
+        assert any(names) or not any(part[row].any() for part in ends)
+
+
+@CELL
+@pytest.mark.parametrize("kind", ["left", "holes", "many"])
+def test_a_bidirectional_layer_reads_each_sequence_from_both_ends(name, kind):
+    torch.manual_seed(2)
+    real, layer = documents(kind), CELLS[name].layer(5, 7, batch_first=True, bidirectional=True).double()
+    x = torch.randn(*real.shape, 5, dtype=torch.float64)
+    layout = ragged_layout(real.shape, x.device, document_ids=real)
+    steps = time_steps(layout)
+    rows, after = read(layer, layout.gather(x), steps)
+    found, last = layout.scatter(rows), {int(steps.row[s]): int(s) for s in steps.last}
+    assert len(after) == CELLS[name].states and all(part.shape == (steps.sequences, 14) for part in after)
+    for row, marks in enumerate(real):
+        if marks.any():
+            alone = layer(x[row, marks != 0][None])[0][0]
+            assert torch.allclose(found[row, marks != 0], alone, atol=1e-12, rtol=0)
+            assert torch.allclose(after[0][last[row]], torch.cat([alone[-1, :7], alone[0, 7:]]), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["left", "right", "holes", "full", "many"])
+def test_aligned_rows_stand_at_the_beginning(kind):
+    real = documents(kind)
+    x = torch.randn(*real.shape, 5, requires_grad=True)
+    layout = ragged_layout(real.shape, x.device, document_ids=real)
+    grid = aligned(layout)
+    rows = layout.gather(x)
+    cells = grid.scatter(rows)
+    assert cells.shape == (len(real), int(real.sum(1).max()), 5)
+    for row, marks in enumerate(real):
+        count = int(marks.sum())
+        assert torch.equal(cells[row, :count], x[row, marks != 0]) and not cells[row, count:].any()
+    assert torch.equal(grid.gather(cells), rows)
+    slopes = torch.randn(cells.shape)
+    (found,) = torch.autograd.grad((cells * slopes).sum(), x)
+    for row, marks in enumerate(real):
+        assert torch.equal(found[row, marks != 0], slopes[row, : int(marks.sum())]) and not found[row, marks == 0].any()
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_a_part_of_the_input_may_be_given_before_the_step(name):
+    layer, x, state = layer_of(name), torch.randn(4, 5, dtype=torch.float64), start(name)
+    state, whole = tuple(part.expand(4, 7) for part in state), gates(layer)
+    split = whole._replace(inputs=whole.inputs[:, 2:], input_bias=x[:, :2] @ whole.inputs[:, :2].T + whole.input_bias)
+    for one, other in zip(CELLS[name].equations(x[:, 2:], state, split), CELLS[name].equations(x, state, whole)):
+        assert torch.allclose(one, other, atol=1e-12, rtol=0)
+
+
 # -- an LSTM whose output is projected
 
 
@@ -134,19 +202,19 @@ def projected(inputs=5, cells=9, outputs=4, clip=0.0):
 
 
 @pytest.mark.parametrize("kind", ["left", "right", "holes", "packed", "full", "many"])
-@pytest.mark.parametrize("backward", [False, True])
-def test_a_projected_lstm_is_torchs_on_each_sequence_in_either_direction(kind, backward):
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_projected_lstm_is_torchs_on_each_sequence_in_either_direction(kind, backwards):
     real, (ours, theirs) = documents(kind), projected()
     x = torch.randn(*real.shape, 5, dtype=torch.float64)
     slope = torch.randn(*real.shape, 4, dtype=torch.float64)
     layout = ragged_layout(real.shape, x.device, document_ids=real)
-    steps = time_steps(layout, backward=backward)
+    steps = time_steps(layout, backwards=backwards)
     found = layout.scatter(ours(layout.gather(x)[steps.order], steps.sizes)[steps.back])
     expected = 0.0
     for row, names in enumerate(real.tolist()):
         for document in set(names) - {0}:
             places = (real[row] == document).nonzero().squeeze(1)
-            read_in = places.flip(0) if backward else places
+            read_in = places.flip(0) if backwards else places
             alone = theirs(x[row, read_in][:, None])[0][:, 0]
             assert torch.allclose(found[row, read_in], alone, atol=1e-12, rtol=0)
             expected = expected + (alone * slope[row, read_in]).sum()

@@ -9,17 +9,17 @@ import torch
 from gyebo.config import toml
 from gyebo.jobs.pretrain import pretrain
 from gyebo.training import checkpoint, log
+from tests.conftest import dropouts
 from tests.training.test_resume import RUNNER, final_weights
 
-# 8 rows, and 7, which two processes can't share evenly; BERT has two terms, an LSTM carries a state from step to step, ELMo has
-# a table that is no weight
-CASES = [("gpt2", 256), ("gpt2", 224), ("bert", 224), ("lstm", 224), ("elmo", 224)]
+# 8 rows, and 7, which two processes can't share evenly; BERT has two terms and ULMFiT three, both LSTMs carry a state, and ELMo
+# has a table that is no weight.
+CASES = [("gpt2", 256), ("gpt2", 224), ("bert", 224), ("lstm", 224), ("ulmfit", 224), ("elmo", 224)]
 
 
 @pytest.mark.parametrize(("family", "batch_tokens"), CASES)
 def test_two_processes_equal_one(run_options, tmp_path, family, batch_tokens):
-    still = {"embedding_dropout": 0.0, "attention_dropout": 0.0, "residual_dropout": 0.0}
-    still = {"lstm": {"dropout": 0.0}, "elmo": {"dropout": 0.0, "cells": 20}}.get(family, still)
+    still = dropouts(family, 0.0) | ({"cells": 20} if family == "elmo" else {})
     options = run_options(6, family=family, model=still, train={"batch_tokens": batch_tokens, "micro_batch_tokens": 64})
     pretrain(options, tmp_path / "one")
     (tmp_path / "options.toml").write_text(toml.dump(options.model_dump(mode="json")))

@@ -8,7 +8,7 @@ import torch
 from gyebo.config.run import OptimOptions
 from gyebo.jobs.setup import set_up
 from gyebo.training import checkpoint
-from gyebo.training.optimizer import make_optimizer
+from gyebo.training.optimizer import load_state_tensors, make_optimizer, state_tensors, thawed
 from gyebo.training.schedule import learning_rate
 from gyebo.training.trainer import NotFinite
 
@@ -87,6 +87,44 @@ def test_schedules(schedule):
     ends = {"cosine": 0.2, "linear": 0.2, "constant": 2.0, "inverse-root": 2 * math.sqrt(10 / 100)}
     middle = {"cosine": 1.1, "linear": 1.1, "constant": 2.0, "inverse-root": 2 * math.sqrt(10 / 55)}
     assert rate(100) == pytest.approx(ends[schedule]) and rate(55) == pytest.approx(middle[schedule])
+
+
+@pytest.mark.parametrize(("steps", "cut_frac", "ratio"), [(100, 0.1, 32), (250, 0.04, 8), (40, 0.25, 100), (10, 0.1, 32)])
+def test_the_slanted_triangle_is_that_of_the_paper(steps, cut_frac, ratio):
+    """Howard & Ruder 2018, equation 3, written out."""
+    found, expected = [], []
+    cut = math.floor(steps * cut_frac)
+    for t in range(1, steps + 1):
+        p = t / cut if t < cut else 1 - (t - cut) / (cut * (1 / cut_frac - 1))
+        expected.append(0.01 * (1 + p * (ratio - 1)) / ratio)
+        given = {"peak": 0.01, "steps": steps, "warmup": cut_frac, "schedule": "slanted-triangular", "final": 1 / ratio}
+        found.append(learning_rate(t, **given))
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert max(found) == found[cut - 1] == pytest.approx(0.01) and found[-1] == pytest.approx(0.01 / ratio)
+
+
+@pytest.mark.parametrize(("groups", "steps", "share"), [(5, 40, 0.5), (3, 10, 0.99), (1, 4, 0.5), (4, 100, 0.0), (6, 3, 0.9)])
+def test_groups_thaw_one_after_the_other_from_the_head(groups, steps, share):
+    counts = [thawed(groups, step, steps, share) for step in range(1, steps + 1)]
+    assert counts == sorted(counts) and counts[0] >= 1 and counts[-1] == groups
+    for number in range(groups):
+        before = sum(count <= number for count in counts)  # steps without it
+        assert 0 <= share * steps * number / max(1, groups - 1) - before < 1
+    assert counts[math.ceil(share * steps) :] == [groups] * (steps - math.ceil(share * steps))
+
+
+def test_a_state_that_is_only_there_in_part_is_refused(run_options, tmp_path):
+    """A parameter that was never updated has none; of one that was, everything must be there."""
+    trainer, _ = trained(run_options(), tmp_path, 2)
+    tensors = state_tensors(trainer.model, trainer.optimizer)
+    name = "blocks.0.mlp.up.bias"
+    fresh = set_up(run_options(), tmp_path, None).trainer("float32", 10)
+    load_state_tensors(fresh.model, fresh.optimizer, {n: t for n, t in tensors.items() if not n.endswith(name)})
+    assert fresh.optimizer.state.keys() == {p for n, p in fresh.model.named_parameters() if n != name}
+    with pytest.raises(ValueError, match=f"optimiser state exp_avg_sq.{name} is missing"):
+        load_state_tensors(fresh.model, fresh.optimizer, {n: t for n, t in tensors.items() if n != f"exp_avg_sq.{name}"})
+    with pytest.raises(ValueError, match="unknown entries: exp_avg.nowhere"):
+        load_state_tensors(fresh.model, fresh.optimizer, {**tensors, "exp_avg.nowhere": torch.zeros(1)})
 
 
 def test_warmup_may_be_a_share():

@@ -1,0 +1,53 @@
+"""`gyebo lab list` and `gyebo lab run`."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Annotated
+
+import typer
+
+from gyebo.cli import options as shared
+
+
+def list_claims() -> None:
+    """The claims of textbooks that can be tried.
+
+    \b
+    Example:
+      gyebo lab list
+    """
+    from gyebo.lab import CLAIMS
+
+    for name, module in CLAIMS.items():
+        print(f"{name:<12} {module.CLAIM}\n{'':<12} {module.SOURCE}")
+
+
+def run(
+    claim: Annotated[str, typer.Argument(metavar="CLAIM", help="One of gyebo lab list.")],
+    out: shared.Out,
+    seeds: Annotated[int, shared.count("So many seeds, from 0 on.")] = 3,
+    json: shared.Json = False,
+) -> None:
+    """Try a claim: measure, draw, and say whether it was seen.
+
+    \b
+    Examples:
+      gyebo lab run gradients -o runs/gradients
+      gyebo lab run clipping -o runs/clipping
+    """
+    from gyebo.lab import CLAIMS
+    from gyebo.models.family import nearest
+
+    if claim not in CLAIMS:
+        raise ValueError(f"unknown claim {claim!r}{nearest(claim, CLAIMS)}")
+    if out.exists():
+        raise ValueError(f"{out} exists already: choose another name")
+    out.mkdir(parents=True)
+    console = shared.console(json)
+    found = CLAIMS[claim].run(out, list(range(seeds)), lambda line: console.print(line, highlight=False, markup=False))
+    (out / "result.json").write_text(json_module.dumps({"claim": claim, **found}, indent=1), encoding="utf-8")
+    if json:
+        print(json_module.dumps(found))
+        return
+    print(f"{CLAIMS[claim].CLAIM}: {'seen' if found['holds'] else 'not seen'}\n{found['finding']}\nThe picture is in {out}")

@@ -1,0 +1,62 @@
+"""`gyebo translate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gyebo.cli import options as shared
+
+
+def translate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model that was trained to translate, or a Marian one.")],
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A sentence a line.  [default: stdin]")] = None,
+    text: Annotated[list[str] | None, shared.word("A sentence; may be given several times.", "TEXT", "--text")] = None,
+    out: Annotated[Path | None, shared.word("Write here.  [default: print]", "FILE", "-o", "--out")] = None,
+    beams: Annotated[
+        int | None, shared.count("Beams of the search; 1: the likeliest at every step.  [default: the run's]")
+    ] = None,
+    length_penalty: Annotated[float | None, shared.real("Above 0 favours longer translations.  [default: the run's]")] = None,
+    coverage_penalty: Annotated[
+        float | None, shared.real("Price of parts of the source that got no attention, as 0.2.  [default: the run's]")
+    ] = None,
+    attention: Annotated[Path | None, shared.word("Draw the attention for one sentence here.", "PNG")] = None,
+    device: shared.Device = "auto",
+    precision: Annotated[str, shared.word("float32, bfloat16 or int8 (CPU).", "NAME")] = "float32",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that -o names.")] = False,
+) -> None:
+    """Translate sentences: as many lines come out as went in.
+
+    \b
+    Examples:
+      gyebo translate runs/en-de --text "two dogs play in the snow ."
+      gyebo translate runs/en-de news.en -o news.de --beams 5
+      head news.en | gyebo translate runs/en-de
+    """
+    from gyebo.jobs.translate import translate as job
+
+    if file is not None and text:
+        raise ValueError(f"{file} and --text exclude each other: keep one")
+    if overwrite and out is None:
+        raise ValueError("--overwrite has no effect without -o: leave it out")
+    if out is not None and out.exists() and (out.is_dir() or not overwrite):
+        raise ValueError(f"{out} exists already: choose another name" + ("" if out.is_dir() else ", or --overwrite it"))
+    settings = shared.given(beams=beams, length_penalty=length_penalty, coverage_penalty=coverage_penalty)
+    texts = text or (_lines(file) if file is not None else shared.lines_from_stdin())
+    found = job(model, texts, settings, device=device, precision=precision, picture=attention)
+    if out is None:
+        sys.stdout.write("".join(f"{line}\n" for line in found))
+        return
+    aside = out.with_name(f".{out.name}.part")
+    aside.write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
+    aside.replace(out)
+    print(f"{len(found):,} lines in {out}")
+
+
+def _lines(file: Path) -> list[str]:
+    from gyebo.tasks.readers import lines
+
+    return list(lines(file))

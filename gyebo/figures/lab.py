@@ -1,0 +1,21 @@
+"""Lines over many powers of ten, for experiments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gyebo.figures.curves import COLORS, DASHES, INK, canvas, save
+
+
+def log_lines(path: Path, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> None:
+    """Draw {name: (x, y)} with a logarithmic y axis; points that are not finite and above 0 are left out."""
+    figure, axes = canvas(x_label, y_label)
+    for number, (name, (x, y)) in enumerate(curves.items()):
+        shown = [(a, b) for a, b in zip(x, y) if 0 < b < math.inf]
+        color, dash = COLORS[number % len(COLORS)], DASHES[number // len(COLORS) % len(DASHES)]
+        axes.plot([a for a, _ in shown], [b for _, b in shown], linewidth=1.6, label=name, color=color, linestyle=dash)
+    axes.set_yscale("log")
+    figure.legend(frameon=False, labelcolor=INK, loc="outside upper center", ncols=2)
+    save(figure, path)

@@ -1,0 +1,394 @@
+"""The Transformer: Vaswani et al. 2017, "Attention Is All You Need".
+
+An encoder reads a sentence, a decoder writes its translation; nothing is recurrent, so a whole sentence is read at once.
+
+    source: token + sinusoid -> dropout -> [ self-attention -> add -> norm -> feed-forward -> add -> norm ] x 6 ----------+
+                                                                                                                       v
+    target: token + sinusoid -> dropout -> [ masked self-attention -> add -> norm -> attention over the source -> add -> norm
+                                             -> feed-forward -> add -> norm ] x 6 -> vocabulary
+
+What differs from the recurrent translators before it (`gyebo/models/seq2seq.py`): order comes from positions that are added to
+the embedding (section 3.5), not from reading in turn; every layer of the decoder looks at the source, through several heads.
+Source, target and the output layer share one matrix, which embeds with its numbers times sqrt(D) (section 3.4). Dropout acts
+on each sublayer's output and on the sums at the bottom (section 5.4). The paper's projections in attention have no biases.
+
+`pre_norm` normalises what goes *into* each sublayer, and once more at the end (Tensor2Tensor's later default).
+
+Letters: B batch, T length of the source, U of the target, N real tokens of the source, M of the target, R rows that are
+written, D width, H heads, K = D/H, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gyebo.models.pretrained import Translating, check_shape
+from gyebo.nn.attention import attend, join_heads, split_heads, weigh
+from gyebo.nn.cache import KeyValueCache, SourceCache
+from gyebo.nn.cost import transformer_flops
+from gyebo.nn.dropout import dropout
+from gyebo.nn.feedforward import ACTIVATIONS
+from gyebo.nn.outputs import Encoded
+from gyebo.nn.positions import ORDERS, sinusoids
+from gyebo.nn.ragged import Ragged, attend_ragged
+
+
+@dataclass
+class TransformerConfig:
+    """The shape of a Transformer; the defaults are the published base model, which has no biases in attention."""
+
+    vocab_size: int = 37_000
+    context: int = 1024  # tokens of a sentence
+    width: int = 512
+    layers: int = 6  # of the encoder
+    decoder_layers: int = 6
+    heads: int = 8
+    inner: int = 2048
+    activation: str = "relu"
+    residual_dropout: float = 0.1  # on each sublayer's output, and on the sum of embedding and position
+    attention_dropout: float = 0.0  # on the weights of attention
+    inner_dropout: float = 0.0  # after the activation
+    norm_eps: float = 1e-6
+    pre_norm: bool = False
+    attention_bias: bool = False
+    output_bias: bool = False
+    scaled: bool = True  # the embedding is multiplied by sqrt(width)
+    positions: str = "interleaved"  # sine and cosine in turn, as published; or "halves": all sines, then all cosines
+    tied: bool = True  # the output layer is the token embedding
+    pad_id: int | None = None
+    bos_id: int | None = None
+    eos_id: int | None = None
+    start_id: int | None = None  # with which the decoder begins; None: bos_id, else pad_id
+
+    def __post_init__(self) -> None:
+        check_shape(
+            self,
+            counts=("vocab_size", "context", "width", "layers", "decoder_layers", "heads", "inner"),
+            shares=("residual_dropout", "attention_dropout", "inner_dropout"),
+            positive=("norm_eps",),
+            ids=("pad_id", "bos_id", "eos_id", "start_id"),
+        )
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads, but is {self.width} with {self.heads} heads instead")
+        for name, known in (("activation", ACTIVATIONS), ("positions", ORDERS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, but is {getattr(self, name)!r} instead")
+
+    @property
+    def first_id(self) -> int:
+        """The id with which the decoder begins."""
+        return next((id for id in (self.start_id, self.bos_id, self.pad_id) if id is not None), 0)
+
+    @property
+    def init_std(self) -> float:
+        """Of the embedding, so that its numbers times sqrt(D) vary by 1."""
+        return self.width**-0.5
+
+
+_MARIAN: dict[str, Any] = {"attention_bias": True, "positions": "halves", "norm_eps": 1e-5}  # as `transformers` has it
+
+
+@dataclass
+class Source:
+    """The source as the decoder sees it: where its rows stand, and what may be looked at, [B, 1, 1, T] (None: all of it)."""
+
+    layout: Ragged
+    allowed: Tensor | None
+
+
+class SelfAttention(nn.Module):
+    """Attention of a sentence's tokens to each other; query, key and value come out of one matrix."""
+
+    def __init__(self, config: TransformerConfig, causal: bool):
+        super().__init__()
+        self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.attention_bias)
+        self.out = nn.Linear(config.width, config.width, bias=config.attention_bias)
+        self.heads, self.dropout, self.causal = config.heads, config.attention_dropout, causal
+
+    def forward(self, x: Tensor, layout: Ragged, attentions: list[Tensor] | None = None) -> Tensor:
+        """[N, D] -> [N, D]."""
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        p = self.dropout if self.training else 0.0
+        return self.out(attend_ragged(qkv, layout, causal=self.causal, dropout=p, attentions=attentions))
+
+    def step(self, x: Tensor, layer: int, cache: KeyValueCache) -> Tensor:
+        """The next token [R, 1, D] -> [R, 1, D], which sees those in the cache and itself."""
+        query, key, value = split_heads(self.qkv(x), 3 * self.heads).chunk(3, 1)
+        key, value = cache.write(layer, key, value)
+        return self.out(join_heads(attend(query, key, value)))
+
+
+class SourceAttention(nn.Module):
+    """Attention of the target's tokens to the source: the query is theirs, key and value are the encoder's."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.query = nn.Linear(config.width, config.width, bias=config.attention_bias)
+        self.key_value = nn.Linear(config.width, 2 * config.width, bias=config.attention_bias)
+        self.out = nn.Linear(config.width, config.width, bias=config.attention_bias)
+        self.heads, self.dropout = config.heads, config.attention_dropout
+
+    def keys(self, source: Tensor, layout: Ragged) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, H, T, K] of the encoder's rows [N, D]."""
+        key, value = split_heads(layout.scatter(self.key_value(source)), 2 * self.heads).chunk(2, 1)
+        return key, value
+
+    def forward(
+        self, x: Tensor, layout: Ragged, rows: Tensor, source: Source, attentions: list[Tensor] | None = None
+    ) -> Tensor:
+        """[M, D] -> [M, D], over the encoder's `rows` [N, D]."""
+        query = split_heads(layout.scatter(self.query(x)), self.heads)  # [B, H, U, K]
+        key, value = self.keys(rows, source.layout)
+        p = self.dropout if self.training else 0.0
+        if attentions is None:
+            mixed = attend(query, key, value, allowed=source.allowed, dropout=p)
+        else:
+            mixed, weights = weigh(query, key, value, allowed=source.allowed, dropout=p)
+            attentions.append(weights)
+        return self.out(layout.gather(join_heads(mixed)))
+
+    def step(self, x: Tensor, layer: int, cache: SourceCache) -> Tensor:
+        """The next token [R, 1, D] -> [R, 1, D]."""
+        return self.out(cache.attend(layer, split_heads(self.query(x), self.heads)))
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with an activation between (section 3.3); [..., D] -> [..., D]."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.up = nn.Linear(config.width, config.inner)
+        self.down = nn.Linear(config.inner, config.width)
+        self.activation, self.dropout = ACTIVATIONS[config.activation], config.inner_dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., D] -> [..., inner] -> [..., D]."""
+        return self.down(dropout(self.activation(self.up(x)), self.dropout if self.training else 0.0))
+
+
+class Residual(nn.Module):
+    """What stands around every sublayer: x -> norm(x + dropout(f(x))), or with pre-norm x -> x + dropout(f(norm(x)))."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.pre, self.dropout = config.pre_norm, config.residual_dropout
+
+    def before(self, x: Tensor) -> Tensor:
+        """What the sublayer reads."""
+        return self.norm(x) if self.pre else x
+
+    def after(self, x: Tensor, change: Tensor) -> Tensor:
+        """The layer's input, and what the sublayer made of it, together."""
+        x = x + dropout(change, self.dropout if self.training else 0.0)
+        return x if self.pre else self.norm(x)
+
+
+class EncoderBlock(nn.Module):
+    """A layer of the encoder."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.attention, self.attention_residual = SelfAttention(config, causal=False), Residual(config)
+        self.mlp, self.mlp_residual = FeedForward(config), Residual(config)
+
+    def forward(self, x: Tensor, layout: Ragged, attentions: list[Tensor] | None = None) -> Tensor:
+        """[N, D] -> [N, D]."""
+        x = self.attention_residual.after(x, self.attention(self.attention_residual.before(x), layout, attentions))
+        return self.mlp_residual.after(x, self.mlp(self.mlp_residual.before(x)))
+
+
+class DecoderBlock(nn.Module):
+    """A layer of the decoder."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.attention, self.attention_residual = SelfAttention(config, causal=True), Residual(config)
+        self.source_attention, self.source_residual = SourceAttention(config), Residual(config)
+        self.mlp, self.mlp_residual = FeedForward(config), Residual(config)
+
+    def forward(
+        self,
+        x: Tensor,
+        layout: Ragged,
+        rows: Tensor,
+        source: Source,
+        to_target: list[Tensor] | None = None,
+        across: list[Tensor] | None = None,
+    ) -> Tensor:
+        """[M, D] -> [M, D], over the encoder's `rows` [N, D]. The lists get the weights to the target, and to the source."""
+        x = self.attention_residual.after(x, self.attention(self.attention_residual.before(x), layout, to_target))
+        looked = self.source_attention(self.source_residual.before(x), layout, rows, source, across)
+        x = self.source_residual.after(x, looked)
+        return self.mlp_residual.after(x, self.mlp(self.mlp_residual.before(x)))
+
+    def step(self, x: Tensor, layer: int, cache: SourceCache) -> Tensor:
+        """The next token [R, 1, D] -> [R, 1, D]."""
+        x = self.attention_residual.after(x, self.attention.step(self.attention_residual.before(x), layer, cache.written))
+        x = self.source_residual.after(x, self.source_attention.step(self.source_residual.before(x), layer, cache))
+        return self.mlp_residual.after(x, self.mlp(self.mlp_residual.before(x)))
+
+
+class Transformer(Translating, nn.Module):
+    """The Transformer of 2017, encoder and decoder, with its output layer."""
+
+    family: ClassVar[str] = "transformer"
+    config_class: ClassVar[type] = TransformerConfig
+    sizes: ClassVar[dict[str, TransformerConfig]] = {
+        "tiny": TransformerConfig(4096, 128, 64, 2, 2, 2, 128, **_MARIAN),
+        # Transformer-Tiny of Wu et al. 2021, "Good for Misconceived Reasons"
+        "mini": TransformerConfig(10_000, 256, 128, 4, 4, 4, 256, residual_dropout=0.3, **_MARIAN),
+        "small": TransformerConfig(16_000, 512, 256, 6, 6, 4, 1024, **_MARIAN),
+        "base": TransformerConfig(),
+        "big": TransformerConfig(width=1024, heads=16, inner=4096, residual_dropout=0.3),
+    }
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
+        self.encoder = nn.ModuleList([EncoderBlock(config) for _ in range(config.layers)])
+        self.decoder = nn.ModuleList([DecoderBlock(config) for _ in range(config.decoder_layers)])
+        if config.pre_norm:
+            self.encoder_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+            self.decoder_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.lm_head = nn.Linear(config.width, config.vocab_size, bias=config.output_bias)
+        if config.tied:
+            self.lm_head.weight = self.token_embedding.weight
+        self.initialise()
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Draw fresh weights from torch's generator.
+
+        | tensor | distribution |
+        | --- | --- |
+        | embedding, output matrix | N(0, 1 / sqrt(D)) |
+        | other matrices | uniform (Glorot & Bengio 2010), query, key and value each for itself |
+        | biases | 0 |
+        | norms | gain 1, bias 0 |
+        """
+        for name, module in self.named_modules():
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+            if isinstance(module, nn.Linear):
+                parts = {"qkv": 3, "key_value": 2}.get(name.rpartition(".")[2], 1)
+                for part in module.weight.chunk(parts):
+                    nn.init.xavier_uniform_(part)
+                if module.bias is not None:
+                    module.bias.zero_()
+        for table in {self.token_embedding.weight, self.lm_head.weight}:
+            table.normal_(0.0, self.config.init_std)
+
+    def encode(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        *,
+        return_layers: bool = False,
+        return_attentions: bool = False,
+    ) -> Encoded:
+        """Read the source, ids [B, T], and the target so far, `decoder_input_ids` [B, U] (default: what it starts with).
+
+        `hidden` [B, U, D] is the decoder's and zero at padding, `encoder_hidden` [B, T, D]; so with layers and attentions. The
+        masks are 0 at padding. Raises ValueError where a sentence is longer than `config.context`.
+        """
+        if decoder_input_ids is None:
+            decoder_input_ids = input_ids.new_full((len(input_ids), 1), self.start_id)
+        lists: list[list[Tensor] | None] = [[] if return_attentions else None for _ in range(3)]
+        to_source, to_target, across = lists
+        source = self._lay_out(input_ids, attention_mask, return_attentions)
+        read = self._read(input_ids, source.layout, to_source)
+        target = self._lay_out(decoder_input_ids, decoder_attention_mask, return_attentions)
+        written = self._write(decoder_input_ids, target.layout, read[-1], source, to_target, across)
+        return Encoded(
+            target.layout.scatter(written[-1]),
+            tuple(map(target.layout.scatter, written)) if return_layers else None,
+            None if to_target is None else tuple(to_target),
+            encoder_hidden=source.layout.scatter(read[-1]),
+            encoder_layers=tuple(map(source.layout.scatter, read)) if return_layers else None,
+            encoder_attentions=None if to_source is None else tuple(to_source),
+            cross_attentions=None if across is None else tuple(across),
+        )
+
+    def _lay_out(self, ids: Tensor, mask: Tensor | None, dense: bool = False) -> Source:
+        """Where the tokens of ids [B, T] stand, and which may be seen from elsewhere."""
+        layout, seen = self.lay_out(ids, mask, dense=dense)
+        return Source(layout, None if seen is None else seen[:, None, None])
+
+    def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """Token and position vectors together: ids and positions [...] -> [..., D]."""
+        x = self.embed(ids)
+        x = x * self.config.width**0.5 if self.config.scaled else x
+        x = x + sinusoids(positions, self.config.width, self.config.context, self.config.positions).to(x.dtype)
+        return dropout(x, self.config.residual_dropout if self.training else 0.0)
+
+    def _read(self, ids: Tensor, layout: Ragged, attentions: list[Tensor] | None = None) -> list[Tensor]:
+        """What goes into the encoder and what each layer gives, [N, D]."""
+        layers = [self._embed(layout.gather(ids), layout.positions)]
+        for block in self.encoder:
+            layers.append(block(layers[-1], layout, attentions))
+        if self.config.pre_norm:
+            layers[-1] = self.encoder_norm(layers[-1])
+        return layers
+
+    def _write(
+        self,
+        ids: Tensor,
+        layout: Ragged,
+        rows: Tensor,
+        source: Source,
+        to_target: list[Tensor] | None,
+        across: list[Tensor] | None,
+    ) -> list[Tensor]:
+        """What goes into the decoder and what each layer gives, [M, D]."""
+        layers = [self._embed(layout.gather(ids), layout.positions)]
+        for block in self.decoder:
+            layers.append(block(layers[-1], layout, rows, source, to_target, across))
+        if self.config.pre_norm:
+            layers[-1] = self.decoder_norm(layers[-1])
+        return layers
+
+    def read_source(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> SourceCache:
+        """Read sentences [B, T] to be translated; the cache has room for `slots` tokens of each translation."""
+        source = self._lay_out(input_ids, attention_mask)
+        rows = self._read(input_ids, source.layout)[-1]
+        config, blocks = self.config, [block.source_attention for block in self.decoder]
+        return SourceCache.of(
+            [attention.keys(rows, source.layout) for attention in blocks],  # type: ignore[operator, union-attr]
+            source.allowed,
+            KeyValueCache.empty(
+                config.decoder_layers,
+                len(input_ids),
+                config.heads,
+                slots,
+                config.width // config.heads,
+                dtype=rows.dtype,
+                device=rows.device,
+            ),
+        )
+
+    def step(self, ids: Tensor, cache: SourceCache) -> Tensor:
+        """One more token a row: ids [R] -> hidden [R, D]; the cache, which must have room, is extended in place."""
+        written = cache.written
+        x = self._embed(ids[:, None], written.positions[:, None])
+        for layer, block in enumerate(self.decoder):
+            x = block.step(x, layer, cache)  # type: ignore[operator]
+        written.advance(torch.ones_like(ids, dtype=torch.bool)[:, None])
+        return (self.decoder_norm(x) if self.config.pre_norm else x)[:, 0]
+
+    def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
+        """Operations of a forward pass over so many tokens, half of them the source's, in sentences of `context`; `projected`:
+        the share of the target that is projected on the vocabulary."""
+        config, half = self.config, tokens / 2
+        shape = {"width": config.width, "inner": config.inner, "vocab_size": config.vocab_size}
+        encoder = transformer_flops(half, context, layers=config.layers, outputs=0, **shape)
+        decoder = transformer_flops(half, context, layers=config.decoder_layers, outputs=half * projected, **shape)
+        looking = 2 * half * config.decoder_layers * (4 * config.width**2 + 2 * context * config.width)
+        return encoder + decoder + looking

@@ -1,0 +1,131 @@
+"""ULMFiT: Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification".
+
+    token -> embedding dropout -> input dropout -> [ LSTM with dropped weights -> hidden dropout ] x layers -> vocabulary
+
+The network is the AWD-LSTM of Merity et al. 2017, "Regularizing and Optimizing LSTM Language Models". It differs from the LSTM:
+
+| what | where the papers say so |
+| --- | --- |
+| layers of width H between an embedding and an output of width D, so that the tied table is small | Merity et al., 4.5 |
+| masks of dropout are drawn once a sequence, not once a step ("locked", variational) | 4.2, Gal & Ghahramani 2016 |
+| whole words leave the embedding | 4.3 |
+| DropConnect on each recurrent matrix: one mask a pass, so the recurrence itself is regularised and stays fused | 2 |
+| the loss holds activations small (AR) and slow (TAR): terms of the causal objective, on the last layer | 4.6 |
+
+What ULMFiT adds is how such a model is used: pretrained on general text, adapted to that of the domain, then fine-tuned with
+rates that fall layer by layer and are a slanted triangle over time, with layers that thaw one after the other, and a head that
+pools the whole text (`gyebo/tasks/concat.py`). Weights start as the LSTM's do.
+
+Letters: B batch, T length, N rows, S sequences, D width, H inner width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from gyebo.models.rnn import Lstm
+from gyebo.nn.dropout import dropout, locked_dropout
+from gyebo.nn.recurrent import State, Steps, read
+
+DROPOUTS = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout", "weight_dropout")
+
+
+@dataclass
+class UlmfitConfig:
+    """The shape of an AWD-LSTM; the defaults are ULMFiT's, vocabulary included."""
+
+    vocab_size: int = 30_002
+    context: int = 1024  # tokens of the longest text
+    window: int = 70  # tokens through which a gradient flows
+    width: int = 400  # of the embedding and of the last layer
+    inner: int = 1150  # of the layers before it
+    layers: int = 3
+    embedding_dropout: float = 0.05  # share of the vocabulary that is left out of a pass
+    input_dropout: float = 0.4  # of the embedded tokens
+    hidden_dropout: float = 0.3  # between layers
+    output_dropout: float = 0.4  # behind the last layer
+    weight_dropout: float = 0.5  # of the recurrent matrices
+    init_std: float = 0.05  # of the embedding
+    tied: bool = True  # the output layer is the token embedding
+    pad_id: int | None = None
+    bos_id: int | None = None
+    eos_id: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "context", "window", "width", "inner", "layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)} instead")
+        if self.window > self.context:
+            raise ValueError(f"window must be at most context {self.context}, but is {self.window} instead")
+        for name in DROPOUTS:
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be from 0 to below 1, but is {getattr(self, name)} instead")
+        if not 0 < self.init_std < math.inf:
+            raise ValueError(f"init_std must be positive, but is {self.init_std} instead")
+        for name in ("pad_id", "bos_id", "eos_id"):
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) < self.vocab_size:
+                raise ValueError(f"{name} must be below vocab_size {self.vocab_size}, but is {getattr(self, name)} instead")
+
+
+# For runs of minutes, which see little text twice; else a small model learns too slowly.
+_LIGHT: dict[str, Any] = dict(zip(DROPOUTS, (0.02, 0.1, 0.1, 0.05, 0.1)))
+# Those of Merity et al. 2017, section 5; fastai's for language models.
+_MERITY: dict[str, Any] = dict(zip(DROPOUTS, (0.1, 0.65, 0.3, 0.4, 0.5)))
+_FASTAI: dict[str, Any] = dict(zip(DROPOUTS, (0.02, 0.25, 0.15, 0.1, 0.2)))
+
+
+class Ulmfit(Lstm):
+    """The AWD-LSTM as a language model."""
+
+    family: ClassVar[str] = "ulmfit"
+    config_class: ClassVar[type] = UlmfitConfig
+    sizes: ClassVar[dict[str, Any]] = {
+        "tiny": UlmfitConfig(vocab_size=4096, context=256, window=64, width=64, inner=96, **_LIGHT),
+        "mini": UlmfitConfig(vocab_size=16_000, width=256, inner=384, **_LIGHT),
+        "small": UlmfitConfig(vocab_size=16_000, **_FASTAI),
+        "ptb": UlmfitConfig(vocab_size=10_000, **_MERITY),
+        "wikitext-2": UlmfitConfig(vocab_size=33_278, **_MERITY),
+        "paper": UlmfitConfig(),
+        "fastai": UlmfitConfig(vocab_size=60_000, window=72, inner=1152, **_FASTAI),
+    }
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """The width of each layer's input and of its state: D -> H -> ... -> H -> D."""
+        config = self.config
+        widths = [config.width, *[config.inner] * (config.layers - 1), config.width]
+        return list(pairwise(widths))
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Token vectors: ids [B, T], or probabilities over the vocabulary [B, T, V], -> [B, T, D].
+
+        In training, words that a mask over the vocabulary leaves out are zero wherever they stand.
+        """
+        if not self.training or not self.config.embedding_dropout:
+            return super().embed(tokens)
+        weight = self.token_embedding.weight
+        kept = dropout(weight.new_ones(len(weight), 1), self.config.embedding_dropout)
+        return tokens @ (kept * weight) if tokens.is_floating_point() else kept[tokens] * self.token_embedding(tokens)
+
+    def _read(self, x: Tensor, steps: Steps, states: list[State] | None) -> tuple[list[Tensor], Tensor, list[State]]:
+        config, on = self.config, float(self.training)
+        behind = [on * config.hidden_dropout] * (config.layers - 1) + [on * config.output_dropout]
+        layers, after = [locked_dropout(x, on * config.input_dropout, steps.sequence, steps.sequences)], []
+        block: Any
+        for number, block in enumerate(self.blocks):
+            recurrent = dropout(block.weight_hh_l0, on * config.weight_dropout)
+            x, state = read(block, layers[-1], steps, states[number] if states else None, recurrent)
+            layers.append(locked_dropout(x, behind[number], steps.sequence, steps.sequences))
+            after.append(state)
+        return layers, x, after
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters from input to output: the embedding, with the output layer that is tied to it; each LSTM; an output layer
+        of its own."""
+        tables, *blocks, rest = super().layer_groups()
+        return [[*tables, *rest], *blocks] if self.config.tied else [tables, *blocks, rest]

@@ -1,0 +1,211 @@
+"""Learning to translate, from files to `gyebo translate`: a toy language is learned, a killed run comes out the same."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from gyebo.config.finetune import FinetuneOptions
+from gyebo.jobs import runs
+from gyebo.jobs import translate as job
+from gyebo.jobs.finetune import finetune
+from gyebo.jobs.predict import evaluate_task
+from gyebo.jobs.verify import verify
+from gyebo.training import loop
+from gyebo.training.loop import Stopped
+
+WORDS = ["나무", "바다", "사람", "하늘", "영화", "노래"]
+OTHER = ["tree", "sea", "human", "sky", "film", "song"]
+
+
+def sentences(count: int, seed: int) -> list[tuple[str, str]]:
+    """Word for word."""
+    rng = random.Random(seed)
+    chosen = ([rng.randrange(6) for _ in range(rng.randint(1, 4))] for _ in range(count))
+    return [(" ".join(WORDS[n] for n in numbers), " ".join(OTHER[n] for n in numbers)) for numbers in chosen]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("parallel")
+    for name, count in (("train", 300), ("test", 40)):
+        pairs = sentences(count, seed=count)
+        for language, lines in zip(("ko", "en"), zip(*pairs), strict=True):
+            (path / f"{name}.{language}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def tokenizer(folder) -> Path:
+    from gyebo.text.training import train_tokenizer
+
+    lines = [line for name in ("train.ko", "train.en") for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+    train_tokenizer(lines, "bpe", 320).save(folder / "tok")
+    return folder / "tok"
+
+
+def options(folder: Path, tokenizer: Path, steps: int = 6, *, translation=None, **more) -> FinetuneOptions:
+    return FinetuneOptions.model_validate(
+        {
+            "model": "transformer:tiny",
+            "tokenizer": str(tokenizer),
+            "task": {
+                "name": "translation",
+                "data": str(folder / "train"),
+                "text": "ko",
+                "label": "en",
+                "test": str(folder / "test"),
+            },
+            "steps": steps,
+            "device": "cpu",
+            "precision": "float32",
+            "translation": {"batch_tokens": 120, **(translation or {})},
+            **more,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def learned(folder, tokenizer, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "ko-en"
+    finetune(options(folder, tokenizer, 400, optim={"lr": 3e-3}, evaluations=0.1), out)
+    return out
+
+
+def test_a_toy_language_is_learned(learned, folder):
+    result = evaluate_task(str(learned))
+    assert result["bleu"] > 0.7 and result["chrf"] > 0.8 and result["measured"] == "test"
+    assert "tok:13a" in result["bleu_signature"]
+    record = json.loads((learned / "config.json").read_text())
+    assert record["model_type"] == "marian" and record["decoder_start_token_id"] == record["bos_token_id"]
+    assert "tok:13a" in (learned / "README.md").read_text()
+    again = evaluate_task(
+        str(learned),
+        FinetuneOptions.model_validate(
+            {"model": "x", "task": {"name": "translation", "data": str(folder / "test"), "text": "ko", "label": "en"}}
+        ).task,
+    )
+    assert again["bleu"] == result["bleu"]
+
+
+def test_as_many_lines_come_out_as_go_in(learned):
+    found = job.translate(str(learned), ["나무 바다", "", "   ", "하늘"])
+    assert len(found) == 4 and found[1:3] == ["", ""] and found[0] == "tree sea" and found[3] == "sky"
+    assert job.translate(str(learned), ["나무 바다", "하늘"], {"beams": 1}) == ["tree sea", "sky"]
+    assert job.translate(str(learned), []) == []
+
+
+def test_its_attention_is_drawn(learned, tmp_path):
+    job.translate(str(learned), ["나무 바다 하늘"], picture=tmp_path / "map.png")
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="--attention draws one sentence, but there are 2"):
+        job.translate(str(learned), ["나무", "바다"], picture=tmp_path / "two.png")
+
+
+def test_transformers_translates_the_same(learned):
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(learned)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(learned)
+    inputs = tokenizer("사람 노래 영화", return_tensors="pt")
+    ids = theirs.generate(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, num_beams=4, max_new_tokens=20)
+    assert tokenizer.decode(ids[0], skip_special_tokens=True) == job.translate(str(learned), ["사람 노래 영화"])[0]
+
+
+def test_the_mean_of_the_last_checkpoints_is_tried(folder, tokenizer, tmp_path):
+    from gyebo.training import checkpoint
+
+    finetune(options(folder, tokenizer, 30, translation={"average": 3, "beams": 1}), tmp_path / "run")
+    found = checkpoint.mean_weights(tmp_path / "run" / "checkpoints", 3)
+    parts = [checkpoint._tensors(path / "model.safetensors") for path in checkpoint.steps(tmp_path / "run" / "checkpoints")[:3]]
+    assert len(parts) == 3
+    for name, tensor in found.items():
+        assert (tensor - sum(part[name] for part in parts) / 3).abs().max() < 1e-6
+    assert runs.read(tmp_path / "run")["state"]["weights"] in ("best", "mean of the last 3 checkpoints")
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights_and_verifies(folder, tokenizer, tmp_path, monkeypatch):
+    asked = options(folder, tokenizer, 12, optim={"lr": 1e-3}, bpe_dropout=0.1)
+    finetune(asked, tmp_path / "whole")
+    steps = iter(range(100))
+    monkeypatch.setattr(loop.distributed, "any_process", lambda flag, device: flag or (next(steps) == 9))
+    with pytest.raises(Stopped):
+        finetune(asked, tmp_path / "cut")
+    monkeypatch.undo()
+    finetune(asked, tmp_path / "cut", resume=True)
+    for name in ("model.safetensors", "predictions.jsonl"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert verify(tmp_path / "cut", Console(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "bert:mini"}, "bert:mini does not translate, as translation .*transformer:mini"),
+        ({"task": {"name": "world-sentiment"}}, "transformer:tiny translates, and has no head for world-sentiment"),
+        ({"batch": 8}, "--batch has no effect on a translation: use --set translation.batch_tokens"),
+        ({"layers": "top"}, "layers = 'top' is for models whose layers are features"),
+        ({"dropout": 0.2}, "--set dropout is that of a head"),
+        ({"translation": {"vocab_size": 400}}, "translation.vocab_size=400 has no effect beside --tokenizer"),
+        ({"translation": {"beams": 1, "coverage_penalty": 0.1}}, "coverage_penalty"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(folder, tokenizer, tmp_path, changes, words):
+    values = options(folder, tokenizer).model_dump() | changes
+    with pytest.raises(ValueError, match=words):
+        finetune(FinetuneOptions.model_validate(values), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_a_tokenizer_both_languages_share_one(folder, tmp_path):
+    from gyebo.text.tokenizer import Tokenizer
+
+    asked = FinetuneOptions.model_validate(
+        options(folder, folder).model_dump() | {"tokenizer": None, "steps": 2, "translation": {"vocab_size": 300, "beams": 1}}
+    )
+    result = finetune(asked, tmp_path / "run")
+    assert any("both languages share a byte-level BPE with 300 ids" in note for note in result["notes"])
+    assert Tokenizer.load(tmp_path / "run").vocab_size == 300
+
+
+def test_options_of_translations_are_refused_elsewhere(tokenizer, tmp_path):
+    values = {
+        "model": "bert:tiny",
+        "tokenizer": str(tokenizer),
+        "task": {"name": "world-sentiment"},
+        "translation": {"beams": 2},
+    }
+    with pytest.raises(ValueError, match="--set translation... has no effect on world-sentiment"):
+        finetune(FinetuneOptions.model_validate(values), tmp_path / "run")
+
+
+def gyebo_command(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "gyebo", *arguments], input=stdin, capture_output=True, text=True, check=False)
+
+
+def test_the_command_reads_files_and_pipes(learned, tmp_path):
+    (tmp_path / "in.txt").write_text("나무\n\n바다 하늘\n", encoding="utf-8")
+    found = gyebo_command("translate", str(learned), str(tmp_path / "in.txt"), "-o", str(tmp_path / "out.txt"))
+    assert found.returncode == 0, found.stderr
+    assert (tmp_path / "out.txt").read_text() == "tree\n\nsea sky\n"
+    piped = gyebo_command("translate", str(learned), stdin="나무\n\n바다 하늘\n")
+    assert piped.stdout == "tree\n\nsea sky\n"
+    again = gyebo_command("translate", str(learned), str(tmp_path / "in.txt"), "-o", str(tmp_path / "out.txt"))
+    assert again.returncode == 2 and "exists already" in again.stderr
+
+
+def test_a_model_that_does_not_translate_says_what_does(tmp_path, learned):
+    shutil.copytree(learned, tmp_path / "copy")
+    (tmp_path / "copy" / "tokenizer.json").unlink()
+    with pytest.raises(ValueError):
+        job.translate(str(tmp_path / "copy"), ["나무"])
+    with pytest.raises(ValueError, match="gyebo translate"):
+        from gyebo.jobs.predict import predict
+
+        predict(str(learned), "x.txt")
