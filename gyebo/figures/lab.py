@@ -14,8 +14,8 @@ def log_lines(path: Path, curves: Mapping[str, tuple[Sequence[float], Sequence[f
     figure, axes = canvas(x_label, y_label)
     for number, (name, (x, y)) in enumerate(curves.items()):
         shown = [(a, b) for a, b in zip(x, y) if 0 < b < math.inf]
-        style = {"color": COLORS[number % len(COLORS)], "linestyle": DASHES[number // len(COLORS) % len(DASHES)]}
-        axes.plot([a for a, _ in shown], [b for _, b in shown], linewidth=1.6, label=name, **style)
+        color, dash = COLORS[number % len(COLORS)], DASHES[number // len(COLORS) % len(DASHES)]
+        axes.plot([a for a, _ in shown], [b for _, b in shown], linewidth=1.6, label=name, color=color, linestyle=dash)
     axes.set_yscale("log")
     figure.legend(frameon=False, labelcolor=INK, loc="outside upper center", ncols=2)
     save(figure, path)
