@@ -127,4 +127,4 @@ def _show(found: dict[str, Any], out: Path, json: bool) -> None:
         return
     print("\n".join(lines(found)))
     opens = f" and opens in transformers ({found['auto_class']})" if found["auto_class"] else ""
-    print(f"The model is in {out}{opens}. Next: gyebo {'translate' if found['signatures'] else 'predict'} {out} FILE")
+    print(f"The model is in {out}{opens}. Next: gyebo {'translate' if found.get('signatures') else 'predict'} {out} FILE")

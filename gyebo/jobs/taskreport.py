@@ -146,5 +146,5 @@ def lines(found: dict[str, Any]) -> list[str]:
     for name, value in found["test"].items():
         spread = f" ± {value['spread']:.4f} ({', '.join(f'{v:.4f}' for v in value['values'])})" if len(seeds) > 1 else ""
         shown.append(f"  {_words(name):<22} {value['mean']:.4f}{spread}, measured on {found['measured']}")
-    shown += [f"  {_words(name):<22} {signature}" for name, signature in found["signatures"].items()]
+    shown += [f"  {_words(name):<22} {signature}" for name, signature in found.get("signatures", {}).items()]
     return shown
