@@ -217,7 +217,7 @@ FAMILIES: dict[str, Family] = {
             head_style="mix",
             single=("bos", "$A", "eos"),
             pair=("bos", "$A", "eos", "$B", "eos"),
-            novelty="a word's vector depends on its sentence: the layers of two language models, mixed anew for each task",
+            novelty="a word's vector depends on its sentence: layers of two language models, mixed for each task",
             in_transformers=False,
         ),
         Family(
