@@ -14,7 +14,7 @@ def list_claims() -> None:
     """The claims of textbooks that can be tried.
 
     \b
-    Example:
+    Examples:
       gyebo lab list
     """
     from gyebo.lab import CLAIMS
