@@ -24,10 +24,10 @@ def families(json: shared.Json = False) -> None:
     for family in FAMILIES.values():
         parents = f"child of {', '.join(family.parents)}" if family.parents else "a root of the tree"
         sizes = ", ".join(f"{name} {_millions(count)}" for name, count in family.sizes.items())
-        print(f"{family.name:<10} {family.title}, {family.year}; {parents}; objective: {family.objective}")
-        print(f"{'':<10} {family.novelty}")
-        print(f"{'':<10} {family.paper}")
-        print(f"{'':<10} sizes: {sizes}\n")
+        print(f"{family.name:<12} {family.title}, {family.year}; {parents}; objective: {family.objective}")
+        print(f"{'':<12} {family.novelty}")
+        print(f"{'':<12} {family.paper}")
+        print(f"{'':<12} sizes: {sizes}\n")
 
 
 def _millions(count: int) -> str:

@@ -13,7 +13,7 @@ from gyebo.cli import options as shared
 
 def translate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model that was trained to translate, or a Marian one.")],
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A sentence a line.  [default: stdin]")] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="A sentence a line.  [default: stdin]")] = None,
     text: Annotated[list[str] | None, shared.word("A sentence; may be given several times.", "TEXT", "--text")] = None,
     out: Annotated[Path | None, shared.word("Write here.  [default: print]", "FILE", "-o", "--out")] = None,
     beams: Annotated[
