@@ -47,6 +47,11 @@ def evaluate(
     model, tokenizer = load(name)
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
+    if find(model.family).objective == "translation":
+        raise ValueError(
+            f"{name} translates, so it is measured on pairs: gyebo evaluate {name} translation --data pairs.tsv --text SOURCE "
+            "--label TARGET"
+        )
     if isinstance(model, TaskModel):
         raise ValueError(f"{name} was fine-tuned and has no head for text: name a task, as in gyebo evaluate {name} TASK")
     record = None if corpus else _record(name, data or {})

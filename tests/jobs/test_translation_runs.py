@@ -185,6 +185,20 @@ def test_options_of_translations_are_refused_elsewhere(tokenizer, tmp_path):
         finetune(FinetuneOptions.model_validate(values), tmp_path / "run")
 
 
+def test_what_else_a_translator_can_not_do_is_said_by_name(learned, folder, tmp_path):
+    from gyebo.interchange import load
+    from gyebo.jobs.evaluate import evaluate
+    from gyebo.jobs.generate import generate
+    from gyebo.tasks.pooling import embed
+
+    with pytest.raises(ValueError, match=r"translates, so it is measured on pairs: gyebo evaluate .* translation"):
+        evaluate(str(learned), [str(folder / "train.ko")])
+    with pytest.raises(ValueError, match="transformer translates, and has no vector of a text"):
+        embed(*load(learned), ["나무"])
+    with pytest.raises(ValueError, match="cannot write text"):
+        generate(str(learned), ["나무"], {})
+
+
 def gyebo_command(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "gyebo", *arguments], input=stdin, capture_output=True, text=True, check=False)
 
