@@ -12,14 +12,13 @@ V vocabulary.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from gyebo.models.pretrained import CausalWithoutPositions
+from gyebo.models.pretrained import CausalWithoutPositions, check_shape
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import Encoded
 from gyebo.nn.ragged import over_sequences
@@ -42,17 +41,13 @@ class DanConfig:
     eos_id: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "context", "width", "layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)} instead")
-        for name in ("dropout", "word_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be from 0 to below 1, but is {getattr(self, name)} instead")
-        if not 0 < self.init_std < math.inf:
-            raise ValueError(f"init_std must be positive, but is {self.init_std} instead")
-        for name in ("pad_id", "bos_id", "eos_id"):
-            if getattr(self, name) is not None and not 0 <= getattr(self, name) < self.vocab_size:
-                raise ValueError(f"{name} must be below vocab_size {self.vocab_size}, but is {getattr(self, name)} instead")
+        check_shape(
+            self,
+            counts=("vocab_size", "context", "width", "layers"),
+            shares=("dropout", "word_dropout"),
+            positive=("init_std",),
+            ids=("pad_id", "bos_id", "eos_id"),
+        )
 
 
 @dataclass

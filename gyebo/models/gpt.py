@@ -13,7 +13,6 @@ Letters: B batch, T length, D width, H heads, K = D/H, V vocabulary.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -21,7 +20,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gyebo.models.pretrained import Causal
+from gyebo.models.pretrained import Causal, check_shape
 from gyebo.nn.attention import attend, join_heads, split_heads, weigh
 from gyebo.nn.cache import KeyValueCache
 from gyebo.nn.cost import transformer_flops
@@ -54,22 +53,17 @@ class GptConfig:
     eos_id: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "context", "width", "layers", "heads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)} instead")
+        check_shape(
+            self,
+            counts=("vocab_size", "context", "width", "layers", "heads"),
+            shares=("embedding_dropout", "attention_dropout", "residual_dropout"),
+            positive=("norm_eps", "init_std"),
+            ids=("pad_id", "bos_id", "eos_id"),
+        )
         if self.width % self.heads:
             raise ValueError(f"width must be a multiple of heads, but is {self.width} with {self.heads} heads instead")
         if self.inner is not None and self.inner < 1:
             raise ValueError(f"inner must be at least 1, or None for 4 x width, but is {self.inner} instead")
-        for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be from 0 to below 1, but is {getattr(self, name)} instead")
-        for name in ("norm_eps", "init_std"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive, but is {getattr(self, name)} instead")
-        for name in ("pad_id", "bos_id", "eos_id"):
-            if getattr(self, name) is not None and not 0 <= getattr(self, name) < self.vocab_size:
-                raise ValueError(f"{name} must be below vocab_size {self.vocab_size}, but is {getattr(self, name)} instead")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, but is {self.activation!r} instead")
 

@@ -19,7 +19,6 @@ Letters: B batch, T length, N rows, S sequences, D width, V vocabulary.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -27,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gyebo.models.pretrained import CausalWithoutPositions
+from gyebo.models.pretrained import CausalWithoutPositions, check_shape
 from gyebo.nn.cost import recurrent_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import Encoded
@@ -50,16 +49,13 @@ class RnnConfig:
     eos_id: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "context", "width", "layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)} instead")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be from 0 to below 1, but is {self.dropout} instead")
-        if not 0 < self.init_std < math.inf:
-            raise ValueError(f"init_std must be positive, but is {self.init_std} instead")
-        for name in ("pad_id", "bos_id", "eos_id"):
-            if getattr(self, name) is not None and not 0 <= getattr(self, name) < self.vocab_size:
-                raise ValueError(f"{name} must be below vocab_size {self.vocab_size}, but is {getattr(self, name)} instead")
+        check_shape(
+            self,
+            counts=("vocab_size", "context", "width", "layers"),
+            shares=("dropout",),
+            positive=("init_std",),
+            ids=("pad_id", "bos_id", "eos_id"),
+        )
 
 
 @dataclass

@@ -21,13 +21,13 @@ Letters: B batch, T length, N rows, S sequences, D width, H inner width, V vocab
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from gyebo.models.pretrained import check_shape
 from gyebo.models.rnn import Lstm
 from gyebo.nn.dropout import dropout, locked_dropout
 from gyebo.nn.recurrent import State, Steps, read
@@ -57,19 +57,15 @@ class UlmfitConfig:
     eos_id: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "context", "window", "width", "inner", "layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)} instead")
+        check_shape(
+            self,
+            counts=("vocab_size", "context", "window", "width", "inner", "layers"),
+            shares=DROPOUTS,
+            positive=("init_std",),
+            ids=("pad_id", "bos_id", "eos_id"),
+        )
         if self.window > self.context:
             raise ValueError(f"window must be at most context {self.context}, but is {self.window} instead")
-        for name in DROPOUTS:
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be from 0 to below 1, but is {getattr(self, name)} instead")
-        if not 0 < self.init_std < math.inf:
-            raise ValueError(f"init_std must be positive, but is {self.init_std} instead")
-        for name in ("pad_id", "bos_id", "eos_id"):
-            if getattr(self, name) is not None and not 0 <= getattr(self, name) < self.vocab_size:
-                raise ValueError(f"{name} must be below vocab_size {self.vocab_size}, but is {getattr(self, name)} instead")
 
 
 # For runs of minutes, which see little text twice; else a small model learns too slowly.
