@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,18 @@ def confusion_matrix(path: Path, counts: Sequence[Sequence[int]], labels: Sequen
         for row, column in np.ndindex(*table.shape):
             color = "white" if shares[row, column] > 0.55 else INK
             axes.text(column, row, f"{table[row, column]:,}", ha="center", va="center", color=color, fontsize=8)
+    save(figure, path)
+
+
+def score_by_length(path: Path, curves: Mapping[str, Sequence[tuple[float, float]]], score: str) -> None:
+    """Draw {name: (words of a sentence, score of those of about that length)}."""
+    figure, axes = canvas("words of the reference", score)
+    for number, (name, points) in enumerate(curves.items()):
+        x, y = zip(*points) if points else ((), ())
+        axes.plot(x, y, color=COLORS[number % len(COLORS)], linewidth=1.6, marker="o", markersize=4, label=name)
+    axes.set_ylim(bottom=0)
+    if len(curves) > 1:
+        figure.legend(frameon=False, labelcolor=INK, loc="outside upper center", ncols=2)
     save(figure, path)
 
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import gyebo
 from gyebo.config.finetune import FinetuneOptions, scratch
-from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve
+from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve, score_by_length
 from gyebo.interchange import model_card
 from gyebo.jobs.taskdata import TaskData, open_task
 from gyebo.models import family as tree
+from gyebo.tasks.bleu import by_length
 from gyebo.tasks.metrics import confusion, mean_and_spread
 
-CURVE, CONFUSION = "learning.png", "confusion.png"
+CURVE, CONFUSION, LENGTHS = "learning.png", "confusion.png", "lengths.png"
 PIPELINES = {
     "classification": "text-classification",
     "regression": "text-classification",
@@ -46,6 +47,10 @@ def pictures(out: Path, data: TaskData, predictions: list[Any], records: list[di
     if task.kind == "classification" and task.labels and len(task.labels) <= MOST:
         confusion_matrix(out / CONFUSION, confusion(predictions, data.test, task.labels), task.labels)
         drawn[f"what was taken for what ({data.measured})"] = CONFUSION
+    if task.kind == "translation":
+        lengths = by_length(predictions, [str(example.label) for example in data.test])
+        score_by_length(out / LENGTHS, {task.name: [(words, score) for words, _, score in lengths]}, "BLEU, words by spaces")
+        drawn[f"BLEU by length ({data.measured})"] = LENGTHS
     return drawn
 
 

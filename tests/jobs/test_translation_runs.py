@@ -85,7 +85,7 @@ def test_a_toy_language_is_learned(learned, folder):
     assert "tok:13a" in result["bleu_signature"]
     record = json.loads((learned / "config.json").read_text())
     assert record["model_type"] == "marian" and record["decoder_start_token_id"] == record["bos_token_id"]
-    assert "tok:13a" in (learned / "README.md").read_text()
+    assert "tok:13a" in (learned / "README.md").read_text() and (learned / "lengths.png").is_file()
     again = evaluate_task(
         str(learned),
         FinetuneOptions.model_validate(

@@ -15,6 +15,7 @@ from gyebo.models.family import FAMILIES
 from gyebo.models.transformer import Transformer, TransformerConfig
 from gyebo.objectives.translation import Translation
 from gyebo.tasks import loading
+from gyebo.tasks.bleu import by_length
 from gyebo.tasks.metrics import measure
 from gyebo.tasks.parallel import aligned, translation_task
 from gyebo.tasks.registry import find
@@ -111,6 +112,21 @@ def test_bleu_is_sacrebleus_and_its_formula():
     assert (
         cased["bleu"] == pytest.approx(1) and cased["bleu_tokenized"] < 0.5
     )  # one tokenises, the other takes words as they stand
+
+
+def test_bleu_by_length_is_bleu_of_each_group():
+    rng = np.random.default_rng(1)
+    words = ["a", "dog", "runs", "in", "the", "snow", "."]
+    references = [" ".join(rng.choice(words, n)) for n in rng.integers(4, 14, 60)]
+    predictions = [" ".join(text.split()[:-1]) for text in references]
+    found = by_length(predictions, references, step=5, least=10)
+    assert [count for _, count, _ in found] == [sum(low < len(r.split()) <= low + 5 for r in references) for low in (0, 5, 10)]
+    for (length, _, score), low in zip(found, (0, 5, 10)):
+        chosen = [n for n, r in enumerate(references) if low < len(r.split()) <= low + 5]
+        pairs = [Example(str(n), label=references[n]) for n in chosen]
+        assert score == measure(find("multi30k-en-de"), [predictions[n] for n in chosen], pairs)["bleu_tokenized"]
+        assert length == pytest.approx(np.mean([len(references[n].split()) for n in chosen]))
+    assert len(by_length(predictions, references, step=5, least=61)) == 0
 
 
 def write(path, lines):
