@@ -205,12 +205,10 @@ def _chosen(setup: Setup, out: Path, plan: dict[str, Any]) -> tuple[Any, dict[st
     if setup.averaged < 2:
         return best, valid, "best"
     mean = setup.make_model().to(setup.device).eval()
-    mean.load_state_dict(checkpoint.mean_weights(out / "checkpoints", setup.averaged), strict=False)
+    count = checkpoint.load_mean(out / "checkpoints", setup.averaged, mean)
     other, _ = _score(setup, mean, "valid", plan["precision"])
     name = setup.data.task.score
-    return (
-        (mean, other, f"mean of the last {setup.averaged} checkpoints") if other[name] > valid[name] else (best, valid, "best")
-    )
+    return (mean, other, f"mean of the last {count} checkpoints") if other[name] > valid[name] else (best, valid, "best")
 
 
 def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], wall: float) -> dict[str, Any]:

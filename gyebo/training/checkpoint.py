@@ -98,14 +98,24 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def mean_weights(folder: Path, count: int) -> dict[str, Tensor]:
-    """The mean of each tensor over the newest `count` whole checkpoints (Vaswani et al. 2017, section 6.1)."""
-    whole = [path for path in steps(folder) if problem(path) is None][:count]
+def load_mean(folder: Path, count: int, model: nn.Module) -> int:
+    """Give a model the mean of the newest `count` whole checkpoints (Vaswani et al. 2017, section 6.1) and say how many there were.
+
+    The fresh weights of step 0 are never among them. Raises ValueError naming a tensor that doesn't fit.
+    """
+    whole = [path for path in steps(folder) if step_of(path) and problem(path) is None][:count]
     sums: dict[str, Tensor] = {}
     for path in whole:
         for name, tensor in _tensors(path / "model.safetensors").items():
             sums[name] = sums[name] + tensor if name in sums else tensor
-    return {name: total / len(whole) if total.is_floating_point() else total for name, total in sums.items()}
+    expected = weights(model)
+    if wrong := sorted(set(sums) ^ set(expected)):
+        raise ValueError(f"{folder}: tensor {wrong[0]!r} is missing or extra: not checkpoints of this model")
+    with torch.no_grad():
+        for name, tensor in expected.items():
+            total = sums[name]
+            tensor.copy_(total / len(whole) if total.is_floating_point() else total)
+    return len(whole)
 
 
 def digest(path: Path) -> str:

@@ -119,15 +119,18 @@ def test_transformers_translates_the_same(learned):
 
 
 def test_the_mean_of_the_last_checkpoints_is_tried(folder, tokenizer, tmp_path):
+    from gyebo.interchange import load
     from gyebo.training import checkpoint
 
-    finetune(options(folder, tokenizer, 30, translation={"average": 3, "beams": 1}), tmp_path / "run")
-    found = checkpoint.mean_weights(tmp_path / "run" / "checkpoints", 3)
-    parts = [checkpoint._tensors(path / "model.safetensors") for path in checkpoint.steps(tmp_path / "run" / "checkpoints")[:3]]
-    assert len(parts) == 3
-    for name, tensor in found.items():
-        assert (tensor - sum(part[name] for part in parts) / 3).abs().max() < 1e-6
-    assert runs.read(tmp_path / "run")["state"]["weights"] in ("best", "mean of the last 3 checkpoints")
+    finetune(options(folder, tokenizer, 30, translation={"average": 9, "beams": 1}), tmp_path / "run")
+    kept = [path for path in checkpoint.steps(tmp_path / "run" / "checkpoints") if checkpoint.step_of(path)]
+    assert len(kept) >= 2 and (tmp_path / "run" / "checkpoints" / "step-0").is_dir()  # whose fresh weights don't count
+    model = load(tmp_path / "run")[0]
+    assert checkpoint.load_mean(tmp_path / "run" / "checkpoints", 9, model) == len(kept)
+    parts = [checkpoint._tensors(path / "model.safetensors") for path in kept]
+    for name, tensor in checkpoint.weights(model).items():
+        assert (tensor - sum(part[name] for part in parts) / len(parts)).abs().max() < 1e-6
+    assert runs.read(tmp_path / "run")["state"]["weights"] in ("best", f"mean of the last {len(kept)} checkpoints")
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights_and_verifies(folder, tokenizer, tmp_path, monkeypatch):
