@@ -99,7 +99,7 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_mean(folder: Path, count: int, model: nn.Module) -> int:
-    """Give a model the mean of the newest `count` whole checkpoints (Vaswani et al. 2017, section 6.1) and say how many there were.
+    """Give a model the mean of the newest `count` whole checkpoints, and say how many there were (Vaswani et al. 2017, 6.1).
 
     The fresh weights of step 0 are never among them. Raises ValueError naming a tensor that doesn't fit.
     """
