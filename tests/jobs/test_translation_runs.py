@@ -220,7 +220,7 @@ def test_the_command_reads_files_and_pipes(learned, tmp_path):
 def test_a_model_that_does_not_translate_says_what_does(tmp_path, learned):
     shutil.copytree(learned, tmp_path / "copy")
     (tmp_path / "copy" / "tokenizer.json").unlink()
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="no tokenizer that gyebo reads"):
         job.translate(str(tmp_path / "copy"), ["나무"])
     with pytest.raises(ValueError, match="gyebo translate"):
         from gyebo.jobs.predict import predict
