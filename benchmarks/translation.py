@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -40,63 +41,55 @@ def sources() -> list[list[int]]:
     return [[*torch.randint(10, 36_000, (length - 1,), generator=generator).tolist(), END] for length in lengths]
 
 
-def gyebo_side(precision: str) -> Callable[[str], Work]:
-    def make(folder: str) -> Work:
-        model, _ = gyebo.load(folder)
-        if precision == "bfloat16":
-            model.to(torch.bfloat16)
-        if precision == "int8":
-            quantize(model)
-        options = GenerationOptions(beams=BEAMS)
+def gyebo_side(precision: str, folder: str) -> Work:
+    model, _ = gyebo.load(folder)
+    if precision == "bfloat16":
+        model.to(torch.bfloat16)
+    if precision == "int8":
+        quantize(model)
+    options = GenerationOptions(beams=BEAMS)
 
-        def work() -> None:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "int8"):
-                found = translate(model, sources(), options, forbidden=[END, PAD], longest=lambda length: NEW)
-            _keep(folder, f"gyebo {precision}", [answers[0].ids for answers in found])
+    def work() -> None:
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "int8"):
+            found = translate(model, sources(), options, forbidden=[END, PAD], longest=lambda length: NEW)
+        _keep(folder, f"gyebo {precision}", [answers[0].ids for answers in found])
 
-        return work
-
-    return make
+    return work
 
 
-def transformers_side(precision: str) -> Callable[[str], Work]:
-    def make(folder: str) -> Work:
-        transformers.logging.set_verbosity_error()
-        transformers.logging.disable_progress_bar()
-        model = transformers.MarianMTModel.from_pretrained(folder).eval().to(getattr(torch, precision))
-        rows = sources()
-        longest = max(map(len, rows))
-        ids = torch.tensor([row + [PAD] * (longest - len(row)) for row in rows])
-        settings = {"num_beams": BEAMS, "max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": False}
+def transformers_side(precision: str, folder: str) -> Work:
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    model = transformers.MarianMTModel.from_pretrained(folder).eval().to(getattr(torch, precision))
+    rows = sources()
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [PAD] * (longest - len(row)) for row in rows])
+    settings = {"num_beams": BEAMS, "max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": False}
+    model.generation_config.forced_eos_token_id = None  # the others end without one
 
-        def work() -> None:
-            found = model.generate(input_ids=ids, attention_mask=(ids != PAD).long(), bad_words_ids=[[PAD]], **settings)
-            _keep(folder, f"transformers {precision}", found[:, 1 : 1 + NEW].tolist())
+    def work() -> None:
+        found = model.generate(input_ids=ids, attention_mask=(ids != PAD).long(), bad_words_ids=[[PAD]], **settings)
+        _keep(folder, f"transformers {precision}", found[:, 1 : 1 + NEW].tolist())
 
-        return work
-
-    return make
+    return work
 
 
-def ctranslate2_side(precision: str) -> Callable[[str], Work]:
-    def make(folder: str) -> Work:
-        threads = torch.get_num_threads()
-        model = ctranslate2.Translator(f"{folder}/ctranslate2", compute_type=precision, intra_threads=threads)
-        rows = [[f"t{id}" for id in row[:-1]] for row in sources()]  # its converter notes that an end follows
+def ctranslate2_side(precision: str, folder: str) -> Work:
+    threads = torch.get_num_threads()
+    model = ctranslate2.Translator(f"{folder}/ctranslate2", compute_type=precision, intra_threads=threads)
+    rows = [[f"t{id}" for id in row[:-1]] for row in sources()]  # its converter notes that an end follows
 
-        def work() -> None:
-            found = model.translate_batch(rows, beam_size=BEAMS, max_decoding_length=NEW, min_decoding_length=NEW)
-            _keep(folder, f"ctranslate2 {precision}", [[int(t[1:]) for t in each.hypotheses[0]] for each in found])
+    def work() -> None:
+        found = model.translate_batch(rows, beam_size=BEAMS, max_decoding_length=NEW, min_decoding_length=NEW)
+        _keep(folder, f"ctranslate2 {precision}", [[int(t[1:]) for t in each.hypotheses[0]] for each in found])
 
-        return work
-
-    return make
+    return work
 
 
 SIDES: dict[str, Callable[[str], Work]] = {
-    **{f"gyebo {precision}": gyebo_side(precision) for precision in ("float32", "bfloat16", "int8")},
-    **{f"transformers {precision}": transformers_side(precision) for precision in ("float32", "bfloat16")},
-    **{f"ctranslate2 {precision}": ctranslate2_side(precision) for precision in ("float32", "int8")},
+    **{f"gyebo {precision}": partial(gyebo_side, precision) for precision in ("float32", "bfloat16", "int8")},
+    **{f"transformers {precision}": partial(transformers_side, precision) for precision in ("float32", "bfloat16")},
+    **{f"ctranslate2 {precision}": partial(ctranslate2_side, precision) for precision in ("float32", "int8")},
 }
 
 
@@ -113,9 +106,9 @@ def save(folder: Path) -> None:
     config = transformers.MarianConfig(**shape, **ids, activation_function="relu", init_std=0.04)
     transformers.logging.disable_progress_bar()
     transformers.MarianMTModel(config).save_pretrained(folder)
-    names = {f"t{id}": id for id in range(PAD + 1)}
+    names = {**{f"t{id}": id for id in range(PAD)}, "<pad>": PAD}  # by this name CTranslate2 knows what to leave out
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(names, unk_token="t1"))
-    special = {"eos_token": f"t{END}", "unk_token": "t1", "pad_token": f"t{PAD}"}
+    special = {"eos_token": f"t{END}", "unk_token": "t1", "pad_token": "<pad>"}
     transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
     ctranslate2.converters.TransformersConverter(str(folder)).convert(str(folder / "ctranslate2"))
 
