@@ -61,6 +61,9 @@ class FinetuneOptions(Section):
     model: str = Field(description="a directory, a hub id, or FAMILY:SIZE to start from scratch")
     task: TaskOptions
     tokenizer: str | None = Field(None, description="for FAMILY:SIZE: a tokenizer's directory")
+    shape: dict[str, Any] = Field(
+        default_factory=dict, description="for FAMILY:SIZE: fields of the family's config that differ from the size"
+    )
     seed: int = Field(0, ge=0)
     epochs: float | None = Field(None, gt=0, description="by default the task's")
     steps: int | None = Field(None, gt=0, description="updates, instead of epochs")
@@ -92,6 +95,9 @@ class FinetuneOptions(Section):
             raise ValueError("--epochs and --steps exclude each other: keep one")
         if self.tokenizer and not scratch(self.model):
             raise ValueError(f"--tokenizer has no effect with {self.model}: a trained model has its own")
+        if self.shape and not scratch(self.model):
+            name = next(iter(self.shape))
+            raise ValueError(f"--set shape.{name} has no effect with {self.model}: a trained model has its own shape")
         return self
 
 

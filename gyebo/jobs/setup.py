@@ -23,6 +23,7 @@ from gyebo.interchange import load
 from gyebo.jobs import budget
 from gyebo.jobs.corpora import open_data, roles_of, with_pieces
 from gyebo.jobs.measures import MEASURES, Measure
+from gyebo.jobs.shape import shaped
 from gyebo.models import family as tree
 from gyebo.objectives import OBJECTIVES, distillation
 from gyebo.objectives.distillation import start_from_teacher
@@ -34,14 +35,6 @@ from gyebo.training.trainer import Trainer, initial_seed
 
 MEASURE_SECONDS = 2.5  # of each precision; a budget in steps needs less, only to choose one
 LONGEST_MEASURE = 20.0  # seconds; a budget in minutes is measured for a hundredth of it, up to here
-# How a field of a family's config is declared -> what it takes, and how that is called.
-KINDS: dict[str, tuple[Any, str]] = {
-    "int": (int, "a whole number"),
-    "float": ((int, float), "a number"),
-    "bool": (bool, "true or false"),
-    "str": (str, "a word"),
-    "tuple[int, ...]": (list, "a list of whole numbers"),
-}
 
 
 @dataclass
@@ -185,7 +178,7 @@ def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: To
 
     if options.teacher:
         return student_config(cls, opened.config, options), fresh
-    return model_config(cls, options, tokenizer), fresh
+    return shaped(cls.sizes[options.size], options.model, tokenizer, context=options.context), fresh
 
 
 def _objective(options: RunOptions, family: tree.Family, setting: Setting, opened: Any, device: torch.device) -> Objective:
@@ -240,24 +233,6 @@ def _inherit(options: RunOptions, model: Any, tokenizer: Tokenizer | None) -> Ru
             raise ValueError(f"{name} has no tokenizer: name one with --tokenizer")
         options = options.model_copy(update={"tokenizer": str(name)})
     return options
-
-
-def model_config(cls: Any, options: RunOptions, tokenizer: Tokenizer) -> Any:
-    """The size's config with the run's vocabulary, roles, context and `--set model.*` fields. The run's context is the window
-    of a config that has one: how long a text may be stays as it is."""
-    size = cls.sizes[options.size]
-    known = [field.name for field in dataclasses.fields(size)]
-    fixed = {"vocab_size", "context", "window", "symbols", "pad_id", "bos_id", "eos_id", "mlm", "nsp", "pooler"}
-    for name, value in options.model.items():
-        if name not in known or name in fixed:
-            raise ValueError(f"unknown option 'model.{name}'{toml.suggest(name, sorted(set(known) - fixed))}")
-        kind = next(field.type for field in dataclasses.fields(size) if field.name == name)
-        accepted, words = KINDS[str(kind).removesuffix(" | None")]
-        if not isinstance(value, accepted) or (isinstance(value, bool) and accepted is not bool):
-            raise ValueError(f"model.{name} must be {words}, but is {value!r} instead")
-    ids = {f"{role}_id": tokenizer.role_ids[role] for role in ("pad", "bos", "eos")}
-    context = {"window" if "window" in known else "context": options.context} if options.context else {}
-    return dataclasses.replace(size, vocab_size=tokenizer.vocab_size, **ids, **context, **options.model)
 
 
 def plan_run(setup: Setup) -> dict[str, Any]:

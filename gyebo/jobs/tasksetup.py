@@ -16,6 +16,7 @@ from gyebo.config.finetune import FinetuneOptions, TranslationOptions, idle_on_f
 from gyebo.generation.options import GenerationOptions
 from gyebo.interchange import load
 from gyebo.jobs.corpora import roles_of, with_pieces
+from gyebo.jobs.shape import shaped
 from gyebo.jobs.taskdata import TaskData, open_task, read_task
 from gyebo.models import family as tree
 from gyebo.objectives.translation import Translation
@@ -342,8 +343,7 @@ def _fresh(options: FinetuneOptions, data: TaskData, name: str, size: str) -> Or
     _check_kind(options, data.task, family)
     cls = tree.model_class(name)
     tokenizer = _tokenizer(options, data, cls.sizes[size].vocab_size).for_family(roles_of(family))
-    ids = {f"{role}_id": tokenizer.role_ids.get(role) for role in ("pad", "bos", "eos")}
-    config = replace(cls.sizes[size], vocab_size=tokenizer.vocab_size, **ids)
+    config = shaped(cls.sizes[size], options.shape, tokenizer, section="shape")
     return Origin(family, tokenizer, config, lambda: with_pieces(cls(config), tokenizer))
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -156,10 +156,14 @@ def ragged_layout(
     ids = None if real is None else (real.long() if document_ids is None else document_ids.masked_fill(~real, 0))
     if dense:
         layout = _dense(batch, length, device, ids)
-    elif ids is None or bool(((ids == ids[:, :1]) & (ids != 0)).all()):
-        layout = _full(batch, length, device)
     else:
-        layout = _flat(batch, length, ids)
+        # Dozens of small operations whose results decide what comes next: an accelerator would be waited for after each.
+        ids = ids if ids is None else ids.cpu()
+        if ids is None or bool(((ids == ids[:, :1]) & (ids != 0)).all()):
+            layout = _full(batch, length, device)
+        else:
+            layout = _flat(batch, length, ids)
+            layout = layout if device.type == "cpu" else _moved(layout, device)
     if position_ids is None:
         return layout
     positions = position_ids.expand(batch, length).flatten()[layout.index]
@@ -214,6 +218,17 @@ def _flat(batch: int, length: int, ids: Tensor) -> Ragged:
     frame = _frame(index, batch * length, spare)
     longest = int(sizes[0]) if len(sizes) else 0
     return Ragged((batch, length), frame.cells, _more(positions, spare), longest, groups, frame)
+
+
+def _moved(x: Any, device: torch.device) -> Any:
+    """The same layout, or part of one, with its tensors on the device."""
+    if isinstance(x, Tensor):
+        return x.to(device, non_blocking=True)
+    if isinstance(x, tuple):
+        return tuple(_moved(part, device) for part in x)
+    if is_dataclass(x) and not isinstance(x, type):
+        return replace(x, **{field.name: _moved(getattr(x, field.name), device) for field in fields(x)})
+    return x
 
 
 def _groups(sizes: Tensor, sequence: Tensor, positions: Tensor) -> tuple[Group, ...]:

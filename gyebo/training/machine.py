@@ -39,8 +39,10 @@ def keep_freed_memory() -> bool:
 
 
 @lru_cache
-def matmul_rate(device: str, precision: str, size: int = 1024, seconds: float = 0.3) -> float:
-    """FLOP/s of a square matrix product, the best of several: the limit against which training is measured."""
+def matmul_rate(device: str, precision: str, size: int | None = None, seconds: float = 0.3) -> float:
+    """FLOP/s of a square matrix product, the best of several: the limit against which training is measured. `size`: by default
+    one that fills the device."""
+    size = size or (8192 if device == "cuda" else 1024)
     a = torch.randn(size, size, device=device).to(DTYPES[precision])
     b = torch.randn(size, size, device=device).to(DTYPES[precision])
     best, stop = float("inf"), time.perf_counter() + seconds

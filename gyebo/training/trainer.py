@@ -81,14 +81,15 @@ class Trainer:
         self.terms: Any = torch.compile(terms) if self.compile else terms
 
     def micro_batches(self) -> Iterator[dict[str, Tensor]]:
-        """This process's share of the next global batch."""
+        """This process's share of the next global batch; what is counted in it needs no accelerator, so all but the state is
+        still on the CPU."""
         first, last = self._share()
         for start in range(first, last, self.micro_rows):
             count = min(self.micro_rows, last - start)
             arrays = self.rows.step(self.step, self.batch_rows, self.seed, start, count)
-            batch = {name: torch.from_numpy(values).to(self.device) for name, values in arrays.items()}
+            batch = {name: torch.from_numpy(values) for name, values in arrays.items()}
             if self.carried is not None:
-                goes_on = batch.pop("continues")[:, None, None]
+                goes_on = batch.pop("continues")[:, None, None].to(self.device)
                 batch["state"] = self.carried[start - first : start - first + count] * goes_on
             yield batch
 
@@ -155,6 +156,7 @@ class Trainer:
         # Both passes stand inside no_sync: gradients travel once a step, with the last micro-batch.
         quiet = self.terms.no_sync() if world > 1 and not last else nullcontext()
         half = torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "float32")
+        batch.update({name: values.to(self.device, non_blocking=True) for name, values in batch.items()})
         with quiet:
             with half:
                 terms = self.terms(batch)

@@ -395,3 +395,17 @@ def test_options_that_do_not_fit(models, data, tmp_path, changes, message):
 def test_a_start_from_scratch_that_does_not_fit(data, tmp_path, model, message):
     with pytest.raises(ValueError, match=message):
         finetune(tuning(model, data), tmp_path / "run")
+
+
+def test_a_shape_of_ones_own(data, tokenizer_folder, tmp_path):
+    """Fields of the family's config that differ from the size, from scratch only; nothing is ignored."""
+    options = tuning("bert:tiny", data, tokenizer=str(tokenizer_folder), shape={"layers": 1})
+    assert set_up(options).make_model().config.layers == 1
+    for shape, message in [
+        ({"layer": 1}, "unknown option 'shape.layer'; did you mean layers"),
+        ({"layers": "one"}, "whole number"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            set_up(options.model_copy(update={"shape": shape}))
+    with pytest.raises(ValueError, match="--set shape.layers has no effect with some-run"):
+        tuning("some-run", data, shape={"layers": 1})

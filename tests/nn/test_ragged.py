@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from itertools import product
 
 import pytest
@@ -253,3 +253,18 @@ def test_a_function_over_sequences_sees_each_alone():
         for name in {1, 2, 3}:
             assert torch.allclose(sums[row, names == name], x[row, names == name].cumsum(0), atol=1e-12)
     assert sums[documents == 0].count_nonzero() == 0
+
+
+def test_a_layout_stands_on_the_device_that_is_asked_for():
+    """It is computed on the CPU, whatever the device is; nothing of it may stay there."""
+    ids = torch.tensor([[1, 1, 1, 2, 2, 0], [1, 1, 0, 0, 0, 0], [1] * 6])
+    here, there = (ragged_layout(ids.shape, torch.device(name), document_ids=ids) for name in ("cpu", "meta"))
+
+    def tensors(x):
+        if isinstance(x, torch.Tensor):
+            return [x]
+        parts = x if isinstance(x, tuple) else vars(x).values() if is_dataclass(x) else ()
+        return [tensor for part in parts for tensor in tensors(part)]
+
+    assert [t.shape for t in tensors(there)] == [t.shape for t in tensors(here)] != []
+    assert all(t.device.type == "meta" for t in tensors(there))
