@@ -16,25 +16,29 @@ KEPT = "freed memory kept"  # a side that tells the C library so, as gyebo does 
 
 
 def stepper(model: torch.nn.Module, forward: Callable[[], torch.Tensor]) -> Work:
-    """Forward under bfloat16 autocast, backward, clip, fused AdamW."""
+    """Forward under bfloat16 autocast, backward, clip, fused AdamW, on the model's device; a call ends when that is done."""
+    device = next(model.parameters()).device.type
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16):
             loss = forward()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     return step
 
 
-def _work(name: str, make: Callable[..., Work], arguments: tuple, warm: int, wire: Connection) -> None:
-    """One side's process: a call and its time for every word on the wire."""
+def _work(name: str, make: Callable[..., Work], arguments: tuple, warm: int, wire: Connection, device: str) -> None:
+    """One side's process: a call and its time for every word on the wire. What it makes is made on the device."""
     if name.startswith("gyebo") or name.endswith(KEPT):
         keep_freed_memory()
-    call = make(*arguments)
+    with torch.device(device):
+        call = make(*arguments)
     for _ in range(warm):
         call()
     while wire.recv():
@@ -43,14 +47,16 @@ def _work(name: str, make: Callable[..., Work], arguments: tuple, warm: int, wir
         wire.send(time.perf_counter() - start)
 
 
-def measure(sides: Mapping[str, Callable[..., Work]], arguments: tuple, rounds: int, warm: int = 2) -> dict[str, list[float]]:
+def measure(
+    sides: Mapping[str, Callable[..., Work]], arguments: tuple, rounds: int, warm: int = 2, device: str = "cpu"
+) -> dict[str, list[float]]:
     """Seconds of each call, side by side; each side is first called `warm` times unmeasured."""
     context = multiprocessing.get_context("spawn")
     times: dict[str, list[float]] = {name: [] for name in sides}
     wires, processes = {}, []
     for name, make in sides.items():
         wires[name], end = context.Pipe()
-        processes.append(context.Process(target=_work, args=(name, make, arguments, warm, end), daemon=True))
+        processes.append(context.Process(target=_work, args=(name, make, arguments, warm, end, device), daemon=True))
         processes[-1].start()
         wires[name].send(True)
         wires[name].recv()  # ready, and nobody else works meanwhile

@@ -1,11 +1,12 @@
 """One optimiser step of GPT-2 124M, gyebo against transformers (eager and compiled), both sides in one run.
 
-    python benchmarks/training.py [--rounds 5] [--batch 8] [--length 128]
+    python benchmarks/training.py [--rounds 5] [--batch 8] [--length 128] [--device cuda]
 
 Same work: batch x length tokens of one document each, bfloat16 autocast, dropout 0.1 at the three places, cross-entropy over
 all positions, backward, clipping at norm 1, fused AdamW. Each side has a process of its own, set up as its users have it
-(gyebo tells the C library to keep freed memory; the last side is transformers with that added); only one works at a time.
-Medians over interleaved rounds; a ratio above 1 means that gyebo is faster. Writes benchmarks/results/training.json.
+(gyebo tells the C library to keep freed memory; on a CPU the last side is transformers with that added); only one works at a
+time. Medians over interleaved rounds; a ratio above 1 means that gyebo is faster. Writes benchmarks/results/training.json, on
+CUDA training-cuda.json.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from gyebo.objectives.causal import Causal
 from gyebo.training.machine import matmul_rate
 
 
-def ours(batch: int, length: int, vocab: int) -> Work:
+def ours(batch: int, length: int, vocab: int, compiled: bool = False) -> Work:
     """gyebo's step, without its data loading: the same ids at every call, as for the other side."""
     torch.manual_seed(0)
     model = Gpt2(Gpt2.sizes["base"]).train()
@@ -32,9 +33,10 @@ def ours(batch: int, length: int, vocab: int) -> Work:
     inputs = {"input_ids": ids[:, :-1], "labels": ids[:, 1:], "document_ids": torch.ones(batch, length, dtype=torch.long)}
 
     objective = Causal(None, None)
+    loss = torch.compile(objective.loss) if compiled else objective.loss
 
     def forward() -> torch.Tensor:
-        total, weight = objective.loss(model, inputs)["lm"]
+        total, weight = loss(model, inputs)["lm"]
         return weight * total / objective.counts(inputs)["lm"]
 
     return stepper(model, forward)
@@ -55,7 +57,10 @@ SIDES: dict[str, Callable[..., Work]] = {
     "gyebo": ours,
     "transformers eager": partial(theirs, compiled=False),
     "transformers compiled": partial(theirs, compiled=True),
-    "transformers compiled, freed memory kept": partial(theirs, compiled=True),
+}
+FURTHER: dict[str, dict[str, Callable[..., Work]]] = {
+    "cpu": {"transformers compiled, freed memory kept": partial(theirs, compiled=True)},
+    "cuda": {"gyebo compiled": partial(ours, compiled=True)},
 }
 
 
@@ -65,27 +70,30 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--batch", type=int, default=8)
     options.add_argument("--length", type=int, default=128)
+    options.add_argument("--device", choices=sorted(FURTHER), default="cpu")
     given = options.parse_args()
-    times = measure(SIDES, (given.batch, given.length, 50_257), given.rounds)
+    sides = SIDES | FURTHER[given.device]
+    times = measure(sides, (given.batch, given.length, 50_257), given.rounds, device=given.device)
     middle = {name: median(values) for name, values in times.items()}
     flops = 3 * Gpt2(Gpt2.sizes["base"]).flops(given.batch * given.length, given.length)
-    rate = matmul_rate("cpu", "bfloat16", seconds=2.0)
-    ratios = {name: middle[name] / middle["gyebo"] for name in SIDES if name != "gyebo"}
-    share = flops / middle["gyebo"] / rate
+    rate = matmul_rate(given.device, "bfloat16", seconds=2.0)
+    ratios = {name: middle[name] / middle["gyebo"] for name in sides if name != "gyebo"}
+    shares = {name: flops / seconds / rate for name, seconds in middle.items() if name.startswith("gyebo")}
     for name, seconds in middle.items():
         print(f"{name:<42} {seconds:.3f} s a step, {given.batch * given.length / seconds:,.0f} tokens/s")
     for name, ratio in ratios.items():
         print(f"gyebo against {name}: {ratio:.2f} times as fast")
-    print(f"share of the machine's bfloat16 matrix-product rate ({rate / 1e9:,.0f} GFLOP/s): {share:.0%}")
+    for name, share in shares.items():
+        print(f"{name}: {share:.0%} of the machine's bfloat16 matrix-product rate ({rate / 1e9:,.0f} GFLOP/s)")
     store(
-        "training",
+        "training" if given.device == "cpu" else f"training-{given.device}",
         {
             "work": f"GPT-2 124M, one step of {given.batch} x {given.length}, bfloat16 autocast, dropout 0.1, fused AdamW",
             "machine": machine(),
             "seconds": times,
             "median_seconds": middle,
             "ratio": ratios,
-            "share_of_matmul_rate": share,
+            "share_of_matmul_rate": shares,
         },
     )
 

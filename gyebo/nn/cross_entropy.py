@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 25  # logits held at a time: enough rows for fast matrix products, a hundred megabytes at most
+# Logits held at a time: enough rows for fast matrix products, a hundred megabytes at most; an accelerator wants more at once.
+CHUNK_ELEMENTS = 1 << 25
+ACCELERATED = 8
 
 
 class _ProjectedCrossEntropy(torch.autograd.Function):
@@ -30,7 +32,7 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
         dweight = torch.zeros_like(weight) if needs[1] and not len(rows) else None
         dbias = torch.zeros_like(bias) if bias is not None and needs[2] else None
         total = torch.zeros((), dtype=torch.float32, device=x.device)
-        for start, end in chunks(len(rows), weight.shape[0]):
+        for start, end in chunks(len(rows), weight.shape[0], x.device.type):
             part, target = rows[start:end], labels[start:end, None]
             logits = torch.nn.functional.linear(part, matrix, shift)  # [n, V]
             p = logits.softmax(1, dtype=torch.float32)
@@ -82,7 +84,7 @@ class _SoftCrossEntropy(torch.autograd.Function):
         dweight = torch.zeros_like(weight) if needs[1] else None
         dbias = torch.zeros_like(bias) if bias is not None and needs[2] else None
         total = torch.zeros((), dtype=torch.float32, device=x.device)
-        for start, end in chunks(len(rows), weight.shape[0]):
+        for start, end in chunks(len(rows), weight.shape[0], x.device.type):
             part = rows[start:end]
             learned = torch.nn.functional.linear(part, matrix, shift)
             known = torch.nn.functional.linear(taught[0][start:end], taught[1], taught[2])
@@ -121,9 +123,10 @@ def soft_cross_entropy_sum(student: Layer, teacher: Layer, temperature: float) -
         return _SoftCrossEntropy.apply(*student, fixed, temperature, dtype)
 
 
-def chunks(rows: int, vocab_size: int) -> list[tuple[int, int]]:
-    """Equal stretches of rows whose logits stay below CHUNK_ELEMENTS."""
-    count = max(1, -(-rows * vocab_size // CHUNK_ELEMENTS))
+def chunks(rows: int, vocab_size: int, device: str = "cpu") -> list[tuple[int, int]]:
+    """Equal stretches of rows whose logits stay below CHUNK_ELEMENTS, on an accelerator ACCELERATED times that."""
+    limit = CHUNK_ELEMENTS * (1 if device == "cpu" else ACCELERATED)
+    count = max(1, -(-rows * vocab_size // limit))
     borders = [rows * i // count for i in range(count + 1)]
     return [(a, b) for a, b in pairwise(borders) if b > a]
 
@@ -147,6 +150,6 @@ def cross_entropy_each(x: Tensor, weight: Tensor, bias: Tensor | None, labels: T
         torch.nn.functional.cross_entropy(
             torch.nn.functional.linear(x[a:b], weight, bias).float(), labels[a:b], reduction="none"
         )
-        for a, b in chunks(len(x), weight.shape[0])
+        for a, b in chunks(len(x), weight.shape[0], x.device.type)
     ]
     return torch.cat(losses) if losses else torch.zeros(0)
