@@ -1,6 +1,6 @@
 """One optimiser step of GPT-2 124M, gyebo against transformers (eager and compiled), both sides in one run.
 
-    python benchmarks/training.py [--rounds 5] [--batch 8] [--length 128] [--device cuda]
+    python benchmarks/training.py [--rounds 5] [--batch 8] [--length 128] [--device cuda] [--sides gyebo "transformers eager"]
 
 Same work: batch x length tokens of one document each, bfloat16 autocast, dropout 0.1 at the three places, cross-entropy over
 all positions, backward, clipping at norm 1, fused AdamW. Each side has a process of its own, set up as its users have it
@@ -71,13 +71,17 @@ def main() -> None:
     options.add_argument("--batch", type=int, default=8)
     options.add_argument("--length", type=int, default=128)
     options.add_argument("--device", choices=sorted(FURTHER), default="cpu")
+    options.add_argument("--sides", nargs="*", default=[], metavar="NAME", help="of those there are; by default all")
     given = options.parse_args()
     sides = SIDES | FURTHER[given.device]
+    if unknown := set(given.sides) - set(sides):
+        options.error(f"--sides: unknown {', '.join(sorted(unknown))}; on {given.device} there are: {', '.join(sides)}")
+    sides = {name: sides[name] for name in given.sides or sides}
     times = measure(sides, (given.batch, given.length, 50_257), given.rounds, device=given.device)
     middle = {name: median(values) for name, values in times.items()}
     flops = 3 * Gpt2(Gpt2.sizes["base"]).flops(given.batch * given.length, given.length)
     rate = matmul_rate(given.device, "bfloat16", seconds=2.0)
-    ratios = {name: middle[name] / middle["gyebo"] for name in sides if name != "gyebo"}
+    ratios = {name: middle[name] / middle["gyebo"] for name in sides if "gyebo" in middle and name != "gyebo"}
     shares = {name: flops / seconds / rate for name, seconds in middle.items() if name.startswith("gyebo")}
     for name, seconds in middle.items():
         print(f"{name:<42} {seconds:.3f} s a step, {given.batch * given.length / seconds:,.0f} tokens/s")

@@ -11,7 +11,7 @@ import torch
 
 from gyebo.nn.int8 import has_int8, quantize
 from gyebo.tasks.pooling import body_of
-from gyebo.training.machine import DTYPES, keep_freed_memory
+from gyebo.training.machine import DTYPES, make_ready
 
 PRECISIONS = (*DTYPES, "int8")
 
@@ -33,8 +33,7 @@ def ready(model: Any, place: torch.device, precision: str) -> Callable[[], Abstr
     """
     check_precision(precision, place)
     model.to(place)
-    if place.type == "cpu":
-        keep_freed_memory()
+    make_ready(place)
     if precision == "int8" and not quantize(body_of(model)):
         raise ValueError(f"--precision int8 has no effect on {model.family}, which has no linear layers to round: leave it out")
     half = DTYPES.get(precision, torch.bfloat16)

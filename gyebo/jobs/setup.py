@@ -30,7 +30,7 @@ from gyebo.objectives.distillation import start_from_teacher
 from gyebo.objectives.objective import Objective, Setting
 from gyebo.tasks.heads import TaskModel
 from gyebo.text.tokenizer import Tokenizer
-from gyebo.training.machine import DTYPES, keep_freed_memory, peak_memory, pick_device, reset_peak_memory
+from gyebo.training.machine import DTYPES, make_ready, peak_memory, pick_device, reset_peak_memory
 from gyebo.training.trainer import Trainer, initial_seed
 
 MEASURE_SECONDS = 2.5  # of each precision; a budget in steps needs less, only to choose one
@@ -104,8 +104,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
             "translation --data pairs.tsv --text SOURCE --label TARGET --tokenizer DIR -o DIR"
         )
     device = pick_device(options.train.device)
-    if device.type == "cpu":
-        keep_freed_memory()
+    make_ready(device)
     named = options.start_from or options.teacher
     opened = load(named) if named else None
     if opened:

@@ -33,7 +33,7 @@ from gyebo.tasks.translation import PairRows
 from gyebo.text.dropout import DroppingTokenizer
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
-from gyebo.training.machine import DTYPES, keep_freed_memory, pick_device
+from gyebo.training.machine import DTYPES, make_ready, pick_device
 from gyebo.training.optimizer import default_lr
 from gyebo.training.trainer import Trainer, initial_seed
 
@@ -150,8 +150,7 @@ def with_defaults(options: FinetuneOptions, family: str | None) -> FinetuneOptio
 def set_up(options: FinetuneOptions) -> Setup:
     """Examples, tokenizer, model and features; ValueError names what doesn't fit together."""
     device = pick_device(options.device)
-    if device.type == "cpu":
-        keep_freed_memory()
+    make_ready(device)
     if open_task(options.task).kind == "dialogue-state":
         raise ValueError(f"{options.task.name} can be read and scored, but not fine-tuned: it has no head")
     data = read_task(options.task)

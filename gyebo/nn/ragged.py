@@ -26,6 +26,10 @@ from torch import Tensor
 
 from gyebo.nn.attention import attend, join_heads, weigh
 
+# How much shorter than a group's longest sequence one may always be: padding is cheap there, a further group is not. An
+# accelerator computes more in the time that starting a kernel takes.
+CLOSE = {"cpu": 16, "accelerator": 256}
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -162,7 +166,7 @@ def ragged_layout(
         if ids is None or bool(((ids == ids[:, :1]) & (ids != 0)).all()):
             layout = _full(batch, length, device)
         else:
-            layout = _flat(batch, length, ids)
+            layout = _flat(batch, length, ids, CLOSE["cpu" if device.type == "cpu" else "accelerator"])
             layout = layout if device.type == "cpu" else _moved(layout, device)
     if position_ids is None:
         return layout
@@ -200,7 +204,7 @@ def _dense(batch: int, length: int, device: torch.device, ids: Tensor | None) ->
     return Ragged(layout.shape, layout.index, positions, length, (group,), padding=ids == 0)
 
 
-def _flat(batch: int, length: int, ids: Tensor) -> Ragged:
+def _flat(batch: int, length: int, ids: Tensor, close: int) -> Ragged:
     device, flat = ids.device, ids.flatten()
     real = flat.nonzero().squeeze(1)
     names, number = flat[real].unique(return_inverse=True)
@@ -213,7 +217,7 @@ def _flat(batch: int, length: int, ids: Tensor) -> Ragged:
     sequence = torch.arange(len(sizes), device=device).repeat_interleave(sizes)  # of each flat row
     positions = torch.arange(len(real), device=device) - (sizes.cumsum(0) - sizes)[sequence]
     index = real[order[starts[sequence] + positions]]
-    groups = _groups(sizes, sequence, positions)
+    groups = _groups(sizes, sequence, positions, close)
     spare = rounded(len(index), 32) - len(index)
     frame = _frame(index, batch * length, spare)
     longest = int(sizes[0]) if len(sizes) else 0
@@ -231,10 +235,10 @@ def _moved(x: Any, device: torch.device) -> Any:
     return x
 
 
-def _groups(sizes: Tensor, sequence: Tensor, positions: Tensor) -> tuple[Group, ...]:
+def _groups(sizes: Tensor, sequence: Tensor, positions: Tensor, close: int) -> tuple[Group, ...]:
     lengths: list[int] = sizes.tolist()
     groups, row = [], 0
-    for first, last in similar(lengths):
+    for first, last in similar(lengths, close):
         longest, count = lengths[first], sum(lengths[first:last])
         rows = slice(row, row + count)
         row += count
@@ -256,12 +260,12 @@ def rounded(count: int, parts: int) -> int:
     return -(-count // step) * step
 
 
-def similar(lengths: list[int]) -> list[tuple[int, int]]:
+def similar(lengths: list[int], close: int) -> list[tuple[int, int]]:
     """Stretches (first, last + 1) of descending lengths that make one group: at least three quarters of its longest, or at most
-    16 tokens shorter (there attention costs next to nothing, and each further group takes its time to start)."""
+    `close` tokens shorter (there attention costs next to nothing, and each further group takes its time to start)."""
     stretches, first = [], 0
     while first < len(lengths):
-        low = min(lengths[first] * 3 / 4, lengths[first] - 16)
+        low = min(lengths[first] * 3 / 4, lengths[first] - close)
         last = bisect_right(lengths, -low, lo=first, key=lambda n: -n)
         stretches.append((first, last))
         first = last

@@ -10,6 +10,7 @@ width of a cell and P of its output where the two differ.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,6 +21,9 @@ from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
 from gyebo.nn.ragged import Ragged
+
+# On CUDA, of weights that are dropped or in half precision: they are new in every pass, so nothing can be done about it.
+warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk of memory")
 
 State = tuple[Tensor, ...]  # what a layer hands on, each [S, D]: the hidden state, and of an LSTM its cell
 

@@ -9,9 +9,9 @@ from gyebo.tasks.scored import check, library
 from gyebo.tasks.task import Example
 
 # Our name -> the class of sacrebleu and its options. "none": the text is tokenised already, as the literature on files that are
-# lower-cased and tokenised has it; `force` says that this is meant.
+# lower-cased and tokenised has it; `force`: both stand side by side, so no warning is needed that one of them may not fit.
 SCORES: dict[str, tuple[str, dict[str, Any]]] = {
-    "bleu": ("BLEU", {}),
+    "bleu": ("BLEU", {"force": True}),
     "bleu_tokenized": ("BLEU", {"tokenize": "none", "force": True}),
     "chrf": ("CHRF", {}),
 }

@@ -22,6 +22,15 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def make_ready(device: torch.device) -> None:
+    """What this process's libraries are told before work on the device begins."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    elif device.type == "cuda":
+        # cuDNN's attention plans each shape anew, a tenth of a second each; texts of all lengths have hundreds of shapes.
+        torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 @lru_cache
 def keep_freed_memory() -> bool:
     """Have the C library keep what is freed instead of handing it back; True where that could be arranged (glibc).

@@ -3,19 +3,24 @@
 from collections import Counter
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from text_corpus import PROBES, SIZES, corpus, trained
 
-from gyebo.text.dropout import DroppingTokenizer, merged
+from gyebo.text.dropout import DroppingTokenizer, Merges, merged
 
 A, B, C, AB, BC, ABC = range(6)
 
 
-def frequencies(merges, rate, draws=20_000):
-    random = Random(3)
-    found = Counter(tuple(merged([A, B, C], merges, rate, random)) for _ in range(draws))
+def pieces_of(words, table, rate, seed=3):
+    symbols, stays = merged(np.array(words), Merges.of(table), rate, np.random.default_rng(seed))
+    return [tuple(row[kept].tolist()) for row, kept in zip(symbols, stays)]
+
+
+def frequencies(table, rate, draws=20_000):
+    found = Counter(pieces_of([[A, B, C]] * draws, table, rate))
     return {pieces: count / draws for pieces, count in found.items()}
 
 
@@ -34,7 +39,35 @@ def test_the_second_merge_has_its_turn_where_the_first_is_left_out(p):
 
 
 def test_the_first_of_equal_pairs_merges_first():
-    assert merged([A, A, A], {(A, A): (0, B)}, 0.0, Random(0)) == [B, A]
+    assert pieces_of([[A, A, A]], {(A, A): (0, B)}, 0.0) == [(B, A)]
+
+
+def test_words_of_a_batch_do_not_touch_each_other():
+    table = {(A, B): (1, AB), (B, C): (0, BC), (A, BC): (2, ABC)}
+    assert pieces_of([[A, B, C], [C, A, B], [C, C, C], [B, C, A]], table, 0.0) == [(ABC,), (C, AB), (C, C, C), (BC, A)]
+
+
+def by_hand(word, table, rate, random):
+    """The algorithm as published, one word at a time."""
+    word = list(word)
+    while True:
+        looks = [(table[pair], at) for at, pair in enumerate(zip(word, word[1:])) if pair in table and random.random() >= rate]
+        if not looks:
+            return tuple(word)
+        (_, piece), at = min(looks)
+        word[at : at + 2] = [piece]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.06, 0.3])
+def test_pieces_are_as_frequent_as_with_the_published_algorithm(rate):
+    """Letters 0 to 2, all pairs of which merge, and some of what comes of it: each result's share of 20,000 draws."""
+    table = {(a, b): (3 * a + b, 3 + 3 * a + b) for a in range(3) for b in range(3)}
+    table |= {(3, 4): (9, 12), (5, 0): (10, 13), (0, 12): (11, 14)}
+    word, draws, random = [0, 0, 0, 1, 2, 0, 0], 20_000, Random(0)
+    expected = Counter(by_hand(word, table, rate, random) for _ in range(draws))
+    found = Counter(pieces_of([word] * draws, table, rate))
+    for pieces in expected | found:
+        assert abs(expected[pieces] - found[pieces]) <= 5 * (2 * max(expected[pieces], 10)) ** 0.5
 
 
 @given(st.one_of(st.text(max_size=40), st.sampled_from(PROBES)))
