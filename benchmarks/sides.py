@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from gyebo.training.machine import keep_freed_memory
+from gyebo.training.machine import keep_freed_memory, make_ready
 
 Work = Callable[[], None]
 KEPT = "freed memory kept"  # a side that tells the C library so, as gyebo does for its users
@@ -35,7 +35,9 @@ def stepper(model: torch.nn.Module, forward: Callable[[], torch.Tensor]) -> Work
 
 def _work(name: str, make: Callable[..., Work], arguments: tuple, warm: int, wire: Connection, device: str) -> None:
     """One side's process: a call and its time for every word on the wire. What it makes is made on the device."""
-    if name.startswith("gyebo") or name.endswith(KEPT):
+    if name.startswith("gyebo"):
+        make_ready(torch.device(device))
+    elif name.endswith(KEPT):
         keep_freed_memory()
     with torch.device(device):
         call = make(*arguments)
