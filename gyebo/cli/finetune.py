@@ -18,7 +18,7 @@ def finetune(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
     task: Annotated[str, typer.Argument(metavar="TASK", help=TASK_HELP)],
     out: shared.Out,
-    data: Annotated[str | None, shared.word("The task's folder, or your file.  [default: the hub's data set]", "PATH")] = None,
+    data: Annotated[str | None, shared.word("The task's folder, your file, or hf:NAME.  [default: the hub's]", "PATH")] = None,
     text: Annotated[str | None, shared.word("Column of the text in your file; of a translation the source.", "NAME")] = None,
     pair: Annotated[str | None, shared.word("Column of the second text.", "NAME")] = None,
     label: Annotated[str | None, shared.word("Column of the label; of a translation the target.", "NAME")] = None,

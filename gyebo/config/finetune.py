@@ -45,6 +45,9 @@ class TranslationOptions(Section):
     vocab_size: int | None = Field(
         None, gt=0, description="ids of the tokenizer that both languages share where none is given; by default the size's"
     )
+    separate: bool = Field(
+        False, description="each language has a tokenizer of its own, with half of the ids, where none is given"
+    )
     batch_tokens: int = Field(4096, gt=0, description="tokens of one step, on the side that has more of them")
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing: the share that all ids of the vocabulary divide")
     average: int = Field(

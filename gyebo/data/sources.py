@@ -25,6 +25,7 @@ CHUNK_BYTES = 4 << 20
 WORLD_DOCUMENTS = 20_000
 WORLD_CHUNK = 1000
 FORMATS = (".txt", ".jsonl", ".csv", ".tsv", ".parquet")
+HUB = "hf:"  # what the name of a data set of the Hugging Face hub begins with
 PACKED = ("", ".gz", ".zst")
 
 
@@ -64,7 +65,7 @@ def resolve(corpora: list[str], spool: Path, options: DataOptions) -> list[Sourc
     for corpus in corpora:
         if corpus == "-":
             sources.append(_spool_stdin(spool))
-        elif corpus.startswith("hf:"):
+        elif corpus.startswith(HUB):
             sources.append(_spool_hub(corpus, spool, options.text_field))
         elif corpus.startswith("world:"):
             sources.append(_world(corpus))
@@ -132,15 +133,19 @@ def _spool_stdin(spool: Path) -> Source:
     return Source("txt", path)
 
 
+def hub_name(corpus: str) -> tuple[str, str | None, str]:
+    """The data set, its config and its split ("": none named) of hf:OWNER/NAME[/CONFIG][:SPLIT]."""
+    name, _, split = corpus.removeprefix(HUB).partition(":")
+    owner_name, _, config = name.rpartition("/")
+    return (owner_name, config, split) if name.count("/") >= 2 else (name, None, split)
+
+
 def _spool_hub(corpus: str, spool: Path, field: str) -> Source:
     try:
         import datasets
     except ImportError:
         raise ValueError(f'{corpus}: reading from the hub needs the extra "data": pip install "gyebo[data]"') from None
-    name, _, split = corpus.removeprefix("hf:").partition(":")
-    owner_name, config = name, None
-    if name.count("/") >= 2:
-        owner_name, _, config = name.rpartition("/")
+    name, config, split = hub_name(corpus)
     key = hashlib.sha256(f"{corpus}\0{field}".encode()).hexdigest()[:16]
     path = spool / f"hf-{key}.jsonl"
     if path.exists():
@@ -148,7 +153,7 @@ def _spool_hub(corpus: str, spool: Path, field: str) -> Source:
     spool.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".part")
     try:
-        rows = datasets.load_dataset(owner_name, config, split=split or "train", streaming=True)
+        rows = datasets.load_dataset(name, config, split=split or "train", streaming=True)
         with aside.open("w", encoding="utf-8") as file:
             for row in rows:
                 if field not in row:

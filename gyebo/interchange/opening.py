@@ -35,8 +35,7 @@ FORMATS: dict[str, Format] = {
 }
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 STACKS = {"blocks": "layers", "encoder": "layers", "decoder": "decoder_layers"}  # how layers are called -> their number
-TWO_SIDED = "source.spm"  # Marian's published tokenizers, one for each side over one list of ids, are not read
-TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
+TOKENIZER_FILES = ("tokenizer.json", "source.spm", "vocab.json", "vocab.txt", "*.model")
 
 
 def load(
@@ -236,8 +235,6 @@ def _dtype(asked: torch.dtype | str | None, stored: dict[str, Stored]) -> torch.
 
 
 def _tokenizer(directory: Path, config: Any) -> Tokenizer | None:
-    if (directory / TWO_SIDED).is_file() and not (directory / "tokenizer.json").is_file():
-        return None
     if not any(next(directory.glob(pattern), None) for pattern in TOKENIZER_FILES):
         vocabulary = next(directory.glob("*.pkl"), None)  # fastai's
         if vocabulary is not None and any(directory.glob("*.pth")):

@@ -22,6 +22,7 @@ from gyebo.interchange.names import Architecture, Format, expresses, their_names
 from gyebo.interchange.opening import FORMATS, check_vocabulary
 from gyebo.tasks.heads import TaskModel
 from gyebo.text.tokenizer import Tokenizer
+from gyebo.text.two_sided import TARGET_FILE
 
 _IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 _WEIGHTS, _INDEX, _GENERATION = "model.safetensors", "model.safetensors.index.json", "generation_config.json"
@@ -135,7 +136,7 @@ def _write_shard(path: Path, shard: dict[str, tuple[Tensor, bool]]) -> None:
 
 def _publish(temporary: Path, directory: Path, weights: list[str]) -> None:
     """Flush all, then rename each file to its place; weights of an earlier save under other names go, and what it said about
-    generation where this model does not generate.
+    generation and about a second tokenizer where this model has none.
 
     Where files of several shards are replaced, the index is away meanwhile: a directory without one is refused when it is
     opened, whereas old and new shards together would not be noticed.
@@ -149,7 +150,13 @@ def _publish(temporary: Path, directory: Path, weights: list[str]) -> None:
     for name in (*others, *weights):
         (temporary / name).replace(directory / name)
     written = {*weights, *others}
-    stale = {_WEIGHTS, _INDEX, _GENERATION, *(path.name for path in directory.glob("model-*-of-*.safetensors"))} - written
+    stale = {
+        _WEIGHTS,
+        _INDEX,
+        _GENERATION,
+        TARGET_FILE,
+        *(path.name for path in directory.glob("model-*-of-*.safetensors")),
+    } - written
     for name in sorted(stale):
         (directory / name).unlink(missing_ok=True)
     _flush(directory)

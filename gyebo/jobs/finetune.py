@@ -18,7 +18,8 @@ from gyebo.jobs import budget, runs
 from gyebo.jobs.predictions import PREDICTIONS, as_rows, write_predictions
 from gyebo.jobs.setup import MEASURE_SECONDS
 from gyebo.jobs.taskreport import card, pictures
-from gyebo.jobs.tasksetup import PARTS, Setup, set_up, with_defaults
+from gyebo.jobs.tasksetup import set_up, with_defaults
+from gyebo.jobs.tuning import PARTS, Setup
 from gyebo.tasks.bleu import signatures
 from gyebo.tasks.metrics import measure
 from gyebo.training import checkpoint, log

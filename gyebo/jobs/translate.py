@@ -64,7 +64,7 @@ def translate(
         found = search(model, sources, options, forbidden=never, autocast=half) if sources else []
     if picture is not None and found:
         draw(picture, opened, sources[0], found[0][0].ids)
-    answers = dict(zip(full, (tokenizer.decode(best[0].ids) for best in found)))
+    answers = dict(zip(full, (tokenizer.target.decode(best[0].ids) for best in found)))
     return [answers.get(number, "").replace("\n", " ") for number in range(len(texts))]
 
 
@@ -89,5 +89,6 @@ def draw(path: Path, opened: Opened, source: list[int], target: list[int]) -> No
     place = next(model.parameters()).device
     ids, written = (torch.tensor([row], device=place) for row in (source, [model.start_id, *target[:-1]]))
     weights = model.encode(ids, None, written, return_attentions=True).cross_attentions
-    shown = [[tokenizer.decode([id], skip_roles=False) for id in row] for row in (source, target)]
+    sides = ((tokenizer, source), (tokenizer.target, target))
+    shown = [[side.decode([id], skip_roles=False) for id in row] for side, row in sides]
     attention_map(path, weights[-1][0].mean(0).float().cpu().numpy(), *shown)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gyebo.data.sources import PACKED
+from gyebo.data.sources import HUB as DATA_SET
+from gyebo.data.sources import PACKED, hub_name
 from gyebo.tasks.parallel import files_of
 from gyebo.tasks.task import Example, Pattern, Row, Task
 
@@ -73,20 +74,25 @@ def _names(task: Task, split: str | None = None) -> str:
 def load(task: Task, split: str = "train", source: str | Path | None = None) -> Loaded:
     """A split of a task, checked (see `checked`).
 
-    `source`: a folder (see `find_files`), a file, of a translation the STEM of two (STEM.en and STEM.de), "hub", or None for a
-    task of the embedded world. Training examples that can't be used are left out and counted in the notes; in other splits they
-    are errors, since every example counts. Raises FileNotFoundError for a split that is not there, ValueError for one that the
-    task does not have, for a source without effect, and for what is wrong in a file.
+    `source`: a folder (see `find_files`), a file, of a translation the STEM of two (STEM.en and STEM.de), "hub", for a task on
+    one's own data hf:OWNER/NAME[/CONFIG][:SPLIT], or None for a task of the embedded world. Training examples that can't be
+    used are left out and counted in the notes; in other splits they are errors, since every example counts. Raises
+    FileNotFoundError for a split that is not there, ValueError for one that the task does not have, for a source without
+    effect, and for what is wrong in a file.
     """
     if task.world is not None:
         if source is not None:
             raise ValueError(f"{task.name} is made by the embedded world and takes no data (found: {source})")
         return checked(task, list(task.world(split)), split, f"{task.name} ({split})")
+    or_hub = ", or hub" if task.hub else ""
     if source is None:
-        or_hub = ", or hub" if task.hub else ""
         raise ValueError(f"{task.name}: say where its data are: a folder with {_names(task)}{or_hub}")
     if str(source) == HUB:
         return from_hub(task, split)
+    if str(source).startswith(DATA_SET):
+        if task.files:
+            raise ValueError(f"{task.name} has data of its own form, not {source}: name its folder{or_hub}")
+        return _own_from_hub(task, split, str(source))
     if task.languages and not Path(source).exists():
         return _from_files(task, split, files_of(str(source), task.languages))
     if Path(source).is_dir():
@@ -149,22 +155,38 @@ def from_hub(task: Task, split: str = "train") -> Loaded:
         raise ValueError(f"{task.name} is not read from the hub; name a folder with {_names(task)}")
     if split not in task.hub.splits:
         raise ValueError(f"{task.name} has no split {split!r} on the hub; there is: {', '.join(task.hub.splits)}")
+    name = "/".join(filter(None, (task.hub.dataset, task.hub.config)))
+    where = f"name a folder with {_names(task, split)}"
+    rows = _hub_rows(_hub_data(task, task.hub.dataset, task.hub.config, task.hub.splits[split], where))
+    return _from_rows(task, split, rows, name, f"{name} ({split})")
+
+
+def _own_from_hub(task: Task, split: str, source: str) -> Loaded:
+    """A data set of the hub as a user's own rows, whatever its split is called."""
+    name, config, part = hub_name(source)
+    rows = _hub_rows(_hub_data(task, name, config, part or "train", "name a file"))
+    return _from_rows(task, split, rows, source, source)
+
+
+def _from_rows(task: Task, split: str, rows: Iterator[Row], name: str, source: str) -> Loaded:
+    problems: list[str] | None = [] if split == "train" else None
+    found = list(task.examples(rows, name, _labelled(split), problems))
+    return checked(task, found, split, source, _counted(problems, f"{name}: "))
+
+
+def _hub_data(task: Task, dataset: str, config: str | None, split: str, instead: str) -> Any:
     try:
         import datasets
     except ImportError:
         raise ValueError(f'{task.name}: reading from the hub needs the extra "data": pip install "gyebo[data]"') from None
-    name = "/".join(filter(None, (task.hub.dataset, task.hub.config)))
     try:
-        data = datasets.load_dataset(task.hub.dataset, task.hub.config, split=task.hub.splits[split])
+        return datasets.load_dataset(dataset, config, split=split)
     except (OSError, ConnectionError, RuntimeError, ValueError) as error:
         said = str(error).strip().splitlines()[:1]
         raise ValueError(
-            f"{task.name}: {name} can't be read from the hub ({type(error).__name__}: {''.join(said)}); without a network, "
-            f"name a folder with {_names(task, split)}"
+            f"{task.name}: {'/'.join(filter(None, (dataset, config)))} can't be read from the hub ({type(error).__name__}: "
+            f"{''.join(said)}); without a network, {instead}"
         ) from None
-    problems: list[str] | None = [] if split == "train" else None
-    found = list(task.examples(_hub_rows(data), name, _labelled(split), problems))
-    return checked(task, found, split, f"{name} ({split})", _counted(problems, f"{name}: "))
 
 
 def _hub_rows(data: Any) -> Iterator[Row]:

@@ -11,6 +11,7 @@ from gyebo.tasks.readers import any_rows, lines
 from gyebo.tasks.task import Columns, Row, Task
 
 SOURCE, TARGET = "source", "target"  # the columns of two aligned files
+HUB_COLUMN = "translation"  # data sets of the hub have one column, which maps languages to sentences
 METRICS = ("bleu", "chrf")
 _ENDINGS = ("", ".txt")  # after the name of the language: train.en, train.en.txt
 
@@ -61,7 +62,7 @@ def translation_task(source: str, target: str) -> Task:
         score=METRICS[0],
         rows=any_rows,
         together=aligned,
-        convert=Columns((source, SOURCE), label=(target, TARGET)),
+        convert=Columns((source, f"{HUB_COLUMN}.{source}", SOURCE), label=(target, f"{HUB_COLUMN}.{target}", TARGET)),
         languages=(source, target),
         epochs=30,
     )

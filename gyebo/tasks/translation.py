@@ -38,7 +38,7 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, max_length: int, s
     room = frame.room(max_length, 1)
     known = bool(examples) and examples[0].label is not None
     sources = tokenizer.encode_batch([example.text for example in examples])
-    targets = tokenizer.encode_batch([str(example.label) for example in examples]) if known else [[]] * len(examples)
+    targets = tokenizer.target.encode_batch([str(example.label) for example in examples]) if known else [[]] * len(examples)
     long = [len(source) > room or len(target) >= max_length for source, target in zip(sources, targets)]
     numbers = [number for number in range(len(examples)) if not (drop and long[number])]
     columns = {"input_ids": ragged(frame.around(sources[n][:room]).ids for n in numbers)}
@@ -113,12 +113,13 @@ def predict(
     column = features.columns["input_ids"]
     sources = [column[number].tolist() for number in range(len(column))]
     found = translate(model, sources, options, forbidden=never(tokenizer, model.config.eos_id), autocast=autocast)
-    return [tokenizer.decode(answers[0].ids) for answers in found]
+    return [tokenizer.target.decode(answers[0].ids) for answers in found]
 
 
 def never(tokenizer: Tokenizer, end: int | None) -> list[int]:
-    """The ids that never stand in a translation: all roles but the end."""
-    return sorted(tokenizer.all_role_ids - {end})
+    """The ids that never stand in a translation: all roles but the end, and what the target's language has no piece for."""
+    strange = set(range(tokenizer.vocab_size)) - tokenizer.target.known_ids
+    return sorted((tokenizer.all_role_ids | strange) - {end})
 
 
 def search_options(beams: int, length_penalty: float = 1.0, coverage_penalty: float = 0.0) -> GenerationOptions:

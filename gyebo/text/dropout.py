@@ -80,6 +80,13 @@ class DroppingTokenizer(Tokenizer):
         self._letters = np.full(max(letters) + 1, _NOTHING)
         self._letters[list(letters)] = list(letters.values())
         self._rate, self._random = rate, np.random.default_rng(derive(0, seed))
+        two = tokenizer.target is not tokenizer
+        self._other = DroppingTokenizer(tokenizer.target, rate, f"{seed} target") if two else self
+
+    @property
+    def target(self) -> Tokenizer:
+        """The other language's, with dropout too."""
+        return self._other
 
     def encode(self, text: str) -> list[int]:
         """Ids of the text alone, without dropout."""

@@ -22,11 +22,11 @@ def read_directory(folder: Path) -> dict[str, Any]:
     """The arguments of `Tokenizer` for a directory. Errors as `Tokenizer.load`."""
     config: dict[str, Any] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        config |= _read_json(folder / name) if (folder / name).is_file() else {}
+        config |= read_json(folder / name) if (folder / name).is_file() else {}
     models = sorted(folder.glob("*.model"))
     noted = None
     if (folder / "tokenizer.json").is_file():
-        spec = _complete(_read_json(folder / "tokenizer.json"), folder / "tokenizer.json")
+        spec = _complete(read_json(folder / "tokenizer.json"), folder / "tokenizer.json")
         noted = read_config(config)
         roles: dict[str, str] = {}
     elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
@@ -56,7 +56,8 @@ def read_directory(folder: Path) -> dict[str, Any]:
     }
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; ValueError where there is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -109,7 +110,7 @@ def _max_length(config: dict[str, Any]) -> int | None:
 
 def _model_type(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
-    return {"model_type": _read_json(path).get("model_type")} if path.is_file() else {}
+    return {"model_type": read_json(path).get("model_type")} if path.is_file() else {}
 
 
 def _assemble(model: dict[str, Any], **parts: Any) -> Spec:
@@ -118,7 +119,7 @@ def _assemble(model: dict[str, Any], **parts: Any) -> Spec:
 
 
 def _bpe(folder: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, str]]:
-    vocab = _read_json(folder / "vocab.json")
+    vocab = read_json(folder / "vocab.json")
     lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
     if lines and lines[0].startswith("#version"):
         lines = lines[1:]

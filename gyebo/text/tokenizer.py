@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,24 +71,42 @@ class Tokenizer:
         self._plain: tokenizers.Tokenizer | None = None
         self._bytes: dict[tuple[int, bool], bytes] = {}
         self._fingerprint: str | None = None
+        self._unreachable: frozenset[int] = frozenset()  # further ids that no text has
+
+    @property
+    def target(self) -> Tokenizer:
+        """The tokenizer of what is translated into: itself, unless each language has its own."""
+        return self
+
+    @property
+    def known_ids(self) -> Set[int]:
+        """The ids that have a piece or a role."""
+        return self._tokens.keys()
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, directory: str | Path) -> Tokenizer:
-        """Read a tokenizer directory: `tokenizer.json`, else `vocab.json` + `merges.txt`, `vocab.txt`, or `*.model`.
+        """Read a tokenizer directory: `tokenizer.json`, else `source.spm` + `target.spm`, `vocab.json` + `merges.txt`,
+        `vocab.txt`, or `*.model`.
 
         Raises FileNotFoundError if there is none of these, ValueError if a file is damaged or of an unknown type.
         """
         from gyebo.text.published import read_directory
+        from gyebo.text.two_sided import SOURCE_MODEL, read_marian, read_target
 
-        arguments = read_directory(Path(directory))
+        folder = Path(directory)
+        published = (folder / SOURCE_MODEL).is_file() and not (folder / "tokenizer.json").is_file()
+        arguments = {} if published else read_directory(folder)
         try:
-            tokenizer = cls(**arguments)
+            tokenizer = read_marian(folder) if published else cls(**arguments)
             tokenizer._backend()
+            tokenizer.target._backend()
+        except (FileNotFoundError, ImportError):
+            raise
         except Exception as error:  # `tokenizers` raises bare Exceptions, a damaged file anything
             raise ValueError(f"{directory}: its tokenizer cannot be used: {error}") from error
-        return tokenizer
+        return tokenizer if published else read_target(tokenizer, folder)
 
     def save(self, directory: str | Path, *, max_length: int | None = None) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`, which `transformers.AutoTokenizer` opens.
@@ -243,7 +261,7 @@ class Tokenizer:
     def _backend(self) -> tokenizers.Tokenizer:
         """The encoder for ordinary text: roles under names that no text can hold, no frame, no normalisation of ours."""
         if self._plain is None:
-            spec = layout.hide_roles(self._spec, self.all_role_ids)
+            spec = layout.hide_roles(self._spec, self.all_role_ids | self._unreachable)
             spec["post_processor"] = None
             if self.kind != PUBLISHED:
                 spec["normalizer"] = None

@@ -80,14 +80,6 @@ def test_theirs_opens_here_and_ours_there(options, tmp_path):
         assert getattr(back.generation_config, name) == getattr(theirs.generation_config, name)
 
 
-def test_weights_open_beside_the_two_sided_tokenizer_that_is_not_read(tmp_path):
-    marian().save_pretrained(tmp_path)
-    for name, content in (("source.spm", "x"), ("target.spm", "x"), ("vocab.json", '{"a": 0}')):
-        (tmp_path / name).write_text(content)
-    model, tokenizer = gyebo.load(tmp_path)
-    assert type(model) is Transformer and tokenizer is None
-
-
 @torch.no_grad()
 def test_a_model_made_here_opens_there(tmp_path):
     torch.manual_seed(0)

@@ -225,7 +225,7 @@ def test_from_scratch_all_of_it_learns(tags, tokenizer_folder):
 
 
 def test_markers_of_relations_are_spelled(made):
-    from gyebo.jobs.tasksetup import spell_more
+    from gyebo.jobs.bodies import spell_more
     from gyebo.tasks.relation import with_markers
 
     _, out, _ = made

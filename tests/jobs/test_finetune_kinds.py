@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from gyebo.interchange import load
+from gyebo.jobs.bodies import grow_vocabulary
 from gyebo.jobs.finetune import finetune
 from gyebo.jobs.predict import evaluate_task
 from gyebo.jobs.predictions import entities
 from gyebo.jobs.taskdata import read_task
-from gyebo.jobs.tasksetup import grow_vocabulary
 from gyebo.tasks import reading_world
 from tests.jobs.tuning_files import choices, json_lines, pairs, questions, table, tagged, treebank, tuning
 

@@ -12,10 +12,11 @@ from safetensors.torch import load_file
 
 import gyebo
 from gyebo.config import toml
+from gyebo.jobs.bodies import grow_vocabulary
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.finetune import finetune
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.tasksetup import grow_vocabulary, set_up, with_defaults
+from gyebo.jobs.tasksetup import set_up, with_defaults
 from gyebo.jobs.verify import verify
 from gyebo.models.family import FAMILIES
 from gyebo.training import checkpoint, log

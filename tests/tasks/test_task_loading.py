@@ -14,6 +14,7 @@ from gyebo.tasks.metrics import METRICS
 from gyebo.tasks.reading_klue import DEPENDENCIES, ENTITY_TAGS, RELATIONS
 from gyebo.tasks.registry import TASKS, find
 from gyebo.tasks.task import Example
+from gyebo.tasks.user_data import user_task
 
 NLI = [
     {"guid": "n0", "premise": "가", "hypothesis": "나", "gold_label": "contradiction"},
@@ -178,6 +179,20 @@ def test_hidden_labels_and_tags_of_the_hub(monkeypatch):
     hub(monkeypatch, [{"sentence": "x", "tokens": ["강", "우", " "], "ner_tags": [0, 1, 2]}], {"ner_tags": tags})
     (example,) = from_hub(find("klue-ner"), "dev").examples
     assert (example.text, example.tags) == ("강우 ", ("B-PS", "I-PS", "O"))
+
+
+def test_ones_own_task_reads_a_data_set_of_the_hub(monkeypatch):
+    """A parallel corpus there has one column, which maps languages to sentences."""
+    rows = [{"translation": {"en": "two dogs", "ko": "개 두 마리"}}, {"translation": {"en": "", "ko": "빈"}}]
+    asked = hub(monkeypatch, rows, {"translation": object()})
+    loaded = load(user_task("translation", "en", None, "ko"), "train", "hf:Helsinki-NLP/opus-100/en-ko:validation")
+    assert asked == [("Helsinki-NLP/opus-100", "en-ko", "validation")]
+    assert triples(loaded.examples) == [("two dogs", None, "개 두 마리")] and "1 example of 2 without text" in loaded.notes[0]
+    asked = hub(monkeypatch, [{"review": "좋다", "stars": 5}, {"review": "싫다", "stars": 1}], {})
+    loaded = load(user_task("classification", "review", None, "stars"), "train", "hf:someone/reviews")
+    assert asked == [("someone/reviews", None, "train")] and [e.label for e in loaded.examples] == ["5", "1"]
+    with pytest.raises(ValueError, match="klue-nli has data of its own form, not hf:someone/reviews"):
+        load(find("klue-nli"), "train", "hf:someone/reviews")
 
 
 def test_without_a_network_there_is_one_line(monkeypatch):

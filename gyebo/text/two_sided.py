@@ -1,0 +1,207 @@
+"""Tokenizers of a translator whose languages are cut apart: one for each side, over one list of ids.
+
+Two kinds. gyebo learns a byte-level BPE from each language; a piece that both learned has one id. Marian's published models
+(Helsinki-NLP/opus-mt-...) have a SentencePiece model for each side, and in `vocab.json` the list of ids; a text in them may
+begin with the code of the language that is wanted, ">>fra<<".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from gyebo.text import layout
+from gyebo.text.roles import NUM_ROLE_SLOTS, Roles
+from gyebo.text.tokenizer import PUBLISHED, Tokenizer
+from gyebo.text.training import train_tokenizer
+
+TARGET_FILE = "target_tokenizer.json"  # of gyebo's kind; the source's is `tokenizer.json`
+SOURCE_MODEL, TARGET_MODEL, IDS = "source.spm", "target.spm", "vocab.json"
+_CODE = re.compile(r">>.*?<<")
+_CONFIG = "tokenizer_config.json"
+
+
+class TwoSided(Tokenizer):
+    """The source's tokenizer, which knows that of the target.
+
+    `target`: what translations are encoded and decoded with. Both have the `vocab_size` of the list of ids. `files`: of a
+    published one, the files it came from, which are what is saved.
+    """
+
+    def __init__(self, source: Tokenizer, target: Tokenizer, files: dict[str, bytes] | None = None) -> None:
+        if source.role_ids != target.role_ids:
+            raise ValueError("the two sides' tokenizers give their roles different ids: they do not belong together")
+        self.__dict__.update(source.__dict__)
+        self._source, self._target, self._files = source, target, files
+        self.vocab_size = target.vocab_size = max(source.vocab_size, target.vocab_size)
+
+    @property
+    def target(self) -> Tokenizer:
+        """The other side's tokenizer."""
+        return self._target
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of both sides' fingerprints."""
+        return hashlib.sha256(f"{self._source.fingerprint} {self._target.fingerprint}".encode()).hexdigest()
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The source side's."""
+        return self._source.encode_batch(texts)
+
+    def for_family(self, roles: Roles) -> Tokenizer:
+        """Both sides for a family; a published pair stays as it is."""
+        if self._files is not None:
+            return self
+        return TwoSided(self._source.for_family(roles), self._target.for_family(roles))
+
+    def with_tokens(self, tokens: Sequence[str]) -> Tokenizer:
+        """Not for two sides: ValueError."""
+        raise ValueError("a tokenizer with two sides takes no further tokens")
+
+    def save(self, directory: str | Path, *, max_length: int | None = None) -> None:
+        """Write both sides: gyebo's kind as `tokenizer.json`, which `transformers.AutoTokenizer` opens for sources, and
+        `target_tokenizer.json` of the same form; a published pair as it was, for `transformers.MarianTokenizer`."""
+        folder = Path(directory)
+        if self._files is None:
+            self._source.save(folder, max_length=max_length)
+            text = json.dumps(self._target._spec, ensure_ascii=False, indent=2)
+            (folder / TARGET_FILE).write_text(text + "\n", encoding="utf-8")
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in self._files.items():
+            (folder / name).write_bytes(content)
+
+
+def train_two_sided(sources: Iterable[str], targets: Iterable[str], vocab_size: int) -> TwoSided:
+    """A byte-level BPE from the texts of each language; each side learns half of the `vocab_size` ids, and what both learned
+    has one id."""
+    source, target = (train_tokenizer(texts, "bpe", vocab_size // 2) for texts in (sources, targets))
+    known: dict[str, int] = source._spec["model"]["vocab"]
+    ids = {piece: id for piece, id in target._spec["model"]["vocab"].items() if id < NUM_ROLE_SLOTS}
+    fresh = source.vocab_size
+    for piece in sorted(target._spec["model"]["vocab"], key=target._spec["model"]["vocab"].__getitem__):
+        if piece not in ids:
+            ids[piece] = known.get(piece, fresh)
+            fresh += ids[piece] == fresh
+    spec = {**target._spec, "model": {**target._spec["model"], "vocab": ids}}
+    return TwoSided(source, _of_ours(spec, source))
+
+
+def read_target(source: Tokenizer, folder: Path) -> Tokenizer:
+    """The tokenizer of a folder whose `tokenizer.json` was read: with two sides where the other one is there."""
+    file = folder / TARGET_FILE
+    if not file.is_file():
+        return source
+    try:
+        return TwoSided(source, _of_ours(json.loads(file.read_text(encoding="utf-8")), source))
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{file}: not a tokenizer.json ({error}); the file is damaged or something else") from error
+
+
+def _of_ours(spec: layout.Spec, like: Tokenizer) -> Tokenizer:
+    return Tokenizer(
+        spec,
+        kind=like.kind,
+        normalization=like.normalization,
+        role_tokens=like.role_tokens,
+        model_inputs=like.model_inputs,
+        padding_side=like.padding_side,
+        max_length=like.max_length,
+    )
+
+
+# -- Marian's ----------------------------------------------------------------------------------------------------------
+
+
+class _Side(Tokenizer):
+    """One side of a published pair: a SentencePiece model whose pieces have the ids of another list.
+
+    Pieces of the list that this side's model has not are never found in a text, but have their string when ids become text;
+    pieces of the model that are not in the list are unknown.
+    """
+
+    def __init__(self, spec: layout.Spec, ids: dict[str, int], max_length: int | None, name: str) -> None:
+        vocab = spec["model"]["vocab"]
+        scores = dict(vocab) if isinstance(vocab, list) else None
+        own = set(scores if scores is not None else vocab)
+        listed = sorted(ids, key=ids.__getitem__)
+        pieces = [*listed, *sorted(own - ids.keys())]
+        unknown = ids["<unk>"]
+        if scores is not None:
+            model = {**spec["model"], "vocab": [[piece, scores.get(piece, 0.0)] for piece in pieces], "unk_id": unknown}
+        else:
+            model = {**spec["model"], "vocab": {piece: id for id, piece in enumerate(pieces)}, "unk_token": "<unk>"}
+        end = {"id": "</s>", "ids": [ids["</s>"]], "tokens": ["</s>"]}
+        frame = [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}]
+        pair = [frame[0], {"Sequence": {"id": "B", "type_id": 0}}, frame[1]]
+        template = {"type": "TemplateProcessing", "single": frame, "pair": pair, "special_tokens": {"</s>": end}}
+        roles = {role: token for role, token in (("pad", "<pad>"), ("eos", "</s>"), ("unk", "<unk>")) if token in ids}
+        spec = {**spec, "model": model, "added_tokens": [], "post_processor": template}
+        super().__init__(
+            layout.mark_special(spec, roles),
+            kind=PUBLISHED,
+            normalization="own",
+            role_tokens=roles,
+            max_length=max_length,
+        )
+        self.vocab_size, self._ids, self._name = len(listed), ids, name
+        self._unreachable = frozenset(ids[piece] for piece in ids.keys() - own)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text; a language's code at its beginning is one id."""
+        codes = [found.group() if (found := _CODE.match(text)) else "" for text in texts]
+        rest = [text[len(code) :] for text, code in zip(texts, codes)]
+        unknown = self.role_ids["unk"]
+        first = [[self._ids.get(code, unknown)] if code else [] for code in codes]
+        encodings = self._encodings(rest, with_offsets=True)
+        return [start + self._listed(encoding, text) for start, encoding, text in zip(first, encodings, rest)]
+
+    def _listed(self, encoding: Any, text: str) -> list[int]:
+        """Ids in the list. What this side's model does not know is looked up as it is written: the list may have it from the
+        other side."""
+        unknown, found = self.role_ids["unk"], []
+        for id, (start, end), piece in zip(encoding.ids, encoding.offsets, encoding.tokens):
+            if id == unknown:
+                written = piece if self._spec["model"]["type"] == "Unigram" else text[start:end].replace(" ", "▁")
+                id = self._ids.get(written, unknown)
+            found.append(id if id < self.vocab_size else unknown)
+        return found
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Not for a published pair: ValueError."""
+        raise ValueError(
+            f"{self._name}: gyebo encodes its sides with encode_batch; for batches use transformers' MarianTokenizer"
+        )
+
+
+def read_marian(folder: Path) -> TwoSided:
+    """The tokenizer of a published Marian model: `source.spm`, `target.spm` and `vocab.json`.
+
+    Raises FileNotFoundError where one is missing, ValueError for a damaged one and for separate lists of ids, ImportError
+    without the extra `data`.
+    """
+    from gyebo.text.published import read_json
+    from gyebo.text.sentencepiece import read_model
+
+    names = (SOURCE_MODEL, TARGET_MODEL, IDS)
+    for name in names:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder / name}: no such file; a Marian tokenizer has {', '.join(names)}")
+    config = read_json(folder / _CONFIG) if (folder / _CONFIG).is_file() else {}
+    if config.get("separate_vocabs"):
+        raise ValueError(f"{folder / _CONFIG}: separate_vocabs is set: gyebo reads pairs with one list of ids")
+    ids = read_json(folder / IDS)
+    if sorted(ids.values(), key=str) != sorted(range(len(ids)), key=str):
+        raise ValueError(f"{folder / IDS}: the ids are not 0 to {len(ids) - 1}, one for each piece; the file is damaged")
+    if missing := [token for token in ("</s>", "<unk>", "<pad>") if token not in ids]:
+        raise ValueError(f"{folder / IDS}: {', '.join(missing)} missing; a Marian tokenizer has them")
+    limit = config.get("model_max_length")
+    length = int(limit) if isinstance(limit, (int, float)) and 0 < limit < 1e12 else None
+    source, target = (_Side(read_model(folder / name, {})[0], ids, length, str(folder)) for name in names[:2])
+    kept = (*names, _CONFIG, "special_tokens_map.json")
+    return TwoSided(source, target, {name: (folder / name).read_bytes() for name in kept if (folder / name).is_file()})
