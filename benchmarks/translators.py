@@ -2,7 +2,7 @@
 
     python benchmarks/translators.py --jadore CHECKOUT --joeynmt CHECKOUT [--size mini] [--rounds 5]
 
-CHECKOUT: of github.com/jadore801120/attention-is-all-you-need-pytorch and of github.com/joeynmt/joeynmt. Their own models, losses
+CHECKOUT: of github.com/jadore801120/attention-is-all-you-need-pytorch and github.com/joeynmt/joeynmt. Their own models, losses
 and searches are called (needs: pip install dill importlib_metadata subword-nmt). One size for all: post-norm, one matrix.
 
 Training: the same sentence pairs in the same batches (random ids with the lengths of Multi30k, 4,096 tokens on the longer side,
