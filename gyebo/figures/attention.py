@@ -19,7 +19,7 @@ KOREAN = ("NanumGothic", "Noto Sans CJK KR", "Noto Sans KR", "Malgun Gothic", "A
 
 
 def attention_map(path: Path, weights: NDArray[Any], source: Sequence[str], target: Sequence[str]) -> None:
-    """Draw weights [U, T], from each of the target's U pieces to each of the source's T.
+    """Draw weights [U, T], from each of the target's U pieces to each of the source's T; the bar says how much the darkest is.
 
     Pieces of a script for which this machine has no font are shown as numbers. Raises ValueError for more than `MOST` pieces.
     """
@@ -29,9 +29,12 @@ def attention_map(path: Path, weights: NDArray[Any], source: Sequence[str], targ
         )
     installed = {font.name for font in font_manager.fontManager.ttflist}
     font = next((name for name in KOREAN if name in installed), None)
-    figure = Figure(figsize=(1.6 + 0.34 * len(source), 1.4 + 0.27 * len(target)), layout="constrained")
+    figure = Figure(figsize=(2.3 + 0.34 * len(source), 1.4 + 0.27 * len(target)), layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    image = axes.imshow(weights, cmap="Blues", vmin=0, aspect="auto")
+    bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=12)
+    bar.ax.tick_params(colors=INK, length=0)
+    bar.outline.set_visible(False)
     for pieces, axis in ((source, axes.xaxis), (target, axes.yaxis)):
         axis.set_ticks(range(len(pieces)), [_shown(piece, number, font) for number, piece in enumerate(pieces, 1)])
         for label in axis.get_ticklabels():
