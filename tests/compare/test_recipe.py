@@ -202,7 +202,7 @@ def test_families_without_a_likelihood_are_those_whose_runs_have_no_bits_per_byt
 def test_a_task_may_set_whatever_a_finetuning_takes():
     from gyebo.config.finetune import FinetuneOptions, TaskOptions
 
-    own = {"model", "task", "tokenizer", "seed", "device", "precision", "translation"}
+    own = {"model", "task", "tokenizer", "shape", "seed", "device", "precision", "translation"}
     given = set(FinetuneOptions.model_fields) - own
     assert set(recipes.RecipeTask.model_fields) == given | set(TaskOptions.model_fields) | {"called", "lr"}
     for name in given - {"optim"}:
