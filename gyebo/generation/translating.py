@@ -96,7 +96,9 @@ def translate(
     ids, whatever `options.max_new_tokens` says. `forbidden` ids never stand in one. Raises ValueError for a source that is
     empty, or has an id that the model has not.
     """
-    model, vocabulary, find = decoding_copy(model), model.config.vocab_size, search if options.beams > 1 else _greedy
+    vocabulary, find = model.config.vocab_size, search if options.beams > 1 else _greedy
+    with autocast():  # which decides the type of the copy's weights
+        model = decoding_copy(model)
     for number, ids in enumerate(sources, 1):
         if not ids or min(ids) < 0 or max(ids) >= vocabulary:
             what = "is empty" if not ids else f"has an id that is none of the model's {vocabulary}"

@@ -56,7 +56,8 @@ def evaluate(
         raise ValueError(f"{name} was fine-tuned and has no head for text: name a task, as in gyebo evaluate {name} TASK")
     record = None if corpus else _record(name, data or {})
     prepared = _own_text(record, name, tokenizer) if record else _text(corpus, data or {}, tokenizer)
-    window = context or (record and record["options"].get("context")) or model.config.context
+    trained = record["options"].get("context") if record and not hasattr(model.config, "window") else None
+    window = context or trained or model.config.context
     if not 2 <= window <= model.config.context:
         raise ValueError(f"--context must be from 2 to the model's {model.config.context}, but is {window} instead")
     precision = precision or (record["plan"]["precision"] if record else "float32")

@@ -75,9 +75,9 @@ def refuse_processes() -> None:
 
 
 def refuse_to_replace(out: Path, options: FinetuneOptions) -> None:
-    """ValueError where writing `out` would take away what the run starts from."""
+    """ValueError where writing `out` would take away what the run starts from. A name may also be the STEM of two files."""
     for name in (options.model, options.tokenizer, options.task.data, options.task.test):
-        if name and Path(name).exists() and Path(name).resolve().is_relative_to(out.resolve()):
+        if name and Path(name).resolve().is_relative_to(out.resolve()):
             raise ValueError(f"-o {out} holds {name}, which the run starts from: choose another -o")
 
 
@@ -147,7 +147,7 @@ def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
             done = "left out" if len(features) < len(getattr(data, part)) else "cut"
             to = {"train": "learn from", "valid": "choose by", "test": "be measured on"}[part]
             count = f"{features.cut:,} examples to {to}"
-            lines.append(f"note: {count} are longer than {setup.max_length} tokens and were {done} (--max-length)")
+            lines.append(f"note: {count} are longer than {setup.longest(part)} tokens and were {done} (--max-length)")
     lines.append(
         f"{data.task.name}: {len(data.train):,} examples to learn from, {len(data.valid):,} to choose by, "
         f"{len(data.test):,} to be measured on ({data.measured})"

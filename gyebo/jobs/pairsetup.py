@@ -10,7 +10,7 @@ import torch
 from gyebo.config.finetune import FinetuneOptions, TranslationOptions
 from gyebo.jobs.bodies import freeze, with_dropout
 from gyebo.jobs.taskdata import TaskData
-from gyebo.jobs.tuning import PARTS, Origin, Setup, learning_rate, longest_row, steps_of, with_dropped_merges
+from gyebo.jobs.tuning import Origin, Setup, learning_rate, longest_row, steps_of, with_dropped_merges
 from gyebo.objectives.translation import Translation
 from gyebo.tasks import translation
 from gyebo.text.tokenizer import Tokenizer
@@ -37,11 +37,22 @@ def learn_tokenizer(asked: TranslationOptions, data: TaskData, ids: int) -> Toke
 def set_up_pairs(options: FinetuneOptions, data: TaskData, origin: Origin, device: torch.device) -> Setup:
     """What learning to translate is made of."""
     asked, tokenizer, task = options.translation, origin.tokenizer, data.task
-    length = longest_row(options, task, origin.config.context)
-    start = origin.config.first_id
-    features = {part: translation.encode(getattr(data, part), tokenizer, length, start, drop=part == "train") for part in PARTS}
+    if "eos" not in tokenizer.role_ids:
+        raise ValueError(f"the tokenizer of {options.tokenizer or options.model} names no end (eos), which a translation needs")
+    if asked.coverage_penalty and getattr(origin.config, "attention", None) == "none":
+        raise ValueError(
+            f"--set translation.coverage_penalty={asked.coverage_penalty:g} has no effect: {options.model} has no attention"
+        )
+    context, start = origin.config.context, origin.config.first_id
+    length = longest_row(options, task, context)
+    features = {
+        "train": translation.encode(data.train, tokenizer, length, start, drop=True),
+        "valid": translation.encode(data.valid, tokenizer, context, start),
+        "test": translation.encode(data.test, tokenizer, context, start),
+    }
     kept = [data.train[number] for number in features["train"].example]
-    encoded = partial(translation.encode, kept, max_length=length, start=start)
+    # Under BPE-dropout a pair has more pieces; what the model could not read any more stays in those that fitted.
+    encoded = partial(translation.encode, kept, max_length=context, start=start, plain=tokenizer)
     again = with_dropped_merges(options, task, tokenizer, encoded)
     rows = translation.pair_rows(features["train"], asked.batch_tokens, again)
     return Setup(
@@ -58,6 +69,7 @@ def set_up_pairs(options: FinetuneOptions, data: TaskData, origin: Origin, devic
         steps_of(options, task, len(rows)),
         learning_rate(options, task, origin),
         device,
+        context,
         translation.search_options(asked.beams, asked.length_penalty, asked.coverage_penalty),
     )
 

@@ -89,7 +89,10 @@ class Opened:
         blank = [replace(example, label=None, tags=(), heads=(), relations=()) for example in examples]
         if self.kind == translation.KIND:
             half = ready(self.model, place, precision)
-            sources = translation.encode(blank, self.tokenizer, length, self.model.config.first_id)
+            sources = translation.encode(blank, self.tokenizer, context, self.model.config.first_id)
+            if sources.cut:
+                long = next(n for n, length in enumerate(sources.lengths) if length == context)
+                raise ValueError(f"{blank[long].id} has more than the {context} tokens that {self.name} reads: divide it")
             return translation.predict(self.model, sources, options=self.search, autocast=half)
         read = [example for example in blank if example.text or self.kind != "tagging"]  # no characters, no tags
         features = encode(self.kind, read, self.tokenizer, self.labels if self.kind in NAMED else None, length)

@@ -131,13 +131,15 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     objective = _objective(options, family, setting, opened, device)
     pad = tokenizer.role_ids["pad"]
     judge = objective.for_evaluation()
-    valid = Rows(prepared.valid, judge.held_out(prepared.valid, context), judge, pad)
+    whole = config.context if hasattr(config, "window") else context  # the window is how a text is learned from, not how long
+    valid = Rows(prepared.valid, judge.held_out(prepared.valid, whole), judge, pad)
     if not options.start_from:
         known = {field.name for field in dataclasses.fields(config)}
         config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in known})
     window = options.context or getattr(config, "window", None) or context  # who reads on has rows shorter than a text
     batch_rows = max(1, round(options.train.batch_tokens / window))
-    micro_rows = max(1, (options.train.micro_batch_tokens or options.train.batch_tokens) // window)
+    asked = options.train.micro_batch_tokens
+    micro_rows = max(1, asked // window) if asked else batch_rows
     plan = _plan(options, family, objective, prepared, window, batch_rows)
     if batch_rows > len(plan):
         raise ValueError(

@@ -36,6 +36,8 @@ def shaped(
         accepted, words = KINDS[kinds[name]]
         if not isinstance(value, accepted) or (isinstance(value, bool) and accepted is not bool):
             raise ValueError(f"{section}.{name} must be {words}, but is {value!r} instead")
+    if context and "window" in kinds and context > size.context:
+        raise ValueError(f"--context {context}: a window of the text is at most as long as a text, {size.context} tokens")
     ids = {f"{role}_id": tokenizer.role_ids.get(role) for role in ("pad", "bos", "eos")}
     asked = {"window" if "window" in kinds else "context": context} if context else {}
     return dataclasses.replace(size, vocab_size=tokenizer.vocab_size, **ids, **asked, **changes)

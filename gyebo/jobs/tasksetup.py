@@ -86,6 +86,7 @@ def set_up(options: FinetuneOptions) -> Setup:
         steps_of(options, task, count / batch),
         learning_rate(options, task, origin),
         device,
+        origin.config.context,
     )
 
 
@@ -157,7 +158,9 @@ def _fresh(options: FinetuneOptions, data: TaskData, name: str, size: str) -> Or
     _check_kind(options, data.task, family)
     cls = tree.model_class(name)
     tokenizer = _tokenizer(options, data, cls.sizes[size].vocab_size).for_family(roles_of(family))
-    config = shaped(cls.sizes[size], options.shape, tokenizer, section="shape")
+    longer = options.max_length if family.objective == translation.KIND else None  # neither has a table of positions
+    context = max(longer or 0, cls.sizes[size].context)
+    config = shaped(cls.sizes[size], options.shape, tokenizer, context=context, section="shape")
     return Origin(family, tokenizer, config, lambda: with_pieces(cls(config), tokenizer))
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
-from gyebo.figures.attention import attention_map
+from gyebo.figures.attention import MOST, attention_map
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate as search
 from gyebo.jobs.inference import ready
 from gyebo.jobs.predict import Opened, open_model
 from gyebo.tasks import translation
+from gyebo.tasks.framing import frame_of
 from gyebo.tasks.task import Example
 from gyebo.training.machine import pick_device
 
@@ -45,8 +46,8 @@ def translate(
     """
     opened = open_translator(name)
     options = search_options(opened, settings or {})
-    if picture is not None and len(texts) != 1:
-        raise ValueError(f"--attention draws one sentence, but there are {len(texts)}: give it with --text")
+    if picture is not None:
+        _check_picture(opened, texts)
     half = ready(opened.model.eval(), pick_device(device), precision)
     tokenizer, model = opened.tokenizer, opened.model
     assert tokenizer is not None
@@ -54,18 +55,31 @@ def translate(
     examples = [Example(f"line {number + 1}", texts[number]) for number in full]
     features = translation.encode(examples, tokenizer, model.config.context, model.config.first_id)
     if features.cut:
-        long = next(
-            n for n, ids in enumerate(tokenizer.encode_batch([e.text for e in examples])) if len(ids) >= model.config.context
-        )
+        room = frame_of(tokenizer).room(model.config.context)
+        long = next(n for n, ids in enumerate(tokenizer.encode_batch([e.text for e in examples])) if len(ids) > room)
         raise ValueError(f"{examples[long].id} has more than the {model.config.context} tokens that {name} reads: divide it")
     sources = [features.columns["input_ids"][number].tolist() for number in range(len(features))]
     never = translation.never(tokenizer, model.config.eos_id)
     with torch.no_grad():
         found = search(model, sources, options, forbidden=never, autocast=half) if sources else []
-    if picture is not None and found:
+    if picture is not None:
         draw(picture, opened, sources[0], found[0][0].ids)
     answers = dict(zip(full, (tokenizer.target.decode(best[0].ids) for best in found)))
     return [answers.get(number, "").replace("\n", " ") for number in range(len(texts))]
+
+
+def _check_picture(opened: Opened, texts: Sequence[str]) -> None:
+    """ValueError where no attention can be drawn: before anything is translated."""
+    if len(texts) != 1:
+        raise ValueError(f"--attention draws one sentence, but there are {len(texts)}: give it with --text")
+    if not texts[0].strip():
+        raise ValueError("--attention draws a sentence, but the text is empty")
+    if getattr(opened.model.config, "attention", None) == "none":
+        raise ValueError(f"--attention: {opened.name} has none, so there is nothing to draw")
+    assert opened.tokenizer is not None
+    pieces = len(opened.tokenizer.encode(texts[0]))
+    if pieces > MOST:
+        raise ValueError(f"--attention: the sentence has {pieces} pieces, more than a picture can show ({MOST})")
 
 
 def search_options(opened: Opened, settings: dict[str, Any]) -> GenerationOptions:

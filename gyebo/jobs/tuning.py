@@ -61,6 +61,7 @@ class Setup:
     steps: int
     lr: float
     device: torch.device
+    context: int  # tokens that the model reads
     search: GenerationOptions | None = None  # how translations are found
 
     @property
@@ -72,6 +73,10 @@ class Setup:
     def step_size(self) -> str:
         """What one update learns from, in words."""
         return f"{self.batch} examples" if self.search is None else f"{self.options.translation.batch_tokens:,} tokens"
+
+    def longest(self, part: str) -> int:
+        """Tokens of the longest row of a part: translations are chosen by and measured on all that the model reads."""
+        return self.max_length if self.search is None or part == "train" else self.context
 
     @property
     def averaged(self) -> int:
@@ -144,7 +149,7 @@ def learning_rate(options: FinetuneOptions, task: Task, origin: Origin) -> float
     width = origin.config.width
     if options.optim.lr:
         return options.optim.lr
-    if scratch(options.model) or task.kind == translation.KIND:
+    if scratch(options.model):
         return default_lr(width)
     if gives_features(options, origin.family):
         return HEAD_ALONE * default_lr(width)

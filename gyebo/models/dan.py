@@ -135,7 +135,7 @@ class Dan(CausalWithoutPositions, nn.Module):
         x = self.embed(input_ids)
         real = torch.ones_like(input_ids) if attention_mask is None else (attention_mask != 0).long()
         bag = Bag((x * real[..., None]).sum(1), real.sum(1, keepdim=True).to(x.dtype))
-        return self._layers(bag.total / bag.count)[-1], bag
+        return self._layers(bag.total / bag.count.clamp(min=1))[-1] * (bag.count > 0), bag
 
     def step(self, ids: Tensor, cache: Bag) -> Tensor:
         """One more token a row: ids [B] -> hidden [B, D]; it is put into the bag."""

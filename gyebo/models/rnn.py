@@ -73,6 +73,7 @@ class Rnn(CausalWithoutPositions, nn.Module):
     """Elman's network as a language model."""
 
     family: ClassVar[str] = "rnn"
+    compiles: ClassVar[bool] = False  # the steps are a kernel already, and their shapes change with every batch
     cell: ClassVar[str] = "rnn"
     config_class: ClassVar[type] = RnnConfig
     sizes: ClassVar[dict[str, RnnConfig]] = {
@@ -190,9 +191,7 @@ class Rnn(CausalWithoutPositions, nn.Module):
         layout = self.lay_out(input_ids, attention_mask)
         steps = time_steps(layout)
         *_, states = self._read(layout.gather(self.embed(input_ids)), steps, None)
-        place = torch.zeros(len(input_ids), dtype=torch.long, device=input_ids.device)
-        place[steps.row[steps.last]] = steps.last  # where each row's sequence stands among the states
-        memory = Memory(states).reorder(place)
+        memory = Memory([steps.by_row(state, len(input_ids)) for state in states])
         return memory.layers[-1][0], memory
 
     def step(self, ids: Tensor, cache: Memory) -> Tensor:

@@ -121,7 +121,7 @@ class Ulmfit(Lstm):
         return layers, x, after
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """Parameters from input to output: the embedding, with the output layer that is tied to it; each LSTM; an output layer
-        of its own."""
+        """Parameters in the order in which their rates rise: the embedding, each LSTM, the output layer. A table that is both
+        stands at the end, as in fastai's language model, so that the output layer learns with the full rate."""
         tables, *blocks, rest = super().layer_groups()
-        return [[*tables, *rest], *blocks] if self.config.tied else [tables, *blocks, rest]
+        return [*blocks, [*tables, *rest]] if self.config.tied else [tables, *blocks, rest]

@@ -120,7 +120,7 @@ def soft_cross_entropy_sum(student: Layer, teacher: Layer, temperature: float) -
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else student[1].dtype
     fixed = tuple(part if part is None else part.detach() for part in teacher)
     with torch.autocast(device, enabled=False):
-        return _SoftCrossEntropy.apply(*student, fixed, temperature, dtype)
+        return _SoftCrossEntropy.apply(*_quiet(student), fixed, temperature, dtype)
 
 
 def chunks(rows: int, vocab_size: int, device: str = "cpu") -> list[tuple[int, int]]:
@@ -140,7 +140,15 @@ def cross_entropy_sum(x: Tensor, weight: Tensor, bias: Tensor | None, labels: Te
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
     with torch.autocast(device, enabled=False):
-        return _ProjectedCrossEntropy.apply(x, weight, bias, labels, smoothing, dtype)
+        return _ProjectedCrossEntropy.apply(*_quiet((x, weight, bias)), labels, smoothing, dtype)
+
+
+def _quiet(layer: Layer) -> Layer:
+    """What the functions above need to know and are not told by torch: that no gradient is wanted under `no_grad`."""
+    if torch.is_grad_enabled():
+        return layer
+    x, weight, bias = layer
+    return x.detach(), weight.detach(), None if bias is None else bias.detach()
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gyebo.nn.ragged import Ragged
 
-# On CUDA, of weights that are dropped or in half precision: they are new in every pass, so nothing can be done about it.
+# On CUDA, of weights that are dropped: they are new in every pass, so nothing can be done about it.
 warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk of memory")
 
 State = tuple[Tensor, ...]  # what a layer hands on, each [S, D]: the hidden state, and of an LSTM its cell
@@ -178,12 +179,26 @@ def read(
     if given is not None and len(given) == 1:
         given = given[0]
     rows = x.index_select(0, steps.order)
-    if recurrent is None:
-        packed, after = layer(PackedSequence(rows, steps.sizes), given)
-        data, after = packed.data, after if isinstance(after, tuple) else (after,)
-    else:
-        data, *after = _fused(layer, rows, steps, given, gates(layer)._replace(recurrent=recurrent))
+    with _full_precision(rows):
+        if rows.is_cuda:
+            dtype = gates(layer).inputs.dtype
+            rows, given, recurrent = (_as(part, dtype) for part in (rows, given, recurrent))
+        if recurrent is None:
+            packed, after = layer(PackedSequence(rows, steps.sizes), given)
+            data, after = packed.data, after if isinstance(after, tuple) else (after,)
+        else:
+            data, *after = _fused(layer, rows, steps, given, gates(layer)._replace(recurrent=recurrent))
     return data.index_select(0, steps.back), tuple(part.transpose(0, 1).flatten(1) for part in after)
+
+
+def _full_precision(rows: Tensor) -> AbstractContextManager[Any]:
+    """Autocast turns cuDNN's layers to float16, whatever its type, in which the gradient of a mean over a batch is lost."""
+    return torch.autocast("cuda", enabled=False) if rows.is_cuda else nullcontext()
+
+
+def _as(x: Any, dtype: torch.dtype) -> Any:
+    """A tensor, several, or None in a type."""
+    return tuple(part.to(dtype) for part in x) if isinstance(x, tuple) else x if x is None else x.to(dtype)
 
 
 def _fused(layer: nn.RNNBase, rows: Tensor, steps: Steps, state: Any, weights: Gates) -> tuple[Tensor, ...]:

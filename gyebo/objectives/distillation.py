@@ -92,6 +92,9 @@ def build(options: Options, setting: Setting, teacher: Any) -> Distillation:
         raise ValueError(
             "objective.soft and objective.mlm are both 0: nothing would teach the student to predict; keep one above 0"
         )
+    idle = sorted({"temperature", "soft_at"} & options.model_fields_set)
+    if not options.soft and idle:
+        raise ValueError(f"objective.{idle[0]} has no effect where objective.soft is 0: leave it out")
     if "mlm" not in getattr(teacher, "heads", ()):
         raise ValueError(f"the teacher, a {type(teacher).__name__}, has no head for hidden pieces: give its pretrained model")
     plain = masked.build(options, setting)

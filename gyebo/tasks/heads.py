@@ -216,8 +216,10 @@ class TaskModel(nn.Module):
         return self
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """Parameters from input to output: the body's groups, then the head's, with the mixture before it."""
-        return [*self.body.layer_groups(), [p for part in self._added() for p in part.parameters()]]
+        """Parameters from input to output: the body's groups, that of its table first, then the head's, with the mixture."""
+        table = getattr(self.body, "token_embedding", None)
+        groups = sorted(self.body.layer_groups(), key=lambda group: not any(p is table.weight for p in group) if table else 0)
+        return [*groups, [p for part in self._added() for p in part.parameters()]]
 
     def flops(self, tokens: float, context: int, projected: float = 0.0) -> float:
         """Operations of a forward pass over so many tokens in rows of `context`: the body's. The head's vanish beside them, and

@@ -118,15 +118,16 @@ def _from_files(task: Task, split: str, paths: Sequence[Path]) -> Loaded:
         problems: list[str] | None = [] if split == "train" else None
         name = " and ".join(map(str, paths)) if together else str(path)
         if together:
-            found += task.examples(together(*paths), name, _labelled(split), problems)
+            found += task.examples(together(*paths), name, _labelled(task, split), problems)
         else:
-            found += task.read(path, labelled=_labelled(split), problems=problems)
+            found += task.read(path, labelled=_labelled(task, split), problems=problems)
         notes += _counted(problems, f"{name}: ")
     return checked(task, found, split, ", ".join(map(str, paths)), notes)
 
 
-def _labelled(split: str) -> bool:
-    return not split.startswith("test")
+def _labelled(task: Task, split: str) -> bool:
+    """Whether every row of a split must have a label: a test set may be published without, but not of a translation."""
+    return task.kind == "translation" or not split.startswith("test")
 
 
 def _counted(problems: list[str] | None, source: str) -> list[str]:
@@ -170,7 +171,7 @@ def _own_from_hub(task: Task, split: str, source: str) -> Loaded:
 
 def _from_rows(task: Task, split: str, rows: Iterator[Row], name: str, source: str) -> Loaded:
     problems: list[str] | None = [] if split == "train" else None
-    found = list(task.examples(rows, name, _labelled(split), problems))
+    found = list(task.examples(rows, name, _labelled(task, split), problems))
     return checked(task, found, split, source, _counted(problems, f"{name}: "))
 
 

@@ -10,7 +10,7 @@ from gyebo.data.sources import PACKED
 from gyebo.tasks.readers import any_rows, lines
 from gyebo.tasks.task import Columns, Row, Task
 
-SOURCE, TARGET = "source", "target"  # the columns of two aligned files
+SOURCE, TARGET = "\0source", "\0target"  # the columns of two aligned files, called as no user's column is
 HUB_COLUMN = "translation"  # data sets of the hub have one column, which maps languages to sentences
 METRICS = ("bleu", "chrf")
 _ENDINGS = ("", ".txt")  # after the name of the language: train.en, train.en.txt

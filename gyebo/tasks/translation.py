@@ -28,11 +28,19 @@ from gyebo.text.tokenizer import Tokenizer
 KIND = NAME
 
 
-def encode(examples: Sequence[Example], tokenizer: Tokenizer, max_length: int, start: int, *, drop: bool = False) -> Features:
+def encode(
+    examples: Sequence[Example],
+    tokenizer: Tokenizer,
+    max_length: int,
+    start: int,
+    *,
+    drop: bool = False,
+    plain: Tokenizer | None = None,
+) -> Features:
     """Sentences as rows: "input_ids", and where there are targets "decoder_input_ids" and "labels".
 
     `start`: the decoder's first id. `max_length`: the longest row of either side, with its roles; longer sentences are cut, or
-    with `drop` left out together with their partner. `Features.cut` counts them.
+    with `drop` left out together with their partner, or with `plain` read by that tokenizer. `Features.cut` counts them.
     """
     frame, end = frame_of(tokenizer), [tokenizer.role_ids["eos"]]
     room = frame.room(max_length, 1)
@@ -40,6 +48,10 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, max_length: int, s
     sources = tokenizer.encode_batch([example.text for example in examples])
     targets = tokenizer.target.encode_batch([str(example.label) for example in examples]) if known else [[]] * len(examples)
     long = [len(source) > room or len(target) >= max_length for source, target in zip(sources, targets)]
+    if plain:
+        for number in (n for n, is_long in enumerate(long) if is_long):
+            sources[number] = plain.encode(examples[number].text)
+            targets[number] = plain.target.encode(str(examples[number].label))
     numbers = [number for number in range(len(examples)) if not (drop and long[number])]
     columns = {"input_ids": ragged(frame.around(sources[n][:room]).ids for n in numbers)}
     if known:

@@ -88,10 +88,17 @@ def frame_batch(framing: Framing, first: Sequence[Encoding], second: Sequence[En
     columns: dict[str, Any] = {field: [row[field] for row in rows] for field in fields}
     if framing.return_tensors is None:
         return {field: rows[0][field] for field in fields} if single else columns
-    if len({len(row["input_ids"]) for row in rows}) > 1:
+    return as_arrays(columns, framing.return_tensors)
+
+
+def as_arrays(columns: dict[str, list[list[int]]], kind: str) -> dict[str, Any]:
+    """{field: [B, T] int64} as "np" or "pt"; ValueError for another kind, and where rows differ in length."""
+    if kind not in ("np", "pt"):
+        raise ValueError(f"return_tensors: {kind!r}; use 'np', 'pt' or None")
+    if any(len({len(row) for row in rows}) > 1 for rows in columns.values()):
         raise ValueError("return_tensors: the texts differ in length; add padding=True")
-    arrays: dict[str, Any] = {field: np.array(values, dtype=np.int64) for field, values in columns.items()}
-    if framing.return_tensors == "np":
+    arrays: dict[str, Any] = {field: np.array(rows, dtype=np.int64) for field, rows in columns.items()}
+    if kind == "np":
         return arrays
     import torch
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gyebo.text import layout
+from gyebo.text.batch import as_arrays
 from gyebo.text.roles import NUM_ROLE_SLOTS, Roles
 from gyebo.text.tokenizer import PUBLISHED, Tokenizer
 from gyebo.text.training import train_tokenizer
@@ -52,6 +53,10 @@ class TwoSided(Tokenizer):
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The source side's."""
         return self._source.encode_batch(texts)
+
+    def __call__(self, *texts: Any, **options: Any) -> dict[str, Any]:
+        """The source side's batches; of a published pair as `MarianTokenizer` gives them for sources."""
+        return self._source(*texts, **options)
 
     def for_family(self, roles: Roles) -> Tokenizer:
         """Both sides for a family; a published pair stays as it is."""
@@ -125,7 +130,7 @@ class _Side(Tokenizer):
     pieces of the model that are not in the list are unknown.
     """
 
-    def __init__(self, spec: layout.Spec, ids: dict[str, int], max_length: int | None, name: str) -> None:
+    def __init__(self, spec: layout.Spec, ids: dict[str, int], max_length: int | None) -> None:
         vocab = spec["model"]["vocab"]
         scores = dict(vocab) if isinstance(vocab, list) else None
         own = set(scores if scores is not None else vocab)
@@ -149,7 +154,7 @@ class _Side(Tokenizer):
             role_tokens=roles,
             max_length=max_length,
         )
-        self.vocab_size, self._ids, self._name = len(listed), ids, name
+        self.vocab_size, self._ids = len(listed), ids
         self._unreachable = frozenset(ids[piece] for piece in ids.keys() - own)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
@@ -172,11 +177,33 @@ class _Side(Tokenizer):
             found.append(id if id < self.vocab_size else unknown)
         return found
 
-    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Not for a published pair: ValueError."""
-        raise ValueError(
-            f"{self._name}: gyebo encodes its sides with encode_batch; for batches use transformers' MarianTokenizer"
-        )
+    def __call__(  # type: ignore[override]
+        self,
+        texts: str | Sequence[str],
+        *,
+        add_special_tokens: bool = True,
+        padding: bool = False,
+        truncation: bool = False,
+        max_length: int | None = None,
+        return_tensors: str | None = None,
+    ) -> dict[str, Any]:
+        """Model inputs of texts, as `Tokenizer.__call__` gives them; pairs there are none."""
+        if max_length is not None and not truncation:
+            raise ValueError("max_length has an effect only with truncation=True")
+        end = [self.role_ids["eos"]] if add_special_tokens else []
+        limit = (max_length or self.max_length) if truncation else None
+        if truncation and limit is None:
+            raise ValueError("truncation: give max_length, as this tokenizer states no model length")
+        encoded = self.encode_batch([texts] if isinstance(texts, str) else texts)
+        rows = [[*(ids if limit is None else ids[: limit - len(end)]), *end] for ids in encoded]
+        longest = max(map(len, rows), default=0) if padding else 0
+        columns: dict[str, Any] = {
+            "input_ids": [row + [self.role_ids["pad"]] * (longest - len(row)) for row in rows],
+            "attention_mask": [[1] * len(row) + [0] * (longest - len(row)) for row in rows],
+        }
+        if return_tensors is None:
+            return {name: values[0] for name, values in columns.items()} if isinstance(texts, str) else columns
+        return as_arrays(columns, return_tensors)
 
 
 def read_marian(folder: Path) -> TwoSided:
@@ -202,6 +229,6 @@ def read_marian(folder: Path) -> TwoSided:
         raise ValueError(f"{folder / IDS}: {', '.join(missing)} missing; a Marian tokenizer has them")
     limit = config.get("model_max_length")
     length = int(limit) if isinstance(limit, (int, float)) and 0 < limit < 1e12 else None
-    source, target = (_Side(read_model(folder / name, {})[0], ids, length, str(folder)) for name in names[:2])
+    source, target = (_Side(read_model(folder / name, {})[0], ids, length) for name in names[:2])
     kept = (*names, _CONFIG, "special_tokens_map.json")
     return TwoSided(source, target, {name: (folder / name).read_bytes() for name in kept if (folder / name).is_file()})

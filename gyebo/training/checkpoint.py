@@ -31,12 +31,12 @@ class DiskFull(RuntimeError):
     """A checkpoint could not be written; the ones before it are intact."""
 
 
-def environment(precision: str, processes: int) -> dict[str, Any]:
-    """What decides bits beside the options: torch, CPU, threads, precision, processes."""
+def environment(device: torch.device, precision: str, processes: int) -> dict[str, Any]:
+    """What decides bits beside the options: torch, CPU, device, threads, precision, processes."""
     return {
         "torch": torch.__version__,
         "cpu": torch.backends.cpu.get_cpu_capability(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
         "precision": precision,
         "processes": processes,

@@ -65,6 +65,8 @@ def resume(trainer: Trainer, out: Path, say: Callable[[str], None]) -> bool:
     for line in skipped:
         say(line)
     if path is None:
+        if distributed.rank() == 0:
+            log.truncate(out, 0)
         return False
     trainer.restore(checkpoint.read(path, trainer.model, trainer.optimizer), checkpoint.read_carried(path))
     if distributed.rank() == 0:
@@ -91,7 +93,7 @@ def train(
     """
     first = distributed.rank() == 0
     book = log.Log(out) if first else None
-    made = checkpoint.environment(trainer.precision, distributed.world_size())
+    made = checkpoint.environment(trainer.device, trainer.precision, distributed.world_size())
 
     def store() -> None:
         carried = trainer.all_carried()

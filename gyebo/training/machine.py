@@ -16,7 +16,7 @@ def pick_device(name: str) -> torch.device:
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
-    if not available[name]:
+    if not available.get(name, False):
         here = ", ".join(kind for kind, found in available.items() if found)
         raise ValueError(f"--device {name}: not available here; there is: {here}")
     return torch.device(name)
@@ -58,8 +58,8 @@ def matmul_rate(device: str, precision: str, size: int | None = None, seconds: f
     while time.perf_counter() < stop or best == float("inf"):
         start = time.perf_counter()
         a @ b
-        if device == "cuda":
-            torch.cuda.synchronize()
+        if device != "cpu":
+            getattr(torch, device).synchronize()
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from gyebo.training import distributed
 from gyebo.training.machine import matmul_rate
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Progress:
         self._mark = (time.perf_counter(), trainer.tokens)
         if self.console is None:
             return
-        self._limit = matmul_rate(trainer.device.type, trainer.precision)
+        self._limit = matmul_rate(trainer.device.type, trainer.precision) * distributed.world_size()
         if self.console.is_terminal:
             columns = (TextColumn("step {task.completed}/{task.total}"), BarColumn(None), TextColumn("{task.description}"))
             self._bar = Bar(*columns, TimeRemainingColumn(), console=self.console)

@@ -77,7 +77,7 @@ class Trainer:
             self.carried = model.fresh_state(last - first)
         terms: nn.Module = _Terms(self.model, self.objective)
         if distributed.world_size() > 1:
-            terms = nn.parallel.DistributedDataParallel(terms)
+            terms = nn.parallel.DistributedDataParallel(terms, broadcast_buffers=False)  # none of a body changes
         self.terms: Any = torch.compile(terms) if self.compile else terms
 
     def micro_batches(self) -> Iterator[dict[str, Tensor]]:

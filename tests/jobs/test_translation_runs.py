@@ -17,6 +17,7 @@ from gyebo.jobs import runs
 from gyebo.jobs import translate as job
 from gyebo.jobs.finetune import finetune
 from gyebo.jobs.predict import evaluate_task
+from gyebo.jobs.tasksetup import set_up
 from gyebo.jobs.verify import verify
 from gyebo.training import loop
 from gyebo.training.loop import Stopped
@@ -107,6 +108,10 @@ def test_its_attention_is_drawn(learned, tmp_path):
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="--attention draws one sentence, but there are 2"):
         job.translate(str(learned), ["나무", "바다"], picture=tmp_path / "two.png")
+    with pytest.raises(ValueError, match="--attention draws a sentence, but the text is empty"):
+        job.translate(str(learned), [" "], picture=tmp_path / "none.png")
+    with pytest.raises(ValueError, match="--attention: the sentence has .* more than a picture can show"):
+        job.translate(str(learned), ["나무 " * 60], picture=tmp_path / "long.png")
 
 
 def test_transformers_translates_the_same(learned):
@@ -156,6 +161,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights_and_verifies(folder, tokenize
         ({"layers": "top"}, "layers = 'top' is for models whose layers are features"),
         ({"dropout": 0.2}, "--set dropout is that of a head"),
         ({"translation": {"vocab_size": 400}}, "translation.vocab_size=400 has no effect beside --tokenizer"),
+        (
+            {"model": "seq2seq:tiny", "shape": {"attention": "none"}, "translation": {"coverage_penalty": 0.2}},
+            "translation.coverage_penalty=0.2 has no effect: seq2seq:tiny has no attention",
+        ),
         ({"translation": {"separate": True}}, "translation.separate=True has no effect beside --tokenizer"),
         ({"translation": {"beams": 1, "coverage_penalty": 0.1}}, "coverage_penalty"),
     ],
@@ -191,6 +200,24 @@ def test_each_language_with_a_tokenizer_of_its_own(folder, tmp_path):
     further = values | {"model": str(tmp_path / "run"), "tokenizer": None, "steps": 2, "bpe_dropout": 0.0}
     again = finetune(FinetuneOptions.model_validate(further), tmp_path / "further")
     assert again["test"]["bleu"] > 0.6
+
+
+def test_a_corpus_inside_of_what_is_overwritten_is_kept(folder, tokenizer, tmp_path):
+    """Also where it is named by the common name of two files."""
+    out = tmp_path / "run"
+    shutil.copytree(folder, out)
+    asked = options(out, tokenizer)
+    with pytest.raises(ValueError, match=r"holds .*run/train, which the run starts from"):
+        finetune(asked, out, overwrite=True)
+    assert (out / "train.ko").is_file()
+
+
+def test_what_is_measured_is_as_long_as_the_model_reads(folder, tokenizer, tmp_path):
+    """`max_length` is for what is learned from; a model from scratch reads at least that much."""
+    setup = set_up(options(folder, tokenizer, max_length=5))
+    assert max(setup.features["train"].lengths) <= 5 < max(setup.features["test"].lengths) and setup.features["test"].cut == 0
+    assert setup.features["train"].cut > 0 and setup.longest("train") == 5 and setup.longest("test") == 128
+    assert set_up(options(folder, tokenizer, max_length=300)).make_model().config.context == 300
 
 
 def test_options_of_translations_are_refused_elsewhere(tokenizer, tmp_path):

@@ -16,6 +16,7 @@ from gyebo.jobs.bodies import grow_vocabulary
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.finetune import finetune
 from gyebo.jobs.pretrain import pretrain
+from gyebo.jobs.setup import set_up as set_up_run
 from gyebo.jobs.tasksetup import set_up, with_defaults
 from gyebo.jobs.verify import verify
 from gyebo.models.family import FAMILIES
@@ -258,8 +259,19 @@ def test_windows_are_refused_where_nothing_is_read_in_any(stages, data, tmp_path
         set_up(tuning(domain, tags, "tagging", gradient_windows=2))
 
 
+def test_held_out_text_is_read_whole_whatever_the_window(run_options, tmp_path):
+    """And a step takes all its rows at once, also where the batch is no multiple of the window."""
+    setups = [
+        set_up_run(run_options(family="ulmfit", context=window, train={"batch_tokens": 512}), tmp_path / str(window), None)
+        for window in (24, 36, 64)
+    ]
+    assert len({len(setup.valid.plan) for setup in setups}) == 1 and max(setups[0].valid.step(0, 4, 0)["input_ids"].shape) > 36
+    for setup, window in zip(setups, (24, 36, 64)):
+        assert setup.micro_rows == setup.batch_rows == round(512 / window)
+
+
 def test_a_window_longer_than_a_text_is_refused(run_options, tmp_path):
-    with pytest.raises(ValueError, match="window must be at most context 256, but is 300"):
+    with pytest.raises(ValueError, match="--context 300: a window of the text is at most as long as a text, 256 tokens"):
         pretrain(run_options(family="ulmfit", context=300), tmp_path / "run")
     with pytest.raises(ValueError, match="unknown option 'model.window'"):
         pretrain(run_options(family="ulmfit", model={"window": 8}), tmp_path / "run")

@@ -123,6 +123,17 @@ def test_step_by_step_is_at_once(model):
         assert close(torch.stack([step[beam] for step in steps]), expected)
 
 
+@torch.no_grad()
+def test_a_row_without_tokens_begins_from_nothing(model):
+    ids = tokens(2, 5)
+    mask = torch.tensor([[1] * 5, [0] * 5])
+    hidden, memory = model.prefill(ids, mask, slots=8)
+    assert hidden[0].abs().sum() > 0 and not hidden[1].any()
+    assert close(model.step(ids[:, 0], memory)[1], model.encode(ids[1:, :1]).hidden[0, 0])
+    nothing, _ = model.prefill(ids, torch.zeros_like(mask), slots=8)
+    assert nothing.shape == hidden.shape and not nothing.any()
+
+
 def test_dropout_acts_in_training_alone_and_never_in_time(build):
     model, ids = build(dropout=0.5).train(), tokens(2, 12)
     assert not torch.equal(model.encode(ids).hidden, model.encode(ids).hidden)

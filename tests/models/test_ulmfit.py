@@ -143,7 +143,7 @@ def test_groups_go_from_the_embedding_up(tied):
     groups = [{names[id(p)].partition("_l0")[0] for p in group} for group in model.layer_groups()]
     tables, output = {"token_embedding.weight"}, {"lm_head.bias"} if tied else {"lm_head.weight", "lm_head.bias"}
     blocks = [{f"blocks.{n}.{kind}" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")} for n in range(3)]
-    assert groups == ([tables | output, *blocks] if tied else [tables, *blocks, output])
+    assert groups == ([*blocks, tables | output] if tied else [tables, *blocks, output])
 
 
 def test_what_is_refused():

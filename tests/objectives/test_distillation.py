@@ -167,6 +167,12 @@ def test_terms_weights_and_gradients(setup, distillation, soft_at):
         torch.testing.assert_close(found[name], parameter.grad, atol=2e-5, rtol=1e-3, msg=name)
 
 
+@pytest.mark.parametrize("idle", [{"temperature": 4.0}, {"soft_at": "hidden"}])
+def test_what_shapes_soft_targets_is_refused_without_them(distillation, idle):
+    with pytest.raises(ValueError, match=f"objective.{next(iter(idle))} has no effect where objective.soft is 0"):
+        distillation(soft=0.0, **idle)
+
+
 def test_terms_without_weight_are_left_out(setup, distillation):
     model, batch = setup.make_model().eval(), batch_of(setup)
     for off, left in ((("soft",), {"mlm", "cosine"}), (("cosine",), {"soft", "mlm"}), (("mlm", "cosine"), {"soft"})):

@@ -21,6 +21,7 @@ from gyebo.tasks.parallel import aligned, translation_task
 from gyebo.tasks.registry import find
 from gyebo.tasks.task import Example
 from gyebo.tasks.translation import encode, pair_rows
+from gyebo.text.dropout import DroppingTokenizer
 from gyebo.text.tokenizer import Tokenizer
 
 PAIRS = [
@@ -60,6 +61,19 @@ def test_long_pairs_are_left_out_of_training_and_cut_elsewhere(tokenizer):
     cut = encode(examples(), tokenizer, 4, start=1)
     assert len(cut) == 4 and cut.cut and int(cut.lengths.max()) <= 4
     assert cut.columns["input_ids"][2].tolist()[-1] == tokenizer.role_ids["eos"]
+
+
+def test_with_dropped_merges_what_became_too_long_keeps_its_pieces(tokenizer):
+    """So every target still ends where its sentence does."""
+    dropping = DroppingTokenizer(tokenizer, 0.3, "x")
+    longest = max(len(tokenizer.encode(text)) for pair in PAIRS for text in pair) + 1
+    found = encode(examples(PAIRS * 5), dropping, longest, start=1, plain=tokenizer)
+    for number, (source, target) in enumerate(PAIRS * 5):
+        assert tokenizer.decode(found.columns["input_ids"][number].tolist()) == source
+        assert tokenizer.decode(found.columns["labels"][number].tolist()) == target
+    assert found.cut > 0 and any(
+        found.columns["labels"][n].tolist()[:-1] != tokenizer.encode(target) for n, (_, target) in enumerate(PAIRS * 5)
+    )
 
 
 def test_every_epoch_has_every_pair_once_in_batches_of_like_length(tokenizer):
@@ -141,6 +155,15 @@ def test_two_aligned_files_and_columns_give_the_same_pairs(tmp_path):
     files = loading.load(task, "train", tmp_path / "train")
     table = loading.load(task, "train", tmp_path / "pairs.tsv")
     assert [(e.text, e.label) for e in files.examples] == [(e.text, e.label) for e in table.examples] == PAIRS
+
+
+def test_languages_may_be_called_source_and_target(tmp_path):
+    """In either direction: the names of the files decide, not the order in which they are read."""
+    (tmp_path / "train.source").write_text("a dog\n")
+    (tmp_path / "train.target").write_text("ein hund\n")
+    for languages, texts in ((("source", "target"), ("a dog", "ein hund")), (("target", "source"), ("ein hund", "a dog"))):
+        (example,) = loading.load(translation_task(*languages), "train", tmp_path / "train").examples
+        assert (example.text, example.label) == texts
 
 
 def test_misaligned_files_name_both_counts(tmp_path):

@@ -274,6 +274,16 @@ def test_resume_refuses_another_corpus(run_options, corpus, tmp_path, monkeypatc
         pretrain(options, tmp_path / "run", resume=True)
 
 
+def test_without_a_whole_checkpoint_it_starts_again_with_an_empty_log(run_options, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    interrupted(run_options(6), out, 4, monkeypatch)
+    for file in (out / "checkpoints").glob("*/manifest.json"):
+        file.unlink()
+    pretrain(run_options(6), out, resume=True)
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records if "loss" in record] == list(range(1, 7))
+
+
 def test_an_existing_directory_is_refused(run_options, tmp_path):
     out = tmp_path / "run"
     pretrain(run_options(2), out)
