@@ -180,6 +180,8 @@ def _task_lines(comparison: Comparison, task: str) -> list[Measure]:
         f" {counts['test']:,} examples that no model had seen, after learning from {counts['train']:,} labelled ones. Mean over"
         " the seeds ± their standard deviation."
     )
+    if comparison.recipe.tuning_seeds:
+        explanation += " Each model was pretrained once, so the spread is that of fine-tuning alone."
     lines = [
         Measure(f"{task}: {words(score)}", explanation, _score(task), first=True, baseline=measured.get(score, "-")),
         Measure(f"{task}: verdict", VERDICT, _verdict(task), first=True, verdict=True),

@@ -151,6 +151,9 @@ class Recipe(Section):
 
     title: str = ""
     seeds: list[int] = Field([0, 1, 2], min_length=1)
+    tuning_seeds: list[int] = Field(
+        default_factory=list, description="of the fine-tunings where each candidate is pretrained once; by default its seed"
+    )
     context: int | None = Field(None, gt=1, description="tokens of a row; by default each model's own")
     data: DataOptions
     tokenizer: TokenizerOptions = Field(default_factory=TokenizerOptions)
@@ -178,8 +181,16 @@ class Recipe(Section):
                     raise ValueError(f"task {task.called}: {idle} has no effect on candidate {candidate.name}: leave it out")
             if self.tasks and candidate.name.lower() == BASELINE:
                 raise ValueError(f"candidate {candidate.name}: so is the baseline called: choose another `name`")
-        if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
-            raise ValueError(f"seeds must be different whole numbers from 0, but are {self.seeds} instead")
+        for name, seeds in (("seeds", self.seeds), ("tuning_seeds", self.tuning_seeds)):
+            if len(set(seeds)) != len(seeds) or min(seeds, default=0) < 0:
+                raise ValueError(f"{name} must be different whole numbers from 0, but are {seeds} instead")
+        if self.tuning_seeds and len(self.seeds) > 1:
+            raise ValueError(
+                f"tuning_seeds = {self.tuning_seeds}: they are for one pretraining of each candidate, but seeds = {self.seeds};"
+                " name one seed, or leave tuning_seeds out"
+            )
+        if self.tuning_seeds and not self.tasks:
+            raise ValueError(f"tuning_seeds = {self.tuning_seeds} has no effect without a task: add [[tasks]], or leave it out")
         if "-" in self.data.corpus or self.data.valid == "-":
             raise ValueError("a comparison reads its text again when it is resumed, and stdin (-) can't be: save it in a file")
         for candidate in self.candidates:
@@ -193,6 +204,10 @@ class Recipe(Section):
     def measured_by(self) -> str:
         """The figure of held-out text: bits per byte, or the masked loss where nothing else could rank what is compared."""
         return "bits_per_byte" if self.tasks or any(c.likelihood for c in self.candidates) else "masked_loss"
+
+    def tunings(self, seed: int) -> list[int]:
+        """The seeds with which a pretraining is fine-tuned."""
+        return self.tuning_seeds or [seed]
 
     def _same_hidden_text(self) -> None:
         """Masked losses rank models that are shown the same texts with the same pieces hidden, and no others."""

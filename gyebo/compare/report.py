@@ -9,7 +9,7 @@ import jinja2
 from gyebo.compare.forms import failures
 from gyebo.compare.measures import cells, columns, short
 from gyebo.compare.pictures import colors, pictures
-from gyebo.compare.recipe import Candidate
+from gyebo.compare.recipe import Candidate, Recipe
 from gyebo.compare.sentence import conclusion, differing
 from gyebo.compare.table import Comparison, Row
 from gyebo.config import toml
@@ -73,18 +73,24 @@ def _columns(result: Comparison) -> list[tuple[str, str]]:
 
 
 def _samples(row: Row) -> list[str]:
-    """Those of the best seed, or of the first one where no task is finished."""
-    seed = row.best_seed if row.best_seed is not None else next(iter(row.results), None)
+    """Those of the best seed, or of the first one where no task is finished or all began with it."""
+    seed = row.best_seed if row.best_seed in row.results else next(iter(row.results), None)
     return [] if seed is None else row.results[seed]["samples"][:SAMPLES]
 
 
 # ---- what was held equal, and what to type
 
 
+def _starts(recipe: Recipe) -> str:
+    seeds, tuning = (", ".join(map(str, numbers)) for numbers in (recipe.seeds, recipe.tuning_seeds))
+    if tuning:
+        return f"pretrained once, with seed {seeds}, and fine-tuned with seeds {tuning}, the same for all"
+    return f"seed{'s' if len(recipe.seeds) > 1 else ''} {seeds}, the same for all"
+
+
 def equal_terms(result: Comparison) -> list[tuple[str, str]]:
     """What all candidates shared, as (what, how) in plain words."""
     recipe, prepared = result.recipe, result.prepared
-    seeds = ", ".join(map(str, recipe.seeds))
     budget, given = next((name, value) for name, value in recipe.budget.model_dump().items() if value is not None)
     amount = {
         "minutes": f"{given:g} minutes on this machine for each run, turned into steps once per candidate",
@@ -102,7 +108,7 @@ def equal_terms(result: Comparison) -> list[tuple[str, str]]:
         ("Segmentation", f"{pieces}: all candidates read the same pieces"),
         ("Budget", amount + (", before any fine-tuning" if result.tasks else "")),
         *_task_terms(result),
-        ("Random starts", f"seeds {seeds}, the same for all" if len(recipe.seeds) > 1 else f"seed {seeds}, the same for all"),
+        ("Random starts", _starts(recipe)),
         ("Batch", f"{recipe.train.batch_tokens:,} tokens for each step"),
     ]
     if recipe.context is not None:

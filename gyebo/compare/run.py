@@ -218,10 +218,11 @@ def _train_seed(session: Session, row: Row, seed: int) -> None:
     row.results[seed] = result
     name, score = held_out(result)
     session.console.print(f"{row.name}, seed {seed}: {name} {score:.4f}", highlight=False)
-    learned, failed = finetune_all(session, candidate, seed)
-    for task, found in learned.items():
-        row.tasks.setdefault(task, {})[seed] = found
-    row.failures.update({f"{task}, seed {seed}": why for task, why in failed.items()})
+    for tuning in session.recipe.tunings(seed):
+        learned, failed = finetune_all(session, candidate, seed, tuning)
+        for task, found in learned.items():
+            row.tasks.setdefault(task, {})[tuning] = found
+        row.failures.update({f"{task}, seed {tuning}": why for task, why in failed.items()})
 
 
 def _pretrain(session: Session, options: RunOptions, directory: Path) -> tuple[dict[str, Any] | None, str]:

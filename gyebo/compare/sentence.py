@@ -21,7 +21,10 @@ def conclusion(comparison: Comparison) -> tuple[str, str]:
     if leader is None:
         return "No candidate finished, so nothing can be said.", " ".join(lost)
     headline, why = _judge(leader, rows, comparison)
-    beside = [_beside_baseline(leader, comparison), *_other_tasks(comparison), _bits(comparison)] if comparison.tasks else []
+    once = "Each was pretrained once, so the spread is that of fine-tuning alone." if comparison.recipe.tuning_seeds else ""
+    beside = (
+        [once, _beside_baseline(leader, comparison), *_other_tasks(comparison), _bits(comparison)] if comparison.tasks else []
+    )
     return headline, " ".join(filter(None, (why, *beside, *lost)))
 
 
@@ -142,7 +145,7 @@ def _failure(row: Row, comparison: Comparison) -> str:
     places = [f"{len(row.failures) - len(tuned)} of {seeds} runs"] if len(tuned) < len(row.failures) else []
     for task in comparison.tasks:
         if count := sum(where.startswith(f"{task}, ") for where in tuned):
-            places.append(f"{count} of {seeds} fine-tunings on {task}")
+            places.append(f"{count} of {len(comparison.recipe.tuning_seeds) or seeds} fine-tunings on {task}")
     return f"{row.name} failed in {join(places)}{unranked}{ranked}: {reason}."
 
 

@@ -23,7 +23,8 @@ CORRELATIONS = ("pearson", "spearman", "matthews")  # from -1 to 1; other scores
 class Row:
     """One candidate: what each seed gave, or why it gave nothing.
 
-    `results`: seed -> result of `pretrain`, in the recipe's order. `tasks`: task -> seed -> result of `finetune`.
+    `results`: seed -> result of `pretrain`, in the recipe's order. `tasks`: task -> seed -> result of `finetune`, a seed of the
+    recipe's `tuning_seeds` where it has any.
     `failures`: "seed N", "TASK, seed N" or "sweep" -> reason. `sweep`: the chosen "lr", the "trials" and their cost in
     "tokens", "flops" and "seconds". `ranked_by`: the yardstick of the table, a task or one of `ON_TEXT`.
 
@@ -143,8 +144,8 @@ class Comparison:
         return next((row for row in self.rows if row.verdict != FAILED), None)
 
     def run(self, row: Row, seed: int) -> Path:
-        """The run's directory: a pretrained model that gyebo and transformers open."""
-        return run_directory(self.out, row.name, seed)
+        """The directory of the pretrained model that a seed began with: gyebo and transformers open it."""
+        return run_directory(self.out, row.name, self.recipe.seeds[0] if self.recipe.tuning_seeds else seed)
 
     def task_run(self, row: Row, task: str, seed: int) -> Path:
         """The directory of a fine-tuned model."""

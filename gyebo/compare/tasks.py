@@ -1,6 +1,7 @@
 """The tasks of a comparison: their examples, the linear baseline, and the fine-tunings of every pretrained model.
 
-`tasks/NAME/TASK/seed-N` is fine-tuned from `runs/NAME/seed-N` with the same seed; the baseline is `tasks/linear/TASK`; why one
+`tasks/NAME/TASK/seed-N` is fine-tuned from `runs/NAME/seed-N` with the same seed, or with each of the recipe's `tuning_seeds`
+from the one pretraining; the baseline is `tasks/linear/TASK`; why one
 failed stands in `failures/tasks/NAME/TASK-seed-N.txt`.
 """
 
@@ -95,26 +96,30 @@ def _baseline(session: Session, task: RecipeTask, directory: Path) -> dict[str, 
     return found | {"seconds": time.perf_counter() - begun}
 
 
-def finetune_all(session: Session, candidate: Candidate, seed: int) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Every task from one pretrained model: {task: result}, {task: why there is none}."""
+def finetune_all(
+    session: Session, candidate: Candidate, seed: int, tuning: int
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Every task from the model that was pretrained with a seed, once: {task: result}, {task: why there is none}."""
     results, failures = {}, {}
     for task in session.recipe.tasks:
-        result, reason = _finetune(session, candidate, task, seed)
+        result, reason = _finetune(session, candidate, task, seed, tuning)
         if result is None:
             failures[task.called] = reason
             said = f"[red]failed:[/red] {escape(reason)}"
         else:
             results[task.called] = result
             said = f"{_words(result['score'])} {result['test'][result['score']]:.4f} ({result['measured']})"
-        session.console.print(f"{candidate.name}, seed {seed}, {task.called}: {said}", highlight=False)
+        session.console.print(f"{candidate.name}, seed {tuning}, {task.called}: {said}", highlight=False)
     return results, failures
 
 
-def _finetune(session: Session, candidate: Candidate, task: RecipeTask, seed: int) -> tuple[dict[str, Any] | None, str]:
+def _finetune(
+    session: Session, candidate: Candidate, task: RecipeTask, seed: int, tuning: int
+) -> tuple[dict[str, Any] | None, str]:
     model = str(run_directory(session.out, candidate.name, seed))
-    options = session.recipe.finetuning(task, model, seed, session.plan(candidate)["precision"])
-    directory = task_directory(session.out, candidate.name, task.called, seed)
-    note = session.out / "failures" / "tasks" / candidate.name / f"{task.called}-seed-{seed}.txt"
+    options = session.recipe.finetuning(task, model, tuning, session.plan(candidate)["precision"])
+    directory = task_directory(session.out, candidate.name, task.called, tuning)
+    note = session.out / "failures" / "tasks" / candidate.name / f"{task.called}-seed-{tuning}.txt"
     return attempt(
         lambda: session.jobs.finetune(options, directory, resume=True, console=session.console),
         lambda result: (f"{_words(result['score'])} on {result['measured']}", result["test"][result["score"]]),

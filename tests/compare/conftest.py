@@ -36,6 +36,7 @@ class Fake:
     linear_scores: dict = field(default_factory=dict)
     kinds: dict = field(default_factory=dict)  # task -> kind, by default classification
     examples: str = "b" * 64
+    pretrained: int | None = None  # the seed of what is fine-tuned, by default that of the fine-tuning
 
     def event(self, *what):
         if len(self.events) == self.kill_at:
@@ -132,7 +133,7 @@ class Fake:
             return json.loads(stored.read_text())
         out.mkdir(parents=True, exist_ok=True)
         family = json.loads((Path(options.model) / "result.json").read_text())["family"]
-        assert options.model.endswith(f"seed-{options.seed}")
+        assert options.model.endswith(f"seed-{self.pretrained if self.pretrained is not None else options.seed}")
         task = options.task.name
         self.event("tune", family, task, options.seed, options.precision, options.optim.lr, options.epochs)
         if (task, family, options.seed) in self.failing:

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from gyebo.compare import run as module
+from gyebo.compare.report import equal_terms
 from gyebo.compare.run import compare
 from gyebo.compare.sentence import conclusion
 from gyebo.training.loop import Stopped
@@ -40,6 +41,40 @@ def test_every_seed_is_pretrained_then_finetuned_with_the_same_seed(tmp_path, jo
     assert (tmp_path / "out/tasks/bert-tiny/world-entailment/seed-1/result.json").is_file()
     assert result.task_run(result.rows[0], "world-sentiment", 0).is_dir()
     assert result.ok
+
+
+def test_one_pretraining_may_be_finetuned_with_several_seeds(tmp_path, jobs, task_recipe):
+    """Then the spread is that of fine-tuning, and it is said so; a killed comparison goes on as ever."""
+    asked, jobs.pretrained = task_recipe(tasks=BOTH, seeds=[4], tuning_seeds=[0, 1, 2]), 4
+    result = compare(asked, tmp_path / "out", **jobs.functions)
+    assert [event[0] for event in jobs.events].count("train") == 3
+    assert jobs.tuned() == [
+        (family, task, seed)
+        for family in ("gpt2", "bert", "roberta")
+        for seed in (0, 1, 2)
+        for task in ("world-sentiment", "world-entailment")
+    ]
+    row = result.rows[0]
+    assert set(row.tasks["world-sentiment"]) == {0, 1, 2} and set(row.results) == {4}
+    assert result.run(row, row.best_seed) == tmp_path / "out/runs" / row.name / "seed-4" and result.run(row, 2).is_dir()
+    assert (tmp_path / "out/tasks" / row.name / "world-sentiment/seed-2/result.json").is_file()
+    assert "Each was pretrained once, so the spread is that of fine-tuning alone." in conclusion(result)[1]
+    assert (
+        dict(equal_terms(result))["Random starts"]
+        == "pretrained once, with seed 4, and fine-tuned with seeds 0, 1, 2, the same for all"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": [0, 1]}, "they are for one pretraining of each candidate, but seeds = .0, 1."),
+        ({"tuning_seeds": [0, 0]}, "tuning_seeds must be different whole numbers from 0"),
+    ],
+)
+def test_tuning_seeds_that_mean_nothing_are_refused(task_recipe, changes, message):
+    with pytest.raises(ValueError, match=message):
+        task_recipe(**{"tasks": BOTH, "seeds": [0], "tuning_seeds": [0, 1], **changes})
 
 
 def test_finetuning_keeps_the_precision_that_was_chosen_for_the_candidate(tmp_path, jobs, recipe):
