@@ -55,7 +55,7 @@ def distill(
         documents=documents,
         text_field=text_field,
         bad_bytes=bad_bytes,
-        valid=valid,
+        valid=shared.readable([valid])[0] if valid else None,
         valid_last=valid_last,
         valid_share=valid_share,
     )

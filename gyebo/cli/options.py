@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -100,6 +101,8 @@ def readable(corpora: list[str]) -> list[str]:
     def settle(name: str) -> str:
         if name != "-":
             return name
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ValueError("stdin (-) can't be read by several processes: save the text in a file")
         return str(resolve(["-"], cache_folder() / "spool", DataOptions(corpus=["-"]))[0].path)
 
     return [settle(name) for name in corpora]

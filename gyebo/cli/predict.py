@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -34,5 +35,8 @@ def predict(
 
     if overwrite and out is None:
         raise ValueError("--overwrite has no effect without -o: leave it out")
-    rows = job(model, file, out, text=text, pair=pair, device=device, precision=precision, overwrite=overwrite)
+    notes: list[str] = []
+    rows = job(model, file, out, text=text, pair=pair, device=device, precision=precision, overwrite=overwrite, notes=notes)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     print(as_lines(rows) if out is None else f"{len(rows):,} predictions in {out}")

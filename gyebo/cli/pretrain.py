@@ -84,7 +84,7 @@ def pretrain(
         documents=documents,
         text_field=text_field,
         bad_bytes=bad_bytes,
-        valid=valid,
+        valid=shared.readable([valid])[0] if valid else None,
         valid_last=valid_last,
         valid_share=valid_share,
         across_documents=across_documents,

@@ -179,6 +179,10 @@ class Recipe(Section):
             for task in self.tasks:
                 if idle := _idle(task, find(candidate.family).head_style):
                     raise ValueError(f"task {task.called}: {idle} has no effect on candidate {candidate.name}: leave it out")
+                try:
+                    self.finetuning(task, "a-model", 0, "auto")
+                except ValueError as error:
+                    raise ValueError(str(error).replace("--", "")) from None  # it speaks of flags, which are fields here
             if self.tasks and candidate.name.lower() == BASELINE:
                 raise ValueError(f"candidate {candidate.name}: so is the baseline called: choose another `name`")
         for name, seeds in (("seeds", self.seeds), ("tuning_seeds", self.tuning_seeds)):

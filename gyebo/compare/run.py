@@ -19,6 +19,8 @@ import platform
 import shlex
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -36,9 +38,12 @@ from gyebo.compare.table import Comparison, Row, rank, run_directory
 from gyebo.compare.tasks import examine, finetune_all, read_tasks, train_baselines
 from gyebo.config import toml
 from gyebo.config.run import RunOptions
+from gyebo.jobs.runs import refuse_to_replace
 from gyebo.training import log
 
 COSTS = ("tokens", "flops", "seconds")
+WRITTEN = {"recipe.toml", "plan.json", "tokenizer", "sweeps", "runs", "tasks", "failures"}
+WRITTEN |= {"results.json", "results.md", "report.html"}  # and pictures
 
 
 def compare(
@@ -65,7 +70,8 @@ def compare(
     open_directory(recipe, out, resume=resume, overwrite=overwrite)
     session = Session(recipe, out, console or Console(quiet=True), jobs or real_jobs())
     try:
-        _plan(session)
+        with _replacing(out):
+            _plan(session)
         rows = rank(_train(session), session.state["tasks"], FIGURES[recipe.measured_by])
     except Stopped as stop:
         raise Stopped(f"stopped; go on with: {resume_command(out)}") from stop
@@ -95,10 +101,15 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
         raise ValueError("--resume and --overwrite exclude each other: go on with the comparison, or start it again")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file: choose another -o")
+    _bring_back(out)  # what a start that was killed had replaced
     stored = out / "recipe.toml"
-    entries = [path for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
+    entries = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
     if entries and not stored.is_file():
         raise ValueError(f"{out} holds files but no recipe.toml, so it is no comparison of ours: choose another -o")
+    if foreign := sorted(name for name in entries if name not in WRITTEN and not name.endswith(".png")):
+        raise ValueError(f"{out} holds {foreign[0]}, which no comparison writes, so it is none of ours: choose another -o")
+    names = [name for task in recipe.tasks for name in (task.data, task.test)]
+    refuse_to_replace(out, [*names, *recipe.data.corpus, recipe.data.valid, recipe.tokenizer.path])
     if entries and resume:
         changes = recipes.changed(recipes.parse(toml.read(stored), str(stored)), recipe)
         if changes:
@@ -109,11 +120,33 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
         return
     if entries and not overwrite:
         raise ValueError(f"{out} exists already: pass --resume to go on or --overwrite to start again")
-    for path in entries:
-        if path != stored:  # goes last, so that a kill leaves a directory that is known to be ours
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    if entries:
+        shutil.rmtree(_replaced(out), ignore_errors=True)
+        out.rename(_replaced(out))
     out.mkdir(parents=True, exist_ok=True)
     write(stored, recipes.dump(recipe))
+
+
+def _replaced(out: Path) -> Path:
+    return out.with_name(f".{out.name}.replaced")
+
+
+def _bring_back(out: Path) -> None:
+    """Put back a comparison that was to be replaced by one which has not begun."""
+    if _replaced(out).is_dir() and not (out / "runs").is_dir():
+        shutil.rmtree(out, ignore_errors=True)
+        _replaced(out).rename(out)
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[None]:
+    """What a new comparison replaces goes once all that it needs was found, and comes back where something was not."""
+    try:
+        yield
+    except BaseException:
+        _bring_back(out)
+        raise
+    shutil.rmtree(_replaced(out), ignore_errors=True)
 
 
 # ---- before the runs

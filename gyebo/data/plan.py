@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ def stored(folder: Path | None, key: list[Any], context: int, make: Callable[[],
         found = np.load(path, allow_pickle=False)
         return Plan(context, found["pieces"], found["rows"])
     plan = make()
-    aside = path.with_suffix(".part.npz")
+    aside = path.with_suffix(f".{os.getpid()}.npz")
     np.savez(aside, pieces=plan.pieces, rows=plan.rows)
     aside.replace(path)
     return plan

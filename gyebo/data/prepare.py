@@ -10,6 +10,7 @@ import os
 import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,13 +164,29 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, *, report: Report | None = Non
     if (folder / "meta.json").is_file():
         return Prepared.open(folder)
     (folder / "parts").mkdir(parents=True, exist_ok=True)
-    tokenizer.save(folder / "tokenizer")
-    records = _prepare_parts(corpus, Maker(tokenizer, corpus.options, folder), report, processes or _processes(corpus))
-    meta = _meta(corpus, tokenizer, records)
-    aside = folder / "meta.json.part"
-    aside.write_text(json.dumps(meta, ensure_ascii=False, indent=1))
-    aside.replace(folder / "meta.json")
+    with _alone(folder):
+        if (folder / "meta.json").is_file():  # another run made it meanwhile
+            return Prepared.open(folder)
+        tokenizer.save(folder / "tokenizer")
+        records = _prepare_parts(corpus, Maker(tokenizer, corpus.options, folder), report, processes or _processes(corpus))
+        meta = _meta(corpus, tokenizer, records)
+        aside = folder / "meta.json.part"
+        aside.write_text(json.dumps(meta, ensure_ascii=False, indent=1))
+        aside.replace(folder / "meta.json")
     return Prepared.open(folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Runs that prepare the same corpus at a time wait for the first of them, where the system can tell (not on Windows)."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _processes(corpus: Corpus) -> int:

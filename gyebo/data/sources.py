@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ CHUNK_BYTES = 4 << 20
 WORLD_DOCUMENTS = 20_000
 WORLD_CHUNK = 1000
 FORMATS = (".txt", ".jsonl", ".csv", ".tsv", ".parquet")
+BYTE_ORDER_MARK = "\ufeff"
 HUB = "hf:"  # what the name of a data set of the Hugging Face hub begins with
 PACKED = ("", ".gz", ".zst")
 
@@ -123,7 +125,7 @@ def _world(corpus: str) -> Source:
 def _spool_stdin(spool: Path) -> Source:
     spool.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    aside = spool / "stdin.part"
+    aside = spool / f"stdin-{os.getpid()}.part"
     with aside.open("wb") as file:
         while block := sys.stdin.buffer.read(CHUNK_BYTES):
             digest.update(block)
@@ -247,21 +249,25 @@ def _table(path: Path, kind: str, options: DataOptions) -> Iterator[str]:
         header = next(table, None)
         if header is None:
             return
-        header[0] = header[0].removeprefix("\ufeff")
         if options.text_field not in header:
             raise ValueError(f"{path}: no column {options.text_field!r}; there is: {', '.join(header)} (--text-field NAME)")
         column = header.index(options.text_field)
-        for number, row in enumerate(table, 2):
-            if row and len(row) != len(header):
-                raise ValueError(f"{path}: row {number} has {len(row)} fields, but the header names {len(header)}")
-            if row:
-                yield row[column]
+        number = 1
+        try:
+            for number, row in enumerate(table, 2):
+                if row and len(row) != len(header):
+                    raise ValueError(f"{path}: row {number} has {len(row)} fields, but the header names {len(header)}")
+                if row:
+                    yield row[column]
+        except csv.Error as error:
+            raise ValueError(f"{path}: after row {number}: {error}") from None
 
 
 def _decoded_lines(raw: IO[bytes], path: Path, options: DataOptions) -> Iterator[str]:
     offset = 0
     for line in raw:
-        yield decode(line, path, offset, options.bad_bytes)
+        text = decode(line, path, offset, options.bad_bytes)
+        yield text if offset else text.removeprefix(BYTE_ORDER_MARK)
         offset += len(line)
 
 
@@ -278,6 +284,9 @@ def _parquet(path: Path, options: DataOptions) -> Iterator[str]:
     if options.text_field not in file.schema_arrow.names:
         names = ", ".join(file.schema_arrow.names)
         raise ValueError(f"{path}: no column {options.text_field!r}; there is: {names} (--text-field NAME)")
+    kind = file.schema_arrow.field(options.text_field).type
+    if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
+        raise ValueError(f"{path}: the column {options.text_field!r} holds {kind}, not text (--text-field NAME)")
     for batch in file.iter_batches(columns=[options.text_field]):
         for value in batch.column(0).to_pylist():
             yield "" if value is None else value
@@ -312,7 +321,7 @@ def rows_of(chunk: Chunk, options: DataOptions) -> list[str]:
         return _json_texts(chunk, options)
     text = decode(chunk.raw, chunk.source.name, chunk.offset, options.bad_bytes)
     if chunk.offset == 0:
-        text = text.removeprefix("\ufeff")
+        text = text.removeprefix(BYTE_ORDER_MARK)
     if options.documents == "file":
         return [text]
     if options.documents == "line":
@@ -326,13 +335,15 @@ def _json_texts(chunk: Chunk, options: DataOptions) -> list[str]:
         if line.strip():
             where = f"{chunk.source.name}: the line at byte {offset}"
             try:
-                row = json.loads(decode(line, chunk.source.name, offset, options.bad_bytes))
+                text = decode(line, chunk.source.name, offset, options.bad_bytes)
+                row = json.loads(text if offset else text.removeprefix(BYTE_ORDER_MARK))
             except json.JSONDecodeError as error:
                 raise ValueError(f"{where} is not JSON: {error.msg}") from None
-            if not isinstance(row, dict) or not isinstance(row.get(options.text_field), str):
+            value = row.get(options.text_field, 0) if isinstance(row, dict) else 0
+            if not isinstance(value, str | None):
                 keys = ", ".join(row) if isinstance(row, dict) else type(row).__name__
                 raise ValueError(f"{where} has no text {options.text_field!r}; it has: {keys} (--text-field NAME)")
-            found.append(row[options.text_field])
+            found.append(value or "")
         offset += len(line) + 1
     return found
 

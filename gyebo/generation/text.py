@@ -133,7 +133,7 @@ def _forbidden(model: Any, tokenizer: Tokenizer) -> list[int]:
     """Ids that mean nothing as text: roles other than the end, and rows of the model that the tokenizer has no piece for."""
     config = model.config
     ids = set(tokenizer.all_role_ids) | {id for id in (config.pad_id, config.bos_id) if id is not None}
-    ids |= set(range(tokenizer.vocab_size, config.vocab_size))
+    ids |= set(range(config.vocab_size)) - tokenizer.known_ids
     return sorted(id for id in ids - {config.eos_id} if id < config.vocab_size)
 
 

@@ -62,8 +62,10 @@ def steps_for(
     held_out_tokens: int,
     evaluate_tokens: int,
 ) -> int:
-    """Steps that the budget pays for, at least 1. Minutes keep a share for evaluations (a forward pass is a third of a step's
-    work) and checkpoints."""
+    """Steps that the budget pays for; ValueError where minutes pay for none.
+
+    Minutes keep a share for evaluations (a forward pass is a third of a step's work) and checkpoints.
+    """
     if budget.steps:
         return budget.steps
     if budget.tokens:
@@ -75,7 +77,13 @@ def steps_for(
     on_the_way = EVALUATIONS * min(evaluate_tokens, held_out_tokens)
     evaluating = (on_the_way + held_out_tokens) * token_seconds / 3 * 1.3
     reserve = evaluating + SAVES * (0.05 + parameters * SAVE_SECONDS_PER_PARAMETER)
-    return max(1, math.floor((budget.minutes * 60 - reserve) / step_seconds))
+    left = budget.minutes * 60 - reserve
+    if left < step_seconds:
+        raise ValueError(
+            f"--minutes {budget.minutes:g}: evaluations and checkpoints alone would take {reserve / 60:.1f}: give more, or "
+            "hold out less text (--valid-share)"
+        )
+    return math.floor(left / step_seconds)
 
 
 def tenth(steps: int) -> int:

@@ -71,11 +71,14 @@ def open_tokenizer(options: RunOptions, corpus: Corpus, out: Path, console: Cons
 _said: set[Path] = set()  # corpora that were described already: the runs of a comparison share one
 
 
-def open_data(options: RunOptions, out: Path, console: Console | None) -> tuple[Tokenizer, Prepared]:
-    """Tokenizer and token shards; says how many documents there are and shows one."""
+def open_data(
+    options: RunOptions, out: Path, console: Console | None, opened: Tokenizer | None = None
+) -> tuple[Tokenizer, Prepared]:
+    """Tokenizer and token shards; says how many documents there are and shows one. `opened`: the tokenizer of what the run
+    starts from, which may be no directory here."""
     corpus = open_corpus(options.data)
     refuse_idle(corpus)
-    tokenizer = open_tokenizer(options, corpus, out, console)
+    tokenizer = opened or open_tokenizer(options, corpus, out, console)
     if console and console.is_terminal:
         with console.status("preparing") as status:
             prepared = prepare_shards(corpus, tokenizer, report=lambda n: status.update(f"prepared {n / 1e6:,.1f} MB of text"))

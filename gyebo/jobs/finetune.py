@@ -43,7 +43,7 @@ def finetune(
     where the loss is not finite.
     """
     refuse_processes()
-    refuse_to_replace(out, options)
+    runs.refuse_to_replace(out, started_from(options))
     record = runs.read(out) if runs.claim(out, resume=resume, overwrite=overwrite) else None
     try:
         options = with_defaults(options, _family(options, record))
@@ -74,11 +74,9 @@ def refuse_processes() -> None:
         raise ValueError("fine-tuning runs in one process: start gyebo finetune without torchrun")
 
 
-def refuse_to_replace(out: Path, options: FinetuneOptions) -> None:
-    """ValueError where writing `out` would take away what the run starts from. A name may also be the STEM of two files."""
-    for name in (options.model, options.tokenizer, options.task.data, options.task.test):
-        if name and Path(name).resolve().is_relative_to(out.resolve()):
-            raise ValueError(f"-o {out} holds {name}, which the run starts from: choose another -o")
+def started_from(options: FinetuneOptions) -> tuple[str | None, ...]:
+    """What a fine-tuning reads that may lie in a directory."""
+    return options.model, options.tokenizer, options.task.data, options.task.test
 
 
 def options_of(record: dict[str, Any], out: Path) -> FinetuneOptions:

@@ -26,9 +26,7 @@ def finetune_linear(options: TaskOptions, out: Path, *, overwrite: bool = False)
     data = read_task(options)
     if data.task.kind not in KINDS:
         raise ValueError(f"{data.task.name}: the linear baseline does {' and '.join(KINDS)}, not {data.task.kind}")
-    for name in (options.data, options.test):
-        if name and Path(name).exists() and Path(name).resolve().is_relative_to(out.resolve()):
-            raise ValueError(f"-o {out} holds {name}, which is learned from: choose another -o")
+    runs.refuse_to_replace(out, (options.data, options.test))
     runs.claim(out, resume=False, overwrite=overwrite)
     try:
         found = _run(options, data, out)

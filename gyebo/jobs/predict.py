@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from gyebo.jobs import runs
 from gyebo.jobs.inference import check_precision, ready
 from gyebo.jobs.predictions import as_rows, write_predictions
 from gyebo.jobs.seeds import RESULTS
-from gyebo.jobs.taskdata import HeldOut, open_task, read_task, read_test
+from gyebo.jobs.taskdata import HeldOut, open_task, read_task, read_test, same_source
 from gyebo.jobs.tasksetup import NAMED
 from gyebo.tasks import linear, translation
 from gyebo.tasks.bleu import signatures
@@ -25,8 +25,8 @@ from gyebo.tasks.features import encode
 from gyebo.tasks.heads import TaskModel
 from gyebo.tasks.metrics import measure
 from gyebo.tasks.predicting import predict as predict_examples
-from gyebo.tasks.readers import form_of, lines
-from gyebo.tasks.task import Example, Task
+from gyebo.tasks.readers import any_rows, form_of, lines
+from gyebo.tasks.task import Columns, Example, Task
 from gyebo.tasks.user_data import USER_KINDS, user_task
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.machine import pick_device
@@ -67,7 +67,8 @@ def trained_on(name: str) -> Trained | None:
 
 @dataclass(frozen=True)
 class Opened:
-    """A fine-tuned model. `tokenizer`: None for the linear baseline. `trained`: None where it is no run of ours."""
+    """A fine-tuned model. `tokenizer`: None for the linear baseline. `trained`: None where it is no run of ours. `notes`: what
+    became of the examples that it answered."""
 
     name: str
     model: Any
@@ -75,6 +76,7 @@ class Opened:
     kind: str
     labels: tuple[str, ...]
     trained: Trained | None
+    notes: list[str] = field(default_factory=list)
 
     def answers(self, examples: list[Example], *, device: str, precision: str, max_length: int | None) -> list[Any]:
         """Predictions for examples, as `gyebo/tasks/task.py` fixes them; of the linear baseline margins instead of
@@ -96,6 +98,8 @@ class Opened:
             return translation.predict(self.model, sources, options=self.search, autocast=half)
         read = [example for example in blank if example.text or self.kind != "tagging"]  # no characters, no tags
         features = encode(self.kind, read, self.tokenizer, self.labels if self.kind in NAMED else None, length)
+        if features.cut:
+            self.notes.append(f"{features.cut:,} of {len(read):,} texts are longer than {length} tokens and were cut")
         half = ready(self.model, place, precision)
         found = iter(predict_examples(self.model, features, read, autocast=half))
         return [next(found) if example.text or self.kind != "tagging" else [] for example in blank]
@@ -151,28 +155,38 @@ def predict(
     device: str = "auto",
     precision: str = "float32",
     overwrite: bool = False,
+    notes: list[str] | None = None,
 ) -> list[dict[str, Any]]:
     """What a fine-tuned model says of each row of a file, as `gyebo.jobs.predictions` writes it: a text a line of a `.txt`,
     else columns, by default those from which the model learned.
 
-    Written to `out` as JSON lines where it is given. Raises ValueError for a kind without a file format, and for what is wrong
-    in the file.
+    Written to `out` as JSON lines where it is given; what else is to be said goes into `notes`. Raises ValueError for a kind
+    without a file format, and for what is wrong in the file.
     """
     check_precision(precision, pick_device(device))
-    _refuse_existing(out, overwrite)
+    _refuse_existing(out, overwrite, file)
     opened = open_model(name)
     examples = list(_examples(opened, Path(file), text, pair))
     if not examples:
         raise ValueError(f"{file}: no text in it: the file is empty")
     found = as_rows(examples, opened.answers(examples, device=device, precision=precision, max_length=None), opened.shares)
+    if notes is not None:
+        notes += opened.notes
     if out is not None:
         write_predictions(out, found)
     return found
 
 
-def _refuse_existing(out: Path | None, overwrite: bool) -> None:
-    if out is not None and out.exists() and (out.is_dir() or not overwrite):
-        hint = "choose another name" if out.is_dir() else "choose another name, or --overwrite it"
+def _refuse_existing(out: Path | None, overwrite: bool | None, source: str | None = None) -> None:
+    """ValueError before anything is computed; `overwrite` None: there is no such option."""
+    if out is None:
+        return
+    if not out.parent.is_dir():
+        raise ValueError(f"{out}: there is no folder {out.parent}")
+    if source is not None and Path(source).resolve() == out.resolve():
+        raise ValueError(f"-o {out} is the file that is read: choose another name")
+    if out.exists() and (out.is_dir() or not overwrite):
+        hint = "choose another name" if out.is_dir() or overwrite is None else "choose another name, or --overwrite it"
         raise ValueError(f"{out} exists already: {hint}")
 
 
@@ -182,8 +196,14 @@ def _examples(opened: Opened, file: Path, text: str | None, pair: str | None) ->
         raise ValueError(f"{opened.name} translates: use gyebo translate {opened.name} {file}")
     if kind == "dependency":
         raise ValueError(f"{opened.name} parses the words of a treebank: use gyebo evaluate {opened.name} TASK")
+    marked = trained is not None and trained.task.name not in USER_KINDS and open_task(trained.task).marked
+    if marked and (form_of(file) == "txt" or text or pair):
+        raise ValueError(
+            f"{file}: {opened.name} tells how two entities of a text are related, and has to be told which: give a file of the "
+            f"form of {trained.task.name}, without --text and --pair"  # type: ignore[union-attr]
+        )
     if form_of(file) != "txt":
-        return _task_of(opened, text, pair).read(file, labelled=False)
+        return _columns(opened, file, text, pair)
     for flag, value in (("text", text), ("pair", pair)):
         if value is not None:
             raise ValueError(f"--{flag} has no effect on {file}, whose lines are the texts: leave it out")
@@ -191,6 +211,17 @@ def _examples(opened: Opened, file: Path, text: str | None, pair: str | None) ->
         what = "two texts" if kind in LINES else kind
         raise ValueError(f"{file}: {opened.name} reads {what}, which lines can't hold: give a .csv, .tsv, .jsonl or .parquet")
     return (Example(f"line {number}", line) for number, line in enumerate(lines(file), 1) if line.strip())
+
+
+def _columns(opened: Opened, file: Path, text: str | None, pair: str | None) -> Iterator[Example]:
+    """A file's examples: of a registered task's own columns, where it has those."""
+    known = opened.trained
+    if known and known.task.name not in USER_KINDS and not (text or pair):
+        own = open_task(known.task)
+        first = next((values for _, values in any_rows(file) if isinstance(values, dict)), {})
+        if isinstance(own.convert, Columns) and any(name in first for name in own.convert.text):
+            return replace(own, rows=any_rows).read(file, labelled=False)
+    return _task_of(opened, text, pair).read(file, labelled=False)
 
 
 def _task_of(opened: Opened, text: str | None, pair: str | None) -> Task:
@@ -218,7 +249,7 @@ def evaluate_task(
     task, or knows other labels.
     """
     check_precision(precision, pick_device(device))
-    _refuse_existing(predictions, overwrite=False)
+    _refuse_existing(predictions, None)
     opened = open_model(name)
     if options is None:
         if opened.trained is None:
@@ -237,20 +268,28 @@ def evaluate_task(
         write_predictions(predictions, as_rows(held_out.examples, found, opened.shares))
     metrics: dict[str, Any] = dict(measure(held_out.task, found, held_out.examples))
     metrics |= {f"{name}_signature": words for name, words in signatures(task.metrics, found, held_out.examples).items()}
-    return {"task": task.name, "measured": held_out.measured, "examples": len(held_out.examples), **metrics}
+    noted = {"note": "; ".join(opened.notes)} if opened.notes else {}
+    return {"task": task.name, "measured": held_out.measured, "examples": len(held_out.examples), **metrics, **noted}
 
 
 def _held_out(options: TaskOptions, opened: Opened, labels: tuple[str, ...]) -> HeldOut:
     """What the model is measured on: never what it learned from."""
     known = opened.trained.task if opened.trained else None
-    if known and options.name in USER_KINDS and options.test is None and _same_file(known.data, options.data):
+    if known and options.name in USER_KINDS and options.test is None and same_source(known.data, options.data):
+        for column in ("text", "pair", "label"):
+            given = getattr(options, column)
+            if given is not None and given != getattr(known, column):
+                raise ValueError(
+                    f"--{column} {given}: {opened.name} learned from other columns of {options.data}, and was measured on what "
+                    "was set aside there: leave the columns out, or name another file"
+                )
+        if known.test is not None and options is not known:
+            raise ValueError(
+                f"{opened.name} learned from {options.data} and set nothing of it aside to be measured on: name another file"
+            )
         data = read_task(known)
         return HeldOut(data.task, data.test, data.measured, data.notes)
     return read_test(options, labels)
-
-
-def _same_file(first: str | None, second: str | None) -> bool:
-    return bool(first and second) and Path(str(first)).resolve() == Path(str(second)).resolve()
 
 
 def as_lines(rows: list[dict[str, Any]]) -> str:

@@ -39,6 +39,7 @@ def pretrain(
     with distributed.process_group(device):
         if distributed.rank() > 0:
             console = None
+        runs.refuse_to_replace(out, started_from(options))
         found = distributed.from_first(runs.claim(out, resume=resume, overwrite=overwrite) if distributed.rank() == 0 else None)
         record = runs.read(out) if found else None
         if record:
@@ -55,6 +56,11 @@ def pretrain(
             if distributed.rank() == 0:
                 runs.abandon(out)
             raise
+
+
+def started_from(options: RunOptions) -> tuple[str | None, ...]:
+    """What a run reads that may lie in a directory."""
+    return options.start_from, options.teacher, options.tokenizer, options.data.valid, *options.data.corpus
 
 
 def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console: Console | None) -> dict[str, Any]:
@@ -207,6 +213,7 @@ def command_of(options: RunOptions, out: Path) -> str:
     words = ["gyebo", *verb, *options.data.corpus, "-o", str(out)]
     hidden = {"family", "teacher", "model", "objective", "data", "optim", "budget", "train"}
     hidden |= {"size"} if options.start_from or options.teacher else set()
+    hidden |= {"vocab_size"} if options.tokenizer else set()
     flags = options.model_dump(mode="json", exclude=hidden, exclude_defaults=True)
     flags |= options.budget.model_dump(mode="json", exclude_none=True)
     settings: dict[str, Any] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from gyebo.config import toml
 from gyebo.config.run import RunOptions, Section
 
 STARTING = ".gyebo-starting"  # stands in a directory that was empty when it was claimed, until its first record is written
+ONE, SEVERAL = "run.toml", "results.json"  # what a run of one seed has, and one of several
 LEFT_BY_A_START = {STARTING, "tokenizer", ".tokenizer.part", ".run.toml.part", ".part"}
 TOKENIZER = "tokenizer.json"
 FREE_TO_CHANGE = {"device", "checkpoint_every", "evaluate_every", "evaluate_tokens", "keep"}
@@ -21,14 +23,17 @@ def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -
     """Make the output directory ready; True where it holds something to resume.
 
     Raises ValueError for an existing one without --resume or --overwrite, and for one that isn't ours. A start that ended
-    before `kind` was written left nothing worth keeping: it is begun anew.
+    before `kind` was written left nothing worth keeping: it is begun anew. What `overwrite` replaces stands aside until the new
+    run has begun (`started`), and comes back where it does not (`abandon`).
     """
     if resume and overwrite:
         raise ValueError("--resume and --overwrite exclude each other: go on with the run, or start it again")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file: choose another -o")
+    _bring_back(out)  # what a start that was killed had replaced
     names = {path.name for path in out.iterdir()} if out.exists() else set()
     if kind in names:
+        _check_kind(out, kind, names)
         if resume:
             return True
         if kind == TOKENIZER and names - {TOKENIZER, "tokenizer_config.json"}:
@@ -36,9 +41,13 @@ def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -
         if not overwrite:
             hint = "" if kind == TOKENIZER else "--resume to go on or "
             raise ValueError(f"{out} exists already: pass {hint}--overwrite to start again")
-        shutil.rmtree(out)
+        shutil.rmtree(_replaced(out), ignore_errors=True)
+        out.rename(_replaced(out))
     elif STARTING in names and names <= LEFT_BY_A_START:
         shutil.rmtree(out)
+    elif names & {ONE, SEVERAL} and kind in (ONE, SEVERAL):
+        held, asked = ("one seed", "several") if ONE in names else ("several seeds", "one")
+        raise ValueError(f"{out} holds a run of {held}, but {asked} would be written: choose another -o")
     elif names:
         raise ValueError(f"{out} exists already and holds no {kind}, so it is not one of ours: choose another -o")
     out.mkdir(parents=True, exist_ok=True)
@@ -46,15 +55,42 @@ def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -
     return False
 
 
+def _check_kind(out: Path, kind: str, names: set[str]) -> None:
+    """ValueError for a comparison, which has a results.json too."""
+    if kind == SEVERAL and names & {"recipe.toml", "plan.json"}:
+        raise ValueError(f"{out} holds a comparison, not a fine-tuning: choose another -o")
+
+
+def _replaced(out: Path) -> Path:
+    return out.with_name(f".{out.name}.replaced")
+
+
+def _bring_back(out: Path) -> None:
+    """Put back what was to be replaced, where nothing took its place."""
+    old = _replaced(out)
+    if old.is_dir() and (not out.exists() or {path.name for path in out.iterdir()} <= LEFT_BY_A_START):
+        shutil.rmtree(out, ignore_errors=True)
+        old.rename(out)
+
+
 def started(out: Path) -> None:
     """What makes the directory one of ours is written: it is no longer only starting."""
     (out / STARTING).unlink(missing_ok=True)
+    shutil.rmtree(_replaced(out), ignore_errors=True)
 
 
 def abandon(out: Path) -> None:
-    """Take away what a start left that failed before its first record was written."""
+    """Take away what a start left that failed before its first record was written; what it was to replace comes back."""
     if (out / STARTING).is_file() and {path.name for path in out.iterdir()} <= LEFT_BY_A_START:
         shutil.rmtree(out)
+        _bring_back(out)
+
+
+def refuse_to_replace(out: Path, names: Iterable[str | None]) -> None:
+    """ValueError where writing `out` would take away what is started from. A name may also be the STEM of two files."""
+    for name in names:
+        if name and Path(name).resolve().is_relative_to(out.resolve()):
+            raise ValueError(f"-o {out} holds {name}, which the run starts from: choose another -o")
 
 
 def versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from gyebo.config.finetune import FinetuneOptions
 from gyebo.jobs import runs
-from gyebo.jobs.finetune import finetune, refuse_processes, refuse_to_replace
+from gyebo.jobs.finetune import finetune, refuse_processes, started_from
 from gyebo.jobs.taskreport import card, lines, summary
 
 RESULTS = "results.json"
@@ -37,15 +37,17 @@ def finetune_seeds(
         alone = options.model_copy(update={"seed": seeds[0]})
         return summary([finetune(alone, out, resume=resume, overwrite=overwrite, console=console)])
     refuse_processes()
-    refuse_to_replace(out, options)
-    runs.claim(out, resume=resume, overwrite=overwrite, kind=RESULTS)
+    runs.refuse_to_replace(out, started_from(options))
+    resumed = runs.claim(out, resume=resume, overwrite=overwrite, kind=RESULTS)
     noted = {"seeds": seeds, "options": options.model_dump(mode="json")}
-    _keep(out, {"finished": False, **noted})
+    if not resumed:  # else what stands there counts until all seeds are done
+        _write(out / RESULTS, json.dumps({"finished": False, **noted}))
     try:
         results = {seed: _one(options, seed, out, console) for seed in seeds}
     except BaseException:
-        if not any(out.glob("seed-*")):  # refused before anything was written
-            shutil.rmtree(out)
+        if not resumed and not any(out.glob("seed-*")):  # refused before anything was written
+            (out / RESULTS).unlink()
+            runs.abandon(out)
         raise
     found = summary(list(results.values()))
     best = found["best_seed"]
@@ -59,7 +61,9 @@ def finetune_seeds(
 def _one(options: FinetuneOptions, seed: int, out: Path, console: Console | None) -> dict[str, Any]:
     if console:
         console.rule(f"seed {seed}")
-    return finetune(options.model_copy(update={"seed": seed}), out / f"seed-{seed}", resume=True, console=console)
+    found = finetune(options.model_copy(update={"seed": seed}), out / f"seed-{seed}", resume=True, console=console)
+    runs.started(out)
+    return found
 
 
 def _copy(run: Path, out: Path) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from gyebo.training.machine import DTYPES, make_ready, peak_memory, pick_device,
 from gyebo.training.trainer import Trainer, initial_seed
 
 MEASURE_SECONDS = 2.5  # of each precision; a budget in steps needs less, only to choose one
+SAMPLED_STEPS = 32  # over which tokens are counted where a plan can't know them
 LONGEST_MEASURE = 20.0  # seconds; a budget in minutes is measured for a hundredth of it, up to here
 
 
@@ -89,10 +90,13 @@ class Setup:
             return f"student of {self.options.teacher}"
         return f"from {self.options.start_from}" if self.options.start_from else self.options.size
 
-    @property
+    @cached_property
     def tokens_per_step(self) -> float:
-        """Real tokens in a step: the plan's exact mean."""
-        return self.batch_rows * self.rows.plan.mean_tokens
+        """Real tokens in a step: the plan's exact mean, or where texts are shortened on the way that of some steps."""
+        if not getattr(self.objective, "shortens", False):
+            return self.batch_rows * self.rows.plan.mean_tokens
+        steps = (self.rows.step(step, self.batch_rows, 0) for step in range(SAMPLED_STEPS))
+        return sum(int((arrays["document_ids"] > 0).sum()) for arrays in steps) / SAMPLED_STEPS
 
 
 def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
@@ -113,7 +117,8 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         tree.find_size(family, options.size)
     if options.train.compile and not getattr(tree.model_class(family.name), "compiles", True):
         raise ValueError(f"--compile: {family.name} reads token by token, and each step would be compiled anew: leave it out")
-    tokenizer, prepared = open_data(options, out, console)
+    own = opened[1] if opened and options.tokenizer == str(named) else None
+    tokenizer, prepared = open_data(options, out, console, own)
     tokenizer = tokenizer.for_family(roles_of(family))
     config, make = _origin(options, family, opened[0] if opened else None, tokenizer)
     if opened and tokenizer.vocab_size > config.vocab_size:

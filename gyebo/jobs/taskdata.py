@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gyebo.config.finetune import TaskOptions
 from gyebo.data.prepare import split_key
+from gyebo.data.sources import HUB, hub_name
 from gyebo.tasks import loading
 from gyebo.tasks.parallel import files_of
 from gyebo.tasks.registry import find as find_task
@@ -82,9 +83,18 @@ def read_task(options: TaskOptions) -> TaskData:
     if options.train_share is not None:
         border = int(options.train_share * 2**64)
         train = [example for example in train if split_key(f"share {example.text}") < border]
+    _check_correlation(data)
     train = loading.checked(data.task, train, "train", f"{data.task.name}: what is left to learn from").examples
     odd = [] if data.task.kind == "translation" else warnings(train, data.task.labels)
     return replace(data, train=train, notes=[*data.notes, *odd])
+
+
+def _check_correlation(data: TaskData) -> None:
+    """ValueError where a part is too small for its task's score, before anything is trained."""
+    if {"pearson", "spearman"} & set(data.task.metrics):
+        for name, purpose in (("valid", "choose by"), ("test", "measure on")):
+            if (count := len(getattr(data, name))) < 2:
+                raise ValueError(f"{data.task.name}: {count} example to {purpose}, but a correlation needs two: bring more")
 
 
 def read_test(options: TaskOptions, labels: Sequence[str] = ()) -> HeldOut:
@@ -118,7 +128,21 @@ def _whole(task: Task, file: str) -> HeldOut:
     return HeldOut(task, found.examples, Path(file).name, found.notes)
 
 
+def same_source(first: str | None, second: str | None) -> bool:
+    """Whether two names stand for the same examples: the same file, or the same split of a data set of the hub."""
+    if not first or not second:
+        return False
+    if first.startswith(HUB) and second.startswith(HUB):
+        (*one, split), (*other, part) = hub_name(first), hub_name(second)
+        return one == other and (split or "train") == (part or "train")
+    return Path(first).resolve() == Path(second).resolve()
+
+
 def _own(task: Task, options: TaskOptions) -> TaskData:
+    if options.test and options.test.startswith(HUB) and not hub_name(options.test)[2]:
+        raise ValueError(f"--test {options.test}: say which of its splits to measure on, as in --test {options.test}:test")
+    if same_source(options.data, options.test):
+        raise ValueError(f"--test {options.test} is what is learned from: name other examples, or leave it out")
     found = loading.load(task, "train", options.data)
     task = loading.with_labels(task, found.examples)
     if options.test is None:

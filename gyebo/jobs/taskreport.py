@@ -32,6 +32,8 @@ WITHOUT_FLAG = (
     "dropout",
     "body_dropout",
     "bpe_dropout",
+    "layers",
+    "gradient_windows",
     "evaluations",
 )  # typed with --set, as all of optim but these
 OPTIM_FLAGS = ("lr", "layer_decay", "freeze")
@@ -109,6 +111,7 @@ def command_of(options: FinetuneOptions, out: Path, seeds: Sequence[int]) -> str
     flags |= {} if list(seeds) == [0] else {"seeds": ",".join(map(str, seeds))}
     settings: dict[str, Any] = {}
     others = options.model_dump(mode="json", exclude={"model", "task", "optim", "translation", "seed"}, exclude_defaults=True)
+    settings |= {f"shape.{name}": value for name, value in others.pop("shape", {}).items()}
     for name, value in others.items():
         (settings if name in WITHOUT_FLAG else flags)[name] = value
     for name, value in options.optim.model_dump(mode="json", exclude_defaults=True).items():

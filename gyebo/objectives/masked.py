@@ -94,6 +94,11 @@ class Masked:
         return self.options.rate
 
     @property
+    def shortens(self) -> bool:
+        """Whether rows may have fewer tokens than the plan says: pairs are divided, and joined with parts of other texts."""
+        return self.options.format in PAIRS
+
+    @property
     def parts(self) -> dict[str, bool]:
         """The parts of a model that are trained."""
         return {"mlm": True, "nsp": self.next_sentence, "pooler": self.next_sentence}
@@ -268,7 +273,12 @@ def build(options: Options, setting: Setting) -> Masked:
             "use doc-sentences, or another --documents"
         )
     pairs = format in PAIRS
-    next_sentence = pairs and "nsp" in setting.heads if options.next_sentence is None else options.next_sentence and pairs
+    if options.next_sentence and not pairs:
+        raise ValueError(
+            f"objective.next_sentence has no effect with objective.format = {format}, which has no pairs: use segment-pair or "
+            "sentence-pair"
+        )
+    next_sentence = pairs and "nsp" in setting.heads if options.next_sentence is None else options.next_sentence
     settled = options.model_copy(update={"format": format, "next_sentence": next_sentence})
     return Masked(settled, tokenizer.role_ids, roles.single, roles.pair, marks, np.flatnonzero(marks.piece))
 

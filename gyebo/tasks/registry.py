@@ -228,7 +228,7 @@ TASKS: dict[str, Task] = {
             score="pearson",
             folders=("STS-B*", "sts*b*"),
             convert=tables.STSB,
-            hub=Hub("nyu-mll/glue", "stsb"),
+            hub=Hub("nyu-mll/glue", "stsb", {"train": "train", "dev": "validation"}),  # its test scores are hidden, as -1
             note="often started from the MNLI model: say so",
         ),
         _glue(

@@ -92,6 +92,8 @@ class Columns:
             if labelled:
                 raise ValueError(f"{self.label[0]} is empty")
             return None
+        if isinstance(value, list | dict):
+            raise ValueError(f"{self.label[0]} is a {type(value).__name__}, not one label")
         if self.number:
             return number(value, self.label[0])
         return self.names.get(str(value), str(value))

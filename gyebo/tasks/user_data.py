@@ -154,7 +154,7 @@ class _Tagged:
 
     def _words(self, values: dict[str, Any], where: str) -> Iterator[Example]:
         fields = [_fields(line) for line in values["lines"]]
-        if fields[0][0] == "-DOCSTART-":
+        if fields[0][:1] == ["-DOCSTART-"]:
             return
         if wrong := next((line for line in fields if len(line) < 2 or not line[0]), None):
             raise ValueError(f"{' '.join(wrong)!r} is not a word and its tag")

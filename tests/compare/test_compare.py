@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 
 import pytest
 
@@ -109,23 +108,44 @@ def test_a_file_that_is_half_written_is_never_taken(tmp_path, jobs, recipe, kill
         assert compare(recipe(seeds=[0]), out, resume=True, **jobs.functions).ok
 
 
-def test_a_kill_while_overwriting_leaves_a_directory_that_can_be_overwritten(tmp_path, jobs, recipe, killed, monkeypatch):
+def files(out):
+    return {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_what_is_replaced_stays_until_the_new_comparison_has_begun(tmp_path, jobs, recipe, killed):
+    """Where a task's file or an option is wrong, or the process is killed while it looks."""
     out = tmp_path / "out"
     compare(recipe(), out, **jobs.functions)
-    while len(list(out.iterdir())) > 2:  # one entry goes, then the kill
-        calls = []
+    before = files(out)
 
-        def remove(path, calls=calls, real=shutil.rmtree):
-            if calls:
-                raise killed
-            calls.append(path)
-            real(path)
+    def wrong(options, out, console=None):
+        raise ValueError("no such column")
 
-        with monkeypatch.context() as patched, pytest.raises(killed):
-            patched.setattr(module.shutil, "rmtree", remove)
-            patched.setattr(module.Path, "unlink", lambda self, remove=remove: remove(self, real=os.unlink))
-            compare(recipe(seeds=[0]), out, overwrite=True, **jobs.functions)
+    with pytest.raises(ValueError, match="no such column"):
+        compare(recipe(seeds=[0]), out, overwrite=True, **jobs.but(plan_steps=wrong))
+    assert files(out) == before and compare(recipe(), out, resume=True, **jobs.functions).ok
+    out.rename(tmp_path / ".out.replaced")  # killed by force right after
+    out.mkdir()
+    (out / "recipe.toml").write_text("")
+    assert compare(recipe(), out, resume=True, **jobs.functions).ok and files(out).keys() == before.keys()
     assert compare(recipe(seeds=[0]), out, overwrite=True, **jobs.functions).ok
+    assert not (tmp_path / ".out.replaced").exists() and not (out / "runs/gpt-tiny/seed-1").exists()
+
+
+def test_a_folder_of_ones_own_is_none_of_ours(tmp_path, jobs, recipe):
+    """It may hold a recipe.toml, and much else."""
+    (tmp_path / "recipe.toml").write_text("")
+    (tmp_path / "thesis").mkdir()
+    for keywords in ({}, {"overwrite": True}, {"resume": True}):
+        with pytest.raises(ValueError, match="holds thesis, which no comparison writes"):
+            compare(recipe(), tmp_path, **keywords, **jobs.functions)
+
+
+def test_what_is_read_is_not_replaced(tmp_path, jobs, recipe):
+    out = tmp_path / "out"
+    compare(recipe(), out, **jobs.functions)
+    with pytest.raises(ValueError, match=r"holds .*out/tokenizer, which the run starts from"):
+        compare(recipe(tokenizer={"path": str(out / "tokenizer")}), out, overwrite=True, **jobs.functions)
 
 
 def test_measured_steps_stay_after_a_resume(tmp_path, jobs, recipe, killed):

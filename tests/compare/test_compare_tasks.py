@@ -65,6 +65,12 @@ def test_one_pretraining_may_be_finetuned_with_several_seeds(tmp_path, jobs, tas
     )
 
 
+def test_options_of_a_finetuning_are_checked_with_the_recipe(task_recipe):
+    """Not after hours of pretraining, when the recipe can't be changed any more."""
+    with pytest.raises(ValueError, match="epochs and steps exclude each other"):
+        task_recipe(tasks=[BOTH[0] | {"epochs": 2, "steps": 100}])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

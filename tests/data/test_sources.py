@@ -139,6 +139,25 @@ def test_bad_fields(tmp_path):
         read([tmp_path / "d.csv"])
 
 
+def test_a_byte_order_mark_is_dropped_everywhere(tmp_path):
+    mark = "\ufeff".encode()
+    (tmp_path / "a.jsonl").write_bytes(mark + '{"text": "하나"}\n{"text": null}\n{"text": "둘"}\n'.encode())
+    (tmp_path / "a.csv").write_bytes(mark + '"text","label"\n"하나","1"\n"둘","2"\n'.encode())
+    (tmp_path / "a.txt").write_bytes(mark + "하나\n둘\n".encode())
+    for name in ("a.jsonl", "a.csv", "a.txt"):
+        assert read([tmp_path / name]) == ["하나", "둘"]
+
+
+def test_tables_that_can_not_be_read_name_file_and_row(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"text\none\nt\rwo\n")
+    with pytest.raises(ValueError, match=r"a\.csv: after row 2: "):
+        read([tmp_path / "a.csv"])
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pytest.importorskip("pyarrow").table({"text": [1, 2]}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"a\.parquet: the column 'text' holds int64, not text"):
+        read([tmp_path / "a.parquet"])
+
+
 def test_damaged_gzip(tmp_path):
     path = tmp_path / "a.txt.gz"
     path.write_bytes(gzip.compress(b"hello\n" * 1000)[:-20])

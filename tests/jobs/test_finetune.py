@@ -14,10 +14,11 @@ from gyebo.config import toml
 from gyebo.config.finetune import LearningOptions
 from gyebo.interchange import load
 from gyebo.jobs import finetune as job
+from gyebo.jobs import runs
 from gyebo.jobs.finetune import finetune, replayed, since_best
 from gyebo.jobs.seeds import finetune_seeds
 from gyebo.jobs.taskdata import read_task
-from gyebo.jobs.taskreport import summary
+from gyebo.jobs.taskreport import command_of, summary
 from gyebo.jobs.tasksetup import set_up
 from gyebo.models.family import FAMILIES
 from gyebo.training import checkpoint, log
@@ -395,6 +396,46 @@ def test_options_that_do_not_fit(models, data, tmp_path, changes, message):
 def test_a_start_from_scratch_that_does_not_fit(data, tmp_path, model, message):
     with pytest.raises(ValueError, match=message):
         finetune(tuning(model, data), tmp_path / "run")
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1]])
+def test_what_is_replaced_stays_until_the_new_run_has_begun(models, data, tmp_path, seeds):
+    """Also where several seeds were trained, and where the process was killed while it stood aside."""
+    out = tmp_path / "run"
+    options = tuning(models("bert"), data, epochs=1)
+    finetune_seeds(options, seeds, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    wrong = tuning(models("bert"), tmp_path / "typo.csv", epochs=1)
+    for keywords in ({"overwrite": True}, {"resume": True}):
+        with pytest.raises((FileNotFoundError, ValueError)):
+            finetune_seeds(wrong, seeds, out, **keywords)
+        assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    out.rename(tmp_path / ".run.replaced")
+    out.mkdir()
+    (out / runs.STARTING).touch()
+    with pytest.raises(ValueError, match="exists already: pass --resume"):
+        finetune_seeds(options, seeds, out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    finetune_seeds(options.model_copy(update={"epochs": 0.5}), seeds, out, overwrite=True)
+    assert not (tmp_path / ".run.replaced").exists() and not (out / runs.STARTING).exists()
+
+
+def test_one_seed_and_several_do_not_take_each_others_place(models, data, tmp_path):
+    options = tuning(models("bert"), data, epochs=0.2)
+    finetune_seeds(options, [0], tmp_path / "one")
+    with pytest.raises(ValueError, match="holds a run of one seed, but several would be written"):
+        finetune_seeds(options, [0, 1], tmp_path / "one", overwrite=True)
+    (tmp_path / "cmp").mkdir()
+    for name in ("results.json", "recipe.toml", "plan.json"):
+        (tmp_path / "cmp" / name).write_text("{}")
+    with pytest.raises(ValueError, match="holds a comparison, not a fine-tuning"):
+        finetune_seeds(options, [0, 1], tmp_path / "cmp", overwrite=True)
+
+
+def test_the_cards_command_has_only_what_can_be_typed(tmp_path):
+    options = tuning("elmo:tiny", "a.csv", shape={"width": 32}, layers="top", bpe_dropout=0.1, optim={"lr": 1e-3})
+    words = command_of(options, tmp_path, [0])
+    assert "--set shape.width=32" in words and "--set 'layers=\"top\"'" in words and "--shape" not in words
 
 
 def test_a_shape_of_ones_own(data, tokenizer_folder, tmp_path):

@@ -12,7 +12,7 @@ from gyebo.jobs.linear import finetune_linear
 from gyebo.jobs.predict import evaluate_task, open_model, predict, trained_on
 from gyebo.jobs.predictions import entities
 from gyebo.jobs.seeds import finetune_seeds
-from gyebo.jobs.taskdata import read_task, read_test
+from gyebo.jobs.taskdata import read_task, read_test, same_source
 from gyebo.nn.int8 import has_int8
 from tests.jobs.tuning_files import (
     choices,
@@ -64,6 +64,30 @@ def test_a_run_gives_its_own_figures_again(tuned):
     assert found["measured"] == "a tenth held out" and found["accuracy"] == pytest.approx(result["test"]["accuracy"])
     assert evaluate_task(out, options.task) == found
     assert evaluate_task(out, TaskOptions(name="classification", data=options.task.data, text="review", label="mood")) == found
+
+
+def test_other_columns_of_the_learned_file_are_refused(tuned, place):
+    """They would be ignored: what counts is what was set aside there."""
+    options, out, _ = tuned
+    with pytest.raises(ValueError, match=r"--label other: .* learned from other columns of .*reviews\.csv"):
+        evaluate_task(out, options.task.model_copy(update={"label": "other"}))
+
+
+def test_a_registered_task_reads_its_own_columns(bert, tmp_path):
+    folder = nsmc(tmp_path / "d", train=80, test=10)
+    finetune(tuning(bert, folder, name="nsmc", task={"text": None, "label": None}, epochs=1), tmp_path / "run")
+    texts = [text for text, _ in sentences(4, seed=1)]
+    own = table(tmp_path / "own.csv", ("id", "document"), list(enumerate(texts)))
+    common = table(tmp_path / "common.csv", ("text",), [(text,) for text in texts])
+    found = [predict(str(tmp_path / "run"), str(file)) for file in (own, common)]
+    assert [row["probabilities"] for row in found[0]] == [row["probabilities"] for row in found[1]] and len(found[0]) == 4
+
+
+def test_texts_that_were_cut_are_counted(tuned, tmp_path):
+    (tmp_path / "long.txt").write_text("나무 " * 200 + "\n바다\n", encoding="utf-8")
+    notes = []
+    predict(tuned[1], str(tmp_path / "long.txt"), notes=notes)
+    assert notes == ["1 of 2 texts are longer than 32 tokens and were cut"]
 
 
 def test_another_file_counts_whole(tuned, place, tmp_path):
@@ -225,6 +249,10 @@ def test_what_cannot_predict(bert, tuned, place, tmp_path):
         predict(tuned[1], text, precision="half")
     with pytest.raises(ValueError, match="--text has no effect on"):
         predict(tuned[1], text, text="review")
+    with pytest.raises(ValueError, match=r"there is no folder .*nowhere"):
+        predict(tuned[1], text, tmp_path / "nowhere" / "out")
+    with pytest.raises(ValueError, match=r"a\.txt is the file that is read"):
+        predict(tuned[1], text, tmp_path / "a.txt", overwrite=True)
     predict(tuned[1], text, tmp_path / "out")
     with pytest.raises(ValueError, match="out exists already: choose another name, or --overwrite it"):
         predict(tuned[1], text, tmp_path / "out")
@@ -285,6 +313,28 @@ def test_parts_never_overlap_and_a_share_is_a_part_of_the_training_examples(data
     assert set(half.train) < set(more.train) and half.fingerprint != more.fingerprint != whole.fingerprint
     with pytest.raises(ValueError, match="what is left to learn from: no example"):
         read_task(tuning("x", data, task={"train_share": 1e-9}).task)
+
+
+def test_what_is_learned_from_is_no_test(data, tmp_path):
+    with pytest.raises(ValueError, match=r"--test .*reviews\.csv is what is learned from"):
+        read_task(tuning("x", data, task={"test": str(data)}).task)
+    with pytest.raises(ValueError, match="--test hf:a/b: say which of its splits to measure on, as in --test hf:a/b:test"):
+        read_task(tuning("x", data, task={"test": "hf:a/b"}).task)
+    assert same_source("hf:a/b", "hf:a/b:train") and not same_source("hf:a/b:test", "hf:a/b")
+    assert not same_source("hf:a/b/one", "hf:a/b/two") and same_source(str(data), str(data.parent / "." / data.name))
+
+
+def test_a_correlation_needs_two_examples(tmp_path):
+    rows = [(f"나무 {n}", n / 4) for n in range(60)]
+    file, one = (table(tmp_path / name, ("review", "mood"), some) for name, some in (("a.csv", rows), ("b.csv", rows[:1])))
+    with pytest.raises(ValueError, match="regression: 1 example to measure on, but a correlation needs two"):
+        read_task(TaskOptions(name="regression", data=str(file), text="review", label="mood", test=str(one)))
+
+
+def test_a_list_is_no_label(tmp_path):
+    file = json_lines(tmp_path / "lists.jsonl", [{"review": text, "mood": [mood]} for text, mood in sentences(40)])
+    with pytest.raises(ValueError, match="can't be used.*mood is a list, not one label"):
+        read_task(tuning("x", file).task)
 
 
 def test_a_class_that_occurs_outside_of_training_only_is_known(tmp_path):

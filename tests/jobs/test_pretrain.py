@@ -95,6 +95,18 @@ def test_minutes_are_measured_once_and_stored(run_options, tmp_path, monkeypatch
     assert pretrain(options, tmp_path / "run", resume=True)["steps"] == stored == len(losses(tmp_path / "run"))
 
 
+def test_what_it_starts_from_is_not_replaced(run_options, tmp_path):
+    out = tmp_path / "run"
+    pretrain(run_options(2), out)
+    with pytest.raises(ValueError, match="which the run starts from: choose another -o"):
+        pretrain(run_options(2, start_from=str(out)), out, overwrite=True)
+    before = (out / "model.safetensors").read_bytes()
+    with pytest.raises((FileNotFoundError, ValueError)):
+        pretrain(run_options(2, data={"corpus": [str(tmp_path / "typo.txt")]}), out, overwrite=True)
+    assert (out / "model.safetensors").read_bytes() == before
+    assert pretrain(run_options(3), out, overwrite=True)["steps"] == 3 and not (tmp_path / ".run.replaced").exists()
+
+
 def test_the_reserve_grows_with_what_is_evaluated_and_saved():
     def steps(held_out, parameters):
         return budget.steps_for(
@@ -108,6 +120,8 @@ def test_the_reserve_grows_with_what_is_evaluated_and_saved():
         )
 
     assert 600 > steps(1000, 10**6) > steps(10**6, 10**6) > steps(10**6, 10**9) >= 1
+    with pytest.raises(ValueError, match=r"--minutes 10: evaluations and checkpoints alone would take .* hold out less text"):
+        steps(10**8, 10**6)
 
 
 @pytest.mark.slow

@@ -52,6 +52,16 @@ def test_each_family_learns_as_it_was_published(run_options, tmp_path, family):
     assert np.mean(losses[-5:]) < start - 0.8
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_budgets_count_tokens_that_are_there(run_options, tmp_path, family):
+    """Pairs are joined with parts of other documents, so their rows hold less than was planned for them."""
+    setup = set_up(run_options(family=family), tmp_path, None)
+    real = sum(int((setup.rows.step(step, setup.batch_rows, 1)["document_ids"] > 0).sum()) for step in range(100)) / 100
+    assert setup.tokens_per_step == pytest.approx(real, rel=0.03)
+    planned = setup.batch_rows * setup.rows.plan.mean_tokens
+    assert real < 0.98 * planned if family == "bert" else real == pytest.approx(planned, rel=0.03)
+
+
 def test_bert_without_sentences_has_no_head_for_them(run_options, tmp_path):
     setup = set_up(run_options(family="bert", objective={"format": "doc-sentences"}), tmp_path, None)
     assert setup.make_model().heads == ("mlm",) and setup.make_model().pooler is None

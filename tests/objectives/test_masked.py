@@ -292,6 +292,8 @@ def test_auto_takes_pairs_where_documents_have_sentences(build, tokenizer, split
     single = prepare(open_corpus(DataOptions(corpus=[str(path)])), tokenizer).train
     found = masked.build(Options(), Setting(tokenizer, BERT, single, ("mlm", "nsp")))
     assert found.options.format == "doc-sentences" and not found.next_sentence
+    with pytest.raises(ValueError, match="next_sentence has no effect with objective.format = doc-sentences"):
+        masked.build(Options(next_sentence=True), Setting(tokenizer, BERT, single, ("mlm", "nsp")))
     with pytest.raises(ValueError, match="only 0% of the documents have two sentences"):
         masked.build(Options(format="segment-pair"), Setting(tokenizer, BERT, single, ("mlm", "nsp")))
 
