@@ -23,7 +23,7 @@ from gyebo.jobs.tuning import PARTS, Setup
 from gyebo.tasks.bleu import signatures
 from gyebo.tasks.metrics import measure
 from gyebo.training import checkpoint, log
-from gyebo.training.loop import Rhythm, resume, train
+from gyebo.training.loop import Rhythm, refuse_to_go_on, resume, train
 from gyebo.training.machine import peak_memory, reset_peak_memory
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer
@@ -112,7 +112,9 @@ def _run(options: FinetuneOptions, out: Path, record: dict[str, Any] | None, con
         _announce(setup, plan, console)
     start = time.perf_counter()
     _train(setup, trainer, out, plan, console)
-    return _finish(setup, trainer, out, record, time.perf_counter() - start)
+    result = _finish(setup, trainer, out, record, time.perf_counter() - start)
+    refuse_to_go_on(trainer, out)
+    return result
 
 
 def _precision(setup: Setup) -> str:

@@ -18,7 +18,7 @@ from gyebo.jobs import budget, runs
 from gyebo.jobs.corpora import floor
 from gyebo.jobs.setup import Setup, plan_run, set_up
 from gyebo.training import distributed, log
-from gyebo.training.loop import Rhythm, resume, train
+from gyebo.training.loop import Rhythm, refuse_to_go_on, resume, train
 from gyebo.training.machine import peak_memory, pick_device, reset_peak_memory
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer
@@ -93,9 +93,9 @@ def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console:
     trainer = setup.trainer(record["plan"]["precision"], record["plan"]["steps"], compile=options.train.compile)
     start = time.perf_counter()
     _train(setup, trainer, out, record, console)
-    if first:
-        return _finish(setup, trainer, out, record, time.perf_counter() - start)
-    return {}
+    result = _finish(setup, trainer, out, record, time.perf_counter() - start) if first else {}
+    refuse_to_go_on(trainer, out)
+    return result
 
 
 def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:

@@ -24,6 +24,12 @@ class Stopped(Exception):
     """SIGTERM or Ctrl-C; the message says how to go on."""
 
 
+def refuse_to_go_on(trainer: Trainer, out: Path) -> None:
+    """Stopped where the signal came with the last step: the run is whole, but whoever trains several may not begin another."""
+    if trainer.asked_to_stop:
+        raise Stopped(f"stopped; {out} is finished")
+
+
 class Failed(RuntimeError):
     """The run can't go on; the message says why, and what is left."""
 
@@ -117,6 +123,7 @@ def train(
                 stop = distributed.any_process(asked(), trainer.device)
                 if done or stop or trainer.step % rhythm.checkpoint_every == 0:
                     store()
+                trainer.asked_to_stop = stop
                 if stop and not done:
                     raise Stopped(f"stopped after step {trainer.step} of {trainer.steps}, saved in {out}; go on with --resume")
         finally:

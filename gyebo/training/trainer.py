@@ -58,6 +58,7 @@ class Trainer:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    asked_to_stop: bool = False  # by a signal
     carried: Tensor | None = None  # of lanes: the state [rows, K, D] in which each of this process's rows left the last window
     optimizer: torch.optim.AdamW = field(init=False)
 

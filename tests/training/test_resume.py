@@ -134,7 +134,7 @@ def test_sigterm_saves_and_says_how_to_go_on(whole, tmp_path):
     assert killed_and_resumed(whole, tmp_path, []) and same(final_weights(out), final_weights(whole[1]))
 
 
-def interrupted(options, out, step, monkeypatch):
+def interrupted(options, out, step, monkeypatch, said="stopped after step {} of"):
     """Run in this process until SIGTERM arrives during `step`."""
     from gyebo.training.trainer import Trainer
 
@@ -148,7 +148,7 @@ def interrupted(options, out, step, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "advance", stopping)
-        with pytest.raises(Stopped, match=f"stopped after step {step} of"):
+        with pytest.raises(Stopped, match=said.format(step)):
             pretrain(options, out, resume=out.exists())
 
 
@@ -272,6 +272,12 @@ def test_resume_refuses_another_corpus(run_options, corpus, tmp_path, monkeypatc
         file.write("한 줄 더\n")
     with pytest.raises(ValueError, match="the corpus has changed"):
         pretrain(options, tmp_path / "run", resume=True)
+
+
+def test_a_stop_during_the_last_step_is_heard_by_whoever_trains_several(run_options, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    interrupted(run_options(4), out, 4, monkeypatch, said="stopped; .*run is finished")
+    assert pretrain(run_options(4), out, resume=True)["steps"] == 4 and (out / "README.md").is_file()
 
 
 def test_without_a_whole_checkpoint_it_starts_again_with_an_empty_log(run_options, tmp_path, monkeypatch):
