@@ -3,7 +3,8 @@
     python benchmarks/student.py TEACHER STUDENT --texts reviews.txt [--count 4096] [--rounds 5]
 
 Both read the same texts (one a line) as `gyebo predict` does: batches of similar length without padding, on a CPU, in float32
-and in bfloat16. A side a process, one working at a time, medians over interleaved rounds. Writes benchmarks/results/student.json.
+and in bfloat16. A side a process, one working at a time, medians over interleaved rounds. Writes
+benchmarks/results/student.json.
 """
 
 from __future__ import annotations
