@@ -30,6 +30,7 @@ def generate(
     samples: Annotated[int | None, shared.whole("Answers for each prompt.  [default: 1]")] = None,
     stop: Annotated[list[str] | None, shared.word("End before this text; may be given several times.", "TEXT")] = None,
     seed: Annotated[int | None, shared.whole("The same seed gives the same answer.  [default: 0]")] = None,
+    device: shared.Device = "auto",
     precision: Annotated[str, shared.word("float32 or bfloat16.", "NAME")] = "float32",
     json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each answer.")] = False,
 ) -> None:
@@ -63,10 +64,10 @@ def generate(
     )
     prompts = prompt or _prompts_from_stdin()
     if len(prompts) == 1 and not json and beams in (None, 1) and samples in (None, 1):
-        job(model, prompts, options, precision=precision, on_text=lambda text: print(text, end="", flush=True))
+        job(model, prompts, options, precision=precision, device=device, on_text=lambda text: print(text, end="", flush=True))
         print()
         return
-    for answer in job(model, prompts, options, precision=precision):
+    for answer in job(model, prompts, options, precision=precision, device=device):
         print(json_module.dumps(answer, ensure_ascii=False) if json else f"{answer['prompt']}{answer['text']}\n")
 
 

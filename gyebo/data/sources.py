@@ -324,6 +324,7 @@ def rows_of(chunk: Chunk, options: DataOptions) -> list[str]:
         text = text.removeprefix(BYTE_ORDER_MARK)
     if options.documents == "file":
         return [text]
+    text = text.replace("\r\n", "\n")  # lines as Windows ends them
     if options.documents == "line":
         return text.removesuffix("\n").split("\n")
     return [part.strip("\n") for part in text.split("\n\n")]

@@ -30,7 +30,8 @@ def confusion_matrix(path: Path, counts: Sequence[Sequence[int]], labels: Sequen
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xlabel("predicted", color=INK)
     axes.set_ylabel("right", color=INK)
-    shown = [label if label.isascii() else f"#{number}" for number, label in enumerate(labels)]  # many machines lack the font
+    plain = [label.replace("$", r"\$") for label in labels]  # a dollar would begin a formula
+    shown = [label if label.isascii() else f"#{number}" for number, label in enumerate(plain)]  # many machines lack the font
     axes.set_xticks(range(len(labels)), shown, rotation=90 if len(labels) > 4 else 0)
     axes.set_yticks(range(len(labels)), shown)
     axes.tick_params(colors=INK, length=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 _SMALL = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-_VOCABULARIES = ("vocab.json", "merges.txt", "vocab.txt", "added_tokens.json", "*.model")
+_VOCABULARIES = ("vocab.json", "merges.txt", "vocab.txt", "added_tokens.json", "*.model", "*.spm", "target_tokenizer.json")
 _SAFETENSORS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from gyebo.interchange.files import Stored, read_json, stored_tensors
 from gyebo.interchange.heads import empty_task_model, plain, with_heads
 from gyebo.interchange.hub import snapshot
 from gyebo.interchange.names import Architecture, Format, Source, our_names, read_config, some, their_names
-from gyebo.models.family import model_class, nearest
+from gyebo.models.family import Family, find, model_class, nearest
 from gyebo.tasks import linear
 from gyebo.tasks.pooling import body_of
-from gyebo.text.tokenizer import Tokenizer
+from gyebo.text.roles import PLAIN_PAIR, PLAIN_SINGLE, roles_of
+from gyebo.text.tokenizer import PUBLISHED, Tokenizer
 
 FORMATS: dict[str, Format] = {
     table.model_type: with_heads(table)
@@ -68,7 +70,7 @@ def load(
     _check(table, architecture, model, stored, names, directory)
     _fill(model, stored, names, _dtype(dtype, stored), config.tied)
     _check_spelling(body_of(model), directory)
-    return model.eval(), _tokenizer(directory, config)
+    return model.eval(), _tokenizer(directory, config, find(table.family))
 
 
 def family_of(name: str | Path) -> str:
@@ -234,7 +236,7 @@ def _dtype(asked: torch.dtype | str | None, stored: dict[str, Stored]) -> torch.
     return dtype
 
 
-def _tokenizer(directory: Path, config: Any) -> Tokenizer | None:
+def _tokenizer(directory: Path, config: Any, family: Family) -> Tokenizer | None:
     if not any(next(directory.glob(pattern), None) for pattern in TOKENIZER_FILES):
         vocabulary = next(directory.glob("*.pkl"), None)  # fastai's
         if vocabulary is not None and any(directory.glob("*.pth")):
@@ -244,8 +246,21 @@ def _tokenizer(directory: Path, config: Any) -> Tokenizer | None:
             )
         return None
     tokenizer = Tokenizer.load(directory)
+    if tokenizer.kind == PUBLISHED:
+        tokenizer = _as_read_by(tokenizer, family, config)
     check_vocabulary(tokenizer, config, str(directory))
     return tokenizer
+
+
+def _as_read_by(tokenizer: Tokenizer, family: Family, config: Any) -> Tokenizer:
+    """A published tokenizer as the model's class of `transformers` would read with it, whatever its files leave out: the names
+    of roles, the frame that an encoder was trained with, and segments where the model has several."""
+    roles = roles_of(family)
+    if family.head_style == "last":  # what a decoder puts between two texts is for whoever fine-tunes it
+        roles = replace(roles, single=PLAIN_SINGLE, pair=PLAIN_PAIR)
+    if getattr(config, "segments", 0) < 2:
+        roles = replace(roles, model_inputs=tuple(name for name in roles.model_inputs if name != "token_type_ids"))
+    return tokenizer.for_family(roles)
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: Any, where: str) -> None:

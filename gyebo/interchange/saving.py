@@ -22,8 +22,9 @@ from gyebo.interchange.names import Architecture, Format, expresses, their_names
 from gyebo.interchange.opening import FORMATS, check_vocabulary
 from gyebo.tasks.heads import TaskModel
 from gyebo.text.tokenizer import Tokenizer
-from gyebo.text.two_sided import TARGET_FILE
+from gyebo.text.two_sided import SOURCE_MODEL, TARGET_FILE, TARGET_MODEL
 
+_TOKENIZERS = ("tokenizer.json", TARGET_FILE, SOURCE_MODEL, TARGET_MODEL)  # any of them would be read
 _IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 _WEIGHTS, _INDEX, _GENERATION = "model.safetensors", "model.safetensors.index.json", "generation_config.json"
 
@@ -68,7 +69,7 @@ def save(
             _write_json(temporary / _GENERATION, ids)
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")
-        _publish(temporary, directory, names)
+        _publish(temporary, directory, names, whole=tokenizer is not None)
 
 
 def format_of(model: Any) -> Format:
@@ -134,9 +135,9 @@ def _write_shard(path: Path, shard: dict[str, tuple[Tensor, bool]]) -> None:
     save_file(tensors, str(path), metadata={"format": "pt"})
 
 
-def _publish(temporary: Path, directory: Path, weights: list[str]) -> None:
+def _publish(temporary: Path, directory: Path, weights: list[str], *, whole: bool) -> None:
     """Flush all, then rename each file to its place; weights of an earlier save under other names go, and what it said about
-    generation and about a second tokenizer where this model has none.
+    generation where this model does not generate; `whole`: so do an earlier tokenizer's files, as this save has its own.
 
     Where files of several shards are replaced, the index is away meanwhile: a directory without one is refused when it is
     opened, whereas old and new shards together would not be noticed.
@@ -150,13 +151,8 @@ def _publish(temporary: Path, directory: Path, weights: list[str]) -> None:
     for name in (*others, *weights):
         (temporary / name).replace(directory / name)
     written = {*weights, *others}
-    stale = {
-        _WEIGHTS,
-        _INDEX,
-        _GENERATION,
-        TARGET_FILE,
-        *(path.name for path in directory.glob("model-*-of-*.safetensors")),
-    } - written
+    shards = (path.name for path in directory.glob("model-*-of-*.safetensors"))
+    stale = {_WEIGHTS, _INDEX, _GENERATION, *shards, *(_TOKENIZERS if whole else ())} - written
     for name in sorted(stale):
         (directory / name).unlink(missing_ok=True)
     _flush(directory)

@@ -15,16 +15,9 @@ from gyebo.config.run import RunOptions
 from gyebo.data.prepare import Corpus, open_corpus, training_texts
 from gyebo.data.prepare import prepare as prepare_shards
 from gyebo.data.shards import Prepared
-from gyebo.models.family import Family
 from gyebo.text.characters import spelling
-from gyebo.text.roles import Roles
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
-
-
-def roles_of(family: Family) -> Roles:
-    """A family's roles as `text` takes them."""
-    return Roles(tokens=family.tokens, single=family.single, pair=family.pair, model_inputs=family.model_inputs)
 
 
 def with_pieces(model: Any, tokenizer: Tokenizer) -> Any:

@@ -52,6 +52,8 @@ def embed(
     check_precision(precision, place)
     options = toml.check(DataOptions, {**(data or {}), "corpus": [source]}, name=lambda field: f"--{field.replace('_', '-')}")
     sources = resolve([source], cache_folder() / "spool", options)
+    if any(found.path is not None and found.path.resolve() == out.resolve() for found in sources):
+        raise ValueError(f"-o {out} is a file that is read: choose another name")
     _refuse_idle(sources, options)
     model, tokenizer = load(name)
     if tokenizer is None:

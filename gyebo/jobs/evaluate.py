@@ -16,11 +16,12 @@ from gyebo.data.shards import Prepared
 from gyebo.evaluation import evaluate_bidirectional, evaluate_masked, evaluate_text, held_out_rows
 from gyebo.interchange import load
 from gyebo.jobs import runs
-from gyebo.jobs.corpora import floor, refuse_idle, roles_of
+from gyebo.jobs.corpora import floor, refuse_idle
 from gyebo.models.family import find
 from gyebo.objectives import bidirectional, distillation, masked
 from gyebo.objectives.objective import Setting
 from gyebo.tasks.heads import TaskModel
+from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.machine import DTYPES, pick_device
 

@@ -11,17 +11,18 @@ from gyebo.generation import complete, stream
 from gyebo.generation.options import options_from
 from gyebo.interchange import load
 from gyebo.text.tokenizer import Tokenizer
-from gyebo.training.machine import DTYPES
+from gyebo.training.machine import DTYPES, pick_device
 
 
-def open_generator(name: str, precision: str) -> tuple[Any, Tokenizer]:
-    """A model in inference mode with its tokenizer; ValueError where there is none, or for another precision."""
+def open_generator(name: str, precision: str, device: str = "auto") -> tuple[Any, Tokenizer]:
+    """A model in inference mode on its device with its tokenizer; ValueError where there is none, or for another precision."""
+    place = pick_device(device)
     if precision not in DTYPES:
         raise ValueError(f"--precision must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
     model, tokenizer = load(name)
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer: text can't be read or written with it")
-    return model.eval().to(DTYPES[precision]), tokenizer
+    return model.eval().to(place, DTYPES[precision]), tokenizer
 
 
 def generate(
@@ -30,6 +31,7 @@ def generate(
     options: dict[str, Any],
     *,
     precision: str = "float32",
+    device: str = "auto",
     on_text: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Answers in order of the prompts (samples of one prompt side by side): prompt, text, ids, reason, log_probability.
@@ -37,7 +39,7 @@ def generate(
     With `on_text` and one prompt, the prompt and then the text are handed over while it is written, and nothing is returned.
     """
     checked = options_from(options)
-    model, tokenizer = open_generator(name, precision)
+    model, tokenizer = open_generator(name, precision, device)
     with torch.inference_mode():
         if on_text is not None:
             pieces = stream(model, tokenizer, prompts[0], options=checked)

@@ -141,6 +141,8 @@ def open_model(name: str) -> Opened:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
     if model.problem == "multi_label_classification":
         raise ValueError(f"{name} gives several classes to one text, which gyebo's tasks don't; only one of them")
+    if model.problem == "regression" and len(model.labels) > 1:
+        raise ValueError(f"{name} gives {len(model.labels)} numbers to one text, which gyebo's tasks don't; only one of them")
     kind = "regression" if model.problem == "regression" else model.kind
     return Opened(name, model, tokenizer, kind, model.labels, trained_on(name))
 

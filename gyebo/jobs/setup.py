@@ -21,7 +21,7 @@ from gyebo.data.plan import Plan
 from gyebo.data.shards import Prepared
 from gyebo.interchange import load
 from gyebo.jobs import budget
-from gyebo.jobs.corpora import open_data, roles_of, with_pieces
+from gyebo.jobs.corpora import open_data, with_pieces
 from gyebo.jobs.measures import MEASURES, Measure
 from gyebo.jobs.shape import shaped
 from gyebo.models import family as tree
@@ -29,6 +29,7 @@ from gyebo.objectives import OBJECTIVES, distillation
 from gyebo.objectives.distillation import start_from_teacher
 from gyebo.objectives.objective import Objective, Setting
 from gyebo.tasks.heads import TaskModel
+from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.machine import DTYPES, make_ready, peak_memory, pick_device, reset_peak_memory
 from gyebo.training.trainer import Trainer, initial_seed

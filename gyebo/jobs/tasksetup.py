@@ -9,7 +9,7 @@ import torch
 from gyebo.config.finetune import FinetuneOptions, TranslationOptions, idle_on_features, scratch
 from gyebo.interchange import load
 from gyebo.jobs.bodies import freeze, grow_vocabulary, layers_of, spell_more, with_dropout
-from gyebo.jobs.corpora import roles_of, with_pieces
+from gyebo.jobs.corpora import with_pieces
 from gyebo.jobs.pairsetup import learn_tokenizer, set_up_pairs
 from gyebo.jobs.shape import shaped
 from gyebo.jobs.taskdata import TaskData, open_task, read_task
@@ -32,7 +32,8 @@ from gyebo.tasks.mixing import check_layers
 from gyebo.tasks.pooling import body_of
 from gyebo.tasks.relation import with_markers
 from gyebo.tasks.task import Task
-from gyebo.text.tokenizer import Tokenizer
+from gyebo.text.roles import roles_of
+from gyebo.text.tokenizer import PUBLISHED, Tokenizer
 from gyebo.training.machine import make_ready, pick_device
 from gyebo.training.trainer import initial_seed
 
@@ -181,7 +182,10 @@ def _pretrained(name: str) -> Origin:
     opened, tokenizer = load(name)
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
-    return Origin(tree.find(opened.family), tokenizer, opened.config, lambda: body_of(load(name)[0]))
+    family = tree.find(opened.family)
+    if tokenizer.kind == PUBLISHED and family.head_style == "last":  # what stands between two texts, where it names nothing
+        tokenizer = tokenizer.for_family(roles_of(family))
+    return Origin(family, tokenizer, opened.config, lambda: body_of(load(name)[0]))
 
 
 def _make_model(options: FinetuneOptions, origin: Origin, task: Task, tokenizer: Tokenizer) -> TaskModel:

@@ -134,13 +134,15 @@ class Dan(CausalWithoutPositions, nn.Module):
         self.lay_out(input_ids, attention_mask)
         x = self.embed(input_ids)
         real = torch.ones_like(input_ids) if attention_mask is None else (attention_mask != 0).long()
-        bag = Bag((x * real[..., None]).sum(1), real.sum(1, keepdim=True).to(x.dtype))
-        return self._layers(bag.total / bag.count.clamp(min=1))[-1] * (bag.count > 0), bag
+        wide = torch.promote_types(x.dtype, torch.float32)  # half precision stops counting at a few hundred
+        bag = Bag((x * real[..., None]).sum(1, dtype=wide), real.sum(1, keepdim=True).to(wide))
+        return self._layers((bag.total / bag.count.clamp(min=1)).to(x.dtype))[-1] * (bag.count > 0), bag
 
     def step(self, ids: Tensor, cache: Bag) -> Tensor:
         """One more token a row: ids [B] -> hidden [B, D]; it is put into the bag."""
-        cache.total, cache.count = cache.total + self.embed(ids), cache.count + 1
-        return self._layers(cache.total / cache.count)[-1]
+        x = self.embed(ids)
+        cache.total, cache.count = cache.total + x, cache.count + 1
+        return self._layers((cache.total / cache.count).to(x.dtype))[-1]
 
     def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
         """Operations of a forward pass over so many tokens, whatever the `context`; `projected`: on the vocabulary, a share."""

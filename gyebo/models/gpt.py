@@ -28,7 +28,7 @@ from gyebo.nn.dropout import dropout
 from gyebo.nn.feedforward import ACTIVATIONS, FeedForward
 from gyebo.nn.outputs import CausalOutput, Encoded
 from gyebo.nn.positions import causal_layout
-from gyebo.nn.ragged import Ragged, attend_ragged, ragged_layout
+from gyebo.nn.ragged import Ragged, attend_ragged, ragged_layout, real_tokens
 
 
 @dataclass
@@ -205,6 +205,9 @@ class Gpt(Causal, nn.Module):
         run = Run(layout.allowed, layout.allowed is None, cache=cache, attentions=[] if return_attentions else None)
         layers = self._blocks(self.embed(input_ids), layout.positions, run)
         attentions = None if run.attentions is None else tuple(run.attentions)
+        real = real_tokens(attention_mask, document_ids)
+        if cache is None and real is not None:
+            layers = [layer * real[..., None] for layer in layers]
         return Encoded(layers[-1], tuple(layers) if return_layers else None, attentions)
 
     def _check(self, positions: Tensor, uncertain: bool) -> None:

@@ -33,7 +33,8 @@ def attend(
     [B, H, T, K].
     """
     if upcast and query.dtype != torch.float32:
-        return weigh(query, key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout, upcast=True)[0]
+        heads = weigh(query, key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout, upcast=True)[0]
+        return heads.to(query.dtype)  # a cache may be wider than the model
     if key.dtype != query.dtype:  # a cache may be wider than the model
         wide = attend(query.to(key.dtype), key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout)
         return wide.to(query.dtype)

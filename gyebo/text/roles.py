@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 NUM_ROLE_SLOTS = 16
 """How many ids, from 0, everything that gyebo trains reserves for roles."""
@@ -56,6 +57,11 @@ class Roles:
             for name in names:
                 if not name.startswith("$") and name not in self.tokens:
                     raise ValueError(f"roles.{field}: names the role {name!r}, which roles.tokens gives no string")
+
+
+def roles_of(family: Any) -> Roles:
+    """The roles of a line of `gyebo.models.family`."""
+    return Roles(tokens=family.tokens, single=family.single, pair=family.pair, model_inputs=family.model_inputs)
 
 
 @cache

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from gyebo.interchange import load, save
-from gyebo.jobs.corpora import roles_of
 from gyebo.jobs.fill import fill as job
 from gyebo.models.family import FAMILIES, model_class
 from gyebo.tasks.filling import fill
+from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 
 

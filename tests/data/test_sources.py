@@ -66,8 +66,8 @@ def test_folder_glob_and_order(tmp_path):
 def test_what_a_document_is(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("one\ntwo\n\n\n\nthree\x0bfour\u2028five\r\n", encoding="utf-8", newline="")
-    assert read([path]) == ["one", "two", "three\x0bfour\u2028five\r"]
-    assert read([path], documents="blank") == ["one\ntwo", "three\x0bfour\u2028five\r"]
+    assert read([path]) == ["one", "two", "three\x0bfour\u2028five"]
+    assert read([path], documents="blank") == ["one\ntwo", "three\x0bfour\u2028five"]
     assert read([path], documents="file") == ["one\ntwo\n\n\n\nthree\x0bfour\u2028five\r\n"]
 
 
@@ -137,6 +137,12 @@ def test_bad_fields(tmp_path):
     (tmp_path / "d.csv").write_text("id,text\n1,x,y\n")
     with pytest.raises(ValueError, match="row 2 has 3 fields"):
         read([tmp_path / "d.csv"])
+
+
+def test_lines_may_end_as_on_windows(tmp_path):
+    (tmp_path / "a.txt").write_bytes("하나\r\n\r\n둘\r\n셋\r\n".encode())
+    assert read([tmp_path / "a.txt"]) == ["하나", "둘", "셋"]
+    assert read([tmp_path / "a.txt"], documents="blank") == ["하나", "둘\n셋"]
 
 
 def test_a_byte_order_mark_is_dropped_everywhere(tmp_path):

@@ -11,10 +11,10 @@ from gyebo.config.run import DataOptions
 from gyebo.data.prepare import open_corpus, prepare
 from gyebo.evaluation import evaluate_text, held_out_rows, nats_by_document
 from gyebo.evaluation.likelihood import some_rows
-from gyebo.jobs.corpora import roles_of
 from gyebo.models.family import FAMILIES
 from gyebo.models.gpt2 import Gpt2, Gpt2Config
 from gyebo.nn.outputs import Encoded
+from gyebo.text.roles import roles_of
 from gyebo.text.training import train_tokenizer
 from tests.conftest import sentences
 

@@ -13,10 +13,10 @@ import torch
 
 from gyebo.interchange import load, save
 from gyebo.jobs import embed as job
-from gyebo.jobs.corpora import roles_of
 from gyebo.models.family import FAMILIES, model_class
 from gyebo.nn.int8 import has_int8
 from gyebo.tasks.pooling import embed as vectors_of
+from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 
 TEXTS = ["나무 정말 바다 보았다.", "a", "", "  ", '하늘 아주, "사람" 찾았다. film', "친구", "a"]

@@ -9,8 +9,8 @@ import torch
 
 from gyebo.config.finetune import FinetuneOptions
 from gyebo.interchange import save
-from gyebo.jobs.corpora import roles_of
 from gyebo.models.family import find, model_class
+from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 from tests.conftest import NOUNS, OTHERS
 

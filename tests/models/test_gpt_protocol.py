@@ -167,6 +167,7 @@ def test_attentions_layers_and_the_fast_path(model):
     assert close(slow.logits[real], fast.logits[real])
     assert len(slow.attentions) == 3 and len(slow.hidden_states) == 4
     assert torch.equal(slow.hidden_states[-1], slow.last_hidden_state)
+    assert not slow.last_hidden_state[~real].any() and not fast.last_hidden_state[~real].any()
     for weights in slow.attentions:
         assert weights.shape == (2, 3, 11, 11)
         assert close(weights.sum(-1), torch.ones(2, 3, 11))
@@ -174,6 +175,19 @@ def test_attentions_layers_and_the_fast_path(model):
         assert weights[1, :, 4:, :4].count_nonzero() == 0
     encoded = model.encode(row, mask, return_layers=True)
     assert all(close(a[real], b[real]) for a, b in zip(encoded.layers, slow.hidden_states))
+
+
+@torch.no_grad()
+def test_attention_in_float32_inside_a_half_precision_model():
+    """Its cache is float32 on a CPU; what leaves attention is the model's type all the same."""
+    config = Gpt2Config(vocab_size=31, context=32, width=12, layers=2, heads=3, upcast_attention=True)
+    model, ids = Gpt2(config).eval(), torch.randint(31, (2, 9))
+    exact = model.encode(ids).hidden[:, -1]
+    model.bfloat16()
+    _, cache = model.prefill(ids[:, :5], slots=9)
+    for at in range(5, 9):
+        hidden = model.step(ids[:, at], cache)
+    assert hidden.dtype == torch.bfloat16 and float((hidden.float() - exact).norm() / exact.norm()) < 0.05
 
 
 @torch.no_grad()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -132,6 +135,20 @@ def test_a_row_without_tokens_begins_from_nothing(model):
     assert close(model.step(ids[:, 0], memory)[1], model.encode(ids[1:, :1]).hidden[0, 0])
     nothing, _ = model.prefill(ids, torch.zeros_like(mask), slots=8)
     assert nothing.shape == hidden.shape and not nothing.any()
+
+
+@torch.no_grad()
+def test_a_long_text_in_half_precision(model):
+    """Counts beyond 256 are not what bfloat16 could hold."""
+    model = copy.deepcopy(model).bfloat16()
+    ids = tokens(1, 600)
+    if model.config.context < 600:
+        model.config = replace(model.config, context=700)
+    _, memory = model.prefill(ids[:, :20], slots=600)
+    for at in range(20, 600):
+        hidden = model.step(ids[:, at], memory)
+    expected = model.float().encode(ids).hidden[0, -1]
+    assert float((hidden[0].float() - expected).norm() / expected.norm()) < 0.1
 
 
 def test_dropout_acts_in_training_alone_and_never_in_time(build):

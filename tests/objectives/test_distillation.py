@@ -8,7 +8,6 @@ import torch.nn.functional as F
 
 from gyebo.config.run import OptimOptions
 from gyebo.data.batches import IGNORE
-from gyebo.jobs.corpora import roles_of
 from gyebo.jobs.setup import set_up
 from gyebo.models.bert import Bert, BertConfig
 from gyebo.models.distilbert import Distilbert, DistilbertConfig
@@ -18,6 +17,7 @@ from gyebo.objectives.distillation import Options, build, kept_layers, start_fro
 from gyebo.objectives.masked import encode
 from gyebo.objectives.objective import Setting
 from gyebo.tasks.heads import add_head
+from gyebo.text.roles import roles_of
 from gyebo.training.trainer import Trainer
 
 SMALL = {"vocab_size": 53, "context": 24, "width": 21, "heads": 3, "init_std": 0.3}

@@ -9,13 +9,13 @@ import pytest
 import tokenizers
 import torch
 
-from gyebo.jobs.corpora import roles_of
 from gyebo.models.bert import Bert, BertConfig
 from gyebo.models.family import FAMILIES
 from gyebo.models.gpt2 import Gpt2, Gpt2Config
 from gyebo.nn.outputs import Encoded
 from gyebo.tasks.filling import Filler, fill
 from gyebo.tasks.heads import add_head
+from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
 from tests.conftest import sentences

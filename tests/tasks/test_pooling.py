@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from gyebo.jobs.corpora import roles_of
 from gyebo.models.family import FAMILIES, model_class
 from gyebo.tasks import pooling
 from gyebo.tasks.heads import add_head
+from gyebo.text.roles import roles_of
 from gyebo.text.training import train_tokenizer
 from tests.conftest import sentences
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gyebo.jobs.corpora import roles_of
 from gyebo.models.family import FAMILIES
 from gyebo.models.transformer import Transformer, TransformerConfig
 from gyebo.objectives.translation import Translation
@@ -22,6 +21,7 @@ from gyebo.tasks.registry import find
 from gyebo.tasks.task import Example
 from gyebo.tasks.translation import encode, pair_rows
 from gyebo.text.dropout import DroppingTokenizer
+from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 
 PAIRS = [

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gyebo.jobs.corpora import roles_of
 from gyebo.models.elmo import ElmoConfig
 from gyebo.models.family import FAMILIES
 from gyebo.text.characters import BEGIN, BEGIN_TEXT, END, END_TEXT, FILLING, SYMBOLS, spelling
+from gyebo.text.roles import roles_of
 from gyebo.text.training import train_tokenizer
 from tests.conftest import sentences
 

@@ -159,6 +159,29 @@ def test_it_is_saved_and_opened_and_is_gone_with_the_next_save(pair, tmp_path):
         Tokenizer.load(tmp_path)
 
 
+def test_a_save_takes_the_place_of_an_earlier_tokenizer_whole_or_not_at_all(marian, pair, tmp_path):
+    """Two kinds side by side would not be noticed: one of them would be read."""
+    from gyebo.models.transformer import Transformer
+
+    model = Transformer(Transformer.sizes["tiny"])
+    gyebo.save(model, pair, tmp_path)
+    gyebo.save(model, None, tmp_path)
+    assert isinstance(Tokenizer.load(tmp_path), TwoSided) and (tmp_path / TARGET_FILE).is_file()
+    gyebo.save(model, Tokenizer.load(marian), tmp_path)
+    assert Tokenizer.load(tmp_path).encode_batch(TEXTS) == Tokenizer.load(marian).encode_batch(TEXTS)
+    gyebo.save(model, pair, tmp_path)
+    assert Tokenizer.load(tmp_path).fingerprint == pair.fingerprint and not (tmp_path / "source.spm").exists()
+
+
+def test_the_hub_is_asked_for_every_file_of_a_tokenizer():
+    from fnmatch import fnmatch
+
+    from gyebo.interchange import hub
+
+    for name in ("source.spm", "target.spm", "vocab.json", TARGET_FILE, "tokenizer.json"):
+        assert any(fnmatch(name, pattern) for pattern in (*hub._SMALL, *hub._VOCABULARIES))
+
+
 def test_dropout_cuts_both_sides(pair):
     dropping = DroppingTokenizer(pair, 0.9, "x")
     for side, plain, texts in ((dropping, pair, ENGLISH), (dropping.target, pair.target, GERMAN)):

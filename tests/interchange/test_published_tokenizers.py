@@ -1,0 +1,102 @@
+"""A published model reads a text as its class of `transformers` does, whatever its tokenizer's files leave out."""
+
+import json
+
+import pytest
+import torch
+
+import gyebo
+from gyebo.jobs.fill import fill
+from gyebo.jobs.predict import predict
+from gyebo.tasks.pooling import embed
+
+transformers = pytest.importorskip("transformers")
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "good", "bad", "##d"]
+SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+PAIRS = [("a good", "b bad"), ("b", "a good good")]
+
+
+@pytest.fixture
+def bert(tmp_path):
+    """A BERT classifier whose tokenizer is a vocab.txt, with and without what transformers 5 would add."""
+    torch.manual_seed(0)
+    config = transformers.BertConfig(vocab_size=len(WORDS), initializer_range=0.5, **SMALL)
+    transformers.BertForSequenceClassification(config).save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    return tmp_path
+
+
+def theirs(folder):
+    tokenizer = transformers.BertTokenizer(vocab=str(folder / "vocab.txt"))
+    model = transformers.BertForSequenceClassification.from_pretrained(folder).eval()
+    with torch.no_grad():
+        inputs = tokenizer([a for a, _ in PAIRS], [b for _, b in PAIRS], padding=True, return_tensors="pt")
+        return model(**inputs).logits.softmax(-1)
+
+
+@pytest.mark.parametrize("form", ["vocab.txt", "tokenizer.json"])
+def test_pairs_have_frames_and_segments(bert, tmp_path, form):
+    expected = theirs(bert)
+    if form == "tokenizer.json":  # as transformers 4 left it: the model's inputs are not named
+        transformers.BertTokenizer(vocab=str(bert / "vocab.txt")).save_pretrained(bert)
+        (bert / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
+        (bert / "vocab.txt").unlink()
+    (tmp_path / "pairs.csv").write_text("text,pair\n" + "".join(f"{a},{b}\n" for a, b in PAIRS))
+    rows = predict(str(bert), str(tmp_path / "pairs.csv"), pair="pair")
+    found = torch.tensor([list(row["probabilities"].values()) for row in rows])
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    assert float((expected[0] - expected[1]).abs().max()) > 0.01
+
+
+def test_a_model_without_segments_gets_none(tmp_path):
+    """The tokenizer of a BERT beside a DistilBERT, as some Korean models have it."""
+    config = transformers.DistilBertConfig(vocab_size=len(WORDS), dim=16, n_layers=1, n_heads=2, hidden_dim=32)
+    transformers.DistilBertModel(config).save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    names = {"tokenizer_class": "BertTokenizer", "model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(names))
+    vectors, _ = embed(*gyebo.load(tmp_path), ["a good"], "cls")
+    model = transformers.DistilBertModel.from_pretrained(tmp_path).eval()
+    ids = torch.tensor([[2, 5, 7, 3]])
+    torch.testing.assert_close(
+        torch.as_tensor(vectors), model(input_ids=ids).last_hidden_state[:, 0].detach(), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_the_files_of_roberta_name_no_roles(tmp_path):
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    letters = sorted(ByteLevel.alphabet())
+    vocab = ["<s>", "<pad>", "</s>", "<unk>", *letters, "<mask>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({piece: id for id, piece in enumerate(vocab)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    shape = {"vocab_size": len(vocab), "max_position_embeddings": 40, "pad_token_id": 1, "type_vocab_size": 1}
+    transformers.RobertaForMaskedLM(transformers.RobertaConfig(**shape, **SMALL)).save_pretrained(tmp_path)
+    _, tokenizer = gyebo.load(tmp_path)
+    expected = transformers.RobertaTokenizer(vocab=str(tmp_path / "vocab.json"), merges=str(tmp_path / "merges.txt"))
+    for text, pair in (("ab", None), ("ab", "cd e")):
+        assert tokenizer(text, pair)["input_ids"] == expected(text, pair)["input_ids"]
+    assert len(fill(str(tmp_path), ["ab <mask>"], top_k=2)[0]["masks"][0]) == 2
+
+
+def test_a_decoders_pair_is_as_in_transformers_until_it_is_finetuned(tmp_path):
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    from gyebo.config.finetune import FinetuneOptions
+    from gyebo.jobs.tasksetup import set_up
+
+    vocab = [*sorted(ByteLevel.alphabet()), "<|endoftext|>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({piece: id for id, piece in enumerate(vocab)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    config = transformers.GPT2Config(vocab_size=len(vocab), n_embd=16, n_layer=1, n_head=2, n_positions=64)
+    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    _, tokenizer = gyebo.load(tmp_path)
+    end = len(vocab) - 1
+    plain = tokenizer("a", "b")["input_ids"]
+    assert end not in plain and tokenizer.role_ids["eos"] == end
+    rows = "".join(f"a{n},b,{'yes' if n % 2 else 'no'}\n" for n in range(40))
+    (tmp_path / "pairs.csv").write_text("text,pair,label\n" + rows)
+    task = {"name": "pair", "data": str(tmp_path / "pairs.csv")}
+    ours = set_up(FinetuneOptions.model_validate({"model": str(tmp_path), "task": task, "device": "cpu"})).tokenizer
+    assert ours("a", "b")["input_ids"] == [plain[0], end, plain[1]]
