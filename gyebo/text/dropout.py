@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from gyebo.text.normalize import lone_surrogate
 from gyebo.text.tokenizer import Tokenizer
-from gyebo.training.seeds import derive
 
 Ids = NDArray[np.int64]
 CELLS = 1 << 20  # symbols that are merged at a time
@@ -79,7 +78,7 @@ class DroppingTokenizer(Tokenizer):
         letters = {ord(piece): id for piece, id in vocab.items() if len(piece) == 1}
         self._letters = np.full(max(letters) + 1, _NOTHING)
         self._letters[list(letters)] = list(letters.values())
-        self._rate, self._random = rate, np.random.default_rng(derive(0, seed))
+        self._rate, self._random = rate, np.random.default_rng(list(seed.encode()))
         two = tokenizer.target is not tokenizer
         self._other = DroppingTokenizer(tokenizer.target, rate, f"{seed} target") if two else self
 

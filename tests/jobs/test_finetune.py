@@ -306,7 +306,7 @@ def test_one_seed_is_a_run(models, data, tmp_path):
     found = finetune_seeds(tuning(models("bert"), data), [2], tmp_path / "run")
     assert found["seeds"] == [2] and found["test"]["accuracy"]["spread"] is None
     assert toml.read(tmp_path / "run" / "run.toml")["options"]["seed"] == 2
-    with pytest.raises(ValueError, match=r"exists already and holds no results\.json"):
+    with pytest.raises(ValueError, match="holds a run of one seed, but several would be written"):
         finetune_seeds(tuning(models("bert"), data), [2, 3], tmp_path / "run")
 
 
