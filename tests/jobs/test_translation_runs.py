@@ -190,14 +190,14 @@ def test_without_a_tokenizer_both_languages_share_one(folder, tmp_path):
 def test_each_language_with_a_tokenizer_of_its_own(folder, tmp_path):
     """It learns as with one, translates after it was opened, and can be trained further."""
     translation = {"separate": True, "vocab_size": 620, "beams": 2, "batch_tokens": 120}
-    values = options(folder, folder, 400, optim={"lr": 3e-3}, evaluations=0.1, bpe_dropout=0.02).model_dump()
+    values = options(folder, folder, 400, optim={"lr": 3e-3}, evaluations=0.1).model_dump()
     result = finetune(
         FinetuneOptions.model_validate(values | {"tokenizer": None, "translation": translation}), tmp_path / "run"
     )
     assert any("each language has a byte-level BPE of its own" in note for note in result["notes"])
     assert result["test"]["bleu"] > 0.6 and (tmp_path / "run" / "target_tokenizer.json").is_file()
     assert job.translate(str(tmp_path / "run"), ["나무 바다"]) == ["tree sea"]
-    further = values | {"model": str(tmp_path / "run"), "tokenizer": None, "steps": 2, "bpe_dropout": 0.0}
+    further = values | {"model": str(tmp_path / "run"), "tokenizer": None, "steps": 2}
     again = finetune(FinetuneOptions.model_validate(further), tmp_path / "further")
     assert again["test"]["bleu"] > 0.6
 
