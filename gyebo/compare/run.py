@@ -17,7 +17,6 @@ import json
 import os
 import platform
 import shlex
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +37,7 @@ from gyebo.compare.table import Comparison, Row, rank, run_directory
 from gyebo.compare.tasks import examine, finetune_all, read_tasks, train_baselines
 from gyebo.config import toml
 from gyebo.config.run import RunOptions
-from gyebo.jobs.runs import refuse_to_replace
+from gyebo.jobs.runs import bring_back, forget, refuse_to_replace, set_aside
 from gyebo.training import log
 
 COSTS = ("tokens", "flops", "seconds")
@@ -101,12 +100,14 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
         raise ValueError("--resume and --overwrite exclude each other: go on with the comparison, or start it again")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file: choose another -o")
-    _bring_back(out)  # what a start that was killed had replaced
+    if not (out / "runs").is_dir():
+        bring_back(out)  # what a start that was killed had replaced
     stored = out / "recipe.toml"
     entries = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
     if entries and not stored.is_file():
         raise ValueError(f"{out} holds files but no recipe.toml, so it is no comparison of ours: choose another -o")
-    if foreign := sorted(name for name in entries if name not in WRITTEN and not name.endswith(".png")):
+    begun = resume and (out / "plan.json").is_file()  # nothing is taken away then
+    if not begun and (foreign := sorted(name for name in entries if name not in WRITTEN and not name.endswith(".png"))):
         raise ValueError(f"{out} holds {foreign[0]}, which no comparison writes, so it is none of ours: choose another -o")
     names = [name for task in recipe.tasks for name in (task.data, task.test)]
     refuse_to_replace(out, [*names, *recipe.data.corpus, recipe.data.valid, recipe.tokenizer.path])
@@ -121,21 +122,9 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
     if entries and not overwrite:
         raise ValueError(f"{out} exists already: pass --resume to go on or --overwrite to start again")
     if entries:
-        shutil.rmtree(_replaced(out), ignore_errors=True)
-        out.rename(_replaced(out))
+        set_aside(out)
     out.mkdir(parents=True, exist_ok=True)
     write(stored, recipes.dump(recipe))
-
-
-def _replaced(out: Path) -> Path:
-    return out.with_name(f".{out.name}.replaced")
-
-
-def _bring_back(out: Path) -> None:
-    """Put back a comparison that was to be replaced by one which has not begun."""
-    if _replaced(out).is_dir() and not (out / "runs").is_dir():
-        shutil.rmtree(out, ignore_errors=True)
-        _replaced(out).rename(out)
 
 
 @contextmanager
@@ -144,9 +133,9 @@ def _replacing(out: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        _bring_back(out)
+        bring_back(out)
         raise
-    shutil.rmtree(_replaced(out), ignore_errors=True)
+    forget(out)
 
 
 # ---- before the runs

@@ -30,7 +30,8 @@ def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -
         raise ValueError("--resume and --overwrite exclude each other: go on with the run, or start it again")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file: choose another -o")
-    _bring_back(out)  # what a start that was killed had replaced
+    if not out.exists() or {path.name for path in out.iterdir()} <= LEFT_BY_A_START:
+        bring_back(out)  # what a start that was killed had replaced
     names = {path.name for path in out.iterdir()} if out.exists() else set()
     if kind in names:
         _check_kind(out, kind, names)
@@ -41,8 +42,7 @@ def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -
         if not overwrite:
             hint = "" if kind == TOKENIZER else "--resume to go on or "
             raise ValueError(f"{out} exists already: pass {hint}--overwrite to start again")
-        shutil.rmtree(_replaced(out), ignore_errors=True)
-        out.rename(_replaced(out))
+        set_aside(out)
     elif STARTING in names and names <= LEFT_BY_A_START:
         shutil.rmtree(out)
     elif names & {ONE, SEVERAL} and kind in (ONE, SEVERAL):
@@ -65,31 +65,42 @@ def _replaced(out: Path) -> Path:
     return out.with_name(f".{out.name}.replaced")
 
 
-def _bring_back(out: Path) -> None:
-    """Put back what was to be replaced, where nothing took its place."""
-    old = _replaced(out)
-    if old.is_dir() and (not out.exists() or {path.name for path in out.iterdir()} <= LEFT_BY_A_START):
+def set_aside(out: Path) -> None:
+    """Take a directory out of the way of what is to replace it."""
+    forget(out)
+    out.rename(_replaced(out))
+
+
+def bring_back(out: Path) -> None:
+    """Put back what was set aside, if anything was, in the place of what stands there."""
+    if _replaced(out).is_dir():
         shutil.rmtree(out, ignore_errors=True)
-        old.rename(out)
+        _replaced(out).rename(out)
+
+
+def forget(out: Path) -> None:
+    """Delete what was set aside."""
+    shutil.rmtree(_replaced(out), ignore_errors=True)
 
 
 def started(out: Path) -> None:
     """What makes the directory one of ours is written: it is no longer only starting."""
     (out / STARTING).unlink(missing_ok=True)
-    shutil.rmtree(_replaced(out), ignore_errors=True)
+    forget(out)
 
 
 def abandon(out: Path) -> None:
     """Take away what a start left that failed before its first record was written; what it was to replace comes back."""
     if (out / STARTING).is_file() and {path.name for path in out.iterdir()} <= LEFT_BY_A_START:
         shutil.rmtree(out)
-        _bring_back(out)
+        bring_back(out)
 
 
 def refuse_to_replace(out: Path, names: Iterable[str | None]) -> None:
     """ValueError where writing `out` would take away what is started from. A name may also be the STEM of two files."""
     for name in names:
-        if name and Path(name).resolve().is_relative_to(out.resolve()):
+        there = name and (Path(name).exists() or any(Path(name).parent.glob(f"{Path(name).name}.*")))
+        if there and Path(str(name)).resolve().is_relative_to(out.resolve()):
             raise ValueError(f"-o {out} holds {name}, which the run starts from: choose another -o")
 
 

@@ -172,6 +172,10 @@ class Tokenizer:
                 raise ValueError(f"added token {token!r} is {'in the vocabulary already' if token else 'empty'}")
             known.add(token)
             spec["added_tokens"].append(layout.added_token(id, token))
+        return self.with_spec(spec)
+
+    def with_spec(self, spec: dict[str, Any]) -> Tokenizer:
+        """Another tokenizer of the same kind, whose roles have the same names."""
         return Tokenizer(
             spec,
             kind=self.kind,

@@ -94,7 +94,7 @@ def train_two_sided(sources: Iterable[str], targets: Iterable[str], vocab_size: 
             ids[piece] = known.get(piece, fresh)
             fresh += ids[piece] == fresh
     spec = {**target._spec, "model": {**target._spec["model"], "vocab": ids}}
-    return TwoSided(source, _of_ours(spec, source))
+    return TwoSided(source, source.with_spec(spec))
 
 
 def read_target(source: Tokenizer, folder: Path) -> Tokenizer:
@@ -103,21 +103,9 @@ def read_target(source: Tokenizer, folder: Path) -> Tokenizer:
     if not file.is_file():
         return source
     try:
-        return TwoSided(source, _of_ours(json.loads(file.read_text(encoding="utf-8")), source))
+        return TwoSided(source, source.with_spec(json.loads(file.read_text(encoding="utf-8"))))
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{file}: not a tokenizer.json ({error}); the file is damaged or something else") from error
-
-
-def _of_ours(spec: layout.Spec, like: Tokenizer) -> Tokenizer:
-    return Tokenizer(
-        spec,
-        kind=like.kind,
-        normalization=like.normalization,
-        role_tokens=like.role_tokens,
-        model_inputs=like.model_inputs,
-        padding_side=like.padding_side,
-        max_length=like.max_length,
-    )
 
 
 # -- Marian's ----------------------------------------------------------------------------------------------------------

@@ -141,6 +141,15 @@ def test_a_folder_of_ones_own_is_none_of_ours(tmp_path, jobs, recipe):
             compare(recipe(), tmp_path, **keywords, **jobs.functions)
 
 
+def test_a_file_of_ones_own_beside_the_results_hinders_no_resumption(tmp_path, jobs, recipe):
+    out = tmp_path / "out"
+    compare(recipe(), out, **jobs.functions)
+    (out / "notes.txt").write_text("mine")
+    assert compare(recipe(), out, resume=True, **jobs.functions).ok and (out / "notes.txt").is_file()
+    with pytest.raises(ValueError, match="holds notes.txt, which no comparison writes"):
+        compare(recipe(), out, overwrite=True, **jobs.functions)
+
+
 def test_what_is_read_is_not_replaced(tmp_path, jobs, recipe):
     out = tmp_path / "out"
     compare(recipe(), out, **jobs.functions)

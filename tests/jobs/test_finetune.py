@@ -420,6 +420,16 @@ def test_what_is_replaced_stays_until_the_new_run_has_begun(models, data, tmp_pa
     assert not (tmp_path / ".run.replaced").exists() and not (out / runs.STARTING).exists()
 
 
+def test_names_that_are_no_files_are_not_taken_for_some(tmp_path, monkeypatch):
+    """A hub id may begin as the output is called."""
+    monkeypatch.chdir(tmp_path)
+    runs.refuse_to_replace(tmp_path / "klue", ["klue/bert-base", None, "hf:klue/x", "world:ko"])
+    (tmp_path / "klue").mkdir()
+    (tmp_path / "klue" / "train.en").touch()
+    with pytest.raises(ValueError, match="holds klue/train, which the run starts from"):
+        runs.refuse_to_replace(tmp_path / "klue", ["klue/train"])
+
+
 def test_one_seed_and_several_do_not_take_each_others_place(models, data, tmp_path):
     options = tuning(models("bert"), data, epochs=0.2)
     finetune_seeds(options, [0], tmp_path / "one")
