@@ -66,6 +66,9 @@ class Candidate(Section):
     model: dict[str, Any] = Field(default_factory=dict, description="fields of the family's config that differ from the size")
     objective: dict[str, Any] = Field(default_factory=dict, description="options of what it learns from the text")
     optim: dict[str, Any] = Field(default_factory=dict, description="fields of [optim] that differ for this candidate")
+    tuning: dict[str, Any] = Field(
+        default_factory=dict, description="fields of [[tasks]], how a task is learned, that differ for this candidate"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -81,6 +84,8 @@ class Candidate(Section):
             raise ValueError(f"{self.family} learns from sentence pairs, so it can't be compared here: use gyebo finetune")
         if not NAME.fullmatch(self.name):
             raise ValueError(f"name {self.name!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)")
+        if what := next((name for name in self.tuning if name in ("called", *TaskOptions.model_fields)), None):
+            raise ValueError(f"tuning.{what} says what the task is, which is the same for all candidates: set it in [[tasks]]")
         return self
 
     @property
@@ -176,11 +181,15 @@ class Recipe(Section):
                     f"candidate {candidate.name}: {find(candidate.family).title} gives texts no probability, so only a task can"
                     ' rank it: add [[tasks]] with name = "nsmc", or classification and a data file (or --task NAME)'
                 )
+            if candidate.tuning and not self.tasks:
+                raise ValueError(
+                    f"candidate {candidate.name}: tuning has no effect without a task: add [[tasks]], or leave it out"
+                )
             for task in self.tasks:
-                if idle := _idle(task, find(candidate.family).head_style):
+                if idle := _idle(self.learned_by(candidate, task), find(candidate.family).head_style):
                     raise ValueError(f"task {task.called}: {idle} has no effect on candidate {candidate.name}: leave it out")
                 try:
-                    self.finetuning(task, "a-model", 0, "auto")
+                    self.finetuning(candidate, task, "a-model", 0, "auto")
                 except ValueError as error:
                     raise ValueError(str(error).replace("--", "")) from None  # it speaks of flags, which are fields here
             if self.tasks and candidate.name.lower() == BASELINE:
@@ -257,8 +266,24 @@ class Recipe(Section):
             values["vocab_size"] = self.tokenizer.vocab_size
         return toml.check(RunOptions, values, f"candidate {candidate.name}")
 
-    def finetuning(self, task: RecipeTask, model: str, seed: int, precision: str) -> FinetuneOptions:
-        """The options of one fine-tuning of a pretrained model. `precision`: the candidate's, the same for all its seeds."""
+    def learned_by(self, candidate: Candidate, task: RecipeTask) -> RecipeTask:
+        """The task as this candidate learns it: what its `tuning` names takes the place of the task's."""
+        if not candidate.tuning:
+            return task
+        given, own = task.model_dump(exclude_none=True), dict(candidate.tuning)
+        optim = given.pop("optim", {}) | own.pop("optim", {})
+        if "lr" in own:
+            optim.pop("lr", None)
+        if "lr" in optim:
+            given.pop("lr", None)
+        for one, other in (("steps", "epochs"), ("epochs", "steps")):  # two ways to say one thing
+            if one in own:
+                given.pop(other, None)
+        return toml.check(RecipeTask, given | own | {"optim": optim}, f"candidate {candidate.name}: tuning")
+
+    def finetuning(self, candidate: Candidate, task: RecipeTask, model: str, seed: int, precision: str) -> FinetuneOptions:
+        """The options of one fine-tuning of a candidate's pretrained model. `precision`: the same for all its seeds."""
+        task = self.learned_by(candidate, task)
         values = task.model_dump(exclude={"called", "lr", *TaskOptions.model_fields})
         if task.lr is not None:
             values["optim"]["lr"] = task.lr

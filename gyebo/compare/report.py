@@ -167,7 +167,9 @@ def unequal_terms(result: Comparison) -> list[tuple[str, str]]:
 
 def _settings(candidate: Candidate) -> list[str]:
     """What a candidate sets itself, as "section.name = value"."""
-    sections = (("model", candidate.model), ("objective", candidate.objective), ("optim", candidate.optim))
+    tuning = {name: value for name, value in candidate.tuning.items() if name != "optim"}
+    tuning |= {f"optim.{name}": value for name, value in candidate.tuning.get("optim", {}).items()}
+    sections = (("model", candidate.model), ("objective", candidate.objective), ("optim", candidate.optim), ("tuning", tuning))
     return [f"{section}.{name} = {value}" for section, values in sections for name, value in values.items()]
 
 

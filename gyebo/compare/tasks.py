@@ -117,7 +117,7 @@ def _finetune(
     session: Session, candidate: Candidate, task: RecipeTask, seed: int, tuning: int
 ) -> tuple[dict[str, Any] | None, str]:
     model = str(run_directory(session.out, candidate.name, seed))
-    options = session.recipe.finetuning(task, model, tuning, session.plan(candidate)["precision"])
+    options = session.recipe.finetuning(candidate, task, model, tuning, session.plan(candidate)["precision"])
     directory = task_directory(session.out, candidate.name, task.called, tuning)
     note = session.out / "failures" / "tasks" / candidate.name / f"{task.called}-seed-{tuning}.txt"
     return attempt(

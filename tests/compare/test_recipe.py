@@ -22,8 +22,8 @@ def test_every_shipped_recipe_parses(path):
     assert recipe.title
     for candidate in recipe.candidates:
         recipe.options(candidate, recipe.seeds[0], None)
-    for task in recipe.tasks:
-        recipe.finetuning(task, "runs/x", recipe.seeds[0], "float32")
+        for task in recipe.tasks:
+            recipe.finetuning(candidate, task, "runs/x", recipe.seeds[0], "float32")
 
 
 def test_recipes_are_shipped():
@@ -56,6 +56,26 @@ WRONG = [
     ({"tasks": [TASK | {"text": "review"}]}, "task 1: text has no effect on world-sentiment"),
     ({"tasks": [{"name": "classification"}]}, "task 1: classification needs your data: data FILE"),
     ({"tasks": [{"name": "klue-dst"}]}, "task 1: klue-dst can be read and scored, but not fine-tuned"),
+    (
+        {"candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"lr": 1.0}}]},
+        "bert-mini: BERT gives texts no probability",
+    ),
+    (
+        {"candidates": [{"family": "gpt"}, {"family": "gpt2", "tuning": {"lr": 1.0}}]},
+        "gpt2-mini: tuning has no effect without a",
+    ),
+    (
+        {"tasks": [TASK], "candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"epoch": 2}}]},
+        "bert-mini: tuning: unknown",
+    ),
+    (
+        {"tasks": [TASK], "candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"layers": "mix"}}]},
+        "layers has no effect",
+    ),
+    (
+        {"tasks": [TASK], "candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"data": "a"}}]},
+        "tuning.data says what the",
+    ),
     ({"tasks": [TASK | {"called": "a/b"}]}, "task 1: called 'a/b'"),
     ({"tasks": [TASK, TASK | {"called": "World-Sentiment"}]}, "2 tasks are called 'world-sentiment'"),
     (
@@ -237,7 +257,7 @@ def test_options_of_a_finetuning():
     )
     recipe = recipes.parse(asked)
     assert recipe.options(recipe.candidates[1], 0, None).objective == {"rate": 0.4}
-    options = recipe.finetuning(recipe.tasks[0], "runs/bert", 7, "bfloat16")
+    options = recipe.finetuning(recipe.candidates[1], recipe.tasks[0], "runs/bert", 7, "bfloat16")
     assert (options.model, options.seed, options.precision, options.device) == ("runs/bert", 7, "bfloat16", "cpu")
     assert (options.epochs, options.patience, options.optim.lr, options.optim.layer_decay) == (2.5, 3, 1e-4, 0.9)
     assert options.task.model_dump(exclude_none=True) == {
@@ -247,6 +267,19 @@ def test_options_of_a_finetuning():
     assert again == recipe
     other = asked | {"tasks": [asked["tasks"][0] | {"epochs": 3}]}
     assert recipes.changed(recipe, recipes.parse(other)) == ["tasks.1.epochs was 2.5, is 3.0"]
+
+
+def test_a_candidate_may_learn_the_tasks_in_its_own_way():
+    task = TASK | {"epochs": 3, "lr": 1e-3, "optim": {"layer_decay": 0.9, "warmup": 10}}
+    ulmfit = {"family": "ulmfit", "tuning": {"steps": 40, "gradient_windows": 2, "optim": {"lr": 1e-2, "layer_decay": 0.67}}}
+    elmo = {"family": "elmo", "tuning": {"lr": 5e-3, "layers": "top", "optim": {"layer_decay": 1.0}}}
+    recipe = recipes.parse(BASE | {"candidates": [{"family": "bert"}, ulmfit, elmo], "tasks": [task]})
+    for source in (recipe, recipes.parse(tomllib.loads(recipes.dump(recipe)))):
+        bert, own, features = (source.finetuning(c, source.tasks[0], "runs/x", 0, "float32") for c in source.candidates)
+        assert (bert.epochs, bert.steps, bert.optim.lr, bert.optim.layer_decay) == (3, None, 1e-3, 0.9)
+        assert (own.epochs, own.steps, own.gradient_windows, own.optim.lr) == (None, 40, 2, 1e-2)
+        assert (own.optim.layer_decay, own.optim.warmup) == (0.67, 10)  # what it does not name stays the task's
+        assert (features.epochs, features.layers, features.optim.lr, features.optim.layer_decay) == (3, "top", 5e-3, 1.0)
 
 
 def test_tasks_of_the_command_take_the_place_of_the_recipes(tmp_path):
