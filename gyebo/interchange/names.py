@@ -113,7 +113,8 @@ class Format:
     options must be where they have no field for it, as a function of our config; `fixed`: those that are always the same.
     `dropped`: patterns of tensors that carry no weights. `harmless`: fields that change nothing, beside `HARMLESS`.
     `renamed`: endings of names in old files -> today's. `generates`: it writes text, so it has a `generation_config.json`.
-    `repeats`: a tied tensor is written under each of its names, as its loader expects it.
+    `repeats`: a tied tensor is written under each of its names, as its loader expects it. `computed`: tensors that follow from
+    our config, by their names without `base`, which a loader misses where a file lacks them; they are never read.
     """
 
     family: str
@@ -131,6 +132,7 @@ class Format:
     renamed: Mapping[str, str] = field(default_factory=dict)
     generates: bool = True
     repeats: bool = False
+    computed: Callable[[Any], Mapping[str, Any]] | None = None
 
     @property
     def parts(self) -> tuple[str, ...]:

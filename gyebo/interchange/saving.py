@@ -118,6 +118,10 @@ def _write_weights(table: Format, architecture: Architecture, model: nn.Module, 
         shards[-1] |= {theirs: (piece, source.transpose) for theirs, piece in pieces.items()}
         room -= size
         total += size
+    prefix = "" if architecture.bare else table.base
+    for name, tensor in (table.computed(model.config) if table.computed else {}).items():
+        shards[-1][prefix + name] = (tensor, False)
+        total += tensor.numel() * tensor.element_size()
     if len(shards) == 1:
         _write_shard(folder / _WEIGHTS, shards[0])
         return [_WEIGHTS]

@@ -1,12 +1,18 @@
-"""The Transformer's names: `MarianMTModel` of `transformers`, which is the same network with biases in attention. For what that
-lacks (pre-norm, no biases, the published order of sinusoids, an untied output layer) a format of ours with the same words."""
+"""The Transformer's names: `MarianMTModel` of `transformers`, which is the same network with biases in attention, and with
+pre-norm `PegasusForConditionalGeneration`. For what both lack (no biases, the published order of sinusoids, an untied output
+layer) a format of ours with the same words."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from gyebo.interchange.bert import ACTIVATIONS, pairs
 from gyebo.interchange.names import Architecture, Field, Format, Weight
+from gyebo.nn.positions import sinusoids
 
 
 def _start(config: Any) -> int:
@@ -64,6 +70,17 @@ _FIELDS = (
     Field("decoder_start_token_id", "start_id", "id", 58_100, instead=_start),
 )
 
+_NORMS = tuple(pairs([(f"{stack}.layer_norm", f"{stack}_norm") for stack in ("encoder", "decoder")], part="pre_norm"))
+_WRITTEN = {
+    "is_encoder_decoder": True,
+    "is_decoder": False,
+    "tie_word_embeddings": True,  # else `transformers` has three tables
+    "encoder_layerdrop": 0.0,
+    "decoder_layerdrop": 0.0,
+}
+_DROPPED = tuple(f"{stack}.embed_{what}.weight" for stack in ("encoder", "decoder") for what in ("tokens", "positions"))
+_FIXED = {"norm_eps": 1e-5, "attention_bias": True, "positions": "halves", "tied": True}
+
 MARIAN = Format(
     family="transformer",
     model_type="marian",
@@ -75,14 +92,7 @@ MARIAN = Format(
         Field("decoder_vocab_size", "vocab_size", "count", None, optional=True),
         Field("forced_eos_token_id", "eos_id", "id"),
     ),
-    written={
-        "is_encoder_decoder": True,
-        "is_decoder": False,
-        "share_encoder_decoder_embeddings": True,
-        "tie_word_embeddings": True,  # else `transformers` has three tables
-        "encoder_layerdrop": 0.0,
-        "decoder_layerdrop": 0.0,
-    },
+    written={**_WRITTEN, "share_encoder_decoder_embeddings": True},
     accepted={  # of files that were converted years ago
         "static_position_embeddings": True,
         "normalize_before": False,
@@ -91,9 +101,35 @@ MARIAN = Format(
         "add_bias_logits": False,
         "extra_pos_embeddings": 0,
     },
-    fixed={"norm_eps": 1e-5, "attention_bias": True, "positions": "halves", "pre_norm": False, "tied": True},
-    dropped=tuple(f"{stack}.embed_{what}.weight" for stack in ("encoder", "decoder") for what in ("tokens", "positions")),
+    fixed={**_FIXED, "pre_norm": False},
+    dropped=_DROPPED,
     harmless=("init_std", "initializer_range", "classif_dropout", "classifier_dropout", "save_step"),
+)
+
+
+def _positions(config: Any) -> dict[str, Tensor]:
+    """Their loader has no word for sinusoids that a file lacks, and warns of weights that were not trained."""
+    table = sinusoids(torch.arange(config.context), config.width, config.context, config.positions)
+    return {f"{stack}.embed_positions.weight": table.clone() for stack in ("encoder", "decoder")}
+
+
+_PEGASUS = {"vocab_size": 50_265, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}  # where a file has none
+PEGASUS = Format(
+    family="transformer",
+    model_type="pegasus",
+    architectures=(Architecture("PegasusForConditionalGeneration"), Architecture("PegasusModel", bare=True)),
+    base="model.",
+    weights=(*_WEIGHTS, *_NORMS),
+    fields=(
+        *(replace(field, default=_PEGASUS.get(field.theirs, field.default)) for field in _FIELDS),
+        Field("forced_eos_token_id", "eos_id", "id", 1),
+    ),
+    written=_WRITTEN,
+    accepted={**MARIAN.accepted, "normalize_before": True, "add_final_layer_norm": True},
+    fixed={**_FIXED, "pre_norm": True},
+    dropped=_DROPPED,
+    harmless=MARIAN.harmless,
+    computed=_positions,
 )
 
 OWN = Format(
@@ -101,10 +137,7 @@ OWN = Format(
     model_type="gyebo-transformer",
     architectures=(Architecture("GyeboForTranslation"),),
     base="model.",
-    weights=(
-        *_WEIGHTS,
-        *pairs([(f"{stack}.layer_norm", f"{stack}_norm") for stack in ("encoder", "decoder")], part="pre_norm"),
-    ),
+    weights=(*_WEIGHTS, *_NORMS),
     fields=(
         *_FIELDS,
         Field("tie_word_embeddings", "tied", "flag", True),
@@ -115,4 +148,4 @@ OWN = Format(
     written={"is_encoder_decoder": True},
 )
 
-FORMATS = (MARIAN, OWN)
+FORMATS = (MARIAN, PEGASUS, OWN)

@@ -16,8 +16,12 @@ FITTING = {"attention_bias": True, "positions": "halves", "norm_eps": 1e-5, "pad
 
 @pytest.fixture(scope="module")
 def model():
+    return make(pre_norm=False)
+
+
+def make(pre_norm: bool) -> Transformer:
     torch.manual_seed(1)
-    made = Transformer(TransformerConfig(**SHAPE, **FITTING, output_bias=True)).eval()
+    made = Transformer(TransformerConfig(**SHAPE, **FITTING, output_bias=True, pre_norm=pre_norm)).eval()
     with torch.no_grad():  # so that the end comes at different lengths
         for block in [*made.encoder, *made.decoder]:
             for name, parameter in block.named_parameters():
@@ -40,10 +44,13 @@ def ids(found) -> list[list[int]]:
 
 @pytest.mark.parametrize("beams", [1, 2, 4])
 @pytest.mark.parametrize("length_penalty", [1.0, 0.6])
-def test_beams_are_those_of_transformers_token_for_token(model, beams, length_penalty, tmp_path):
+@pytest.mark.parametrize("pre_norm", [False, True])
+def test_beams_are_those_of_transformers_token_for_token(pre_norm, beams, length_penalty, tmp_path):
     transformers = pytest.importorskip("transformers")
+    model = make(pre_norm)
     model.save_pretrained(tmp_path)
-    theirs = transformers.MarianMTModel.from_pretrained(tmp_path).eval()
+    theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
+    assert type(theirs) is (transformers.PegasusForConditionalGeneration if pre_norm else transformers.MarianMTModel)
     theirs.generation_config.forced_eos_token_id = None
     options = GenerationOptions(beams=beams, length_penalty=length_penalty) if beams > 1 else GenerationOptions()
     found = translate(model, sources(), options, forbidden=[0, 1], longest=lambda length: 12)

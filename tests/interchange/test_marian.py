@@ -1,8 +1,10 @@
-"""The Transformer and `MarianMTModel` of `transformers` are one network, in both directions, odd configurations too."""
+"""The Transformer and `MarianMTModel` of `transformers` are one network, in both directions, odd configurations too; with
+pre-norm it is their `PegasusForConditionalGeneration`."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -31,9 +33,9 @@ SHAPE = {
 }
 
 
-def marian(**options):
+def marian(model=transformers.MarianMTModel, **options):
     torch.manual_seed(0)
-    model = transformers.MarianMTModel(transformers.MarianConfig(**{**SHAPE, **options})).eval()
+    model = model(model.config_class(**{**SHAPE, **options})).eval()
     with torch.no_grad():
         for name, parameter in [*model.named_parameters(), ("bias", model.final_logits_bias)]:
             if "embed_positions" not in name:
@@ -57,10 +59,14 @@ ODD = [
 ]
 
 
+CLASSES = (transformers.MarianMTModel, transformers.PegasusForConditionalGeneration)
+
+
+@pytest.mark.parametrize("model", CLASSES)
 @pytest.mark.parametrize("options", ODD)
 @torch.no_grad()
-def test_theirs_opens_here_and_ours_there(options, tmp_path):
-    theirs = marian(**options)
+def test_theirs_opens_here_and_ours_there(options, model, tmp_path):
+    theirs = marian(model, **options)
     theirs.save_pretrained(tmp_path / "theirs")
     ours, tokenizer = gyebo.load(tmp_path / "theirs")
     assert type(ours) is Transformer and tokenizer is None
@@ -71,19 +77,20 @@ def test_theirs_opens_here_and_ours_there(options, tmp_path):
     real = mask.bool()
     assert torch.allclose(found.encoder_last_hidden_state[real], expected.encoder_last_hidden_state[real], atol=1e-5)
     gyebo.save(ours, None, tmp_path / "ours")
-    back, report = transformers.MarianMTModel.from_pretrained(tmp_path / "ours", output_loading_info=True)
+    back, report = model.from_pretrained(tmp_path / "ours", output_loading_info=True)
     assert not report["missing_keys"] and not report["unexpected_keys"]
     again = back.eval()(input_ids=ids, attention_mask=mask, decoder_input_ids=target)
     assert torch.equal(again.logits, expected.logits)
     for name in ("decoder_start_token_id", "pad_token_id", "eos_token_id", "bos_token_id"):
-        assert getattr(back.config, name) == getattr(theirs.config, name)
+        assert getattr(back.config, name, None) == getattr(theirs.config, name, None)
         assert getattr(back.generation_config, name) == getattr(theirs.generation_config, name)
 
 
+@pytest.mark.parametrize("pre_norm", [False, True])
 @torch.no_grad()
-def test_a_model_made_here_opens_there(tmp_path):
+def test_a_model_made_here_opens_there(pre_norm, tmp_path):
     torch.manual_seed(0)
-    ours = Transformer(Transformer.sizes["tiny"]).eval()
+    ours = Transformer(replace(Transformer.sizes["tiny"], pre_norm=pre_norm)).eval()
     gyebo.save(ours, None, tmp_path)
     theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
     ids, target = torch.randint(4096, (2, 9)), torch.randint(4096, (2, 5))
@@ -94,7 +101,7 @@ def test_a_model_made_here_opens_there(tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        {"pre_norm": True},
+        {"pre_norm": True, "norm_eps": 1e-6},
         {"tied": False},
         {"attention_bias": False},
         {"positions": "interleaved"},
