@@ -56,6 +56,24 @@ def score_by_length(path: Path, curves: Mapping[str, Sequence[tuple[float, float
     save(figure, path)
 
 
+def error_by_labels(path: Path, curves: Mapping[str, Sequence[tuple[int, Sequence[float]]]], error: str) -> None:
+    """Draw {name: (labelled examples, the error in percent of each seed)}: means, and the seeds' range, both axes logarithmic."""
+    figure, axes = canvas("labelled examples", error)
+    for number, (name, points) in enumerate(curves.items()):
+        x, errors = [labels for labels, _ in points], [seeds for _, seeds in points]
+        color = COLORS[number % len(COLORS)]
+        axes.plot(x, [float(np.mean(e)) for e in errors], color=color, linewidth=1.6, marker="o", markersize=4, label=name)
+        axes.fill_between(x, [min(e) for e in errors], [max(e) for e in errors], color=color, alpha=0.15, linewidth=0)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    ticks = [tick for tick in (1, 2, 5, 10, 12, 15, 20, 30, 40, 50) if axes.get_ylim()[0] <= tick <= axes.get_ylim()[1]]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_yticks([], minor=True)
+    if len(curves) > 1:
+        figure.legend(frameon=False, labelcolor=INK, loc="outside upper center", ncols=3)
+    save(figure, path)
+
+
 def learning_curve(
     path: Path, losses: Sequence[tuple[float, float]], scores: Sequence[tuple[float, float]], score: str
 ) -> None:
