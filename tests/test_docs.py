@@ -82,7 +82,8 @@ def parse(arguments: list[str]) -> None:
         name, command, rest = command.resolve_command(context, rest)
         context = command.make_context(name, rest, parent=context, resilient_parsing="--help" in arguments)
     known = set(toml.described({"compare": Recipe, "finetune": FinetuneOptions}.get(name, RunOptions)))
-    known |= {f"model.{field.name}" for family in FAMILIES for field in dataclasses.fields(model_class(family).config_class)}
+    shape = "shape" if name == "finetune" else "model"
+    known |= {f"{shape}.{field.name}" for family in FAMILIES for field in dataclasses.fields(model_class(family).config_class)}
     known |= {
         f"objective.{field}" for kind in (causal.Options, masked.Options, distillation.Options) for field in kind.model_fields
     }

@@ -7,12 +7,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gyebo.interchange.bert import ACTIVATIONS, pairs
 from gyebo.interchange.names import Architecture, Field, Format, Weight
-from gyebo.nn.positions import sinusoids
+from gyebo.models.transformer import position_table
 
 
 def _start(config: Any) -> int:
@@ -109,8 +108,7 @@ MARIAN = Format(
 
 def _positions(config: Any) -> dict[str, Tensor]:
     """Their loader has no word for sinusoids that a file lacks, and warns of weights that were not trained."""
-    table = sinusoids(torch.arange(config.context), config.width, config.context, config.positions)
-    return {f"{stack}.embed_positions.weight": table.clone() for stack in ("encoder", "decoder")}
+    return {f"{stack}.embed_positions.weight": position_table(config) for stack in ("encoder", "decoder")}
 
 
 _PEGASUS = {"vocab_size": 50_265, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}  # where a file has none

@@ -89,6 +89,11 @@ class TransformerConfig:
         return self.width**-0.5
 
 
+def position_table(config: TransformerConfig) -> Tensor:
+    """The vectors of all positions, [context, D]: nothing of them is learned."""
+    return sinusoids(torch.arange(config.context), config.width, config.context, config.positions)
+
+
 _MARIAN: dict[str, Any] = {"attention_bias": True, "positions": "halves", "norm_eps": 1e-5}  # as `transformers` has it
 
 
