@@ -57,7 +57,7 @@ def score_by_length(path: Path, curves: Mapping[str, Sequence[tuple[float, float
 
 
 def error_by_labels(path: Path, curves: Mapping[str, Sequence[tuple[int, Sequence[float]]]], error: str) -> None:
-    """Draw {name: (labelled examples, the error in percent of each seed)}: means, and the seeds' range, both axes logarithmic."""
+    """Draw {name: (labelled examples, the error in percent of each seed)}: means, and the seeds' range; logarithmic axes."""
     figure, axes = canvas("labelled examples", error)
     for number, (name, points) in enumerate(curves.items()):
         x, errors = [labels for labels, _ in points], [seeds for _, seeds in points]
