@@ -19,7 +19,8 @@ ACCELERATED = 8
 class _ProjectedCrossEntropy(torch.autograd.Function):
     """Sum of -log softmax(x W^T + b)[label]; the gradients are made in the forward pass, where the logits are at hand.
 
-    With smoothing e the label has a share of 1 - e, and all V ids share the rest."""
+    With smoothing e the label has a share of 1 - e, and all V ids share the rest. What that adds is linear in the logits, whose
+    mean is a row's product with the mean row of the matrix: it costs no pass over [n, V]."""
 
     @staticmethod
     def forward(
@@ -39,14 +40,10 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
             # The largest logit has exp(0) / sum: the sum's logarithm without another pass of exponentials.
             log_sum = logits.amax(1, keepdim=True).float() - p.amax(1, keepdim=True).log()
             total += (log_sum - (1 - smoothing) * logits.gather(1, target).float()).sum()
-            if smoothing:
-                total -= smoothing * logits.float().mean(1).sum()
             if not any(needs[:3]):
                 continue
-            # The loss' slope: p less what should be, which is 1 - e at the label and e/V everywhere.
+            # The loss' slope: p less what should be, which is 1 - e at the label; e/V everywhere follows below.
             p.scatter_add_(1, target, torch.full_like(target, smoothing - 1, dtype=p.dtype))
-            if smoothing:
-                p -= smoothing / weight.shape[0]
             if dbias is not None:
                 dbias += p.sum(0)
             slope = p.to(dtype)
@@ -55,6 +52,16 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
             if needs[1]:
                 product = slope.T @ part
                 dweight = product.to(weight.dtype) if dweight is None else dweight.add_(product)
+        if smoothing and len(rows):
+            summed, mean = rows.sum(0, dtype=torch.float32), weight.mean(0, dtype=torch.float32)
+            total -= smoothing * (summed @ mean)
+            for gradient, slope in ((dx, mean), (dweight, summed / len(weight))):
+                if gradient is not None:
+                    gradient.sub_(smoothing * slope.to(gradient.dtype))
+            if bias is not None:
+                total -= smoothing * len(rows) * bias.mean(dtype=torch.float32)
+            if dbias is not None:
+                dbias -= smoothing * len(rows) / len(weight)
         ctx.gradients, ctx.dtype = (dx, dweight, dbias), x.dtype
         return total
 

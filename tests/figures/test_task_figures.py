@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gyebo.figures import tasks
-from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve
+from gyebo.figures.tasks import MOST, confusion_matrix, error_by_labels, learning_curve
 
 
 @pytest.fixture
@@ -41,6 +41,16 @@ def test_a_learning_curve_has_two_axes(drawn, tmp_path):
     assert right.lines[0].get_ydata().tolist() == [0.5, 0.75] and right.get_ylabel() == "macro f1"
     named = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     assert named == ["training loss, smoothed", "macro f1, validation"]
+
+
+def test_an_error_by_labels_is_a_mean_and_the_seeds_range(drawn, tmp_path):
+    error_by_labels(tmp_path / "a.png", {"one": [(100, [20.0, 30.0]), (1000, [11.0])], "two": [(100, [40.0])]}, "error, %")
+    (axes,) = drawn[0].axes
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[100, 25.0], [1000, 11.0]], [[100, 40.0]]]
+    low, high = axes.collections[0].get_paths()[0].get_extents().intervaly
+    assert (low, high) == (11.0, 30.0)
+    assert (axes.get_xscale(), axes.get_yscale(), axes.get_ylabel()) == ("log", "log", "error, %")
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["one", "two"]
 
 
 def test_pictures_are_files(tmp_path):
