@@ -44,7 +44,7 @@ def _scores(model: Any, batch: dict[str, Tensor]) -> np.ndarray:
     hidden = encode(model, batch)
     rows, weight, bias, labels = labelled(model, hidden, batch["labels"], "mlm")
     nats, right = 0.0, 0
-    for a, b in chunks(len(rows), weight.shape[0]):
+    for a, b in chunks(len(rows), weight):
         logits = F.linear(rows[a:b], weight, bias).float()
         nats += float(F.cross_entropy(logits, labels[a:b], reduction="sum"))
         right += int((logits.argmax(1) == labels[a:b]).sum())

@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Logits held at a time: enough rows for fast matrix products, a hundred megabytes at most; an accelerator wants more at once.
+# Logits held at a time: a hundred megabytes at most; an accelerator wants more at once. A CPU has caches: with no more rows
+# than the matrix has columns, logits are no larger than the matrix itself and stay near, where a pass over them costs little.
 CHUNK_ELEMENTS = 1 << 25
 ACCELERATED = 8
+FEWEST = 128  # rows, for fast matrix products
 
 
 class _ProjectedCrossEntropy(torch.autograd.Function):
@@ -33,7 +35,7 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
         dweight = torch.zeros_like(weight) if needs[1] and not len(rows) else None
         dbias = torch.zeros_like(bias) if bias is not None and needs[2] else None
         total = torch.zeros((), dtype=torch.float32, device=x.device)
-        for start, end in chunks(len(rows), weight.shape[0], x.device.type):
+        for start, end in chunks(len(rows), weight):
             part, target = rows[start:end], labels[start:end, None]
             logits = torch.nn.functional.linear(part, matrix, shift)  # [n, V]
             p = logits.softmax(1, dtype=torch.float32)
@@ -91,7 +93,7 @@ class _SoftCrossEntropy(torch.autograd.Function):
         dweight = torch.zeros_like(weight) if needs[1] else None
         dbias = torch.zeros_like(bias) if bias is not None and needs[2] else None
         total = torch.zeros((), dtype=torch.float32, device=x.device)
-        for start, end in chunks(len(rows), weight.shape[0], x.device.type):
+        for start, end in chunks(len(rows), weight):
             part = rows[start:end]
             learned = torch.nn.functional.linear(part, matrix, shift)
             known = torch.nn.functional.linear(taught[0][start:end], taught[1], taught[2])
@@ -130,9 +132,11 @@ def soft_cross_entropy_sum(student: Layer, teacher: Layer, temperature: float) -
         return _SoftCrossEntropy.apply(*_quiet(student), fixed, temperature, dtype)
 
 
-def chunks(rows: int, vocab_size: int, device: str = "cpu") -> list[tuple[int, int]]:
-    """Equal stretches of rows whose logits stay below CHUNK_ELEMENTS, on an accelerator ACCELERATED times that."""
-    limit = CHUNK_ELEMENTS * (1 if device == "cpu" else ACCELERATED)
+def chunks(rows: int, weight: Tensor) -> list[tuple[int, int]]:
+    """Equal stretches of rows whose logits with a matrix [V, D] are held at a time."""
+    vocab_size, width = weight.shape
+    on_cpu = weight.device.type == "cpu"
+    limit = min(CHUNK_ELEMENTS, max(width, FEWEST) * vocab_size) if on_cpu else CHUNK_ELEMENTS * ACCELERATED
     count = max(1, -(-rows * vocab_size // limit))
     borders = [rows * i // count for i in range(count + 1)]
     return [(a, b) for a, b in pairwise(borders) if b > a]
@@ -165,6 +169,6 @@ def cross_entropy_each(x: Tensor, weight: Tensor, bias: Tensor | None, labels: T
         torch.nn.functional.cross_entropy(
             torch.nn.functional.linear(x[a:b], weight, bias).float(), labels[a:b], reduction="none"
         )
-        for a, b in chunks(len(x), weight.shape[0], x.device.type)
+        for a, b in chunks(len(x), weight)
     ]
     return torch.cat(losses) if losses else torch.zeros(0)
