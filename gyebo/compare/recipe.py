@@ -86,6 +86,8 @@ class Candidate(Section):
             raise ValueError(f"name {self.name!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)")
         if what := next((name for name in self.tuning if name in ("called", *TaskOptions.model_fields)), None):
             raise ValueError(f"tuning.{what} says what the task is, which is the same for all candidates: set it in [[tasks]]")
+        if not isinstance(self.tuning.get("optim", {}), dict):
+            raise ValueError(f"tuning.optim must be a section, but is {self.tuning['optim']!r} instead")
         return self
 
     @property
@@ -271,15 +273,14 @@ class Recipe(Section):
         if not candidate.tuning:
             return task
         given, own = task.model_dump(exclude_none=True), dict(candidate.tuning)
-        optim = given.pop("optim", {}) | own.pop("optim", {})
-        if "lr" in own:
-            optim.pop("lr", None)
-        if "lr" in optim:
+        optim, own_optim = given.pop("optim", {}), own.pop("optim", {})
+        if "lr" in own or "lr" in own_optim:  # two names of one option
             given.pop("lr", None)
+            optim.pop("lr", None)
         for one, other in (("steps", "epochs"), ("epochs", "steps")):  # two ways to say one thing
             if one in own:
                 given.pop(other, None)
-        return toml.check(RecipeTask, given | own | {"optim": optim}, f"candidate {candidate.name}: tuning")
+        return toml.check(RecipeTask, given | own | {"optim": optim | own_optim}, f"candidate {candidate.name}: tuning")
 
     def finetuning(self, candidate: Candidate, task: RecipeTask, model: str, seed: int, precision: str) -> FinetuneOptions:
         """The options of one fine-tuning of a candidate's pretrained model. `precision`: the same for all its seeds."""

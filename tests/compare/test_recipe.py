@@ -76,6 +76,14 @@ WRONG = [
         {"tasks": [TASK], "candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"data": "a"}}]},
         "tuning.data says what the",
     ),
+    (
+        {"tasks": [TASK], "candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"lr": 1.0, "optim": {"lr": 2.0}}}]},
+        "bert-mini: tuning: lr and optim.lr are the same option",
+    ),
+    (
+        {"tasks": [TASK], "candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"optim": 3}}]},
+        "tuning.optim must be a section, but is 3 instead",
+    ),
     ({"tasks": [TASK | {"called": "a/b"}]}, "task 1: called 'a/b'"),
     ({"tasks": [TASK, TASK | {"called": "World-Sentiment"}]}, "2 tasks are called 'world-sentiment'"),
     (
