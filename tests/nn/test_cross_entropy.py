@@ -62,6 +62,22 @@ def test_no_rows():
     assert total.item() == 0 and w.grad.abs().sum() == 0
 
 
+def test_on_a_cpu_logits_are_held_for_as_many_rows_as_the_matrix_has_columns():
+    torch.manual_seed(0)
+    x, w = torch.randn(300, 8, requires_grad=True), torch.randn(31, 8, requires_grad=True)
+    labels = torch.randint(31, (300,))
+    parts = cross_entropy.chunks(300, w)
+    assert parts == [(0, 100), (100, 200), (200, 300)]  # a few columns: 128 rows at most
+    assert [b - a for a, b in cross_entropy.chunks(1024, torch.empty(31, 512))] == [512, 512]
+    with torch.autocast("cpu", torch.bfloat16):
+        cross_entropy_sum(x, w, None, labels, smoothing=0.1).backward()
+    got = [t.grad.clone() for t in (x, w)]
+    x.grad = w.grad = None
+    F.cross_entropy(F.linear(x, w), labels, reduction="sum", label_smoothing=0.1).backward()
+    for a, t in zip(got, (x, w)):
+        assert float((a - t.grad).norm() / t.grad.norm()) < 2e-2  # bfloat16 has 8 bits
+
+
 def soft_by_formula(student, teacher, temperature):
     q, p = (torch.log_softmax(F.linear(*layer) / temperature, 1) for layer in (student, teacher))
     return (p.exp() * (p - q)).sum()
