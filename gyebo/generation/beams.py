@@ -17,10 +17,12 @@ import torch
 from torch import Tensor
 
 from gyebo.generation.options import GenerationOptions
+from gyebo.generation.processors import highest
 from gyebo.generation.prompts import Chooser, Prompts, filler, log_probabilities, prepare
 from gyebo.nn.decoding import decoding_copy
 
 _NEVER = -1e9  # the score of what is not there; sums with it must stay finite
+_CACHED = 1 << 18  # logits that a processor's cache holds together with what is made of them
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,9 @@ def _search(model: Any, batch: Prompts, options: GenerationOptions, chooser: Cho
         length = longest + step
         if coverage:
             running.seen = running.seen + coverage.latest(len(live))
-        own = log_probabilities(model.project(hidden).float(), step)
-        scores = chooser.allow(own, running.ids.flatten(0, 1)[:, :length], real[:, :length], step)
-        candidates, origin = _extend(running, scores, own, length, step)
+        logits, before = model.project(hidden), running.ids.flatten(0, 1)[:, :length]
+        ahead = _ahead(logits, chooser, before, real[:, :length], step, 2 * beams)
+        candidates, origin = _extend(running, *ahead, length, step)
         ends = (step + 1 >= limits[live])[:, None].expand_as(candidates.done)
         if chooser.end is not None:
             ends = ends | (candidates.ids[:, :, length] == chooser.end)
@@ -165,17 +167,35 @@ def _search(model: Any, batch: Prompts, options: GenerationOptions, chooser: Cho
         hidden = model.step(running.ids[:, :, length].flatten(), cache)
 
 
-def _extend(running: _Beams, scores: Tensor, own: Tensor, length: int, step: int) -> tuple[_Beams, Tensor]:
-    """The C best continuations by one token, and the beam [B, C] that each continues; scores and own [B*K, V]."""
+def _ahead(logits: Tensor, chooser: Chooser, ids: Tensor, real: Tensor, step: int, most: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The `most` tokens that a beam may go on with at best: their scores, their ids, and the logs of the model's own
+    probabilities, [B*K, most] each. logits [B*K, V], ids and real [B*K, L].
+
+    On a CPU a few rows at a time: what is made of their logits stays in the cache, and all of it would pass through memory.
+    """
+    rows, vocabulary = logits.shape
+    rows = max(1, _CACHED // vocabulary) if logits.device.type == "cpu" else rows
+    found = []
+    for part, before, known in zip(logits.split(rows), ids.split(rows), real.split(rows)):
+        own = log_probabilities(part, step)
+        scores, tokens = highest(chooser.allow(own, before, known, step), min(most, vocabulary))
+        found.append((scores, tokens, own.gather(1, tokens)))
+    scores, tokens, own = (torch.cat(parts) for parts in zip(*found))
+    return scores, tokens, own
+
+
+def _extend(running: _Beams, scores: Tensor, tokens: Tensor, own: Tensor, length: int, step: int) -> tuple[_Beams, Tensor]:
+    """The C best continuations by one token, and the beam [B, C] that each continues. `scores`, `tokens` and `own` [B*K, N]: of
+    each beam the N best tokens, at least C or all."""
     prompts, beams = running.scores.shape
-    vocabulary = scores.shape[1]
-    sums = scores.view(prompts, beams, vocabulary) + running.scores[:, :, None]
+    sums = scores.view(prompts, beams, -1) + running.scores[:, :, None]
     best = sums.flatten(1).topk(2 * beams)
-    origin, tokens = best.indices // vocabulary, best.indices % vocabulary
+    origin = best.indices // scores.shape[1]
+    tokens, own = (part.view(prompts, -1).gather(1, best.indices) for part in (tokens, own))
     candidates = running.take(origin)
     candidates.ids[:, :, length] = tokens
     candidates.scores = best.values
-    candidates.log_probs = candidates.log_probs + own.view(prompts, -1).gather(1, best.indices)
+    candidates.log_probs = candidates.log_probs + own
     candidates.lengths = torch.full_like(candidates.lengths, step + 1)
     return candidates, origin
 

@@ -35,8 +35,9 @@ def attend(
     if upcast and query.dtype != torch.float32:
         heads = weigh(query, key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout, upcast=True)[0]
         return heads.to(query.dtype)  # a cache may be wider than the model
-    if key.dtype != query.dtype:  # a cache may be wider than the model
-        wide = attend(query.to(key.dtype), key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout)
+    if key.dtype != query.dtype:  # a cache may be wider than the model, and on a CPU stays so under autocast
+        with torch.autocast("cpu", enabled=False):
+            wide = attend(query.to(key.dtype), key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout)
         return wide.to(query.dtype)
     if _naive_is_faster(query, key, dropout):
         return weigh(query, key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout)[0]
@@ -49,12 +50,14 @@ def _naive_is_faster(query: Tensor, key: Tensor, dropout: float) -> bool:
     """Whether plain matrix products beat the fused kernel: on a CPU only.
 
     Its kernel has no dropout (torch would take a slow path of its own, with a slow generator), and in bfloat16 it takes
-    two to three times as long, forward and backward, up to some hundred keys.
+    two to three times as long, forward and backward, up to some hundred keys. The same holds in float32 for few
+    queries and keys, such as those of beams that look at a source.
     """
     if query.device.type != "cpu" or torch.compiler.is_compiling():
         return False
-    few = query.shape[-2] > 1 and key.shape[-2] <= 512
-    return dropout > 0.0 or (few and query.dtype == torch.bfloat16)
+    queries, keys = query.shape[-2], key.shape[-2]
+    few = keys <= 512 if query.dtype == torch.bfloat16 else queries <= 8 and keys <= 128
+    return dropout > 0.0 or (queries > 1 and few)
 
 
 def weigh(

@@ -6,7 +6,7 @@ Letters: B batch, H heads, S slots, K width of a head, T length of the source, R
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -75,8 +75,18 @@ class KeyValueCache:
         self.used = end
 
     def reorder(self, rows: Tensor) -> KeyValueCache:
-        """The cache of rows [B'] (repeats allowed: beams), as a new cache with as much room."""
-        return self._moved(self.slots, rows)
+        """The cache of rows [B'] (repeats allowed: beams), with as much room; this one must not be used any more."""
+        if len(rows) != len(self.real):
+            return self._moved(self.slots, rows)
+        moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
+        if len(moved):
+            sources = rows[moved]
+            for part in self.keys + self.values:
+                used = part.narrow(2, 0, self.used)
+                used.index_copy_(0, moved, used.index_select(0, sources))
+            self.real.index_copy_(0, moved, self.real.index_select(0, sources))
+            self.positions = self.positions.index_select(0, rows)
+        return self
 
     def grow(self, slots: int) -> KeyValueCache:
         """A copy with room for `slots` tokens a row."""
@@ -85,16 +95,18 @@ class KeyValueCache:
         return self._moved(slots, torch.arange(len(self.real), device=self.real.device))
 
     def _moved(self, slots: int, rows: Tensor) -> KeyValueCache:
-        """Only the slots in use are read."""
-        _, heads, _, width = self.keys[0].shape
-        moved = KeyValueCache.empty(
-            len(self.keys), len(rows), heads, slots, width, dtype=self.keys[0].dtype, device=self.keys[0].device
-        )
-        for old, new in zip(self.keys + self.values, moved.keys + moved.values):
-            new[:, :, : self.used] = old[:, :, : self.used].index_select(0, rows)
-        moved.real[:, : self.used] = self.real[:, : self.used].index_select(0, rows)
-        moved.positions, moved.used, moved.padded = self.positions.index_select(0, rows), self.used, self.padded
-        return moved
+        """Of the slots only those in use are copied."""
+        used = self.used
+
+        def part(old: Tensor) -> Tensor:
+            new = old.new_empty(len(rows), old.shape[1], slots, old.shape[3])
+            new[:, :, :used] = old[:, :, :used].index_select(0, rows)
+            return new
+
+        real = self.real.new_zeros(len(rows), slots)
+        real[:, :used] = self.real[:, :used].index_select(0, rows)
+        keys, values = ([part(old) for old in parts] for parts in (self.keys, self.values))
+        return replace(self, keys=keys, values=values, real=real, positions=self.positions.index_select(0, rows))
 
 
 def shared_sources(rows: Tensor, each: int, count: int) -> tuple[Tensor | None, int]:
@@ -129,7 +141,8 @@ class SourceCache:
     def of(cls, layers: Sequence[tuple[Tensor, Tensor]], allowed: Tensor | None, written: KeyValueCache) -> SourceCache:
         """From keys and values of each layer; on a CPU in the type of `written`'s keys."""
         dtype = written.keys[0].dtype
-        return cls([key.to(dtype) for key, _ in layers], [value.to(dtype) for _, value in layers], allowed, written)
+        keys, values = ([part.to(dtype).contiguous() for part in parts] for parts in zip(*layers))
+        return cls(keys, values, allowed, written)
 
     def attend(self, layer: int, query: Tensor) -> Tensor:
         """What a query [R, H, 1, K] finds in the source, [R, 1, H*K]."""

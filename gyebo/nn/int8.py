@@ -54,7 +54,10 @@ def has_int8() -> bool:
 
 
 def quantize(model: nn.Module) -> int:
-    """Replace every linear layer in the blocks of a model, in place, by one in int8; gives how many it has of them now."""
+    """Replace every linear layer in the blocks of a model, in place, by one in int8; gives how many it has of them now.
+
+    Of a translator the output layer too, which has about half of the numbers that a step multiplies; its embedding stays.
+    """
     found = 0
     stacks = [getattr(model, stack, None) for stack in STACKS]
     for blocks in (stack for stack in stacks if isinstance(stack, nn.ModuleList)):
@@ -63,4 +66,8 @@ def quantize(model: nn.Module) -> int:
                 owner, _, attribute = name.rpartition(".")
                 setattr(blocks.get_submodule(owner), attribute, Int8Linear(layer))
         found += sum(isinstance(layer, Int8Linear) for layer in blocks.modules())
+    if found and hasattr(model, "decoder"):
+        if type(model.lm_head) is nn.Linear:
+            model.lm_head = Int8Linear(model.lm_head)
+        found += 1
     return found

@@ -97,6 +97,22 @@ def test_top_p_over_a_large_vocabulary(p, spread):
         torch.testing.assert_close(processors.top_p(scores[row : row + 1], p), expected[row : row + 1], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("vocabulary", [9, 128, 1000, 1024, 5003])
+@pytest.mark.parametrize("count", [1, 4, 9])
+def test_the_highest_are_those_of_topk(vocabulary, count):
+    """Where they lie in one run, in many, at the ends and after the last whole run; with ties and forbidden tokens."""
+    torch.manual_seed(6)
+    scores = torch.randn(5, vocabulary)
+    scores[1, -count:] += 9.0
+    scores[2, :count] += 9.0
+    scores[3] = scores[3].round()
+    scores[4, 2:-2] = -torch.inf
+    values, tokens = processors.highest(scores, count)
+    assert values.equal(scores.topk(count).values)
+    assert values.equal(scores.gather(1, tokens))
+    assert all(len(row.unique()) == count for row in tokens)
+
+
 def test_a_draw_is_reshaped_as_transformers_reshapes_it(gpt2):
     """All options at once, over the steps of a sampled text: the same scores in the same order."""
     _, theirs = make_pair("gpt2")

@@ -7,7 +7,7 @@ from gyebo.nn.attention import attend, causal_mask, weigh
 from gyebo.nn.positions import causal_layout
 
 
-@pytest.mark.parametrize("case", ["causal", "mask", "free", "one query", "scaled"])
+@pytest.mark.parametrize("case", ["causal", "mask", "free", "one query", "few queries", "scaled"])
 def test_back_ends_equal_the_equation(case):
     torch.manual_seed(0)
     B, H, T, K = 2, 3, 9, 8
@@ -18,6 +18,8 @@ def test_back_ends_equal_the_equation(case):
         options["allowed"] |= torch.eye(T, dtype=torch.bool)
     if case == "one query":
         query = query[:, :, -1:]
+    if case == "few queries":
+        query = query[:, :, -4:]
     if case == "scaled":
         options["scale"] = 0.7
     visible = options.get("allowed")
@@ -31,6 +33,20 @@ def test_back_ends_equal_the_equation(case):
     mixed, weights = weigh(query, key, value, **options)
     torch.testing.assert_close(mixed, expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(weights.double(), scores.softmax(-1), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("queries", [1, 4])
+@pytest.mark.parametrize("half", [False, True])
+def test_a_cache_in_float32_is_read_in_float32(queries, half):
+    """Under autocast too: what comes out is the float32 result, rounded once."""
+    torch.manual_seed(0)
+    query = torch.randn(2, 3, queries, 8).bfloat16()
+    key, value = torch.randn(2, 3, 9, 8), torch.randn(2, 3, 9, 8)
+    expected = attend(query.float(), key, value)
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        found = attend(query, key, value)
+    torch.testing.assert_close(found, expected.bfloat16(), atol=0, rtol=2**-7)  # one step of bfloat16
+    assert (found != expected.bfloat16()).float().mean() < 0.05
 
 
 def test_dropout_keeps_the_mean_and_drops_weights():

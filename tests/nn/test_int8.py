@@ -93,7 +93,10 @@ def test_a_translator_in_int8_is_near_itself_step_by_step_too():
     model = Transformer(TransformerConfig(60, 32, 48, 2, 1, 4, 96)).eval()
     ids, target = (torch.randint(60, (4, n), generator=torch.Generator().manual_seed(n)) for n in (12, 6))
     exact = model.encode(ids, None, target).hidden
-    assert quantize(model) == 2 * 4 + 1 * 7
+    logits, tables = model.project(exact), model.token_embedding.weight.clone()
+    assert quantize(model) == quantize(model) == 2 * 4 + 1 * 7 + 1
+    assert torch.equal(model.token_embedding.weight, tables)
+    assert 0.999 < float(torch.nn.functional.cosine_similarity(model.project(exact), logits, dim=-1).min()) < 1 - 1e-6
     found = model.encode(ids, None, target).hidden
     cosine = torch.nn.functional.cosine_similarity(found, exact, dim=-1)
     assert 0.98 < float(cosine.min()) < 1 - 1e-5
