@@ -269,6 +269,16 @@ def test_what_all_set_alike_is_held_equal(tmp_path, jobs, recipe):
     assert "model.width = 96" in unequal
 
 
+def test_how_one_learns_the_tasks_is_named_as_not_equal(tmp_path, jobs, task_recipe):
+    own = {"family": "bert", "size": "tiny", "tuning": {"epochs": 3.0, "optim": {"lr": 2e-3}}}
+    asked = task_recipe(seeds=[0], candidates=[{"family": "gpt2", "size": "tiny"}, own])
+    compare(asked, tmp_path / "out", **jobs.functions)
+    equal, unequal = page_of(tmp_path / "out").text.split("What was not, besides family and size")
+    told = one_line(unequal.split("How to repeat it")[0])
+    assert "Set for bert-tiny only" in told and "tuning.epochs = 3.0, tuning.optim.lr = 0.002" in told
+    assert "Set for gpt2-tiny only" not in told and "tuning.epochs" not in equal
+
+
 def test_a_page_is_made_where_every_finetuning_failed(tmp_path, jobs, task_recipe):
     jobs.failing = {("world-sentiment", family, 0) for family in ("gpt2", "bert", "roberta")}
     result = compare(task_recipe(seeds=[0]), tmp_path / "out", **jobs.functions)
