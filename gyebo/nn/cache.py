@@ -75,7 +75,10 @@ class KeyValueCache:
         self.used = end
 
     def reorder(self, rows: Tensor) -> KeyValueCache:
-        """The cache of rows [B'] (repeats allowed: beams), with as much room; this one must not be used any more."""
+        """The cache of rows [B'] (repeats allowed: beams), with as much room; this one must not be used any more.
+
+        Where there are as many as before, those that stay in their place are not copied.
+        """
         if len(rows) != len(self.real):
             return self._moved(self.slots, rows)
         moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
