@@ -29,7 +29,8 @@ def check_precision(precision: str, place: torch.device) -> None:
 def ready(model: Any, place: torch.device, precision: str) -> Callable[[], AbstractContextManager[Any]]:
     """Bring a model to its device and precision, in place; gives the context in which it is to run.
 
-    int8 rounds the linear layers of its blocks, and lets the rest run as bfloat16 does. Raises ValueError where there are none.
+    int8 rounds the linear layers of its blocks and a translator's output layer, and lets the rest run as bfloat16 does. Raises
+    ValueError where there are none.
     """
     check_precision(precision, place)
     model.to(place)

@@ -77,7 +77,7 @@ def test_a_translation_depends_on_its_source_alone(model, beams):
     for source, answers in zip(sources(), together):
         alone = translate(model, [source], options)[0]
         assert [a.ids for a in alone] == [a.ids for a in answers]
-        assert alone[0].log_probability == pytest.approx(answers[0].log_probability, rel=1e-5)
+        assert alone[0].log_probability == pytest.approx(answers[0].log_probability, rel=2e-6)  # 16 steps of float32
     assert ids(translate(model, sources(), options, tokens=10)) == ids(together)  # other batches
 
 
