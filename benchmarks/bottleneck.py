@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 from gyebo.figures.tasks import score_by_length
-from gyebo.tasks.bleu import by_length
+from gyebo.tasks.metrics.bleu import by_length
 
 
 def main() -> None:

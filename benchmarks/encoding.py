@@ -25,7 +25,7 @@ from sides import Work, measure
 
 import gyebo
 from gyebo.jobs.inference import ready
-from gyebo.tasks.pooling import embed
+from gyebo.tasks.embedding import embed
 
 TEXTS, BATCH = 512, 32
 OURS = ("gyebo bfloat16", "gyebo int8")

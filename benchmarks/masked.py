@@ -22,7 +22,7 @@ from sides import Work, measure, stepper
 from gyebo.models.bert import Bert, BertConfig
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.objectives.causal import labelled
-from gyebo.training.machine import matmul_rate
+from gyebo.training.device import matmul_rate
 
 IGNORE, MASK, BATCHES = -100, 103, 8
 Batch = dict[str, torch.Tensor]

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from gyebo.training.machine import keep_freed_memory, make_ready
+from gyebo.training.device import keep_freed_memory, make_ready
 
 Work = Callable[[], None]
 KEPT = "freed memory kept"  # a side that tells the C library so, as gyebo does for its users

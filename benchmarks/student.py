@@ -17,7 +17,7 @@ from statistics import median
 from report import machine, store
 from sides import Work, measure
 
-from gyebo.jobs.predict import open_model
+from gyebo.jobs.finetuned_model import open_model
 from gyebo.tasks.task import Example
 
 

@@ -22,7 +22,7 @@ from sides import Work, measure, stepper
 
 from gyebo.models.gpt2 import Gpt2
 from gyebo.objectives.causal import Causal
-from gyebo.training.machine import matmul_rate
+from gyebo.training.device import matmul_rate
 
 
 def ours(batch: int, length: int, vocab: int, compiled: bool = False) -> Work:

@@ -31,8 +31,8 @@ from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
 from gyebo.models.transformer import Transformer, TransformerConfig
 from gyebo.objectives.translation import Translation
-from gyebo.tasks.store import Features, ragged
-from gyebo.tasks.translation import pair_rows
+from gyebo.tasks.features import Features, ragged
+from gyebo.tasks.kinds.translation import pair_rows
 
 UNK, PAD, BOS, EOS = range(4)  # JoeyNMT's order
 SMOOTHING, DROPOUT, TOKENS, STEPS, PAIRS = 0.1, 0.1, 4096, 4, 3000

@@ -37,7 +37,7 @@ def compare(
       gyebo compare recipes/korean.toml --corpus reviews.txt -o runs/compared --resume
       gyebo compare recipes/reviews.toml --corpus my-text.txt --task classification=my-reviews.csv -o runs/compared
     """
-    from gyebo.compare.job import compare_files
+    from gyebo.compare.run import compare_files
 
     ok = compare_files(
         recipe,

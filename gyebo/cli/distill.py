@@ -47,7 +47,7 @@ def distill(
       gyebo distill runs/bert reviews.txt --minutes 10 -o runs/student --resume
     """
     from gyebo.config.run import RunOptions
-    from gyebo.jobs.setup import student_family
+    from gyebo.jobs.pretraining.setup import student_family
 
     values: dict[str, Any] = shared.given(family=student_family(teacher), teacher=teacher, context=context, seed=seed)
     values["data"] = shared.given(

@@ -46,7 +46,7 @@ def evaluate(
       gyebo evaluate runs/sentiment
       gyebo evaluate runs/sentiment nsmc --data nsmc/
     """
-    from gyebo.jobs.predict import trained_on
+    from gyebo.jobs.finetuned_model import trained_on
 
     own = shared.given(data=data, text=text, pair=pair, label=label, predictions=predictions)
     spans = shared.given(context=context, documents=documents, text_field=text_field, bad_bytes=bad_bytes)
@@ -72,8 +72,8 @@ def evaluate(
 
 
 def _is_task(name: str) -> bool:
+    from gyebo.tasks.data.own_file import USER_KINDS
     from gyebo.tasks.registry import TASKS
-    from gyebo.tasks.user_data import USER_KINDS
 
     return name in TASKS or name in USER_KINDS  # a file that is called so can be written as ./NAME
 
@@ -86,7 +86,7 @@ def _refuse(options: dict[str, Any], what: str) -> None:
 def _task(model: str, name: str | None, own: dict[str, Any], device: str, precision: str | None) -> dict[str, Any]:
     from gyebo.config import toml
     from gyebo.config.finetune import TaskOptions
-    from gyebo.jobs.predict import evaluate_task
+    from gyebo.jobs.evaluate import evaluate_task
 
     path = own.pop("predictions", None)
     options = toml.check(TaskOptions, {"name": name, **own}, name=shared.flag) if name else None

@@ -95,7 +95,7 @@ def _run(
     values: dict[str, Any], settings: list[str], seeds: list[int], out: Path, resume: bool, overwrite: bool, json: bool
 ) -> None:
     from gyebo.config.finetune import FinetuneOptions
-    from gyebo.jobs.seeds import finetune_seeds
+    from gyebo.jobs.finetune import finetune_seeds
 
     if "seed" in shared.named(settings):
         raise ValueError("--set seed has no effect: use --seeds")
@@ -114,13 +114,13 @@ def _refuse(**options: Any) -> None:
 def _linear(named: dict[str, Any], out: Path, overwrite: bool, json: bool) -> None:
     from gyebo.config import toml
     from gyebo.config.finetune import TaskOptions
-    from gyebo.jobs.linear import finetune_linear
+    from gyebo.jobs.finetuning.linear import finetune_linear
 
     _show(finetune_linear(toml.check(TaskOptions, named, name=shared.flag), out, overwrite=overwrite), out, json)
 
 
 def _show(found: dict[str, Any], out: Path, json: bool) -> None:
-    from gyebo.jobs.taskreport import lines
+    from gyebo.jobs.finetuning.report import lines
 
     if json:
         print(json_module.dumps(found, ensure_ascii=False))

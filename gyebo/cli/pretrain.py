@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from gyebo.cli import options as shared
+from gyebo.objectives.table import NEXT
 
 
 def pretrain(
@@ -103,17 +104,10 @@ def pretrain(
     )
 
 
-NEXT = {
-    "bits_per_byte": "generate {out} --prompt ...",
-    "masked_loss": "finetune {out} TASK -o ...",
-    "bidirectional_loss": "finetune {out} TASK -o ...",
-}
-
-
 def perform(run: Any, out: Path | None, *, dry_run: bool, resume: bool, overwrite: bool, json: bool) -> None:
     """Train as the checked options `run` say, and tell what came of it; `dry_run`: what would."""
     from gyebo.jobs import pretrain as job
-    from gyebo.jobs import setup
+    from gyebo.jobs.pretraining import setup
 
     speak = shared.console(json)
     if dry_run or out is None:
@@ -124,7 +118,7 @@ def perform(run: Any, out: Path | None, *, dry_run: bool, resume: bool, overwrit
     if json:
         print(json_module.dumps(result, ensure_ascii=False))
     elif result and not dry_run:
-        from gyebo.jobs.measures import MEASURES
+        from gyebo.evaluation.measures import MEASURES
         from gyebo.models.family import find
 
         words, value = MEASURES[result["headline"]].words, result["valid"][result["headline"]]

@@ -17,8 +17,8 @@ def tasks(json: shared.Json = False) -> None:
       gyebo tasks
       gyebo tasks --json
     """
+    from gyebo.tasks.data.own_file import USER_KINDS
     from gyebo.tasks.registry import TASKS
-    from gyebo.tasks.user_data import USER_KINDS
 
     if json:
         rows = [{field: getattr(task, field) for field in FIELDS} for task in TASKS.values()]

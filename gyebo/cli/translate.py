@@ -57,6 +57,6 @@ def translate(
 
 
 def _lines(file: Path) -> list[str]:
-    from gyebo.tasks.readers import lines
+    from gyebo.tasks.data.files import lines
 
     return list(lines(file))

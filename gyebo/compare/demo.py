@@ -8,11 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 
 import gyebo
-from gyebo.compare.job import show
+from gyebo.compare.conclusion import conclusion
 from gyebo.compare.recipe import load
-from gyebo.compare.run import compare
-from gyebo.compare.sentence import conclusion
-from gyebo.compare.table import Comparison
+from gyebo.compare.results import Comparison
+from gyebo.compare.run import compare, show
 from gyebo.jobs.fill import fill
 from gyebo.jobs.generate import generate
 from gyebo.models.family import find

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from gyebo.compare.measures import words
-from gyebo.compare.table import BASELINE_TITLE, ON_TEXT, Comparison, Row, run_directory
+from gyebo.compare.results import BASELINE_TITLE, ON_TEXT, Comparison, Row, run_directory
+from gyebo.compare.table_rows import words
 from gyebo.figures.curves import Curve, comparison, inline_svg, intervals, save
 from gyebo.training import log
 

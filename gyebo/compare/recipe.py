@@ -12,13 +12,11 @@ from pydantic import Field, model_validator
 from gyebo.config import toml
 from gyebo.config.finetune import FinetuneOptions, LearningOptions, TaskOptions, idle_on_features
 from gyebo.config.run import BudgetOptions, DataOptions, OptimOptions, RunOptions, Section, TrainOptions
-from gyebo.jobs.taskdata import open_task
 from gyebo.models.family import find, find_size
+from gyebo.objectives.table import IN_SIGHT, LIKELIHOODS, MEASURED
+from gyebo.tasks.splits import open_task
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a folder's name on every system, and letters that every plot can draw
-LIKELIHOODS = ("causal",)  # objectives whose models give a text a probability, and so have bits per byte
-MEASURED = {"bits_per_byte": LIKELIHOODS, "masked_loss": ("masked",)}  # figure of held-out text -> the objectives that have it
-IN_SIGHT = {"format": "auto", "next_sentence": None}  # decide which text a masked evaluation shows; by default
 BASELINE = "linear"  # beside the candidates' folders
 SECTIONS = ("data", "tokenizer", "budget", "optim", "train", "sweep")
 LISTS = ("candidates", "tasks")

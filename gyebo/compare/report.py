@@ -6,12 +6,12 @@ import shlex
 
 import jinja2
 
-from gyebo.compare.forms import failures
-from gyebo.compare.measures import cells, columns, short
+from gyebo.compare.conclusion import conclusion, differing
 from gyebo.compare.pictures import colors, pictures
 from gyebo.compare.recipe import Candidate, Recipe
-from gyebo.compare.sentence import conclusion, differing
-from gyebo.compare.table import Comparison, Row
+from gyebo.compare.rendering import failures
+from gyebo.compare.results import Comparison, Row
+from gyebo.compare.table_rows import cells, columns, short
 from gyebo.config import toml
 from gyebo.figures.curves import COLORS
 from gyebo.models.family import find

@@ -18,7 +18,7 @@ import os
 import platform
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,15 +29,17 @@ from rich.markup import escape
 
 import gyebo
 from gyebo.compare import recipe as recipes
-from gyebo.compare.forms import as_json, markdown
-from gyebo.compare.recipe import Candidate, Recipe
-from gyebo.compare.report import write_report
-from gyebo.compare.session import FIGURES, Jobs, Session, attempt, finite, held_out, write
-from gyebo.compare.table import Comparison, Row, rank, run_directory
+from gyebo.compare.conclusion import conclusion
+from gyebo.compare.recipe import Candidate, Recipe, load
+from gyebo.compare.rendering import as_json, markdown, rich_table
+from gyebo.compare.report import commands, write_report
+from gyebo.compare.results import Comparison, Row, rank, run_directory
+from gyebo.compare.session import Jobs, Session, attempt, finite, held_out, write
 from gyebo.compare.tasks import examine, finetune_all, read_tasks, train_baselines
 from gyebo.config import toml
 from gyebo.config.run import RunOptions
-from gyebo.jobs.runs import bring_back, forget, refuse_to_replace, set_aside
+from gyebo.jobs.run_directory import bring_back, forget, refuse_to_replace, set_aside
+from gyebo.objectives.table import FIGURES
 from gyebo.training import log
 
 COSTS = ("tokens", "flops", "seconds")
@@ -84,9 +86,11 @@ def compare(
 
 def real_jobs() -> Jobs:
     """The functions of `gyebo.jobs` (imports torch)."""
-    from gyebo.jobs import corpora, finetune, linear, pretrain, setup
+    from gyebo.jobs import pretrain
+    from gyebo.jobs.finetuning import linear, run
+    from gyebo.jobs.pretraining import corpus, setup
 
-    return Jobs(corpora.prepare, setup.plan_steps, pretrain.pretrain, examine, finetune.finetune, linear.finetune_linear)
+    return Jobs(corpus.prepare, setup.plan_steps, pretrain.pretrain, examine, run.finetune, linear.finetune_linear)
 
 
 def resume_command(out: Path) -> str:
@@ -274,3 +278,42 @@ def _processor() -> str:
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
+
+
+def compare_files(
+    recipe: Path,
+    out: Path,
+    *,
+    corpus: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    settings: Sequence[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> bool:
+    """Run a recipe file into `out` and print the answer; False where a run failed. Errors as in `load` and `compare`.
+
+    corpus: takes the place of the recipe's. tasks: "NAME" or "NAME=DATA", likewise. settings: `section.field=value`, as in
+    `--set`.
+    """
+    console = console or Console()
+    asked = load(recipe, corpus=corpus or (), tasks=tasks or (), settings=settings)
+    result = compare(asked, out, resume=resume, overwrite=overwrite, console=console)
+    show(result, console)
+    return result.ok
+
+
+def show(result: Comparison, console: Console) -> None:
+    """Print the table, the verdict, where the report is and what to type next."""
+    headline, why = conclusion(result)
+    console.print()
+    console.print(rich_table(result))
+    console.print(f"[bold]{escape(headline)}[/bold] {escape(why)}", highlight=False)
+    if result.floor is not None:
+        console.print(f"Known entropy of the held-out text: {result.floor:.4f} bits per byte.", highlight=False)
+    console.print(f"\nReport: {escape(str(result.out / 'report.html'))}", highlight=False)
+    console.print(f"All figures: {escape(str(result.out / 'results.md'))}", highlight=False)
+    for what, command in commands(result):
+        console.print(f"\n{escape(what)}:", highlight=False)
+        for line in command.splitlines():
+            console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)  # to be copied

@@ -14,13 +14,9 @@ from typing import Any
 from rich.console import Console
 
 from gyebo.compare.recipe import Candidate, Recipe, RecipeTask
+from gyebo.objectives.table import FIGURES
 
 Job = Callable[..., dict[str, Any]]
-FIGURES = {  # of held-out text, lower is better
-    "bits_per_byte": "bits per byte",
-    "masked_loss": "nats per hidden piece",
-    "bidirectional_loss": "nats per token, from both sides",
-}
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from typing import Any
 from rich.markup import escape
 
 from gyebo.compare.recipe import BASELINE, Candidate, RecipeTask
+from gyebo.compare.results import run_directory, task_directory
 from gyebo.compare.session import Session, attempt, finite
-from gyebo.compare.table import run_directory, task_directory
 from gyebo.config.finetune import TaskOptions
-from gyebo.jobs.taskdata import read_task
+from gyebo.tasks.splits import read_task
 
 
 def examine(options: TaskOptions) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def read_tasks(session: Session) -> None:
 
 def train_baselines(session: Session) -> None:
     """The linear baseline of each task that it can do, once: nothing in it is random. A failed one is tried again."""
-    from gyebo.jobs.linear import KINDS
+    from gyebo.jobs.finetuning.linear import KINDS
 
     for task in session.recipe.tasks:
         known = session.known(task)

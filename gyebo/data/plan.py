@@ -1,8 +1,8 @@
 """The plan: which pieces of which documents share a row. Made once for (shards, context, objective's format, plan seed).
 
-A format (`gyebo/data/formats.py`) cuts documents into pieces and says how many positions each may fill; pieces are packed into
-rows of `context` positions, best fit first, so that few positions stay empty and a document is cut only where it is longer
-than a row.
+A format (`gyebo/data/input_formats.py`) cuts documents into pieces and says how many positions each may fill; pieces are
+packed into rows of `context` positions, best fit first, so that few positions stay empty and a document is cut only where it
+is longer than a row.
 """
 
 from __future__ import annotations

@@ -6,14 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gyebo.interchange.card import model_card
-    from gyebo.interchange.opening import load
+    from gyebo.interchange.loading import load
     from gyebo.interchange.saving import save
 
-__all__ = ["load", "model_card", "save"]
+__all__ = ["load", "save"]
 
-# Resolved on first use, so that whoever only writes a card imports no torch.
-_PLACES = {"load": "opening", "save": "saving", "model_card": "card"}
+# Resolved on first use, so that whoever only writes a model card imports no torch.
+_PLACES = {"load": "loading", "save": "saving"}
 
 
 def __getattr__(name: str) -> Any:

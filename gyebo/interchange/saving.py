@@ -16,11 +16,14 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gyebo.interchange import heads
-from gyebo.interchange.heads import plain, task_architecture, task_fields
-from gyebo.interchange.names import Architecture, Format, expresses, their_names, write_config, written_architecture
-from gyebo.interchange.opening import FORMATS, check_vocabulary
-from gyebo.tasks.heads import TaskModel
+from gyebo.interchange import task_heads
+from gyebo.interchange.config_fields import expresses, write_config, written_architecture
+from gyebo.interchange.format import Architecture, Format
+from gyebo.interchange.loading import check_vocabulary
+from gyebo.interchange.registry import FORMATS
+from gyebo.interchange.task_heads import plain, task_architecture, task_fields
+from gyebo.interchange.tensor_names import their_names
+from gyebo.tasks.heads.task_model import TaskModel
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.two_sided import SOURCE_MODEL, TARGET_FILE, TARGET_MODEL
 
@@ -81,7 +84,7 @@ def format_of(model: Any) -> Format:
 def auto_class(model: Any) -> str | None:
     """The class of `transformers` that opens what `save` writes of a model that learned a task; None where it has none."""
     if isinstance(model, TaskModel):
-        return heads.auto_class(model)
+        return task_heads.auto_class(model)
     return None if format_of(model).model_type.startswith("gyebo-") else "AutoModelForSeq2SeqLM"
 
 

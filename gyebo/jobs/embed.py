@@ -16,9 +16,10 @@ from gyebo.data.prepare import cache_folder
 from gyebo.data.sources import Source, chunks, resolve, rows_of
 from gyebo.interchange import load
 from gyebo.jobs.inference import check_precision, ready
-from gyebo.tasks.pooling import body_of, check_pooling
-from gyebo.tasks.pooling import embed as vectors_of
-from gyebo.training.machine import pick_device
+from gyebo.tasks.embedding import check_pooling
+from gyebo.tasks.embedding import embed as vectors_of
+from gyebo.tasks.heads.task_model import body_of
+from gyebo.training.device import pick_device
 
 WINDOW = 4096  # texts that are sorted by length among themselves, and written together
 SUFFIXES = (".npy", ".parquet")

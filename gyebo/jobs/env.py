@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from gyebo.data.prepare import cache_folder
-from gyebo.jobs.runs import versions
-from gyebo.training.machine import matmul_rate
+from gyebo.jobs.run_directory import versions
+from gyebo.training.device import matmul_rate
 
 
 def describe() -> dict[str, str]:

@@ -9,21 +9,31 @@ from typing import Any
 import torch
 
 from gyebo.config import toml
+from gyebo.config.finetune import TaskOptions
 from gyebo.config.run import DataOptions
 from gyebo.data.batches import Rows
 from gyebo.data.prepare import open_corpus, prepare
 from gyebo.data.shards import Prepared
 from gyebo.evaluation import evaluate_bidirectional, evaluate_masked, evaluate_text, held_out_rows
 from gyebo.interchange import load
-from gyebo.jobs import runs
-from gyebo.jobs.corpora import floor, refuse_idle
+from gyebo.jobs import run_directory
+from gyebo.jobs.finetuned_model import Opened, open_model
+from gyebo.jobs.inference import check_precision
+from gyebo.jobs.pretraining.corpus import floor, refuse_idle
+from gyebo.jobs.run_directory import refuse_existing
 from gyebo.models.family import find
 from gyebo.objectives import bidirectional, distillation, masked
 from gyebo.objectives.objective import Setting
-from gyebo.tasks.heads import TaskModel
+from gyebo.tasks.data.own_file import USER_KINDS
+from gyebo.tasks.heads.task_model import TaskModel
+from gyebo.tasks.metrics.bleu import signatures
+from gyebo.tasks.metrics.metrics import measure
+from gyebo.tasks.prediction import as_rows, write_predictions
+from gyebo.tasks.splits import HeldOut, open_task, read_task, read_test, same_source
+from gyebo.tasks.task import NAMED
 from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
-from gyebo.training.machine import DTYPES, pick_device
+from gyebo.training.device import DTYPES, pick_device
 
 
 def evaluate(
@@ -128,14 +138,71 @@ def _record(name: str, data: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{name} is not a run of gyebo, so it has no held-out part: name a corpus")
     for option in data:
         raise ValueError(f"{_flag(option)} has no effect without a CORPUS: the run's held-out part is read as the run read it")
-    return runs.read(Path(name))
+    return run_directory.read(Path(name))
 
 
 def _own_text(record: dict[str, Any], name: str, tokenizer: Tokenizer) -> Prepared:
     """The held-out part of a run; ValueError where its corpus is no longer the one that it was trained on."""
-    corpus = open_corpus(runs.options_of(record, Path(name)).data)
+    corpus = open_corpus(run_directory.options_of(record, Path(name)).data)
     if corpus.fingerprint != record["corpus"]["fingerprint"]:
         raise ValueError(
             f"{name}: its corpus has changed since the run, so what is held out now may have been trained on: name a corpus"
         )
     return prepare(corpus, tokenizer)
+
+
+def evaluate_task(
+    name: str,
+    options: TaskOptions | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "float32",
+    predictions: Path | None = None,
+) -> dict[str, Any]:
+    """A task's metrics of a fine-tuned model; without a task of that which it learned, on the part that it was measured on.
+
+    A file of one's own counts whole, unless the model learned from it. Raises ValueError where the model does another kind of
+    task, or knows other labels.
+    """
+    check_precision(precision, pick_device(device))
+    refuse_existing(predictions, None)
+    opened = open_model(name)
+    if options is None:
+        if opened.trained is None:
+            raise ValueError(f"{name} is no run of gyebo, so its task is not known: name one")
+        options = opened.trained.task
+    task = open_task(options)
+    if opened.kind != task.kind:
+        raise ValueError(f"{name} does {opened.kind}, but {task.name} is {task.kind}: fine-tune a model on {task.name} first")
+    labels = opened.labels if opened.kind in NAMED else ()
+    unknown = sorted(set(task.labels or ()) - set(labels)) if labels else []
+    if unknown:
+        raise ValueError(f"{name} knows the labels {', '.join(sorted(labels))}, but {task.name} has {', '.join(unknown)} too")
+    held_out = _held_out(options, opened, labels)
+    found = opened.answers(held_out.examples, device=device, precision=precision, max_length=held_out.task.max_length)
+    if predictions is not None:
+        write_predictions(predictions, as_rows(held_out.examples, found, opened.shares))
+    metrics: dict[str, Any] = dict(measure(held_out.task, found, held_out.examples))
+    metrics |= {f"{name}_signature": words for name, words in signatures(task.metrics, found, held_out.examples).items()}
+    noted = {"note": "; ".join(opened.notes)} if opened.notes else {}
+    return {"task": task.name, "measured": held_out.measured, "examples": len(held_out.examples), **metrics, **noted}
+
+
+def _held_out(options: TaskOptions, opened: Opened, labels: tuple[str, ...]) -> HeldOut:
+    """What the model is measured on: never what it learned from."""
+    known = opened.trained.task if opened.trained else None
+    if known and options.name in USER_KINDS and options.test is None and same_source(known.data, options.data):
+        for column in ("text", "pair", "label"):
+            given = getattr(options, column)
+            if given is not None and given != getattr(known, column):
+                raise ValueError(
+                    f"--{column} {given}: {opened.name} learned from other columns of {options.data}, and was measured on what "
+                    "was set aside there: leave the columns out, or name another file"
+                )
+        if known.test is not None and options is not known:
+            raise ValueError(
+                f"{opened.name} learned from {options.data} and set nothing of it aside to be measured on: name another file"
+            )
+        data = read_task(known)
+        return HeldOut(data.task, data.test, data.measured, data.notes)
+    return read_test(options, labels)

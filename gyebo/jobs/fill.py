@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gyebo.generation.fill_mask import Candidate, Filler
 from gyebo.interchange import load
-from gyebo.tasks.filling import Candidate, Filler
-from gyebo.training.machine import pick_device
+from gyebo.training.device import pick_device
 
 
 def fill(name: str, texts: Sequence[str], *, top_k: int = 5, device: str = "auto") -> list[dict[str, Any]]:

@@ -1,255 +1,86 @@
-"""`gyebo finetune`: a pretrained model learns a task; the weights that are best on validation stay."""
+"""Several seeds of one fine-tuning: the same data and options, other random starts."""
 
 from __future__ import annotations
 
-import os
-import time
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from gyebo.config import toml
-from gyebo.config.finetune import FinetuneOptions, scratch
-from gyebo.interchange import load, save
-from gyebo.interchange.opening import family_of
-from gyebo.interchange.saving import auto_class
-from gyebo.jobs import budget, runs
-from gyebo.jobs.predictions import PREDICTIONS, as_rows, write_predictions
-from gyebo.jobs.setup import MEASURE_SECONDS
-from gyebo.jobs.taskreport import card, pictures
-from gyebo.jobs.tasksetup import set_up, with_defaults
-from gyebo.jobs.tuning import PARTS, Setup
-from gyebo.tasks.bleu import signatures
-from gyebo.tasks.metrics import measure
-from gyebo.training import checkpoint, log
-from gyebo.training.loop import Rhythm, refuse_to_go_on, resume, train
-from gyebo.training.machine import peak_memory, reset_peak_memory
-from gyebo.training.progress import Progress
-from gyebo.training.trainer import Trainer
+from gyebo.config.finetune import FinetuneOptions
+from gyebo.jobs import run_directory
+from gyebo.jobs.finetuning.report import card, lines, summary
+from gyebo.jobs.finetuning.run import finetune, refuse_processes, started_from
 
-KIND = "finetune"  # of the record in run.toml
-MOST_CHECKPOINTS, MOST_EVALUATIONS = 200, 100  # of a run with many short epochs
+RESULTS = "results.json"
+OF_ONE_SEED = ("metrics.jsonl", "run.toml", "events.*")  # stay beside the checkpoints that they belong to
 
 
-def finetune(
-    options: FinetuneOptions, out: Path, *, resume: bool = False, overwrite: bool = False, console: Console | None = None
+def finetune_seeds(
+    options: FinetuneOptions,
+    seeds: list[int],
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    console: Console | None = None,
 ) -> dict[str, Any]:
-    """Fine-tune one seed in `out`, or go on with it; gives its result, which `run.toml` stores too.
+    """Fine-tune each seed and give the summary of all: mean and spread of every metric, and the seed that is best on
+    validation.
 
-    The root of `out` holds the weights of the best evaluation; of a translation, the mean of the last checkpoints where that is
-    better. With `resume`, a finished run gives its stored result at once
-    and a missing one is started. Raises ValueError for options that don't fit, `training.loop.Stopped` after a signal, `Failed`
-    where the loss is not finite.
+    One seed is a run in `out`. Several lie in `out/seed-N`, and `out` becomes the model of the best one, with `results.json`
+    and `results.md`; with `resume`, finished seeds are kept and further ones added. Raises what `finetune` does.
     """
+    if len(seeds) == 1:
+        alone = options.model_copy(update={"seed": seeds[0]})
+        return summary([finetune(alone, out, resume=resume, overwrite=overwrite, console=console)])
     refuse_processes()
-    runs.refuse_to_replace(out, started_from(options))
-    record = runs.read(out) if runs.claim(out, resume=resume, overwrite=overwrite) else None
+    run_directory.refuse_to_replace(out, started_from(options))
+    resumed = run_directory.claim(out, resume=resume, overwrite=overwrite, kind=RESULTS)
+    noted = {"seeds": seeds, "options": options.model_dump(mode="json")}
+    if not resumed:  # else what stands there counts until all seeds are done
+        _write(out / RESULTS, json.dumps({"finished": False, **noted}))
     try:
-        options = with_defaults(options, _family(options, record))
-        if record:
-            changed = runs.differences(options_of(record, out), options)
-            if changed:
-                raise ValueError(
-                    f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new -o to change them"
-                )
-            if "result" in record:
-                return record["result"]
-        return _run(options, out, record, console)
+        results = {seed: _one(options, seed, out, console) for seed in seeds}
     except BaseException:
-        runs.abandon(out)
+        if not resumed and not any(out.glob("seed-*")):  # refused before anything was written
+            (out / RESULTS).unlink()
+            run_directory.abandon(out)
         raise
+    found = summary(list(results.values()))
+    best = found["best_seed"]
+    _copy(out / f"seed-{best}", out)
+    _write(out / "README.md", card(options, out, results[best], found))
+    _write(out / "results.md", "\n".join(lines(found)) + "\n")
+    _keep(out, {"finished": True, **noted, **found, "result": results[best]})
+    return found
 
 
-def _family(options: FinetuneOptions, record: dict[str, Any] | None) -> str | None:
-    """Whose way of fine-tuning is taken: that of a pretrained model; None where its weights are drawn."""
-    if scratch(options.model):
-        return None
-    return record.get("family") if record else family_of(options.model)
-
-
-def refuse_processes() -> None:
-    """ValueError under `torchrun`: each process would write the same run."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ValueError("fine-tuning runs in one process: start gyebo finetune without torchrun")
-
-
-def started_from(options: FinetuneOptions) -> tuple[str | None, ...]:
-    """What a fine-tuning reads that may lie in a directory."""
-    return options.model, options.tokenizer, options.task.data, options.task.test
-
-
-def options_of(record: dict[str, Any], out: Path) -> FinetuneOptions:
-    """The options that a fine-tuning was started with; ValueError where the run is none."""
-    if record.get("kind") != KIND:
-        raise ValueError(f"{out} holds a run of another kind, not a fine-tuning: choose another -o")
-    return toml.check(FinetuneOptions, record["options"], str(out / "run.toml"))
-
-
-def replayed(record: dict[str, Any], out: Path) -> Trainer:
-    """The trainer of a run at its first step, to replay it. ValueError where its examples have changed since."""
-    setup = set_up(options_of(record, out))
-    _same_examples(setup, record, out)
-    return setup.trainer(record["plan"])
-
-
-def _same_examples(setup: Setup, record: dict[str, Any], out: Path) -> None:
-    if setup.data.fingerprint != record["task"]["fingerprint"]:
-        raise ValueError(f"{out}: the examples of {setup.data.task.name} have changed since the run: bring the old ones back")
-
-
-def _run(options: FinetuneOptions, out: Path, record: dict[str, Any] | None, console: Console | None) -> dict[str, Any]:
-    setup = set_up(options)
-    if record:
-        _same_examples(setup, record, out)
-    plan = record["plan"] if record else setup.plan(_precision(setup))
-    reset_peak_memory(setup.device)
-    trainer = setup.trainer(plan)
-    if record is None:
-        record = _record(setup, plan)
-        runs.write(out, record)
+def _one(options: FinetuneOptions, seed: int, out: Path, console: Console | None) -> dict[str, Any]:
     if console:
-        _announce(setup, plan, console)
-    start = time.perf_counter()
-    _train(setup, trainer, out, plan, console)
-    result = _finish(setup, trainer, out, record, time.perf_counter() - start)
-    refuse_to_go_on(trainer, out)
-    return result
+        console.rule(f"seed {seed}")
+    found = finetune(options.model_copy(update={"seed": seed}), out / f"seed-{seed}", resume=True, console=console)
+    run_directory.started(out)
+    return found
 
 
-def _precision(setup: Setup) -> str:
-    def make(precision: str) -> Trainer:
-        return setup.trainer(setup.plan(precision))
-
-    return budget.choose_precision(make, setup.device, setup.options.precision, MEASURE_SECONDS / 5)[0]
-
-
-def _record(setup: Setup, plan: dict[str, Any]) -> dict[str, Any]:
-    """What a fresh run notes before it starts."""
-    data = setup.data
-    counts = {part: len(getattr(data, part)) for part in PARTS}
-    return {
-        "kind": KIND,
-        "family": setup.family.name,
-        "options": setup.options.model_dump(mode="json"),
-        "plan": plan,
-        "task": {"name": data.task.name, "examples": counts, "fingerprint": data.fingerprint},
-        "versions": runs.versions(),
-        "state": {"finished": False, "weights": "best"},
-    }
+def _copy(run: Path, out: Path) -> None:
+    """The model of a seed, with all that belongs to it but its own record."""
+    for path in run.iterdir():
+        if path.is_file() and not path.name.startswith(".") and not any(path.match(name) for name in OF_ONE_SEED):
+            shutil.copy2(path, out / path.name)
 
 
-def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
-    data = setup.data
-    lines = [f"note: {note}" for note in data.notes]
-    for part, features in setup.features.items():
-        if features.cut:
-            done = "left out" if len(features) < len(getattr(data, part)) else "cut"
-            to = {"train": "learn from", "valid": "choose by", "test": "be measured on"}[part]
-            count = f"{features.cut:,} examples to {to}"
-            lines.append(f"note: {count} are longer than {setup.longest(part)} tokens and were {done} (--max-length)")
-    lines.append(
-        f"{data.task.name}: {len(data.train):,} examples to learn from, {len(data.valid):,} to choose by, "
-        f"{len(data.test):,} to be measured on ({data.measured})"
-    )
-    lines.append(
-        f"{plan['steps']:,} steps of {setup.step_size} ({plan['steps'] / setup.steps_per_epoch:.3g} epochs), "
-        f"{plan['precision']} on {setup.device.type}, learning rate {plan['lr']:g}"
-    )
-    for line in lines:
-        console.print(line, highlight=False, markup=False)
+def _keep(out: Path, content: dict[str, Any]) -> None:
+    """Write results.json, which makes the directory one of ours."""
+    _write(out / RESULTS, json.dumps(content, ensure_ascii=False, indent=1))
+    run_directory.started(out)
 
 
-def _train(setup: Setup, trainer: Trainer, out: Path, plan: dict[str, Any], console: Console | None) -> None:
-    options, name = setup.options, setup.data.task.score
-    resume(trainer, out, console.print if console else print)
-    scores = [record["evaluation"][name] for record in log.read(out) if "evaluation" in record] if trainer.step else []
-
-    def evaluate(model: Any) -> tuple[dict[str, float], list[str]]:
-        metrics, predictions = _score(setup, model, "valid", plan["precision"], quick=True)
-        if not scores or metrics[name] > max(scores):
-            save(model, setup.tokenizer, out)
-        scores.append(metrics[name])
-        return metrics, setup.sample(predictions)
-
-    def enough() -> bool:
-        return options.patience is not None and bool(scores) and since_best(scores) >= options.patience
-
-    def keep(model: Any) -> None:
-        """The root's weights are written when they are found to be the best."""
-
-    rhythm = Rhythm(
-        checkpoint_every=max(1, round(setup.steps_per_epoch), plan["steps"] // MOST_CHECKPOINTS),
-        evaluate_every=max(1, round(setup.steps_per_epoch / options.evaluations), plan["steps"] // MOST_EVALUATIONS),
-        keep=max(2, setup.averaged),
-    )
-    model: Any = trainer.model
-    progress = Progress(console, model.flops(1, max(1, round(setup.rows.mean_tokens))))
-    train(trainer, out, rhythm, evaluate=evaluate, save=keep, progress=progress, enough=enough)
-
-
-def since_best(scores: list[float]) -> int:
-    """How many evaluations came after the (first) best one."""
-    return len(scores) - 1 - scores.index(max(scores))
-
-
-def _score(setup: Setup, model: Any, part: str, precision: str, quick: bool = False) -> tuple[dict[str, float], list[Any]]:
-    """The task's metrics of a model on a part of the examples, and its predictions."""
-    predictions = setup.predictions(model, part, precision, quick=quick)
-    return measure(setup.data.task, predictions, getattr(setup.data, part)), predictions
-
-
-def _chosen(setup: Setup, out: Path, plan: dict[str, Any]) -> tuple[Any, dict[str, float], str]:
-    """The model that stays, its metrics on validation, and which weights it has."""
-    best = load(out)[0].to(setup.device)
-    valid, _ = _score(setup, best, "valid", plan["precision"])
-    if setup.averaged < 2:
-        return best, valid, "best"
-    mean = setup.make_model().to(setup.device).eval()
-    count = checkpoint.load_mean(out / "checkpoints", setup.averaged, mean)
-    other, _ = _score(setup, mean, "valid", plan["precision"])
-    name = setup.data.task.score
-    return (mean, other, f"mean of the last {count} checkpoints") if other[name] > valid[name] else (best, valid, "best")
-
-
-def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], wall: float) -> dict[str, Any]:
-    data, plan = setup.data, record["plan"]
-    best, valid, weights = _chosen(setup, out, plan)
-    test, predictions = _score(setup, best, "test", plan["precision"])
-    write_predictions(out / PREDICTIONS, as_rows(data.test, predictions))
-    records = log.read(out)
-    result = {
-        "task": data.task.name,
-        "kind": data.task.kind,
-        "model": setup.options.model,
-        "family": setup.family.name,
-        "seed": setup.options.seed,
-        "score": data.task.score,
-        "measured": data.measured,
-        "valid": valid,
-        "test": test,
-        "steps": trainer.step,
-        "best_step": _best_step(records, data.task.score),
-        "epochs": trainer.step / setup.steps_per_epoch,
-        "step_size": setup.step_size,
-        "weights": weights,
-        "signatures": signatures(data.task.metrics, predictions, data.test),
-        "tokens": trainer.tokens,
-        "examples": len(data.train),
-        "paired": data.paired,
-        **{name: plan[name] for name in ("batch", "lr", "max_length", "precision")},
-        "parameters": best.count_parameters(),
-        "seconds": max(wall, trainer.seconds),
-        "memory_bytes": peak_memory(setup.device),
-        "auto_class": auto_class(best),
-        "notes": data.notes,
-        "pictures": pictures(out, data, predictions, records),
-    }
-    save(best, setup.tokenizer, out, card=card(setup.options, out, result))
-    runs.write(out, record | {"state": {"finished": True, "weights": weights}, "result": result})
-    return result
-
-
-def _best_step(records: list[dict[str, Any]], score: str) -> int:
-    """The step of the weights at the root."""
-    return max((record for record in records if "evaluation" in record), key=lambda found: found["evaluation"][score])["step"]
+def _write(path: Path, text: str) -> None:
+    """Replace a file in one step."""
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)

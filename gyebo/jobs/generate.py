@@ -11,7 +11,7 @@ from gyebo.generation import complete, stream
 from gyebo.generation.options import options_from
 from gyebo.interchange import load
 from gyebo.text.tokenizer import Tokenizer
-from gyebo.training.machine import DTYPES, pick_device
+from gyebo.training.device import DTYPES, pick_device
 
 
 def open_generator(name: str, precision: str, device: str = "auto") -> tuple[Any, Tokenizer]:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from gyebo.nn.int8 import has_int8, quantize
-from gyebo.tasks.pooling import body_of
-from gyebo.training.machine import DTYPES, make_ready
+from gyebo.tasks.heads.task_model import body_of
+from gyebo.training.device import DTYPES, make_ready
 
 PRECISIONS = (*DTYPES, "int8")
 

@@ -13,13 +13,15 @@ from rich.console import Console
 import gyebo
 from gyebo.config.run import RunOptions
 from gyebo.figures.curves import training_curve
-from gyebo.interchange import model_card, save
-from gyebo.jobs import budget, runs
-from gyebo.jobs.corpora import floor
-from gyebo.jobs.setup import Setup, plan_run, set_up
+from gyebo.interchange import save
+from gyebo.interchange.model_card import model_card
+from gyebo.jobs import run_directory
+from gyebo.jobs.pretraining import budget
+from gyebo.jobs.pretraining.corpus import floor
+from gyebo.jobs.pretraining.setup import Setup, plan_run, set_up
 from gyebo.training import distributed, log
+from gyebo.training.device import peak_memory, pick_device, reset_peak_memory
 from gyebo.training.loop import Rhythm, refuse_to_go_on, resume, train
-from gyebo.training.machine import peak_memory, pick_device, reset_peak_memory
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer
 
@@ -39,11 +41,13 @@ def pretrain(
     with distributed.process_group(device):
         if distributed.rank() > 0:
             console = None
-        runs.refuse_to_replace(out, started_from(options))
-        found = distributed.from_first(runs.claim(out, resume=resume, overwrite=overwrite) if distributed.rank() == 0 else None)
-        record = runs.read(out) if found else None
+        run_directory.refuse_to_replace(out, started_from(options))
+        found = distributed.from_first(
+            run_directory.claim(out, resume=resume, overwrite=overwrite) if distributed.rank() == 0 else None
+        )
+        record = run_directory.read(out) if found else None
         if record:
-            changed = runs.differences(runs.options_of(record, out), options)
+            changed = run_directory.differences(run_directory.options_of(record, out), options)
             if changed:
                 raise ValueError(
                     f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new -o to change them"
@@ -54,7 +58,7 @@ def pretrain(
             return _run(options, out, record, console)
         except BaseException:
             if distributed.rank() == 0:
-                runs.abandon(out)
+                run_directory.abandon(out)
             raise
 
 
@@ -82,11 +86,11 @@ def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console:
             "options": options.model_dump(mode="json"),
             "plan": plan,
             "corpus": {"fingerprint": fingerprint, **{k: setup.prepared.meta[k] for k in ("train", "valid")}},
-            "versions": runs.versions(),
+            "versions": run_directory.versions(),
             "state": {"finished": False, "weights": "newest"},
         }
         if first:
-            runs.write(out, record)
+            run_directory.write(out, record)
     if console:
         _announce(setup, record["plan"], console)
     reset_peak_memory(setup.device)
@@ -155,7 +159,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], w
     }
     pictures = _draw(setup, out, bytes_per_token)
     save(trainer.model, setup.tokenizer, out, card=_card(setup, out, result, pictures))
-    runs.write(out, record | {"state": {"finished": True, "weights": "last"}, "result": result})
+    run_directory.write(out, record | {"state": {"finished": True, "weights": "last"}, "result": result})
     return result
 
 

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from gyebo.config.run import DataOptions
 from gyebo.data.prepare import open_corpus, training_texts
-from gyebo.jobs.corpora import refuse_idle
-from gyebo.jobs.runs import TOKENIZER, abandon, claim, started
+from gyebo.jobs.pretraining.corpus import refuse_idle
+from gyebo.jobs.run_directory import TOKENIZER, abandon, claim, started
 from gyebo.text import training
 from gyebo.text.tokenizer import Tokenizer
 

@@ -11,12 +11,12 @@ import torch
 from gyebo.figures.attention import MOST, attention_map
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate as search
+from gyebo.jobs.finetuned_model import Opened, open_model
 from gyebo.jobs.inference import ready
-from gyebo.jobs.predict import Opened, open_model
-from gyebo.tasks import translation
-from gyebo.tasks.framing import frame_of
+from gyebo.tasks.kinds import translation
 from gyebo.tasks.task import Example
-from gyebo.training.machine import pick_device
+from gyebo.text.template import frame_of
+from gyebo.training.device import pick_device
 
 
 def open_translator(name: str) -> Opened:

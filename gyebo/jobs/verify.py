@@ -13,8 +13,9 @@ from rich.console import Console
 from torch import Tensor
 
 from gyebo.interchange import load
-from gyebo.jobs import finetune, runs
-from gyebo.jobs.setup import set_up
+from gyebo.jobs import run_directory
+from gyebo.jobs.finetuning import run as finetuning
+from gyebo.jobs.pretraining.setup import set_up
 from gyebo.training import checkpoint, log
 from gyebo.training.trainer import Trainer
 
@@ -32,7 +33,7 @@ def verify(run: Path, console: Console) -> bool:
     where anything differs; raises FileNotFoundError or ValueError where there is nothing to verify.
     """
     say: Say = partial(console.print, highlight=False, markup=False)
-    record = runs.read(run)
+    record = run_directory.read(run)
     found = checkpoint.steps(run / "checkpoints")
     if not _whole(found, say):
         return False
@@ -40,7 +41,7 @@ def verify(run: Path, console: Console) -> bool:
         raise ValueError(f"{run} has {len(found)} checkpoint{'s' * (len(found) != 1)}: a replay needs two")
     last, before = found[0], found[1]
     plan, tuned = record["plan"], record.get("kind") == "finetune"
-    trainer = finetune.replayed(record, run) if tuned else _pretraining(record, run)
+    trainer = finetuning.replayed(record, run) if tuned else _pretraining(record, run)
     trainer.restore(checkpoint.read(before, trainer.model, trainer.optimizer), checkpoint.read_carried(before))
     made = json.loads((last / "manifest.json").read_text())["made"]
     here = checkpoint.environment(trainer.device, plan["precision"], 1)
@@ -72,7 +73,7 @@ def _drops(model: torch.nn.Module) -> bool:
 
 def _pretraining(record: dict[str, Any], run: Path) -> Trainer:
     """The trainer of a pretraining at its start; ValueError where its corpus is no longer the one that it read."""
-    setup = set_up(runs.options_of(record, run), run, None)
+    setup = set_up(run_directory.options_of(record, run), run, None)
     if setup.prepared.meta["fingerprint"] != record["corpus"]["fingerprint"]:
         raise ValueError(f"{run}: the corpus has changed since the run, so nothing can be replayed")
     plan = record["plan"]

@@ -18,7 +18,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gyebo.models.pretrained import CausalWithoutPositions, check_shape
+from gyebo.models.protocol import CausalWithoutPositions, check_shape
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import Encoded
 from gyebo.nn.ragged import over_sequences

@@ -14,7 +14,8 @@ What differs from the LSTM as a language model:
 - cells are wide, what goes between them is narrow: each output is projected, and bounded inside the step (`clip`);
 - the second layer's input is added to its output.
 
-No layer is the answer alone: a task learns its own mixture of them (`gyebo/tasks/mixing.py`), and the model stays as it is.
+No layer is the answer alone: a task learns its own mixture of them (`gyebo/tasks/heads/layer_mix.py`), and the model stays as
+it is.
 
 Letters: B batch, T length, N rows, U distinct pieces, C characters of a piece, P width of a direction, D = 2P, V vocabulary.
 """
@@ -29,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gyebo.models.pretrained import WithoutPositions, check_shape
+from gyebo.models.protocol import WithoutPositions, check_shape
 from gyebo.nn.cost import projected_lstm_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import BidirectionalOutput, Encoded

@@ -348,3 +348,6 @@ def model_class(name: str) -> Any:
     """The model class of a family (imports torch)."""
     module, _, attribute = find(name).cls.partition(":")
     return getattr(import_module(module), attribute)
+
+
+STUDENTS = {"bert": "distilbert", "distilbert": "distilbert", "roberta": "roberta"}

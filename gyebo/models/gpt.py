@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gyebo.models.pretrained import Causal, check_shape
+from gyebo.models.protocol import Causal, check_shape
 from gyebo.nn.attention import attend, join_heads, split_heads, weigh
 from gyebo.nn.cache import KeyValueCache
 from gyebo.nn.cost import transformer_flops

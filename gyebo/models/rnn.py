@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gyebo.models.pretrained import CausalWithoutPositions, check_shape
+from gyebo.models.protocol import CausalWithoutPositions, check_shape
 from gyebo.nn.cost import recurrent_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import Encoded

@@ -38,7 +38,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gyebo.models.pretrained import Translating, check_shape
+from gyebo.models.protocol import Translating, check_shape
 from gyebo.nn.cache import Sentences, StateCache
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import Encoded

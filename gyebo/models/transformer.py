@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gyebo.models.pretrained import Translating, check_shape
+from gyebo.models.protocol import Translating, check_shape
 from gyebo.nn.attention import attend, join_heads, split_heads, weigh
 from gyebo.nn.cache import KeyValueCache, SourceCache
 from gyebo.nn.cost import transformer_flops

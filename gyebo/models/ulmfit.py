@@ -14,7 +14,7 @@ The network is the AWD-LSTM of Merity et al. 2017, "Regularizing and Optimizing 
 
 What ULMFiT adds is how such a model is used: pretrained on general text, adapted to that of the domain, then fine-tuned with
 rates that fall layer by layer and are a slanted triangle over time, with layers that thaw one after the other, and a head that
-pools the whole text (`gyebo/tasks/concat.py`). Weights start as the LSTM's do.
+pools the whole text (`gyebo/tasks/heads/concat_pooling.py`). Weights start as the LSTM's do.
 
 Letters: B batch, T length, N rows, S sequences, D width, H inner width, V vocabulary.
 """
@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from gyebo.models.pretrained import check_shape
+from gyebo.models.protocol import check_shape
 from gyebo.models.rnn import Lstm
 from gyebo.nn.dropout import dropout, locked_dropout
 from gyebo.nn.recurrent import State, Steps, read

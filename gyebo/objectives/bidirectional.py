@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from gyebo.data import formats
+from gyebo.data import input_formats
 from gyebo.data.batches import IGNORE, Arrays
 from gyebo.data.plan import FIRST, SIZE, Plan, stored
 from gyebo.data.shards import Split
@@ -67,11 +67,11 @@ class Bidirectional:
     def plan(self, split: Split, context: int, seed: int, folder: Path | None = None) -> Plan:
         """The rows of an epoch."""
         key = [split.name, "continuous", self.extra, seed]
-        return stored(folder, key, context, lambda: formats.continuous(split, context, self.extra, seed))
+        return stored(folder, key, context, lambda: input_formats.continuous(split, context, self.extra, seed))
 
     def held_out(self, split: Split, context: int) -> Plan:
         """Rows that score every position once in each direction."""
-        return formats.overlapping(split, context, self.extra)
+        return input_formats.overlapping(split, context, self.extra)
 
     def read(self, split: Split, piece: NDArray[Any], number: int) -> Arrays:
         """`input_ids` [n] of [start] + tokens + [end]; `labels` and `previous` [n], the ids after and before each, IGNORE where

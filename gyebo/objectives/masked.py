@@ -2,8 +2,8 @@
 
     15 % of the pieces are to be predicted; of these 80 % show the mask, 10 % a random piece, 10 % themselves.
 
-Four input formats (`gyebo/data/formats.py`). In pairs, the second segment is the true next one or one of another document, half
-of the time each; whether it is can be a second thing to predict (label 0 = true next, 1 = random).
+Four input formats (`gyebo/data/input_formats.py`). In pairs, the second segment is the true next one or one of another
+document, half of the time each; whether it is can be a second thing to predict (label 0 = true next, 1 = random).
 
 What differs from the published scripts: how many pieces are predicted is drawn so that the share is exact on average also for
 short texts (as fairseq does; Google rounds); a random piece is never a role; a pair's division and its random segment are drawn
@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from gyebo.data import formats
+from gyebo.data import input_formats
 from gyebo.data.batches import IGNORE, Arrays
 from gyebo.data.plan import DOCUMENT, FIRST, ROOM, SIZE, Plan, stored
 from gyebo.data.shards import Split
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.objectives.causal import labelled
 from gyebo.objectives.objective import Draw, Setting
-from gyebo.text.marks import Marks, marks_of
+from gyebo.text.boundaries import Marks, marks_of
 from gyebo.text.roles import split_piece
 
 NAME = "masked"
@@ -133,13 +133,13 @@ class Masked:
         starts = self.marks.sentence_starts
         match self.options.format:
             case "segment-pair":
-                return formats.segment_pair(split, context, len(self.pair) - 2, starts, seed)
+                return input_formats.segment_pair(split, context, len(self.pair) - 2, starts, seed)
             case "sentence-pair":
-                return formats.sentence_pair(split, context, len(self.pair) - 2, starts, seed)
+                return input_formats.sentence_pair(split, context, len(self.pair) - 2, starts, seed)
             case "full-sentences":
-                return formats.full_sentences(split, context, starts)
+                return input_formats.full_sentences(split, context, starts)
             case _:
-                return formats.doc_sentences(split, context, len(self.single) - 1, starts, seed)
+                return input_formats.doc_sentences(split, context, len(self.single) - 1, starts, seed)
 
     def read(self, split: Split, piece: NDArray[Any], number: int) -> Arrays:
         """`input_ids` [n] without roles; `document`, `room` and `number` (in its row) [1] each."""
@@ -264,7 +264,7 @@ def build(options: Options, setting: Setting) -> Masked:
         raise ValueError("objective.next_sentence: this family has no head for it")
     format, several = options.format, 0.0
     if format in ("auto", *PAIRS):
-        several = formats.share_of_several_sentences(setting.split, marks.sentence_starts)
+        several = input_formats.share_of_several_sentences(setting.split, marks.sentence_starts)
     if format == "auto":
         format = "segment-pair" if several >= 0.5 and "nsp" in setting.heads else "doc-sentences"
     if format in PAIRS and several < 0.1:

@@ -1,6 +1,6 @@
 """Translation: the next token of the target from the source and the target so far.
 
-Learned from sentence pairs, which a task reads (`gyebo/tasks/translation.py`), not from a corpus of documents.
+Learned from sentence pairs, which a task reads (`gyebo/tasks/kinds/translation.py`), not from a corpus of documents.
 """
 
 from __future__ import annotations

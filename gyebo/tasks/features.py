@@ -1,122 +1,220 @@
-"""From examples to arrays: one function for every kind of task.
+"""Encoded examples in little memory, and batches of them: padded arrays in the order that training or evaluation wants.
 
-The kinds and what their batches hold beside `input_ids`, `document_ids` and, where the family takes them, `token_type_ids`:
-
-| kind | labels | the way back |
-| --- | --- | --- |
-| classification (also of pairs, also of relations) | `labels` [N], the number of the class | the name of the best |
-| regression | `labels` [N], float32 | the score itself |
-| tagging | `labels` [N, T], -100 where a token has none | `tagging.decode` |
-| spans | `start_positions`, `end_positions` [N] | `spans.decode` |
-| choice | `labels` [N]; inputs [N, C, T] | the number of the best |
-| dependency | `word_first`, `word_last`, `word_mask`, `heads`, `relations` [N, W] | `dependency.decode` |
-
-Label fields are there if every example has a label. Role strings in a text are ordinary text (see `gyebo.text`).
+N rows, T tokens of the longest row of a batch, W words of the longest, C options.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gyebo.tasks import choice, dependency, spans, tagging
-from gyebo.tasks.framing import frame_of
-from gyebo.tasks.labels import all_labelled, number_of
-from gyebo.tasks.relation import marking
-from gyebo.tasks.store import ExampleRows, Features, features_of, in_order
+from gyebo.data.batches import IGNORE, Arrays
+from gyebo.data.order import shuffled
 from gyebo.tasks.task import Example
-from gyebo.text.batch import longest_first
+from gyebo.text.template import Framed
 from gyebo.text.tokenizer import Tokenizer
 
-__all__ = ["ExampleRows", "Features", "encode", "in_order"]
+# What stands where a shorter row ends; `input_ids` take the tokenizer's pad.
+_FILL = {"token_type_ids": 0, "labels": IGNORE, "heads": IGNORE, "relations": IGNORE, "word_first": 0, "word_last": 0}
 
-Labels = Sequence[str] | None
+
+MASKS = {"input_ids": "document_ids", "word_first": "word_mask", "decoder_input_ids": "decoder_document_ids"}
 
 
-def encode(
-    kind: str, examples: Sequence[Example], tokenizer: Tokenizer, labels: Labels, max_length: int, *, stride: int | None = None
-) -> Features:
-    """The examples as features of a kind of task.
+@dataclass(frozen=True)
+class Ragged:
+    """Lists of different lengths as one flat array: list i is `values[starts[i] : starts[i + 1]]`."""
 
-    tokenizer: the family's copy. labels: the names of classes, tags or relations in the order of their numbers; None for
-    regression, spans and choice. max_length: the longest row, roles included; the longer text of a pair is cut first, and
-    `Features.cut` says how many examples lost tokens. stride: tokens from one window of a long text to the next (tagging:
-    half a window by default; spans: 128, as KLUE).
+    values: NDArray[np.int32]
+    starts: NDArray[np.int64]
 
-    Raises ValueError for an unknown kind, labels that are missing, unknown, or without effect, no room for text, a stride
-    without effect, an example that does not fit its kind (its id is named), or a set in which only some are labelled.
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, number: int) -> NDArray[np.int32]:
+        return self.values[self.starts[number] : self.starts[number + 1]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The length of every list."""
+        return np.diff(self.starts)
+
+    def padded(self, numbers: NDArray[np.int64], fill: int) -> NDArray[np.int64]:
+        """These lists as an array [N, longest of them], `fill` behind the shorter ones."""
+        first, last = self.starts[numbers], self.starts[numbers + 1]
+        lengths = last - first
+        out = np.full((len(numbers), int(lengths.max(initial=0))), fill, np.int64)
+        before = np.cumsum(lengths) - lengths
+        flat = np.repeat(first - before, lengths) + np.arange(int(lengths.sum()))
+        out[np.arange(out.shape[1]) < lengths[:, None]] = self.values[flat]
+        return out
+
+
+def ragged(lists: Iterable[Sequence[int] | NDArray[Any]]) -> Ragged:
+    """The lists as a `Ragged`."""
+    arrays = [np.asarray(values, np.int32) for values in lists]
+    starts = np.zeros(len(arrays) + 1, np.int64)
+    np.cumsum([len(values) for values in arrays], out=starts[1:])
+    return Ragged(np.concatenate(arrays) if arrays else np.zeros(0, np.int32), starts)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Rows of model inputs with their labels. An example has one row, or one per window of a long text.
+
+    columns: per-token (or per-word) lists, `options` of them a row where a row is a choice: "input_ids",
+        "token_type_ids" where the family takes them, "labels" of tagging, and the words of dependency parsing.
+    fixed: one number a row: "labels" of classification (int64) and regression (float32), "start_positions"...
+    notes: what the way back from predictions needs; it never enters a batch.
+    example: the number of each row's example. ids: the `id` of each example.
+    cut: how many examples lost tokens to `max_length`.
     """
-    if kind not in _ENCODERS:
-        raise ValueError(f"kind: no features for {kind!r}; there are {', '.join(_ENCODERS)}")
-    encoder, named, windowed = _ENCODERS[kind]
-    if named and not labels:
-        raise ValueError(f"labels: {kind} needs the names of its labels; give them in the order of their numbers")
-    if not named and labels:
-        raise ValueError(f"labels have no effect on {kind}; leave them out")
-    if stride is not None and (not windowed or stride < 1):
-        wrong = "must be at least 1" if windowed else f"has no effect on {kind}; leave it out"
-        raise ValueError(f"stride: {stride} {wrong}")
-    arguments = ([labels] if named else []) + [max_length] + ([stride] if windowed else [])
-    return encoder(examples, tokenizer, *arguments)
+
+    columns: dict[str, Ragged]
+    fixed: dict[str, NDArray[Any]]
+    example: NDArray[np.int64]
+    ids: tuple[str, ...]
+    pad_id: int
+    options: int = 1
+    cut: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.example)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row [rows], roles included; of a choice, of its longest option."""
+        return self.columns["input_ids"].lengths.reshape(len(self), self.options).max(1)
+
+    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Arrays:
+        """The rows as arrays: int64 [N, T] (choices [N, C, T]; words [N, W]), scores float32 [N].
+
+        `document_ids` are 1 at real tokens and 0 at padding, which stands on the right; `word_mask` likewise for words,
+        `decoder_document_ids` for what a decoder reads.
+        Labels at padding are -100.
+        """
+        rows = np.asarray(rows, np.int64)
+        lists = (rows[:, None] * self.options + np.arange(self.options)).ravel()
+        out: Arrays = {}
+        for name, column in self.columns.items():
+            values = column.padded(lists, _FILL.get(name, self.pad_id))
+            out[name] = values.reshape(len(rows), self.options, -1) if self.options > 1 else values
+        for name, mask in MASKS.items():
+            if name in out:
+                real = np.arange(out[name].shape[-1]) < self.columns[name].lengths[lists][:, None]
+                out[mask] = real.astype(np.int64).reshape(out[name].shape)
+        return out | {name: values[rows] for name, values in self.fixed.items()}
 
 
-def encode_classification(
-    examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[str], max_length: int
+def features_of(
+    examples: Sequence[Example],
+    tokenizer: Tokenizer,
+    rows: Sequence[Framed],
+    *,
+    example: Sequence[int] | None = None,
+    options: int = 1,
+    cut: int = 0,
 ) -> Features:
-    """Texts or pairs with the number of their class. An example with `answers` is a relation: its entities get markers."""
-    features = _encode_texts(examples, tokenizer, max_length)
-    if all_labelled(examples, _has_label):
-        features.fixed["labels"] = np.array([number_of(example, example.label, labels) for example in examples], np.int64)
-    return features
+    """Features without labels. example: the number of each row's example (default: one row each).
+
+    A text without any token (an empty one, where the family puts no roles around it) becomes one `bos`, else `eos` or pad:
+    a model needs a token to read from.
+    """
+    roles = tokenizer.role_ids
+    pad = roles.get("pad", 0)
+    filler = [roles.get("bos", roles.get("eos", pad))]
+    columns = {"input_ids": ragged(row.ids or filler for row in rows)}
+    if "token_type_ids" in tokenizer.model_inputs:
+        columns["token_type_ids"] = ragged(row.types or [0] for row in rows)
+    numbers = np.arange(len(examples)) if example is None else np.asarray(example, np.int64)
+    return Features(columns, {}, numbers, tuple(example.id for example in examples), pad, options, cut)
 
 
-def encode_regression(examples: Sequence[Example], tokenizer: Tokenizer, max_length: int) -> Features:
-    """Texts or pairs with their score."""
-    features = _encode_texts(examples, tokenizer, max_length)
-    if all_labelled(examples, _has_label):
-        features.fixed["labels"] = np.array([_score(example) for example in examples], np.float32)
-    return features
+@dataclass(frozen=True)
+class ExampleRows:
+    """The rows of features as batches: what `gyebo.data.batches.Rows` is to pretraining, this is to a task.
+
+    again: the features of training epoch n (from 0), where each epoch reads the same examples in another form.
+    """
+
+    features: Features
+    again: Callable[[int], Features] | None = None
+    carries: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not len(self.features):
+            raise ValueError("there are no examples: the file or the split is empty")
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def mean_tokens(self) -> float:
+        """Real tokens of a row, on average."""
+        return len(self.features.columns["input_ids"].values) / len(self)
+
+    def step(self, step: int, batch: int, seed: int, first: int = 0, count: int | None = None) -> Arrays:
+        """Rows `first` to `first + count` of global training batch `step` (from 0), which has `batch` rows.
+
+        Every epoch is a permutation of all rows; the last batch of an epoch is filled from the next.
+        """
+        rows, _ = shuffled(step, batch, len(self), seed)
+        features = self.again(step * batch // len(self)) if self.again else self.features
+        return features.batch(rows[first : batch if count is None else first + count])
+
+    def ids(self, step: int, batch: int, seed: int) -> list[str]:
+        """The ids of the examples in global training batch `step`, for messages."""
+        rows, _ = shuffled(step, batch, len(self), seed)
+        return sorted({self.features.ids[number] for number in self.features.example[rows]})
+
+    def by_length(self, tokens_per_batch: int) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
+        """All rows once, the longest first: (numbers of the rows, their arrays), padded to at most so many tokens.
+
+        A row that is longer stands alone. `in_order` puts what a model makes of the batches into the order of the rows.
+        """
+        lengths = self.features.lengths * self.features.options
+        order = np.argsort(-lengths, kind="stable")
+        at = 0
+        while at < len(order):
+            rows = order[at : at + max(1, tokens_per_batch // max(1, int(lengths[order[at]])))]
+            yield rows, self.features.batch(rows)
+            at += len(rows)
 
 
-def _has_label(example: Example) -> bool:
-    return example.label is not None
+def in_order(
+    parts: Iterable[tuple[NDArray[np.int64], NDArray[Any]]], lengths: NDArray[np.int64] | None = None
+) -> list[NDArray[Any]]:
+    """From (rows, outputs [N, ...]) of all batches to one output a row, in the order of the rows.
+
+    lengths: tokens of each row (`Features.lengths`) where outputs are [N, T, ...], so that padding is left out.
+    Raises ValueError where a row comes twice or a row before the last is missing.
+    """
+    found: dict[int, NDArray[Any]] = {}
+    for rows, outputs in parts:
+        for row, output in zip(rows.tolist(), outputs, strict=True):
+            if row in found:
+                raise ValueError(f"row {row} comes twice in the batches; each must come once")
+            found[row] = (output if lengths is None else output[: lengths[row]]).copy()
+    if sorted(found) != list(range(len(found))) or (lengths is not None and len(found) != len(lengths)):
+        raise ValueError(f"{len(found)} rows in the batches, not all from the first to the last; each must come once")
+    return [found[row] for row in range(len(found))]
 
 
-def _score(example: Example) -> float:
-    try:
-        score = float(example.label)  # type: ignore[arg-type]
-    except ValueError:
-        score = float("nan")
-    if not np.isfinite(score):
-        raise ValueError(f"example {example.id}: label {example.label!r} is not a number, which regression needs")
-    return score
+def number_of(example: Example, label: Any, labels: Sequence[str]) -> int:
+    """The number of a label's name. Raises ValueError, naming the example, for one that is not among `labels`."""
+    if str(label) not in labels:
+        raise ValueError(f"example {example.id}: label {str(label)!r} is none of {', '.join(labels)}")
+    return labels.index(str(label))
 
 
-def _encode_texts(examples: Sequence[Example], tokenizer: Tokenizer, max_length: int) -> Features:
-    frames = {1: frame_of(tokenizer, 1), 2: frame_of(tokenizer, 2)}
-    mark = marking(tokenizer) if any(example.answers for example in examples) else None
-    plain = iter(tokenizer.encode_batch([example.text for example in examples if not example.answers]))
-    pairs = iter(tokenizer.encode_batch([example.pair for example in examples if example.pair is not None]))
-    rows = []
-    cut = 0
-    for example in examples:
-        texts = [mark(example) if mark and example.answers else next(plain)]
-        if example.pair is not None:
-            texts.append(next(pairs))
-        frame = frames[len(texts)]
-        sizes = longest_first(len(texts[0]), sum(map(len, texts[1:])), frame.room(max_length))
-        cut += sum(sizes) < sum(map(len, texts))
-        rows.append(frame.around(*(text[:size] for text, size in zip(texts, sizes))))
-    return features_of(examples, tokenizer, rows, cut=cut)
-
-
-_ENCODERS: dict[str, tuple[Callable[..., Features], bool, bool]] = {
-    # kind: (function, takes labels, takes a stride)
-    "classification": (encode_classification, True, False),
-    "regression": (encode_regression, False, False),
-    "tagging": (tagging.encode, True, True),
-    "spans": (spans.encode, False, True),
-    "choice": (choice.encode, False, False),
-    "dependency": (dependency.encode, True, False),
-}
+def all_labelled(examples: Sequence[Example], has: Callable[[Example], bool]) -> bool:
+    """Whether all examples have what `has` asks for; ValueError, naming an example, where only some have."""
+    missing = [example.id for example in examples if not has(example)]
+    if missing and len(missing) < len(examples):
+        raise ValueError(f"example {missing[0]} has no label, but others have; label all of them or none")
+    return not missing

@@ -10,11 +10,11 @@ from __future__ import annotations
 import difflib
 from functools import partial
 
-from gyebo.tasks import reading_klue as klue
-from gyebo.tasks import reading_tables as tables
-from gyebo.tasks import reading_world as world
-from gyebo.tasks.parallel import SOURCE, TARGET, aligned
-from gyebo.tasks.readers import any_rows, blocks, json_list, squad_json, table
+from gyebo.tasks.data import klue as klue
+from gyebo.tasks.data import tables as tables
+from gyebo.tasks.data import world as world
+from gyebo.tasks.data.files import any_rows, blocks, json_list, squad_json, table
+from gyebo.tasks.data.parallel import SOURCE, TARGET, aligned
 from gyebo.tasks.task import Columns, Hub, Pattern, Task
 from gyebo.world import ENTAILMENT_LABELS, ENTITY_TYPES, SENTIMENT_LABELS
 

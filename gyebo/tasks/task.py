@@ -225,3 +225,35 @@ def number(value: Any, name: str) -> float:
 
 def _tuple(names: str | tuple[str, ...]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else names
+
+
+TASKS = {
+    "classification": "SequenceClassification",
+    "tagging": "TokenClassification",
+    "spans": "QuestionAnswering",
+    "choice": "MultipleChoice",
+    "dependency": "DependencyParsing",
+}
+
+
+LINES = ("classification", "regression", "tagging")  # kinds whose examples can be the lines of a plain text
+
+
+PIPELINES = {
+    "classification": "text-classification",
+    "regression": "text-classification",
+    "tagging": "token-classification",
+    "spans": "question-answering",
+    "choice": "multiple-choice",
+    "dependency": "token-classification",
+    "translation": "translation",
+}
+
+
+NAMED = ("classification", "tagging", "dependency")  # kinds whose labels have names
+
+
+DROPPING = ("classification", "regression", "choice", "translation")  # kinds whose answers don't depend on where a piece ends
+
+
+OUTPUTS = {"spans": 2, "choice": 1}  # kinds whose outputs have no names

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gyebo.text.marks import bytes_of
+from gyebo.text.boundaries import bytes_of
 from gyebo.text.tokenizer import Tokenizer
 
 BEGIN_TEXT, END_TEXT, BEGIN, END, FILLING = range(257, 262)

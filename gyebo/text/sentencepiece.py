@@ -10,7 +10,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from gyebo.text import layout
+from gyebo.text import tokenizer_json
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6  # ModelProto.SentencePiece.Type
 _UNIGRAM, _BPE = 1, 2  # TrainerSpec.ModelType
@@ -21,7 +21,7 @@ _XLNET_ROLES = {"cls": "<cls>", "sep": "<sep>", "mask": "<mask>", "pad": "<pad>"
 _T5_SENTINELS = 100
 
 
-def read_model(path: Path, config: dict[str, Any]) -> tuple[layout.Spec, dict[str, str]]:
+def read_model(path: Path, config: dict[str, Any]) -> tuple[tokenizer_json.Spec, dict[str, str]]:
     """The spec and role names of a `.model` file.
 
     config: `tokenizer_config.json`, with `model_type` of `config.json` where known: XLNet's normalisation
@@ -65,7 +65,7 @@ def read_model(path: Path, config: dict[str, Any]) -> tuple[layout.Spec, dict[st
     if _is(config, "T5"):
         count = int(config.get("extra_ids", _T5_SENTINELS))
         for place in range(count):  # <extra_id_0> is the last id
-            spec["added_tokens"].append(layout.added_token(len(pieces) + place, f"<extra_id_{count - 1 - place}>"))
+            spec["added_tokens"].append(tokenizer_json.added_token(len(pieces) + place, f"<extra_id_{count - 1 - place}>"))
     return spec, roles
 
 
@@ -94,7 +94,7 @@ def _added(proto: Any) -> list[dict[str, Any]]:
     added = []
     for id, piece in enumerate(proto.pieces):
         if piece.type in (_UNKNOWN, _CONTROL, _USER_DEFINED):
-            entry = layout.added_token(id, piece.piece, special=piece.type != _USER_DEFINED)
+            entry = tokenizer_json.added_token(id, piece.piece, special=piece.type != _USER_DEFINED)
             # Found in the normalised text: the pieces around it keep their spaces and get no prefix of their own.
             added.append({**entry, "normalized": piece.type == _USER_DEFINED})
     return added

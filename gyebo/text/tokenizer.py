@@ -16,18 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import tokenizers
 
-from gyebo.text import layout
+from gyebo.text import tokenizer_json
 from gyebo.text.batch import Framing, frame_batch
 from gyebo.text.normalize import lone_surrogate, nfc, nfc_spans
 from gyebo.text.pieces import decoding_of
-from gyebo.text.roles import HUB_ROLES, NUM_ROLE_SLOTS, ROLES, Roles, slot_names
+from gyebo.text.roles import HUB_ROLES, NUM_ROLE_SLOTS, Roles, slot_names
+from gyebo.text.tokenizer_files import _CONFIG_KEY, PUBLISHED
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
-PUBLISHED = "published"
 _NO_LIMIT = int(1e30)  # what transformers takes for "no limit"
-_CONFIG_KEY = "gyebo"
 
 
 class Tokenizer:
@@ -59,7 +58,7 @@ class Tokenizer:
         self.model_inputs = tuple(model_inputs)
         self.padding_side = padding_side
         self.max_length = max_length
-        self._tokens = layout.tokens_by_id(spec)
+        self._tokens = tokenizer_json.tokens_by_id(spec)
         self.vocab_size = max(self._tokens) + 1
         ids = {token: id for id, token in self._tokens.items()}
         self.role_ids = {role: ids[token] for role, token in self.role_tokens.items()}
@@ -67,7 +66,7 @@ class Tokenizer:
         self.all_role_ids = frozenset(special | set(self.role_ids.values()))
         self.decoding = decoding_of(spec["decoder"])
         # Of our own kinds only char meets characters that it lacks: the others have a piece for every byte.
-        self._unk_id = layout.unknown_id(spec) if kind in ("char", PUBLISHED) else None
+        self._unk_id = tokenizer_json.unknown_id(spec) if kind in ("char", PUBLISHED) else None
         self._plain: tokenizers.Tokenizer | None = None
         self._bytes: dict[tuple[int, bool], bytes] = {}
         self._fingerprint: str | None = None
@@ -92,7 +91,7 @@ class Tokenizer:
 
         Raises FileNotFoundError if there is none of these, ValueError if a file is damaged or of an unknown type.
         """
-        from gyebo.text.published import read_directory
+        from gyebo.text.tokenizer_files import read_directory
         from gyebo.text.two_sided import SOURCE_MODEL, read_marian, read_target
 
         folder = Path(directory)
@@ -138,14 +137,14 @@ class Tokenizer:
         Raises ValueError if a role's string is a piece that the tokenizer learned.
         """
         if self.kind == PUBLISHED:
-            spec, role_tokens = layout.adopt_roles(self._spec, self.role_tokens, roles)
+            spec, role_tokens = tokenizer_json.adopt_roles(self._spec, self.role_tokens, roles)
         else:
             keep = {"unk": "<|unk|>"} if self._unk_id is not None else {}
             names = slot_names(roles, keep)
             role_tokens = {**keep, **roles.tokens}
-            spec = layout.name_slots(self._spec, names, mask=roles.tokens.get("mask"))
+            spec = tokenizer_json.name_slots(self._spec, names, mask=roles.tokens.get("mask"))
             slots = {token: slot for slot, token in enumerate(names)}
-            spec["post_processor"] = layout.template(roles, {role: slots[role_tokens[role]] for role in role_tokens})
+            spec["post_processor"] = tokenizer_json.template(roles, {role: slots[role_tokens[role]] for role in role_tokens})
         family = Tokenizer(
             spec,
             kind=self.kind,
@@ -171,7 +170,7 @@ class Tokenizer:
             if not token or token in known:
                 raise ValueError(f"added token {token!r} is {'in the vocabulary already' if token else 'empty'}")
             known.add(token)
-            spec["added_tokens"].append(layout.added_token(id, token))
+            spec["added_tokens"].append(tokenizer_json.added_token(id, token))
         return self.with_spec(spec)
 
     def with_spec(self, spec: dict[str, Any]) -> Tokenizer:
@@ -192,7 +191,7 @@ class Tokenizer:
         if self._fingerprint is None:
             spec = self._spec
             if self.kind != PUBLISHED:
-                spec = layout.hide_roles(spec, range(NUM_ROLE_SLOTS))
+                spec = tokenizer_json.hide_roles(spec, range(NUM_ROLE_SLOTS))
             deciding = {part: spec[part] for part in ("normalizer", "pre_tokenizer", "model")}
             text = json.dumps(deciding, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
             self._fingerprint = hashlib.sha256(text.encode()).hexdigest()
@@ -265,7 +264,7 @@ class Tokenizer:
     def _backend(self) -> tokenizers.Tokenizer:
         """The encoder for ordinary text: roles under names that no text can hold, no frame, no normalisation of ours."""
         if self._plain is None:
-            spec = layout.hide_roles(self._spec, self.all_role_ids | self._unreachable)
+            spec = tokenizer_json.hide_roles(self._spec, self.all_role_ids | self._unreachable)
             spec["post_processor"] = None
             if self.kind != PUBLISHED:
                 spec["normalizer"] = None
@@ -332,7 +331,7 @@ class Tokenizer:
         if second is not None and len(second) != len(first):
             raise ValueError(f"pairs: {len(second)} given for {len(first)} texts; give one for each")
         framing = Framing(
-            processor=layout.processor(self._spec) if add_special_tokens else None,
+            processor=tokenizer_json.processor(self._spec) if add_special_tokens else None,
             inputs=self.model_inputs,
             pad_id=self.role_ids.get("pad"),
             padding=padding,
@@ -365,13 +364,3 @@ def _is_unicode(text: str) -> bool:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-
-
-def read_config(config: dict[str, Any]) -> dict[str, Any] | None:
-    """What `save` noted about a tokenizer of ours in `tokenizer_config.json`, or None for a published one."""
-    noted = config.get(_CONFIG_KEY)
-    if not isinstance(noted, dict) or not isinstance(noted.get("roles"), dict):
-        return None
-    if any(role not in ROLES for role in noted["roles"]):
-        raise ValueError(f"tokenizer_config.json: gyebo.roles names an unknown role; known roles: {', '.join(ROLES)}")
-    return noted

@@ -14,11 +14,12 @@ from typing import Any
 import tokenizers
 from tokenizers import models, trainers
 
-from gyebo.text import layout
+from gyebo.text import tokenizer_json
 from gyebo.text.normalize import lone_surrogate, nfc
 from gyebo.text.pieces import byte_alphabet
 from gyebo.text.roles import DEFAULT_ROLES, NUM_ROLE_SLOTS, slot_names
 from gyebo.text.tokenizer import Tokenizer
+from gyebo.text.two_sided import TwoSided
 
 KINDS = ("bpe", "wordpiece", "unigram", "char", "byte")
 DEFAULT_VOCAB_SIZE = 16_000
@@ -111,7 +112,7 @@ class _Stream:
             raise ValueError(f"the corpus is empty: {self.count} texts without a character; nothing can be learned")
 
 
-def _spec(model: dict[str, Any], pre_tokenizer: dict[str, Any] | None, decoder: dict[str, Any]) -> layout.Spec:
+def _spec(model: dict[str, Any], pre_tokenizer: dict[str, Any] | None, decoder: dict[str, Any]) -> tokenizer_json.Spec:
     return {
         "version": "1.0",
         "truncation": None,
@@ -125,9 +126,9 @@ def _spec(model: dict[str, Any], pre_tokenizer: dict[str, Any] | None, decoder: 
     }
 
 
-def _tokenizer(spec: layout.Spec, kind: str, normalize: str) -> Tokenizer:
+def _tokenizer(spec: tokenizer_json.Spec, kind: str, normalize: str) -> Tokenizer:
     spec["normalizer"] = {"type": "NFC"} if normalize == "nfc" else None
-    spec = layout.name_slots(spec, slot_names(DEFAULT_ROLES), mask=DEFAULT_ROLES.tokens["mask"])
+    spec = tokenizer_json.name_slots(spec, slot_names(DEFAULT_ROLES), mask=DEFAULT_ROLES.tokens["mask"])
     normalization = "NFC" if normalize == "nfc" else "none"
     return Tokenizer(spec, kind=kind, normalization=normalization, role_tokens=DEFAULT_ROLES.tokens)
 
@@ -171,7 +172,7 @@ def _train(
     return json.loads(learner.to_str())["model"]
 
 
-def _learn_bpe(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> layout.Spec:
+def _learn_bpe(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> tokenizer_json.Spec:
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size or DEFAULT_VOCAB_SIZE,
         min_frequency=min_frequency,
@@ -183,7 +184,7 @@ def _learn_bpe(source: Iterator[str], vocab_size: int | None, min_frequency: int
     return _spec(_train(models.BPE(), trainer, words, source, morphemes), words, _BYTE_DECODER)
 
 
-def _learn_wordpiece(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> layout.Spec:
+def _learn_wordpiece(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> tokenizer_json.Spec:
     # The "##" forms of all bytes go first: otherwise they get ids in the order of a hash table, and ties follow ids.
     continuing = ["##" + char for char in _BYTES]
     trainer = trainers.WordPieceTrainer(
@@ -199,7 +200,7 @@ def _learn_wordpiece(source: Iterator[str], vocab_size: int | None, min_frequenc
     return _spec(model, _WORDPIECE_WORDS, _WORDPIECE_DECODER)
 
 
-def _learn_unigram(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> layout.Spec:
+def _learn_unigram(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> tokenizer_json.Spec:
     size = vocab_size or DEFAULT_VOCAB_SIZE
     trainer = trainers.UnigramTrainer(
         vocab_size=size + size // _SPARE,
@@ -235,7 +236,7 @@ def _best_first(scored: tuple[float, str]) -> tuple[float, str]:
     return -scored[0], scored[1]
 
 
-def _learn_char(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> layout.Spec:
+def _learn_char(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> tokenizer_json.Spec:
     counts: Counter[str] = Counter()
     for text in source:
         counts.update(text)
@@ -244,7 +245,7 @@ def _learn_char(source: Iterator[str], vocab_size: int | None, min_frequency: in
     return _spec(_without_merges([*_SLOTS, *kept], unknown=_SLOTS[3]), None, {"type": "Fuse"})
 
 
-def _byte_spec() -> layout.Spec:
+def _byte_spec() -> tokenizer_json.Spec:
     return _spec(_without_merges([*_SLOTS, *_BYTES]), _byte_level(use_regex=False), _BYTE_DECODER)
 
 
@@ -264,9 +265,24 @@ def _without_merges(tokens: list[str], unknown: str | None = None) -> dict[str, 
     }
 
 
-_LEARN: dict[str, Callable[[Iterator[str], int | None, int, bool], layout.Spec]] = {
+_LEARN: dict[str, Callable[[Iterator[str], int | None, int, bool], tokenizer_json.Spec]] = {
     "bpe": _learn_bpe,
     "wordpiece": _learn_wordpiece,
     "unigram": _learn_unigram,
     "char": _learn_char,
 }
+
+
+def train_two_sided(sources: Iterable[str], targets: Iterable[str], vocab_size: int) -> TwoSided:
+    """A byte-level BPE from the texts of each language; each side learns half of the `vocab_size` ids, and what both learned
+    has one id."""
+    source, target = (train_tokenizer(texts, "bpe", vocab_size // 2) for texts in (sources, targets))
+    known: dict[str, int] = source._spec["model"]["vocab"]
+    ids = {piece: id for piece, id in target._spec["model"]["vocab"].items() if id < NUM_ROLE_SLOTS}
+    fresh = source.vocab_size
+    for piece in sorted(target._spec["model"]["vocab"], key=target._spec["model"]["vocab"].__getitem__):
+        if piece not in ids:
+            ids[piece] = known.get(piece, fresh)
+            fresh += ids[piece] == fresh
+    spec = {**target._spec, "model": {**target._spec["model"], "vocab": ids}}
+    return TwoSided(source, source.with_spec(spec))

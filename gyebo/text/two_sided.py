@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gyebo.text import layout
+from gyebo.text import tokenizer_json
 from gyebo.text.batch import as_arrays
-from gyebo.text.roles import NUM_ROLE_SLOTS, Roles
-from gyebo.text.tokenizer import PUBLISHED, Tokenizer
-from gyebo.text.training import train_tokenizer
+from gyebo.text.roles import Roles
+from gyebo.text.tokenizer import Tokenizer
+from gyebo.text.tokenizer_files import PUBLISHED
 
 TARGET_FILE = "target_tokenizer.json"  # of gyebo's kind; the source's is `tokenizer.json`
 SOURCE_MODEL, TARGET_MODEL, IDS = "source.spm", "target.spm", "vocab.json"
@@ -82,21 +82,6 @@ class TwoSided(Tokenizer):
             (folder / name).write_bytes(content)
 
 
-def train_two_sided(sources: Iterable[str], targets: Iterable[str], vocab_size: int) -> TwoSided:
-    """A byte-level BPE from the texts of each language; each side learns half of the `vocab_size` ids, and what both learned
-    has one id."""
-    source, target = (train_tokenizer(texts, "bpe", vocab_size // 2) for texts in (sources, targets))
-    known: dict[str, int] = source._spec["model"]["vocab"]
-    ids = {piece: id for piece, id in target._spec["model"]["vocab"].items() if id < NUM_ROLE_SLOTS}
-    fresh = source.vocab_size
-    for piece in sorted(target._spec["model"]["vocab"], key=target._spec["model"]["vocab"].__getitem__):
-        if piece not in ids:
-            ids[piece] = known.get(piece, fresh)
-            fresh += ids[piece] == fresh
-    spec = {**target._spec, "model": {**target._spec["model"], "vocab": ids}}
-    return TwoSided(source, source.with_spec(spec))
-
-
 def read_target(source: Tokenizer, folder: Path) -> Tokenizer:
     """The tokenizer of a folder whose `tokenizer.json` was read: with two sides where the other one is there."""
     file = folder / TARGET_FILE
@@ -118,7 +103,7 @@ class _Side(Tokenizer):
     pieces of the model that are not in the list are unknown.
     """
 
-    def __init__(self, spec: layout.Spec, ids: dict[str, int], max_length: int | None) -> None:
+    def __init__(self, spec: tokenizer_json.Spec, ids: dict[str, int], max_length: int | None) -> None:
         vocab = spec["model"]["vocab"]
         scores = dict(vocab) if isinstance(vocab, list) else None
         own = set(scores if scores is not None else vocab)
@@ -136,7 +121,7 @@ class _Side(Tokenizer):
         roles = {role: token for role, token in (("pad", "<pad>"), ("eos", "</s>"), ("unk", "<unk>")) if token in ids}
         spec = {**spec, "model": model, "added_tokens": [], "post_processor": template}
         super().__init__(
-            layout.mark_special(spec, roles),
+            tokenizer_json.mark_special(spec, roles),
             kind=PUBLISHED,
             normalization="own",
             role_tokens=roles,
@@ -200,8 +185,8 @@ def read_marian(folder: Path) -> TwoSided:
     Raises FileNotFoundError where one is missing, ValueError for a damaged one and for separate lists of ids, ImportError
     without the extra `data`.
     """
-    from gyebo.text.published import read_json
     from gyebo.text.sentencepiece import read_model
+    from gyebo.text.tokenizer_files import read_json
 
     names = (SOURCE_MODEL, TARGET_MODEL, IDS)
     for name in names:

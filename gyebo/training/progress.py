@@ -11,7 +11,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from gyebo.training import distributed
-from gyebo.training.machine import matmul_rate
+from gyebo.training.device import matmul_rate
 
 if TYPE_CHECKING:
     from gyebo.training.trainer import Trainer

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gyebo.config.run import OptimOptions
 from gyebo.training import distributed
-from gyebo.training.machine import DTYPES
+from gyebo.training.device import DTYPES
 from gyebo.training.optimizer import default_lr, learned_layers, make_optimizer, thawed
 from gyebo.training.schedule import learning_rate
 from gyebo.training.seeds import derive, seed_torch

@@ -18,7 +18,7 @@ def cli(monkeypatch, capsys):
 
     def run(*words, stdin=None):
         monkeypatch.setattr(sys, "argv", ["gyebo", *map(str, words)])
-        monkeypatch.setattr("gyebo.jobs.corpora._said", set())  # what a corpus is, is said once a process
+        monkeypatch.setattr("gyebo.jobs.pretraining.corpus._said", set())  # what a corpus is, is said once a process
         if stdin is not None:
             raw = stdin if isinstance(stdin, bytes) else stdin.encode()
             monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))

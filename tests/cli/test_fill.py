@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
+from gyebo.generation.fill_mask import fill
 from gyebo.interchange import load, save
 from gyebo.jobs.fill import fill as job
 from gyebo.models.family import FAMILIES, model_class
-from gyebo.tasks.filling import fill
 from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 

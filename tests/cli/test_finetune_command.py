@@ -8,7 +8,7 @@ import pytest
 from gyebo.config import toml
 from gyebo.config.finetune import FinetuneOptions, LearningOptions
 from gyebo.interchange import load
-from gyebo.jobs.taskreport import command_of
+from gyebo.jobs.finetuning.report import command_of
 from gyebo.tasks.registry import TASKS
 from tests.jobs.tuning_files import json_lines, reviews, saved_model, sentences, table, tagged
 
@@ -125,7 +125,7 @@ def test_the_command_of_a_card_makes_the_same_run(cli, monkeypatch, tmp_path):
     options = FinetuneOptions.model_validate(values)
     caught = []
     stand_in = {"task": "t", "model": "m", "seeds": [1], "test": {}, "measured": "x", "auto_class": None}
-    monkeypatch.setattr("gyebo.jobs.seeds.finetune_seeds", lambda *words, **named: caught.append(words) or stand_in)
+    monkeypatch.setattr("gyebo.jobs.finetune.finetune_seeds", lambda *words, **named: caught.append(words) or stand_in)
     for seeds in ([0], [1, 2]):
         assert cli(*shlex.split(command_of(options, tmp_path / "r", seeds))[1:]).code == 0
         found, *rest = caught[-1]

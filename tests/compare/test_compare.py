@@ -6,8 +6,8 @@ import os
 import pytest
 
 from gyebo.compare import run as module
+from gyebo.compare.conclusion import conclusion
 from gyebo.compare.run import compare
-from gyebo.compare.sentence import conclusion
 from gyebo.training.loop import Stopped
 
 

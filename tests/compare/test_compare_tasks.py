@@ -6,9 +6,9 @@ import re
 import pytest
 
 from gyebo.compare import run as module
+from gyebo.compare.conclusion import conclusion
 from gyebo.compare.report import equal_terms
 from gyebo.compare.run import compare
-from gyebo.compare.sentence import conclusion
 from gyebo.training.loop import Stopped
 
 BOTH = [{"name": "world-sentiment"}, {"name": "world-entailment"}]

@@ -6,12 +6,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from gyebo.compare.forms import rich_table
-from gyebo.compare.measures import short
+from gyebo.compare.conclusion import conclusion
 from gyebo.compare.pictures import curves
+from gyebo.compare.rendering import rich_table
 from gyebo.compare.report import render
 from gyebo.compare.run import compare
-from gyebo.compare.sentence import conclusion
+from gyebo.compare.table_rows import short
 
 VOID = {"meta", "br", "use", "link", "img"}
 

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 import gyebo
 import gyebo.interchange as interchange
-from gyebo.interchange import bert, distilbert, roberta
-from gyebo.interchange.names import read_config
+from gyebo.interchange.config_fields import read_config
+from gyebo.interchange.families import bert, distilbert, roberta
 from gyebo.models.bert import Bert, BertConfig
 from gyebo.models.distilbert import Distilbert, DistilbertConfig
 from gyebo.models.roberta import Roberta, RobertaConfig

@@ -10,10 +10,11 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import gyebo.interchange as interchange
-from gyebo.interchange.heads import TASKS, auto_class
+from gyebo.interchange.task_heads import auto_class
 from gyebo.models.family import FAMILIES, model_class
-from gyebo.tasks.arcs import Arcs
-from gyebo.tasks.heads import TaskModel, add_head
+from gyebo.tasks.heads.biaffine import Arcs
+from gyebo.tasks.heads.task_model import TaskModel, add_head
+from gyebo.tasks.task import TASKS
 
 GPT_SHAPE = {"n_positions": 24, "n_embd": 21, "n_layer": 2, "n_head": 3}
 BERT_SHAPE = {"hidden_size": 21, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 34}

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from gyebo.interchange import load, save
 from gyebo.models.family import FAMILIES, model_class
-from gyebo.tasks.heads import add_head
+from gyebo.tasks.heads.task_model import add_head
 
 ALL = [name for name, family in FAMILIES.items() if not family.in_transformers]
 OWN = [name for name in ALL if FAMILIES[name].head_style]  # those that read one text

@@ -8,7 +8,7 @@ import torch
 import gyebo
 from gyebo.jobs.fill import fill
 from gyebo.jobs.predict import predict
-from gyebo.tasks.pooling import embed
+from gyebo.tasks.embedding import embed
 
 transformers = pytest.importorskip("transformers")
 
@@ -84,7 +84,7 @@ def test_a_decoders_pair_is_as_in_transformers_until_it_is_finetuned(tmp_path):
     from tokenizers.pre_tokenizers import ByteLevel
 
     from gyebo.config.finetune import FinetuneOptions
-    from gyebo.jobs.tasksetup import set_up
+    from gyebo.jobs.finetuning.build import set_up
 
     vocab = [*sorted(ByteLevel.alphabet()), "<|endoftext|>"]
     (tmp_path / "vocab.json").write_text(json.dumps({piece: id for id, piece in enumerate(vocab)}))

@@ -327,8 +327,8 @@ def test_harmless_fields_are_accepted(fields, folder):
 def test_the_defaults_of_transformers_stand_in_for_missing_fields(folder, tmp_path):
     import transformers
 
-    from gyebo.interchange import gpt, gpt2
-    from gyebo.interchange.names import read_config
+    from gyebo.interchange.config_fields import read_config
+    from gyebo.interchange.families import gpt, gpt2
 
     for table, theirs in ((gpt.FORMAT, transformers.OpenAIGPTConfig()), (gpt2.FORMAT, transformers.GPT2Config())):
         bare = read_config(table, {"model_type": table.model_type}, "x")

@@ -21,8 +21,10 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 
 import gyebo.interchange as interchange
-from gyebo.interchange import bert, distilbert, gpt, gpt2, roberta, saving
-from gyebo.interchange.names import our_names, their_names
+from gyebo.interchange import saving
+from gyebo.interchange.families import bert, distilbert, gpt, gpt2, roberta
+from gyebo.interchange.model_card import model_card
+from gyebo.interchange.tensor_names import our_names, their_names
 from gyebo.models.bert import Bert
 from gyebo.models.distilbert import Distilbert
 from gyebo.models.gpt import Gpt, GptConfig
@@ -339,7 +341,7 @@ def front_matter(text):
 
 
 def test_the_card_says_what_was_given():
-    text = interchange.model_card(
+    text = model_card(
         **CARD,
         language=["ko", "en"],
         license='mit\n---\n"x',
@@ -364,17 +366,17 @@ def test_the_card_says_what_was_given():
 
 
 def test_the_card_guesses_nothing():
-    text = interchange.model_card(**CARD | {"metrics": {}}, auto_class=None, pipeline_tag=None)
+    text = model_card(**CARD | {"metrics": {}}, auto_class=None, pipeline_tag=None)
     assert front_matter(text) == {"library_name": "gyebo", "tags": ["gyebo", "gpt2"]}
     assert "Nothing was measured" in text
     assert "transformers" not in text
     with pytest.raises(ValueError, match="corpus"):
-        interchange.model_card(**CARD | {"corpus": "a\n# b"})
+        model_card(**CARD | {"corpus": "a\n# b"})
 
 
 def test_the_code_on_the_card_runs(tokenizer, tmp_path):
     interchange.save(small(), tokenizer, tmp_path)
-    text = interchange.model_card(**CARD | {"name": str(tmp_path)})
+    text = model_card(**CARD | {"name": str(tmp_path)})
     code = text.split("```python\n")[1].split("```")[0]
     theirs = code.split("# or")[0]
     scope: dict = {}

@@ -13,7 +13,7 @@ from torch import nn
 from gyebo.interchange import load, save
 from gyebo.models.family import FAMILIES
 from gyebo.models.ulmfit import Ulmfit, UlmfitConfig
-from gyebo.tasks.heads import add_head
+from gyebo.tasks.heads.task_model import add_head
 
 SHAPE = {"vocab_size": 47, "context": 32, "window": 8, "width": 10, "inner": 14, "layers": 3}
 WORDS = {"vocab_sz": 47, "emb_sz": 10, "n_hid": 14, "n_layers": 3, "bidir": False, "out_bias": True, "pad_token": 1}

@@ -6,9 +6,9 @@ import torch
 from gyebo.config import toml
 from gyebo.interchange import load
 from gyebo.jobs.evaluate import evaluate
-from gyebo.jobs.finetune import finetune
+from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.pretrain import command_of, pretrain
-from gyebo.jobs.setup import set_up, student_family
+from gyebo.jobs.pretraining.setup import set_up, student_family
 from gyebo.training import log
 from tests.jobs.tuning_files import reviews, saved_model, tuning
 from tests.training.test_resume import final_weights, interrupted

@@ -15,12 +15,12 @@ from gyebo.compare.run import compare
 from gyebo.jobs.embed import embed
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.fill import fill
-from gyebo.jobs.finetune import finetune
+from gyebo.jobs.finetuning.build import set_up as set_up_task
+from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.generate import generate
 from gyebo.jobs.predict import predict
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.setup import plan_run, set_up
-from gyebo.jobs.tasksetup import set_up as set_up_task
+from gyebo.jobs.pretraining.setup import plan_run, set_up
 from gyebo.jobs.verify import verify
 from gyebo.text.characters import spelling
 from gyebo.training import checkpoint
@@ -176,7 +176,7 @@ def test_a_classifier_learns_and_is_replayed_and_asked(made, tmp_path):
 
 
 def evaluate_again(out):
-    from gyebo.jobs.predict import evaluate_task
+    from gyebo.jobs.evaluate import evaluate_task
 
     return evaluate_task(str(out), None, device="cpu", precision="float32", predictions=None)
 
@@ -225,8 +225,8 @@ def test_from_scratch_all_of_it_learns(tags, tokenizer_folder):
 
 
 def test_markers_of_relations_are_spelled(made):
-    from gyebo.jobs.bodies import spell_more
-    from gyebo.tasks.relation import with_markers
+    from gyebo.jobs.model_building import spell_more
+    from gyebo.tasks.kinds.relation import with_markers
 
     _, out, _ = made
     model, tokenizer = gyebo.load(out)

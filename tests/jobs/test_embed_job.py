@@ -15,7 +15,7 @@ from gyebo.interchange import load, save
 from gyebo.jobs import embed as job
 from gyebo.models.family import FAMILIES, model_class
 from gyebo.nn.int8 import has_int8
-from gyebo.tasks.pooling import embed as vectors_of
+from gyebo.tasks.embedding import embed as vectors_of
 from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 

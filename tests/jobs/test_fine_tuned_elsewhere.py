@@ -7,8 +7,8 @@ from tuning_files import tuning
 
 from gyebo.config.run import RunOptions
 from gyebo.jobs.evaluate import evaluate
-from gyebo.jobs.finetune import finetune
-from gyebo.jobs.setup import set_up
+from gyebo.jobs.finetuning.run import finetune
+from gyebo.jobs.pretraining.setup import set_up
 from gyebo.jobs.verify import verify
 
 

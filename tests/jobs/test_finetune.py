@@ -13,14 +13,14 @@ from safetensors.torch import load_file
 from gyebo.config import toml
 from gyebo.config.finetune import LearningOptions
 from gyebo.interchange import load
-from gyebo.jobs import finetune as job
-from gyebo.jobs import runs
-from gyebo.jobs.finetune import finetune, replayed, since_best
-from gyebo.jobs.seeds import finetune_seeds
-from gyebo.jobs.taskdata import read_task
-from gyebo.jobs.taskreport import command_of, summary
-from gyebo.jobs.tasksetup import set_up
+from gyebo.jobs import run_directory
+from gyebo.jobs.finetune import finetune_seeds
+from gyebo.jobs.finetuning import run as job
+from gyebo.jobs.finetuning.build import set_up
+from gyebo.jobs.finetuning.report import command_of, summary
+from gyebo.jobs.finetuning.run import finetune, replayed, since_best
 from gyebo.models.family import FAMILIES
+from gyebo.tasks.splits import read_task
 from gyebo.training import checkpoint, log
 from gyebo.training.loop import Stopped
 from gyebo.training.optimizer import make_optimizer
@@ -412,22 +412,22 @@ def test_what_is_replaced_stays_until_the_new_run_has_begun(models, data, tmp_pa
         assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     out.rename(tmp_path / ".run.replaced")
     out.mkdir()
-    (out / runs.STARTING).touch()
+    (out / run_directory.STARTING).touch()
     with pytest.raises(ValueError, match="exists already: pass --resume"):
         finetune_seeds(options, seeds, out)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     finetune_seeds(options.model_copy(update={"epochs": 0.5}), seeds, out, overwrite=True)
-    assert not (tmp_path / ".run.replaced").exists() and not (out / runs.STARTING).exists()
+    assert not (tmp_path / ".run.replaced").exists() and not (out / run_directory.STARTING).exists()
 
 
 def test_names_that_are_no_files_are_not_taken_for_some(tmp_path, monkeypatch):
     """A hub id may begin as the output is called."""
     monkeypatch.chdir(tmp_path)
-    runs.refuse_to_replace(tmp_path / "klue", ["klue/bert-base", None, "hf:klue/x", "world:ko"])
+    run_directory.refuse_to_replace(tmp_path / "klue", ["klue/bert-base", None, "hf:klue/x", "world:ko"])
     (tmp_path / "klue").mkdir()
     (tmp_path / "klue" / "train.en").touch()
     with pytest.raises(ValueError, match="holds klue/train, which the run starts from"):
-        runs.refuse_to_replace(tmp_path / "klue", ["klue/train"])
+        run_directory.refuse_to_replace(tmp_path / "klue", ["klue/train"])
 
 
 def test_one_seed_and_several_do_not_take_each_others_place(models, data, tmp_path):

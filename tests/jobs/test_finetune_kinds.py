@@ -6,18 +6,18 @@ import pytest
 import torch
 
 from gyebo.interchange import load
-from gyebo.jobs.bodies import grow_vocabulary
-from gyebo.jobs.finetune import finetune
-from gyebo.jobs.predict import evaluate_task
-from gyebo.jobs.predictions import entities
-from gyebo.jobs.taskdata import read_task
-from gyebo.tasks import reading_world
+from gyebo.jobs.evaluate import evaluate_task
+from gyebo.jobs.finetuning.run import finetune
+from gyebo.jobs.model_building import grow_vocabulary
+from gyebo.tasks.data import world
+from gyebo.tasks.prediction import entities
+from gyebo.tasks.splits import read_task
 from tests.jobs.tuning_files import choices, json_lines, pairs, questions, table, tagged, treebank, tuning
 
 
 @pytest.fixture
 def small_world(monkeypatch):
-    for sizes in (reading_world.SIZES, reading_world.SIZES_OF_DOCUMENTS):
+    for sizes in (world.SIZES, world.SIZES_OF_DOCUMENTS):
         for split, count in (("train", 60), ("dev", 12), ("test", 12)):
             monkeypatch.setitem(sizes, split, count)
 

@@ -6,11 +6,11 @@ import pytest
 
 from gyebo.config import toml
 from gyebo.config.finetune import TaskOptions
-from gyebo.jobs.linear import finetune_linear
-from gyebo.jobs.predict import margins
-from gyebo.jobs.taskdata import read_task
+from gyebo.jobs.finetuned_model import margins
+from gyebo.jobs.finetuning.linear import finetune_linear
 from gyebo.tasks import linear
-from gyebo.tasks.metrics import measure
+from gyebo.tasks.metrics.metrics import measure
+from gyebo.tasks.splits import read_task
 from tests.jobs.tuning_files import json_lines, pairs, reviews, table, tagged, tuning
 
 

@@ -7,13 +7,15 @@ import pytest
 
 from gyebo.config.finetune import TaskOptions
 from gyebo.interchange import load, save
-from gyebo.jobs.finetune import finetune
-from gyebo.jobs.linear import finetune_linear
-from gyebo.jobs.predict import evaluate_task, open_model, predict, trained_on
-from gyebo.jobs.predictions import entities
-from gyebo.jobs.seeds import finetune_seeds
-from gyebo.jobs.taskdata import read_task, read_test, same_source
+from gyebo.jobs.evaluate import evaluate_task
+from gyebo.jobs.finetune import finetune_seeds
+from gyebo.jobs.finetuned_model import open_model, trained_on
+from gyebo.jobs.finetuning.linear import finetune_linear
+from gyebo.jobs.finetuning.run import finetune
+from gyebo.jobs.predict import predict
 from gyebo.nn.int8 import has_int8
+from gyebo.tasks.prediction import entities
+from gyebo.tasks.splits import read_task, read_test, same_source
 from tests.jobs.tuning_files import (
     choices,
     json_lines,

@@ -13,11 +13,12 @@ from safetensors.torch import load_file
 import gyebo
 from gyebo.config import toml
 from gyebo.config.run import RunOptions
-from gyebo.jobs import budget, runs
 from gyebo.jobs import pretrain as job
+from gyebo.jobs import run_directory
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import command_of, pretrain
-from gyebo.jobs.setup import MEASURE_SECONDS, plan_steps, set_up
+from gyebo.jobs.pretraining import budget
+from gyebo.jobs.pretraining.setup import MEASURE_SECONDS, plan_steps, set_up
 from gyebo.training import checkpoint, log
 from tests.training.test_resume import interrupted
 
@@ -85,7 +86,7 @@ def test_minutes_are_measured_once_and_stored(run_options, tmp_path, monkeypatch
     monkeypatch.setattr(budget, "seconds_per_step", lambda make, precision, seconds: 0.25)
     options = budgeted(run_options, minutes=0.1)
     interrupted(options, tmp_path / "run", 3, monkeypatch)
-    stored = runs.read(tmp_path / "run")["plan"]["steps"]
+    stored = run_directory.read(tmp_path / "run")["plan"]["steps"]
     assert 4 <= stored < 24  # 6 seconds at 0.25, less what evaluations and checkpoints take
 
     def again(make, precision, seconds):
@@ -314,7 +315,7 @@ def test_the_settings_above_leave_no_option_out():
         "budget.flops",
         "budget.minutes",
     }
-    a, b = runs._flat(options.model_dump()), runs._flat(default.model_dump())
+    a, b = run_directory._flat(options.model_dump()), run_directory._flat(default.model_dump())
     assert {name for name in toml.described(RunOptions) if a.get(name) == b.get(name)} - {"model", "objective"} == others
 
 
@@ -385,7 +386,7 @@ def test_a_start_that_fails_leaves_nothing(run_options, tmp_path):
 
 def test_a_start_that_was_killed_is_begun_anew(run_options, tmp_path):
     out = tmp_path / "run"
-    runs.claim(out, resume=False, overwrite=False)
+    run_directory.claim(out, resume=False, overwrite=False)
     (out / "tokenizer").mkdir()
     (out / "tokenizer" / "tokenizer.json").write_text("{")
     pretrain(run_options(1), out)

@@ -12,10 +12,10 @@ import gyebo
 from gyebo.config import toml
 from gyebo.data.batches import IGNORE, Rows
 from gyebo.evaluation import evaluate_masked
+from gyebo.evaluation.measures import MEASURES, restored
 from gyebo.jobs.evaluate import evaluate
-from gyebo.jobs.measures import MEASURES, restored
 from gyebo.jobs.pretrain import command_of, pretrain
-from gyebo.jobs.setup import set_up
+from gyebo.jobs.pretraining.setup import set_up
 from gyebo.jobs.verify import verify
 from gyebo.objectives.masked import encode
 from gyebo.training import log

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import gyebo
 from gyebo.jobs.embed import embed
 from gyebo.jobs.evaluate import evaluate
-from gyebo.jobs.finetune import finetune
+from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.predict import predict
 from gyebo.jobs.pretrain import pretrain
 from tests.conftest import HEADLESS, dropouts

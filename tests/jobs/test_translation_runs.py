@@ -13,11 +13,11 @@ import pytest
 from rich.console import Console
 
 from gyebo.config.finetune import FinetuneOptions
-from gyebo.jobs import runs
+from gyebo.jobs import run_directory
 from gyebo.jobs import translate as job
-from gyebo.jobs.finetune import finetune
-from gyebo.jobs.predict import evaluate_task
-from gyebo.jobs.tasksetup import set_up
+from gyebo.jobs.evaluate import evaluate_task
+from gyebo.jobs.finetuning.build import set_up
+from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.verify import verify
 from gyebo.training import loop
 from gyebo.training.loop import Stopped
@@ -135,7 +135,7 @@ def test_the_mean_of_the_last_checkpoints_is_tried(folder, tokenizer, tmp_path):
     parts = [checkpoint._tensors(path / "model.safetensors") for path in kept]
     for name, tensor in checkpoint.weights(model).items():
         assert (tensor - sum(part[name] for part in parts) / len(parts)).abs().max() < 1e-6
-    assert runs.read(tmp_path / "run")["state"]["weights"] in ("best", f"mean of the last {len(kept)} checkpoints")
+    assert run_directory.read(tmp_path / "run")["state"]["weights"] in ("best", f"mean of the last {len(kept)} checkpoints")
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights_and_verifies(folder, tokenizer, tmp_path, monkeypatch):
@@ -235,7 +235,7 @@ def test_what_else_a_translator_can_not_do_is_said_by_name(learned, folder, tmp_
     from gyebo.interchange import load
     from gyebo.jobs.evaluate import evaluate
     from gyebo.jobs.generate import generate
-    from gyebo.tasks.pooling import embed
+    from gyebo.tasks.embedding import embed
 
     with pytest.raises(ValueError, match=r"translates, so it is measured on pairs: gyebo evaluate .* translation"):
         evaluate(str(learned), [str(folder / "train.ko")])

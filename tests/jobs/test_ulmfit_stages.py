@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 
 import gyebo
 from gyebo.config import toml
-from gyebo.jobs.bodies import grow_vocabulary
 from gyebo.jobs.evaluate import evaluate
-from gyebo.jobs.finetune import finetune
+from gyebo.jobs.finetuning.build import set_up, with_defaults
+from gyebo.jobs.finetuning.run import finetune
+from gyebo.jobs.model_building import grow_vocabulary
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.setup import set_up as set_up_run
-from gyebo.jobs.tasksetup import set_up, with_defaults
+from gyebo.jobs.pretraining.setup import set_up as set_up_run
 from gyebo.jobs.verify import verify
 from gyebo.models.family import FAMILIES
 from gyebo.training import checkpoint, log

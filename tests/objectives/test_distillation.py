@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from gyebo.config.run import OptimOptions
 from gyebo.data.batches import IGNORE
-from gyebo.jobs.setup import set_up
+from gyebo.jobs.pretraining.setup import set_up
 from gyebo.models.bert import Bert, BertConfig
 from gyebo.models.distilbert import Distilbert, DistilbertConfig
 from gyebo.models.family import find
@@ -16,7 +16,7 @@ from gyebo.models.roberta import Roberta, RobertaConfig
 from gyebo.objectives.distillation import Options, build, kept_layers, start_from_teacher
 from gyebo.objectives.masked import encode
 from gyebo.objectives.objective import Setting
-from gyebo.tasks.heads import add_head
+from gyebo.tasks.heads.task_model import add_head
 from gyebo.text.roles import roles_of
 from gyebo.training.trainer import Trainer
 

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from feature_texts import KINDS, LAYOUTS, TEXTS, published, tokenizer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gyebo.tasks.features import ExampleRows, encode, in_order
-from gyebo.tasks.framing import anchor_place, anchored, frame_of, homes, windows
-from gyebo.tasks.relation import MARKERS, marking, with_markers
-from gyebo.tasks.store import ragged
+from gyebo.tasks.features import ExampleRows, in_order, ragged
+from gyebo.tasks.kinds.relation import MARKERS, marking, with_markers
+from gyebo.tasks.kinds.table import encode
 from gyebo.tasks.task import Example
+from gyebo.text.template import anchor_place, anchored, frame_of, homes, windows
+from tests.tasks.feature_texts import KINDS, LAYOUTS, TEXTS, published, tokenizer_of
 
 LABELS = ("중립", "긍정", "부정")
 

@@ -9,7 +9,8 @@ from text_corpus import PROBES, corpus
 import gyebo
 from gyebo.text.dropout import DroppingTokenizer
 from gyebo.text.tokenizer import Tokenizer
-from gyebo.text.two_sided import TARGET_FILE, TwoSided, train_two_sided
+from gyebo.text.training import train_two_sided
+from gyebo.text.two_sided import TARGET_FILE, TwoSided
 
 ENGLISH = ["two dogs play in the snow .", "a man in a green hat reads .", "the dogs read .", "a hat , a man , two dogs"] * 30
 GERMAN = ["zwei hunde spielen im schnee .", "ein mann mit grünem hut liest .", "die hunde lesen .", "ein hut , ein mann"] * 30

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from gyebo.data.batches import IGNORE
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.setup import set_up
+from gyebo.jobs.pretraining.setup import set_up
 from gyebo.jobs.verify import verify
 from gyebo.training import checkpoint
 from tests.conftest import RECURRENT, dropouts

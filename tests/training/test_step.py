@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gyebo.config.run import OptimOptions
-from gyebo.jobs.setup import set_up
+from gyebo.jobs.pretraining.setup import set_up
 from gyebo.training import checkpoint
 from gyebo.training.optimizer import load_state_tensors, make_optimizer, state_tensors, thawed
 from gyebo.training.schedule import learning_rate

@@ -1,0 +1,160 @@
+"""What a comparison says, as a headline and its reason, in words for a reader who doesn't program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gyebo.compare.recipe import BASELINE
+from gyebo.compare.results import BITS, FAILED, Comparison, Row
+from gyebo.compare.table_rows import digits, words
+
+
+def conclusion(comparison: Comparison) -> tuple[str, str]:
+    """A headline and its reason."""
+    leader, rows = comparison.leader, [row for row in comparison.rows if row.verdict != FAILED]
+    lost = [_failure(row, comparison) for row in comparison.rows if row.failures]
+    lost += [
+        f"The linear baseline failed on {task}: {known['baseline_failed'].rstrip('.')}."
+        for task, known in comparison.tasks.items()
+        if known.get("baseline_failed")
+    ]
+    if leader is None:
+        return "No candidate finished, so nothing can be said.", " ".join(lost)
+    headline, why = _judge(leader, rows, comparison)
+    once = "Each was pretrained once, so the spread is that of fine-tuning alone." if comparison.recipe.tuning_seeds else ""
+    beside = (
+        [once, _beside_baseline(leader, comparison), *_other_tasks(comparison), _bits(comparison)] if comparison.tasks else []
+    )
+    return headline, " ".join(filter(None, (why, *beside, *lost)))
+
+
+def _judge(leader: Row, rows: Sequence[Row], comparison: Comparison) -> tuple[str, str]:
+    assert leader.summary is not None, "a ranked row has scores"
+    first, task = leader.summary, comparison.ranked_by if comparison.tasks else None
+    if len(rows) == 1:
+        return f"Only {leader.name} finished, so there is nothing to compare it with.", _reaches(leader, comparison)
+    if leader.verdict == "best":
+        second = rows[1].summary
+        assert second is not None, "a ranked row has scores"
+        gap = f" ({_more(first.mean, second.mean)})" if task is None else ""
+        return (
+            f"{leader.name} is best {_of_what(leader, comparison)}",
+            f"{_reaches(leader, comparison)} The next, {rows[1].name}, {'needs' if task is None else 'has'}"
+            f" {digits(second.mean)}{gap}: a difference larger than chance between {first.count} repetitions explains.",
+        )
+    close = [row for row in rows if row.verdict == "no difference shown"]
+    behind = [row.name for row in rows if row.verdict == "behind"]
+    means = join([f"{row.name} {digits(row.summary.mean)}" for row in close if row.summary])
+    on_task = f" on {task}" if task else ""
+    headline = f"No difference shown between {join([row.name for row in close])}{on_task}."
+    metric = _metric(comparison) if task else ""
+    unit = comparison.on_text
+    told = (
+        f"{metric[0].upper()}{metric[1:]} on examples never seen" if task else f"{unit[0].upper()}{unit[1:]} on text never seen"
+    )
+    if first.count == 1:
+        why = (
+            f"{told}: {means}. Each was trained once (one seed: no spread), so a better model can't"
+            " be told from a lucky start: repeat with three or more seeds."
+        )
+    else:
+        why = (
+            f"{told}: {means}. Repeating a training from another random start changes its score too,"
+            f" and with {first.count} repetitions each, a gap like this may be chance; more seeds or a larger budget may tell."
+        )
+    return headline, why + (f" Behind them: {join(behind)}." if behind else "")
+
+
+def _of_what(leader: Row, comparison: Comparison) -> str:
+    """How the headline of a best model goes on."""
+    whole = not any(row.verdict == FAILED for row in comparison.rows)
+    if not comparison.tasks:
+        return "on this text." if whole else "of those that finished."
+    task = comparison.ranked_by
+    where = f"on {task}" if whole else f"on {task} of those that finished"
+    gap = comparison.against_baseline(leader, task)
+    beaten = gap is not None and gap.shown and gap.mean < 0
+    return f"of the models {where}, but the linear baseline is better." if beaten else f"{where}."
+
+
+def _metric(comparison: Comparison) -> str:
+    return words(comparison.tasks[comparison.ranked_by]["score"])
+
+
+def _reaches(row: Row, comparison: Comparison) -> str:
+    mean = digits(row.summary.mean if row.summary else None)
+    if not comparison.tasks:
+        return f"On text that it had never seen it needs {mean} {comparison.on_text}."
+    counts = comparison.tasks[comparison.ranked_by]["examples"]
+    return (
+        f"Fine-tuned on {counts['train']:,} labelled examples, it reaches {_metric(comparison)} {mean} on {counts['test']:,}"
+        " that it had never seen."
+    )
+
+
+def _more(low: float, high: float) -> str:
+    return f"{(high / low - 1) * 100:.1f} % more" if low > 0 else f"{high - low:.4f} more"
+
+
+def _beside_baseline(leader: Row, comparison: Comparison) -> str:
+    task = comparison.ranked_by
+    gap = comparison.against_baseline(leader, task)
+    if gap is None:
+        return ""
+    said = ("above" if gap.mean > 0 else "below") if gap.shown else "not shown to differ from"
+    seconds = comparison.tasks[task][BASELINE]["seconds"]
+    return (
+        f"{leader.name} is {said} the linear baseline ({digits(comparison.baseline(task))}), which only counts which letters"
+        f" stand together and was trained in {max(1, round(seconds)):,} s."
+    )
+
+
+def _other_tasks(comparison: Comparison) -> list[str]:
+    """A sentence on each task that does not rank."""
+    found = []
+    for task in list(comparison.tasks)[1:]:
+        best = [row.name for row in comparison.rows if row.verdicts[task] == "best"]
+        close = [row.name for row in comparison.rows if row.verdicts[task] == "no difference shown"]
+        if best:
+            found.append(f"On {task}, {best[0]} is best.")
+        elif close:
+            found.append(f"On {task}, no difference is shown between {join(close)}.")
+    return found
+
+
+def _bits(comparison: Comparison) -> str:
+    """What ranks, and what bits per byte say beside it."""
+    ranking = f"The ranking is by {comparison.ranked_by}" + (", the first of the tasks" if len(comparison.tasks) > 1 else "")
+    means = {row.name: row.summary_by(BITS) for row in comparison.rows if row.candidate.likelihood}
+    needs = [f"{name} needs {digits(summary.mean)}" for name, summary in means.items() if summary]
+    lacking = [row.name for row in comparison.rows if not row.candidate.likelihood]
+    if not needs:
+        return f"{ranking}."
+    told = f"{ranking}. In bits per byte of text never seen, {join(needs)}"
+    return f"{told}; {join(lacking)} can't be measured so." if lacking else f"{told}."
+
+
+def _failure(row: Row, comparison: Comparison) -> str:
+    reason = "; ".join(dict.fromkeys(row.failures.values())).rstrip(".")
+    ranked = "" if row.verdict == FAILED else f" (ranked all the same, as its {comparison.ranked_by} is complete)"
+    unranked = " and is not ranked" if row.verdict == FAILED else ""
+    if "sweep" in row.failures:
+        return f"{row.name} failed{unranked}: {reason}."
+    seeds = len(comparison.recipe.seeds)
+    tuned = [where for where in row.failures if ", " in where]
+    places = [f"{len(row.failures) - len(tuned)} of {seeds} runs"] if len(tuned) < len(row.failures) else []
+    for task in comparison.tasks:
+        if count := sum(where.startswith(f"{task}, ") for where in tuned):
+            places.append(f"{count} of {len(comparison.recipe.tuning_seeds) or seeds} fine-tunings on {task}")
+    return f"{row.name} failed in {join(places)}{unranked}{ranked}: {reason}."
+
+
+def join(names: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def differing(rows: Mapping[str, str]) -> str:
+    """`name: value` of each where the values differ, else the one value."""
+    values = list(dict.fromkeys(rows.values()))
+    return values[0] if len(values) == 1 else "; ".join(f"{name}: {value}" for name, value in rows.items())

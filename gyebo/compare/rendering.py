@@ -1,0 +1,113 @@
+"""A comparison for the terminal, for documentation and for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from gyebo.compare.conclusion import conclusion
+from gyebo.compare.recipe import BASELINE
+from gyebo.compare.results import BITS, ON_TEXT, Comparison, Row
+from gyebo.compare.statistics import difference, pair_confidence
+from gyebo.compare.table_rows import cells, columns, digits
+
+
+def rich_table(comparison: Comparison) -> Table:
+    """For the terminal: the lines that the report shows at once; `markdown` has all."""
+    table = Table(title=comparison.recipe.title or None, title_justify="left")
+    table.add_column("", overflow="fold")
+    for name in columns(comparison):
+        table.add_column(name, justify="right", overflow="fold")
+    for measure, values in cells(comparison):
+        if not measure.first:
+            continue
+        table.add_row(Text(measure.heading), *(Text(value) for value in values))
+    return table
+
+
+def markdown(comparison: Comparison) -> str:
+    """For documentation: the verdict, the table, the failures."""
+    headline, why = conclusion(comparison)
+    names = columns(comparison)
+    lines = [f"**{headline}** {why}", "", f"| | {' | '.join(names)} |", "| --- |" + " ---: |" * len(names)]
+    lines += [f"| {measure.heading} | {' | '.join(values)} |" for measure, values in cells(comparison)]
+    if comparison.floor is not None:
+        lines += ["", f"Known entropy of the held-out text: {digits(comparison.floor)} bits per byte."]
+    failed = [f"- {name}, {where}: {reason}" for name, where, reason in failures(comparison)]
+    return "\n".join([*lines, *(["", *failed] if failed else []), ""])
+
+
+def failures(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """What failed, as (candidate or baseline, where, reason)."""
+    found = [(row.name, where, reason) for row in comparison.rows for where, reason in row.failures.items()]
+    baselines = {task: known.get("baseline_failed") for task, known in comparison.tasks.items()}
+    return found + [(f"{BASELINE} baseline", task, reason) for task, reason in baselines.items() if reason]
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """All of it as plain values: for programs, and for whoever doubts the table."""
+    headline, why = conclusion(comparison)
+    yardsticks = [*comparison.tasks, comparison.on_text]
+    return {
+        "conclusion": f"{headline} {why}",
+        "ok": comparison.ok,
+        "ranked_by": comparison.ranked_by,
+        "floor_bits_per_byte": comparison.floor,
+        "recipe": comparison.recipe.model_dump(mode="json"),
+        "prepared": comparison.prepared,
+        "environment": comparison.environment,
+        "tasks": comparison.tasks,
+        "candidates": [_candidate(comparison, row) for row in comparison.rows],
+        "differences": [entry for yardstick in yardsticks for entry in _differences(comparison, yardstick)],
+    }
+
+
+def _candidate(comparison: Comparison, row: Row) -> dict[str, Any]:
+    on_text = {
+        ON_TEXT[yardstick]: {"verdict": row.verdicts[yardstick], **asdict(summary)} if summary else None
+        for yardstick in dict.fromkeys((BITS, comparison.on_text))
+        for summary in [row.summary_by(yardstick)]
+    }
+    return {
+        "name": row.name,
+        "family": row.candidate.family,
+        "size": row.candidate.size,
+        "verdict": row.verdict,
+        **on_text,
+        "tasks": {task: _task(comparison, row, task) for task in comparison.tasks},
+        "plan": comparison.plan.get(row.name, {}),
+        "sweep": row.sweep,
+        "seeds": {str(seed): result for seed, result in row.results.items()},
+        "failures": row.failures,
+    }
+
+
+def _task(comparison: Comparison, row: Row, task: str) -> dict[str, Any]:
+    summary, gap = row.summary_by(task), comparison.against_baseline(row, task)
+    return {
+        "score": comparison.tasks[task]["score"],
+        "verdict": row.verdicts[task],
+        **(asdict(summary) if summary else {}),
+        "against_baseline": asdict(gap) if gap else None,
+        "seeds": {str(seed): result for seed, result in row.tasks.get(task, {}).items()},
+    }
+
+
+def _differences(comparison: Comparison, yardstick: str) -> list[dict[str, Any]]:
+    """Every other ranked candidate minus the leader, by one yardstick."""
+    scores = {row.name: list(row.scores_by(yardstick).values()) for row in comparison.rows if not row.failures_by(yardstick)}
+    ranked = {name: values for name, values in scores.items() if values}
+    if not ranked:
+        return []
+    confidence, resolution = pair_confidence(len(ranked)), comparison.resolution(yardstick)
+    sign = 1 if yardstick in ON_TEXT else -1
+    leader = min(ranked, key=lambda name: sign * sum(ranked[name]) / len(ranked[name]))
+    return [
+        {"yardstick": yardstick, "from": leader, "to": name, "confidence": confidence}
+        | asdict(difference(values, ranked[leader], confidence, resolution))
+        for name, values in ranked.items()
+        if name != leader
+    ]

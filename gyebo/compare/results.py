@@ -1,0 +1,199 @@
+"""The results of a comparison as data: a row a candidate, measured and ranked by its yardsticks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from gyebo.compare.recipe import BASELINE, Candidate, Recipe
+from gyebo.compare.statistics import CONFIDENCE, Difference, Summary, against, summarise, verdicts
+from gyebo.objectives.table import FIGURES
+
+BITS, HIDDEN = FIGURES["bits_per_byte"], FIGURES["masked_loss"]  # yardsticks as tasks are; no task can be called so
+ON_TEXT = {words: name for name, words in FIGURES.items()}  # yardstick -> its entry in a run's result
+FAILED = "failed"
+BASELINE_TITLE = "linear baseline"
+CORRELATIONS = ("pearson", "spearman", "matthews")  # from -1 to 1; other scores of tasks begin at 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One candidate: what each seed gave, or why it gave nothing.
+
+    `results`: seed -> result of `pretrain`, in the recipe's order. `tasks`: task -> seed -> result of `finetune`, a seed of the
+    recipe's `tuning_seeds` where it has any.
+    `failures`: "seed N", "TASK, seed N" or "sweep" -> reason. `sweep`: the chosen "lr", the "trials" and their cost in
+    "tokens", "flops" and "seconds". `ranked_by`: the yardstick of the table, a task or one of `ON_TEXT`.
+
+    `verdicts`: yardstick -> "best", "no difference shown", "behind", "failed" (a run that it needs failed: not ranked, as its
+    luckier seeds would flatter it), "nothing to compare with", or "-" where the yardstick can't measure the family.
+    """
+
+    candidate: Candidate
+    results: dict[int, dict[str, Any]]
+    failures: dict[str, str] = field(default_factory=dict)
+    sweep: dict[str, Any] | None = None
+    tasks: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    verdicts: dict[str, str] = field(default_factory=dict)
+    ranked_by: str = BITS
+
+    @property
+    def name(self) -> str:
+        """The candidate's name."""
+        return self.candidate.name
+
+    @property
+    def verdict(self) -> str:
+        """That of the yardstick which ranks."""
+        return self.verdicts.get(self.ranked_by, "")
+
+    def scores_by(self, yardstick: str) -> dict[int, float]:
+        """Finished seed -> figure of held-out text, or the score on the task's test examples; empty where there is none."""
+        if yardstick in ON_TEXT:
+            found = {seed: result["valid"].get(ON_TEXT[yardstick]) for seed, result in self.results.items()}
+            return {seed: value for seed, value in found.items() if value is not None}
+        return {seed: result["test"][result["score"]] for seed, result in self.tasks.get(yardstick, {}).items()}
+
+    def summary_by(self, yardstick: str) -> Summary | None:
+        """Mean and spread over seeds; None where no seed has a score."""
+        scores = self.scores_by(yardstick)
+        return summarise(list(scores.values())) if scores else None
+
+    def interval_by(self, yardstick: str) -> tuple[float, float] | None:
+        """The 95 % interval of the mean, within what a task's score can be; None where it is unknown."""
+        summary = self.summary_by(yardstick)
+        if summary is None or summary.low is None or summary.high is None:
+            return None
+        if yardstick in ON_TEXT:
+            return summary.low, summary.high
+        metric = next(iter(self.tasks[yardstick].values()))["score"]
+        return max(summary.low, -1.0 if metric in CORRELATIONS else 0.0), min(summary.high, 1.0)
+
+    def failures_by(self, yardstick: str) -> dict[str, str]:
+        """The failures that keep the row out of a yardstick's ranking: of its pretraining, and of that task."""
+        return {at: why for at, why in self.failures.items() if ", " not in at or at.startswith(f"{yardstick}, ")}
+
+    @property
+    def scores(self) -> list[float]:
+        """By the yardstick that ranks, one a finished seed."""
+        return list(self.scores_by(self.ranked_by).values())
+
+    @property
+    def summary(self) -> Summary | None:
+        """Of the yardstick that ranks."""
+        return self.summary_by(self.ranked_by)
+
+    @property
+    def best_seed(self) -> int | None:
+        """The seed with the best figure of held-out text, or the best score on validation, never on the test examples."""
+        if self.ranked_by in ON_TEXT:
+            return min(scores, key=scores.__getitem__) if (scores := self.scores_by(self.ranked_by)) else None
+        found = {seed: result["valid"][result["score"]] for seed, result in self.tasks.get(self.ranked_by, {}).items()}
+        return max(found, key=found.__getitem__) if found else None
+
+    def mean(self, key: str, task: str | None = None) -> float | None:
+        """Mean over seeds of an entry of the results (a dot leads into a section); None where a seed lacks it."""
+        values: list[Any] = list((self.results if task is None else self.tasks.get(task, {})).values())
+        for part in key.split("."):
+            values = [value.get(part) for value in values]
+        return math.fsum(values) / len(values) if values and None not in values else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison. `rows`: best mean first, failed ones last. `prepared`: what `prepare` told of the corpus.
+
+    `tasks`: task -> what `examine` told of it, and as "linear" the baseline's summary (None: none, see "baseline_failed").
+    """
+
+    recipe: Recipe
+    out: Path
+    rows: list[Row]
+    prepared: dict[str, Any]
+    plan: dict[str, dict[str, Any]]
+    environment: dict[str, Any]
+    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every run of every candidate finished, and every baseline."""
+        baselines = [task.get("baseline_failed") for task in self.tasks.values()]
+        return not any(row.failures for row in self.rows) and not any(baselines)
+
+    @property
+    def ranked_by(self) -> str:
+        """The yardstick that ranks: the first task, or that of the held-out text."""
+        return next(iter(self.tasks), self.on_text)
+
+    @property
+    def on_text(self) -> str:
+        """The yardstick of the held-out text: `BITS` or `HIDDEN`."""
+        return FIGURES[self.recipe.measured_by]
+
+    @property
+    def floor(self) -> float | None:
+        """The known entropy of the held-out text, bits per byte, if there is one and a model that it bounds."""
+        return self.prepared.get("floor_bits_per_byte") if any(row.candidate.likelihood for row in self.rows) else None
+
+    @property
+    def leader(self) -> Row | None:
+        """The ranked row with the best mean; None where nothing finished."""
+        return next((row for row in self.rows if row.verdict != FAILED), None)
+
+    def run(self, row: Row, seed: int) -> Path:
+        """The directory of the pretrained model that a seed began with: gyebo and transformers open it."""
+        return run_directory(self.out, row.name, self.recipe.seeds[0] if self.recipe.tuning_seeds else seed)
+
+    def task_run(self, row: Row, task: str, seed: int) -> Path:
+        """The directory of a fine-tuned model."""
+        return task_directory(self.out, row.name, task, seed)
+
+    def baseline(self, task: str) -> float | None:
+        """The score of the linear baseline; None where there is none."""
+        known = self.tasks[task]
+        return known[BASELINE]["test"][known["score"]]["mean"] if known.get(BASELINE) else None
+
+    def resolution(self, yardstick: str) -> float:
+        """In which steps a yardstick counts: one example of a task."""
+        return 0.0 if yardstick in ON_TEXT else 1 / self.tasks[yardstick]["examples"]["test"]
+
+    def against_baseline(self, row: Row, task: str) -> Difference | None:
+        """A row's score minus the baseline's, with an interval for all rows of the table together; None without either."""
+        fixed, scores = self.baseline(task), list(row.scores_by(task).values())
+        if fixed is None or not scores:
+            return None
+        return against(scores, fixed, 1 - (1 - CONFIDENCE) / len(self.rows), self.resolution(task))
+
+
+def run_directory(out: Path, name: str, seed: int) -> Path:
+    """Where a candidate's run with that seed lies."""
+    return out / "runs" / name / f"seed-{seed}"
+
+
+def task_directory(out: Path, name: str, task: str, seed: int) -> Path:
+    """Where that run lies once it is fine-tuned on a task."""
+    return out / "tasks" / name / task / f"seed-{seed}"
+
+
+def rank(rows: Sequence[Row], tasks: Mapping[str, dict[str, Any]] | None = None, on_text: str = BITS) -> list[Row]:
+    """The rows with their verdicts by every yardstick, best mean by the first one first, those with a failure last.
+
+    tasks, on_text: as in `Comparison`; the first task ranks, the held-out text where there is none.
+    """
+    tasks = tasks or {}
+    said = {name: _judge(rows, name, 1 / task["examples"]["test"]) for name, task in tasks.items()}
+    said[on_text] = _judge(rows, on_text, 0.0)
+    first = next(iter(said))
+    judged = [replace(row, verdicts={name: found[row.name] for name, found in said.items()}, ranked_by=first) for row in rows]
+    sign = 1 if first in ON_TEXT else -1
+    return sorted(judged, key=lambda row: (row.verdict == FAILED, sign * row.summary.mean if row.summary else math.inf))
+
+
+def _judge(rows: Sequence[Row], yardstick: str, resolution: float) -> dict[str, str]:
+    whole = {row.name: list(row.scores_by(yardstick).values()) for row in rows if not row.failures_by(yardstick)}
+    measured = {name: scores for name, scores in whole.items() if scores}
+    others = {row.name: FAILED if row.name not in whole else "-" for row in rows}
+    return others | verdicts(measured, higher=yardstick not in ON_TEXT, resolution=resolution)

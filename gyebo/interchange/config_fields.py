@@ -1,0 +1,191 @@
+"""`config.json` to our config and back, field by field."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from gyebo.interchange.format import Architecture, Field, Format
+
+MAX_INT = 2**31 - 1
+
+
+# Fields of any `config.json` that do not change what a language model computes.
+_GENERATION = """assistant_confidence_threshold assistant_lookbehind bad_words_ids begin_suppress_tokens decoder_start_token_id
+diversity_penalty do_sample early_stopping encoder_no_repeat_ngram_size encoder_repetition_penalty epsilon_cutoff eta_cutoff
+exponential_decay_length_penalty forced_bos_token_id forced_eos_token_id length_penalty max_length min_length
+no_repeat_ngram_size num_assistant_tokens num_assistant_tokens_schedule num_beam_groups num_beams num_return_sequences
+output_scores remove_invalid_values repetition_penalty return_dict_in_generate suppress_tokens target_lookbehind temperature
+top_k top_p typical_p"""
+
+
+_BOOKKEEPING = """architectures model_type transformers_version dtype torch_dtype torchscript use_bfloat16 name_or_path
+_name_or_path _commit_hash _from_model_config attn_implementation _attn_implementation _attn_implementation_autoset
+_attn_implementation_internal experts_implementation use_cache output_past output_attentions output_hidden_states return_dict
+gradient_checkpointing chunk_size_feed_forward finetuning_task problem_type num_labels _num_labels id2label label2id
+task_specific_params prefix tokenizer_class is_decoder cross_attention_hidden_size tie_encoder_decoder tf_legacy_loss
+sep_token_id author license created_date"""
+
+
+HARMLESS = frozenset(_GENERATION.split() + _BOOKKEEPING.split())
+
+
+# What no family supports: the one value that is accepted.
+_REFUSED: dict[str, Any] = {
+    "quantization_config": None,
+    "auto_map": None,
+    "per_layer_config": None,
+    "pruned_heads": None,
+    "is_encoder_decoder": False,
+    "add_cross_attention": False,
+    "position_embedding_type": "absolute",
+    "tie_last_hidden_states": True,
+}
+
+
+def read_config(table: Format, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The fields of our config from a parsed `config.json`; ValueError naming `where` and the field."""
+    known: set[str] = set()
+    ours: dict[str, Any] = dict(table.fixed)
+    for entry in table.fields:
+        names = (entry.theirs, *entry.aliases)
+        known.update(names)
+        found = [name for name in names if name in given]
+        if len({repr(given[name]) for name in found}) > 1:
+            raise ValueError(f"{where}: {' and '.join(found)} mean the same, but have different values: keep one of them")
+        name = found[0] if found else entry.theirs
+        value = _read_field(entry, given[name] if found else entry.default, where, name)
+        if entry.more is not None:
+            more = entry.more(ours)
+            if value <= more:
+                raise ValueError(f"{where}: {name} must be at least {more + 1}, but is {value} instead")
+            value -= more
+        if entry.ours in ours and value not in (None, ours[entry.ours]):
+            raise ValueError(
+                f"{where}: {name} = {_short(value)}, but {ours[entry.ours]!r} stands elsewhere for the same option of gyebo "
+                f"({entry.ours}): the two must agree"
+            )
+        ours.setdefault(entry.ours, value)
+    for name, accepted in {**_REFUSED, **table.accepted, **table.written}.items():
+        known.add(name)
+        value = given.get(name, accepted)
+        if value != accepted and not (_empty(value) and accepted is not True):
+            raise ValueError(f"{where}: {name} = {_short(value)} is not supported for {table.model_type}, only {accepted!r}")
+    for name in given.keys() - known - HARMLESS - set(table.harmless):
+        if not _empty(given[name]):
+            raise ValueError(
+                f"{where}: the field {name} = {_short(given[name])} is unknown for {table.model_type} and might change the "
+                "model: remove it from the file if it does not"
+            )
+    for name in ("pad_id", "bos_id", "eos_id"):  # transformers writes GPT-2's own ids for smaller vocabularies too
+        if ours.get(name) is not None and ours[name] >= ours["vocab_size"]:
+            ours[name] = None
+    return ours
+
+
+def written_architecture(table: Format, config: Any) -> Architecture:
+    """The class as which a model without a task head is saved: of those whose parts it has, the one with most of them."""
+    fitting = [
+        entry for entry in table.architectures if entry.kind is None and all(getattr(config, part) for part in entry.parts)
+    ]
+    return max(fitting, key=lambda entry: len(entry.parts))  # the first of several
+
+
+def write_config(table: Format, config: Any, architecture: Architecture | None = None) -> dict[str, Any]:
+    """`config.json` of one of our configs; ValueError naming the option that this format cannot express.
+
+    `architecture`: the class to name; default: that of a model without a task head.
+    """
+    architecture = architecture or written_architecture(table, config)
+    written: dict[str, Any] = {"architectures": [architecture.name], "model_type": table.model_type, **table.written}
+    places: dict[str, str] = {}  # their field -> ours that set it
+    for entry in table.fields:
+        value = getattr(config, entry.ours)
+        if entry.values:
+            words = [theirs for theirs, ours in entry.values.items() if ours == value]
+            if not words:
+                raise ValueError(
+                    f"{entry.ours} = {value!r} cannot be saved: {table.model_type} in transformers knows only "
+                    f"{', '.join(sorted(set(entry.values.values())))}"
+                )
+            value = words[0]
+        if value is None and entry.instead is not None:
+            value = entry.instead(config)
+        if entry.more is not None:
+            value += entry.more(vars(config))
+        other = places.setdefault(entry.theirs, entry.ours)
+        if other != entry.ours and written[entry.theirs] != value:
+            raise ValueError(
+                f"{entry.ours} = {value!r} and {other} = {written[entry.theirs]!r} cannot be saved: {table.model_type} in "
+                f"transformers has one field for both, {entry.theirs}"
+            )
+        written[entry.theirs] = value
+    expressed = {entry.ours for entry in table.fields} | set(table.parts)
+    for option in fields(config):
+        value = getattr(config, option.name)
+        if option.name in expressed or value == table.fixed.get(option.name, option.default):
+            continue
+        if option.name not in table.implied or value != table.implied[option.name](config):
+            raise ValueError(
+                f"{option.name} = {value!r} cannot be saved: {table.model_type} in transformers has no such option"
+            )
+    return written
+
+
+def expresses(table: Format, config: Any) -> bool:
+    """Whether `write_config` can write one of our configs in this format."""
+    try:
+        write_config(table, config)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_field(entry: Field, value: Any, where: str, name: str) -> Any:
+    if value is None and (entry.optional or entry.kind == "id"):
+        return None
+    expected = _CHECKS[entry.kind][0]
+    if not _CHECKS[entry.kind][1](value):
+        raise ValueError(f"{where}: {name} must be {expected}, but is {_short(value)} instead")
+    if not entry.values:
+        return value
+    if value not in entry.values:
+        raise ValueError(f"{where}: {name} must be one of {', '.join(entry.values)}, but is {_short(value)} instead")
+    return entry.values[value]
+
+
+def _whole(value: Any, low: int) -> bool:
+    return type(value) is int and low <= value <= MAX_INT
+
+
+def _list(value: Any, most: int) -> bool:
+    return isinstance(value, list | tuple) and len(value) <= most and all(_whole(entry, 1) for entry in value)
+
+
+def _real(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+_CHECKS: dict[str, tuple[str, Any]] = {
+    "count": ("a whole number of at least 1", lambda value: _whole(value, 1)),
+    "counts": ("a list of whole numbers of at least 1, no more than 100", lambda value: _list(value, 100)),
+    "natural": ("a whole number of at least 0", lambda value: _whole(value, 0)),
+    "bound": ("a number of at least 0", lambda value: _real(value) and value >= 0),
+    "share": ("a number from 0 to below 1", lambda value: _real(value) and 0 <= value < 1),
+    "number": ("a positive number", lambda value: _real(value) and value > 0),
+    "flag": ("true or false", lambda value: type(value) is bool),
+    "id": ("one token's id or null", lambda value: _whole(value, 0)),
+    "word": ("a word", lambda value: type(value) is str),
+}
+
+
+def _empty(value: Any) -> bool:
+    """Whether a field that we do not know is switched off."""
+    return value is None or value is False or value in ("", [], {})
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,63 @@
+"""`gyebo finetune linear TASK`: the baseline that a network has to beat."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from gyebo.config.finetune import TaskOptions
+from gyebo.jobs import run_directory
+from gyebo.jobs.finetuned_model import margins
+from gyebo.jobs.finetuning.report import summary
+from gyebo.tasks import linear
+from gyebo.tasks.metrics.metrics import measure
+from gyebo.tasks.prediction import PREDICTIONS, as_rows, write_predictions
+from gyebo.tasks.splits import TaskData, read_task
+
+KINDS = ("classification", "regression")
+
+
+def finetune_linear(options: TaskOptions, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
+    """Train the linear baseline on a task and measure it; gives the summary of its one run (nothing in it is random).
+
+    Raises ValueError for a kind of task that it can't do, and what reading the task raises.
+    """
+    data = read_task(options)
+    if data.task.kind not in KINDS:
+        raise ValueError(f"{data.task.name}: the linear baseline does {' and '.join(KINDS)}, not {data.task.kind}")
+    run_directory.refuse_to_replace(out, (options.data, options.test))
+    run_directory.claim(out, resume=False, overwrite=overwrite)
+    try:
+        found = _run(options, data, out)
+    except BaseException:
+        run_directory.abandon(out)
+        raise
+    return summary([found])
+
+
+def _run(options: TaskOptions, data: TaskData, out: Path) -> dict[str, Any]:
+    start = time.perf_counter()
+    model = linear.fit(data.train, data.task.labels)
+    seconds = time.perf_counter() - start
+    predictions = {part: margins(model, getattr(data, part)) for part in ("valid", "test")}
+    scores = {part: measure(data.task, found, getattr(data, part)) for part, found in predictions.items()}
+    model.save(out)
+    write_predictions(out / PREDICTIONS, as_rows(data.test, predictions["test"], "margins"))
+    result = {
+        "task": data.task.name,
+        "kind": data.task.kind,
+        "model": "linear",
+        "seed": 0,
+        "score": data.task.score,
+        "measured": data.measured,
+        **scores,
+        "examples": len(data.train),
+        "paired": data.paired,
+        "parameters": int(model.weight.size + model.bias.size),
+        "seconds": seconds,
+        "notes": data.notes,
+    }
+    record = {"kind": "linear", "options": {"task": options.model_dump(mode="json")}, "versions": run_directory.versions()}
+    run_directory.write(out, record | {"state": {"finished": True, "weights": "last"}, "result": result})
+    return result

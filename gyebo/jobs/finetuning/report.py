@@ -1,0 +1,150 @@
+"""What a fine-tuning leaves to read: pictures, a model card, and over several seeds a table with mean and spread."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gyebo
+from gyebo.config.finetune import FinetuneOptions, scratch
+from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve, score_by_length
+from gyebo.interchange.model_card import model_card
+from gyebo.models import family as tree
+from gyebo.tasks.metrics.bleu import by_length
+from gyebo.tasks.metrics.metrics import confusion, mean_and_spread
+from gyebo.tasks.splits import TaskData, open_task
+from gyebo.tasks.task import PIPELINES
+
+CURVE, CONFUSION, LENGTHS = "learning.png", "confusion.png", "lengths.png"
+WITHOUT_FLAG = (
+    "micro_batch",
+    "dropout",
+    "body_dropout",
+    "bpe_dropout",
+    "layers",
+    "gradient_windows",
+    "evaluations",
+)  # typed with --set, as all of optim but these
+OPTIM_FLAGS = ("lr", "layer_decay", "freeze")
+
+
+def pictures(out: Path, data: TaskData, predictions: list[Any], records: list[dict[str, Any]]) -> dict[str, str]:
+    """Draw the learning curve and, for few classes, the confusion matrix; gives {caption: file}."""
+    task = data.task
+    losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
+    scores = [(record["step"], record["evaluation"][task.score]) for record in records if "evaluation" in record]
+    learning_curve(out / CURVE, losses, scores, task.score)
+    drawn = {"the learning curve": CURVE}
+    if task.kind == "classification" and task.labels and len(task.labels) <= MOST:
+        confusion_matrix(out / CONFUSION, confusion(predictions, data.test, task.labels), task.labels)
+        drawn[f"what was taken for what ({data.measured})"] = CONFUSION
+    if task.kind == "translation":
+        lengths = by_length(predictions, [str(example.label) for example in data.test])
+        score_by_length(out / LENGTHS, {task.name: [(words, score) for words, _, score in lengths]}, "BLEU, words by spaces")
+        drawn[f"BLEU by length ({data.measured})"] = LENGTHS
+    return drawn
+
+
+def card(options: FinetuneOptions, out: Path, result: dict[str, Any], over: dict[str, Any] | None = None) -> str:
+    """The model card of a fine-tuned model. `over`: the `summary` of all seeds, where the model is the best of several."""
+    task, family = open_task(options.task), tree.find(result["family"])
+    seeds = over["seeds"] if over else [result["seed"]]
+    chosen = f"seed {result['seed']}" + (f", the best on validation of {', '.join(map(str, seeds))}" if over else "")
+    started = None if scratch(options.model) else options.model
+    return model_card(
+        name=out.name,
+        family=family.name,
+        title=family.title,
+        year=family.year,
+        paper=family.paper,
+        size=f"{options.model}, from scratch" if started is None else f"fine-tuned from {started}",
+        parameters=result["parameters"],
+        corpus=f"{task.title} ({result['examples']:,} examples)",
+        tokens=result["tokens"],
+        budget=f"{result['steps']:,} steps of {result['step_size']} ({result['epochs']:.2f} epochs), {chosen}",
+        metrics=_metrics(result, over),
+        command=command_of(options, out, seeds),
+        base_model=started,
+        pictures=result["pictures"],
+        pipeline_tag=PIPELINES[result["kind"]],
+        auto_class=result.get("auto_class"),
+        limitations=[
+            *([task.note] if task.note else []),
+            *(f"{_words(name)}: {signature}" for name, signature in result.get("signatures", {}).items()),
+        ],
+        version=gyebo.__version__,
+    )
+
+
+def _metrics(result: dict[str, Any], over: dict[str, Any] | None) -> dict[str, float | int | str]:
+    parts = {"test": result["measured"], "valid": "validation"}
+    found: dict[str, float | int | str] = {
+        f"{_words(name)} ({called})": value for part, called in parts.items() for name, value in result[part].items()
+    }
+    if over:
+        found |= {
+            f"{_words(name)} ({result['measured']}), all seeds": f"{value['mean']:.4g} ± {value['spread']:.2g}"
+            for name, value in over["test"].items()
+        }
+    return found
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def command_of(options: FinetuneOptions, out: Path, seeds: Sequence[int]) -> str:
+    """What one types to get this run: every option that differs from its default."""
+    words = ["gyebo", "finetune", options.model, options.task.name, "-o", str(out)]
+    flags = options.task.model_dump(mode="json", exclude={"name"}, exclude_none=True)
+    flags |= {} if list(seeds) == [0] else {"seeds": ",".join(map(str, seeds))}
+    settings: dict[str, Any] = {}
+    others = options.model_dump(mode="json", exclude={"model", "task", "optim", "translation", "seed"}, exclude_defaults=True)
+    settings |= {f"shape.{name}": value for name, value in others.pop("shape", {}).items()}
+    for name, value in others.items():
+        (settings if name in WITHOUT_FLAG else flags)[name] = value
+    for name, value in options.optim.model_dump(mode="json", exclude_defaults=True).items():
+        if name in OPTIM_FLAGS:
+            flags[name] = value
+        else:
+            settings[f"optim.{name}"] = value
+    for name, value in options.translation.model_dump(mode="json", exclude_defaults=True).items():
+        settings[f"translation.{name}"] = value
+    for name, value in flags.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    for name, value in settings.items():
+        words += ["--set", f"{name}={json.dumps(value)}"]
+    return shlex.join(words)
+
+
+def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Several seeds as one: every metric's values, mean and standard deviation; the best seed on validation."""
+    first = results[0]
+    parts = {}
+    for part in ("valid", "test"):
+        parts[part] = {name: _spread([result[part][name] for result in results]) for name in first[part]}
+    best = max(results, key=lambda result: result["valid"][first["score"]])
+    kept = {
+        name: first.get(name) for name in ("task", "model", "score", "measured", "examples", "lr", "parameters", "auto_class")
+    }
+    kept["signatures"] = first.get("signatures", {})
+    return {**kept, "seeds": [result["seed"] for result in results], **parts, "best_seed": best["seed"]}
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    found = mean_and_spread(values)
+    return {"mean": found.mean, "spread": found.deviation, "values": values}
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """A summary for a terminal."""
+    seeds = found["seeds"]
+    shown = [f"{found['task']} with {found['model']}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}:"]
+    for name, value in found["test"].items():
+        spread = f" ± {value['spread']:.4f} ({', '.join(f'{v:.4f}' for v in value['values'])})" if len(seeds) > 1 else ""
+        shown.append(f"  {_words(name):<22} {value['mean']:.4f}{spread}, measured on {found['measured']}")
+    shown += [f"  {_words(name):<22} {signature}" for name, signature in found.get("signatures", {}).items()]
+    return shown

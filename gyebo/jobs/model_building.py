@@ -1,0 +1,109 @@
+"""Changes to a model's body before it is fine-tuned: dropout, further ids, what stays as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gyebo.config import toml
+from gyebo.tasks.heads.task_model import drop_untied_output
+from gyebo.text.characters import spelling
+from gyebo.text.tokenizer import Tokenizer
+
+
+def with_dropout(model: Any, rate: float | None) -> Any:
+    """The model with that dropout at all its places, which are fixed when its layers are made; None: as it is."""
+    if rate is None:
+        return model
+    places = {field.name: rate for field in fields(model.config) if field.name.rpartition("_")[2] == "dropout"}
+    changed = type(model)(replace(model.config, **places))
+    changed.load_state_dict(model.state_dict())
+    return changed
+
+
+@torch.no_grad()
+def grow_vocabulary(model: Any, size: int) -> None:
+    """Add rows to the token embedding, drawn like fresh ones, until there are `size`; biases of a tied output layer are 0."""
+    old = model.token_embedding.weight
+    if size <= len(old):
+        return
+    grown = nn.Embedding(size, old.shape[1], device=old.device, dtype=old.dtype)
+    grown.weight.normal_(0.0, model.config.init_std)
+    grown.weight[: len(old)] = old
+    model.token_embedding = grown
+    model.config = replace(model.config, vocab_size=size)
+    if getattr(model, "lm_head", None) is not None and model.config.tied:
+        model.lm_head.weight = grown.weight
+        if model.lm_head.bias is not None:
+            model.lm_head.bias = nn.Parameter(F.pad(model.lm_head.bias, (0, size - len(old))))
+
+
+def spell_more(model: Any, tokenizer: Tokenizer) -> None:
+    """Tell a model that reads characters how further ids are spelled; what predicted ids, which a task does not need, goes."""
+    if tokenizer.vocab_size > model.config.vocab_size:
+        drop_untied_output(model)
+        model.config = replace(model.config, vocab_size=tokenizer.vocab_size)
+        with_pieces(model, tokenizer)
+
+
+def layers_of(model: Any) -> list[list[nn.Parameter]]:
+    """The model's groups of layers, from input to output, without the empty ones."""
+    return [group for group in model.layer_groups() if group]
+
+
+def freeze(model: Any, groups: int) -> None:
+    """Keep the first groups of layers as they are; ValueError where nothing would be left to learn."""
+    layers = layers_of(model)
+    if groups >= len(layers):
+        raise ValueError(f"--freeze {groups}: the model has {len(layers)} groups of layers with its head: freeze fewer")
+    for group in layers[:groups]:
+        for parameter in group:
+            parameter.requires_grad_(False)
+
+
+def with_pieces(model: Any, tokenizer: Tokenizer) -> Any:
+    """The model, told how the tokenizer's pieces are spelled where it reads their characters."""
+    if hasattr(model, "spell"):
+        model.spell(torch.from_numpy(spelling(tokenizer, model.config.characters)))
+    return model
+
+
+# How a field of a family's config is declared -> what it takes, and how that is called.
+KINDS: dict[str, tuple[Any, str]] = {
+    "int": (int, "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": (bool, "true or false"),
+    "str": (str, "a word"),
+    "tuple[int, ...]": (list, "a list of whole numbers"),
+}
+
+
+# Fields that follow from the tokenizer, from the text and from what is learned.
+FIXED = {"vocab_size", "context", "window", "symbols", "pad_id", "bos_id", "eos_id", "start_id", "mlm", "nsp", "pooler"}
+
+
+def shaped(
+    size: Any, changes: dict[str, Any], tokenizer: Tokenizer, *, context: int | None = None, section: str = "model"
+) -> Any:
+    """The size's config with the tokenizer's vocabulary and roles, a run's context, and the fields of `--set SECTION.*`. The
+    context is the window of a config that has one: how long a text may be stays as it is.
+
+    Raises ValueError for a field that the family has not, or a value of another kind.
+    """
+    kinds = {field.name: str(field.type).removesuffix(" | None") for field in dataclasses.fields(size)}
+    for name, value in changes.items():
+        if name not in kinds or name in FIXED:
+            raise ValueError(f"unknown option '{section}.{name}'{toml.suggest(name, sorted(set(kinds) - FIXED))}")
+        accepted, words = KINDS[kinds[name]]
+        if not isinstance(value, accepted) or (isinstance(value, bool) and accepted is not bool):
+            raise ValueError(f"{section}.{name} must be {words}, but is {value!r} instead")
+    if context and "window" in kinds and context > size.context:
+        raise ValueError(f"--context {context}: a window of the text is at most as long as a text, {size.context} tokens")
+    ids = {f"{role}_id": tokenizer.role_ids.get(role) for role in ("pad", "bos", "eos")}
+    asked = {"window" if "window" in kinds else "context": context} if context else {}
+    return dataclasses.replace(size, vocab_size=tokenizer.vocab_size, **ids, **asked, **changes)

@@ -1,0 +1,1 @@
+"""`gyebo pretrain` from inside: the corpus, the budget, what a run is built from."""

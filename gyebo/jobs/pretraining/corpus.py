@@ -1,0 +1,112 @@
+"""Corpus and tokenizer of a run: opened, trained where none is given, prepared into shards, and said."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from gyebo.config.run import RunOptions
+from gyebo.data.prepare import Corpus, open_corpus, training_texts
+from gyebo.data.prepare import prepare as prepare_shards
+from gyebo.data.shards import Prepared
+from gyebo.text.tokenizer import Tokenizer
+from gyebo.text.training import train_tokenizer
+
+
+def refuse_idle(corpus: Corpus) -> None:
+    """ValueError for an option about files of a kind that the corpus has none of."""
+    kinds = {source.kind for source in [*corpus.sources, *corpus.valid]}
+    names = ", ".join(corpus.options.corpus)
+    for option, value, idle, affected, why in (
+        ("--text-field", corpus.options.text_field, "text", {"jsonl", "csv", "tsv", "parquet"}, "it has no columns or keys"),
+        ("--documents", corpus.options.documents, "line", {"txt"}, "it is no plain text, so its rows are the documents"),
+        ("--bad-bytes", corpus.options.bad_bytes, "refuse", {"txt", "jsonl", "csv", "tsv"}, "it holds text already decoded"),
+    ):
+        if value != idle and not kinds & affected:
+            raise ValueError(f"{option} {value} has no effect on {names}: {why}; leave it out")
+
+
+def open_tokenizer(options: RunOptions, corpus: Corpus, out: Path, console: Console | None) -> Tokenizer:
+    """The tokenizer that is named, or the one in `out/tokenizer`, or a byte-level BPE trained on the corpus and kept there."""
+    if options.tokenizer:
+        return Tokenizer.load(options.tokenizer)
+    folder = out / "tokenizer"
+    if (folder / "tokenizer_config.json").is_file():
+        return Tokenizer.load(folder)
+    if console:
+        console.print(f"no --tokenizer given: training a byte-level BPE with {options.vocab_size:,} ids on the corpus")
+    texts = training_texts(corpus)
+    first = next(texts, None)
+    if first is None:
+        raise ValueError(f"{', '.join(options.data.corpus)}: no training text in it: it is empty, or held out whole")
+    tokenizer = train_tokenizer(itertools.chain([first], texts), "bpe", options.vocab_size)
+    aside = out / ".tokenizer.part"
+    shutil.rmtree(aside, ignore_errors=True)
+    tokenizer.save(aside)
+    aside.rename(folder)
+    return Tokenizer.load(folder)
+
+
+_said: set[Path] = set()  # corpora that were described already: the runs of a comparison share one
+
+
+def open_data(
+    options: RunOptions, out: Path, console: Console | None, opened: Tokenizer | None = None
+) -> tuple[Tokenizer, Prepared]:
+    """Tokenizer and token shards; says how many documents there are and shows one. `opened`: the tokenizer of what the run
+    starts from, which may be no directory here."""
+    corpus = open_corpus(options.data)
+    refuse_idle(corpus)
+    tokenizer = opened or open_tokenizer(options, corpus, out, console)
+    if console and console.is_terminal:
+        with console.status("preparing") as status:
+            prepared = prepare_shards(corpus, tokenizer, report=lambda n: status.update(f"prepared {n / 1e6:,.1f} MB of text"))
+    else:
+        prepared = prepare_shards(corpus, tokenizer)
+    if console and prepared.folder not in _said:
+        _said.add(prepared.folder)
+        train, valid = prepared.meta["train"], prepared.meta["valid"]
+        console.print(
+            f"corpus: {train['documents']:,} documents for training ({train['bytes'] / 1e6:,.1f} MB, "
+            f"{train['tokens']:,} tokens), {valid['documents']:,} held out; a document is a {_unit(options)}, for example:",
+            highlight=False,
+        )
+        console.print(f"  [dim]{escape(prepared.meta['sample'][:160])}[/dim]", highlight=False)
+    return tokenizer, prepared
+
+
+def _unit(options: RunOptions) -> str:
+    kinds = {"line": "line", "blank": "block between blank lines", "file": "file"}
+    return f"{kinds[options.data.documents]} (--documents)"
+
+
+def prepare(options: RunOptions, out: Path, console: Console | None = None) -> dict[str, Any]:
+    """Tokenizer and shards for several runs: where the tokenizer is, and what the corpus holds.
+
+    Gives tokenizer (path), documents, valid_documents, tokens, bytes, sample, floor_bits_per_byte (None where unknown) and
+    fingerprint.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    _, prepared = open_data(options, out, console)
+    train, valid = prepared.meta["train"], prepared.meta["valid"]
+    return {
+        "tokenizer": options.tokenizer or str(out / "tokenizer"),
+        "documents": train["documents"],
+        "valid_documents": valid["documents"],
+        "tokens": train["tokens"],
+        "bytes": train["bytes"],
+        "sample": prepared.meta["sample"],
+        "floor_bits_per_byte": floor(prepared),
+        "fingerprint": prepared.meta["fingerprint"],
+    }
+
+
+def floor(prepared: Prepared) -> float | None:
+    """The entropy of the held-out text per byte, where the embedded world wrote it: no model gets below."""
+    bits = prepared.meta["floor_bits"]
+    return None if bits is None else bits / prepared.meta["valid"]["bytes"]

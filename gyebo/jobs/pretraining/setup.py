@@ -1,0 +1,302 @@
+"""What a training run is made of, from its options: corpus, tokenizer, model, objective, rows; and what its budget pays for."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from gyebo.config import toml
+from gyebo.config.run import RunOptions
+from gyebo.data.batches import Rows
+from gyebo.data.lanes import Lanes, lanes
+from gyebo.data.plan import Plan
+from gyebo.data.shards import Prepared
+from gyebo.evaluation.measures import MEASURES, Measure
+from gyebo.interchange import load
+from gyebo.jobs.model_building import shaped, with_pieces
+from gyebo.jobs.pretraining import budget
+from gyebo.jobs.pretraining.corpus import open_data
+from gyebo.models import family as tree
+from gyebo.models.family import STUDENTS
+from gyebo.objectives import OBJECTIVES, distillation
+from gyebo.objectives.distillation import start_from_teacher
+from gyebo.objectives.objective import Objective, Setting
+from gyebo.tasks.heads.task_model import TaskModel
+from gyebo.text.roles import roles_of
+from gyebo.text.tokenizer import Tokenizer
+from gyebo.training.device import DTYPES, make_ready, peak_memory, pick_device, reset_peak_memory
+from gyebo.training.trainer import Trainer, initial_seed
+
+MEASURE_SECONDS = 2.5  # of each precision; a budget in steps needs less, only to choose one
+SAMPLED_STEPS = 32  # over which tokens are counted where a plan can't know them
+LONGEST_MEASURE = 20.0  # seconds; a budget in minutes is measured for a hundredth of it, up to here
+
+
+@dataclass
+class Setup:
+    """All that a run is made of, ready to be trained."""
+
+    options: RunOptions
+    family: tree.Family
+    tokenizer: Tokenizer  # the family's copy
+    prepared: Prepared
+    make_model: Callable[[], Any]
+    objective: Objective
+    rows: Rows
+    valid: Rows
+    batch_rows: int
+    micro_rows: int
+    device: torch.device
+
+    def trainer(self, precision: str, steps: int, *, compile: bool = False) -> Trainer:
+        """A fresh trainer: weights drawn from the seed, or those of --from."""
+        return Trainer(
+            self.make_model(),
+            self.objective,
+            self.rows,
+            self.options.optim,
+            steps,
+            self.batch_rows,
+            self.micro_rows,
+            self.options.seed,
+            self.device,
+            precision,
+            compile,
+        )
+
+    @property
+    def measure(self) -> Measure:
+        """How the run is told."""
+        return MEASURES[self.objective.headline]
+
+    def sample(self, model: Any, count: int) -> list[str]:
+        """A few lines of what the model can do."""
+        return self.measure.sample(model, self.tokenizer, self.valid, count)
+
+    def autocast(self, precision: str) -> Callable[[], Any]:
+        """The context in which this run's forward passes stand."""
+        return lambda: torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "float32")
+
+    @property
+    def shape(self) -> str:
+        """The size's name, or where the weights came from."""
+        if self.options.teacher:
+            return f"student of {self.options.teacher}"
+        return f"from {self.options.start_from}" if self.options.start_from else self.options.size
+
+    @cached_property
+    def tokens_per_step(self) -> float:
+        """Real tokens in a step: the plan's exact mean, or where texts are shortened on the way that of some steps."""
+        if not getattr(self.objective, "shortens", False):
+            return self.batch_rows * self.rows.plan.mean_tokens
+        steps = (self.rows.step(step, self.batch_rows, 0) for step in range(SAMPLED_STEPS))
+        return sum(int((arrays["document_ids"] > 0).sum()) for arrays in steps) / SAMPLED_STEPS
+
+
+def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
+    """Corpus, tokenizer, model and rows of a run. ValueError names what doesn't fit together."""
+    family = tree.find(options.family)
+    if family.objective not in OBJECTIVES:
+        raise ValueError(
+            f"{family.name} learns from sentence pairs, not from a corpus: gyebo finetune {family.name}:{options.size} "
+            "translation --data pairs.tsv --text SOURCE --label TARGET --tokenizer DIR -o DIR"
+        )
+    device = pick_device(options.train.device)
+    make_ready(device)
+    named = options.start_from or options.teacher
+    opened = load(named) if named else None
+    if opened:
+        options = _inherit(options, *opened)
+    else:
+        tree.find_size(family, options.size)
+    if options.train.compile and not getattr(tree.model_class(family.name), "compiles", True):
+        raise ValueError(f"--compile: {family.name} reads token by token, and each step would be compiled anew: leave it out")
+    own = opened[1] if opened and options.tokenizer == str(named) else None
+    tokenizer, prepared = open_data(options, out, console, own)
+    tokenizer = tokenizer.for_family(roles_of(family))
+    config, make = _origin(options, family, opened[0] if opened else None, tokenizer)
+    if opened and tokenizer.vocab_size > config.vocab_size:
+        raise ValueError(
+            f"the tokenizer has {tokenizer.vocab_size} ids, but {named} has {config.vocab_size}: use its own tokenizer"
+        )
+    context = options.context or config.context
+    if context > config.context:
+        raise ValueError(f"--context {context} is longer than the {config.context} positions of {named}")
+    heads = tuple(opened[0].heads) if opened and options.start_from else possible_heads(family)
+    raw = "return_raw" in inspect.signature(tree.model_class(family.name).encode).parameters
+    setting = Setting(
+        tokenizer, roles_of(family), prepared.train, heads, across_documents=options.data.across_documents, gives_raw=raw
+    )
+    objective = _objective(options, family, setting, opened, device)
+    pad = tokenizer.role_ids["pad"]
+    judge = objective.for_evaluation()
+    whole = config.context if hasattr(config, "window") else context  # the window is how a text is learned from, not how long
+    valid = Rows(prepared.valid, judge.held_out(prepared.valid, whole), judge, pad)
+    if not options.start_from:
+        known = {field.name for field in dataclasses.fields(config)}
+        config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in known})
+    window = options.context or getattr(config, "window", None) or context  # who reads on has rows shorter than a text
+    batch_rows = max(1, round(options.train.batch_tokens / window))
+    asked = options.train.micro_batch_tokens
+    micro_rows = max(1, asked // window) if asked else batch_rows
+    plan = _plan(options, family, objective, prepared, window, batch_rows)
+    if batch_rows > len(plan):
+        raise ValueError(
+            f"{', '.join(options.data.corpus)}: {len(plan)} rows of {window} tokens, less than one batch of {batch_rows}: "
+            f"lower --batch-tokens (now {options.train.batch_tokens}) or --context, or bring more text"
+        )
+    rows = Rows(prepared.train, plan, objective, pad)
+    make_model = partial(make, config)
+    return Setup(options, family, tokenizer, prepared, make_model, objective, rows, valid, batch_rows, micro_rows, device)
+
+
+def _plan(
+    options: RunOptions, family: tree.Family, objective: Any, prepared: Prepared, context: int, batch_rows: int
+) -> Plan | Lanes:
+    """Which text stands in which row: lanes for a family that hands a state on, unless `data.order` says otherwise."""
+    order, carries = options.data.order, hasattr(tree.model_class(family.name), "fresh_state")
+    if order == "lanes" and not carries:
+        raise ValueError(f"--set data.order=lanes: {family.name} hands no state on from row to row; leave it out")
+    if order == "shuffled" or not carries:
+        return objective.plan(prepared.train, context, options.data.plan_seed, prepared.folder)
+    return lanes(prepared.train, context, objective.extra, batch_rows, options.data.plan_seed, options.seed)
+
+
+def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: Tokenizer) -> tuple[Any, Callable[[Any], Any]]:
+    """The config of a run's model, and what makes the model from it: drawn from the seed, read with --from, or a student that
+    starts from its teacher."""
+    cls = tree.model_class(family.name)
+    if options.start_from:
+        return opened.config, lambda config: load(str(options.start_from))[0]
+
+    def fresh(config: Any) -> Any:
+        torch.manual_seed(initial_seed(options.seed))
+        model = with_pieces(cls(config), tokenizer)
+        if options.teacher:
+            start_from_teacher(model, opened)
+        return model
+
+    if options.teacher:
+        return student_config(cls, opened.config, options), fresh
+    return shaped(cls.sizes[options.size], options.model, tokenizer, context=options.context), fresh
+
+
+def _objective(options: RunOptions, family: tree.Family, setting: Setting, opened: Any, device: torch.device) -> Objective:
+    """What the family learns, as it was published unless options say otherwise; beside a teacher where there is one."""
+    if options.data.across_documents and family.objective == "masked":
+        raise ValueError(f"--across-documents has no effect on {family.name}: use --set objective.format=full-sentences")
+    if options.teacher:
+        given = toml.check(distillation.Options, options.objective, "--set objective")
+        return distillation.build(given, setting, opened[0].to(device))
+    module = OBJECTIVES[family.objective]
+    return module.build(toml.check(module.Options, family.published | options.objective, "--set objective"), setting)
+
+
+def possible_heads(family: tree.Family) -> tuple[str, ...]:
+    """The pretraining heads that a family's class can have."""
+    config = tree.model_class(family.name).sizes["mini"]
+    return tuple(head for head in ("mlm", "nsp") if getattr(config, head, False)) or ("lm",)
+
+
+def student_family(teacher: str) -> str:
+    """The family of a teacher's student; ValueError for a teacher that none can learn from."""
+    family = load(teacher)[0].family
+    if family not in STUDENTS:
+        raise ValueError(f"{teacher} holds a {family} model: a student learns from {', '.join(STUDENTS)}")
+    return STUDENTS[family]
+
+
+def student_config(cls: Any, teacher: Any, options: RunOptions) -> Any:
+    """The shape of a student: its teacher's, with half the layers unless `model.layers` says otherwise."""
+    other = sorted(set(options.model) - {"layers", "embedding_dropout", "attention_dropout", "residual_dropout"})
+    if other:
+        raise ValueError(f"--set model.{other[0]}: a student has its teacher's shape; only layers and dropout can be set")
+    own = {field.name for field in dataclasses.fields(cls.config_class)} - {"segments", "mlm", "nsp", "pooler"}
+    values = {name: getattr(teacher, name) for name in own if hasattr(teacher, name)}
+    return cls.config_class(**values | {"layers": max(1, teacher.layers // 2)} | options.model)
+
+
+def _inherit(options: RunOptions, model: Any, tokenizer: Tokenizer | None) -> RunOptions:
+    """Options that follow from --from or a teacher: its tokenizer, where none is named."""
+    name = options.start_from or options.teacher
+    if isinstance(model, TaskModel):
+        raise ValueError(f"{name} was fine-tuned and has no head to pretrain with: name the model that it was fine-tuned from")
+    if options.start_from and model.family != options.family:
+        raise ValueError(f"--from {name} holds a {model.family} model, not {options.family}")
+    if options.start_from and options.model:
+        raise ValueError(f"--set model.{next(iter(options.model))} contradicts --from: the shape is that of {name}")
+    if options.tokenizer is None:
+        if tokenizer is None:
+            raise ValueError(f"{name} has no tokenizer: name one with --tokenizer")
+        options = options.model_copy(update={"tokenizer": str(name)})
+    return options
+
+
+def plan_run(setup: Setup) -> dict[str, Any]:
+    """Precision and steps of a run, with what they were computed from."""
+    options = setup.options
+
+    def make(precision: str) -> Trainer:
+        return setup.trainer(precision, 1000, compile=options.train.compile)
+
+    minutes = options.budget.minutes
+    patience = MEASURE_SECONDS if minutes else MEASURE_SECONDS / 5
+    precision, seconds = budget.choose_precision(make, setup.device, options.train.precision, patience)
+    longer = min(LONGEST_MEASURE, 0.01 * 60 * minutes) if minutes else 0.0
+    if minutes and (seconds is None or longer > MEASURE_SECONDS):
+        seconds = budget.seconds_per_step(make, precision, max(longer, MEASURE_SECONDS))
+    with torch.device("meta"):
+        model = setup.make_model()
+    flops = 3 * model.flops(setup.tokens_per_step, setup.rows.plan.context, setup.objective.projected)
+    teacher = getattr(setup.objective, "teacher", None)
+    if teacher is not None:  # it only looks on: a forward pass
+        flops += teacher.flops(setup.tokens_per_step, setup.rows.plan.context, setup.objective.projected)
+    steps = budget.steps_for(
+        options.budget,
+        tokens_per_step=setup.tokens_per_step,
+        flops_per_step=flops,
+        step_seconds=seconds,
+        parameters=model.count_parameters(),
+        held_out_tokens=setup.valid.plan.positions,
+        evaluate_tokens=options.train.evaluate_tokens,
+    )
+    return {
+        "steps": steps,
+        "precision": precision,
+        "tokens_per_step": setup.tokens_per_step,
+        "flops_per_step": flops,
+        "seconds_per_step": seconds,
+        "epochs": steps * setup.batch_rows / len(setup.rows.plan),
+        "parameters": model.count_parameters(),
+        "parameters_without_embeddings": model.count_parameters(embeddings=False),
+        "device": setup.device.type,
+    }
+
+
+def plan_steps(options: RunOptions, out: Path, console: Console | None = None) -> dict[str, Any]:
+    """`plan_run` for options alone: turns a budget into steps and chooses the precision, measuring where needed."""
+    return plan_run(set_up(options, out, console))
+
+
+def dry_run(options: RunOptions, out: Path, console: Console) -> dict[str, Any]:
+    """What a run would be: parameters, tokens, epochs, memory and time, measured on a few steps; nothing is trained."""
+    setup = set_up(options, out, console)
+    plan = plan_run(setup)
+    reset_peak_memory(setup.device)
+
+    def make(precision: str) -> Trainer:
+        return setup.trainer(precision, 1000, compile=options.train.compile)
+
+    plan["seconds_per_step"] = budget.seconds_per_step(make, plan["precision"], MEASURE_SECONDS)
+    plan["memory_bytes"] = peak_memory(setup.device)
+    for line in budget.describe(plan):
+        console.print(line, highlight=False)
+    return plan

@@ -1,0 +1,172 @@
+"""What the model classes share: the forward passes that `transformers` users know, and the checks of a config."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gyebo.models.pretrained import Pretrained
+from gyebo.nn.outputs import CausalOutput, TranslationOutput
+from gyebo.nn.ragged import Ragged, ragged_layout, real_tokens
+
+
+def check_shape(
+    config: Any,
+    *,
+    counts: Sequence[str] = (),
+    shares: Sequence[str] = (),
+    positive: Sequence[str] = (),
+    ids: Sequence[str] = (),
+) -> None:
+    """ValueError where one of these fields of a config is out of range: `counts` are at least 1, `shares` from 0 to below 1,
+    `positive` are finite and above 0, `ids` below `vocab_size` or None."""
+    for name in counts:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, but is {getattr(config, name)} instead")
+    for name in shares:
+        if not 0 <= getattr(config, name) < 1:
+            raise ValueError(f"{name} must be from 0 to below 1, but is {getattr(config, name)} instead")
+    for name in positive:
+        if not 0 < getattr(config, name) < math.inf:
+            raise ValueError(f"{name} must be positive, but is {getattr(config, name)} instead")
+    for name in ids:
+        if getattr(config, name) is not None and not 0 <= getattr(config, name) < config.vocab_size:
+            raise ValueError(f"{name} must be below vocab_size {config.vocab_size}, but is {getattr(config, name)} instead")
+
+
+class Speaking(Pretrained):
+    """Mixed into a model that has `token_embedding` and `lm_head`, the output layer over the same vocabulary. Letters: B batch,
+    T length, D width, V vocabulary."""
+
+    heads: ClassVar[tuple[str, ...]] = ("lm",)
+
+    def embed(self: Any, tokens: Tensor) -> Tensor:
+        """Token vectors without positions: ids [B, T], or probabilities over the vocabulary [B, T, V], -> [B, T, D]."""
+        if tokens.is_floating_point():
+            return tokens @ self.token_embedding.weight
+        return self.token_embedding(tokens)
+
+    def output_layer(self: Any, hidden: Tensor, head: str = "lm") -> tuple[Tensor, Tensor, Tensor | None]:
+        """A head as what stands before its last matrix product: rows [..., D], matrix [V, D], bias [V] or None.
+
+        A loss that never holds all logits starts from these.
+        """
+        if head != "lm":
+            raise ValueError(f"head must be one of {', '.join(self.heads)}, but is {head!r} instead")
+        return hidden, self.lm_head.weight, self.lm_head.bias
+
+    def project(self: Any, hidden: Tensor, head: str = "lm") -> Tensor:
+        """Logits over the vocabulary for any subset of positions: [..., D] -> [..., V]."""
+        rows, *_ = self.output_layer(hidden, head)
+        return self.lm_head(rows)  # the module, not its weight: for decoding it may be packed
+
+
+class Causal(Speaking):
+    """Mixed into a language model that has `blocks` and `encode` too."""
+
+    def layer_groups(self: Any) -> list[list[nn.Parameter]]:
+        """Parameters from input to output: embeddings, each block, the rest."""
+        tables = [p for name, p in self.named_parameters() if name.startswith(("token_embedding", "position_embedding"))]
+        groups = [tables, *(list(block.parameters()) for block in self.blocks)]
+        seen = {id(p) for group in groups for p in group}
+        return [*groups, [p for p in self.parameters() if id(p) not in seen]]
+
+
+class WithoutPositions(Pretrained):
+    """A model that has no table of positions: what it knows of order comes from reading, or it knows none."""
+
+    def lay_out(self: Any, ids: Tensor, mask: Tensor | None = None, documents: Tensor | None = None) -> Ragged:
+        """Where the tokens of ids [B, T] stand. Raises ValueError where a text is longer than `config.context`."""
+        layout = ragged_layout(ids.shape[:2], ids.device, attention_mask=mask, document_ids=documents)
+        most = self.config.context
+        if layout.longest > most:
+            raise ValueError(f"a text must have at most {most} tokens (context), but has {layout.longest} instead")
+        return layout
+
+
+class CausalWithoutPositions(WithoutPositions, Causal):
+    """A causal language model without a table of positions."""
+
+    def forward(
+        self: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        *,
+        output_hidden_states: bool = False,
+        labels: None = None,
+    ) -> CausalOutput:
+        """Logits [B, T, V] for the next token at every position; arguments as in `encode`. Raises ValueError for `labels`."""
+        if labels is not None:
+            raise ValueError("labels= is not taken: a model has no loss here; use an objective of gyebo.objectives, or a task")
+        encoded = self.encode(input_ids, attention_mask, document_ids, return_layers=output_hidden_states)
+        return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers)
+
+
+class Translating(Speaking):
+    """Mixed into a model that has `encoder` and `decoder`, each a list of layers, and `encode`. Letters: B batch, T length of
+    a sentence, U of the target, V vocabulary."""
+
+    @property
+    def start_id(self: Any) -> int:
+        """The id with which the decoder begins."""
+        return self.config.first_id
+
+    def forward(
+        self: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        *,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        labels: None = None,
+    ) -> TranslationOutput:
+        """Logits [B, U, V] for the next token of the target; arguments as in `encode`. Raises ValueError for `labels`."""
+        if labels is not None:
+            raise ValueError("labels= is not taken: a model has no loss here; use gyebo.tasks.objective, or gyebo finetune")
+        found = self.encode(
+            input_ids,
+            attention_mask,
+            decoder_input_ids,
+            decoder_attention_mask,
+            return_layers=output_hidden_states,
+            return_attentions=output_attentions,
+        )
+        return TranslationOutput(
+            self.project(found.hidden),
+            found.hidden,
+            found.encoder_hidden,
+            found.layers,
+            found.attentions,
+            found.cross_attentions,
+            found.encoder_layers,
+            found.encoder_attentions,
+        )
+
+    def lay_out(self: Any, ids: Tensor, mask: Tensor | None, *, dense: bool = False) -> tuple[Ragged, Tensor | None]:
+        """Where the tokens of ids [B, T] stand, and which of them attention may see, [B, T] (None: all).
+
+        Raises ValueError where a sentence is longer than `config.context`.
+        """
+        compiling = torch.compiler.is_compiling()
+        layout = ragged_layout(ids.shape[:2], ids.device, attention_mask=mask, dense=dense or compiling)
+        longest, most = layout.longest, self.config.context
+        if longest > most and (mask is None or int(mask.sum(1).max()) > most):
+            raise ValueError(f"a sentence must have at most {most} tokens (context), but has {longest} instead")
+        real = real_tokens(mask)
+        if real is None or (not compiling and bool(real.all())):
+            return layout, None
+        return layout, real | ~real.any(1, keepdim=True)  # in a row without any token: zeros, and nobody reads the answer
+
+    def layer_groups(self: Any) -> list[list[nn.Parameter]]:
+        """Parameters from input to output: embedding, each block of the encoder, each of the decoder, the rest."""
+        parts = [self.token_embedding, *self.encoder, *self.decoder]
+        groups = [list(part.parameters()) for part in parts]
+        seen = {id(p) for group in groups for p in group}
+        return [*groups, [p for p in self.parameters() if id(p) not in seen]]

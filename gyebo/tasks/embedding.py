@@ -1,0 +1,96 @@
+"""One vector for a text: from a model's vectors at every position to the mean, the first or the last real token's.
+
+Padding may stand anywhere: first and last mean real tokens. Letters: B batch, T length, D width, N texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gyebo.nn.pooling import first_token, last_token, mean_token
+from gyebo.tasks.heads.task_model import body_of
+from gyebo.text.tokenizer import Tokenizer
+
+POOLINGS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {"mean": mean_token, "cls": first_token, "last": last_token}
+
+
+def check_pooling(model: Any, pooling: str) -> None:
+    """ValueError for an unknown pooling, or one that says nothing of the text with this model."""
+    if pooling not in POOLINGS:
+        raise ValueError(f"--pooling must be one of {', '.join(POOLINGS)}, but is {pooling!r} instead")
+    if hasattr(body_of(model), "read_source"):
+        raise ValueError(f"{model.family} translates, and has no vector of a text to give: use an encoder, as bert")
+    if pooling == "cls" and hasattr(body_of(model), "step"):  # it generates, so it sees nothing of what comes later
+        raise ValueError(
+            f"--pooling cls: {model.family} reads from left to right, so its first token knows nothing of the text after it: "
+            "use mean or last"
+        )
+
+
+@torch.inference_mode()
+def embed(
+    model: Any,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    pooling: str = "mean",
+    *,
+    normalize: bool = False,
+    batch_tokens: int = 8192,
+) -> tuple[NDArray[np.float32], int]:
+    """The vectors of texts, [N, D] in their order, and how many texts were longer than the model's context and were cut.
+
+    Texts are framed as the tokenizer frames one text, as `transformers.AutoTokenizer` does with the same directory. They are
+    read in batches of similar length, `batch_tokens` positions at most, padding included. `pooling`: "mean", "cls" (the first
+    token) or "last". `normalize`: to length 1. A text without a single token (empty, in a family without a frame) has the
+    vector zero. Raises ValueError for a pooling that there is not, or that says nothing of the text with this model.
+    """
+    check_pooling(model, pooling)
+    body, most = body_of(model), model.config.context
+    place = next(body.parameters()).device
+    fields = [name for name in tokenizer.model_inputs if name != "attention_mask"]
+    encoded = tokenizer(list(texts)) if texts else {name: [] for name in fields}
+    lengths = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
+    cut = np.flatnonzero(lengths > most).tolist()
+    if cut:
+        shorter = tokenizer([texts[number] for number in cut], truncation=True, max_length=most)
+        for name in fields:
+            for number, values in zip(cut, shorter[name]):
+                encoded[name][number] = values
+        lengths[cut] = most
+    vectors = np.zeros((len(lengths), model.config.width), dtype=np.float32)
+    for rows in _batches(lengths, batch_tokens):
+        inputs = {name: _padded([encoded[name][row] for row in rows], lengths[rows]).to(place) for name in fields}
+        mask = (torch.arange(int(lengths[rows[-1]]))[None] < torch.from_numpy(lengths[rows])[:, None]).to(place)
+        hidden = body.encode(attention_mask=mask.long(), **inputs).hidden
+        found = POOLINGS[pooling](hidden, mask).float()
+        vectors[rows] = (torch.nn.functional.normalize(found, dim=1) if normalize else found).cpu().numpy()
+    return vectors, len(cut)
+
+
+def _batches(lengths: NDArray[np.int64], batch_tokens: int) -> list[NDArray[np.int64]]:
+    """Row numbers by growing length, so many in a batch that its rectangle has at most `batch_tokens` positions, at least one.
+
+    Rows without tokens are left out.
+    """
+    order = np.argsort(lengths, kind="stable")
+    order = order[lengths[order] > 0]
+    batches, start = [], 0
+    for end in range(1, len(order) + 1):
+        if end == len(order) or (end + 1 - start) * lengths[order[end]] > batch_tokens:
+            batches.append(order[start:end])
+            start = end
+    return batches
+
+
+def _padded(rows: list[list[int]], lengths: NDArray[np.int64]) -> Tensor:
+    """[B, T] of rows sorted by length; what stands at padding is masked, so any id will do."""
+    table = np.zeros((len(rows), int(lengths[-1])), dtype=np.int64)
+    for number, row in enumerate(rows):
+        table[number, : len(row)] = row
+    return torch.from_numpy(table)

@@ -1,0 +1,1 @@
+"""Task heads over the model protocol, one file for each part."""

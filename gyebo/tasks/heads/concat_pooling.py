@@ -1,0 +1,96 @@
+"""The classifier of ULMFiT (Howard & Ruder 2018, 3.3): the whole text, pooled, then two layers.
+
+    text, window by window -> [last; maximum; mean] -> norm -> dropout -> dense -> ReLU -> norm -> dropout -> linear
+
+BPT3C (back-propagation through time for text classification): a long text is read in windows, each from the state in which the
+one before it ended; all of them are pooled, and the gradient flows inside each window, so its memory and its steps are bounded.
+
+Norms are over the batch (Ioffe & Szegedy 2015): in training a text's answer depends on those it is learned with, in evaluation
+on running means alone. So parts of a batch that are accumulated are *not* the batch: fine-tuning refuses them for this head.
+
+Letters: B batch, T length, D width of the body, H of the dense layer.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gyebo.nn.dropout import dropout
+from gyebo.nn.pooling import last_token, max_token, mean_token
+
+DENSE = 50  # width between the two layers
+BETWEEN = 0.1  # dropout before the last one
+
+
+class BatchNorm(nn.Module):
+    """Normalise each of D numbers over the batch [B, D] in training, by running means in evaluation."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, D] -> [B, D], in float32 or finer; B of at least 2 in training."""
+        x = x.to(torch.promote_types(x.dtype, self.weight.dtype))
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training)
+
+
+class ConcatHead(nn.Module):
+    """The two layers over pooled texts [B, 3*D]. `p`: dropout before the first; `windows`: through how many windows, from a
+    text's end, a gradient flows, None: all. Matrices start as N(0, init_std)."""
+
+    def __init__(self, width: int, outputs: int, p: float, init_std: float):
+        super().__init__()
+        self.p = p
+        self.windows: int | None = None
+        self.norm, self.norm_out = BatchNorm(3 * width), BatchNorm(DENSE)
+        self.dense, self.out = nn.Linear(3 * width, DENSE, bias=False), nn.Linear(DENSE, outputs, bias=False)
+        for layer in (self.dense, self.out):
+            nn.init.normal_(layer.weight, 0.0, init_std)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """[B, 3*D] -> [B, outputs]."""
+        on = float(self.training)
+        rows = self.dense(dropout(self.norm(rows), on * self.p)).relu()
+        return self.out(dropout(self.norm_out(rows), on * min(self.p, BETWEEN)))
+
+
+def concat_pool(hidden: Tensor, mask: Tensor) -> Tensor:
+    """[last; maximum; mean] over the real tokens of each row: hidden [B, T, D], mask [B, T] (0 = padding) -> [B, 3*D]."""
+    return torch.cat([last_token(hidden, mask), max_token(hidden, mask), mean_token(hidden, mask)], 1)
+
+
+def read_text(
+    body: Any, input_ids: Tensor, attention_mask: Tensor | None = None, *, windows: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """A body's last layer, before dropout, over one text a row: hidden [B, T, D] and its mask [B, T].
+
+    In training the texts are read in windows of `config.window` tokens, counted from their ends, and stand on the right of
+    the result: the gradient stops at a window's border, and does not reach beyond the last `windows`. In evaluation they are
+    read at once, to the same values.
+    """
+    mask = torch.ones_like(input_ids) if attention_mask is None else (attention_mask != 0).long()
+    if not body.training:
+        return body.encode(input_ids, attention_mask=mask, return_raw=True).raw, mask
+    order = mask.argsort(dim=1, stable=True)[:, -int(mask.sum(1).max()) :]  # padding first, and no column of nothing else
+    input_ids, mask = input_ids.gather(1, order), mask.gather(1, order)
+    window, length = body.config.window, input_ids.shape[1]
+    edges = sorted({0, *range(length, 0, -window)})
+    learned = 0 if windows is None else max(0, length - windows * window)
+    state, parts = body.fresh_state(len(input_ids)), []
+    for start, end in pairwise(edges):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and start >= learned):
+            encoded = body.encode(input_ids[:, start:end], attention_mask=mask[:, start:end], state=state, return_raw=True)
+        state = encoded.state.detach()
+        parts.append(encoded.raw)
+    return torch.cat(parts, 1), mask

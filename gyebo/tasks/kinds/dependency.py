@@ -1,0 +1,184 @@
+"""Dependency parsing: words as first and last piece, heads and relations; and from scores to the best tree.
+
+A word is represented by its first and last piece, as in KLUE-DP (Park et al. 2021). Heads are counted as in treebanks: 0 is the
+root, j the j-th word. A tree has one root word, which KLUE's sentences have too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gyebo.data.batches import IGNORE
+from gyebo.tasks.features import Features, all_labelled, features_of, number_of, ragged
+from gyebo.tasks.task import Example
+from gyebo.text.template import frame_of
+from gyebo.text.tokenizer import Tokenizer
+
+
+def word_pieces(words: Sequence[str], offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The first and last piece of each word; offsets: the pieces of the words joined by single spaces.
+
+    The space before a word belongs to none. A word that the tokenizer drops takes the piece at its place.
+    """
+    borders = np.cumsum([0, *(len(word) + 1 for word in words)])
+    starts = np.array([start for start, _ in offsets])
+    ends = np.array([end for _, end in offsets])
+    result = []
+    for begin, after in pairwise(borders.tolist()):
+        first = int(np.searchsorted(np.maximum.accumulate(ends), begin, side="right"))
+        last = int(np.searchsorted(starts, after - 1, side="left")) - 1
+        first = min(first, len(offsets) - 1)
+        result.append((first, max(first, last)))
+    return result
+
+
+def encode(examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[str], max_length: int) -> Features:
+    """Sentences of `words` as rows with "word_first" and "word_last" [N, W], places in the row, and with "heads" and
+    "relations" [N, W] where the examples have heads (-100 where a word's head was cut off).
+
+    labels: the relations in the order of their numbers. Of a sentence that is too long the words that fit are kept; `cut`
+    counts these sentences. Raises ValueError for a sentence without words, an empty word, heads and
+    relations that do not fit the words or the labels, or where `max_length` leaves no room.
+    """
+    frame = frame_of(tokenizer, 1)
+    room = frame.room(max_length, least=1)
+    labelled = all_labelled(examples, lambda example: bool(example.heads))
+    for example in examples:
+        _check(example)
+    texts = [" ".join(example.words) for example in examples]
+    rows, firsts, lasts, heads, relations = [], [], [], [], []
+    cut = 0
+    for example, text, ids in zip(examples, texts, tokenizer.encode_batch(texts)):
+        pieces = word_pieces(example.words, tokenizer.offsets(text)) if ids else []
+        if len(ids) > room:
+            pieces = [(first, last) for first, last in pieces if last < room]
+            ids = ids[: pieces[-1][1] + 1 if pieces else 0]
+            cut += 1
+        framed = frame.around(ids)
+        rows.append(framed)
+        firsts.append([framed.starts[0] + first for first, _ in pieces])
+        lasts.append([framed.starts[0] + last for _, last in pieces])
+        if labelled:
+            known = [head <= len(pieces) for head in example.heads[: len(pieces)]]
+            numbers = [number_of(example, relation, labels) for relation in example.relations]
+            heads.append([head if ok else IGNORE for head, ok in zip(example.heads, known)])
+            relations.append([number if ok else IGNORE for number, ok in zip(numbers, known)])
+    features = features_of(examples, tokenizer, rows, cut=cut)
+    features.columns.update(word_first=ragged(firsts), word_last=ragged(lasts))
+    if labelled:
+        features.columns.update(heads=ragged(heads), relations=ragged(relations))
+    return features
+
+
+def _check(example: Example) -> None:
+    words, heads = example.words, example.heads
+    if not words:
+        raise ValueError(f"example {example.id}: no words; dependency parsing needs words, not text")
+    if not all(words):
+        raise ValueError(f"example {example.id}: word {words.index('') + 1} is empty; a word needs a character")
+    if heads and not len(heads) == len(example.relations) == len(words):
+        raise ValueError(
+            f"example {example.id}: {len(words)} words, {len(heads)} heads, {len(example.relations)} relations; "
+            "each word needs one of both"
+        )
+    if any(not 0 <= head <= len(words) for head in heads):
+        raise ValueError(f"example {example.id}: a head lies outside 0 to {len(words)} (words count from 1, 0 is the root)")
+
+
+def best_tree(scores: NDArray[Any]) -> NDArray[np.int64]:
+    """The heads [W] of the best tree over W words with exactly one root word (Chu & Liu 1965, Edmonds 1967).
+
+    scores [W, W + 1]: `scores[i, h]` for h as the head of word i + 1, 0 the root; a word as its own head is not read.
+    One root: an edge from the root costs more than a tree can gain elsewhere. Raises ValueError for another shape or a score
+    that is not finite.
+    """
+    words = len(scores)
+    if scores.shape != (words, words + 1):
+        raise ValueError(f"scores: shape {scores.shape}; {words} words need a score for {words + 1} heads each, the root first")
+    square = np.zeros((words + 1, words + 1))
+    square[1:] = scores
+    np.fill_diagonal(square, 0.0)
+    if not np.isfinite(square).all():
+        raise ValueError("scores: a score is infinite or not a number")
+    square[1:, 0] -= 1 + len(square) * (square.max() - square.min())
+    np.fill_diagonal(square, -np.inf)
+    square[0] = -np.inf
+    return _arborescence(square)[1:]
+
+
+def _arborescence(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The best heads towards node 0, whose own is 0: each node takes its best head; a cycle becomes one node, and so on."""
+    heads = scores.argmax(1)
+    heads[0] = 0
+    cycle = _cycle(heads)
+    if cycle is None:
+        return heads
+    inner = np.array(cycle)
+    outer = np.setdiff1d(np.arange(len(heads)), inner)  # ascending: node 0 stays the first
+    new = len(outer)
+    # To enter the cycle at a node is to give up that node's edge in it.
+    entering = scores[np.ix_(inner, outer)] - scores[inner, heads[inner]][:, None]
+    leaving = scores[np.ix_(outer, inner)]
+    small = np.full((new + 1, new + 1), -np.inf)
+    small[:new, :new] = scores[np.ix_(outer, outer)]
+    small[new, :new] = entering.max(0)
+    small[:new, new] = leaving.max(1)
+    found = _arborescence(small)
+    for node in range(1, new):
+        heads[outer[node]] = inner[leaving[node].argmax()] if found[node] == new else outer[found[node]]
+    source = found[new]
+    heads[inner[entering[:, source].argmax()]] = outer[source]
+    return heads
+
+
+def _cycle(heads: NDArray[np.int64]) -> list[int] | None:
+    """The nodes of a cycle in the edges to heads, or None."""
+    seen_from = np.full(len(heads), -1)
+    seen_from[0] = 0
+    for start in range(1, len(heads)):
+        node = start
+        while seen_from[node] < 0:
+            seen_from[node] = start
+            node = int(heads[node])
+        if node != 0 and seen_from[node] == start:
+            cycle = [node]
+            while heads[cycle[-1]] != node:
+                cycle.append(int(heads[cycle[-1]]))
+            return cycle
+    return None
+
+
+def parse(arcs: NDArray[Any], relations: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The heads of the best tree and the best relation to them, [W] each, of one sentence.
+
+    arcs [W, W + 1] as for `best_tree`; relations [W, W + 1, labels]: scores for word i + 1 under head h.
+    """
+    heads = best_tree(arcs)
+    return heads, relations[np.arange(len(heads)), heads].argmax(-1)
+
+
+def decode(
+    features: Features,
+    parses: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    examples: Sequence[Example],
+    labels: Sequence[str],
+) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
+    """The head and the relation of each word of every example.
+
+    parses: for each row of the features, in order, what `parse` gives. A word that did not fit hangs on the word before it,
+    with that word's relation, so that the whole is a tree with one root.
+    """
+    if len(parses) != len(features):
+        raise ValueError(f"parses: {len(parses)} given for {len(features)} sentences; give one for each")
+    found = []
+    for example, (heads, relations) in zip(examples, parses):
+        names = [labels[number] for number in relations]
+        missing = range(len(names), len(example.words))
+        filler = names[-1] if names else labels[0]
+        found.append(((*map(int, heads), *missing), (*names, *(filler for _ in missing))))
+    return found

@@ -1,0 +1,171 @@
+"""Questions whose answer is a span of a context, or nothing: windows with labels, and answers from start and end scores.
+
+As in SQuAD 2.0 (Devlin et al. 2018, section 4.3) and KLUE-MRC: the question and a window of the context make a row; a new
+window begins every `stride` tokens; a window without the whole answer points at a null place; the score of a span is its start
+score + its end score; the answer is empty where the null score (the lowest of all windows) is higher than the best span's by
+more than a threshold. A span starts in the window where its first token has most context, so no span counts twice.
+
+The null place is `cls`; in a family without it the role that ends the row; in a family without any (GPT) an `eos` that is
+added as the last token, where a causal model has read question and context.
+
+Answers are characters of the original context, whatever the pieces are: from the first character of the first piece to the last
+of the last, without spaces around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gyebo.tasks.features import Features, features_of, ragged
+from gyebo.tasks.task import Example
+from gyebo.text.template import anchor_place, anchored, frame_of, homes, windows
+from gyebo.text.tokenizer import Tokenizer
+
+STRIDE = 128
+QUESTION = 64  # tokens of a question that are read, as in SQuAD and KLUE
+LONGEST = 30  # tokens of an answer
+BEST = 20  # starts and ends that are tried in a window, and answers that are kept
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Characters [start, end) of the context, as `text`, and the score of the span (logits of start + end)."""
+
+    start: int
+    end: int
+    text: str
+    score: float
+
+
+def encode(examples: Sequence[Example], tokenizer: Tokenizer, max_length: int, stride: int | None = None) -> Features:
+    """Contexts (`text`) and questions (`pair`) as rows, with "start_positions" and "end_positions" [rows] of the first answer.
+
+    Without `answers` the label is the null place. `Features.cut` counts questions that were cut: to 64 tokens, or to half of
+    what a row can hold where that is less.
+    Raises ValueError for an example without a question, an answer that is not in the context where it should be, or where
+    `max_length` leaves no room for the context.
+    """
+    frame = anchored(frame_of(tokenizer, 2), tokenizer)
+    frame.room(max_length, least=2)
+    contexts = tokenizer.encode_batch([example.text for example in examples])
+    questions = tokenizer.encode_batch([_question(example) for example in examples])
+    rows, numbers, nulls, labels, firsts, lasts = [], [], [], [], [], []
+    cut = 0
+    for number, (example, context, question) in enumerate(zip(examples, contexts, questions)):
+        limit = min(QUESTION, frame.room(max_length) // 2)
+        cut += len(question) > limit
+        question = question[:limit]
+        offsets = np.array(tokenizer.offsets(example.text), np.int64).reshape(-1, 2)
+        answer = _tokens_of(example, offsets)
+        room = frame.room(max_length) - len(question)
+        cuts = windows(len(context), room, stride or STRIDE)
+        home = homes(cuts)
+        for window, (start, end) in enumerate(cuts):
+            framed = frame.around(question, context[start:end])
+            null = anchor_place(frame, len(framed.ids))
+            shift = framed.starts[1] - start
+            whole = answer is not None and start <= answer[0] and answer[1] < end
+            labels.append((answer[0] + shift, answer[1] + shift) if whole and answer is not None else (null, null))
+            first, last = np.zeros((2, len(framed.ids)), np.int64)
+            first[framed.starts[1] :][: end - start] = offsets[start:end, 0]
+            last[framed.starts[1] :][: end - start] = offsets[start:end, 1]
+            # The sign of `last` says whether a span may start here: the token has most context in this window.
+            last[framed.starts[1] :][: end - start][home[start:end] != window] *= -1
+            rows.append(framed)
+            numbers.append(number)
+            nulls.append(null)
+            firsts.append(first)
+            lasts.append(last)
+    features = features_of(examples, tokenizer, rows, example=numbers, cut=cut)
+    positions = np.array(labels, np.int64).reshape(-1, 2)
+    features.fixed.update(start_positions=positions[:, 0], end_positions=positions[:, 1])
+    features.notes.update(null=np.array(nulls, np.int64), first=ragged(firsts), last=ragged(lasts))
+    return features
+
+
+def _question(example: Example) -> str:
+    if example.pair is None:
+        raise ValueError(f"example {example.id}: no question; give the question as pair and the context as text")
+    return example.pair
+
+
+def _tokens_of(example: Example, offsets: NDArray[np.int64]) -> tuple[int, int] | None:
+    """The first and last token of the first answer, or None without one."""
+    if not example.answers:
+        return None
+    start, text = example.answers[0]
+    end = start + len(text)
+    if start < 0 or not text.strip() or example.text[start:end] != text:
+        raise ValueError(f"example {example.id}: the answer {text!r} is not at character {start} of the context")
+    start += len(text) - len(text.lstrip())
+    end -= len(text) - len(text.rstrip())
+    touched = np.flatnonzero((offsets[:, 0] < end) & (offsets[:, 1] > start))
+    return (int(touched[0]), int(touched[-1])) if len(touched) else None
+
+
+def n_best(
+    features: Features, starts: Sequence[NDArray[Any]], ends: Sequence[NDArray[Any]], examples: Sequence[Example],
+    *, longest: int = LONGEST, best: int = BEST,
+) -> tuple[list[list[Answer]], list[float]]:  # fmt: skip
+    """The best spans of every example over all its windows, the best first, and its null score.
+
+    starts, ends: the scores of each row of the features, in order, [T] each. longest: tokens of an answer. best: how many
+    starts and ends of a window are combined, and how many spans an example keeps.
+    """
+    if len(starts) != len(features) or len(ends) != len(features):
+        raise ValueError(f"scores: {len(starts)} starts and {len(ends)} ends given for {len(features)} rows; give one for each")
+    found: list[dict[tuple[int, int], float]] = [{} for _ in examples]
+    null = [float("inf")] * len(examples)
+    for row in range(len(features)):
+        number, place = int(features.example[row]), int(features.notes["null"][row])
+        null[number] = min(null[number], float(starts[row][place]) + float(ends[row][place]))
+        for first, last, score in _spans(features, row, starts[row], ends[row], longest, best):
+            span = _stripped(examples[number].text, first, last)
+            if span[0] < span[1]:
+                found[number][span] = max(score, found[number].get(span, -np.inf))
+    answers = []
+    for example, spans in zip(examples, found):
+        ranked = sorted(spans.items(), key=lambda item: (-item[1], item[0]))[:best]
+        answers.append([Answer(start, end, example.text[start:end], score) for (start, end), score in ranked])
+    return answers, null
+
+
+def _spans(
+    features: Features, row: int, start: NDArray[Any], end: NDArray[Any], longest: int, best: int
+) -> list[tuple[int, int, float]]:
+    """(first character, end character, score) of a window's spans, at most `best`."""
+    first, last = features.notes["first"][row], features.notes["last"][row]
+    opening, closing = np.flatnonzero(last > 0), np.flatnonzero(last != 0)
+    opening = opening[np.argsort(-start[opening], kind="stable")[:best]]
+    closing = closing[np.argsort(-end[closing], kind="stable")[:best]]
+    size = closing[None, :] - opening[:, None] + 1
+    sums = start[opening][:, None].astype(np.float64) + end[closing][None, :]
+    scores = np.where((size >= 1) & (size <= longest), sums, -np.inf)
+    order = np.argsort(-scores, axis=None, kind="stable")[:best]
+    pairs = [np.unravel_index(flat, scores.shape) for flat in order.tolist()]
+    return [
+        (int(first[opening[i]]), int(abs(last[closing[j]])), float(scores[i, j])) for i, j in pairs if np.isfinite(scores[i, j])
+    ]
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    """The characters without spaces on either side."""
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+def decode(
+    features: Features, starts: Sequence[NDArray[Any]], ends: Sequence[NDArray[Any]], examples: Sequence[Example],
+    *, threshold: float = 0.0, longest: int = LONGEST,
+) -> list[str]:  # fmt: skip
+    """The answer to every example, "" where there is none: the null score is above the best span's by more than `threshold`."""
+    answers, null = n_best(features, starts, ends, examples, longest=longest)
+    return [spans[0].text if spans and score - spans[0].score <= threshold else "" for spans, score in zip(answers, null)]

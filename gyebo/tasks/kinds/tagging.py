@@ -1,0 +1,163 @@
+"""Tags of characters (BIO) as labels of pieces, and predictions for pieces as tags of characters.
+
+As in KLUE-NER (Park et al. 2021), every piece is labelled, not only the first of a word, and takes the tag of its first
+character; on the way back a piece's characters inherit its tag, B for the first and I for the others, and an unknown piece
+is spread over all characters that it covers. What the pieces of gyebo add to KLUE's rule:
+
+- a piece that begins with a space takes the tag of its first character that is none;
+- a character whose bytes lie in several pieces belongs to the first of them; a piece in which no character begins goes on
+  with the one that it covers (I), and its prediction is not read;
+- no label, and no prediction, for spaces: a space is inside an entity where its neighbours are, else it is O. KLUE's pieces
+  hold no spaces and its scores leave them out; nor do the roles around the text have labels here (KLUE labels them O).
+
+A text that is longer than a row is cut into overlapping windows. A piece is labelled and predicted in the one window where it
+has most context, so each counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gyebo.data.batches import IGNORE
+from gyebo.tasks.features import Features, all_labelled, features_of, number_of, ragged
+from gyebo.tasks.task import Example
+from gyebo.text.template import Framed, frame_of, homes, windows
+from gyebo.text.tokenizer import Tokenizer
+
+OUTSIDE = "O"
+Spans = list[tuple[int, int]]
+
+
+def inside(tag: str) -> str:
+    """The tag of the next character of the same entity: "B-PS" -> "I-PS", others stay as they are."""
+    return "I" + tag[1:] if tag.startswith("B-") else tag
+
+
+def owned(offsets: Spans) -> Spans:
+    """For each piece the [start, end) of the characters that begin in it; empty (start = end) where none does.
+
+    offsets: as `Tokenizer.offsets` gives them, where pieces that share a character overlap.
+    """
+    spans = []
+    reached = 0
+    for start, end in offsets:
+        start = max(start, reached)
+        spans.append((start, max(start, end)))
+        reached = max(reached, end)
+    return spans
+
+
+def piece_tags(text: str, tags: Sequence[str], offsets: Spans) -> list[str | None]:
+    """The tag of each piece, None for pieces of spaces only and pieces that cover nothing. See the head of this file."""
+    found: list[str | None] = []
+    for (start, end), (first, last) in zip(offsets, owned(offsets)):
+        place = next((place for place in range(first, last) if not text[place].isspace()), None)
+        if place is not None:
+            found.append(tags[place])
+        elif first == last and end > start and not text[start].isspace():
+            found.append(inside(tags[start]))
+        else:
+            found.append(None)
+    return found
+
+
+def character_tags(text: str, spans: Spans, tags: Sequence[str]) -> list[str]:
+    """The tag of each character of the text, from the characters that each piece owns and the pieces' tags.
+
+    Spaces, and characters that no piece owns (some published tokenizers drop them), follow their neighbours.
+    """
+    found: list[str | None] = [None] * len(text)
+    for (first, last), tag in zip(spans, tags):
+        for place in range(first, last):
+            if not text[place].isspace():
+                found[place] = tag
+                tag = inside(tag)
+    before: str | None = None
+    after: list[str | None] = [None] * len(text)
+    for place in range(len(text) - 1, 0, -1):
+        after[place - 1] = found[place] if found[place] is not None else after[place]
+    result: list[str] = []
+    for place, known in enumerate(found):
+        if known is None:
+            follows = after[place]
+            result.append(follows if follows is not None and before is not None and inside(before) == follows else OUTSIDE)
+        else:
+            result.append(known)
+            before = known
+    return result
+
+
+def encode(
+    examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[str], max_length: int, stride: int | None = None
+) -> Features:
+    """Sentences with one tag per character as rows with one label per piece ("labels" [N, T], -100 where there is none).
+
+    labels: the tags in the order of their numbers, "O" among them. stride: pieces from one window to the next (default: half
+    a window). Raises ValueError for tags that do not fit the text or the labels, or where `max_length` leaves no room.
+    """
+    if OUTSIDE not in labels:
+        raise ValueError(f"labels: tagging needs the tag {OUTSIDE!r} for what belongs to nothing; found {', '.join(labels)}")
+    frame = frame_of(tokenizer, 1)
+    room = frame.room(max_length, least=1)
+    labelled = all_labelled([example for example in examples if example.text], lambda example: bool(example.tags))
+    rows: list[Framed] = []
+    numbers: list[int] = []
+    targets, firsts, lasts = (list[NDArray[np.int64]]() for _ in range(3))
+    texts = tokenizer.encode_batch([example.text for example in examples])
+    for number, (example, ids) in enumerate(zip(examples, texts)):
+        offsets = tokenizer.offsets(example.text)
+        target = _targets(example, labels, offsets) if labelled else np.full(len(ids), IGNORE)
+        spans = np.array(owned(offsets), np.int64).reshape(-1, 2)
+        cuts = windows(len(ids), room, min(stride or max(1, room // 2), room))
+        home = homes(cuts)
+        for window, (start, end) in enumerate(cuts):
+            framed = frame.around(ids[start:end])
+            here = np.zeros(max(1, len(framed.ids)), bool)
+            here[framed.starts[0] : framed.starts[0] + end - start] = home[start:end] == window
+            rows.append(framed)
+            numbers.append(number)
+            for lists, values, fill in ((targets, target, IGNORE), (firsts, spans[:, 0], 0), (lasts, spans[:, 1], 0)):
+                row = np.full(len(here), fill)
+                row[here] = values[start:end][home[start:end] == window]
+                lists.append(row)
+    features = features_of(examples, tokenizer, rows, example=numbers)
+    if labelled:
+        features.columns["labels"] = ragged(targets)
+    features.notes.update(first=ragged(firsts), last=ragged(lasts))
+    return features
+
+
+def _targets(example: Example, labels: Sequence[str], offsets: Spans) -> NDArray[np.int64]:
+    if len(example.tags) != len(example.text):
+        raise ValueError(f"example {example.id}: {len(example.tags)} tags for {len(example.text)} characters; each needs one")
+    for tag in set(example.tags):
+        number_of(example, tag, labels)
+    tags = piece_tags(example.text, example.tags, offsets)
+    # A lone B may be followed by the bytes of its own character only, with an I that the data never use.
+    return np.array([IGNORE if tag is None or tag not in labels else labels.index(tag) for tag in tags], np.int64)
+
+
+def decode(
+    features: Features, predictions: Sequence[NDArray[Any]], examples: Sequence[Example], labels: Sequence[str]
+) -> list[list[str]]:
+    """One tag per character of every example.
+
+    predictions: for each row of the features, in order, the numbers of the tags [T] or their logits [T, labels].
+    """
+    if len(predictions) != len(features):
+        raise ValueError(f"predictions: {len(predictions)} given for {len(features)} rows; give one for each")
+    spans: list[Spans] = [[] for _ in examples]
+    tags: list[list[str]] = [[] for _ in examples]
+    for row, prediction in enumerate(predictions):
+        best = np.asarray(prediction)
+        best = best if best.ndim == 1 else best.argmax(-1)
+        first, last = features.notes["first"][row], features.notes["last"][row]
+        number = int(features.example[row])
+        for place in np.flatnonzero(last > first):
+            spans[number].append((int(first[place]), int(last[place])))
+            tags[number].append(labels[int(best[place])])
+    return [character_tags(example.text, spans[i], tags[i]) for i, example in enumerate(examples)]

@@ -1,0 +1,80 @@
+"""Scores of translations by `sacrebleu` (Post 2018, "A Call for Clarity in Reporting BLEU Scores"), with their signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gyebo.tasks.metrics.inputs import check, library
+from gyebo.tasks.task import Example
+
+# Our name -> the class of sacrebleu and its options. "none": the text is tokenised already, as the literature on files that are
+# lower-cased and tokenised has it; `force`: both stand side by side, so no warning is needed that one of them may not fit.
+SCORES: dict[str, tuple[str, dict[str, Any]]] = {
+    "bleu": ("BLEU", {"force": True}),
+    "bleu_tokenized": ("BLEU", {"tokenize": "none", "force": True}),
+    "chrf": ("CHRF", {}),
+}
+
+
+def _score(name: str, predictions: Sequence[Any], examples: Sequence[Example]) -> dict[str, float]:
+    metric = _metric(name)
+    return {name: metric.corpus_score(*_texts(predictions, examples)).score / 100}
+
+
+def _metric(name: str) -> Any:
+    kind, options = SCORES[name]
+    return getattr(library("sacrebleu.metrics"), kind)(**options)
+
+
+def _texts(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[str], list[list[str]]]:
+    check(predictions, examples)
+    return list(predictions), [[str(example.label) for example in examples]]
+
+
+def bleu(predictions: Sequence[Any], examples: Sequence[Example], labels: Any = None) -> dict[str, float]:
+    """BLEU of plain text (Papineni et al. 2002), tokenised by sacrebleu as mteval-v13a does."""
+    return _score("bleu", predictions, examples)
+
+
+def bleu_tokenized(predictions: Sequence[Any], examples: Sequence[Example], labels: Any = None) -> dict[str, float]:
+    """BLEU over words that stand between spaces, for text that was tokenised before."""
+    return _score("bleu_tokenized", predictions, examples)
+
+
+def chrf(predictions: Sequence[Any], examples: Sequence[Example], labels: Any = None) -> dict[str, float]:
+    """chrF2 (Popovic 2015): an F-score of runs of up to 6 characters."""
+    return _score("chrf", predictions, examples)
+
+
+def signatures(names: Sequence[str], predictions: Sequence[Any], examples: Sequence[Example]) -> dict[str, str]:
+    """How each of these scores is computed, in sacrebleu's words; names of other metrics are left out."""
+    found = {}
+    for name in names:
+        if name in SCORES:
+            metric = _metric(name)
+            metric.corpus_score(*_texts(predictions, examples))  # the signature counts the references
+            found[name] = str(metric.get_signature())
+    return found
+
+
+def by_length(
+    predictions: Sequence[str], references: Sequence[str], step: int = 5, least: int = 10
+) -> list[tuple[float, int, float]]:
+    """BLEU of sentences of similar length: (mean words of a reference, sentences, `bleu_tokenized`), shortest first.
+
+    Groups hold references of up to `step`, `2 * step`, ... words; one with fewer than `least` sentences is left out.
+    """
+    groups: dict[int, list[int]] = {}
+    for number, reference in enumerate(references):
+        groups.setdefault(-(-len(reference.split()) // step), []).append(number)
+    found = []
+    for _, members in sorted(groups.items()):
+        if len(members) >= least:
+            examples = [Example(str(number), label=references[number]) for number in members]
+            score = bleu_tokenized([predictions[number] for number in members], examples)["bleu_tokenized"]
+            found.append((sum(len(references[n].split()) for n in members) / len(members), len(members), score))
+    return found
+
+
+METRICS = (bleu, bleu_tokenized, chrf)

@@ -1,0 +1,198 @@
+"""KLUE's metrics exactly as its reference code computes them, quirks included, so that figures can be compared.
+
+Source: Park et al. 2021 and KLUE-baseline (github.com/KLUE-benchmark/KLUE-baseline), whose figures are these times 100.
+Where the code says another thing than the paper or its own comments, the code is followed and the docstring says so.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import string
+from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+from gyebo.tasks.data.klue import DEPENDENCIES, ENTITY_TAGS, NO_RELATION, RELATIONS
+from gyebo.tasks.metrics.inputs import Labels, Values, check, classes, library, scores, seqeval_f1, tag_lists
+from gyebo.tasks.task import Example
+
+SIMILAR = 3.0
+OTHERS_FROM = 15
+
+
+def similar_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
+    """STS: F1 of "similar", where predictions and scores are both cut at >= 3 (not the file's binary label)."""
+    predicted, right = scores(predictions, examples)
+    f1 = library("sklearn.metrics").f1_score
+    return {"similar_f1": float(f1([r >= SIMILAR for r in right], [p >= SIMILAR for p in predicted], zero_division=0.0))}
+
+
+# named entities -------------------------------------------------------------------------------------------------------
+
+
+def _without_spaces(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[list[str]], list[list[str]]]:
+    """(predicted, right) tags of the characters that are no space: the reference code drops those before it scores."""
+    kept = [[i for i, character in enumerate(example.text) if character != " "] for example in examples]
+
+    def cut(side: list[list[str]]) -> list[list[str]]:
+        return [[tags[i] for i in places] for tags, places in zip(side, kept)]
+
+    predicted, right = tag_lists(predictions, examples)
+    return cut(predicted), cut(right)
+
+
+def klue_entity_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
+    """NER: mean of the entity F1 of each type, strict and IOB2 by seqeval, over characters that are no space."""
+    return {"klue_entity_macro_f1": seqeval_f1(*_without_spaces(predictions, examples), "macro")}
+
+
+def klue_character_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
+    """NER: mean of the F1 of all 13 tags over characters that are no space. A tag that never occurs counts as 1.
+
+    O is one of the 13, though the reference code's comment says it is left out. That code also counts the roles at both ends
+    of a sentence as two right O's; here they are no characters and not counted (a difference of about 0.0001).
+    """
+    predicted, right = _without_spaces(predictions, examples)
+    f1 = library("sklearn.metrics").f1_score
+    flat = ([tag for tags in side for tag in tags] for side in (right, predicted))
+    return {"klue_character_macro_f1": float(f1(*flat, labels=list(ENTITY_TAGS), average="macro", zero_division=1.0))}
+
+
+# relations ------------------------------------------------------------------------------------------------------------
+
+
+def relation_micro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
+    """RE: F1 over all decisions for a relation; `no_relation` is none, but predicting it where there is one costs recall."""
+    predicted, right = classes(predictions, examples)
+    kept = [name for name in labels or RELATIONS if name != NO_RELATION]
+    f1 = library("sklearn.metrics").f1_score(right, predicted, labels=kept, average="micro", zero_division=0.0)
+    return {"relation_micro_f1": float(f1)}
+
+
+def relation_auprc(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
+    """RE: mean over all relations, `no_relation` included, of the area under precision against recall (trapezoids).
+
+    A relation that no example has is left out of the mean, where the reference code has no defined value (KLUE's own dev and
+    test have all 30). ValueError unless each prediction is a mapping relation -> probability.
+    """
+    _, right = classes(predictions, examples)
+    names = list(labels or RELATIONS)
+    for prediction, example in zip(predictions, examples):
+        if not isinstance(prediction, Mapping) or any(name not in prediction for name in names):
+            raise ValueError(f"relation_auprc needs a probability for each of {len(names)} relations; {example.id} has not")
+    metrics = library("sklearn.metrics")
+    areas = []
+    for name in names:
+        hits = [r == name for r in right]
+        if any(hits):
+            precision, recall, _ = metrics.precision_recall_curve(hits, [float(p[name]) for p in predictions])
+            areas.append(float(metrics.auc(recall, precision)))
+    if not areas:
+        raise ValueError(f"no example has any of the relations {', '.join(names)}")
+    return {"relation_auprc": statistics.fmean(areas)}
+
+
+# dependencies ---------------------------------------------------------------------------------------------------------
+
+
+def _words(predictions: Sequence[Any], examples: Sequence[Example]) -> list[tuple[tuple[int, str], tuple[int, str]]]:
+    """((predicted head, relation), (right head, relation)) of all words of all sentences."""
+    check(predictions, examples)
+    found: list[tuple[tuple[int, str], tuple[int, str]]] = []
+    for prediction, example in zip(predictions, examples):
+        heads, relations = prediction
+        if not example.heads:
+            raise ValueError(f"{example.id} has no heads: these data can be predicted, but not scored")
+        if len(heads) != len(example.heads) or len(relations) != len(example.heads):
+            counts = f"{len(heads)} predicted heads and {len(relations)} relations"
+            raise ValueError(f"{example.id} has {len(example.heads)} words, but {counts}")
+        found += zip(zip(map(int, heads), relations), zip(example.heads, example.relations))
+    return found
+
+
+def uas_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
+    """DP: called UAS, but it is the mean over *head positions* (0, 1, 2, ...) of each position's F1 as a class."""
+    words = _words(predictions, examples)
+    right, predicted = [r[0] for _, r in words], [p[0] for p, _ in words]
+    return {"uas_macro_f1": float(library("sklearn.metrics").f1_score(right, predicted, average="macro", zero_division=0.0))}
+
+
+def las_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
+    """DP: called LAS, but it is the mean F1 of relations, where those from the 16th on are one class, and a word with a
+    wrong head counts as a class of its own that is never right (and takes part in the mean, with F1 0).
+    """
+    numbers = {name: number for number, name in enumerate(labels or DEPENDENCIES)}
+    right, predicted = [], []
+    for (head, relation), (true_head, true_relation) in _words(predictions, examples):
+        for name in (relation, true_relation):
+            if name not in numbers:
+                raise ValueError(f"the relation {name!r} is none of {', '.join(numbers)}")
+        right.append(_merged(numbers[true_relation]))
+        predicted.append(_merged(numbers[relation]) if head == true_head else -2)
+    return {"las_macro_f1": float(library("sklearn.metrics").f1_score(right, predicted, average="macro", zero_division=0.0))}
+
+
+def _merged(number: int) -> int:
+    return -3 if number >= OTHERS_FROM else number
+
+
+# answers --------------------------------------------------------------------------------------------------------------
+
+# Meant to drop quotation marks and brackets, but the class closes early: it takes one of them only before "()‘’".
+_QUOTES = re.compile(r"""['"《》<>〈〉]\(\)‘’""")
+
+
+def klue_normalise(text: str) -> str:
+    """As KLUE-MRC compares answers: lower case, without ASCII punctuation, white space squeezed. Korean brackets stay."""
+    kept = "".join(c for c in _QUOTES.sub(" ", text.lower()) if c not in string.punctuation)
+    return " ".join(kept.split())
+
+
+def klue_exact_match(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
+    """MRC: the share of answers that are one of the right ones after `klue_normalise`; no answer is the empty one."""
+    check(predictions, examples)
+    found = [klue_normalise(p) in _answers(example) for p, example in zip(predictions, examples)]
+    return {"klue_exact_match": sum(found) / len(found)}
+
+
+def klue_rouge_w(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
+    """MRC: called ROUGE-W, but it is the F1 of the longest common run of characters over both lengths, best over answers."""
+    check(predictions, examples)
+    found = [max(_run_f1(klue_normalise(p), a) for a in _answers(example)) for p, example in zip(predictions, examples)]
+    return {"klue_rouge_w": statistics.fmean(found)}
+
+
+def _answers(example: Example) -> list[str]:
+    return [klue_normalise(text) for _, text in example.answers] or [""]
+
+
+def _run_f1(predicted: str, right: str) -> float:
+    if not right:
+        return float(not predicted)
+    # difflib, as the reference: in answers of 200 characters or more it ignores frequent ones, and so finds shorter runs.
+    run = SequenceMatcher(None, predicted, right).find_longest_match(0, len(predicted), 0, len(right)).size
+    return 2 * run / (len(predicted) + len(right))
+
+
+# dialogue states ------------------------------------------------------------------------------------------------------
+
+
+def joint_goal_accuracy(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
+    """DST: the share of turns whose whole state is right."""
+    check(predictions, examples)
+    return {"joint_goal_accuracy": sum(set(p) == set(e.state) for p, e in zip(predictions, examples)) / len(examples)}
+
+
+def slot_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
+    """DST: called micro F1, but it is the mean over turns of each turn's F1; two empty states are 1."""
+    check(predictions, examples)
+    return {"slot_f1": statistics.fmean(_state_f1(list(p), list(e.state)) for p, e in zip(predictions, examples))}
+
+
+def _state_f1(predicted: list[str], right: list[str]) -> float:
+    if not right:
+        return float(not predicted)
+    hits = sum(slot in predicted for slot in right)
+    wrong = sum(slot not in right for slot in predicted)
+    return 2 * hits / (2 * hits + wrong + len(right) - hits)

@@ -1,0 +1,200 @@
+"""Reading the tokenizer of a directory: our own, or a published model's in the form that its authors left.
+
+`tokenizer.json` is taken as it is. Older forms become one, so that ids agree with `transformers`: `vocab.json` with
+`merges.txt` (GPT-2, RoBERTa, BART: byte-level BPE; GPT: BPE on lower-cased words), `vocab.txt` (BERT) and SentencePiece
+`*.model` (T5, XLNet, Llama). Nothing is executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gyebo.text import tokenizer_json
+from gyebo.text.roles import HUB_ROLES, ROLES
+
+Spec = tokenizer_json.Spec
+
+
+def read_directory(folder: Path) -> dict[str, Any]:
+    """The arguments of `Tokenizer` for a directory. Errors as `Tokenizer.load`."""
+    config: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        config |= read_json(folder / name) if (folder / name).is_file() else {}
+    models = sorted(folder.glob("*.model"))
+    noted = None
+    if (folder / "tokenizer.json").is_file():
+        spec = _complete(read_json(folder / "tokenizer.json"), folder / "tokenizer.json")
+        noted = read_config(config)
+        roles: dict[str, str] = {}
+    elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        spec, roles = _bpe(folder, config)
+    elif (folder / "vocab.txt").is_file():
+        spec, roles = _wordpiece(folder, config)
+    elif models:
+        from gyebo.text.sentencepiece import read_model
+
+        spec, roles = read_model(models[0], {**_model_type(folder), **config})
+    else:
+        raise FileNotFoundError(
+            f"{folder}: no tokenizer here; expected tokenizer.json, vocab.json with merges.txt, vocab.txt or a "
+            "SentencePiece *.model" + ("" if folder.is_dir() else " (the directory does not exist)")
+        )
+    known = set(tokenizer_json.tokens_by_id(spec).values())
+    roles = noted["roles"] if noted else {**roles, **_config_roles(config)}
+    roles = {role: token for role, token in roles.items() if token in known}
+    return {
+        "spec": spec if noted else tokenizer_json.mark_special(spec, roles),
+        "kind": noted["kind"] if noted else PUBLISHED,
+        "normalization": noted["normalization"] if noted else "own",
+        "role_tokens": roles,
+        "model_inputs": config.get("model_input_names", ("input_ids", "attention_mask")),
+        "padding_side": config.get("padding_side", "right"),
+        "max_length": _max_length(config),
+    }
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; ValueError where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not valid JSON ({error}); the file is damaged or something else") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content
+
+
+def _complete(spec: Spec, path: Path) -> Spec:
+    """A `tokenizer.json` with every part present and the model's type stated. Raises ValueError for a damaged one."""
+    model = spec.get("model")
+    if not isinstance(model, dict) or not isinstance(model.get("vocab"), (dict, list)):
+        raise ValueError(f"{path}: no model with a vocabulary in it; the file is damaged or something else")
+    if not _is_vocabulary(model["vocab"]):
+        raise ValueError(f"{path}: the vocabulary holds something else than pieces with ids or scores; it is damaged")
+    if "type" not in model:  # files older than this field
+        model["type"] = "BPE" if "merges" in model else "Unigram" if isinstance(model["vocab"], list) else "WordPiece"
+    merges = model.get("merges")
+    if merges and isinstance(merges[0], str):  # files older than merges as pairs
+        model["merges"] = [merge.split(" ", 1) for merge in merges]
+    for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        spec.setdefault(part, None)
+    spec["added_tokens"] = spec.get("added_tokens") or []
+    # Padding and truncation that the last user left switched on are no part of a tokenizer.
+    return {**spec, "truncation": None, "padding": None}
+
+
+def _is_vocabulary(vocab: dict[str, Any] | list[Any]) -> bool:
+    if isinstance(vocab, dict):
+        return all(isinstance(id, int) and id >= 0 for id in vocab.values())
+    return all(isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str) for entry in vocab)
+
+
+def _config_roles(config: dict[str, Any]) -> dict[str, str]:
+    """The role tokens that a `tokenizer_config.json` names, as strings or as serialised added tokens."""
+    roles = {}
+    for role in HUB_ROLES:
+        token = config.get(f"{role}_token")
+        token = token.get("content") if isinstance(token, dict) else token
+        if isinstance(token, str) and token:
+            roles[role] = token
+    return roles
+
+
+def _max_length(config: dict[str, Any]) -> int | None:
+    limit = config.get("model_max_length")
+    return int(limit) if isinstance(limit, (int, float)) and 0 < limit < 1e12 else None
+
+
+def _model_type(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    return {"model_type": read_json(path).get("model_type")} if path.is_file() else {}
+
+
+def _assemble(model: dict[str, Any], **parts: Any) -> Spec:
+    empty = {"normalizer": None, "pre_tokenizer": None, "post_processor": None, "decoder": None}
+    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], **empty, **parts, "model": model}
+
+
+def _bpe(folder: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, str]]:
+    vocab = read_json(folder / "vocab.json")
+    lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+    if lines and lines[0].startswith("#version"):
+        lines = lines[1:]
+    merges = []
+    for number, line in enumerate(lines, start=1):
+        pair = line.rstrip("\r").split(" ")
+        if line.strip() and (len(pair) != 2 or "".join(pair) not in vocab):
+            raise ValueError(f"{folder / 'merges.txt'}: merge {number} is {line!r}; expected two pieces of vocab.json")
+        if line.strip():
+            merges.append(pair)
+    spaced = any(piece.endswith("</w>") for piece in vocab)
+    model = {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": "<unk>" if spaced and "<unk>" in vocab else None,
+        "continuing_subword_prefix": "",
+        "end_of_word_suffix": "</w>" if spaced else "",
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
+        "vocab": vocab,
+        "merges": merges,
+    }
+    if spaced:  # GPT: BERT's word splitting, lower case
+        bert = {"clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True}
+        spec = _assemble(
+            model,
+            normalizer={"type": "BertNormalizer", **bert},
+            pre_tokenizer={"type": "BertPreTokenizer"},
+            decoder={"type": "BPEDecoder", "suffix": "</w>"},
+        )
+        return spec, {"unk": "<unk>"}
+    space = bool(config.get("add_prefix_space", False))
+    byte_level = {"type": "ByteLevel", "add_prefix_space": space, "trim_offsets": True, "use_regex": True}
+    end = dict.fromkeys(("bos", "eos"), "<|endoftext|>")
+    return _assemble(model, pre_tokenizer=byte_level, decoder={**byte_level, "add_prefix_space": True}), end
+
+
+def _wordpiece(folder: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, str]]:
+    pieces = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    if pieces and not pieces[-1]:
+        pieces.pop()
+    vocab = {piece.rstrip("\r"): id for id, piece in enumerate(pieces)}
+    roles = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
+    unknown = _config_roles(config).get("unk", roles["unk"])
+    if unknown not in vocab:
+        raise ValueError(f"{folder / 'vocab.txt'}: the unknown token {unknown!r} is not in it")
+    model = {
+        "type": "WordPiece",
+        "unk_token": unknown,
+        "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 100,
+        "vocab": vocab,
+    }
+    normalizer = {
+        "type": "BertNormalizer",
+        "clean_text": True,
+        "handle_chinese_chars": bool(config.get("tokenize_chinese_chars", True)),
+        "strip_accents": config.get("strip_accents"),
+        "lowercase": bool(config.get("do_lower_case", True)),
+    }
+    decoder = {"type": "WordPiece", "prefix": "##", "cleanup": True}
+    return _assemble(model, normalizer=normalizer, pre_tokenizer={"type": "BertPreTokenizer"}, decoder=decoder), roles
+
+
+PUBLISHED = "published"
+
+
+_CONFIG_KEY = "gyebo"
+
+
+def read_config(config: dict[str, Any]) -> dict[str, Any] | None:
+    """What `save` noted about a tokenizer of ours in `tokenizer_config.json`, or None for a published one."""
+    noted = config.get(_CONFIG_KEY)
+    if not isinstance(noted, dict) or not isinstance(noted.get("roles"), dict):
+        return None
+    if any(role not in ROLES for role in noted["roles"]):
+        raise ValueError(f"tokenizer_config.json: gyebo.roles names an unknown role; known roles: {', '.join(ROLES)}")
+    return noted

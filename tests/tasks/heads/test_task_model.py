@@ -1,0 +1,259 @@
+"""Task heads on bodies of each family: what they compute, where they look, and what becomes of the pretrained model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gyebo.models.family import FAMILIES, model_class
+from gyebo.tasks.heads.biaffine import Arcs
+from gyebo.tasks.heads.styles import KINDS, READINGS, STYLES
+from gyebo.tasks.heads.task_model import TaskModel, add_head
+
+STYLE_OF = {
+    "gpt": "last",
+    "gpt2": "last",
+    "bert": "pooled",
+    "roberta": "dense",
+    "distilbert": "pre-classifier",
+    "ulmfit": "concat",
+}
+FAMILY = [name for name in STYLE_OF if name in FAMILIES]
+SIMPLE = [kind for kind in KINDS if kind != "dependency"]
+LABELS = {"classification": 5, "tagging": 4}
+ODD = {"vocab_size": 53, "context": 24, "width": 21, "layers": 2, "heads": 3, "init_std": 0.3}
+OTHER = {"ulmfit": {"inner": 27, "window": 7}}  # instead of attention heads
+
+
+def pretrained(family, seed=0, **options):
+    torch.manual_seed(seed)
+    cls = model_class(family)
+    shape = {name: value for name, value in ODD.items() if name != "heads"} | OTHER[family] if family in OTHER else ODD
+    model = cls(cls.config_class(**{**shape, **options})).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 1:
+                parameter.copy_(("norm.weight" in name) + 0.3 * torch.randn_like(parameter))
+    return model
+
+
+def task(family, kind, seed=0, **options):
+    model = add_head(pretrained(family, seed), STYLE_OF[family], kind, LABELS.get(kind), **options)
+    with torch.no_grad():  # biases away from 0
+        for parameter in model.head.parameters():
+            parameter.copy_(0.3 * torch.randn_like(parameter))
+    return model
+
+
+def tokens(*shape, seed=1):
+    return torch.randint(3, 53, shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_every_style_reads_every_kind():
+    assert set(READINGS) == {(style, kind) for style in STYLES for kind in SIMPLE}
+    for name in FAMILY:
+        if hasattr(FAMILIES[name], "head_style"):
+            assert FAMILIES[name].head_style == STYLE_OF[name]
+
+
+@pytest.mark.parametrize("kind", SIMPLE)
+@pytest.mark.parametrize("family", FAMILY)
+@torch.no_grad()
+def test_shapes_and_the_formula(family, kind):
+    """Each head written out again, with the layers' own weights."""
+    model = task(family, kind)
+    ids = tokens(3, 2, 9) if kind == "choice" else tokens(3, 9)
+    found = model(ids)
+    hidden = model.body.encode(ids.flatten(0, -2)).hidden
+    head = model.head
+    style = STYLE_OF[family]
+    if kind in ("tagging", "spans"):
+        expected = hidden @ head.out.weight.T + head.out.bias
+        assert found.shape == (3, 9, 4 if kind == "tagging" else 2)
+    else:
+        rows = hidden[:, -1] if style in ("last", "concat") else hidden[:, 0]
+        if style == "pooled" or (style, kind) == ("dense", "choice"):
+            rows = torch.tanh(rows @ model.body.pooler.weight.T + model.body.pooler.bias)
+        elif style == "dense":
+            rows = torch.tanh(rows @ head.dense.weight.T + head.dense.bias)
+        elif style == "pre-classifier":
+            rows = (rows @ head.dense.weight.T + head.dense.bias).clamp(min=0)
+        if (style, kind) == ("concat", "classification"):  # norms that have seen nothing yet divide by 1
+            rows = torch.cat([rows, hidden.max(1).values, hidden.mean(1)], 1)
+            rows = ((rows * head.norm.weight + head.norm.bias) @ head.dense.weight.T).clamp(min=0)
+            rows = rows * head.norm_out.weight + head.norm_out.bias
+        expected = rows @ head.out.weight.T + (0 if style in ("last", "concat") else head.out.bias)
+        assert (head.out.bias is None) == (style in ("last", "concat"))
+        if kind == "choice":
+            expected = expected.view(3, 2)
+    assert found.shape == expected.shape
+    assert expected.std() > 0.05
+    assert (found - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", SIMPLE)
+@pytest.mark.parametrize("family", FAMILY)
+@torch.no_grad()
+def test_padding_may_stand_anywhere(family, kind):
+    model = task(family, kind)
+    lengths, widest = (9, 4, 1), 12
+    ids = tokens(3, 9)
+    padded = torch.randint(0, 53, (3, widest))
+    mask = torch.zeros(3, widest, dtype=torch.long)
+    for row, (length, start) in enumerate(zip(lengths, (3, 5, 0))):  # left, both sides, right
+        padded[row, start : start + length] = ids[row, :length]
+        mask[row, start : start + length] = 1
+    shape = (lambda x: x[:, None]) if kind == "choice" else (lambda x: x)
+    by_mask = model(shape(padded), attention_mask=shape(mask))
+    by_documents = model(shape(padded), document_ids=shape(mask * 7))
+    for row, length in enumerate(lengths):
+        alone = model(shape(ids[row : row + 1, :length]))
+        for found in (by_mask, by_documents):
+            part = found[row][mask[row].bool()] if kind in ("tagging", "spans") else found[row]
+            assert (part - alone[0]).abs().max() < 1e-5
+
+
+@torch.no_grad()
+def test_segments_and_positions_reach_the_body():
+    model = task("bert", "classification")
+    ids = tokens(2, 6)
+    kinds = torch.tensor([[0, 0, 0, 1, 1, 1]] * 2)
+    assert (model(ids, token_type_ids=kinds) - model(ids)).abs().max() > 1e-3
+    assert torch.equal(model(ids, token_type_ids=kinds * 0), model(ids))
+    shifted = torch.arange(2, 8)[None].expand(2, -1)
+    assert (model(ids, position_ids=shifted) - model(ids)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("family", FAMILY)
+def test_nothing_is_computed_for_pretraining_and_nothing_is_left_unused(family, kind):
+    """Each parameter of the result gets a gradient: no head of pretraining, no pooler that nobody reads."""
+    given = pretrained(family)
+    embedding = given.token_embedding.weight
+    model = add_head(given, STYLE_OF[family], kind, 6 if kind == "dependency" else LABELS.get(kind), dropout=0.0)
+    assert isinstance(model, TaskModel) and (model.family, model.kind) == (family, kind)
+    assert model.body.token_embedding.weight is embedding  # moved, not copied
+    assert model.config is model.body.config and model.config.vocab_size == 53
+    assert not model.training
+    ids = tokens(2, 3, 9) if kind == "choice" else tokens(2, 9)
+    words = {"word_first": torch.tensor([[1, 3]] * 2), "word_last": torch.tensor([[2, 3]] * 2)}
+    found = model.train()(ids, **(words if kind == "dependency" else {}))
+    parts = [found.arcs[found.arcs.isfinite()], found.relations] if isinstance(found, Arcs) else [found]
+    sum((part**2).sum() for part in parts).backward()
+    unused = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert unused == (["body.lm_head.bias"] if family == "ulmfit" else [])  # a tied output layer stays whole
+    grouped = [id(p) for group in model.layer_groups() for p in group]
+    assert sorted(grouped) == sorted(id(p) for p in model.parameters())  # each once
+    assert {id(p) for p in model.layer_groups()[-1]} == {id(p) for p in model.head.parameters()}
+    assert model.count_parameters() == sum(p.numel() for p in model.parameters())
+    assert model.flops(100, 24) == model.body.flops(100, 24, 0.0) > 0
+
+
+@pytest.mark.parametrize("family", FAMILY)
+@torch.no_grad()
+def test_the_body_computes_as_before(family):
+    before = pretrained(family).encode(tokens(2, 9)).hidden
+    for kind in KINDS:
+        model = add_head(pretrained(family), STYLE_OF[family], kind, 3 if kind not in ("spans", "choice") else None)
+        assert torch.equal(model.body.encode(tokens(2, 9)).hidden, before)
+
+
+def test_a_pretrained_pooler_stays_and_a_missing_one_starts_afresh():
+    given = pretrained("bert")
+    pooler = given.pooler.weight
+    assert add_head(given, "pooled", "classification", 2).body.pooler.weight is pooler
+    assert add_head(pretrained("bert"), "pooled", "tagging", 2).body.pooler is None
+    torch.manual_seed(0)
+    without = pretrained("bert", nsp=False, pooler=False, width=120, init_std=0.05)
+    fresh = add_head(without, "pooled", "classification", 2).body
+    assert fresh.config.pooler and not fresh.config.mlm
+    assert float(fresh.pooler.weight.detach().std()) == pytest.approx(0.05, rel=0.05)
+    assert fresh.pooler.bias.abs().max() == 0
+    assert add_head(pretrained("roberta"), "dense", "choice").body.pooler is not None
+
+
+def test_the_output_layer_of_a_causal_model():
+    tied = add_head(pretrained("gpt2"), "last", "classification", 2).body
+    assert tied.lm_head.weight is tied.token_embedding.weight and tied.heads == ("lm",)
+    assert tied.project(torch.zeros(2, 21)).shape == (2, 53)
+    untied = add_head(pretrained("gpt2", tied=False), "last", "classification", 2)
+    assert not any("lm_head" in name for name, _ in untied.named_parameters())
+    assert untied.body.heads == ()
+    assert model_class("gpt2").heads == ("lm",)
+
+
+@pytest.mark.parametrize("kind", ["classification", "tagging", "dependency"])
+def test_initial_weights(kind):
+    for style, family in (("dense", "roberta"), ("last", "gpt2")):
+        model = add_head(pretrained(family, width=120, heads=2, init_std=0.02), style, kind, 30)
+        for name, parameter in model.head.named_parameters():
+            values = parameter.detach()
+            if name.endswith("bias"):
+                assert values.abs().max() == 0
+            else:
+                assert values.mean().abs() < 0.002
+                assert float(values.std()) == pytest.approx(0.02, rel=0.15), name
+
+
+def test_dropout_acts_in_training_only_and_where_it_should():
+    model = add_head(pretrained("bert"), "pooled", "classification", 2, dropout=0.5)
+    for module in model.body.modules():
+        if hasattr(module, "dropout"):
+            module.dropout = 0.0
+    model.body.config.embedding_dropout = 0.0
+    ids = tokens(2, 9)
+    assert torch.equal(model(ids), model(ids))
+    model.train()
+    assert not torch.equal(model(ids), model(ids))
+    model.head.p = 0.0
+    assert torch.equal(model(ids), model.eval()(ids))
+    spans = add_head(pretrained("bert", embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0), "pooled", "spans")
+    assert torch.equal(spans.train()(ids), spans.eval()(ids))  # as published: no dropout before the span logits
+
+
+def test_labels_have_names():
+    names = add_head(pretrained("gpt2"), "last", "tagging", ["O", "B-PS", "I-PS"]).labels
+    assert names == ("O", "B-PS", "I-PS")
+    model = add_head(pretrained("gpt2"), "last", "classification", 1)
+    assert (model.labels, model.problem) == (("LABEL_0",), "regression")
+    assert add_head(pretrained("gpt2"), "last", "classification", ["a", "b"]).problem == "single_label_classification"
+    problem = "multi_label_classification"
+    assert add_head(pretrained("gpt2"), "last", "classification", ["a", "b"], problem=problem).problem == problem
+    assert add_head(pretrained("gpt2"), "last", "spans", 2).labels == ()
+    assert add_head(pretrained("gpt2"), "last", "choice").problem is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        (("first", "tagging", 2), {}, "style must be one of pooled, dense"),
+        (("last", "tag", 2), {}, "kind must be one of classification"),
+        (("last", "tagging", 0), {}, "at least one"),
+        (("last", "tagging", None), {}, "at least one"),
+        (("last", "classification", "positive"), {}, "the one string 'positive'"),
+        (("last", "classification", ["a", "a"]), {}, "twice"),
+        (("last", "spans", 3), {}, "has none to name"),
+        (("last", "choice", ["a", "b"]), {}, "has none to name"),
+        (("last", "classification", 2), {"dropout": 1.0}, "dropout"),
+        (("last", "classification", 2), {"problem": "ranking"}, "problem must be one of"),
+        (("last", "tagging", 2), {"problem": "regression"}, "of kind classification"),
+        (("pooled", "classification", 2), {}, "gpt2 has no pooler"),
+        (("concat", "classification", 2), {}, "gpt2 hands no state on"),
+    ],
+)
+def test_what_cannot_be_asked_for(arguments, options, words):
+    with pytest.raises(ValueError, match=words):
+        add_head(pretrained("gpt2"), *arguments, **options)
+
+
+def test_what_forward_refuses():
+    model = task("gpt2", "classification")
+    with pytest.raises(ValueError, match="labels="):
+        model(tokens(2, 5), labels=torch.zeros(2))
+    with pytest.raises(ValueError, match="word_first and word_last"):
+        model(tokens(2, 5), word_first=torch.zeros(2, 1, dtype=torch.long), word_last=torch.zeros(2, 1, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"\[B, C, T\]"):
+        task("gpt2", "choice")(tokens(2, 5))
+    parser = add_head(pretrained("gpt2"), "last", "dependency", 3)
+    with pytest.raises(ValueError, match="word_first and word_last"):
+        parser(tokens(2, 5))
