@@ -72,10 +72,10 @@ def evaluate(
 
 
 def _is_task(name: str) -> bool:
-    from gyebo.tasks.data.own_file import USER_KINDS
+    from gyebo.tasks.data.own_file import is_own
     from gyebo.tasks.registry import TASKS
 
-    return name in TASKS or name in USER_KINDS  # a file that is called so can be written as ./NAME
+    return name in TASKS or is_own(name)  # a file that is called so can be written as ./NAME
 
 
 def _refuse(options: dict[str, Any], what: str) -> None:

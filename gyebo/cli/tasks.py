@@ -17,7 +17,7 @@ def tasks(json: shared.Json = False) -> None:
       gyebo tasks
       gyebo tasks --json
     """
-    from gyebo.tasks.data.own_file import USER_KINDS
+    from gyebo.tasks.kinds.table import own_files
     from gyebo.tasks.registry import TASKS
 
     if json:
@@ -26,4 +26,4 @@ def tasks(json: shared.Json = False) -> None:
         return
     for task in TASKS.values():
         print(f"{task.name:<20} {task.kind:<15} {', '.join(task.metrics):<47} {task.title}")
-    print(f"\nOn a file of your own (--data FILE): {', '.join(USER_KINDS)}.")
+    print(f"\nOn a file of your own (--data FILE): {', '.join(own_files())}.")

@@ -14,6 +14,7 @@ from gyebo.config.finetune import FinetuneOptions, LearningOptions, TaskOptions,
 from gyebo.config.run import BudgetOptions, DataOptions, OptimOptions, RunOptions, Section, TrainOptions
 from gyebo.models.family import find, find_size
 from gyebo.objectives.table import IN_SIGHT, LIKELIHOODS, MEASURED
+from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.splits import open_task
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a folder's name on every system, and letters that every plot can draw
@@ -139,9 +140,9 @@ class RecipeTask(TaskOptions):
             task = open_task(self.source)
         except ValueError as error:
             raise ValueError(str(error).replace("--", "")) from None  # it speaks of flags, which are fields here
-        if task.kind == "dialogue-state":
+        if find_kind(task.kind).head is None and find_kind(task.kind).text is None:
             raise ValueError(f"{task.name} can be read and scored, but not fine-tuned: name another task")
-        if task.kind == "translation":
+        if find_kind(task.kind).head is None:
             raise ValueError(f"{task.name}: no candidate is pretrained to translate: use gyebo finetune for each model")
         return self
 

@@ -18,6 +18,7 @@ from gyebo.compare.recipe import BASELINE, Candidate, RecipeTask
 from gyebo.compare.results import run_directory, task_directory
 from gyebo.compare.session import Session, attempt, finite
 from gyebo.config.finetune import TaskOptions
+from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.splits import read_task
 
 
@@ -68,11 +69,9 @@ def read_tasks(session: Session) -> None:
 
 def train_baselines(session: Session) -> None:
     """The linear baseline of each task that it can do, once: nothing in it is random. A failed one is tried again."""
-    from gyebo.jobs.finetuning.linear import KINDS
-
     for task in session.recipe.tasks:
         known = session.known(task)
-        if known["kind"] in KINDS and not known.get(BASELINE):
+        if find_kind(known["kind"]).linear and not known.get(BASELINE):
             _train_baseline(session, task, known)
 
 

@@ -15,12 +15,16 @@ import torch
 from gyebo.interchange.families.ulmfit import CONCAT
 from gyebo.interchange.format import Architecture, Format, Weight, pairs
 from gyebo.models.family import FAMILIES
+from gyebo.tasks.heads.head import make_head
 from gyebo.tasks.heads.layer_mix import LAYERS
-from gyebo.tasks.heads.styles import PROBLEMS, make_head
 from gyebo.tasks.heads.task_model import TaskModel, default_labels, drop_untied_output
-from gyebo.tasks.task import OUTPUTS, TASKS
+from gyebo.tasks.kinds.kind import Kind
+from gyebo.tasks.kinds.table import KINDS, find_kind
 
 MOST_LABELS = 1_000_000
+TASKS = {kind.name: kind.head.transformers_class for kind in KINDS.values() if kind.head and kind.name != "regression"}
+OUTPUTS = {kind.name for kind in KINDS.values() if kind.head and kind.head.outputs}
+PROBLEMS = ("single_label_classification", "regression", "multi_label_classification")
 _OURS = "GyeboFor"
 
 
@@ -98,6 +102,12 @@ def with_heads(table: Format) -> Format:
     return replace(table, architectures=(*table.architectures, *rows), harmless=(*table.harmless, *sorted(read)))
 
 
+def _row(kind: Kind) -> str:
+    """The name by which the tables know a kind: several may be one class of `transformers`."""
+    assert kind.head is not None
+    return next(name for name, cls in TASKS.items() if cls == kind.head.transformers_class)
+
+
 def plain(name: str) -> str:
     """A tensor's name as the tables have it: that of a fine-tuned model's body without the prefix."""
     return name.removeprefix("body.")
@@ -106,23 +116,23 @@ def plain(name: str) -> str:
 def auto_class(model: TaskModel) -> str | None:
     """The class of `transformers` that opens what `save` writes of this model; None where it has none."""
     theirs = _THEIRS.get(model.family, ("", {}))[1]
-    return f"AutoModelFor{TASKS[model.kind]}" if model.kind in theirs else None
+    return f"AutoModelFor{model.form.transformers_class}" if _row(model.kind) in theirs else None
 
 
 def task_architecture(table: Format, model: TaskModel) -> Architecture:
     """The class as which a fine-tuned model is saved. Raises ValueError for a head of another family's style."""
     style = FAMILIES[table.family].head_style
-    if model.style != style and model.kind != "dependency":
+    if model.style != style and model.form.build is None:
         raise ValueError(f"a head of style {model.style!r} cannot be saved with {table.family}, whose own is {style!r}")
-    return next(entry for entry in table.architectures if entry.kind == model.kind)
+    return next(entry for entry in table.architectures if entry.kind == _row(model.kind))
 
 
 def task_fields(model: TaskModel) -> dict[str, Any]:
     """What `config.json` says of a head: labels, the kind of problem, dropout, which layers it reads where it can choose."""
-    written: dict[str, Any] = {_DROPOUTS[model.family, model.kind][0][0]: model.dropout}
+    written: dict[str, Any] = {_DROPOUTS[model.family, _row(model.kind)][0][0]: model.dropout}
     if model.layers is not None:
         written[_LAYERS] = model.layers
-    if model.kind not in OUTPUTS:
+    if model.form.outputs is None:
         written["id2label"] = {str(number): name for number, name in enumerate(model.labels)}
         written["label2id"] = {name: number for number, name in enumerate(model.labels)}
     if model.problem is not None:
@@ -145,10 +155,15 @@ def empty_task_model(body: Any, architecture: Architecture, given: Mapping[str, 
     layers = given.get(_LAYERS, "mix") if style == "mix" else None
     if layers is not None and layers not in LAYERS:
         raise ValueError(f"{where}: {_LAYERS} must be one of {', '.join(LAYERS)}, but is {str(layers)[:60]!r} instead")
+    if kind == "classification" and problem is None:
+        problem = PROBLEMS[len(labels) == 1]  # as transformers has it
+    found = find_kind("regression" if problem == "regression" else kind)
+    assert found.head is not None
     with torch.device("meta"):
         drop_untied_output(body)
-        head = make_head(style, kind, len(labels), body.config, _read_dropout(body.family, kind, given, where))
-        return TaskModel(body, head, style, kind, labels, problem, layers)
+        dropout = _read_dropout(body.family, kind, given, where)
+        head = make_head(found.head, style, body.config, labels=len(labels), dropout=dropout)
+        return TaskModel(body, head, found, style=style, labels=labels, problem=problem, layers=layers)
 
 
 def _read_dropout(family: str, kind: str, given: Mapping[str, Any], where: str) -> float:

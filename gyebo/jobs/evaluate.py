@@ -24,13 +24,12 @@ from gyebo.jobs.run_directory import refuse_existing
 from gyebo.models.family import find
 from gyebo.objectives import bidirectional, distillation, masked
 from gyebo.objectives.objective import Setting
-from gyebo.tasks.data.own_file import USER_KINDS
+from gyebo.tasks.data.own_file import is_own
 from gyebo.tasks.heads.task_model import TaskModel
 from gyebo.tasks.metrics.bleu import signatures
 from gyebo.tasks.metrics.metrics import measure
 from gyebo.tasks.prediction import as_rows, write_predictions
 from gyebo.tasks.splits import HeldOut, open_task, read_task, read_test, same_source
-from gyebo.tasks.task import NAMED
 from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.device import DTYPES, pick_device
@@ -172,16 +171,18 @@ def evaluate_task(
             raise ValueError(f"{name} is no run of gyebo, so its task is not known: name one")
         options = opened.trained.task
     task = open_task(options)
-    if opened.kind != task.kind:
-        raise ValueError(f"{name} does {opened.kind}, but {task.name} is {task.kind}: fine-tune a model on {task.name} first")
-    labels = opened.labels if opened.kind in NAMED else ()
+    if opened.kind.name != task.kind:
+        raise ValueError(
+            f"{name} does {opened.kind.name}, but {task.name} is {task.kind}: fine-tune a model on {task.name} first"
+        )
+    labels = opened.labels if opened.kind.names_classes else ()
     unknown = sorted(set(task.labels or ()) - set(labels)) if labels else []
     if unknown:
         raise ValueError(f"{name} knows the labels {', '.join(sorted(labels))}, but {task.name} has {', '.join(unknown)} too")
     held_out = _held_out(options, opened, labels)
     found = opened.answers(held_out.examples, device=device, precision=precision, max_length=held_out.task.max_length)
     if predictions is not None:
-        write_predictions(predictions, as_rows(held_out.examples, found, opened.shares))
+        write_predictions(predictions, as_rows(opened.kind, held_out.examples, found, shares=opened.shares))
     metrics: dict[str, Any] = dict(measure(held_out.task, found, held_out.examples))
     metrics |= {f"{name}_signature": words for name, words in signatures(task.metrics, found, held_out.examples).items()}
     noted = {"note": "; ".join(opened.notes)} if opened.notes else {}
@@ -191,7 +192,7 @@ def evaluate_task(
 def _held_out(options: TaskOptions, opened: Opened, labels: tuple[str, ...]) -> HeldOut:
     """What the model is measured on: never what it learned from."""
     known = opened.trained.task if opened.trained else None
-    if known and options.name in USER_KINDS and options.test is None and same_source(known.data, options.data):
+    if known and is_own(options.name) and options.test is None and same_source(known.data, options.data):
         for column in ("text", "pair", "label"):
             given = getattr(options, column)
             if given is not None and given != getattr(known, column):

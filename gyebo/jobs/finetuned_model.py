@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,16 @@ from gyebo.interchange.files import read_json
 from gyebo.jobs import run_directory as runs
 from gyebo.jobs.finetune import RESULTS
 from gyebo.jobs.inference import ready
-from gyebo.tasks import linear
+from gyebo.models.family import find
+from gyebo.tasks import linear, text_answers
+from gyebo.tasks.features import Features
 from gyebo.tasks.heads.task_model import TaskModel
-from gyebo.tasks.kinds import translation
-from gyebo.tasks.kinds.table import encode
+from gyebo.tasks.kinds.kind import HeadForm, Kind
+from gyebo.tasks.kinds.table import encode, find_kind
 from gyebo.tasks.prediction import predict as predict_examples
-from gyebo.tasks.task import NAMED, Example
+from gyebo.tasks.splits import open_task
+from gyebo.tasks.task import Example
+from gyebo.text.template import frame_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.device import pick_device
 
@@ -55,17 +61,17 @@ def trained_on(name: str) -> Trained | None:
     return Trained(task, result["paired"], result.get("max_length"), searched)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Opened:
     """A fine-tuned model. `tokenizer`: None for the linear baseline. `trained`: None where it is no run of ours. `notes`: what
     became of the examples that it answered."""
 
     name: str
     model: Any
-    tokenizer: Tokenizer | None
-    kind: str
-    labels: tuple[str, ...]
-    trained: Trained | None
+    kind: Kind
+    tokenizer: Tokenizer | None = None
+    labels: tuple[str, ...] = ()
+    trained: Trained | None = None
     notes: list[str] = field(default_factory=list)
 
     def answers(self, examples: list[Example], *, device: str, precision: str, max_length: int | None) -> list[Any]:
@@ -75,30 +81,47 @@ class Opened:
             if precision != "float32":
                 raise ValueError(f"--precision {precision} has no effect on the linear baseline: leave it out")
             return margins(self.model, examples)
-        assert self.tokenizer is not None
-        place, context = pick_device(device), self.model.config.context
-        length = min((self.trained and self.trained.max_length) or max_length or context, context)
+        half = partial(ready, self.model, pick_device(device), precision)
         blank = [replace(example, label=None, tags=(), heads=(), relations=()) for example in examples]
-        if self.kind == translation.KIND:
-            half = ready(self.model, place, precision)
-            sources = translation.encode(blank, self.tokenizer, context, self.model.config.first_id)
-            if sources.cut:
-                long = next(n for n, length in enumerate(sources.lengths) if length == context)
-                raise ValueError(f"{blank[long].id} has more than the {context} tokens that {self.name} reads: divide it")
-            return translation.predict(self.model, sources, options=self.search, autocast=half)
-        read = [example for example in blank if example.text or self.kind != "tagging"]  # no characters, no tags
-        features = encode(self.kind, read, self.tokenizer, self.labels if self.kind in NAMED else None, length)
+        if isinstance(self.model, TaskModel):
+            context = self.model.config.context
+            length = min((self.trained and self.trained.max_length) or max_length or context, context)
+            return self._by_head(self.model.form, blank, length, half)
+        return self._by_text(blank, half)
+
+    def _by_head(self, form: HeadForm, blank: list[Example], length: int, half: Callable[[], Any]) -> list[Any]:
+        assert self.tokenizer is not None
+        empty = self.kind.empty
+        read = blank if empty is None else [example for example in blank if example.text]
+        labels = self.labels if self.kind.names_classes else None
+        features = encode(self.kind.name, read, self.tokenizer, labels, length)
         if features.cut:
             self.notes.append(f"{features.cut:,} of {len(read):,} texts are longer than {length} tokens and were cut")
-        half = ready(self.model, place, precision)
-        found = iter(predict_examples(self.model, features, read, autocast=half))
-        return [next(found) if example.text or self.kind != "tagging" else [] for example in blank]
+        found = iter(predict_examples(self.model, form, features, read, autocast=half()))
+        return [next(found) if empty is None or example.text else empty() for example in blank]
+
+    def _by_text(self, blank: list[Example], half: Callable[[], Any]) -> list[Any]:
+        sources, form = self.sources(blank), self.kind.text
+        assert form is not None
+        return text_answers.predict(form, self.model, sources, blank, options=self.search, autocast=half())
+
+    def sources(self, examples: list[Example]) -> Features:
+        """What a model that answers by text reads of examples. Raises ValueError for one that is longer than its context."""
+        context, form = self.model.config.context, self.kind.text
+        assert self.tokenizer is not None and form is not None
+        found = text_answers.encode(form, examples, self.tokenizer, max_length=context, start=self.model.config.first_id)
+        if found.cut:
+            room = frame_of(self.tokenizer).room(context)
+            texts = self.tokenizer.encode_batch([form.source(example) for example in examples])
+            long = next(number for number, ids in enumerate(texts) if len(ids) > room)
+            raise ValueError(f"{examples[long].id} has more than the {context} tokens that {self.name} reads: divide it")
+        return found
 
     @property
     def search(self) -> GenerationOptions:
-        """How translations are found: as in the run, else as by default."""
+        """How answers by text are found: as in the run, else as by default."""
         found = self.trained.translation if self.trained else TranslationOptions()
-        return translation.search_options(found.beams, found.length_penalty, found.coverage_penalty)
+        return text_answers.search_options(found.beams, found.length_penalty, found.coverage_penalty)
 
     @property
     def shares(self) -> str:
@@ -117,13 +140,15 @@ def open_model(name: str) -> Opened:
     """A fine-tuned model; ValueError where it is not fine-tuned, or not for one class of several."""
     if linear.is_linear(name):
         baseline = linear.load(name)
-        kind = "regression" if baseline.labels is None else "classification"
-        return Opened(name, baseline, None, kind, baseline.labels or (), trained_on(name))
+        kind = find_kind("regression" if baseline.labels is None else "classification")
+        return Opened(name=name, model=baseline, kind=kind, labels=baseline.labels or (), trained=trained_on(name))
     model, tokenizer = load(name)
-    if hasattr(model, "read_source"):
+    if find(model.family).answers_by_text:
         if tokenizer is None:
             raise ValueError(f"{name} has no tokenizer that gyebo reads (a tokenizer.json): text can't be translated with it")
-        return Opened(name, model, tokenizer, translation.KIND, (), trained_on(name))
+        trained = trained_on(name)
+        kind = find_kind(open_task(trained.task).kind if trained else "translation")
+        return Opened(name=name, model=model, kind=kind, tokenizer=tokenizer, trained=trained)
     if not isinstance(model, TaskModel):
         what = f"{name} is a {type(model).__name__} without the head of a task"
         raise ValueError(f"{what}: gyebo finetune {name} TASK -o DIR makes one that has it")
@@ -131,7 +156,7 @@ def open_model(name: str) -> Opened:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
     if model.problem == "multi_label_classification":
         raise ValueError(f"{name} gives several classes to one text, which gyebo's tasks don't; only one of them")
-    if model.problem == "regression" and len(model.labels) > 1:
+    expected = model.form.default_labels
+    if expected is not None and len(model.labels) != expected:
         raise ValueError(f"{name} gives {len(model.labels)} numbers to one text, which gyebo's tasks don't; only one of them")
-    kind = "regression" if model.problem == "regression" else model.kind
-    return Opened(name, model, tokenizer, kind, model.labels, trained_on(name))
+    return Opened(name=name, model=model, kind=model.kind, tokenizer=tokenizer, labels=model.labels, trained=trained_on(name))

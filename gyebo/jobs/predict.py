@@ -12,11 +12,10 @@ from gyebo.jobs.finetuned_model import Opened, open_model
 from gyebo.jobs.inference import check_precision
 from gyebo.jobs.run_directory import refuse_existing
 from gyebo.tasks.data.files import any_rows, form_of, lines
-from gyebo.tasks.data.own_file import USER_KINDS, user_task
-from gyebo.tasks.kinds import translation
+from gyebo.tasks.data.own_file import is_own, user_task
 from gyebo.tasks.prediction import as_rows, write_predictions
 from gyebo.tasks.splits import open_task
-from gyebo.tasks.task import LINES, Columns, Example, Task
+from gyebo.tasks.task import Columns, Example, Task
 from gyebo.training.device import pick_device
 
 
@@ -44,7 +43,8 @@ def predict(
     examples = list(_examples(opened, Path(file), text, pair))
     if not examples:
         raise ValueError(f"{file}: no text in it: the file is empty")
-    found = as_rows(examples, opened.answers(examples, device=device, precision=precision, max_length=None), opened.shares)
+    answers = opened.answers(examples, device=device, precision=precision, max_length=None)
+    found = as_rows(opened.kind, examples, answers, shares=opened.shares)
     if notes is not None:
         notes += opened.notes
     if out is not None:
@@ -54,11 +54,11 @@ def predict(
 
 def _examples(opened: Opened, file: Path, text: str | None, pair: str | None) -> Iterator[Example]:
     kind, trained = opened.kind, opened.trained
-    if kind == translation.KIND:
+    if kind.command == "translate":
         raise ValueError(f"{opened.name} translates: use gyebo translate {opened.name} {file}")
-    if kind == "dependency":
-        raise ValueError(f"{opened.name} parses the words of a treebank: use gyebo evaluate {opened.name} TASK")
-    marked = trained is not None and trained.task.name not in USER_KINDS and open_task(trained.task).marked
+    if kind.command == "evaluate":
+        raise ValueError(f"{opened.name} does {kind.name}, whose examples are no texts: use gyebo evaluate {opened.name} TASK")
+    marked = trained is not None and not is_own(trained.task.name) and open_task(trained.task).marked
     if marked and (form_of(file) == "txt" or text or pair):
         raise ValueError(
             f"{file}: {opened.name} tells how two entities of a text are related, and has to be told which: give a file of the "
@@ -69,8 +69,8 @@ def _examples(opened: Opened, file: Path, text: str | None, pair: str | None) ->
     for flag, value in (("text", text), ("pair", pair)):
         if value is not None:
             raise ValueError(f"--{flag} has no effect on {file}, whose lines are the texts: leave it out")
-    if kind not in LINES or (trained and trained.paired):
-        what = "two texts" if kind in LINES else kind
+    if not kind.lines or (trained and trained.paired):
+        what = "two texts" if kind.lines else kind.name
         raise ValueError(f"{file}: {opened.name} reads {what}, which lines can't hold: give a .csv, .tsv, .jsonl or .parquet")
     return (Example(f"line {number}", line) for number, line in enumerate(lines(file), 1) if line.strip())
 
@@ -78,7 +78,7 @@ def _examples(opened: Opened, file: Path, text: str | None, pair: str | None) ->
 def _columns(opened: Opened, file: Path, text: str | None, pair: str | None) -> Iterator[Example]:
     """A file's examples: of a registered task's own columns, where it has those."""
     known = opened.trained
-    if known and known.task.name not in USER_KINDS and not (text or pair):
+    if known and not is_own(known.task.name) and not (text or pair):
         own = open_task(known.task)
         first = next((values for _, values in any_rows(file) if isinstance(values, dict)), {})
         if isinstance(own.convert, Columns) and any(name in first for name in own.convert.text):
@@ -89,12 +89,12 @@ def _columns(opened: Opened, file: Path, text: str | None, pair: str | None) -> 
 def _task_of(opened: Opened, text: str | None, pair: str | None) -> Task:
     """What reads a file's columns: as named, else as those from which the model learned, else by their common names."""
     known = opened.trained
-    if known and known.task.name in USER_KINDS:
+    if known and is_own(known.task.name):
         return open_task(known.task.model_copy(update={"text": text or known.task.text, "pair": pair or known.task.pair}))
     if known and open_task(known.task).marked and not (text or pair):
         return open_task(known.task)  # its files say where the entities are, columns of texts don't
-    paired = known is not None and known.paired and opened.kind in ("classification", "regression")
-    return user_task(opened.kind, text, pair or ("pair" if paired else None))
+    paired = known is not None and known.paired and opened.kind.lines
+    return user_task(opened.kind.name, text, pair or ("pair" if paired else None))
 
 
 def as_lines(rows: list[dict[str, Any]]) -> str:

@@ -13,18 +13,17 @@ from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate as search
 from gyebo.jobs.finetuned_model import Opened, open_model
 from gyebo.jobs.inference import ready
-from gyebo.tasks.kinds import translation
+from gyebo.tasks import text_answers
 from gyebo.tasks.task import Example
-from gyebo.text.template import frame_of
 from gyebo.training.device import pick_device
 
 
 def open_translator(name: str) -> Opened:
     """A model that translates, with its tokenizer; ValueError for any other."""
     opened = open_model(name)
-    if opened.kind != translation.KIND:
+    if opened.kind.command != "translate":
         raise ValueError(
-            f"{name} does {opened.kind}, not translation: gyebo finetune transformer:mini TASK makes one that does"
+            f"{name} does {opened.kind.name}, not translation: gyebo finetune transformer:mini TASK makes one that does"
         )
     return opened
 
@@ -53,13 +52,9 @@ def translate(
     assert tokenizer is not None
     full = [number for number, text in enumerate(texts) if text.strip()]
     examples = [Example(f"line {number + 1}", texts[number]) for number in full]
-    features = translation.encode(examples, tokenizer, model.config.context, model.config.first_id)
-    if features.cut:
-        room = frame_of(tokenizer).room(model.config.context)
-        long = next(n for n, ids in enumerate(tokenizer.encode_batch([e.text for e in examples])) if len(ids) > room)
-        raise ValueError(f"{examples[long].id} has more than the {model.config.context} tokens that {name} reads: divide it")
+    features = opened.sources(examples)
     sources = [features.columns["input_ids"][number].tolist() for number in range(len(features))]
-    never = translation.never(tokenizer, model.config.eos_id)
+    never = text_answers.never(tokenizer, model.config.eos_id)
     with torch.no_grad():
         found = search(model, sources, options, forbidden=never, autocast=half) if sources else []
     if picture is not None:
@@ -90,7 +85,7 @@ def search_options(opened: Opened, settings: dict[str, Any]) -> GenerationOption
         for name in ("length_penalty", "coverage_penalty"):
             if name in settings:
                 raise ValueError(f"--{name.replace('_', '-')} has no effect without beams: set --beams to 2 or more")
-        return translation.search_options(1)
+        return text_answers.search_options(1)
     names = ("length_penalty", "coverage_penalty")
     return GenerationOptions(beams=beams, **{name: settings.get(name, getattr(stored, name)) for name in names})
 

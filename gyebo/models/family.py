@@ -45,6 +45,11 @@ class Family:
     tuning: dict[str, Any] = field(default_factory=dict)
     in_transformers: bool = True
 
+    @property
+    def answers_by_text(self) -> bool:
+        """Whether it has no heads of tasks: it writes the answer, as a translator does."""
+        return not self.head_style
+
 
 _END = "<|endoftext|>"
 _BRACKETS = {

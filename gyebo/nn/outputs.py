@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
@@ -79,3 +81,50 @@ class TranslationOutput:
     cross_attentions: tuple[Tensor, ...] | None = None
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class TaskOutput:
+    """Of a head with one kind of score: `logits` [B, labels], of tags [B, T, labels], of a choice [B, C]; scores of a
+    regression [B, labels] too. What stands at padding means nothing. `hidden_states` and `attentions` as in `Encoded.layers`
+    and `Encoded.attentions`, where asked for."""
+
+    logits: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+    @property
+    def scores(self) -> tuple[Tensor, ...]:
+        """All that the head gives."""
+        return (self.logits,)
+
+
+@dataclass
+class SpansOutput:
+    """Of a head that points at an answer: `start_logits` and `end_logits` [B, T]; the others as in `TaskOutput`."""
+
+    start_logits: Tensor
+    end_logits: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+    @property
+    def scores(self) -> tuple[Tensor, ...]:
+        """All that the head gives."""
+        return self.start_logits, self.end_logits
+
+
+@dataclass
+class ParsingOutput:
+    """Of a parser: `arc_logits` [B, W, W + 1], the score of each head of each word (-inf for itself and for what is no word),
+    and `relation_logits` [B, W, W + 1, R], the score of each relation if that were the head; the others as in `TaskOutput`."""
+
+    arc_logits: Tensor
+    relation_logits: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+    @property
+    def scores(self) -> tuple[Tensor, ...]:
+        """All that the head gives."""
+        return self.arc_logits, self.relation_logits

@@ -140,10 +140,12 @@ class ExampleRows:
     """The rows of features as batches: what `gyebo.data.batches.Rows` is to pretraining, this is to a task.
 
     again: the features of training epoch n (from 0), where each epoch reads the same examples in another form.
+    groups: rows that always share a batch, and count as one there (`token_groups`); None: each row for itself.
     """
 
     features: Features
     again: Callable[[int], Features] | None = None
+    groups: tuple[NDArray[np.int64], ...] | None = None
     carries: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -151,26 +153,29 @@ class ExampleRows:
             raise ValueError("there are no examples: the file or the split is empty")
 
     def __len__(self) -> int:
-        return len(self.features)
+        return len(self.features) if self.groups is None else len(self.groups)
 
     @property
     def mean_tokens(self) -> float:
-        """Real tokens of a row, on average."""
-        return len(self.features.columns["input_ids"].values) / len(self)
+        """Real tokens of a row, on average; of two streams, in the first."""
+        return len(self.features.columns["input_ids"].values) / len(self.features)
 
     def step(self, step: int, batch: int, seed: int, first: int = 0, count: int | None = None) -> Arrays:
-        """Rows `first` to `first + count` of global training batch `step` (from 0), which has `batch` rows.
+        """Rows (or groups) `first` to `first + count` of global training batch `step` (from 0), which has `batch` of them.
 
-        Every epoch is a permutation of all rows; the last batch of an epoch is filled from the next.
+        Every epoch is a permutation of all; the last batch of an epoch is filled from the next.
         """
         rows, _ = shuffled(step, batch, len(self), seed)
         features = self.again(step * batch // len(self)) if self.again else self.features
-        return features.batch(rows[first : batch if count is None else first + count])
+        return features.batch(self._rows(rows[first : batch if count is None else first + count]))
 
     def ids(self, step: int, batch: int, seed: int) -> list[str]:
         """The ids of the examples in global training batch `step`, for messages."""
         rows, _ = shuffled(step, batch, len(self), seed)
-        return sorted({self.features.ids[number] for number in self.features.example[rows]})
+        return sorted({self.features.ids[number] for number in self.features.example[self._rows(rows)]})
+
+    def _rows(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+        return chosen if self.groups is None else np.concatenate([self.groups[group] for group in chosen])
 
     def by_length(self, tokens_per_batch: int) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
         """All rows once, the longest first: (numbers of the rows, their arrays), padded to at most so many tokens.
@@ -184,6 +189,25 @@ class ExampleRows:
             rows = order[at : at + max(1, tokens_per_batch // max(1, int(lengths[order[at]])))]
             yield rows, self.features.batch(rows)
             at += len(rows)
+
+
+def token_groups(features: Features, tokens: int) -> tuple[NDArray[np.int64], ...]:
+    """Rows of two streams in groups of similar lengths, of at most `tokens` tokens on either side; a longer one stands alone.
+
+    Raises ValueError where there is no row.
+    """
+    if not len(features):
+        raise ValueError("there is no example to learn from: the file is empty, or all of them are too long")
+    source, target = features.lengths, features.columns["decoder_input_ids"].lengths
+    order = np.lexsort((source, target))
+    groups, begin, sums = [], 0, np.zeros(2, np.int64)
+    for place, row in enumerate(order):
+        size = np.array([source[row], target[row]])
+        if place > begin and (sums + size).max() > tokens:
+            groups.append(order[begin:place])
+            begin, sums = place, np.zeros(2, np.int64)
+        sums += size
+    return (*groups, order[begin:])
 
 
 def in_order(

@@ -13,8 +13,9 @@ from gyebo.data.prepare import split_key
 from gyebo.data.sources import HUB, hub_name
 from gyebo.tasks.data import checks, loading
 from gyebo.tasks.data.checks import warnings
-from gyebo.tasks.data.own_file import USER_KINDS, user_task
+from gyebo.tasks.data.own_file import is_own, user_task
 from gyebo.tasks.data.parallel import files_of
+from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.registry import find as find_task
 from gyebo.tasks.task import Example, Task
 
@@ -61,7 +62,7 @@ class HeldOut:
 
 def open_task(options: TaskOptions) -> Task:
     """The registered task of that name, or one on a user's own data; ValueError for columns that would have no effect."""
-    if options.name in USER_KINDS:
+    if is_own(options.name):
         if options.data is None:
             raise ValueError(f"{options.name} needs your data: --data FILE, and the names of its columns (--text, --label)")
         return user_task(options.name, options.text, options.pair, options.label)
@@ -81,14 +82,14 @@ def read_task(options: TaskOptions) -> TaskData:
     left.
     """
     task = open_task(options)
-    data = _own(task, options) if options.name in USER_KINDS else _registered(task, options)
+    data = _own(task, options) if is_own(options.name) else _registered(task, options)
     train = data.train
     if options.train_share is not None:
         border = int(options.train_share * 2**64)
         train = [example for example in train if split_key(f"share {example.text}") < border]
     _check_correlation(data)
     train = checks.checked(data.task, train, "train", f"{data.task.name}: what is left to learn from").examples
-    odd = [] if data.task.kind == "translation" else warnings(train, data.task.labels)
+    odd = warnings(train, data.task.labels) if find_kind(data.task.kind).one_answer else []
     return replace(data, train=train, notes=[*data.notes, *odd])
 
 
@@ -106,7 +107,7 @@ def read_test(options: TaskOptions, labels: Sequence[str] = ()) -> HeldOut:
     `labels`: the class names that a model knows, for a file of one's own. Raises what `gyebo.tasks.data.loading` does.
     """
     task = open_task(options)
-    if options.name in USER_KINDS:
+    if is_own(options.name):
         named = replace(task, labels=tuple(labels) or None)
         return _whole(named, str(options.test or options.data))
     if options.data is not None and (Path(options.data).is_file() or is_stem(task, options.data)):
@@ -161,7 +162,7 @@ def _registered(task: Task, options: TaskOptions) -> TaskData:
     if options.data is not None and Path(options.data).is_file():
         raise ValueError(
             f"--data {options.data}: {task.name} is learned from its folder, which holds a file for each split; to learn from"
-            f" one file, name a kind of task, as in: gyebo finetune MODEL {USER_KINDS[0]} --data FILE --text NAME --label NAME"
+            f" one file, name a kind of task, as in: gyebo finetune MODEL classification --data FILE --text NAME --label NAME"
         )
     source = _source(task, options)
     train = loading.load(task, "train", source)
@@ -201,9 +202,7 @@ def _labelled(task: Task, name: str, source: str | None) -> checks.Loaded | None
 
 
 def _answered(task: Task, example: Example) -> bool:
-    if task.kind == "spans":
-        return bool(example.answers)
-    return bool(example.label is not None or example.tags or example.heads or example.state)
+    return find_kind(task.kind).answered(example)
 
 
 def _nothing_labelled(task: Task, source: str | None) -> ValueError:

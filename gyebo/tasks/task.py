@@ -21,8 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-KINDS = ("classification", "regression", "tagging", "spans", "choice", "dependency", "dialogue-state", "translation")
-
 # Where a row stands in its file ("row 12"), and its values, or what is wrong with it.
 Row = tuple[str, "dict[str, Any] | str"]
 Pattern = str | tuple[str, ...]
@@ -112,7 +110,8 @@ class Hub:
 class Task:
     """A task: `rows` and `convert` read its files, `metrics` score it, the rest are defaults of its fine-tuning.
 
-    `kind`: one of `KINDS`. `together`: reads the files of a pattern that is a tuple side by side, instead of one after another.
+    `kind`: the name of one of `gyebo.tasks.kinds.table.KINDS`. `together`: reads the files of a pattern that is a tuple side by
+    side, instead of one after another.
     `labels`: class names in order, for tagging the BIO tags; None = those in the training data.
     `score`: the value that ranks models. `files`: split -> file names that are tried in turn (glob patterns; a tuple is
     read as one; .gz and .zst are tried too), in the folder that the user names or in its `folders`. `world`: makes a split
@@ -143,8 +142,6 @@ class Task:
     note: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"{self.name}: unknown kind {self.kind!r}; there is: {', '.join(KINDS)}")
         if self.score not in self.metrics:
             raise ValueError(f"{self.name}: score {self.score!r} is none of its metrics: {', '.join(self.metrics)}")
 
@@ -225,35 +222,3 @@ def number(value: Any, name: str) -> float:
 
 def _tuple(names: str | tuple[str, ...]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else names
-
-
-TASKS = {
-    "classification": "SequenceClassification",
-    "tagging": "TokenClassification",
-    "spans": "QuestionAnswering",
-    "choice": "MultipleChoice",
-    "dependency": "DependencyParsing",
-}
-
-
-LINES = ("classification", "regression", "tagging")  # kinds whose examples can be the lines of a plain text
-
-
-PIPELINES = {
-    "classification": "text-classification",
-    "regression": "text-classification",
-    "tagging": "token-classification",
-    "spans": "question-answering",
-    "choice": "multiple-choice",
-    "dependency": "token-classification",
-    "translation": "translation",
-}
-
-
-NAMED = ("classification", "tagging", "dependency")  # kinds whose labels have names
-
-
-DROPPING = ("classification", "regression", "choice", "translation")  # kinds whose answers don't depend on where a piece ends
-
-
-OUTPUTS = {"spans": 2, "choice": 1}  # kinds whose outputs have no names

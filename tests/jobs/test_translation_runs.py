@@ -158,7 +158,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights_and_verifies(folder, tokenize
         ({"model": "bert:mini"}, "bert:mini does not translate, as translation .*transformer:mini"),
         ({"task": {"name": "world-sentiment"}}, "transformer:tiny translates, and has no head for world-sentiment"),
         ({"batch": 8}, "--batch has no effect on a translation: use --set translation.batch_tokens"),
-        ({"layers": "top"}, "layers = 'top' is for models whose layers are features"),
+        ({"layers": "top"}, "layers has no effect on a translation"),
         ({"dropout": 0.2}, "--set dropout is that of a head"),
         ({"translation": {"vocab_size": 400}}, "translation.vocab_size=400 has no effect beside --tokenizer"),
         (
@@ -216,7 +216,7 @@ def test_what_is_measured_is_as_long_as_the_model_reads(folder, tokenizer, tmp_p
     """`max_length` is for what is learned from; a model from scratch reads at least that much."""
     setup = set_up(options(folder, tokenizer, max_length=5))
     assert max(setup.features["train"].lengths) <= 5 < max(setup.features["test"].lengths) and setup.features["test"].cut == 0
-    assert setup.features["train"].cut > 0 and setup.longest("train") == 5 and setup.longest("test") == 128
+    assert setup.features["train"].cut > 0 and setup.longest["train"] == 5 and setup.longest["test"] == 128
     assert set_up(options(folder, tokenizer, max_length=300)).make_model().config.context == 300
 
 

@@ -88,23 +88,23 @@ def test_labels_scores_and_no_labels():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"kind": "parsing"}, "no features for 'parsing'"),
-        ({"kind": "dialogue-state"}, "no features"),
+        ({"name": "parsing"}, "unknown kind of task 'parsing'"),
+        ({"name": "dialogue-state"}, "no head"),
         ({"labels": None}, "needs the names"),
-        ({"kind": "regression"}, "labels have no effect"),
+        ({"name": "regression"}, "labels have no effect"),
         ({"stride": 4}, "no effect on classification"),
         ({"max_length": 1}, "max_length: 1 leaves -1"),
         ({"examples": [Example("x7", "딸", label="몰라")]}, "example x7: label '몰라' is none of 중립"),
         ({"examples": [Example("x7", "딸", label="중립"), Example("x8", "딸")]}, "example x8 has no label"),
         (
-            {"examples": [Example("x7", "딸", label="딸")], "kind": "regression", "labels": None},
+            {"examples": [Example("x7", "딸", label="딸")], "name": "regression", "labels": None},
             "x7: label '딸' is not a number",
         ),
-        ({"examples": [Example("x7", "딸", label="nan")], "kind": "regression", "labels": None}, "not a number"),
+        ({"examples": [Example("x7", "딸", label="nan")], "name": "regression", "labels": None}, "not a number"),
     ],
 )
 def test_what_is_refused(change, message):
-    arguments = {"kind": "classification", "examples": labelled(["딸"]), "tokenizer": tokenizer_of(), "labels": LABELS}
+    arguments = {"name": "classification", "examples": labelled(["딸"]), "tokenizer": tokenizer_of(), "labels": LABELS}
     with pytest.raises(ValueError, match=message):
         encode(**{**arguments, "max_length": 16, **change})
 

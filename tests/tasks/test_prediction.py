@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from gyebo.data.batches import IGNORE
-from gyebo.tasks.heads.biaffine import Arcs
+from gyebo.nn.outputs import ParsingOutput, SpansOutput, TaskOutput
+from gyebo.tasks.kinds.table import KINDS, encode
 from gyebo.tasks.objective import forward
 from gyebo.tasks.prediction import outputs_of, predict
 from tests.tasks.test_task_objective import LEARNED, NAMES, example, features_of, model_of, tensors
@@ -17,8 +18,6 @@ class Oracle(nn.Module):
 
     def __init__(self, kind, features):
         super().__init__()
-        self.kind = "classification" if kind == "regression" else kind
-        self.problem = "regression" if kind == "regression" else None
         self.labels, self.none, self.task = NAMES.get(kind, ()), nn.Parameter(torch.zeros(1)), kind
         rows = [tensors(features, [row]) for row in range(len(features))]
         self.known = {self.key(row["input_ids"]): row for row in rows}
@@ -32,14 +31,14 @@ class Oracle(nn.Module):
         rows = [self.known[self.key(ids)] for ids in input_ids]
         length = input_ids.shape[-1]
         if self.task == "regression":
-            return torch.stack([row["labels"] for row in rows])
+            return TaskOutput(torch.stack([row["labels"] for row in rows]))
         if self.task in ("classification", "choice"):
-            return torch.stack([5.0 * nn.functional.one_hot(row["labels"][0], 3) for row in rows])
+            return TaskOutput(torch.stack([5.0 * nn.functional.one_hot(row["labels"][0], 3) for row in rows]))
         if self.task == "tagging":
-            return torch.stack([self.tags(row["labels"][0], length) for row in rows])
+            return TaskOutput(torch.stack([self.tags(row["labels"][0], length) for row in rows]))
         if self.task == "spans":
             places = torch.tensor([[int(row["start_positions"][0]), int(row["end_positions"][0])] for row in rows])
-            return 5.0 * nn.functional.one_hot(places, length).transpose(1, 2)
+            return SpansOutput(*(5.0 * nn.functional.one_hot(places, length)).unbind(1))
         words = inputs["word_first"].shape[1]
         arcs = torch.zeros(len(rows), words, words + 1)
         relations = torch.zeros(len(rows), words, words + 1, 3)
@@ -48,7 +47,7 @@ class Oracle(nn.Module):
                 arcs[number, word, head] = 5.0
                 relations[number, word, head, relation] = 5.0
             arcs[number, :, len(row["heads"][0]) + 1 :] = float("-inf")
-        return Arcs(arcs, relations)
+        return ParsingOutput(arcs, relations)
 
     @staticmethod
     def tags(labels, length):
@@ -74,7 +73,7 @@ RIGHT = {
 def test_right_scores_become_right_answers(kind, family):
     features = features_of(kind, family, 7)
     examples = [example(kind, number) for number in range(7)]
-    found = predict(Oracle(kind, features), features, examples)
+    found = predict(Oracle(kind, features), KINDS[kind].head, features, examples)
     if kind == "classification":
         assert all(list(shares) == list(NAMES[kind]) and sum(shares.values()) == pytest.approx(1) for shares in found)
         found = [max(shares, key=shares.get) for shares in found]
@@ -85,13 +84,13 @@ def test_right_scores_become_right_answers(kind, family):
 @pytest.mark.parametrize("kind", LEARNED)
 def test_outputs_are_those_of_each_row_alone_in_their_order(kind, family):
     features, model = features_of(kind, family, 6), model_of(kind, family)
-    found = outputs_of(model, features, tokens=40)  # several batches
-    assert not model.training and len(found) == (2 if kind == "dependency" else 1)
+    form = KINDS[kind].head
+    found = outputs_of(model, form, features, tokens=40)  # several batches
+    assert not model.training and len(found) == (2 if kind in ("dependency", "spans") else 1)
     for row in range(len(features)):
         with torch.no_grad():
-            alone = forward(model, tensors(features, [row]))
-        tensors_alone = (alone.arcs, alone.relations) if kind == "dependency" else (alone,)
-        for output, expected in zip(found, tensors_alone):
+            alone = forward(model, form, tensors(features, [row]))
+        for output, expected in zip(found, alone.scores, strict=True):
             expected = expected[0].numpy()
             shown = output[row][:, : expected.shape[1]] if kind == "dependency" else output[row]
             assert shown.dtype == np.float32 and shown.shape == expected.shape
@@ -99,19 +98,21 @@ def test_outputs_are_those_of_each_row_alone_in_their_order(kind, family):
 
 
 def test_a_sentence_that_does_not_fit_still_has_a_tree():
-    from gyebo.tasks.kinds.table import encode
     from tests.tasks.feature_texts import tokenizer_of
 
     examples = [example("dependency", number) for number in range(4)]
     features = encode("dependency", examples, tokenizer_of("bpe", "bert"), NAMES["dependency"], 9)
     assert features.cut
-    for (heads, relations), each in zip(predict(model_of("dependency", "bert"), features, examples), examples):
+    for (heads, relations), each in zip(
+        predict(model_of("dependency", "bert"), KINDS["dependency"].head, features, examples), examples
+    ):
         assert len(heads) == len(relations) == len(each.words) and heads.count(0) == 1
 
 
 def test_half_precision_is_used_where_asked():
     features, model = features_of("classification", "bert"), model_of("classification", "bert")
-    exact = outputs_of(model, features)[0]
-    half = outputs_of(model, features, autocast=lambda: torch.autocast("cpu", torch.bfloat16))[0]
+    form = KINDS["classification"].head
+    exact = outputs_of(model, form, features)[0]
+    half = outputs_of(model, form, features, autocast=lambda: torch.autocast("cpu", torch.bfloat16))[0]
     differences = [float(abs(a - b).max()) for a, b in zip(exact, half)]
     assert 0 < max(differences) < 0.3

@@ -9,9 +9,9 @@ from gyebo.config.finetune import LearningOptions
 from gyebo.models.family import FAMILIES, model_class
 from gyebo.tasks.features import ExampleRows
 from gyebo.tasks.heads.task_model import add_head
-from gyebo.tasks.kinds.table import encode
-from gyebo.tasks.objective import LOSSES, TaskObjective, forward
-from gyebo.tasks.task import KINDS, Example
+from gyebo.tasks.kinds.table import KINDS, encode
+from gyebo.tasks.objective import TaskObjective, forward
+from gyebo.tasks.task import Example
 from gyebo.training.trainer import Trainer
 from tests.tasks.feature_texts import tokenizer_of
 
@@ -21,7 +21,7 @@ TEXTS = (
     "박씨의 딸과 비틀즈가 서울역에서 노래를 불렀다 1965",
     "성매매 알선 자금을 관리한 Café",
 )
-LEARNED = [kind for kind in KINDS if kind not in ("dialogue-state", "translation")]  # the last: test_translation.py
+LEARNED = [name for name, kind in KINDS.items() if kind.head]
 STYLES = {"gpt": "last", "bert": "pooled", "roberta": "dense"}
 CLASSES, TAGS, RELATIONS = ("a", "b", "c"), ("O", "B-X", "I-X"), ("subject", "object", "root")
 NAMES = {"classification": CLASSES, "tagging": TAGS, "dependency": RELATIONS}
@@ -60,9 +60,7 @@ def model_of(kind, family, **dropouts):
     still = dict.fromkeys(("embedding_dropout", "attention_dropout", "residual_dropout"), 0.0) | dropouts
     size = tokenizer_of("bpe", family).vocab_size
     body = cls(cls.config_class(vocab_size=size, context=64, width=16, layers=1, heads=2, init_std=0.2, pad_id=0, **still))
-    labels = 1 if kind == "regression" else NAMES.get(kind)
-    head = {"regression": "classification"}.get(kind, kind)
-    model = add_head(body, STYLES[family], head, labels, 0.0, "regression" if kind == "regression" else None)
+    model = add_head(body, STYLES[family], kind, NAMES.get(kind), dropout=0.0)
     with torch.no_grad():
         for parameter in model.head.parameters():
             parameter.copy_((0.05 if kind == "dependency" else 0.3) * torch.randn_like(parameter))
@@ -80,19 +78,19 @@ def plain_loss(kind, found, batch):
         return scores.double().logsumexp(0) - scores.double()[right]
 
     if kind == "regression":
-        return (found[0, 0].double() - batch["labels"][0]) ** 2, 1
+        return (found.logits[0, 0].double() - batch["labels"][0]) ** 2, 1
     if kind == "tagging":
         places = [place for place, label in enumerate(batch["labels"][0].tolist()) if label >= 0]
-        return sum(nll(found[0, place], batch["labels"][0, place]) for place in places), len(places)
+        return sum(nll(found.logits[0, place], batch["labels"][0, place]) for place in places), len(places)
     if kind == "spans":
         ends = (batch["start_positions"][0], batch["end_positions"][0])
-        return sum(nll(found[0, :, i], ends[i]) for i in (0, 1)) / 2, 1
+        return sum(nll(scores[0], end) for scores, end in zip(found.scores, ends)) / 2, 1
     if kind == "dependency":
         total = 0.0
         for word, (head, relation) in enumerate(zip(batch["heads"][0].tolist(), batch["relations"][0].tolist())):
-            total += nll(found.arcs[0, word], head) + nll(found.relations[0, word, head], relation)
+            total += nll(found.arc_logits[0, word], head) + nll(found.relation_logits[0, word, head], relation)
         return total, len(batch["heads"][0])
-    return nll(found[0], batch["labels"][0]), 1
+    return nll(found.logits[0], batch["labels"][0]), 1
 
 
 @cache
@@ -110,11 +108,11 @@ def test_the_loss_of_a_padded_batch_is_the_formula_on_each_example(kind, family)
     for row in range(len(features)):
         alone = tensors(features, [row])
         assert bool((alone["document_ids"] > 0).all()) or kind == "choice"
-        loss, count = plain_loss(kind, forward(model, alone), alone)
+        loss, count = plain_loss(kind, forward(model, KINDS[kind].head, alone), alone)
         expected, labels = expected + loss, labels + count
     batch = tensors(features, range(len(features)))
     assert bool((batch["document_ids"] == 0).any())
-    objective = TaskObjective(kind)
+    objective = TaskObjective(KINDS[kind].head)
     total, weight = objective.loss(model, batch)["task"]
     assert objective.counts(batch) == {"task": labels} and weight == 1.0
     assert float(total) == pytest.approx(float(expected), rel=1e-5) and float(total) > 0.5
@@ -128,7 +126,7 @@ def test_micro_batches_equal_one_batch(kind):
     for micro in (5, 2, 1):
         options = LearningOptions(lr=1e-3, warmup=0.0)
         model, rows = model_of(kind, family), ExampleRows(features)
-        trainer = Trainer(model, TaskObjective(kind), rows, options, 3, 5, micro, 0, torch.device("cpu"), "float32")
+        trainer = Trainer(model, TaskObjective(KINDS[kind].head), rows, options, 3, 5, micro, 0, torch.device("cpu"), "float32")
         trainer.optimizer.step = lambda: None
         losses.append(trainer.advance()["loss"])
         grads.append({name: p.grad.clone() for name, p in trainer.model.named_parameters() if p.grad is not None})
@@ -140,15 +138,16 @@ def test_micro_batches_equal_one_batch(kind):
             torch.testing.assert_close(other[name], grad, atol=1e-5, rtol=1e-4, msg=name)
 
 
+@torch.no_grad()
 def test_padding_is_no_place_for_an_answer():
     features, model = parts("spans", "bert")
-    batch = tensors(features, range(len(features)))
-    logits = forward(model, batch).detach()
-    total = LOSSES["spans"].total(logits, batch)
-    logits[batch["document_ids"] == 0] = 50.0
-    assert float(LOSSES["spans"].total(logits, batch)) == float(total)
+    form, batch = KINDS["spans"].head, tensors(features, range(len(features)))
+    found = forward(model, form, batch)
+    total = form.loss(found, batch)
+    for scores in found.scores:
+        scores[batch["document_ids"] == 0] = 50.0
+    assert float(form.loss(found, batch)) == float(total)
 
 
-def test_every_kind_with_a_head_has_a_loss():
-    assert set(LOSSES) == set(LEARNED)
+def test_styles_are_those_of_the_families():
     assert {STYLES[name] == FAMILIES[name].head_style for name in STYLES} == {True}

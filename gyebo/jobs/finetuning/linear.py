@@ -11,11 +11,10 @@ from gyebo.jobs import run_directory
 from gyebo.jobs.finetuned_model import margins
 from gyebo.jobs.finetuning.report import summary
 from gyebo.tasks import linear
+from gyebo.tasks.kinds.table import KINDS, find_kind
 from gyebo.tasks.metrics.metrics import measure
 from gyebo.tasks.prediction import PREDICTIONS, as_rows, write_predictions
 from gyebo.tasks.splits import TaskData, read_task
-
-KINDS = ("classification", "regression")
 
 
 def finetune_linear(options: TaskOptions, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
@@ -24,8 +23,9 @@ def finetune_linear(options: TaskOptions, out: Path, *, overwrite: bool = False)
     Raises ValueError for a kind of task that it can't do, and what reading the task raises.
     """
     data = read_task(options)
-    if data.task.kind not in KINDS:
-        raise ValueError(f"{data.task.name}: the linear baseline does {' and '.join(KINDS)}, not {data.task.kind}")
+    if not find_kind(data.task.kind).linear:
+        known = " and ".join(kind.name for kind in KINDS.values() if kind.linear)
+        raise ValueError(f"{data.task.name}: the linear baseline does {known}, not {data.task.kind}")
     run_directory.refuse_to_replace(out, (options.data, options.test))
     run_directory.claim(out, resume=False, overwrite=overwrite)
     try:
@@ -43,7 +43,7 @@ def _run(options: TaskOptions, data: TaskData, out: Path) -> dict[str, Any]:
     predictions = {part: margins(model, getattr(data, part)) for part in ("valid", "test")}
     scores = {part: measure(data.task, found, getattr(data, part)) for part, found in predictions.items()}
     model.save(out)
-    write_predictions(out / PREDICTIONS, as_rows(data.test, predictions["test"], "margins"))
+    write_predictions(out / PREDICTIONS, as_rows(find_kind(data.task.kind), data.test, predictions["test"], shares="margins"))
     result = {
         "task": data.task.name,
         "kind": data.task.kind,

@@ -13,10 +13,10 @@ from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve, score_by_length
 from gyebo.interchange.model_card import model_card
 from gyebo.models import family as tree
+from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.metrics.bleu import by_length
 from gyebo.tasks.metrics.metrics import confusion, mean_and_spread
 from gyebo.tasks.splits import TaskData, open_task
-from gyebo.tasks.task import PIPELINES
 
 CURVE, CONFUSION, LENGTHS = "learning.png", "confusion.png", "lengths.png"
 WITHOUT_FLAG = (
@@ -38,10 +38,11 @@ def pictures(out: Path, data: TaskData, predictions: list[Any], records: list[di
     scores = [(record["step"], record["evaluation"][task.score]) for record in records if "evaluation" in record]
     learning_curve(out / CURVE, losses, scores, task.score)
     drawn = {"the learning curve": CURVE}
-    if task.kind == "classification" and task.labels and len(task.labels) <= MOST:
+    picture = find_kind(task.kind).picture
+    if picture == "confusion" and task.labels and len(task.labels) <= MOST:
         confusion_matrix(out / CONFUSION, confusion(predictions, data.test, task.labels), task.labels)
         drawn[f"what was taken for what ({data.measured})"] = CONFUSION
-    if task.kind == "translation":
+    if picture == "lengths":
         lengths = by_length(predictions, [str(example.label) for example in data.test])
         score_by_length(out / LENGTHS, {task.name: [(words, score) for words, _, score in lengths]}, "BLEU, words by spaces")
         drawn[f"BLEU by length ({data.measured})"] = LENGTHS
@@ -69,7 +70,7 @@ def card(options: FinetuneOptions, out: Path, result: dict[str, Any], over: dict
         command=command_of(options, out, seeds),
         base_model=started,
         pictures=result["pictures"],
-        pipeline_tag=PIPELINES[result["kind"]],
+        pipeline_tag=find_kind(result["kind"]).pipeline_tag,
         auto_class=result.get("auto_class"),
         limitations=[
             *([task.note] if task.note else []),

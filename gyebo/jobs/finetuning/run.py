@@ -148,7 +148,7 @@ def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
             done = "left out" if len(features) < len(getattr(data, part)) else "cut"
             to = {"train": "learn from", "valid": "choose by", "test": "be measured on"}[part]
             count = f"{features.cut:,} examples to {to}"
-            lines.append(f"note: {count} are longer than {setup.longest(part)} tokens and were {done} (--max-length)")
+            lines.append(f"note: {count} are longer than {setup.longest[part]} tokens and were {done} (--max-length)")
     lines.append(
         f"{data.task.name}: {len(data.train):,} examples to learn from, {len(data.valid):,} to choose by, "
         f"{len(data.test):,} to be measured on ({data.measured})"
@@ -217,11 +217,11 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], w
     data, plan = setup.data, record["plan"]
     best, valid, weights = _chosen(setup, out, plan)
     test, predictions = _score(setup, best, "test", plan["precision"])
-    write_predictions(out / PREDICTIONS, as_rows(data.test, predictions))
+    write_predictions(out / PREDICTIONS, as_rows(setup.kind, data.test, predictions))
     records = log.read(out)
     result = {
         "task": data.task.name,
-        "kind": data.task.kind,
+        "kind": setup.kind.name,
         "model": setup.options.model,
         "family": setup.family.name,
         "seed": setup.options.seed,

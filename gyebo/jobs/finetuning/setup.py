@@ -5,22 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 
 from gyebo.config.finetune import FinetuneOptions, scratch
-from gyebo.generation.options import GenerationOptions
 from gyebo.models import family as tree
-from gyebo.objectives.translation import Translation
 from gyebo.tasks.features import ExampleRows, Features
-from gyebo.tasks.kinds import translation
-from gyebo.tasks.kinds.translation import PairRows
-from gyebo.tasks.objective import TaskObjective
-from gyebo.tasks.prediction import predict
+from gyebo.tasks.kinds.kind import Kind
+from gyebo.tasks.kinds.table import KINDS, find_kind
 from gyebo.tasks.splits import TaskData
-from gyebo.tasks.task import DROPPING, Task
+from gyebo.tasks.task import Task
 from gyebo.text.dropout import DroppingTokenizer
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.device import DTYPES
@@ -28,7 +24,6 @@ from gyebo.training.optimizer import default_lr
 from gyebo.training.trainer import Trainer
 
 PARTS = ("train", "valid", "test")
-SHOWN = 2  # translations at each evaluation
 WIDE = 768  # the width for which tasks give their learning rate
 HEAD_ALONE = 5  # times the rate of training from scratch: what a head bears under which nothing moves
 
@@ -43,60 +38,58 @@ class Origin:
     body: Callable[[], Any]
 
 
-@dataclass(frozen=True)
+Predict = Callable[[Any, str, Callable[[], Any], bool], list[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Setup:
-    """All that a fine-tuning is made of, ready to be trained. `max_length`: tokens of a row; `lr`: the peak rate."""
+    """All that a fine-tuning is made of, ready to be trained, whichever way its kind of task is answered.
+
+    `max_length`: tokens of a training row; `longest`: of the longest row of each part. `batch`: rows of a step, or groups of
+    rows where a step is counted in tokens; `step_size`: what one update learns from, in words. `lr`: the peak rate.
+    `predict`: (model, part, autocast, quick) -> a prediction for each example of a part; quick: by a cheaper search, where
+    there is one. `averaged`: of how many last checkpoints a mean is tried. `sample`: predictions on validation -> lines to look
+    at.
+    """
 
     options: FinetuneOptions
     data: TaskData
-    family: tree.Family
+    kind: Kind
+    origin: Origin
     tokenizer: Tokenizer
     make_model: Callable[[], Any]
     features: dict[str, Features]
-    rows: ExampleRows | PairRows
-    objective: TaskObjective | Translation
+    rows: ExampleRows
+    objective: Any
+    predict: Predict
     max_length: int
+    longest: dict[str, int]
     batch: int
-    steps: int
-    lr: float
+    step_size: str
     device: torch.device
-    context: int  # tokens that the model reads
-    search: GenerationOptions | None = None  # how translations are found
+    averaged: int = 1
+    sample: Callable[[list[Any]], list[str]] = lambda predictions: []
+
+    @property
+    def family(self) -> tree.Family:
+        """Of the body."""
+        return self.origin.family
 
     @property
     def steps_per_epoch(self) -> float:
         """Updates in an epoch."""
         return len(self.rows) / self.batch
 
-    @property
-    def step_size(self) -> str:
-        """What one update learns from, in words."""
-        return f"{self.batch} examples" if self.search is None else f"{self.options.translation.batch_tokens:,} tokens"
-
-    def longest(self, part: str) -> int:
-        """Tokens of the longest row of a part: translations are chosen by and measured on all that the model reads."""
-        return self.max_length if self.search is None or part == "train" else self.context
-
-    @property
-    def averaged(self) -> int:
-        """Of how many last checkpoints a mean is tried."""
-        return 1 if self.search is None else self.options.translation.average
-
-    def sample(self, predictions: list[Any]) -> list[str]:
-        """What is shown of the predictions on validation at an evaluation."""
-        if self.search is None:
-            return []
-        return [f"{example.text} -> {found}" for example, found in zip(self.data.valid, predictions[:SHOWN])]
-
     def plan(self, precision: str) -> dict[str, Any]:
         """What is settled before the first step, and stays when a run is resumed."""
-        warmup = self.options.optim.warmup
+        options, task = self.options, self.data.task
+        warmup = options.optim.warmup
         return {
-            "steps": self.steps,
+            "steps": options.steps or max(1, math.ceil((options.epochs or task.epochs) * self.steps_per_epoch)),
             "batch": self.batch,
-            "micro_batch": min(self.options.micro_batch or self.batch, self.batch),
-            "lr": self.lr,
-            "warmup": self.data.task.warmup if warmup is None else warmup,
+            "micro_batch": min(options.micro_batch or self.batch, self.batch),
+            "lr": learning_rate(options, task, self.origin),
+            "warmup": task.warmup if warmup is None else warmup,
             "max_length": self.max_length,
             "precision": precision,
         }
@@ -118,21 +111,9 @@ class Setup:
         )
 
     def predictions(self, model: Any, part: str, precision: str, *, quick: bool = False) -> list[Any]:
-        """What a model says of a part of the examples; `quick`: translations without a search."""
-        autocast = self.autocast(precision)
-        if self.search is None:
-            return predict(model, self.features[part], getattr(self.data, part), autocast=autocast)
-        options = translation.search_options(1) if quick else self.search
-        return translation.predict(model, self.features[part], options=options, autocast=autocast)
-
-    def autocast(self, precision: str) -> Callable[[], Any]:
-        """The context of forward passes."""
-        return lambda: torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "float32")
-
-
-def steps_of(options: FinetuneOptions, task: Task, epoch: float) -> int:
-    """Updates, where an epoch has so many."""
-    return options.steps or max(1, math.ceil((options.epochs or task.epochs) * epoch))
+        """What a model says of a part of the examples."""
+        autocast = partial(torch.autocast, self.device.type, DTYPES[precision], enabled=precision != "float32")
+        return self.predict(model, part, autocast, quick)
 
 
 def longest_row(options: FinetuneOptions, task: Task, context: int) -> int:
@@ -170,11 +151,10 @@ def with_dropped_merges(
     rate = options.bpe_dropout
     if not rate:
         return None
-    if task.kind not in DROPPING or task.marked:
+    if not find_kind(task.kind).bpe_dropout or task.marked:
         kinds = "relations" if task.marked else task.kind
-        raise ValueError(
-            f"--set bpe_dropout={rate:g} is for whole texts ({', '.join(DROPPING)}), not for {kinds}: leave it out"
-        )
+        possible = ", ".join(kind.name for kind in KINDS.values() if kind.bpe_dropout)
+        raise ValueError(f"--set bpe_dropout={rate:g} is for whole texts ({possible}), not for {kinds}: leave it out")
     DroppingTokenizer(tokenizer, rate, "")  # refuses other kinds of tokenizers now
 
     @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gyebo.data.prepare import split_key
+from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.task import Example, Task
 
 
@@ -51,10 +52,7 @@ def checked(task: Task, examples: list[Example], split: str, source: str, notes:
 
 
 def _is_empty(task: Task, example: Example) -> bool:
-    texts = [example.text, *([example.pair] if example.pair is not None else []), *example.options]
-    if task.kind == "translation" and example.label is not None:
-        texts.append(str(example.label))
-    return not all(text.strip() for text in texts)
+    return not all(text.strip() for text in find_kind(task.kind).texts(example))
 
 
 def _check_labels(task: Task, examples: list[Example], source: str) -> None:
@@ -73,25 +71,14 @@ def _check_labels(task: Task, examples: list[Example], source: str) -> None:
 
 def _labels(task: Task, example: Example) -> tuple[Any, ...]:
     """All class names of an example: its tags, its relations, or its label."""
-    if task.kind == "tagging":
-        return example.tags
-    if task.kind == "dependency":
-        return example.relations
-    return () if example.label is None else (example.label,)
+    names = find_kind(task.kind).class_names
+    return () if names is None else names(example)
 
 
 def _check_difference(task: Task, examples: list[Example], source: str) -> None:
     """Training data must hold at least two answers: a model that always gives one would be perfect."""
-    if task.kind in ("classification", "regression"):
-        seen = {example.label for example in examples}
-        if len(seen) < 2:
-            what = "class" if task.kind == "classification" else "score"
-            only = next(iter(seen))
-            raise ValueError(f"{source}: all {len(examples):,} examples have one {what}, {only!r}: nothing to learn")
-    elif task.kind == "tagging" and not any(tag != "O" for example in examples for tag in example.tags):
-        raise ValueError(f"{source}: no character of {len(examples):,} examples has a tag other than O: nothing to learn")
-    elif task.kind == "spans" and not any(example.answers for example in examples):
-        raise ValueError(f"{source}: none of {len(examples):,} questions has an answer in its text: nothing to learn")
+    if reason := find_kind(task.kind).nothing_to_learn(examples):
+        raise ValueError(f"{source}: {reason}: nothing to learn")
 
 
 def with_labels(task: Task, training: Sequence[Example]) -> Task:
@@ -99,18 +86,10 @@ def with_labels(task: Task, training: Sequence[Example]) -> Task:
 
     Kinds without class names, and tasks that name theirs, come back as they are.
     """
-    if task.labels is not None or task.kind not in ("classification", "tagging", "dependency"):
+    kind = find_kind(task.kind)
+    if task.labels is not None or not kind.names_classes:
         return task
-    found = {str(label) for example in training for label in _labels(task, example)}
-    if task.kind == "tagging":  # a type seen at a beginning only may go on in another text
-        found = {f"{begin}-{tag[2:]}" for tag in found if tag != "O" for begin in "BI"}
-        return replace(task, labels=("O", *sorted(found, key=lambda tag: (tag[2:], tag[0]))))
-    whole = all(_is_whole(name) for name in found)
-    return replace(task, labels=tuple(sorted(found, key=lambda name: (int(name) if whole else 0, name))))
-
-
-def _is_whole(name: str) -> bool:
-    return name.removeprefix("-").isdecimal()
+    return replace(task, labels=kind.order({str(label) for example in training for label in _labels(task, example)}))
 
 
 UNEVEN = 4.0  # the largest class against an even share

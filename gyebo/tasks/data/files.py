@@ -228,3 +228,12 @@ def _place(context: str, text: Any, start: Any) -> tuple[int, str]:
         there = f"there is {context[at : at + len(text)]!r}" if 0 <= at < len(context) else f"of {len(context)}"
         raise ValueError(f"the answer {text!r} does not stand at character {at} of the context, {there}")
     return at, text
+
+
+def question_rows(path: Path) -> Iterator[Row]:
+    """SQuAD's nested JSON for .json that begins as an object, else any form."""
+    if form_of(path) == "json":
+        first = next((line.strip() for line in lines(path) if line.strip()), "")
+        if first.startswith("{"):
+            return squad_json(path)
+    return any_rows(path)

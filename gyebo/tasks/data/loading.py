@@ -10,6 +10,7 @@ from gyebo.data.sources import HUB as DATA_SET
 from gyebo.data.sources import PACKED, hub_name
 from gyebo.tasks.data.checks import Loaded, _are, _rows, checked
 from gyebo.tasks.data.parallel import files_of
+from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.task import Example, Pattern, Row, Task
 
 HUB = "hub"
@@ -118,8 +119,8 @@ def _from_files(task: Task, split: str, paths: Sequence[Path]) -> Loaded:
 
 
 def _labelled(task: Task, split: str) -> bool:
-    """Whether every row of a split must have a label: a test set may be published without, but not of a translation."""
-    return task.kind == "translation" or not split.startswith("test")
+    """Whether every row of a split must have an answer: a test set of most kinds may be published without."""
+    return find_kind(task.kind).always_answered or not split.startswith("test")
 
 
 def _counted(problems: list[str] | None, source: str) -> list[str]:

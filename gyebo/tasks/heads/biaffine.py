@@ -12,24 +12,14 @@ Letters: B batch, T length, D width, W words, R relations. Heads are counted as 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gyebo.nn.dropout import dropout
+from gyebo.nn.outputs import ParsingOutput
 
 IGNORE = -100
-
-
-@dataclass
-class Arcs:
-    """What a parser gives: `arcs` [B, W, W + 1], the score of each head of each word (-inf for itself and for what is no
-    word), and `relations` [B, W, W + 1, R], the score of each relation if that were the head."""
-
-    arcs: Tensor
-    relations: Tensor
 
 
 class Parser(nn.Module):
@@ -68,7 +58,7 @@ class Parser(nn.Module):
             else:
                 parameter.normal_(0.0, init_std)
 
-    def forward(self, hidden: Tensor, word_first: Tensor, word_last: Tensor, word_mask: Tensor | None = None) -> Arcs:
+    def forward(self, hidden: Tensor, word_first: Tensor, word_last: Tensor, word_mask: Tensor | None = None) -> ParsingOutput:
         """hidden [B, T, D]; the positions of each word's first and last piece [B, W]; `word_mask` [B, W], 0 where there is no
         word (such rows of the answer mean nothing)."""
         batch, words = word_first.shape
@@ -88,22 +78,28 @@ class Parser(nn.Module):
 
         dep, head = network(self.relation_dep, vectors[:, 1:]), network(self.relation_head, vectors)
         relations = torch.einsum("bid,rde,bje->bijr", dep, self.relation, head)
-        return Arcs(arcs, relations + self.relation_of_dep(dep)[:, :, None] + self.relation_of_head(head)[:, None])
+        return ParsingOutput(arcs, relations + self.relation_of_dep(dep)[:, :, None] + self.relation_of_head(head)[:, None])
 
 
-def parsing_loss(scores: Arcs, heads: Tensor, relations: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+def parsing_loss(scores: ParsingOutput, heads: Tensor, relations: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """{"arc", "relation"}: (sum of the cross-entropy, number of words), from the true head and relation of each word [B, W],
     -100 where there is no word. The relation is scored at the true head, as in the paper."""
     real = heads != IGNORE
     known = heads.where(real, 0)
-    chosen = scores.relations.gather(2, known[..., None, None].expand(-1, -1, 1, scores.relations.shape[-1])).squeeze(2)
-    arc = F.cross_entropy(scores.arcs[real].float(), heads[real], reduction="sum")
+    chosen = _relations_at(scores, known)
+    arc = F.cross_entropy(scores.arc_logits[real].float(), heads[real], reduction="sum")
     relation = F.cross_entropy(chosen[real].float(), relations[real], reduction="sum")
     return {"arc": (arc, real.sum()), "relation": (relation, real.sum())}
 
 
-def greedy_parse(scores: Arcs) -> tuple[Tensor, Tensor]:
+def greedy_parse(scores: ParsingOutput) -> tuple[Tensor, Tensor]:
     """The best head of each word and the best relation to it, [B, W] each; heads of different words may form a circle."""
-    heads = scores.arcs.argmax(-1)
-    chosen = scores.relations.gather(2, heads[..., None, None].expand(-1, -1, 1, scores.relations.shape[-1])).squeeze(2)
+    heads = scores.arc_logits.argmax(-1)
+    chosen = _relations_at(scores, heads)
     return heads, chosen.argmax(-1)
+
+
+def _relations_at(scores: ParsingOutput, heads: Tensor) -> Tensor:
+    """The scores of the relations [B, W, R] to these heads [B, W]."""
+    places = heads[..., None, None].expand(-1, -1, 1, scores.relation_logits.shape[-1])
+    return scores.relation_logits.gather(2, places).squeeze(2)

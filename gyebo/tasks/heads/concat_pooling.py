@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gyebo.nn.dropout import dropout
+from gyebo.nn.outputs import Encoded
 from gyebo.nn.pooling import last_token, max_token, mean_token
 
 DENSE = 50  # width between the two layers
@@ -71,17 +72,24 @@ def concat_pool(hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 def read_text(
-    body: Any, input_ids: Tensor, attention_mask: Tensor | None = None, *, windows: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """A body's last layer, before dropout, over one text a row: hidden [B, T, D] and its mask [B, T].
+    body: Any,
+    input_ids: Tensor,
+    attention_mask: Tensor | None = None,
+    *,
+    windows: int | None = None,
+    return_layers: bool = False,
+) -> tuple[Encoded, Tensor]:
+    """One text a row as a body reads it, its last layer before dropout (`raw` [B, T, D]), and the mask [B, T] of the result.
 
     In training the texts are read in windows of `config.window` tokens, counted from their ends, and stand on the right of
     the result: the gradient stops at a window's border, and does not reach beyond the last `windows`. In evaluation they are
-    read at once, to the same values.
+    read at once, to the same values. Raises ValueError where all layers are asked for in training.
     """
     mask = torch.ones_like(input_ids) if attention_mask is None else (attention_mask != 0).long()
     if not body.training:
-        return body.encode(input_ids, attention_mask=mask, return_raw=True).raw, mask
+        return body.encode(input_ids, attention_mask=mask, return_raw=True, return_layers=return_layers), mask
+    if return_layers:
+        raise ValueError("output_hidden_states: in training a text is read in windows; call model.eval() first")
     order = mask.argsort(dim=1, stable=True)[:, -int(mask.sum(1).max()) :]  # padding first, and no column of nothing else
     input_ids, mask = input_ids.gather(1, order), mask.gather(1, order)
     window, length = body.config.window, input_ids.shape[1]
@@ -93,4 +101,5 @@ def read_text(
             encoded = body.encode(input_ids[:, start:end], attention_mask=mask[:, start:end], state=state, return_raw=True)
         state = encoded.state.detach()
         parts.append(encoded.raw)
-    return torch.cat(parts, 1), mask
+    hidden = torch.cat(parts, 1)
+    return Encoded(hidden, raw=hidden), mask

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gyebo.nn.outputs import Encoded
+
 LAYERS = ("mix", "static", "top")
 """A learned mixture; the token's vector alone, whatever stands beside it; the last layer alone."""
 
@@ -46,8 +48,10 @@ def make_mix(layers: str | None, config: Any) -> Mix | None:
     return Mix(config.layers + 1) if layers == "mix" else None
 
 
-def read_layers(body: Any, layers: str | None, mix: Mix | None, inputs: dict[str, Tensor]) -> Tensor:
-    """What a head reads of a body [B, T, D]; nothing is computed beyond it."""
+def read_layers(body: Any, layers: str | None, mix: Mix | None, inputs: dict[str, Any]) -> tuple[Tensor, Encoded]:
+    """What a head reads of a body [B, T, D], and all that the body gave; nothing is computed beyond it."""
     if mix is not None:
-        return mix(body.encode(**inputs, return_layers=True).layers)
-    return body.encode(**inputs, **({"depth": 0} if layers == "static" else {})).hidden
+        encoded = body.encode(**inputs | {"return_layers": True})
+        return mix(encoded.layers), encoded
+    encoded = body.encode(**inputs, **({"depth": 0} if layers == "static" else {}))
+    return encoded.hidden, encoded

@@ -1,21 +1,7 @@
-"""Task heads over the model protocol: what stands on a pretrained body when it is fine-tuned.
+"""A fine-tuned model: a pretrained body with the head of a kind of task.
 
-Every family reads its own way, as published and as `transformers` has it (`style`, which `gyebo/models/family.py` names):
-
-| style | one text or pair ("classification"), one of several ("choice") |
-| --- | --- |
-| pooled (BERT, Devlin et al. 2019) | first token -> pooler (dense, tanh) -> dropout -> linear |
-| dense (RoBERTa, Liu et al. 2019) | first token -> dropout -> dense -> tanh -> dropout -> linear; choice as pooled |
-| pre-classifier (DistilBERT, Sanh et al. 2019) | first token -> dense -> ReLU -> dropout -> linear |
-| last (GPT, Radford et al. 2018, GPT-2) | last token -> dropout -> linear without bias |
-| concat (ULMFiT, Howard & Ruder 2018) | all tokens, pooled, and two layers: `concat_pooling.py` beside this; choice as last |
-| mix (ELMo, Peters et al. 2018) | mixture of the layers -> largest of each feature over tokens -> dropout -> linear |
-
-Of every style: "tagging" is dropout -> linear at each position; "spans" is linear to a start and an end logit at each position
-(pre-classifier: dropout before); "dependency" is the biaffine parser of `biaffine.py` beside this on words. With mix they read
-the mixture too (`layer_mix.py`), and the body stays as it is unless it starts from scratch.
-
-First and last mean real tokens: padding may stand anywhere. Letters: B batch, C choices, T length, W words, D width.
+What a head reads and consists of is said by the family's style (`styles.py` beside this) and the kind (`gyebo/tasks/kinds/`).
+Letters: B batch, C choices, T length, W words, D width.
 """
 
 from __future__ import annotations
@@ -28,23 +14,27 @@ from torch import Tensor, nn
 
 from gyebo.nn.pooling import first_token, last_token, max_token
 from gyebo.tasks.heads.concat_pooling import ConcatHead, concat_pool, read_text
+from gyebo.tasks.heads.head import make_head, reads_pooled, reads_windows
 from gyebo.tasks.heads.layer_mix import check_layers, make_mix, read_layers
-from gyebo.tasks.heads.styles import PROBLEMS, head_style, make_head, reads_pooled, reads_windows
-from gyebo.tasks.task import OUTPUTS
+from gyebo.tasks.heads.styles import check_style
+from gyebo.tasks.kinds.classification import PROBLEMS
+from gyebo.tasks.kinds.kind import HeadForm, Kind
+from gyebo.tasks.kinds.table import find_kind
 
 
 class TaskModel(nn.Module):
-    """A body and a head. `labels`: the names of the outputs (none for spans and choice). `problem`: "regression" for one
-    output, else "single_label_classification" (what `transformers` calls problem_type); None where it is no classification.
-    `layers`: of style mix, what is read of the body: one of `gyebo.tasks.heads.layer_mix.LAYERS`."""
+    """A body and a head. `labels`: the names of the outputs (none for spans and choice). `problem`: problem_type of
+    `transformers`, one of those of the kind, None where it has none. `layers`: of style mix, what is read of the body: one of
+    `gyebo.tasks.heads.layer_mix.LAYERS`."""
 
     def __init__(
         self,
         body: Any,
         head: nn.Module,
+        kind: Kind,
+        *,
         style: str,
-        kind: str,
-        labels: Sequence[str],
+        labels: Sequence[str] = (),
         problem: str | None = None,
         layers: str | None = None,
     ):
@@ -53,10 +43,14 @@ class TaskModel(nn.Module):
         self.layers = check_layers(style, layers)
         self.mix = make_mix(self.layers, body.config)
         self.head: Any = head
-        self.style, self.kind, self.labels = style, kind, tuple(labels)
-        if problem is None and kind == "classification":
-            problem = PROBLEMS[len(self.labels) == 1]
+        self.kind, self.style, self.labels = kind, style, tuple(labels)
         self.problem = problem
+
+    @property
+    def form(self) -> HeadForm:
+        """How the head answers."""
+        assert self.kind.head is not None
+        return self.kind.head
 
     @property
     def config(self) -> Any:
@@ -81,40 +75,53 @@ class TaskModel(nn.Module):
         position_ids: Tensor | None = None,
         document_ids: Tensor | None = None,
         *,
-        word_first: Tensor | None = None,
-        word_last: Tensor | None = None,
-        word_mask: Tensor | None = None,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
         labels: None = None,
+        **extra: Tensor,
     ) -> Any:
-        """Logits of one text a row, ids [B, T] (choice: [B, C, T], and so all inputs).
+        """The head's scores for one text a row, ids [B, T] (choice: [B, C, T], and so all inputs).
 
-        classification: [B, labels]. tagging: [B, T, labels]. spans: [B, T, 2], start and end; what stands at padding means
-        nothing. choice: [B, C]. dependency: `Arcs`, from the positions [B, W] of each word's first and last piece and
-        `word_mask`, 0 where there is no word. `document_ids` may stand in the place of the mask; a row holds one text, so all
-        that are not 0 are the same. Raises ValueError for `labels`, and for words where the kind reads none or lacks them.
+        classification, regression, tagging and choice give `TaskOutput`, spans `SpansOutput`, dependency `ParsingOutput` of
+        `gyebo.nn.outputs`; the latter reads the positions [B, W] of each word's first and last token, `word_first` and
+        `word_last`, and `word_mask`, 0 where there is no word. `document_ids` may stand in the place of the mask; a row holds
+        one text, so all that are not 0 are the same. Raises ValueError for `labels`, and for inputs of another kind of task.
         """
         if labels is not None:
             raise ValueError("labels= is not taken: a model has no loss here; the task has it")
-        if (self.kind == "dependency") != (word_first is not None and word_last is not None):
-            raise ValueError(f"word_first and word_last belong to kind dependency, but the kind is {self.kind}")
+        self._check_inputs(input_ids, extra)
         if attention_mask is None and document_ids is not None:
             attention_mask = (document_ids != 0).long()
         given = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids}
         inputs = {"input_ids": input_ids} | {name: tensor for name, tensor in given.items() if tensor is not None}
-        if self.kind == "choice":
-            if input_ids.ndim != 3:
-                raise ValueError(f"input_ids of kind choice must be [B, C, T], but is {list(input_ids.shape)} instead")
+        if self.form.grouped:
             inputs = {name: tensor.flatten(0, 1) for name, tensor in inputs.items()}
+        wanted = {"return_layers": output_hidden_states, "return_attentions": output_attentions}
+        asked: dict[str, Any] = inputs | {name: True for name, value in wanted.items() if value}
         if isinstance(self.head, ConcatHead):
-            return self.head(concat_pool(*read_text(self.body, **inputs, windows=self.head.windows)))
-        hidden = read_layers(self.body, self.layers, self.mix, inputs)
-        if self.kind == "dependency":
-            return self.head(hidden, word_first, word_last, word_mask)
-        logits = self.head(self._rows(hidden, inputs.get("attention_mask")))
-        return logits.view(input_ids.shape[:2]) if self.kind == "choice" else logits
+            encoded, mask = read_text(self.body, windows=self.head.windows, **asked)
+            assert encoded.raw is not None
+            scores = self.head(concat_pool(encoded.raw, mask))
+        else:
+            hidden, encoded = read_layers(self.body, self.layers, self.mix, asked)
+            scores = self.head(self._rows(hidden, inputs.get("attention_mask")), **extra)
+        if self.form.grouped:
+            scores = scores.view(input_ids.shape[:2])
+        layers = encoded.layers if output_hidden_states else None  # a mixture reads them unasked
+        return self.form.output(scores, hidden_states=layers, attentions=encoded.attentions)
+
+    def _check_inputs(self, input_ids: Tensor, extra: dict[str, Tensor]) -> None:
+        """ValueError for inputs that the kind does not take, and for those that it lacks."""
+        form = self.form
+        if strange := [name for name in extra if name not in (*form.inputs, *form.optional)]:
+            raise ValueError(f"{strange[0]} does not belong to kind {self.kind.name}: leave it out")
+        if missing := [name for name in form.inputs if name not in extra]:
+            raise ValueError(f"kind {self.kind.name} needs {' and '.join(missing)}")
+        if form.grouped and input_ids.ndim != 3:
+            raise ValueError(f"input_ids of kind {self.kind.name} must be [B, C, T], but is {list(input_ids.shape)} instead")
 
     def _rows(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        rows = self.head.reading.rows
+        rows = self.form.specs[self.style].rows
         if rows == "every":
             return hidden
         if rows in ("last", "max"):
@@ -154,6 +161,7 @@ def add_head(
     style: str,
     kind: str,
     labels: Sequence[str] | int | None = None,
+    *,
     dropout: float = 0.1,
     problem: str | None = None,
     layers: str | None = None,
@@ -161,38 +169,52 @@ def add_head(
     """Put a fresh head on a pretrained model; what it has learned to pretrain with (LM, MLM, NSP) is taken off.
 
     The weights move into the result: do not use `model` afterwards. A pooler that the head needs and the model lacks starts
-    afresh. `labels`: names of the outputs, or their number; none for spans and choice. `dropout`: of the head. `problem`: one
-    of `PROBLEMS`, only for classification. `layers`: what a head of style mix reads of the body. Random numbers come from
-    torch's generator. Raises ValueError for an unknown style or kind, one that the model cannot have, labels or layers that do
-    not fit, or dropout out of range.
+    afresh. `kind`: the name of one of `gyebo.tasks.kinds.table.KINDS`. `labels`: names of the outputs, or their number; none
+    for regression, spans and choice. `dropout`: of the head. `problem`: problem_type of `transformers`, by default the kind's
+    first. `layers`: what a head of style mix reads of the body. Random numbers come from torch's generator. Raises ValueError
+    for an unknown style or kind, one that the model cannot have, labels or layers that do not fit, or dropout out of range.
     """
-    head_style(style, kind)
-    if reads_windows(style, kind) and not hasattr(model, "fresh_state"):
+    check_style(style)
+    found = find_kind(kind)
+    form = found.head
+    if form is None:
+        raise ValueError(f"kind {kind} is answered by no head")
+    if reads_windows(form, style) and not hasattr(model, "fresh_state"):
         raise ValueError(f"{model.family} hands no state on from window to window, which a head of style concat needs")
-    names = _names(kind, labels)
+    names = _names(found, form, labels)
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout of a head must be from 0 to below 1, but is {dropout} instead")
-    if problem is not None and (kind != "classification" or problem not in PROBLEMS):
-        raise ValueError(f"problem must be one of {', '.join(PROBLEMS)} and of kind classification, but is {problem!r}, {kind}")
-    body = without_pretraining_heads(model, pooler=reads_pooled(style, kind))
-    head = make_head(style, kind, len(names), body.config, dropout)
+    body = without_pretraining_heads(model, pooler=reads_pooled(form, style))
+    head = make_head(form, style, body.config, labels=len(names), dropout=dropout)
     first = next(body.parameters())
-    made = TaskModel(body, head, style, kind, names, problem, layers)
+    made = TaskModel(body, head, found, style=style, labels=names, problem=_problem(found, len(names), problem), layers=layers)
     for part in made._added():
         part.to(first.device, first.dtype)
     return made.train(model.training)
 
 
-def _names(kind: str, labels: Sequence[str] | int | None) -> tuple[str, ...]:
+def _problem(kind: Kind, labels: int, asked: str | None) -> str | None:
+    """problem_type of `transformers`: the first one of the kind, unless another is asked for."""
+    assert kind.head is not None
+    known = kind.head.problems
+    if asked is not None and asked not in known:
+        raise ValueError(f"problem of kind {kind.name} must be one of {', '.join(known) or 'none'}, but is {asked!r} instead")
+    if asked is None and known == PROBLEMS and labels == 1:
+        raise ValueError(f"labels: kind {kind.name} with one label is what transformers calls a regression: use that kind")
+    return asked or next(iter(known), None)
+
+
+def _names(kind: Kind, form: HeadForm, labels: Sequence[str] | int | None) -> tuple[str, ...]:
     if isinstance(labels, str):
         raise ValueError(f"labels must be several names or their number, but is the one string {labels!r}")
+    labels = form.default_labels if labels is None else labels
     names = default_labels(labels) if isinstance(labels, int) else tuple(labels or ())
-    if kind in OUTPUTS:
-        if len(names) not in (0, OUTPUTS[kind]):
-            raise ValueError(f"labels: kind {kind} has none to name, but {len(names)} were given")
+    if form.outputs is not None:
+        if len(names) not in (0, form.outputs):
+            raise ValueError(f"labels: kind {kind.name} has none to name, but {len(names)} were given")
         return ()
     if not names:
-        raise ValueError(f"labels: kind {kind} needs at least one, but none was given")
+        raise ValueError(f"labels: kind {kind.name} needs at least one, but none was given")
     if len(set(names)) != len(names):
         raise ValueError("labels: a name stands there twice")
     return names

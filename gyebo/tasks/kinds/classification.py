@@ -1,68 +1,42 @@
-"""From examples to arrays: one function for every kind of task.
-
-The kinds and what their batches hold beside `input_ids`, `document_ids` and, where the family takes them, `token_type_ids`:
-
-| kind | labels | the way back |
-| --- | --- | --- |
-| classification (also of pairs, also of relations) | `labels` [N], the number of the class | the name of the best |
-| regression | `labels` [N], float32 | the score itself |
-| tagging | `labels` [N, T], -100 where a token has none | `tagging.decode` |
-| spans | `start_positions`, `end_positions` [N] | `spans.decode` |
-| choice | `labels` [N]; inputs [N, C, T] | the number of the best |
-| dependency | `word_first`, `word_last`, `word_mask`, `heads`, `relations` [N, W] | `dependency.decode` |
-
-Label fields are there if every example has a label. Role strings in a text are ordinary text (see `gyebo.text`).
-"""
+"""Classification of texts, of pairs, and of the relation of two entities: one class of several."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gyebo.nn.outputs import TaskOutput
 from gyebo.tasks.features import Features, all_labelled, features_of, number_of
+from gyebo.tasks.heads.styles import STYLES
+from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, Outputs, OwnFile, has_label, stacked
+from gyebo.tasks.kinds.own_columns import column_task
 from gyebo.tasks.kinds.relation import marking
 from gyebo.tasks.task import Example
 from gyebo.text.batch import longest_first
 from gyebo.text.template import frame_of
 from gyebo.text.tokenizer import Tokenizer
 
-Labels = Sequence[str] | None
+if TYPE_CHECKING:
+    from torch import Tensor
+
+METRICS = ("macro_f1", "accuracy")
+PROBLEMS = ("single_label_classification", "multi_label_classification")
 
 
-def encode_classification(
-    examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[str], max_length: int
-) -> Features:
-    """Texts or pairs with the number of their class. An example with `answers` is a relation: its entities get markers."""
-    features = _encode_texts(examples, tokenizer, max_length)
-    if all_labelled(examples, _has_label):
-        features.fixed["labels"] = np.array([number_of(example, example.label, labels) for example in examples], np.int64)
+def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding) -> Features:
+    """Texts or pairs as rows, with "labels" [N], the number of the class, where all are known. An example with `answers` is a
+    relation: its entities get markers."""
+    features = encode_texts(examples, tokenizer, encoding.max_length)
+    if all_labelled(examples, has_label):
+        numbers = [number_of(example, example.label, encoding.labels) for example in examples]
+        features.fixed["labels"] = np.array(numbers, np.int64)
     return features
 
 
-def encode_regression(examples: Sequence[Example], tokenizer: Tokenizer, max_length: int) -> Features:
-    """Texts or pairs with their score."""
-    features = _encode_texts(examples, tokenizer, max_length)
-    if all_labelled(examples, _has_label):
-        features.fixed["labels"] = np.array([_score(example) for example in examples], np.float32)
-    return features
-
-
-def _has_label(example: Example) -> bool:
-    return example.label is not None
-
-
-def _score(example: Example) -> float:
-    try:
-        score = float(example.label)  # type: ignore[arg-type]
-    except ValueError:
-        score = float("nan")
-    if not np.isfinite(score):
-        raise ValueError(f"example {example.id}: label {example.label!r} is not a number, which regression needs")
-    return score
-
-
-def _encode_texts(examples: Sequence[Example], tokenizer: Tokenizer, max_length: int) -> Features:
+def encode_texts(examples: Sequence[Example], tokenizer: Tokenizer, max_length: int) -> Features:
+    """Texts or pairs as rows without labels; of a pair the longer text is cut first."""
     frames = {1: frame_of(tokenizer, 1), 2: frame_of(tokenizer, 2)}
     mark = marking(tokenizer) if any(example.answers for example in examples) else None
     plain = iter(tokenizer.encode_batch([example.text for example in examples if not example.answers]))
@@ -78,3 +52,64 @@ def _encode_texts(examples: Sequence[Example], tokenizer: Tokenizer, max_length:
         cut += sum(sizes) < sum(map(len, texts))
         rows.append(frame.around(*(text[:size] for text, size in zip(texts, sizes))))
     return features_of(examples, tokenizer, rows, cut=cut)
+
+
+def rows_of(batch: dict[str, Tensor]) -> int:
+    """How many rows a batch has, each with one label."""
+    return len(batch["input_ids"])
+
+
+def loss(output: TaskOutput, batch: dict[str, Tensor]) -> Tensor:
+    """Cross-entropy, summed over the rows."""
+    import torch.nn.functional as F
+
+    return F.cross_entropy(output.logits.float(), batch["labels"], reduction="sum")
+
+
+def decode(
+    features: Features, examples: Sequence[Example], outputs: list[Outputs], labels: Sequence[str]
+) -> list[dict[str, float]]:
+    """Of every example a mapping from class name to probability."""
+    import torch
+
+    shares = torch.from_numpy(stacked(outputs[0])).softmax(-1).tolist()
+    return [dict(zip(labels, row)) for row in shares]
+
+
+def one_class(examples: Sequence[Example]) -> str | None:
+    """Why training examples of one class teach nothing: a model that always gives it would be perfect."""
+    seen = {example.label for example in examples}
+    return f"all {len(examples):,} examples have one class, {next(iter(seen))!r}" if len(seen) < 2 else None
+
+
+def row(example: Example, prediction: Mapping[str, float], shares: str) -> dict[str, Any]:
+    """The likeliest class, and the numbers of all by name."""
+    numbers = {name: round(share, 6) for name, share in prediction.items()}
+    return {"prediction": max(prediction, key=prediction.__getitem__), shares: numbers}
+
+
+KIND = Kind(
+    name="classification",
+    pipeline_tag="text-classification",
+    head=HeadForm(
+        transformers_class="SequenceClassification",
+        specs=STYLES,
+        problems=PROBLEMS,
+        encode=encode,
+        output=TaskOutput,
+        count=rows_of,
+        loss=loss,
+        decode=decode,
+    ),
+    own_files=(
+        OwnFile(name="classification", task=column_task("classification", label="label", metrics=METRICS)),
+        OwnFile(name="pair", task=column_task("classification", name="pair", pair="pair", label="label", metrics=METRICS)),
+    ),
+    lines=True,
+    bpe_dropout=True,
+    linear=True,
+    class_names=lambda example: () if example.label is None else (example.label,),
+    nothing_to_learn=one_class,
+    row=row,
+    picture="confusion",
+)

@@ -7,17 +7,24 @@ root, j the j-th word. A tree has one root word, which KLUE's sentences have too
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gyebo.data.batches import IGNORE
+from gyebo.nn.outputs import ParsingOutput
 from gyebo.tasks.features import Features, all_labelled, features_of, number_of, ragged
+from gyebo.tasks.heads.styles import EVERY_TOKEN, STYLES
+from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, Outputs
 from gyebo.tasks.task import Example
 from gyebo.text.template import frame_of
 from gyebo.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def word_pieces(words: Sequence[str], offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -37,16 +44,17 @@ def word_pieces(words: Sequence[str], offsets: Sequence[tuple[int, int]]) -> lis
     return result
 
 
-def encode(examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[str], max_length: int) -> Features:
+def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding) -> Features:
     """Sentences of `words` as rows with "word_first" and "word_last" [N, W], places in the row, and with "heads" and
     "relations" [N, W] where the examples have heads (-100 where a word's head was cut off).
 
-    labels: the relations in the order of their numbers. Of a sentence that is too long the words that fit are kept; `cut`
+    `encoding.labels`: the relations. Of a sentence that is too long the words that fit are kept; `cut`
     counts these sentences. Raises ValueError for a sentence without words, an empty word, heads and
     relations that do not fit the words or the labels, or where `max_length` leaves no room.
     """
+    labels = encoding.labels
     frame = frame_of(tokenizer, 1)
-    room = frame.room(max_length, least=1)
+    room = frame.room(encoding.max_length, least=1)
     labelled = all_labelled(examples, lambda example: bool(example.heads))
     for example in examples:
         _check(example)
@@ -162,7 +170,7 @@ def parse(arcs: NDArray[Any], relations: NDArray[Any]) -> tuple[NDArray[np.int64
     return heads, relations[np.arange(len(heads)), heads].argmax(-1)
 
 
-def decode(
+def trees(
     features: Features,
     parses: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
     examples: Sequence[Example],
@@ -182,3 +190,54 @@ def decode(
         filler = names[-1] if names else labels[0]
         found.append(((*map(int, heads), *missing), (*names, *(filler for _ in missing))))
     return found
+
+
+def decode(
+    features: Features, examples: Sequence[Example], outputs: list[Outputs], labels: Sequence[str]
+) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
+    """As `trees`, from the scores of heads and relations."""
+    # A sentence's scores come cut to its words; its heads are those words and the root.
+    parses = [parse(arcs[:, : len(arcs) + 1], names[:, : len(arcs) + 1]) for arcs, names in zip(*outputs)]
+    return trees(features, parses, examples, labels)
+
+
+def count(batch: dict[str, Tensor]) -> int:
+    """Words that have a head."""
+    return int((batch["heads"] != IGNORE).sum())
+
+
+def loss(output: ParsingOutput, batch: dict[str, Tensor]) -> Tensor:
+    """Cross-entropy of the heads and of the relations, summed over the words."""
+    from gyebo.tasks.heads.biaffine import parsing_loss
+
+    terms = parsing_loss(output, batch["heads"], batch["relations"])
+    return terms["arc"][0] + terms["relation"][0]
+
+
+def build(config: Any, labels: int, dropout: float) -> Any:
+    """The parser of `gyebo/tasks/heads/biaffine.py`."""
+    from gyebo.tasks.heads.biaffine import Parser
+
+    return Parser(config.width, labels, dropout=dropout, init_std=config.init_std)
+
+
+KIND = Kind(
+    name="dependency",
+    pipeline_tag="token-classification",
+    head=HeadForm(
+        transformers_class="DependencyParsing",
+        specs=dict.fromkeys(STYLES, EVERY_TOKEN),
+        build=build,
+        encode=encode,
+        inputs=("word_first", "word_last"),
+        optional=("word_mask",),
+        output=replace,
+        places="word_first",
+        count=count,
+        loss=loss,
+        decode=decode,
+    ),
+    command="evaluate",
+    class_names=lambda example: example.relations,
+    answered=lambda example: bool(example.heads),
+)

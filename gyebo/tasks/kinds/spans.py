@@ -16,15 +16,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gyebo.nn.outputs import SpansOutput
+from gyebo.tasks.data.files import Spans, question_rows
 from gyebo.tasks.features import Features, features_of, ragged
+from gyebo.tasks.heads.styles import EVERY_TOKEN, STYLES, HeadSpec
+from gyebo.tasks.kinds.classification import rows_of
+from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, OwnFile
+from gyebo.tasks.kinds.own_columns import column_task
 from gyebo.tasks.task import Example
 from gyebo.text.template import anchor_place, anchored, frame_of, homes, windows
 from gyebo.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STRIDE = 128
 QUESTION = 64  # tokens of a question that are read, as in SQuAD and KLUE
@@ -42,14 +51,15 @@ class Answer:
     score: float
 
 
-def encode(examples: Sequence[Example], tokenizer: Tokenizer, max_length: int, stride: int | None = None) -> Features:
+def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding) -> Features:
     """Contexts (`text`) and questions (`pair`) as rows, with "start_positions" and "end_positions" [rows] of the first answer.
 
     Without `answers` the label is the null place. `Features.cut` counts questions that were cut: to 64 tokens, or to half of
     what a row can hold where that is less.
     Raises ValueError for an example without a question, an answer that is not in the context where it should be, or where
-    `max_length` leaves no room for the context.
+    `max_length` leaves no room for the context. `encoding.stride`: by default 128 tokens, as KLUE.
     """
+    max_length, stride = encoding.max_length, encoding.stride or STRIDE
     frame = anchored(frame_of(tokenizer, 2), tokenizer)
     frame.room(max_length, least=2)
     contexts = tokenizer.encode_batch([example.text for example in examples])
@@ -63,7 +73,7 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, max_length: int, s
         offsets = np.array(tokenizer.offsets(example.text), np.int64).reshape(-1, 2)
         answer = _tokens_of(example, offsets)
         room = frame.room(max_length) - len(question)
-        cuts = windows(len(context), room, stride or STRIDE)
+        cuts = windows(len(context), room, stride)
         home = homes(cuts)
         for window, (start, end) in enumerate(cuts):
             framed = frame.around(question, context[start:end])
@@ -162,10 +172,67 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
+def loss(output: SpansOutput, batch: dict[str, Tensor]) -> Tensor:
+    """Half the cross-entropy of the start and half that of the end, summed over the rows; padding is no place for either."""
+    import torch
+    import torch.nn.functional as F
+
+    scores = torch.stack([output.start_logits, output.end_logits], -1).float()
+    scores = scores.masked_fill(batch["document_ids"][..., None] == 0, torch.finfo(torch.float32).min)
+    places = torch.stack([batch["start_positions"], batch["end_positions"]], 1)
+    return F.cross_entropy(scores, places, reduction="sum") / 2
+
+
 def decode(
-    features: Features, starts: Sequence[NDArray[Any]], ends: Sequence[NDArray[Any]], examples: Sequence[Example],
+    features: Features, examples: Sequence[Example], outputs: Sequence[Sequence[NDArray[Any]]], labels: Sequence[str] = (),
     *, threshold: float = 0.0, longest: int = LONGEST,
 ) -> list[str]:  # fmt: skip
-    """The answer to every example, "" where there is none: the null score is above the best span's by more than `threshold`."""
+    """The answer to every example, from the start scores and the end scores of each row [T]; "" where there is none: the null
+    score is above the best span's by more than `threshold`."""
+    starts, ends = outputs
     answers, null = n_best(features, starts, ends, examples, longest=longest)
     return [spans[0].text if spans and score - spans[0].score <= threshold else "" for spans, score in zip(answers, null)]
+
+
+def no_answers(examples: Sequence[Example]) -> str | None:
+    """Why training examples without any answer teach nothing."""
+    if any(example.answers for example in examples):
+        return None
+    return f"none of {len(examples):,} questions has an answer in its text"
+
+
+_ENDS = HeadSpec("every", between=False)
+
+KIND = Kind(
+    name="spans",
+    pipeline_tag="question-answering",
+    head=HeadForm(
+        transformers_class="QuestionAnswering",
+        specs=dict.fromkeys(STYLES, _ENDS) | {"pre-classifier": EVERY_TOKEN, "mix": EVERY_TOKEN},
+        outputs=2,
+        encode=encode,
+        strides=True,
+        output=lambda found, **more: SpansOutput(found[..., 0], found[..., 1], **more),
+        places="input_ids",
+        count=rows_of,
+        loss=loss,
+        decode=decode,
+    ),
+    own_files=(
+        OwnFile(
+            name="spans",
+            task=column_task(
+                "spans",
+                text="context",
+                pair="question",
+                label="answers",
+                metrics=("answer_f1", "exact_match"),
+                max_length=384,
+                rows=question_rows,
+                convert=lambda text, pair, label: Spans(text, pair or "", label),
+            ),
+        ),
+    ),
+    answered=lambda example: bool(example.answers),
+    nothing_to_learn=no_answers,
+)

@@ -1,20 +1,52 @@
-"""The kinds of task, and how the examples of each become features."""
+"""The kinds of task by name, and the features of each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from gyebo.tasks.features import Features
-from gyebo.tasks.kinds import choice, dependency, spans, tagging
-from gyebo.tasks.kinds.classification import Labels, encode_classification, encode_regression
+from gyebo.tasks.kinds import (
+    choice,
+    classification,
+    dependency,
+    dialogue_state,
+    regression,
+    spans,
+    tagging,
+    translation,
+)
+from gyebo.tasks.kinds.kind import Encoding, Kind, OwnFile
 from gyebo.tasks.task import Example
 from gyebo.text.tokenizer import Tokenizer
 
+KINDS: dict[str, Kind] = {
+    module.KIND.name: module.KIND
+    for module in (classification, regression, tagging, spans, choice, dependency, dialogue_state, translation)
+}
+
+
+def find_kind(name: str) -> Kind:
+    """The kind of that name; ValueError for none."""
+    if name not in KINDS:
+        raise ValueError(f"unknown kind of task {name!r}; there is: {', '.join(KINDS)}")
+    return KINDS[name]
+
+
+def own_files() -> dict[str, OwnFile]:
+    """What one may call a task on a file of one's own."""
+    return {own.name: own for kind in KINDS.values() for own in kind.own_files}
+
 
 def encode(
-    kind: str, examples: Sequence[Example], tokenizer: Tokenizer, labels: Labels, max_length: int, *, stride: int | None = None
+    name: str,
+    examples: Sequence[Example],
+    tokenizer: Tokenizer,
+    labels: Sequence[str] | None,
+    max_length: int,
+    *,
+    stride: int | None = None,
 ) -> Features:
-    """The examples as features of a kind of task.
+    """The examples as features of a kind of task that a head answers.
 
     tokenizer: the family's copy. labels: the names of classes, tags or relations in the order of their numbers; None for
     regression, spans and choice. max_length: the longest row, roles included; the longer text of a pair is cut first, and
@@ -24,26 +56,14 @@ def encode(
     Raises ValueError for an unknown kind, labels that are missing, unknown, or without effect, no room for text, a stride
     without effect, an example that does not fit its kind (its id is named), or a set in which only some are labelled.
     """
-    if kind not in _ENCODERS:
-        raise ValueError(f"kind: no features for {kind!r}; there are {', '.join(_ENCODERS)}")
-    encoder, named, windowed = _ENCODERS[kind]
-    if named and not labels:
-        raise ValueError(f"labels: {kind} needs the names of its labels; give them in the order of their numbers")
-    if not named and labels:
-        raise ValueError(f"labels have no effect on {kind}; leave them out")
-    if stride is not None and (not windowed or stride < 1):
-        wrong = "must be at least 1" if windowed else f"has no effect on {kind}; leave it out"
+    kind = find_kind(name)
+    if kind.head is None:
+        raise ValueError(f"kind: no head answers {name!r}, so it has no features of this form")
+    if kind.names_classes and not labels:
+        raise ValueError(f"labels: {name} needs the names of its labels; give them in the order of their numbers")
+    if not kind.names_classes and labels:
+        raise ValueError(f"labels have no effect on {name}; leave them out")
+    if stride is not None and (not kind.head.strides or stride < 1):
+        wrong = "must be at least 1" if kind.head.strides else f"has no effect on {name}; leave it out"
         raise ValueError(f"stride: {stride} {wrong}")
-    arguments = ([labels] if named else []) + [max_length] + ([stride] if windowed else [])
-    return encoder(examples, tokenizer, *arguments)
-
-
-_ENCODERS: dict[str, tuple[Callable[..., Features], bool, bool]] = {
-    # kind: (function, takes labels, takes a stride)
-    "classification": (encode_classification, True, False),
-    "regression": (encode_regression, False, False),
-    "tagging": (tagging.encode, True, True),
-    "spans": (spans.encode, False, True),
-    "choice": (choice.encode, False, False),
-    "dependency": (dependency.encode, True, False),
-}
+    return kind.head.encode(examples, tokenizer, Encoding(max_length=max_length, labels=labels or (), stride=stride))

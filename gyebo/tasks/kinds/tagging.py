@@ -17,16 +17,24 @@ has most context, so each counts once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gyebo.data.batches import IGNORE
+from gyebo.nn.outputs import TaskOutput
+from gyebo.tasks.data.tagged import TaggedText, tagged_rows
 from gyebo.tasks.features import Features, all_labelled, features_of, number_of, ragged
+from gyebo.tasks.heads.styles import EVERY_TOKEN, STYLES
+from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, OwnFile
+from gyebo.tasks.kinds.own_columns import column_task
 from gyebo.tasks.task import Example
 from gyebo.text.template import Framed, frame_of, homes, windows
 from gyebo.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 OUTSIDE = "O"
 Spans = list[tuple[int, int]]
@@ -91,14 +99,13 @@ def character_tags(text: str, spans: Spans, tags: Sequence[str]) -> list[str]:
     return result
 
 
-def encode(
-    examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[str], max_length: int, stride: int | None = None
-) -> Features:
-    """Sentences with one tag per character as rows with one label per piece ("labels" [N, T], -100 where there is none).
+def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding) -> Features:
+    """Sentences with one tag per character as rows with one label per token ("labels" [N, T], -100 where there is none).
 
-    labels: the tags in the order of their numbers, "O" among them. stride: pieces from one window to the next (default: half
-    a window). Raises ValueError for tags that do not fit the text or the labels, or where `max_length` leaves no room.
+    `encoding.labels`: the tags, "O" among them; `stride`: by default half a window. Raises ValueError for tags that do not fit
+    the text or the labels, or where `max_length` leaves no room.
     """
+    labels, max_length, stride = encoding.labels, encoding.max_length, encoding.stride
     if OUTSIDE not in labels:
         raise ValueError(f"labels: tagging needs the tag {OUTSIDE!r} for what belongs to nothing; found {', '.join(labels)}")
     frame = frame_of(tokenizer, 1)
@@ -141,13 +148,27 @@ def _targets(example: Example, labels: Sequence[str], offsets: Spans) -> NDArray
     return np.array([IGNORE if tag is None or tag not in labels else labels.index(tag) for tag in tags], np.int64)
 
 
+def count(batch: dict[str, Tensor]) -> int:
+    """Tokens that have a label."""
+    return int((batch["labels"] != IGNORE).sum())
+
+
+def loss(output: TaskOutput, batch: dict[str, Tensor]) -> Tensor:
+    """Cross-entropy, summed over the tokens that have a label."""
+    import torch.nn.functional as F
+
+    logits, labels = output.logits.float().flatten(0, 1), batch["labels"].flatten()
+    return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
+
+
 def decode(
-    features: Features, predictions: Sequence[NDArray[Any]], examples: Sequence[Example], labels: Sequence[str]
+    features: Features, examples: Sequence[Example], outputs: Sequence[Sequence[NDArray[Any]]], labels: Sequence[str]
 ) -> list[list[str]]:
     """One tag per character of every example.
 
-    predictions: for each row of the features, in order, the numbers of the tags [T] or their logits [T, labels].
+    outputs[0]: for each row of the features, in order, the numbers of the tags [T] or their logits [T, labels].
     """
+    predictions = outputs[0]
     if len(predictions) != len(features):
         raise ValueError(f"predictions: {len(predictions)} given for {len(features)} rows; give one for each")
     spans: list[Spans] = [[] for _ in examples]
@@ -161,3 +182,66 @@ def decode(
             spans[number].append((int(first[place]), int(last[place])))
             tags[number].append(labels[int(best[place])])
     return [character_tags(example.text, spans[i], tags[i]) for i, example in enumerate(examples)]
+
+
+def entities(tags: Sequence[str]) -> list[tuple[int, int, str]]:
+    """(start, end, type) of the entities in BIO tags: a B and the I's of its type right after it, as strict scoring has it."""
+    found: list[tuple[int, int, str]] = []
+    for place, tag in enumerate(tags):
+        begin, _, kind = tag.partition("-")
+        if begin == "B":
+            found.append((place, place + 1, kind))
+        elif begin == "I" and found and found[-1][1:] == (place, kind):
+            found[-1] = (found[-1][0], place + 1, kind)
+    return found
+
+
+def order(found: set[str]) -> tuple[str, ...]:
+    """All tags of the types that were found, "O" first: a type seen at a beginning only may go on in another text."""
+    tags = {f"{begin}-{tag[2:]}" for tag in found if tag != OUTSIDE for begin in "BI"}
+    return (OUTSIDE, *sorted(tags, key=lambda tag: (tag[2:], tag[0])))
+
+
+def nothing_tagged(examples: Sequence[Example]) -> str | None:
+    """Why training examples without any tag but O teach nothing."""
+    if any(tag != OUTSIDE for example in examples for tag in example.tags):
+        return None
+    return f"no character of {len(examples):,} examples has a tag other than {OUTSIDE}"
+
+
+KIND = Kind(
+    name="tagging",
+    pipeline_tag="token-classification",
+    head=HeadForm(
+        transformers_class="TokenClassification",
+        specs=dict.fromkeys(STYLES, EVERY_TOKEN),
+        encode=encode,
+        strides=True,
+        output=TaskOutput,
+        places="input_ids",
+        count=count,
+        loss=loss,
+        decode=decode,
+    ),
+    own_files=(
+        OwnFile(
+            name="tagging",
+            task=column_task(
+                "tagging",
+                label="spans",
+                metrics=("entity_f1", "entity_macro_f1"),
+                max_length=256,
+                rows=tagged_rows,
+                convert=lambda text, pair, label: TaggedText(text, label),
+                pairs=False,
+            ),
+        ),
+    ),
+    lines=True,
+    class_names=lambda example: example.tags,
+    order=order,
+    answered=lambda example: bool(example.tags),
+    empty=list,
+    nothing_to_learn=nothing_tagged,
+    row=lambda example, prediction, shares: {"prediction": prediction, "spans": entities(prediction)},
+)

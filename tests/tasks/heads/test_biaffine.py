@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from gyebo.tasks.heads.biaffine import Arcs, Parser, greedy_parse, parsing_loss
+from gyebo.nn.outputs import ParsingOutput
+from gyebo.tasks.heads.biaffine import Parser, greedy_parse, parsing_loss
 
 
 def parser(width=6, relations=3, seed=0, **options):
@@ -24,7 +25,7 @@ def test_scores_are_those_of_the_equations():
     first, last = torch.tensor([[1, 3, 4], [1, 2, 0]]), torch.tensor([[2, 3, 5], [1, 6, 0]])
     mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
     found = model(hidden, first, last, mask)
-    assert found.arcs.shape == (2, 3, 4) and found.relations.shape == (2, 3, 4, 3)
+    assert found.arc_logits.shape == (2, 3, 4) and found.relation_logits.shape == (2, 3, 4, 3)
 
     def net(layer, x):
         return [max(0.0, float(sum(w * v for w, v in zip(row, x)) + b)) for row, b in zip(layer.weight, layer.bias)]
@@ -39,16 +40,16 @@ def test_scores_are_those_of_the_equations():
                 arc = sum(model.arc.bias[q] * ahead[q] for q in range(5))
                 arc += sum(dep[p] * model.arc.weight[q, p] * ahead[q] for p in range(5) for q in range(5))
                 if j == i + 1:
-                    assert found.arcs[b, i, j] == -math.inf
+                    assert found.arc_logits[b, i, j] == -math.inf
                 else:
-                    assert float(found.arcs[b, i, j]) == pytest.approx(float(arc), abs=1e-9)
+                    assert float(found.arc_logits[b, i, j]) == pytest.approx(float(arc), abs=1e-9)
                 for r in range(3):
                     score = float(model.relation_of_dep.bias[r])
                     score += sum(rdep[p] * model.relation[r, p, q] * rhead[q] for p in range(4) for q in range(4))
                     score += sum(rdep[p] * model.relation_of_dep.weight[r, p] for p in range(4))
                     score += sum(rhead[q] * model.relation_of_head.weight[r, q] for q in range(4))
-                    assert float(found.relations[b, i, j, r]) == pytest.approx(float(score), abs=1e-9)
-    assert (found.arcs[1, :, 3] == -math.inf).all()  # what is no word is nobody's head
+                    assert float(found.relation_logits[b, i, j, r]) == pytest.approx(float(score), abs=1e-9)
+    assert (found.arc_logits[1, :, 3] == -math.inf).all()  # what is no word is nobody's head
 
 
 def test_loss_by_hand_and_its_gradient():
@@ -56,7 +57,7 @@ def test_loss_by_hand_and_its_gradient():
     relations = torch.arange(24.0).reshape(2, 2, 3, 2).cos()
     arcs.requires_grad_(), relations.requires_grad_()
     heads, names = torch.tensor([[2, 0], [0, -100]]), torch.tensor([[1, 0], [1, -100]])
-    terms = parsing_loss(Arcs(arcs, relations), heads, names)
+    terms = parsing_loss(ParsingOutput(arcs, relations), heads, names)
     assert {name: int(weight) for name, (_, weight) in terms.items()} == {"arc": 3, "relation": 3}
 
     def nll(scores, right):
@@ -80,16 +81,16 @@ def test_what_stands_beside_changes_nothing():
     first, last = torch.tensor([[1, 2, 4, 6], [1, 3, 0, 0]]), torch.tensor([[1, 3, 5, 8], [2, 3, 0, 0]])
     together = model(hidden, first, last, torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]))
     alone = model(hidden[1:, :5], first[1:, :2], last[1:, :2])
-    assert torch.allclose(together.arcs[1, :2, :3], alone.arcs[0])
-    assert torch.allclose(together.relations[1, :2, :3], alone.relations[0])
+    assert torch.allclose(together.arc_logits[1, :2, :3], alone.arc_logits[0])
+    assert torch.allclose(together.relation_logits[1, :2, :3], alone.relation_logits[0])
     heads, relations = greedy_parse(together)
     assert heads.shape == relations.shape == (2, 4)
     assert (heads[1, :2] <= 2).all()
     for b, words in ((0, 4), (1, 2)):
         for i in range(words):
             head = int(heads[b, i])
-            assert head != i + 1 and together.arcs[b, i, head] == together.arcs[b, i].max()
-            assert relations[b, i] == together.relations[b, i, head].argmax()
+            assert head != i + 1 and together.arc_logits[b, i, head] == together.arc_logits[b, i].max()
+            assert relations[b, i] == together.relation_logits[b, i, head].argmax()
 
 
 def test_it_learns_who_belongs_to_whom():

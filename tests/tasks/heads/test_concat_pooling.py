@@ -32,7 +32,8 @@ def alone(ids, mask, row):
 
 
 def pooled(body, ids, mask=None, windows=None):
-    return concat_pool(*read_text(body, ids, mask, windows=windows))
+    encoded, real = read_text(body, ids, mask, windows=windows)
+    return concat_pool(encoded.raw, real)
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -67,8 +68,8 @@ def test_a_gradient_reaches_the_last_windows_of_each_text(side, windows, reach):
     seen = []
     embed = body.embed
     body.embed = lambda tokens: seen.append(embed(tokens).detach().requires_grad_()) or seen[-1]
-    hidden, real = read_text(body, ids, mask, windows=windows)
-    concat_pool(hidden, real)[:, 18:].square().sum().backward()
+    encoded, real = read_text(body, ids, mask, windows=windows)
+    concat_pool(encoded.raw, real)[:, 18:].square().sum().backward()
     reached = torch.cat([torch.zeros(x.shape[:2]) if x.grad is None else x.grad.abs().amax(2) for x in seen], 1) > 0
     for row, length in enumerate(LENGTHS):
         assert reached[row].tolist() == [False] * (19 - min(reach, length)) + [True] * min(reach, length)
@@ -80,7 +81,8 @@ def test_a_gradient_stops_at_the_border_of_a_window():
     seen = []
     embed = body.embed
     body.embed = lambda tokens: seen.append(embed(tokens).detach().requires_grad_()) or seen[-1]
-    concat_pool(*read_text(body, ids, mask))[:, :9].square().sum().backward()  # of the last token alone
+    encoded, real = read_text(body, ids, mask)
+    concat_pool(encoded.raw, real)[:, :9].square().sum().backward()  # of the last token alone
     assert [x.shape[1] for x in seen] == [5, 7, 7]
     assert all(x.grad is None or x.grad.count_nonzero() == 0 for x in seen[:-1])
     reached = seen[-1].grad.abs().amax(2) > 0
@@ -169,14 +171,14 @@ def test_the_head_is_fastais():
         theirs.layers[number].load_state_dict(kept)
     ids, mask = texts()
     hidden = model.body.encode(ids, attention_mask=mask).hidden
-    torch.testing.assert_close(model(ids, attention_mask=mask), theirs((hidden, mask == 0))[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(model(ids, attention_mask=mask).logits, theirs((hidden, mask == 0))[0], atol=1e-4, rtol=1e-4)
 
 
 def test_norms_work_in_lower_precision():
     model = add_head(body_of(), "concat", "classification", 3).train()
     ids, mask = texts()
     with torch.autocast("cpu", torch.bfloat16):
-        found = model(ids, attention_mask=mask)
+        found = model(ids, attention_mask=mask).logits
     found.float().square().sum().backward()
     assert found.isfinite().all() and all(buffer.dtype == torch.float32 for buffer in model.head.buffers())
     norm = BatchNorm(2)

@@ -9,8 +9,9 @@ import torch
 
 from gyebo.models.elmo import Elmo, ElmoConfig
 from gyebo.tasks.heads.layer_mix import LAYERS, Mix, check_layers
-from gyebo.tasks.heads.styles import KINDS
 from gyebo.tasks.heads.task_model import add_head
+from tests.tasks.head_outputs import scores_of
+from tests.tasks.heads.test_task_model import KINDS
 
 SHAPE = {"vocab_size": 53, "context": 24, "symbols": 30, "characters": 6, "filters": (3, 4), "highways": 1}
 SHAPE |= {"width": 10, "cells": 7, "layers": 2, "clip": 0.0, "dropout": 0.5, "init_std": 0.3}
@@ -66,7 +67,7 @@ def test_heads_on_what_is_read(kind, layers):
     read = {"mix": sum(share * layer for share, layer in zip(shares, every)), "static": every[0], "top": every[-1]}[layers]
     rows = read if kind in ("tagging", "spans") else read.max(1).values
     expected = rows @ model.head.out.weight.T + model.head.out.bias
-    assert torch.allclose(model(ids), expected.view(3, 2) if kind == "choice" else expected, atol=1e-5)
+    assert torch.allclose(scores_of(model(ids)), expected.view(3, 2) if kind == "choice" else expected, atol=1e-5)
     assert expected.std() > 0.05
 
 
@@ -79,10 +80,10 @@ def test_padding_may_stand_anywhere(kind):
         padded[row, start : start + length] = ids[row, :length]
         mask[row, start : start + length] = 1
     shape = (lambda x: x[:, None]) if kind == "choice" else (lambda x: x)
-    by_mask = model(shape(padded), attention_mask=shape(mask))
-    by_documents = model(shape(padded), document_ids=shape(mask * 7))
+    by_mask = scores_of(model(shape(padded), attention_mask=shape(mask)))
+    by_documents = scores_of(model(shape(padded), document_ids=shape(mask * 7)))
     for row, length in enumerate(lengths):
-        alone = model(shape(ids[row : row + 1, :length]))
+        alone = scores_of(model(shape(ids[row : row + 1, :length])))
         for found in (by_mask, by_documents):
             part = found[row][mask[row].bool()] if kind in ("tagging", "spans") else found[row]
             assert (part - alone[0]).abs().max() < 1e-5
@@ -94,18 +95,18 @@ def test_static_vectors_do_not_see_the_sentence_and_the_others_do():
     other[0, 1:] = (ids[0, 1:] + 1) % 50 + 3
     for layers in LAYERS:
         model = task("tagging", layers)
-        moved = (model(ids)[0, 0] - model(other)[0, 0]).abs().max()
+        moved = (model(ids).logits[0, 0] - model(other).logits[0, 0]).abs().max()
         assert (moved < 1e-6) == (layers == "static")
 
 
 def test_a_frozen_body_is_read_without_dropout_and_gets_no_gradient():
     model, ids = task("tagging"), tokens(2, 9)
     model.head.p = 0.0
-    assert not torch.equal(model.train()(ids), model(ids))  # the body's own dropout, while it may learn
+    assert not torch.equal(model.train()(ids).logits, model(ids).logits)  # the body's own dropout, while it may learn
     for parameter in model.body.parameters():
         parameter.requires_grad_(False)
-    assert torch.equal(model.train()(ids), model.eval()(ids))
-    model.train()(ids).square().sum().backward()
+    assert torch.equal(model.train()(ids).logits, model.eval()(ids).logits)
+    model.train()(ids).logits.square().sum().backward()
     learned = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
     assert learned == {"mix.scores", "mix.gain", "head.out.weight", "head.out.bias"}
     last = {id(p) for p in model.layer_groups()[-1]}

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from gyebo.models.family import FAMILIES, model_class
-from gyebo.tasks.heads.biaffine import Arcs
-from gyebo.tasks.heads.styles import KINDS, READINGS, STYLES
+from gyebo.tasks.heads.styles import STYLES
 from gyebo.tasks.heads.task_model import TaskModel, add_head
+from gyebo.tasks.kinds.table import KINDS as TABLE
+from tests.tasks.head_outputs import scores_of
 
 STYLE_OF = {
     "gpt": "last",
@@ -19,6 +20,7 @@ STYLE_OF = {
     "ulmfit": "concat",
 }
 FAMILY = [name for name in STYLE_OF if name in FAMILIES]
+KINDS = [name for name, kind in TABLE.items() if kind.head and name != "regression"]  # which has classification's head
 SIMPLE = [kind for kind in KINDS if kind != "dependency"]
 LABELS = {"classification": 5, "tagging": 4}
 ODD = {"vocab_size": 53, "context": 24, "width": 21, "layers": 2, "heads": 3, "init_std": 0.3}
@@ -50,7 +52,7 @@ def tokens(*shape, seed=1):
 
 
 def test_every_style_reads_every_kind():
-    assert set(READINGS) == {(style, kind) for style in STYLES for kind in SIMPLE}
+    assert all(set(kind.head.specs) == set(STYLES) for kind in TABLE.values() if kind.head)
     for name in FAMILY:
         if hasattr(FAMILIES[name], "head_style"):
             assert FAMILIES[name].head_style == STYLE_OF[name]
@@ -63,7 +65,7 @@ def test_shapes_and_the_formula(family, kind):
     """Each head written out again, with the layers' own weights."""
     model = task(family, kind)
     ids = tokens(3, 2, 9) if kind == "choice" else tokens(3, 9)
-    found = model(ids)
+    found = scores_of(model(ids))
     hidden = model.body.encode(ids.flatten(0, -2)).hidden
     head = model.head
     style = STYLE_OF[family]
@@ -104,10 +106,10 @@ def test_padding_may_stand_anywhere(family, kind):
         padded[row, start : start + length] = ids[row, :length]
         mask[row, start : start + length] = 1
     shape = (lambda x: x[:, None]) if kind == "choice" else (lambda x: x)
-    by_mask = model(shape(padded), attention_mask=shape(mask))
-    by_documents = model(shape(padded), document_ids=shape(mask * 7))
+    by_mask = scores_of(model(shape(padded), attention_mask=shape(mask)))
+    by_documents = scores_of(model(shape(padded), document_ids=shape(mask * 7)))
     for row, length in enumerate(lengths):
-        alone = model(shape(ids[row : row + 1, :length]))
+        alone = scores_of(model(shape(ids[row : row + 1, :length])))
         for found in (by_mask, by_documents):
             part = found[row][mask[row].bool()] if kind in ("tagging", "spans") else found[row]
             assert (part - alone[0]).abs().max() < 1e-5
@@ -118,10 +120,11 @@ def test_segments_and_positions_reach_the_body():
     model = task("bert", "classification")
     ids = tokens(2, 6)
     kinds = torch.tensor([[0, 0, 0, 1, 1, 1]] * 2)
-    assert (model(ids, token_type_ids=kinds) - model(ids)).abs().max() > 1e-3
-    assert torch.equal(model(ids, token_type_ids=kinds * 0), model(ids))
+    plain = model(ids).logits
+    assert (model(ids, token_type_ids=kinds).logits - plain).abs().max() > 1e-3
+    assert torch.equal(model(ids, token_type_ids=kinds * 0).logits, plain)
     shifted = torch.arange(2, 8)[None].expand(2, -1)
-    assert (model(ids, position_ids=shifted) - model(ids)).abs().max() > 1e-3
+    assert (model(ids, position_ids=shifted).logits - plain).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -131,15 +134,14 @@ def test_nothing_is_computed_for_pretraining_and_nothing_is_left_unused(family, 
     given = pretrained(family)
     embedding = given.token_embedding.weight
     model = add_head(given, STYLE_OF[family], kind, 6 if kind == "dependency" else LABELS.get(kind), dropout=0.0)
-    assert isinstance(model, TaskModel) and (model.family, model.kind) == (family, kind)
+    assert isinstance(model, TaskModel) and (model.family, model.kind.name) == (family, kind)
     assert model.body.token_embedding.weight is embedding  # moved, not copied
     assert model.config is model.body.config and model.config.vocab_size == 53
     assert not model.training
     ids = tokens(2, 3, 9) if kind == "choice" else tokens(2, 9)
     words = {"word_first": torch.tensor([[1, 3]] * 2), "word_last": torch.tensor([[2, 3]] * 2)}
     found = model.train()(ids, **(words if kind == "dependency" else {}))
-    parts = [found.arcs[found.arcs.isfinite()], found.relations] if isinstance(found, Arcs) else [found]
-    sum((part**2).sum() for part in parts).backward()
+    (scores_of(found) ** 2).sum().backward()
     unused = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert unused == (["body.lm_head.bias"] if family == "ulmfit" else [])  # a tied output layer stays whole
     grouped = [id(p) for group in model.layer_groups() for p in group]
@@ -202,19 +204,21 @@ def test_dropout_acts_in_training_only_and_where_it_should():
             module.dropout = 0.0
     model.body.config.embedding_dropout = 0.0
     ids = tokens(2, 9)
-    assert torch.equal(model(ids), model(ids))
+    assert torch.equal(model(ids).logits, model(ids).logits)
     model.train()
-    assert not torch.equal(model(ids), model(ids))
+    assert not torch.equal(model(ids).logits, model(ids).logits)
     model.head.p = 0.0
-    assert torch.equal(model(ids), model.eval()(ids))
+    assert torch.equal(model(ids).logits, model.eval()(ids).logits)
     spans = add_head(pretrained("bert", embedding_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0), "pooled", "spans")
-    assert torch.equal(spans.train()(ids), spans.eval()(ids))  # as published: no dropout before the span logits
+    assert torch.equal(
+        scores_of(spans.train()(ids)), scores_of(spans.eval()(ids))
+    )  # as published: no dropout before the span logits
 
 
 def test_labels_have_names():
     names = add_head(pretrained("gpt2"), "last", "tagging", ["O", "B-PS", "I-PS"]).labels
     assert names == ("O", "B-PS", "I-PS")
-    model = add_head(pretrained("gpt2"), "last", "classification", 1)
+    model = add_head(pretrained("gpt2"), "last", "regression")
     assert (model.labels, model.problem) == (("LABEL_0",), "regression")
     assert add_head(pretrained("gpt2"), "last", "classification", ["a", "b"]).problem == "single_label_classification"
     problem = "multi_label_classification"
@@ -227,7 +231,7 @@ def test_labels_have_names():
     ("arguments", "options", "words"),
     [
         (("first", "tagging", 2), {}, "style must be one of pooled, dense"),
-        (("last", "tag", 2), {}, "kind must be one of classification"),
+        (("last", "tag", 2), {}, "unknown kind of task 'tag'; there is: classification"),
         (("last", "tagging", 0), {}, "at least one"),
         (("last", "tagging", None), {}, "at least one"),
         (("last", "classification", "positive"), {}, "the one string 'positive'"),
@@ -235,8 +239,10 @@ def test_labels_have_names():
         (("last", "spans", 3), {}, "has none to name"),
         (("last", "choice", ["a", "b"]), {}, "has none to name"),
         (("last", "classification", 2), {"dropout": 1.0}, "dropout"),
-        (("last", "classification", 2), {"problem": "ranking"}, "problem must be one of"),
-        (("last", "tagging", 2), {"problem": "regression"}, "of kind classification"),
+        (("last", "classification", 2), {"problem": "ranking"}, "problem of kind classification must be one of"),
+        (("last", "tagging", 2), {"problem": "regression"}, "problem of kind tagging must be one of none"),
+        (("last", "classification", 1), {}, "use that kind"),
+        (("last", "translation", None), {}, "no head"),
         (("pooled", "classification", 2), {}, "gpt2 has no pooler"),
         (("concat", "classification", 2), {}, "gpt2 hands no state on"),
     ],
@@ -250,10 +256,32 @@ def test_what_forward_refuses():
     model = task("gpt2", "classification")
     with pytest.raises(ValueError, match="labels="):
         model(tokens(2, 5), labels=torch.zeros(2))
-    with pytest.raises(ValueError, match="word_first and word_last"):
+    with pytest.raises(ValueError, match="word_first does not belong to kind classification"):
         model(tokens(2, 5), word_first=torch.zeros(2, 1, dtype=torch.long), word_last=torch.zeros(2, 1, dtype=torch.long))
     with pytest.raises(ValueError, match=r"\[B, C, T\]"):
         task("gpt2", "choice")(tokens(2, 5))
     parser = add_head(pretrained("gpt2"), "last", "dependency", 3)
     with pytest.raises(ValueError, match="word_first and word_last"):
         parser(tokens(2, 5))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("family", FAMILY)
+@torch.no_grad()
+def test_hidden_states_and_attentions_are_those_of_the_body(family, kind):
+    model, ids = (
+        task(family, kind) if kind in (*LABELS, "spans", "choice") else add_head(pretrained(family), STYLE_OF[family], kind, 3),
+        tokens(2, 3, 9) if kind == "choice" else tokens(2, 9),
+    )
+    words = {"word_first": torch.tensor([[1, 3]] * 2), "word_last": torch.tensor([[2, 3]] * 2)}
+    inputs = words if kind == "dependency" else {}
+    plain = model(ids, **inputs)
+    assert plain.hidden_states is None and plain.attentions is None
+    found = model(ids, output_hidden_states=True, **inputs)
+    expected = model.body.encode(ids.flatten(0, -2), return_layers=True).layers
+    assert len(found.hidden_states) == len(expected) == 3
+    assert all((a - b).abs().max() < 1e-5 for a, b in zip(found.hidden_states, expected))
+    assert (scores_of(found) - scores_of(plain)).abs().max() < 1e-5
+    if family != "ulmfit":
+        weights = model(ids, output_attentions=True, **inputs).attentions
+        assert len(weights) == 2 and weights[0].shape == (len(ids.flatten(0, -2)), 3, 9, 9)

@@ -165,7 +165,7 @@ def test_rows_of_words(layout):
             assert tokenizer.decode(batch["input_ids"][row, first : last + 1]).strip() == word
     assert (batch["word_first"][1, 1:] == 0).all()
     parses = [(np.array([3, 3, 0]), np.array([0, 1, 2])), (np.array([0]), np.array([0]))]
-    assert dependency.decode(features, parses, examples, LABELS) == [(e.heads, e.relations) for e in examples]
+    assert dependency.trees(features, parses, examples, LABELS) == [(e.heads, e.relations) for e in examples]
     assert "heads" not in encode("dependency", [Example("x", words=("가",))], tokenizer, LABELS, 64).batch([0])
 
 
@@ -178,12 +178,12 @@ def test_a_sentence_that_is_too_long_keeps_the_words_that_fit():
     assert tokenizer.decode(batch["input_ids"][0]) == "ab cd"
     assert batch["heads"].tolist() == [[2, IGNORE]] and batch["relations"].tolist() == [[0, IGNORE]]
     parses = [(np.array([2, 0]), np.array([0, 1])), (np.array([0]), np.array([0]))]
-    heads, names = dependency.decode(features, parses, [example, sentence(["a"])], LABELS)[0]
+    heads, names = dependency.trees(features, parses, [example, sentence(["a"])], LABELS)[0]
     assert heads == (2, 0, 2, 3) and names == ("NP", "VP", "VP", "VP") and is_tree(heads)
     features = encode("dependency", [sentence(["abcdefgh", "i"])], tokenizer, LABELS, 6)
     assert features.batch([0])["word_first"].shape == (1, 0)
     none = np.zeros(0, int)
-    assert dependency.decode(features, [(none, none)], [sentence(["abcdefgh", "i"])], LABELS)[0] == ((0, 1), ("NP", "NP"))
+    assert dependency.trees(features, [(none, none)], [sentence(["abcdefgh", "i"])], LABELS)[0] == ((0, 1), ("NP", "NP"))
 
 
 @pytest.mark.parametrize(
@@ -226,4 +226,4 @@ def test_klue_words_are_found_and_its_trees_come_back():
         arcs[places, heads] = 1.0
         names[places, heads, features.columns["relations"][row]] = 1.0
         parses.append(dependency.parse(arcs, names))
-    assert dependency.decode(features, parses, examples, labels) == [(e.heads, e.relations) for e in examples]
+    assert dependency.trees(features, parses, examples, labels) == [(e.heads, e.relations) for e in examples]

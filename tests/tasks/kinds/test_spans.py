@@ -50,7 +50,7 @@ def test_an_answer_is_found_in_every_window_that_holds_it(layout):
             assert start == end == features.notes["null"][row]
         found += held
     assert found >= 2
-    assert spans.decode(features, *peaks(features), [example]) == ["The Beatles"]
+    assert spans.decode(features, [example], peaks(features)) == ["The Beatles"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -69,7 +69,7 @@ def test_answers_on_piece_borders_come_back_as_characters(kind, text, question, 
     example = Example("a", text, question, answers=((start, answer),))
     features = encode("spans", [example], tokenizer, None, 2 * len(offsets) + 160)
     assert len(features) == 1
-    assert spans.decode(features, *peaks(features), [example]) == [answer.strip()]
+    assert spans.decode(features, [example], peaks(features)) == [answer.strip()]
     best = spans.n_best(features, *peaks(features), [example])[0][0][0]
     assert text[best.start : best.end] == best.text and best.score == 20.0
 
@@ -79,7 +79,7 @@ def test_an_answer_inside_a_piece_gives_the_piece():
     tokenizer = tokenizer_of()
     example = Example("a", text, "누가", answers=((4, "틀"),))
     features = encode("spans", [example], tokenizer, None, 64)
-    (answer,) = spans.decode(features, *peaks(features), [example])
+    (answer,) = spans.decode(features, [example], peaks(features))
     assert "틀" in answer and answer in text and answer == answer.strip()
 
 
@@ -99,10 +99,10 @@ def scores(features, row=0, **places):
 def test_the_best_span_wins_and_the_null_score_by_the_threshold():
     features, examples = one()  # [CLS] q [SEP] a _ b _ c _ d _ e [SEP]: the context is 3 to 11
     starts, ends = scores(features, p3=5, p5=4, p0=4), scores(features, p5=3, p3=1, p0=3.5)
-    assert spans.decode(features, [starts], [ends], examples) == ["a b"]  # 8 against 7.5
-    assert spans.decode(features, [starts], [scores(features, p5=3, p0=5)], examples) == [""]  # 8 against 9
-    assert spans.decode(features, [starts], [scores(features, p5=3, p0=5)], examples, threshold=1.0) == ["a b"]
-    assert spans.decode(features, [starts], [scores(features, p5=3, p0=4)], examples) == ["a b"]  # equal: the answer
+    assert spans.decode(features, examples, [[starts], [ends]]) == ["a b"]  # 8 against 7.5
+    assert spans.decode(features, examples, [[starts], [scores(features, p5=3, p0=5)]]) == [""]  # 8 against 9
+    assert spans.decode(features, examples, [[starts], [scores(features, p5=3, p0=5)]], threshold=1.0) == ["a b"]
+    assert spans.decode(features, examples, [[starts], [scores(features, p5=3, p0=4)]]) == ["a b"]  # equal: the answer
     ranked, null = spans.n_best(features, [starts], [ends], examples)
     assert null == [7.5]
     assert [(answer.text, answer.score) for answer in ranked[0][:3]] == [("a b", 8.0), ("b", 7.0), ("a", 6.0)]
@@ -112,8 +112,8 @@ def test_the_best_span_wins_and_the_null_score_by_the_threshold():
 def test_no_span_ends_before_it_starts_or_is_too_long_or_outside_the_context():
     features, examples = one("abcdefgh")  # 3 to 10
     starts, ends = scores(features, p9=9, p4=5, p1=99), scores(features, p5=9, p10=2, p2=99, p11=99)
-    assert spans.decode(features, [starts], [ends], examples) == ["bc"]  # 14, not 18 (backwards), not the question
-    assert spans.decode(features, [starts], [ends], examples, longest=1) in (["g"], ["c"])
+    assert spans.decode(features, examples, [[starts], [ends]]) == ["bc"]  # 14, not 18 (backwards), not the question
+    assert spans.decode(features, examples, [[starts], [ends]], longest=1) in (["g"], ["c"])
     for longest in (1, 2, 3):
         ranked, _ = spans.n_best(features, [starts], [ends], examples, longest=longest)
         assert max(len(answer.text) for answer in ranked[0]) == longest
@@ -129,9 +129,9 @@ def test_the_null_score_is_the_lowest_of_all_windows():
     ranked, null = spans.n_best(features, starts, ends, examples)
     assert null == [1.0] and ranked[0][0].score == 2.0
     assert {answer.text[0] for answer in ranked[0] if answer.score == 2.0} == {"p"}
-    assert spans.decode(features, starts, ends, examples) == [ranked[0][0].text]
+    assert spans.decode(features, examples, [starts, ends]) == [ranked[0][0].text]
     starts[1][0] = 2.5
-    assert spans.decode(features, starts, ends, examples) == [""]
+    assert spans.decode(features, examples, [starts, ends]) == [""]
 
 
 @pytest.mark.parametrize("layout", ["bert", "roberta"])
@@ -177,7 +177,7 @@ def test_several_examples_keep_apart():
     ]
     features = encode("spans", examples, tokenizer, None, 400)
     assert features.example.tolist() == [0, 1, 2]
-    assert spans.decode(features, *peaks(features), examples) == ["경찰은", "", "비틀즈가"]
+    assert spans.decode(features, examples, peaks(features)) == ["경찰은", "", "비틀즈가"]
 
 
 def test_a_long_question_is_cut_and_counted():
@@ -205,4 +205,4 @@ def test_questions_that_are_refused(example, length, message):
 def test_scores_that_do_not_fit_are_refused():
     features, examples = one()
     with pytest.raises(ValueError, match="0 starts and 1 ends given for 1 rows"):
-        spans.decode(features, [], [scores(features)], examples)
+        spans.decode(features, examples, [[], [scores(features)]])

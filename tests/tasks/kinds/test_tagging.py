@@ -23,7 +23,7 @@ KLUE = Path(__file__).parents[4] / "shared" / "data" / "klue"
 def told(features, examples):
     """What a perfect model would answer: each label where it is, nonsense elsewhere; read back."""
     rows = [features.columns["labels"][row] for row in range(len(features))]
-    return tagging.decode(features, [np.where(row == IGNORE, 0, row) for row in rows], examples, LABELS)
+    return tagging.decode(features, examples, [[np.where(row == IGNORE, 0, row) for row in rows]], LABELS)
 
 
 def tags_that_pieces_can_hold(text, tokenizer, draw):
@@ -132,7 +132,7 @@ def test_logits_are_read_in_the_window_with_most_context():
         logits.append(scores)
     # Windows 0-3, 2-5, 4-7, 6-9: each place is read where the nearer border is farther, the earlier window of equals.
     numbers = [0, 0, 0, 1, 1, 2, 2, 3, 3, 3]
-    spread = tagging.decode(features, logits, [Example("a", text)], LABELS)[0]
+    spread = tagging.decode(features, [Example("a", text)], [logits], LABELS)[0]
     assert spread == [LABELS[number] for number in numbers]
 
 
@@ -158,7 +158,7 @@ def test_other_mistakes_are_refused():
         encode("tagging", [Example("n", "가", tags=("O",)), Example("n2", "가")], tokenizer_of(), LABELS, 16)
     features = encode("tagging", [Example("n", "가")], tokenizer_of(), LABELS, 16)
     with pytest.raises(ValueError, match="2 given for 1 rows"):
-        tagging.decode(features, [np.zeros(4), np.zeros(4)], [Example("n", "가")], LABELS)
+        tagging.decode(features, [Example("n", "가")], [[np.zeros(4), np.zeros(4)]], LABELS)
 
 
 @pytest.mark.skipif(not (KLUE / "ner_dev.tsv.gz").is_file(), reason="KLUE's NER file is not on this machine")
@@ -175,7 +175,7 @@ def test_klue_sentences_come_back():
         tokenizer = tokenizer_of(kind)
         features = encode("tagging", examples, tokenizer, labels, 64)
         rows = [features.columns["labels"][row] for row in range(len(features))]
-        back = tagging.decode(features, [np.where(row == IGNORE, 0, row) for row in rows], examples, labels)
+        back = tagging.decode(features, examples, [[np.where(row == IGNORE, 0, row) for row in rows]], labels)
         wrong = 0
         for example, tags in zip(examples, back):
             pairs = [(a, b) for c, a, b in zip(example.text, example.tags, tags) if not c.isspace()]

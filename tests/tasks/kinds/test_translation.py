@@ -13,9 +13,11 @@ import torch.nn.functional as F
 from gyebo.models.family import FAMILIES
 from gyebo.models.transformer import Transformer, TransformerConfig
 from gyebo.objectives.translation import Translation
+from gyebo.tasks import text_answers
 from gyebo.tasks.data import loading
 from gyebo.tasks.data.parallel import aligned, translation_task
-from gyebo.tasks.kinds.translation import encode, pair_rows
+from gyebo.tasks.features import ExampleRows, token_groups
+from gyebo.tasks.kinds.translation import KIND
 from gyebo.tasks.metrics.bleu import by_length
 from gyebo.tasks.metrics.metrics import measure
 from gyebo.tasks.registry import find
@@ -35,6 +37,10 @@ PAIRS = [
 @pytest.fixture
 def tokenizer(tokenizer_folder):
     return Tokenizer.load(tokenizer_folder).for_family(roles_of(FAMILIES["transformer"]))
+
+
+def encode(examples, tokenizer, max_length, start, **more):
+    return text_answers.encode(KIND.text, examples, tokenizer, max_length=max_length, start=start, **more)
 
 
 def examples(pairs=PAIRS):
@@ -80,9 +86,9 @@ def test_every_epoch_has_every_pair_once_in_batches_of_like_length(tokenizer):
     rng = np.random.default_rng(0)
     many = [(" ".join(["나무"] * n), " ".join(["good"] * m)) for n, m in rng.integers(1, 12, (200, 2))]
     features = encode(examples(many), tokenizer, 64, start=1)
-    rows = pair_rows(features, 60)
+    rows = ExampleRows(features, groups=token_groups(features, 60))
     target, source = features.columns["decoder_input_ids"].lengths, features.lengths
-    for pairs in rows.batches:
+    for pairs in rows.groups:
         assert max(source[pairs].sum(), target[pairs].sum()) <= 60 or len(pairs) == 1
         assert target[pairs].max() - target[pairs].min() <= 8
     for epoch in (0, 1):
@@ -93,8 +99,8 @@ def test_every_epoch_has_every_pair_once_in_batches_of_like_length(tokenizer):
     assert order[: len(rows)] != order[len(rows) :] and order == [rows.ids(step, 1, 5) for step in range(2 * len(rows))]
     assert order != [rows.ids(step, 1, 6) for step in range(2 * len(rows))]
     assert len(rows.step(3, 1, 5)["input_ids"]) == len(rows.ids(3, 1, 5))
-    with pytest.raises(ValueError, match="no pair of sentences"):
-        pair_rows(encode(examples([("나무 바다", "the film was good")]), tokenizer, 2, start=1, drop=True), 60)
+    with pytest.raises(ValueError, match="no example to learn from"):
+        token_groups(encode(examples([("나무 바다", "the film was good")]), tokenizer, 2, start=1, drop=True), 60)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -1,0 +1,106 @@
+"""What learning to answer by text is made of: the tokenizer of both sides, batches by tokens, the search."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+
+from gyebo.config.finetune import FinetuneOptions, TranslationOptions, scratch
+from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, longest_row, with_dropped_merges
+from gyebo.jobs.model_building import freeze, with_dropout
+from gyebo.objectives.translation import Translation
+from gyebo.tasks import text_answers
+from gyebo.tasks.features import ExampleRows, token_groups
+from gyebo.tasks.kinds.kind import Kind
+from gyebo.tasks.splits import TaskData
+from gyebo.text.tokenizer import Tokenizer
+from gyebo.text.training import train_tokenizer, train_two_sided
+from gyebo.training.trainer import initial_seed
+
+SHOWN = 2  # answers at each evaluation
+
+
+def learn_tokenizer(asked: TranslationOptions, data: TaskData, ids: int) -> Tokenizer:
+    """A byte-level BPE from both sides of the training pairs, or one from each, with so many ids in all unless told otherwise;
+    said in the notes."""
+    size, sources = asked.vocab_size or ids, [example.text for example in data.train]
+    targets = [str(example.label) for example in data.train]
+    if asked.separate:
+        tokenizer: Tokenizer = train_two_sided(sources, targets, size)
+        what = f"each language has a byte-level BPE of its own, over {tokenizer.vocab_size:,} ids together"
+    else:
+        tokenizer = train_tokenizer((text for pair in zip(sources, targets) for text in pair), "bpe", size)
+        what = f"both languages share a byte-level BPE with {tokenizer.vocab_size:,} ids"
+    data.notes.append(f"no --tokenizer given: {what}, learned from the pairs")
+    return tokenizer
+
+
+def check_options(options: FinetuneOptions) -> None:
+    """ValueError for options that have no effect where text is the answer."""
+    asked = options.translation
+    for name, given in (("vocab_size", asked.vocab_size), ("separate", asked.separate)):
+        if given and not scratch(options.model):
+            raise ValueError(f"--set translation.{name} has no effect on {options.model}, which has a tokenizer: leave it out")
+    for name in ("layers", "gradient_windows"):
+        if getattr(options, name) is not None:
+            raise ValueError(f"--set {name} has no effect on a translation, whose model has no head: leave it out")
+    for name in ("batch", "micro_batch"):
+        if getattr(options, name) is not None:
+            flag = "--batch" if name == "batch" else "--set micro_batch"
+            raise ValueError(f"{flag} has no effect on a translation: use --set translation.batch_tokens")
+    if options.dropout != FinetuneOptions.model_fields["dropout"].default:
+        raise ValueError("--set dropout is that of a head, which a translation has not: use --set body_dropout")
+
+
+def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origin, device: torch.device) -> Setup:
+    """A model that writes its answers."""
+    asked, tokenizer, task, form = options.translation, origin.tokenizer, data.task, kind.text
+    assert form is not None
+    if "eos" not in tokenizer.role_ids:
+        raise ValueError(f"the tokenizer of {options.tokenizer or options.model} names no end (eos), which a translation needs")
+    if asked.coverage_penalty and getattr(origin.config, "attention", None) == "none":
+        raise ValueError(
+            f"--set translation.coverage_penalty={asked.coverage_penalty:g} has no effect: {options.model} has no attention"
+        )
+    context, length = origin.config.context, longest_row(options, task, origin.config.context)
+    encode = partial(text_answers.encode, form, start=origin.config.first_id)
+    features = {part: encode(getattr(data, part), tokenizer, max_length=context) for part in PARTS[1:]}
+    features = {"train": encode(data.train, tokenizer, max_length=length, drop=True), **features}
+    kept = [data.train[number] for number in features["train"].example]
+    # Under BPE-dropout an example has more tokens; what the model could not read any more stays in those that fitted.
+    again = with_dropped_merges(options, task, tokenizer, partial(encode, kept, max_length=context, plain=tokenizer))
+    search = text_answers.search_options(asked.beams, asked.length_penalty, asked.coverage_penalty)
+
+    def predict(model: Any, part: str, autocast: Any, quick: bool) -> list[Any]:
+        found = text_answers.search_options(1) if quick else search
+        return text_answers.predict(form, model, features[part], getattr(data, part), options=found, autocast=autocast)
+
+    return Setup(
+        options=options,
+        data=data,
+        kind=kind,
+        origin=origin,
+        tokenizer=tokenizer,
+        make_model=partial(_make_model, options, origin),
+        features=features,
+        rows=ExampleRows(features["train"], again, token_groups(features["train"], asked.batch_tokens)),
+        objective=Translation(asked.smoothing),
+        predict=predict,
+        max_length=length,
+        longest={"train": length, "valid": context, "test": context},
+        batch=1,
+        step_size=f"{asked.batch_tokens:,} tokens",
+        device=device,
+        averaged=asked.average,
+        sample=lambda predictions: [f"{each.text} -> {found}" for each, found in zip(data.valid, predictions[:SHOWN])],
+    )
+
+
+def _make_model(options: FinetuneOptions, origin: Origin) -> Any:
+    """The model; all randomness from the seed."""
+    torch.manual_seed(initial_seed(options.seed))
+    model = with_dropout(origin.body(), options.body_dropout)
+    freeze(model, options.optim.freeze)
+    return model

@@ -1,0 +1,107 @@
+"""Tagged texts of a user's own: spans in columns, or CoNLL's lines of a word and its tag."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gyebo.tasks.data.files import any_rows, blocks, form_of, lines
+from gyebo.tasks.data.world import span_tags
+from gyebo.tasks.task import Example, Row, look, need, text_of
+
+_LINES = ("conll", "iob", "bio", "txt")  # endings of files that hold a word and its tag a line
+
+
+def tagged_rows(path: Path) -> Iterator[Row]:
+    """Blocks of a word and its tag, for .conll, .iob, .bio, .txt and .tsv whose first line is no header; else any form."""
+    if form_of(path) in _LINES or (form_of(path) == "tsv" and _is_blocks(path)):
+        return blocks(path)
+    return any_rows(path)
+
+
+def _is_blocks(path: Path) -> bool:
+    """Whether the first line that is no comment ends with a tag."""
+    first = next((line for line in lines(path) if line.strip() and not line.startswith("## ")), None)
+    return first is not None and _as_bio(_fields(first.split("\t"))[-1:]) is not None
+
+
+class TaggedText:
+    """Reads a text with spans [[start, end, type], ...], or {"start", "end", "type" or "label"}, or a block of tagged words."""
+
+    def __init__(self, text: str, spans: str) -> None:
+        self.text, self.spans = text, spans
+
+    def __call__(self, values: dict[str, Any], where: str, labelled: bool) -> Iterator[Example]:
+        """The row's example. Raises `MissingColumn`, and ValueError for spans or tags that are none."""
+        if "lines" in values:
+            yield from self._words(values, where)
+            return
+        text = text_of(values, (self.text,))
+        found = need(values, (self.spans,)) if labelled else look(values, (self.spans,))
+        if isinstance(found, str):  # in a table
+            try:
+                found = json.loads(found)
+            except json.JSONDecodeError:
+                found = [found]
+        identity = look(values, ("id", "guid"))
+        tags = span_tags(len(text), tuple(self._span(span) for span in found or ())) if found is not None else ()
+        if labelled and found is None:
+            raise ValueError(f"{self.spans} is empty; a text without any has []")
+        yield Example(id=where if identity is None else str(identity), text=text, tags=tags)
+
+    def _span(self, span: Any) -> tuple[int, int, str]:
+        if isinstance(span, dict):
+            span = [span.get("start"), span.get("end"), span.get("type", span.get("label"))]
+        if not (isinstance(span, list | tuple) and len(span) == 3 and isinstance(span[2], str) and span[2]):
+            raise ValueError(f"{self.spans} has {span!r}, not [start, end, type]")
+        if not all(isinstance(place, int) and not isinstance(place, bool) for place in span[:2]):
+            raise ValueError(f"{self.spans} has {span!r}: start and end are numbers of characters")
+        return span[0], span[1], span[2]
+
+    def _words(self, values: dict[str, Any], where: str) -> Iterator[Example]:
+        fields = [_fields(line) for line in values["lines"]]
+        if fields[0][:1] == ["-DOCSTART-"]:
+            return
+        if wrong := next((line for line in fields if len(line) < 2 or not line[0]), None):
+            raise ValueError(f"{' '.join(wrong)!r} is not a word and its tag")
+        tags = _as_bio([line[-1] for line in fields])
+        if tags is None:
+            raise ValueError(f"the tags {' '.join(line[-1] for line in fields)!r} are not B-TYPE, I-TYPE or O")
+        words = [line[0] for line in fields]
+        # A column of single characters, spaces among them, is a text cut up; else words stand apart.
+        apart = any(len(word) > 1 for word in words)
+        pieces: list[str] = []
+        marks: list[str] = []
+        for word, tag in zip(words, tags):
+            inside = f"I-{tag[2:]}" if tag != "O" else "O"
+            if pieces and apart:
+                pieces.append(" ")
+                marks.append(tag if tag.startswith("I-") else "O")
+            pieces.append(word)
+            marks += [tag, *[inside] * (len(word) - 1)]
+        comment = values["comment"]
+        yield Example(id=comment[0] if comment else where, text="".join(pieces), tags=tuple(marks))
+
+
+def _fields(line: list[str]) -> list[str]:
+    """The fields of a line, which stand apart by tabs or, where there is none, by spaces."""
+    return line if len(line) > 1 else line[0].split()
+
+
+def _as_bio(tags: Sequence[str]) -> list[str] | None:
+    """Tags in BIO (IOB2), from BIO, IOB1 (B- only between two neighbours of one type) or BIOES; None for anything else."""
+    found: list[str] = []
+    before = "O"
+    for tag in tags:
+        begin, dash, kind = tag.partition("-")
+        if tag == "O":
+            found.append(tag)
+        elif dash and kind and begin in ("B", "I", "E", "S"):
+            goes_on = begin in ("I", "E") and before[2:] == kind
+            found.append(f"{'I' if goes_on else 'B'}-{kind}")
+        else:
+            return None
+        before = found[-1]
+    return found

@@ -1,0 +1,65 @@
+"""The layers of a head, made from its specification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gyebo.nn.dropout import dropout
+from gyebo.tasks.heads.concat_pooling import ConcatHead
+from gyebo.tasks.heads.styles import HeadSpec
+from gyebo.tasks.kinds.kind import HeadForm
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
+
+
+class Head(nn.Module):
+    """One or two linear layers on rows [..., D]; starts as N(0, init_std), biases 0."""
+
+    def __init__(self, spec: HeadSpec, width: int, outputs: int, *, p: float, init_std: float):
+        super().__init__()
+        self.spec, self.p = spec, p
+        self.dense = nn.Linear(width, width) if spec.activation else None
+        self.out = nn.Linear(width, outputs, bias=spec.bias)
+        self.initialise(init_std)
+
+    @torch.no_grad()
+    def initialise(self, init_std: float) -> None:
+        """Draw fresh weights from torch's generator."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                layer.weight.normal_(0.0, init_std)
+                if layer.bias is not None:
+                    layer.bias.zero_()
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """[..., D] -> [..., outputs]."""
+        p = self.p if self.training else 0.0
+        if self.dense is not None:
+            assert self.spec.activation
+            rows = dropout(rows, p) if self.spec.before else rows
+            rows = _ACTIVATIONS[self.spec.activation](self.dense(rows))
+        return self.out(dropout(rows, p) if self.spec.between else rows)
+
+
+def make_head(form: HeadForm, style: str, config: Any, *, labels: int, dropout: float) -> nn.Module:
+    """A fresh head for a body of this config (`width`, `init_std`), with so many labels where they have names."""
+    outputs = labels if form.outputs is None else form.outputs
+    if form.build is not None:
+        return form.build(config, outputs, dropout)
+    if reads_windows(form, style):
+        return ConcatHead(config.width, outputs, dropout, config.init_std)
+    return Head(form.specs[style], config.width, outputs, p=dropout, init_std=config.init_std)
+
+
+def reads_pooled(form: HeadForm, style: str) -> bool:
+    """Whether the body needs its pooler."""
+    return form.specs[style].rows == "pooled"
+
+
+def reads_windows(form: HeadForm, style: str) -> bool:
+    """Whether texts are read in windows, and norms go over the batch (`gyebo/tasks/heads/concat_pooling.py`)."""
+    return form.specs[style].rows == "concat"

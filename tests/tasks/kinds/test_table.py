@@ -1,0 +1,72 @@
+"""The table of kinds: every kind is complete, named by its file, and read without torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gyebo.tasks.kinds
+from gyebo.models.family import FAMILIES
+from gyebo.tasks.heads.styles import STYLES
+from gyebo.tasks.kinds.table import KINDS, find_kind, own_files
+from gyebo.tasks.metrics.metrics import METRICS
+from gyebo.tasks.registry import TASKS
+from gyebo.tasks.task import Example
+
+
+def test_a_kind_has_a_file_of_its_name():
+    files = {path.stem for path in Path(gyebo.tasks.kinds.__file__).parent.glob("*.py")}
+    assert {name.replace("-", "_") for name in KINDS} <= files
+    assert all(kind.name == name for name, kind in KINDS.items())
+
+
+def test_every_task_and_every_style_is_known():
+    assert {task.kind for task in TASKS.values()} <= set(KINDS)
+    assert {family.head_style for family in FAMILIES.values()} - {""} == set(STYLES)
+    with pytest.raises(ValueError, match="'ranking'"):
+        find_kind("ranking")
+
+
+def test_ones_own_files_make_tasks_of_their_kind():
+    for kind in KINDS.values():
+        for own in kind.own_files:
+            assert own_files()[own.name] is own
+            languages = ("en", None, "ko") if kind.text else (None, None, None)
+            task = own.task(*languages)
+            assert task.kind == kind.name and set(task.metrics) <= set(METRICS) and task.convert and task.rows
+
+
+def test_what_a_head_needs_is_there():
+    for kind in KINDS.values():
+        if kind.head:
+            assert set(kind.head.specs) == set(STYLES)
+            assert kind.head.outputs is None or not kind.names_classes
+
+
+def test_order_of_labels():
+    assert KINDS["classification"].order({"10", "9", "-1"}) == ("-1", "9", "10")
+    assert KINDS["classification"].order({"b", "10", "9"}) == ("10", "9", "b")
+    assert KINDS["tagging"].order({"B-B", "O", "I-A"}) == ("O", "B-A", "I-A", "B-B", "I-B")
+
+
+def test_an_answered_example():
+    answered = {
+        "classification": {"label": "a"},
+        "regression": {"label": 0.0},
+        "tagging": {"tags": ("O",)},
+        "spans": {"answers": ((0, "a"),)},
+        "choice": {"label": 0},
+        "dependency": {"heads": (0,)},
+        "dialogue-state": {"state": ("a-b-c",)},
+        "translation": {"label": "a"},
+    }
+    assert set(answered) == set(KINDS)
+    for name, fields in answered.items():
+        assert KINDS[name].answered(Example("1", "a", **fields)) and not KINDS[name].answered(Example("1", "a"))
+
+
+def test_no_torch_is_needed_to_read_data():
+    code = "import sys, gyebo.tasks.kinds.table, gyebo.tasks.splits, gyebo.compare.recipe; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
