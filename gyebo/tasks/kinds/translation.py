@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gyebo.data.batches import Arrays
+from gyebo.data.batches import IGNORE
 from gyebo.data.order import shuffled
+from gyebo.data.streams import SOURCE, TARGET, Arrays, BatchField, Stream
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
 from gyebo.objectives.translation import NAME
@@ -26,6 +27,7 @@ from gyebo.text.template import frame_of
 from gyebo.text.tokenizer import Tokenizer
 
 KIND = NAME
+PAIR = (BatchField("input_ids", SOURCE), BatchField("decoder_input_ids", TARGET), BatchField("labels", TARGET, IGNORE))
 
 
 def encode(
@@ -60,7 +62,8 @@ def encode(
         columns["labels"] = ragged([*ids, *end] for ids in cut)
     ids = tuple(example.id for example in examples)
     pad = tokenizer.role_ids.get("pad", 0)
-    return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, cut=sum(long), notes={"tokenizer": tokenizer})
+    notes = {"tokenizer": tokenizer}
+    return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, cut=sum(long), notes=notes, fields=PAIR)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,11 @@ class PairRows:
 
     def __len__(self) -> int:
         return len(self.batches)
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """What a row consists of."""
+        return self.features.streams
 
     @property
     def mean_tokens(self) -> float:
