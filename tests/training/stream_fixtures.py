@@ -1,6 +1,7 @@
 """What no family here has yet, as small as can be: a source and a target of different lengths, and pictures beside tokens.
 
-Run as a script under torchrun: `stream_fixtures.py OUT` trains both cases with all processes and stores what they log.
+Run as a script under torchrun: `stream_fixtures.py OUT` trains both, and a model with a memory, with all processes; OUT.json
+is what they log, OUT.safetensors what the memory is in the end.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 
 from gyebo.config.run import OptimOptions
@@ -22,9 +24,11 @@ from gyebo.data.batches import IGNORE, Rows
 from gyebo.data.input_formats import windows
 from gyebo.data.plan import ROOM, SIZE, pack, stored
 from gyebo.data.streams import SOURCE, TARGET, TOKENS, BatchField, Stream, streams_of
+from gyebo.nn.state import leaves
 from gyebo.training import distributed
 from gyebo.training.trainer import Trainer
 from tests.data.test_plan_and_order import Fake
+from tests.training import memory_model
 
 CONTEXT, IDS, WIDTH, PICTURE = 24, 60, 16, (3, 32, 32)
 HIDDEN, PAD = 59, 58  # the id that stands for a hidden span, and the one that pads
@@ -168,12 +172,14 @@ def trainer_of(case, steps=8, micro_rows=7):
 def main(out):
     with distributed.process_group(torch.device("cpu")):
         found = {}
-        for case in CASES:
-            trainer = trainer_of(case, micro_rows=2)
+        for case in (*CASES, "memory"):
+            trainer = memory_model.trainer_of(2) if case == "memory" else trainer_of(case, micro_rows=2)
             found[case] = [trainer.advance() for _ in range(4)]
+            carried = trainer.all_carried()
             del trainer
         if distributed.rank() == 0:
-            Path(out).write_text(json.dumps(found))
+            save_file(leaves(carried), f"{out}.safetensors")
+            Path(f"{out}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from gyebo.data.batches import IGNORE
 from gyebo.data.plan import ROOM, SIZE
+from gyebo.nn.state import leaves
 from gyebo.training import checkpoint
 from gyebo.training.loop import Rhythm, resume, train
 from gyebo.training.progress import Progress
-from tests.training import stream_fixtures
+from tests.training import memory_model, stream_fixtures
 from tests.training.stream_fixtures import CASES, CONTEXT, HIDDEN, LENGTHS, PAD, PICTURE, rows_of, trainer_of
 
 CASE = pytest.mark.parametrize("case", CASES)
@@ -109,21 +111,20 @@ def test_two_processes_equal_one(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     root = Path(__file__).parents[2]
     here = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(
-        [*command, stream_fixtures.__file__, str(tmp_path / "found.json")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=here,
-    )
+    out = tmp_path / "found"
+    done = subprocess.run([*command, stream_fixtures.__file__, str(out)], capture_output=True, text=True, timeout=120, env=here)
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads((tmp_path / "found.json").read_text())
-    for case in CASES:
-        trainer = trainer_of(case)
+    found = json.loads(out.with_suffix(".json").read_text())
+    for case in (*CASES, "memory"):
+        trainer = memory_model.trainer_of() if case == "memory" else trainer_of(case)
         for record in found[case]:
             alone = trainer.advance()
             assert record["tokens"] == alone["tokens"]
             assert record == pytest.approx(alone, rel=1e-4)
+    gathered, carried = load_file(out.with_suffix(".safetensors")), leaves(trainer.carried)
+    assert gathered.keys() == carried.keys()
+    for path, leaf in gathered.items():
+        torch.testing.assert_close(leaf, carried[path], atol=1e-5, rtol=1e-3)
 
 
 class Killed(BaseException):
