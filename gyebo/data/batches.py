@@ -45,10 +45,10 @@ class Rows:
         `continues` [rows]: whether a row goes on with the state that the lane's last one left, as its first document began
         there.
         """
-        objective = self.objective
+        objective, fields = self.objective, self.objective.fields
         examples = [self._examples(int(row), seed) for row, seed in zip(rows, seeds)]
-        pieces = packed(examples, objective.fields, one_document=objective.one_document)
-        out = laid_out(pieces, objective.fields, pad=self.pad, lengths=objective.lengths(self.plan.context))
+        pieces = packed(examples, fields, one_document=objective.one_document)
+        out = laid_out(pieces, fields, pad=self.pad, lengths=objective.lengths(self.plan.context))
         if isinstance(self.plan, Lanes):
             inside = [objective.one_document or self.plan.row(int(row))[0, FIRST] > 0 for row in rows]
             out["continues"] = np.array([self.plan.continues(int(row)) for row in rows]) & np.array(inside, bool)

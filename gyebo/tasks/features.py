@@ -98,6 +98,10 @@ class Features:
 
     @property
     def _present(self) -> list[BatchField]:
+        if unknown := self.columns.keys() - {field.name for field in self.fields}:
+            raise ValueError(
+                f"column {min(unknown)!r} is not among the fields of these features: say in which stream it stands"
+            )
         return [field for field in self.fields if field.name in self.columns]
 
     @property

@@ -30,7 +30,7 @@ def examples_of(sizes):
             if pictures:
                 values = [next(count) % 256 for _ in range(pictures * 6)]
                 example["pixels"] = np.array(values, np.uint8).reshape(pictures, 2, 3)
-            rows[-1].append(example | ({"score": np.float32(next(count) / 2)} if number == 0 else {}))
+            rows[-1].append(example | ({"score": next(count) / 2} if number == 0 else {}))
     return rows
 
 

@@ -128,6 +128,13 @@ def test_ragged_lists_come_back(lists, data):
     assert [store[i].tolist() for i in range(len(store))] == lists
 
 
+def test_a_column_that_stands_in_no_stream_is_refused():
+    features = rows_of(2).features
+    features.columns["weights"] = ragged([[1], [2]])
+    with pytest.raises(ValueError, match="'weights'"):
+        features.batch([0])
+
+
 def rows_of(count):
     texts = ["딸과 " * (1 + i * 7 % 11) for i in range(count)]
     return ExampleRows(encode("classification", labelled(texts), tokenizer_of(), LABELS, 64))
