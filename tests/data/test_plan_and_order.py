@@ -134,6 +134,14 @@ def test_rows_of_several_streams_have_room_in_each(sizes, context):
     assert plan.positions == sum(a for a, _ in sizes)
 
 
+def test_what_fills_most_of_a_stream_is_packed_first():
+    """Two texts of a word and nine pictures, four of five words and one: each of the first has room for one of the others, but
+    these by themselves would leave none."""
+    pieces = np.array([[number, 0, a, 0, a, b] for number, (a, b) in enumerate([(1, 9)] * 2 + [(5, 1)] * 4)])
+    streams = TOKENS, Stream("image", "image_document_ids", counted=False)
+    assert len(pack(pieces, 10, np.random.default_rng(0), streams, {"tokens": 10, "image": 10})) == 3
+
+
 def test_pictures_are_spread_over_rows_that_have_room_for_them():
     """Twelve texts with a picture and twelve without; a row has 40 tokens and two pictures."""
     pieces = np.array([[number, 0, 10, 0, 10, int(number < 12)] for number in range(24)])

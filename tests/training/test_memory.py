@@ -82,7 +82,7 @@ def test_a_checkpoint_holds_the_leaves_by_name(tmp_path):
 def test_leaves_that_share_memory_are_stored(tmp_path):
     trainer = trainer_of()
     both = torch.arange(8.0).view(2, 4)
-    carried = {"a": both[:, :2], "b": both[:, 2:], "c": both}
+    carried = {"a": both, "b": {"c": both[:, 2:], "d": both}}
     path = checkpoint.write(tmp_path, trainer.model, trainer.optimizer, trainer.state(), {}, 1, carried)
     assert same(checkpoint.read_carried(path), carried)
 
