@@ -32,7 +32,7 @@ from gyebo.generation.translating import translate
 from gyebo.models.transformer import Transformer, TransformerConfig
 from gyebo.objectives.translation import Translation
 from gyebo.tasks.features import Features, ragged
-from gyebo.tasks.kinds.translation import pair_rows
+from gyebo.tasks.kinds.translation import PAIR, pair_rows
 
 UNK, PAD, BOS, EOS = range(4)  # JoeyNMT's order
 SMOOTHING, DROPOUT, TOKENS, STEPS, PAIRS = 0.1, 0.1, 4096, 4, 3000
@@ -56,7 +56,7 @@ def batches(ids: int) -> tuple[Features, list[np.ndarray]]:
         "decoder_input_ids": ragged([BOS, *target] for target in targets),
         "labels": ragged([*target, EOS] for target in targets),
     }
-    features = Features(columns, {}, np.arange(PAIRS), tuple(map(str, range(PAIRS))), PAD)
+    features = Features(columns, {}, np.arange(PAIRS), tuple(map(str, range(PAIRS))), PAD, fields=PAIR)
     planned = pair_rows(features, TOKENS).batches
     return features, [planned[len(planned) * step // STEPS] for step in range(STEPS)]
 

@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from gyebo.data.lanes import Lanes
 from gyebo.data.plan import DOCUMENT, FIRST, SEEN, Plan
 from gyebo.data.shards import Split
+from gyebo.data.streams import Arrays, Stream, laid_out, packed, streams_of
 
 IGNORE = -100  # a label that no loss counts
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Rows:
     """The rows of a split under a plan, and the objective that reads and corrupts them (`gyebo/objectives`).
 
-    `pad`: the id that fills the end of a row."""
+    `pad`: the id that fills the end of a row.
+    """
 
     split: Split
     plan: Plan | Lanes
@@ -28,36 +29,41 @@ class Rows:
     pad: int = 0
 
     @property
+    def streams(self) -> tuple[Stream, ...]:
+        """What a row consists of."""
+        return streams_of(self.objective.fields)
+
+    @property
     def carries(self) -> bool:
         """Whether a row goes on where the same row of the batch before ended."""
         return isinstance(self.plan, Lanes)
 
     def batch(self, rows: NDArray[np.int64], seeds: list[list[int]]) -> Arrays:
-        """The rows as arrays [rows, context]: the objective's, and `document_ids` (0 at padding).
+        """The rows as arrays: the objective's fields, and the `document_ids` of their streams (0 at padding).
 
         `seeds[i]` seeds the corruption of row i. Labels of context-only positions are ignored. Of lanes also
         `continues` [rows]: whether a row goes on with the state that the lane's last one left, as its first document began
         there.
         """
-        shape = len(rows), self.plan.context
-        fills = {"input_ids": self.pad, "document_ids": 0, **self.objective.fills}
-        out: Arrays = {name: np.full(shape, fill, np.int64) for name, fill in fills.items()}
-        for r, (row, seed) in enumerate(zip(rows, seeds)):
-            at = 0
-            rng = np.random.default_rng([*seed, int(row)])
-            for number, piece in enumerate(self.plan.row(int(row))):
-                fields = self.objective.corrupt(self.objective.read(self.split, piece, number), rng, self._draw)
-                end = at + len(fields["input_ids"])
-                if piece[SEEN]:
-                    fields["labels"][: piece[SEEN]] = IGNORE
-                for name, values in fields.items():
-                    out[name][r, at:end] = values
-                out["document_ids"][r, at:end] = 1 if self.objective.one_document else number + 1
-                at = end
+        objective, fields = self.objective, self.objective.fields
+        examples = [self._examples(int(row), seed) for row, seed in zip(rows, seeds)]
+        pieces = packed(examples, fields, one_document=objective.one_document)
+        out = laid_out(pieces, fields, pad=self.pad, lengths=objective.lengths(self.plan.context))
         if isinstance(self.plan, Lanes):
-            inside = [self.objective.one_document or self.plan.row(int(row))[0, FIRST] > 0 for row in rows]
+            inside = [objective.one_document or self.plan.row(int(row))[0, FIRST] > 0 for row in rows]
             out["continues"] = np.array([self.plan.continues(int(row)) for row in rows]) & np.array(inside, bool)
         return out
+
+    def _examples(self, row: int, seed: list[int]) -> list[Arrays]:
+        """What the pieces of a row become."""
+        rng = np.random.default_rng([*seed, row])
+        examples = []
+        for number, piece in enumerate(self.plan.row(row)):
+            example = self.objective.corrupt(self.objective.read(self.split, piece, number), rng, self._draw)
+            if piece[SEEN]:
+                example["labels"][: piece[SEEN]] = IGNORE
+            examples.append(example)
+        return examples
 
     def _draw(self, rng: np.random.Generator) -> Arrays:
         assert isinstance(self.plan, Plan)  # who draws other examples reads no lanes

@@ -29,16 +29,17 @@ LONG_SENTENCE = 0.95  # quantile of the sentences' lengths; what is longer gives
 
 def continuous(split: Split, context: int, extra: int, seed: int) -> Plan:
     """Every position of [start] + tokens + [end] once; `extra`: positions that a document has beyond its tokens."""
-    return pack(_windows(split, context, extra), context, np.random.default_rng([seed, 1]))
+    return pack(windows(split, context, extra), context, np.random.default_rng([seed, 1]))
 
 
 def overlapping(split: Split, context: int, extra: int) -> Plan:
     """Every position scored once: documents longer than the context are read in windows with half overlap, of which only the
     part that no window before has scored counts."""
-    return pack(_windows(split, context, extra, stride=context // 2), context, np.random.default_rng(0))
+    return pack(windows(split, context, extra, stride=context // 2), context, np.random.default_rng(0))
 
 
-def _windows(split: Split, context: int, extra: int, stride: int | None = None) -> NDArray[np.int64]:
+def windows(split: Split, context: int, extra: int, stride: int | None = None) -> NDArray[np.int64]:
+    """Pieces of at most `context` positions, not yet packed: each document from its start, the next one `stride` further on."""
     lengths = np.maximum(split.documents["tokens"].astype(np.int64) + extra, 0)
     stride = stride or context
     counts = 1 + np.maximum(0, -(-(lengths - context) // stride))  # windows a document

@@ -2,7 +2,7 @@
 
 A format (`gyebo/data/input_formats.py`) cuts documents into pieces and says how many positions each may fill; pieces are
 packed into rows of `context` positions, best fit first, so that few positions stay empty and a document is cut only where it
-is longer than a row.
+is longer than a row. Rows of several streams (`gyebo/data/streams.py`) have room for so many positions in each of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import bisect
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gyebo.data.order import shuffled
+from gyebo.data.streams import TOKENS, Stream
 
 WINDOW = 4096  # pieces that are packed together: more fills rows no better, but gathers equal lengths
-DOCUMENT, FIRST, SIZE, SEEN, ROOM = range(5)  # the columns of `Plan.pieces`
+DOCUMENT, FIRST, SIZE, SEEN, ROOM = range(5)  # the columns of `Plan.pieces`; a room for each further stream follows
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Rows of pieces. `pieces` [P, 5]: document, where it begins and how much of it is read (both as the format counts), how
-    many of its first positions are context only (not scored), and the positions that it fills at the most; row r holds pieces
-    `rows[r]` to `rows[r + 1]`."""
+    """Rows of pieces. `pieces` [P, 4 + S]: document, where it begins and how much of it is read (both as the format counts),
+    how many of its first positions are context only (not scored), and the positions that it fills at the most in each of the S
+    `streams`; row r holds pieces `rows[r]` to `rows[r + 1]`."""
 
     context: int
     pieces: NDArray[np.int64]
     rows: NDArray[np.int64]
+    streams: tuple[Stream, ...] = (TOKENS,)
 
     def __len__(self) -> int:
         return len(self.rows) - 1
@@ -41,7 +43,8 @@ class Plan:
     @property
     def positions(self) -> int:
         """Filled positions over all rows, that is real tokens of one epoch, the most that they can be."""
-        return int(self.pieces[:, ROOM].sum())
+        counted = [ROOM + number for number, stream in enumerate(self.streams) if stream.counted]
+        return int(self.pieces[:, counted].sum())
 
     @property
     def mean_tokens(self) -> float:
@@ -57,7 +60,9 @@ class Plan:
         return self.pieces[self.rows[index] : self.rows[index + 1]]
 
 
-def stored(folder: Path | None, key: list[Any], context: int, make: Callable[[], Plan]) -> Plan:
+def stored(
+    folder: Path | None, key: list[Any], context: int, make: Callable[[], Plan], streams: tuple[Stream, ...] = (TOKENS,)
+) -> Plan:
     """The plan that `make` makes; kept in `folder`, where one is given, under `key`, which says all that it depends on.
 
     Raises ValueError where `context` is below 2.
@@ -70,7 +75,7 @@ def stored(folder: Path | None, key: list[Any], context: int, make: Callable[[],
     path = folder / f"plan-{digest}.npz"
     if path.is_file():
         found = np.load(path, allow_pickle=False)
-        return Plan(context, found["pieces"], found["rows"])
+        return Plan(context, found["pieces"], found["rows"], streams)
     plan = make()
     aside = path.with_suffix(f".{os.getpid()}.npz")
     np.savez(aside, pieces=plan.pieces, rows=plan.rows)
@@ -78,29 +83,47 @@ def stored(folder: Path | None, key: list[Any], context: int, make: Callable[[],
     return plan
 
 
-def pack(pieces: NDArray[np.int64], context: int, rng: np.random.Generator) -> Plan:
-    """Best fit, decreasing, inside windows of shuffled pieces."""
+def pack(
+    pieces: NDArray[np.int64],
+    context: int,
+    rng: np.random.Generator,
+    streams: tuple[Stream, ...] = (TOKENS,),
+    lengths: Mapping[str, int] | None = None,
+) -> Plan:
+    """Best fit, decreasing, inside windows of shuffled pieces. `lengths`: the positions of a row in each stream, by its name;
+    None: `context` in the only one."""
+    room = (context,) if lengths is None else tuple(lengths[stream.name] for stream in streams)
     pieces = pieces[rng.permutation(len(pieces))]
     rows: list[list[int]] = []
     for start in range(0, len(pieces), WINDOW):
-        rows += list(_pack_window(pieces[start : start + WINDOW, ROOM], context, start))
+        rows += list(_pack_window(pieces[start : start + WINDOW, ROOM:], room, start))
     bounds = np.cumsum([0, *map(len, rows)])
     order = np.fromiter((piece for row in rows for piece in row), np.int64, len(pieces))
-    return Plan(context, pieces[order], bounds)
+    return Plan(context, pieces[order], bounds, streams)
 
 
-def _pack_window(sizes: NDArray[np.int64], context: int, offset: int) -> Iterator[list[int]]:
-    open_rows: list[tuple[int, int]] = []  # (room left, row), sorted
+def _pack_window(sizes: NDArray[np.int64], room: tuple[int, ...], offset: int) -> Iterator[list[int]]:
+    """Rows of pieces of sizes [P, S]: the piece that fills the largest share of a stream first, into the row with the least
+    room in the first stream that has enough in all."""
+    least = sizes.min(0).tolist()
+    open_rows: list[tuple[tuple[int, ...], int]] = []  # (room left, row), sorted
     rows: list[list[int]] = []
-    for piece in np.argsort(-sizes, kind="stable").tolist():
-        size = int(sizes[piece])
+    for piece in np.argsort(-(sizes / room).max(1), kind="stable").tolist():
+        size = tuple(sizes[piece].tolist())
         at = bisect.bisect_left(open_rows, (size, -1))
+        while at < len(open_rows) and not _fits(size, open_rows[at][0]):
+            at += 1
         if at == len(open_rows):
-            room, row = context, len(rows)
+            left, row = room, len(rows)
             rows.append([])
         else:
-            room, row = open_rows.pop(at)
+            left, row = open_rows.pop(at)
         rows[row].append(piece + offset)
-        if room > size:
-            bisect.insort(open_rows, (room - size, row))
+        left = tuple(a - b for a, b in zip(left, size))
+        if any(left) and _fits(least, left):
+            bisect.insort(open_rows, (left, row))
     return iter(rows)
+
+
+def _fits(size: Iterable[int], room: Iterable[int]) -> bool:
+    return all(a <= b for a, b in zip(size, room))

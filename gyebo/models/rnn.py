@@ -31,6 +31,7 @@ from gyebo.nn.cost import recurrent_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import Encoded
 from gyebo.nn.recurrent import CELLS, State, Steps, read, time_steps
+from gyebo.nn.state import StateTree
 
 
 @dataclass
@@ -130,34 +131,38 @@ class Rnn(CausalWithoutPositions, nn.Module):
         attention_mask: Tensor | None = None,
         document_ids: Tensor | None = None,
         *,
-        state: Tensor | None = None,
+        state: StateTree | None = None,
         return_layers: bool = False,
         return_raw: bool = False,
     ) -> Encoded:
         """Read ids [B, T]; `hidden` [B, T, D] is zero at padding.
 
         `attention_mask` [B, T] is 0 at padding; each document of `document_ids` [B, T] (0 = padding) starts from a state of
-        zeros, but the first of each row from `state` [B, K, D] where it is given: `Encoded.state` of the text before it.
+        zeros, but the first of each row from `state` where it is given: `Encoded.state` of the text before it.
         `return_raw`: the last layer's output before dropout too. Raises ValueError where a text is longer than
         `config.context`.
         """
         layout = self.lay_out(input_ids, attention_mask, document_ids)
         steps = time_steps(layout)
-        given = None if state is None else self._given(state, steps)
+        given = None if state is None else self._given(state["state"], steps)
         layers, raw, after = self._read(layout.gather(self.embed(input_ids)), steps, given)
-        left = self.fresh_state(len(input_ids)) if state is None else state
+        left = (self.fresh_state(len(input_ids)) if state is None else state)["state"]
         return Encoded(
             layout.scatter(layers[-1]),
             tuple(map(layout.scatter, layers)) if return_layers else None,
-            state=self._left(after, steps, left),
+            state={"state": self._left(after, steps, left)},
             raw=layout.scatter(raw) if return_raw else None,
         )
 
-    def fresh_state(self, rows: int) -> Tensor:
-        """What texts start from: zeros [rows, K, D], K tensors of all layers together, D the width of the widest; what a
-        narrower one does not fill stays zero."""
+    def fresh_state(self, rows: int) -> StateTree:
+        """What texts start from: "state", zeros [rows, K, D], K tensors of all layers together, D the width of the widest; what
+        a narrower one does not fill stays zero."""
         widest = max(width for _, width in self.shapes)
-        return self.token_embedding.weight.new_zeros(rows, len(self.shapes) * CELLS[self.cell].states, widest)
+        return {"state": self.token_embedding.weight.new_zeros(rows, len(self.shapes) * CELLS[self.cell].states, widest)}
+
+    def reset(self, state: StateTree, which: Tensor) -> StateTree:
+        """The state with the rows of `which` [B] (bool) as fresh."""
+        return {"state": state["state"].masked_fill(which[:, None, None], 0.0)}
 
     def _given(self, state: Tensor, steps: Steps) -> list[State]:
         """A state [B, K, D] as each layer's, of all sequences, each [S, its width]: zeros but for the first one of a row."""

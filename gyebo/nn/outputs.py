@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gyebo.nn.state import StateTree
+
 
 @dataclass
 class Encoded:
     """The representation of a batch. `hidden` [B, T, D]; `layers`: the embedding and every block's output, each [B, T, D];
-    `attentions`: every block's weights, each [B, H, T, T]. The last two only where asked for. `state` [B, K, D]: of a
-    model that hands one on, after each row's last token. `raw` [B, T, D]: `hidden` before the dropout behind the last layer,
-    where asked for.
+    `attentions`: every block's weights, each [B, H, T, T]. The last two only where asked for. `state`: of a model that hands
+    one on, after each row's last token (`gyebo/nn/state.py`). `raw` [B, T, D]: `hidden` before the dropout behind the last
+    layer, where asked for.
 
     Of an encoder and a decoder together these are the decoder's, whose length is U; the encoder's stand beside them, and
     `cross_attentions`: every block's weights from the target to the source, each [B, H, U, T]."""
@@ -22,7 +24,7 @@ class Encoded:
     hidden: Tensor
     layers: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
-    state: Tensor | None = None
+    state: StateTree | None = None
     raw: Tensor | None = None
     encoder_hidden: Tensor | None = None
     encoder_layers: tuple[Tensor, ...] | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,13 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from gyebo.data import input_formats
-from gyebo.data.batches import IGNORE, Arrays
+from gyebo.data.batches import IGNORE
 from gyebo.data.plan import FIRST, SIZE, Plan, stored
 from gyebo.data.shards import Split
+from gyebo.data.streams import TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.objectives.causal import labelled
-from gyebo.objectives.objective import Draw, Setting
+from gyebo.objectives.objective import Draw, Setting, TokensAlone
 
 NAME = "bidirectional"
 LABELS = {"forward": "labels", "backward": "previous"}  # term of the loss and head of the model -> field of a batch
@@ -37,7 +38,7 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True)
-class Bidirectional:
+class Bidirectional(TokensAlone):
     """`start`, `end`: the ids that frame a document, None where a model has none; `overlapping`: the windows of a long document
     share half of their positions, which one of them scores in each direction."""
 
@@ -45,7 +46,10 @@ class Bidirectional:
     end: int | None
     overlapping: bool = False
     one_document: bool = False
-    fills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LABELS.values(), IGNORE))
+    fields: ClassVar[tuple[BatchField, ...]] = (
+        BatchField("input_ids"),
+        *(BatchField(name, TOKENS, IGNORE) for name in LABELS.values()),
+    )
     repeats: None = None
     headline = "bidirectional_loss"
     projected = 1.0

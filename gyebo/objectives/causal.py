@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from gyebo.data import input_formats
-from gyebo.data.batches import IGNORE, Arrays
+from gyebo.data.batches import IGNORE
 from gyebo.data.plan import FIRST, SIZE, Plan, stored
 from gyebo.data.shards import Split
+from gyebo.data.streams import TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
-from gyebo.objectives.objective import Draw, Setting
+from gyebo.nn.state import each
+from gyebo.objectives.objective import Batch, Draw, Setting, TokensAlone
 
 NAME = "causal"
 
@@ -31,7 +33,7 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True)
-class Causal:
+class Causal(TokensAlone):
     """`start`, `end`: the ids that frame a document, None where a model has none; `one_document`: attention crosses the
     borders of documents; `ar`, `tar`: weights as in `Options`."""
 
@@ -40,7 +42,7 @@ class Causal:
     one_document: bool = False
     ar: float = 0.0
     tar: float = 0.0
-    fills: dict[str, int] = field(default_factory=lambda: {"labels": IGNORE})
+    fields: ClassVar[tuple[BatchField, ...]] = (BatchField("input_ids"), BatchField("labels", TOKENS, IGNORE))
     repeats: None = None
     headline = "bits_per_byte"
     projected = 1.0
@@ -87,7 +89,7 @@ class Causal:
         ids = example["input_ids"]
         return {"input_ids": ids[:-1], "labels": ids[1:].copy()}
 
-    def counts(self, batch: dict[str, Tensor]) -> dict[str, int]:
+    def counts(self, batch: Batch) -> dict[str, int]:
         """How many tokens each term of the loss counts: {"lm": labels}; of "ar" the tokens, of "tar" those that another one of
         their document stands before in the row."""
         found = {"lm": int((batch["labels"] != IGNORE).sum())}
@@ -97,7 +99,7 @@ class Causal:
             found["tar"] = int(_follows(batch["document_ids"]).sum())
         return found
 
-    def loss(self, model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
+    def loss(self, model: Any, batch: Batch) -> dict[str, tuple[Tensor, float]]:
         """{"lm": (sum of -ln p over the labels, weight 1)}; only labelled positions are projected on the vocabulary. "ar" and
         "tar", where they have a weight: sums over tokens of the mean over the width.
 
@@ -108,7 +110,7 @@ class Causal:
             batch["input_ids"], document_ids=batch["document_ids"], **given, **({"return_raw": True} if self.tar else {})
         )
         if given:
-            batch["state"] = encoded.state.detach()
+            batch["state"] = each(Tensor.detach, encoded.state)
         terms = {"lm": (cross_entropy_sum(*labelled(model, encoded.hidden, batch["labels"], "lm")), 1.0)}
         if self.ar:  # at padding the output is zero
             terms["ar"] = (encoded.hidden.float().square().mean(-1).sum(), self.ar)

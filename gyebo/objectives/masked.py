@@ -23,12 +23,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from gyebo.data import input_formats
-from gyebo.data.batches import IGNORE, Arrays
+from gyebo.data.batches import IGNORE
 from gyebo.data.plan import DOCUMENT, FIRST, ROOM, SIZE, Plan, stored
 from gyebo.data.shards import Split
+from gyebo.data.streams import TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.objectives.causal import labelled
-from gyebo.objectives.objective import Draw, Setting
+from gyebo.objectives.objective import Draw, Setting, TokensAlone
 from gyebo.text.boundaries import Marks, marks_of
 from gyebo.text.roles import split_piece
 
@@ -62,7 +63,7 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True)
-class Masked:
+class Masked(TokensAlone):
     """Masked language modelling for one vocabulary. `ids`: role -> id; `single`, `pair`: the family's templates."""
 
     options: Options
@@ -104,10 +105,11 @@ class Masked:
         return {"mlm": True, "nsp": self.next_sentence, "pooler": self.next_sentence}
 
     @property
-    def fills(self) -> dict[str, int]:
-        """Fields of a batch."""
-        pairs = {"token_type_ids": 0} if self.options.format in PAIRS else {}
-        return {"labels": IGNORE, **pairs, **({"next_sentence": IGNORE} if self.next_sentence else {})}
+    def fields(self) -> tuple[BatchField, ...]:
+        """What stands in a batch."""
+        types = [BatchField("token_type_ids", TOKENS, 0)] if self.options.format in PAIRS else []
+        pairs = [BatchField("next_sentence", TOKENS, IGNORE)] if self.next_sentence else []
+        return BatchField("input_ids"), BatchField("labels", TOKENS, IGNORE), *types, *pairs
 
     def describe(self) -> str:
         """The options, as they were settled."""

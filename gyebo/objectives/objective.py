@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gyebo.data.batches import Arrays
 from gyebo.data.plan import Plan
 from gyebo.data.shards import Split
+from gyebo.data.streams import TOKENS, Arrays, BatchField
 from gyebo.text.roles import Roles
 from gyebo.text.tokenizer import Tokenizer
 
 Draw = Callable[[np.random.Generator], Arrays]
+Batch = dict[str, Any]  # name of a field -> its tensor; "state", where rows go on from one (`gyebo/nn/state.py`)
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,21 @@ class Setting:
     gives_raw: bool = False
 
 
+class TokensAlone:
+    """Mixed into an objective whose rows have one stream, of as many tokens as the context."""
+
+    def lengths(self, context: int) -> dict[str, int]:
+        """{"tokens": context}."""
+        return {TOKENS.name: context}
+
+
 class Objective(Protocol):
     """What is learned from a corpus.
 
     `headline`: the name of the held-out figure that a run is told by. `one_document`: attention runs over the whole row.
-    `fills`: field of a batch -> its value where there is no token. `repeats`: after how many epochs corruptions come again.
-    `projected`: the share of the positions that is projected on the vocabulary. `parts`: flags of a model's config that the
-    objective needs on.
+    `fields`: what stands in a batch, and in which streams (`gyebo/data/streams.py`). `repeats`: after how many epochs
+    corruptions come again. `projected`: the share of the positions that is projected on the vocabulary. `parts`: flags of a
+    model's config that the objective needs on.
     """
 
     headline: str
@@ -52,7 +61,7 @@ class Objective(Protocol):
         """See above."""
 
     @property
-    def fills(self) -> dict[str, int]:
+    def fields(self) -> tuple[BatchField, ...]:
         """See above."""
 
     @property
@@ -66,6 +75,9 @@ class Objective(Protocol):
     @property
     def parts(self) -> dict[str, bool]:
         """See above."""
+
+    def lengths(self, context: int) -> dict[str, int]:
+        """How many places a row has in each stream, by the stream's name."""
 
     def describe(self) -> str:
         """What is learned, in a line."""
@@ -85,8 +97,9 @@ class Objective(Protocol):
     def corrupt(self, example: Arrays, rng: np.random.Generator, draw: Draw) -> Arrays:
         """An example as the model gets it, with labels: a function of its arguments. `draw` gives another example."""
 
-    def counts(self, batch: dict[str, Tensor]) -> dict[str, int]:
+    def counts(self, batch: Batch) -> dict[str, int]:
         """How much each term of the loss counts, from the batch alone."""
 
-    def loss(self, model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
-        """{term: (sum, weight)}."""
+    def loss(self, model: Any, batch: Batch) -> dict[str, tuple[Tensor, float]]:
+        """{term: (sum, weight)}. Where the batch holds a "state" that its rows go on from, the model's new one is put into its
+        place, cut off from the gradient."""

@@ -12,17 +12,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gyebo.data.batches import IGNORE, Arrays
+from gyebo.data.batches import IGNORE
 from gyebo.data.order import shuffled
+from gyebo.data.streams import TOKENS, Arrays, BatchField, Pieces, Stream, laid_out, streams_of
 from gyebo.tasks.task import Example
 from gyebo.text.template import Framed
 from gyebo.text.tokenizer import Tokenizer
 
-# What stands where a shorter row ends; `input_ids` take the tokenizer's pad.
-_FILL = {"token_type_ids": 0, "labels": IGNORE, "heads": IGNORE, "relations": IGNORE, "word_first": 0, "word_last": 0}
-
-
-MASKS = {"input_ids": "document_ids", "word_first": "word_mask", "decoder_input_ids": "decoder_document_ids"}
+TEXT = (BatchField("input_ids"), BatchField("token_type_ids", TOKENS, 0), BatchField("labels", TOKENS, IGNORE))
 
 
 @dataclass(frozen=True)
@@ -43,15 +40,15 @@ class Ragged:
         """The length of every list."""
         return np.diff(self.starts)
 
-    def padded(self, numbers: NDArray[np.int64], fill: int) -> NDArray[np.int64]:
-        """These lists as an array [N, longest of them], `fill` behind the shorter ones."""
-        first, last = self.starts[numbers], self.starts[numbers + 1]
-        lengths = last - first
-        out = np.full((len(numbers), int(lengths.max(initial=0))), fill, np.int64)
+    def lengths_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The lengths of these lists."""
+        return self.starts[numbers + 1] - self.starts[numbers]
+
+    def joined(self, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The values of these lists, one list after the other."""
+        first, lengths = self.starts[numbers], self.lengths_of(numbers)
         before = np.cumsum(lengths) - lengths
-        flat = np.repeat(first - before, lengths) + np.arange(int(lengths.sum()))
-        out[np.arange(out.shape[1]) < lengths[:, None]] = self.values[flat]
-        return out
+        return self.values[np.repeat(first - before, lengths) + np.arange(int(lengths.sum()))]
 
 
 def ragged(lists: Iterable[Sequence[int] | NDArray[Any]]) -> Ragged:
@@ -71,6 +68,7 @@ class Features:
     fixed: one number a row: "labels" of classification (int64) and regression (float32), "start_positions"...
     notes: what the way back from predictions needs; it never enters a batch.
     example: the number of each row's example. ids: the `id` of each example.
+    fields: where the columns stand in a batch; it may name more than there are.
     cut: how many examples lost tokens to `max_length`.
     """
 
@@ -82,6 +80,7 @@ class Features:
     options: int = 1
     cut: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
+    fields: tuple[BatchField, ...] = TEXT
 
     def __len__(self) -> int:
         return len(self.example)
@@ -90,6 +89,19 @@ class Features:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row [rows], roles included; of a choice, of its longest option."""
         return self.columns["input_ids"].lengths.reshape(len(self), self.options).max(1)
+
+    @property
+    def _present(self) -> list[BatchField]:
+        if unknown := self.columns.keys() - {field.name for field in self.fields}:
+            raise ValueError(
+                f"column {min(unknown)!r} is not among the fields of these features: say in which stream it stands"
+            )
+        return [field for field in self.fields if field.name in self.columns]
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """What a row consists of."""
+        return streams_of(self._present)
 
     def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Arrays:
         """The rows as arrays: int64 [N, T] (choices [N, C, T]; words [N, W]), scores float32 [N].
@@ -100,14 +112,13 @@ class Features:
         """
         rows = np.asarray(rows, np.int64)
         lists = (rows[:, None] * self.options + np.arange(self.options)).ravel()
-        out: Arrays = {}
-        for name, column in self.columns.items():
-            values = column.padded(lists, _FILL.get(name, self.pad_id))
-            out[name] = values.reshape(len(rows), self.options, -1) if self.options > 1 else values
-        for name, mask in MASKS.items():
-            if name in out:
-                real = np.arange(out[name].shape[-1]) < self.columns[name].lengths[lists][:, None]
-                out[mask] = real.astype(np.int64).reshape(out[name].shape)
+        columns, fields = self.columns, self._present
+        sizes = {field.stream.name: columns[field.name].lengths_of(lists) for field in fields if field.stream}
+        ones = np.ones(len(lists), np.int64)
+        values = {field.name: columns[field.name].joined(lists) for field in fields}
+        out = laid_out(Pieces(len(lists), np.arange(len(lists)), ones, sizes, values), fields, pad=self.pad_id)
+        if self.options > 1:
+            out = {name: array.reshape(len(rows), self.options, -1) for name, array in out.items()}
         return out | {name: values[rows] for name, values in self.fixed.items()}
 
 
@@ -154,6 +165,11 @@ class ExampleRows:
 
     def __len__(self) -> int:
         return len(self.features) if self.groups is None else len(self.groups)
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """What a row consists of."""
+        return self.features.streams
 
     @property
     def mean_tokens(self) -> float:

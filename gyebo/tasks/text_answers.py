@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from gyebo.data.batches import IGNORE
+from gyebo.data.streams import SOURCE, TARGET, BatchField
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
 from gyebo.tasks.features import Features, ragged
@@ -20,6 +22,8 @@ from gyebo.tasks.kinds.kind import TextForm
 from gyebo.tasks.task import Example
 from gyebo.text.template import frame_of
 from gyebo.text.tokenizer import Tokenizer
+
+PAIR = (BatchField("input_ids", SOURCE), BatchField("decoder_input_ids", TARGET), BatchField("labels", TARGET, IGNORE))
 
 
 def encode(
@@ -55,7 +59,8 @@ def encode(
         columns["labels"] = ragged([*ids, *end] for ids in cut)
     ids = tuple(example.id for example in examples)
     pad = tokenizer.role_ids.get("pad", 0)
-    return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, cut=sum(long), notes={"tokenizer": tokenizer})
+    notes = {"tokenizer": tokenizer}
+    return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, cut=sum(long), notes=notes, fields=PAIR)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 checkpoints/step-120/model.safetensors       weights under our names
                      optimizer.safetensors   AdamW's state as named tensors
                      state.json              counters
-                     carried.safetensors     of lanes: the state that each row of the next batch goes on from
+                     carried.safetensors     of lanes: the state that each row of the next batch goes on from, leaf by leaf
                      manifest.json           size and SHA-256 of the others; where and how it was made
 """
 
@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from gyebo.nn.state import StateTree, leaves, tree
 from gyebo.training.optimizer import load_state_tensors, state_tensors
 
 STATE_FIELDS = {"step", "tokens", "seconds"}
@@ -50,7 +51,7 @@ def write(
     state: dict[str, Any],
     made: dict[str, Any],
     keep: int,
-    carried: Tensor | None = None,
+    carried: StateTree | None = None,
 ) -> Path:
     """Write `folder/step-N` for state["step"] and drop all but the `keep` newest.
 
@@ -66,7 +67,10 @@ def write(
         save_file({k: v.reshape(v.shape) for k, v in state_tensors(model, optimizer).items()}, aside / "optimizer.safetensors")
         (aside / "state.json").write_text(json.dumps(state))
         if carried is not None:
-            save_file({"state": carried.contiguous()}, aside / CARRIED)
+            save_file(
+                {name: leaf.clone(memory_format=torch.contiguous_format) for name, leaf in leaves(carried).items()},
+                aside / CARRIED,
+            )
         files = {path.name: {"size": path.stat().st_size, "sha256": digest(path)} for path in sorted(aside.iterdir())}
         (aside / "manifest.json").write_text(json.dumps({"files": files, "made": made}, indent=1))
         for path in aside.iterdir():
@@ -195,9 +199,9 @@ def read(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) 
     return state
 
 
-def read_carried(path: Path) -> Tensor | None:
-    """The state [rows, K, D] that the rows of the next batch go on from; None where none is carried."""
-    return _tensors(path / CARRIED)["state"] if (path / CARRIED).is_file() else None
+def read_carried(path: Path) -> StateTree | None:
+    """The state that the rows of the next batch go on from; None where none is carried."""
+    return tree(_tensors(path / CARRIED)) if (path / CARRIED).is_file() else None
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gyebo.config.run import OptimOptions
+from gyebo.data.streams import tokens_seen
+from gyebo.nn.state import StateTree, each, leaves
+from gyebo.objectives.objective import Batch
 from gyebo.training import distributed
 from gyebo.training.device import DTYPES
 from gyebo.training.optimizer import default_lr, learned_layers, make_optimizer, thawed
@@ -30,7 +33,7 @@ class _Terms(nn.Module):
         super().__init__()
         self.model, self.objective = model, objective
 
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
+    def forward(self, batch: Batch) -> dict[str, tuple[Tensor, float]]:
         return self.objective.loss(self.model, batch)
 
 
@@ -45,7 +48,8 @@ class Trainer:
 
     model: nn.Module
     objective: Any
-    rows: Any  # `gyebo.data.batches.Rows`, or what offers the same `step` and `ids`
+    rows: Any  # `gyebo.data.batches.Rows`, or what offers the same `step`, `ids`, `streams` and `carries`
+    _: KW_ONLY
     options: OptimOptions
     steps: int
     batch_rows: int
@@ -59,7 +63,7 @@ class Trainer:
     tokens: int = 0
     seconds: float = 0.0
     asked_to_stop: bool = False  # by a signal
-    carried: Tensor | None = None  # of lanes: the state [rows, K, D] in which each of this process's rows left the last window
+    carried: StateTree | None = None  # of lanes: the state in which each of this process's rows left the last window
     optimizer: torch.optim.AdamW = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,17 +85,19 @@ class Trainer:
             terms = nn.parallel.DistributedDataParallel(terms, broadcast_buffers=False)  # none of a body changes
         self.terms: Any = torch.compile(terms) if self.compile else terms
 
-    def micro_batches(self) -> Iterator[dict[str, Tensor]]:
+    def micro_batches(self) -> Iterator[Batch]:
         """This process's share of the next global batch; what is counted in it needs no accelerator, so all but the state is
         still on the CPU."""
         first, last = self._share()
         for start in range(first, last, self.micro_rows):
             count = min(self.micro_rows, last - start)
             arrays = self.rows.step(self.step, self.batch_rows, self.seed, start, count)
-            batch = {name: torch.from_numpy(values) for name, values in arrays.items()}
+            batch: Batch = {name: torch.from_numpy(values) for name, values in arrays.items()}
             if self.carried is not None:
-                goes_on = batch.pop("continues")[:, None, None].to(self.device)
-                batch["state"] = self.carried[start - first : start - first + count] * goes_on
+                part = slice(start - first, start - first + count)
+                afresh = ~batch.pop("continues").to(self.device)
+                model: Any = self.model
+                batch["state"] = model.reset(each(lambda leaf, part=part: leaf[part], self.carried), afresh)
             yield batch
 
     def _share(self) -> tuple[int, int]:
@@ -124,7 +130,7 @@ class Trainer:
             group["lr"] = lr * group["scale"]
         self.optimizer.step()
         if self.carried is not None:
-            self.carried = torch.cat([batch["state"] for batch in batches])
+            self.carried = each(lambda *parts: torch.cat(parts), *(batch["state"] for batch in batches))
         self.step += 1
         self.tokens += int(counts["tokens"])
         record = {"step": self.step, "loss": loss, "lr": lr, "grad_norm": norm, "tokens": self.tokens}
@@ -137,18 +143,15 @@ class Trainer:
             for parameter in layer:
                 parameter.requires_grad_(number < count)
 
-    def _global_counts(self, batches: list[dict[str, Tensor]]) -> dict[str, float]:
+    def _global_counts(self, batches: list[Batch]) -> dict[str, float]:
         """Counts of each term, and real tokens, over all micro-batches and processes."""
         found: dict[str, float] = {}
         for batch in batches:
-            real = sum(int((ids > 0).sum()) for name, ids in batch.items() if name.endswith("document_ids"))
-            for name, count in {**self.objective.counts(batch), "tokens": real}.items():
+            for name, count in {**self.objective.counts(batch), "tokens": tokens_seen(batch, self.rows.streams)}.items():
                 found[name] = found.get(name, 0.0) + count
         return dict(zip(found, distributed.sum_over_processes(list(found.values()), self.device)))
 
-    def _backward(
-        self, batch: dict[str, Tensor], counts: dict[str, float], means: dict[str, float], last: bool
-    ) -> dict[str, float]:
+    def _backward(self, batch: Batch, counts: dict[str, float], means: dict[str, float], last: bool) -> dict[str, float]:
         """Add the micro-batch's gradient, and to `means` its share of each term; gives the terms' weights.
 
         A term that the global batch has nothing of is left out.
@@ -157,7 +160,7 @@ class Trainer:
         # Both passes stand inside no_sync: gradients travel once a step, with the last micro-batch.
         quiet = self.terms.no_sync() if world > 1 and not last else nullcontext()
         half = torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "float32")
-        batch.update({name: values.to(self.device, non_blocking=True) for name, values in batch.items()})
+        batch.update({name: values.to(self.device, non_blocking=True) for name, values in batch.items() if name != "state"})
         with quiet:
             with half:
                 terms = self.terms(batch)
@@ -182,18 +185,22 @@ class Trainer:
         """The counters that a checkpoint holds. Random numbers need no state: they are seeded by what they belong to."""
         return {"step": self.step, "tokens": self.tokens, "seconds": self.seconds}
 
-    def all_carried(self) -> Tensor | None:
+    def all_carried(self) -> StateTree | None:
         """What every row of a global batch carries, in their order, on the first process; None where nothing is carried."""
-        return None if self.carried is None else distributed.gather_rows(self.carried, self.batch_rows)
+        if self.carried is None:
+            return None
+        return each(lambda leaf: distributed.gather_rows(leaf, self.batch_rows), self.carried)
 
-    def restore(self, state: dict[str, Any], carried: Tensor | None = None) -> None:
-        """Put the counters back, and what all rows carried."""
+    def restore(self, state: dict[str, Any], carried: StateTree | None = None) -> None:
+        """Put the counters back, and what all rows carried; ValueError where that is not what this run's model carries."""
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
         if (carried is None) != (self.carried is None):
             raise ValueError("the checkpoint and the run disagree on whether rows carry a state (data.order)")
-        if carried is not None:
+        if carried is not None and self.carried is not None:
+            if wrong := sorted(leaves(carried).keys() ^ leaves(self.carried).keys()):
+                raise ValueError(f"the checkpoint's state is not one of this model: {wrong[0]!r} is missing or extra")
             first, last = self._share()
-            self.carried = carried[first:last].to(self.device)
+            self.carried = each(lambda leaf: leaf[first:last].to(self.device), carried)
 
 
 def initial_seed(seed: int) -> int:

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from gyebo.config.run import DataOptions
 from gyebo.data.batches import IGNORE, Rows
 from gyebo.data.order import permuted, shuffled
+from gyebo.data.plan import ROOM, pack
 from gyebo.data.prepare import open_corpus, prepare
 from gyebo.data.shards import DOCUMENT, Split
+from gyebo.data.streams import TOKENS, Stream
 from gyebo.objectives.causal import Causal
 from gyebo.text.tokenizer import Tokenizer
 
@@ -97,6 +99,55 @@ def test_rows_are_nearly_full():
     lengths = np.random.default_rng(0).geometric(0.04, 5000)
     plan = FRAMED.plan(Fake(lengths), 256, 0)
     assert plan.mean_tokens / 256 > 0.98
+
+
+def _best_fit(pieces, context):
+    """Rows of one window, written out: the largest piece first, into the fullest row that has room, the oldest among equals."""
+    rows = []
+    for piece in sorted(pieces, key=lambda piece: -piece[4]):
+        left = [context - sum(other[4] for other in row) for row in rows]
+        fits = [number for number, room in enumerate(left) if room >= piece[4] and room]
+        if fits:
+            rows[min(fits, key=lambda number: (left[number], number))].append(piece)
+        else:
+            rows.append([piece])
+    return rows
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=60), st.integers(20, 45), st.integers(0, 5))
+@settings(max_examples=80, deadline=None)
+def test_pieces_of_one_stream_are_packed_best_fit_first(sizes, context, seed):
+    pieces = np.array([[number, 0, size, 0, size] for number, size in enumerate(sizes)])
+    shuffled_pieces = pieces[np.random.default_rng(seed).permutation(len(pieces))]
+    plan = pack(pieces, context, np.random.default_rng(seed))
+    assert [plan.row(r).tolist() for r in range(len(plan))] == _best_fit(shuffled_pieces.tolist(), context)
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), min_size=1, max_size=60), st.integers(20, 45))
+@settings(max_examples=80, deadline=None)
+def test_rows_of_several_streams_have_room_in_each(sizes, context):
+    pieces = np.array([[number, 0, a, 0, a, b] for number, (a, b) in enumerate(sizes)])
+    streams = TOKENS, Stream("image", "image_document_ids", counted=False)
+    plan = pack(pieces, context, np.random.default_rng(0), streams, {"tokens": context, "image": 5})
+    assert sorted(plan.pieces[:, 0].tolist()) == list(range(len(sizes)))
+    assert all((plan.row(row)[:, ROOM:].sum(0) <= [context, 5]).all() and len(plan.row(row)) for row in range(len(plan)))
+    assert plan.positions == sum(a for a, _ in sizes)
+
+
+def test_what_fills_most_of_a_stream_is_packed_first():
+    """Two texts of a word and nine pictures, four of five words and one: each of the first has room for one of the others, but
+    these by themselves would leave none."""
+    pieces = np.array([[number, 0, a, 0, a, b] for number, (a, b) in enumerate([(1, 9)] * 2 + [(5, 1)] * 4)])
+    streams = TOKENS, Stream("image", "image_document_ids", counted=False)
+    assert len(pack(pieces, 10, np.random.default_rng(0), streams, {"tokens": 10, "image": 10})) == 3
+
+
+def test_pictures_are_spread_over_rows_that_have_room_for_them():
+    """Twelve texts with a picture and twelve without; a row has 40 tokens and two pictures."""
+    pieces = np.array([[number, 0, 10, 0, 10, int(number < 12)] for number in range(24)])
+    streams = TOKENS, Stream("image", "image_document_ids", counted=False)
+    plan = pack(pieces, 40, np.random.default_rng(0), streams, {"tokens": 40, "image": 2})
+    assert len(plan) == 6 and plan.mean_tokens == 40
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**40), st.integers(0, 9))

@@ -73,7 +73,7 @@ def test_a_window_of_training_is_shorter_than_a_text(stages):
     general, domain = stages
     model, _ = gyebo.load(general)
     assert (model.config.window, model.config.context) == (32, 256)  # --context is the window; a text may be longer
-    carried = checkpoint.read_carried(checkpoint.steps(general / "checkpoints")[0])
+    carried = checkpoint.read_carried(checkpoint.steps(general / "checkpoints")[0])["state"]
     assert carried.shape == (16, 6, 96) and carried.abs().sum() > 0
     for run in (general, domain):
         assert verify(run, QUIET)

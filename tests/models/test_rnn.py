@@ -218,16 +218,17 @@ def test_a_state_joins_windows_of_a_text(model):
     ids = tokens(3, 24)
     documents = torch.tensor([[1] * 24, [1] * 5 + [2] * 12 + [3] * 7, [1] * 8 + [0] * 16])
     whole = model.encode(ids, document_ids=documents)
-    assert whole.state.shape == model.fresh_state(3).shape
+    assert whole.state.keys() == {"state"} and whole.state["state"].shape == model.fresh_state(3)["state"].shape
     state, hidden = model.fresh_state(3), []
     for first in range(0, 24, 8):
         window = slice(first, first + 8)
         goes_on = torch.tensor([first > 0 and bool(row[first] == row[first - 1]) for row in documents])
-        encoded = model.encode(ids[:, window], document_ids=documents[:, window], state=state * goes_on[:, None, None])
-        state = torch.where((documents[:, window] != 0).any(1)[:, None, None], encoded.state, state)
+        encoded = model.encode(ids[:, window], document_ids=documents[:, window], state=model.reset(state, ~goes_on))
+        read = (documents[:, window] != 0).any(1)[:, None, None]
+        state = {"state": torch.where(read, encoded.state["state"], state["state"])}
         hidden.append(encoded.hidden)
     assert close(torch.cat(hidden, 1), whole.hidden)
-    assert close(state, whole.state)
+    assert close(state["state"], whole.state["state"])
     lost = model.encode(ids[:, 8:16], document_ids=documents[:, 8:16]).hidden
     assert not close(lost[:2], whole.hidden[:2, 8:16], 1e-2)
 
@@ -248,7 +249,7 @@ def test_the_raw_output_is_what_the_last_dropout_acts_on(build):
 def test_nothing_but_padding_is_zero(model):
     found = model.encode(tokens(2, 5), attention_mask=torch.zeros(2, 5, dtype=torch.long))
     assert found.hidden.shape == (2, 5, 21) and found.hidden.count_nonzero() == 0
-    assert found.state is None or found.state.count_nonzero() == 0
+    assert found.state is None or found.state["state"].count_nonzero() == 0
 
 
 @torch.no_grad()

@@ -86,16 +86,18 @@ def test_a_state_of_layers_of_different_widths_joins_windows():
     model, ids = build(), tokens(3, 24)
     documents = torch.tensor([[1] * 24, [1] * 5 + [2] * 12 + [3] * 7, [1] * 8 + [0] * 16])
     whole = model.encode(ids, document_ids=documents)
-    assert whole.state.shape == model.fresh_state(3).shape == (3, 6, 21)
-    assert whole.state[:, 4:, 13:].count_nonzero() == 0 and whole.state[:, 4:, :13].count_nonzero() == 3 * 2 * 13
+    left = whole.state["state"]
+    assert left.shape == model.fresh_state(3)["state"].shape == (3, 6, 21)
+    assert left[:, 4:, 13:].count_nonzero() == 0 and left[:, 4:, :13].count_nonzero() == 3 * 2 * 13
     state, hidden = model.fresh_state(3), []
     for first in range(0, 24, 8):
         window = slice(first, first + 8)
         goes_on = torch.tensor([first > 0 and bool(row[first] == row[first - 1]) for row in documents])
-        encoded = model.encode(ids[:, window], document_ids=documents[:, window], state=state * goes_on[:, None, None])
-        state = torch.where((documents[:, window] != 0).any(1)[:, None, None], encoded.state, state)
+        encoded = model.encode(ids[:, window], document_ids=documents[:, window], state=model.reset(state, ~goes_on))
+        read = (documents[:, window] != 0).any(1)[:, None, None]
+        state = {"state": torch.where(read, encoded.state["state"], state["state"])}
         hidden.append(encoded.hidden)
-    assert close(torch.cat(hidden, 1), whole.hidden) and close(state, whole.state)
+    assert close(torch.cat(hidden, 1), whole.hidden) and close(state["state"], left)
 
 
 @torch.no_grad()

@@ -184,11 +184,16 @@ def test_terms_without_weight_are_left_out(setup, distillation):
     assert total.item() == pytest.approx(plain.item()) and weight == 2.0
 
 
+def trainer_of(setup, rows, options, **given):
+    given |= {"options": options, "steps": 9, "seed": 0, "device": setup.device, "precision": "float32"}
+    return Trainer(setup.make_model(), rows.objective, rows, **given)
+
+
 def test_micro_batches_equal_one_batch_with_three_terms(setup, distillation):
     losses, grads = [], []
     for micro in (6, 4, 1):
         rows = replace(setup.rows, objective=distillation())
-        trainer = Trainer(setup.make_model(), rows.objective, rows, OptimOptions(), 9, 6, micro, 0, setup.device, "float32")
+        trainer = trainer_of(setup, rows, OptimOptions(), batch_rows=6, micro_rows=micro)
         trainer.optimizer.step = lambda: None
         record = trainer.advance()
         assert record["loss"] == pytest.approx(20 * record["loss_soft"] + 2 * record["loss_mlm"] + record["loss_cosine"])
@@ -204,7 +209,7 @@ def test_the_teacher_does_not_change_and_hears_no_dropout(setup, distillation):
     objective = distillation()
     before = {name: tensor.clone() for name, tensor in objective.teacher.state_dict().items()}
     rows = replace(setup.rows, objective=objective)
-    trainer = Trainer(setup.make_model(), objective, rows, OptimOptions(lr=1e-3), 9, 4, 4, 0, setup.device, "float32")
+    trainer = trainer_of(setup, rows, OptimOptions(lr=1e-3), batch_rows=4, micro_rows=4)
     losses = [trainer.advance()["loss"] for _ in range(8)]
     assert losses[-1] < losses[0] and not objective.teacher.training
     assert all(torch.equal(before[name], tensor) for name, tensor in objective.teacher.state_dict().items())

@@ -122,10 +122,17 @@ def test_role_strings_of_a_user_are_text():
 def test_ragged_lists_come_back(lists, data):
     store = ragged(lists)
     rows = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=6))
-    padded = store.padded(np.array(rows, np.int64), -7)
-    longest = max((len(lists[row]) for row in rows), default=0)
-    assert padded.tolist() == [lists[row] + [-7] * (longest - len(lists[row])) for row in rows]
+    numbers = np.array(rows, np.int64)
+    assert store.joined(numbers).tolist() == [value for row in rows for value in lists[row]]
+    assert store.lengths_of(numbers).tolist() == [len(lists[row]) for row in rows]
     assert [store[i].tolist() for i in range(len(store))] == lists
+
+
+def test_a_column_that_stands_in_no_stream_is_refused():
+    features = rows_of(2).features
+    features.columns["weights"] = ragged([[1], [2]])
+    with pytest.raises(ValueError, match="'weights'"):
+        features.batch([0])
 
 
 def rows_of(count):

@@ -126,7 +126,8 @@ def test_micro_batches_equal_one_batch(kind):
     for micro in (5, 2, 1):
         options = LearningOptions(lr=1e-3, warmup=0.0)
         model, rows = model_of(kind, family), ExampleRows(features)
-        trainer = Trainer(model, TaskObjective(KINDS[kind].head), rows, options, 3, 5, micro, 0, torch.device("cpu"), "float32")
+        given = {"steps": 3, "batch_rows": 5, "micro_rows": micro, "seed": 0, "device": torch.device("cpu")}
+        trainer = Trainer(model, TaskObjective(KINDS[kind].head), rows, options=options, precision="float32", **given)
         trainer.optimizer.step = lambda: None
         losses.append(trainer.advance()["loss"])
         grads.append({name: p.grad.clone() for name, p in trainer.model.named_parameters() if p.grad is not None})

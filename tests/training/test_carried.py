@@ -61,7 +61,7 @@ def test_losses_are_those_of_a_lane_that_is_read_at_once(run_options, tmp_path, 
     assert any(batch["continues"].any() for batch in batches[1:])
     lost = trainer_of(options, tmp_path)[1]
     lost.advance()
-    lost.carried.zero_()
+    lost.carried = lost.model.reset(lost.carried, torch.ones(8, dtype=torch.bool))
     assert abs(next_token(lost.advance()) - found[1]) > 1e-3
 
 
@@ -71,8 +71,9 @@ def test_parts_of_a_batch_carry_their_own_rows(run_options, tmp_path):
     _, parts = trainer_of(options, tmp_path, micro_rows=3)
     losses = [[trainer.advance()["loss"] for _ in range(4)] for trainer in (whole, parts)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
-    torch.testing.assert_close(whole.carried, parts.carried, atol=1e-4, rtol=1e-3)
-    assert whole.carried.shape == (8, 4, 32) and not whole.carried.requires_grad
+    assert whole.carried.keys() == {"state"}
+    torch.testing.assert_close(whole.carried["state"], parts.carried["state"], atol=1e-4, rtol=1e-3)
+    assert whole.carried["state"].shape == (8, 4, 32) and not whole.carried["state"].requires_grad
 
 
 @FAMILY
@@ -82,13 +83,15 @@ def test_a_replay_from_a_checkpoint_is_the_same_to_the_bit(run_options, tmp_path
     assert verify(tmp_path / "run", Console(quiet=True))
     path = tmp_path / "run" / "checkpoints" / "step-6"
     carried = checkpoint.read_carried(path)
-    assert carried.shape[0] == 8 and carried.abs().sum() > 0
+    assert carried["state"].shape[0] == 8 and carried["state"].abs().sum() > 0
     assert checkpoint.CARRIED in {file.name for file in path.iterdir()}
     _, trainer = trainer_of(options, tmp_path)
     state = checkpoint.read(path, trainer.model, trainer.optimizer)
     with pytest.raises(ValueError, match="whether rows carry a state"):
         trainer.restore(state)
-    trainer.restore(state, torch.zeros_like(carried))
+    with pytest.raises(ValueError, match="'memory' is missing or extra"):
+        trainer.restore(state, {**carried, "memory": carried["state"]})
+    trainer.restore(state, trainer.model.fresh_state(8))
     for _ in range(3):
         trainer.advance()
     last = load_file(tmp_path / "run" / "checkpoints" / "step-9" / "model.safetensors")

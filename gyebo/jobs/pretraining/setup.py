@@ -19,6 +19,7 @@ from gyebo.data.batches import Rows
 from gyebo.data.lanes import Lanes, lanes
 from gyebo.data.plan import Plan
 from gyebo.data.shards import Prepared
+from gyebo.data.streams import tokens_seen
 from gyebo.evaluation.measures import MEASURES, Measure
 from gyebo.interchange import load
 from gyebo.jobs.model_building import shaped, with_pieces
@@ -62,14 +63,14 @@ class Setup:
             self.make_model(),
             self.objective,
             self.rows,
-            self.options.optim,
-            steps,
-            self.batch_rows,
-            self.micro_rows,
-            self.options.seed,
-            self.device,
-            precision,
-            compile,
+            options=self.options.optim,
+            steps=steps,
+            batch_rows=self.batch_rows,
+            micro_rows=self.micro_rows,
+            seed=self.options.seed,
+            device=self.device,
+            precision=precision,
+            compile=compile,
         )
 
     @property
@@ -98,7 +99,7 @@ class Setup:
         if not getattr(self.objective, "shortens", False):
             return self.batch_rows * self.rows.plan.mean_tokens
         steps = (self.rows.step(step, self.batch_rows, 0) for step in range(SAMPLED_STEPS))
-        return sum(int((arrays["document_ids"] > 0).sum()) for arrays in steps) / SAMPLED_STEPS
+        return sum(tokens_seen(arrays, self.rows.streams) for arrays in steps) / SAMPLED_STEPS
 
 
 def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import Encoded
 from gyebo.nn.pooling import last_token, max_token, mean_token
+from gyebo.nn.state import each
 
 DENSE = 50  # width between the two layers
 BETWEEN = 0.1  # dropout before the last one
@@ -99,7 +100,7 @@ def read_text(
     for start, end in pairwise(edges):
         with torch.set_grad_enabled(torch.is_grad_enabled() and start >= learned):
             encoded = body.encode(input_ids[:, start:end], attention_mask=mask[:, start:end], state=state, return_raw=True)
-        state = encoded.state.detach()
+        state = each(Tensor.detach, encoded.state)
         parts.append(encoded.raw)
     hidden = torch.cat(parts, 1)
     return Encoded(hidden, raw=hidden), mask

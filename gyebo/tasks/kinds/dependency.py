@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gyebo.data.batches import IGNORE
+from gyebo.data.streams import WORDS, BatchField
 from gyebo.nn.outputs import ParsingOutput
-from gyebo.tasks.features import Features, all_labelled, features_of, number_of, ragged
+from gyebo.tasks.features import TEXT, Features, all_labelled, features_of, number_of, ragged
 from gyebo.tasks.heads.styles import EVERY_TOKEN, STYLES
 from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, Outputs
 from gyebo.tasks.task import Example
@@ -25,6 +26,14 @@ from gyebo.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+FIELDS = (
+    *TEXT,
+    BatchField("word_first", WORDS, 0),
+    BatchField("word_last", WORDS, 0),
+    BatchField("heads", WORDS, IGNORE),
+    BatchField("relations", WORDS, IGNORE),
+)
 
 
 def word_pieces(words: Sequence[str], offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -77,10 +86,10 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding
             heads.append([head if ok else IGNORE for head, ok in zip(example.heads, known)])
             relations.append([number if ok else IGNORE for number, ok in zip(numbers, known)])
     features = features_of(examples, tokenizer, rows, cut=cut)
-    features.columns.update(word_first=ragged(firsts), word_last=ragged(lasts))
+    words = {"word_first": ragged(firsts), "word_last": ragged(lasts)}
     if labelled:
-        features.columns.update(heads=ragged(heads), relations=ragged(relations))
-    return features
+        words |= {"heads": ragged(heads), "relations": ragged(relations)}
+    return replace(features, columns=features.columns | words, fields=FIELDS)
 
 
 def _check(example: Example) -> None:

@@ -1,0 +1,138 @@
+"""How examples become batches: the streams of a row, the fields that stand in them, and the one place where they are laid out.
+
+A row may hold several sequences of different lengths: the tokens that a model reads; a source and a target; tokens with the
+pictures that belong to them. Each is a stream with a length of its own, in which the pieces of a row (documents, or the one
+example of a task) stand one after the other, and with a field that says which piece each place belongs to.
+
+    tokens   | a a a a b b b b b b c c - - |     document_ids         1 1 1 1 2 2 2 2 2 2 3 3 0 0
+    target   | a a b b b c - |                   decoder_document_ids 1 1 2 2 2 3 0
+    image    | a c - |                           image_document_ids   1 3 0
+
+R rows, P pieces of all rows together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A sequence of places in a row. `document_ids`: the field that says which piece each place belongs to, from 1; 0 where
+    nothing stands. `counted`: whether its places are tokens that a run has seen; words and pictures are not."""
+
+    name: str
+    document_ids: str
+    counted: bool = True
+
+
+TOKENS = Stream("tokens", "document_ids")
+SOURCE = Stream("source", "document_ids")
+TARGET = Stream("target", "decoder_document_ids")
+WORDS = Stream("words", "word_mask", counted=False)
+
+
+@dataclass(frozen=True)
+class BatchField:
+    """An array of a batch: [R, length of its stream, *shape], or without a stream one value a row, [R, *shape].
+
+    `fill`: what stands where the stream is empty, None: the id that pads. `dtype`: as numpy calls it.
+    """
+
+    name: str
+    stream: Stream | None = TOKENS
+    fill: float | None = None
+    dtype: str = "int64"
+    shape: tuple[int, ...] = ()
+
+
+def streams_of(fields: Iterable[BatchField]) -> tuple[Stream, ...]:
+    """The streams that fields stand in, each once, in the order of the fields."""
+    return tuple(dict.fromkeys(field.stream for field in fields if field.stream))
+
+
+def tokens_seen(batch: Mapping[str, Any], streams: Iterable[Stream]) -> int:
+    """Real tokens of a batch of arrays or tensors, over all streams whose places count as such."""
+    return sum(int((batch[stream.document_ids] > 0).sum()) for stream in streams if stream.counted)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What the rows of a batch are made of, flat: pieces in the order of their rows.
+
+    `row`, `document` [P]: the row of each piece, from 0, and the number that its places bear, from 1. `sizes`: name of a stream
+    -> the places of each piece in it [P]. `values`: name of a field -> what all pieces put there, one after the other
+    [sum of sizes, *shape]; of a field without a stream [R, *shape].
+    """
+
+    rows: int
+    row: NDArray[np.int64]
+    document: NDArray[np.int64]
+    sizes: dict[str, NDArray[np.int64]]
+    values: Arrays
+
+
+def packed(rows: Sequence[Sequence[Arrays]], fields: Sequence[BatchField], *, one_document: bool = False) -> Pieces:
+    """Rows of examples, each an array a field, as `Pieces`. An example without any field of a stream takes no place in it.
+
+    `one_document`: all of a row bear the number 1. Raises ValueError where an example has a field that is not among `fields`,
+    its fields of one stream differ in length, or a row has not one value of a field without a stream.
+    """
+    examples = [example for row in rows for example in row]
+    if unknown := set().union(*examples) - {field.name for field in fields}:
+        raise ValueError(f"an example has the field {min(unknown)!r}, which its objective does not declare in `fields`")
+    counts = np.fromiter(map(len, rows), np.int64, len(rows))
+    row = np.repeat(np.arange(len(rows)), counts)
+    document = np.arange(1, len(examples) + 1) - (counts.cumsum() - counts)[row]
+    sizes: dict[str, NDArray[np.int64]] = {}
+    values: Arrays = {}
+    for field in fields:
+        empty = np.zeros((0, *field.shape), field.dtype)
+        found = [example.get(field.name, empty) for example in examples]
+        if field.stream is None:
+            here = np.array([field.name in example for example in examples], bool)
+            if not np.array_equal(row[here], np.arange(len(rows))):
+                raise ValueError(f"field {field.name!r} has one value a row, but a row has none or several: give it a stream")
+            values[field.name] = np.stack([value for value, is_here in zip(found, here) if is_here])
+            continue
+        lengths = np.fromiter(map(len, found), np.int64, len(found))
+        if not np.array_equal(sizes.setdefault(field.stream.name, lengths), lengths):
+            raise ValueError(f"field {field.name!r} has not as many places as the other fields of stream {field.stream.name!r}")
+        values[field.name] = np.concatenate([empty, *found])
+    return Pieces(len(rows), row, np.ones_like(document) if one_document else document, sizes, values)
+
+
+def laid_out(pieces: Pieces, fields: Sequence[BatchField], *, pad: int, lengths: Mapping[str, int] | None = None) -> Arrays:
+    """The arrays of a batch: every field and, for each stream, its `document_ids`; what a row leaves empty is at its end.
+
+    `pad`: what fills fields that name no other fill. `lengths`: name of a stream -> its places, None: those of the fullest row.
+    Raises ValueError where a row has more.
+    """
+    out: Arrays = {}
+    real: dict[str, NDArray[np.bool_]] = {}
+    for stream in streams_of(fields):
+        sizes = pieces.sizes[stream.name]
+        filled = np.bincount(pieces.row, sizes, pieces.rows).astype(np.int64)
+        most = int(filled.max(initial=0))
+        length = lengths[stream.name] if lengths else most
+        if most > length:
+            raise ValueError(f"stream {stream.name!r} has {length} places, but the pieces of a row fill {most}: plan for more")
+        real[stream.name] = np.arange(length) < filled[:, None]
+        out[stream.document_ids] = ids = np.zeros((pieces.rows, length), np.int64)
+        ids[real[stream.name]] = np.repeat(pieces.document, sizes)
+    for field in fields:
+        values = pieces.values[field.name]
+        if field.stream is None:
+            out[field.name] = values.astype(field.dtype)
+            continue
+        places = real[field.stream.name]
+        out[field.name] = array = np.full((*places.shape, *field.shape), pad if field.fill is None else field.fill, field.dtype)
+        array[places] = values
+    return out
