@@ -13,6 +13,7 @@ import torch
 from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.models import family as tree
 from gyebo.tasks.features import ExampleRows, Features
+from gyebo.tasks.heads.styles import layers_are_features
 from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.kinds.table import KINDS, find_kind
 from gyebo.tasks.splits import TaskData
@@ -138,7 +139,7 @@ def learning_rate(options: FinetuneOptions, task: Task, origin: Origin) -> float
 
 def gives_features(options: FinetuneOptions, family: tree.Family) -> bool:
     """Whether the body stays as it is, as its layers are features: a trained model of style mix."""
-    return family.head_style == "mix" and not scratch(options.model)
+    return layers_are_features(family.head_style) and not scratch(options.model)
 
 
 def with_dropped_merges(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gyebo.nn.dropout import dropout
 from gyebo.tasks.heads.concat_pooling import ConcatHead
-from gyebo.tasks.heads.styles import HeadSpec
+from gyebo.tasks.heads.styles import WINDOWS, HeadSpec
 from gyebo.tasks.kinds.kind import HeadForm
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
@@ -62,4 +62,4 @@ def reads_pooled(form: HeadForm, style: str) -> bool:
 
 def reads_windows(form: HeadForm, style: str) -> bool:
     """Whether texts are read in windows, and norms go over the batch (`gyebo/tasks/heads/concat_pooling.py`)."""
-    return form.specs[style].rows == "concat"
+    return form.specs[style].rows == WINDOWS

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gyebo.nn.outputs import Encoded
+from gyebo.tasks.heads.styles import layers_are_features
 
-LAYERS = ("mix", "static", "top")
+MIX, STATIC, TOP = LAYERS = ("mix", "static", "top")
 """A learned mixture; the token's vector alone, whatever stands beside it; the last layer alone."""
 
 
@@ -34,18 +35,18 @@ class Mix(nn.Module):
 def check_layers(style: str, layers: str | None) -> str | None:
     """What a head of this style reads: "mix" unless otherwise asked, None where there is no choice. Raises ValueError for a
     choice that it has not."""
-    if style != "mix":
+    if not layers_are_features(style):
         if layers is not None:
             raise ValueError(f"layers = {layers!r} is for models whose layers are features (ELMo): leave it out")
         return None
     if layers is not None and layers not in LAYERS:
         raise ValueError(f"layers must be one of {', '.join(LAYERS)}, but is {layers!r} instead")
-    return layers or "mix"
+    return layers or MIX
 
 
 def make_mix(layers: str | None, config: Any) -> Mix | None:
     """The mixture of a body of this config, where there is one."""
-    return Mix(config.layers + 1) if layers == "mix" else None
+    return Mix(config.layers + 1) if layers == MIX else None
 
 
 def read_layers(body: Any, layers: str | None, mix: Mix | None, inputs: dict[str, Any]) -> tuple[Tensor, Encoded]:
@@ -53,5 +54,5 @@ def read_layers(body: Any, layers: str | None, mix: Mix | None, inputs: dict[str
     if mix is not None:
         encoded = body.encode(**inputs | {"return_layers": True})
         return mix(encoded.layers), encoded
-    encoded = body.encode(**inputs, **({"depth": 0} if layers == "static" else {}))
+    encoded = body.encode(**inputs, **({"depth": 0} if layers == STATIC else {}))
     return encoded.hidden, encoded

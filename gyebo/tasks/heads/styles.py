@@ -31,6 +31,9 @@ class HeadSpec:
     bias: bool = True
 
 
+WINDOWS = "concat"
+"""What `HeadSpec.rows` says where a text is read in windows, and norms go over the batch (`concat_pooling.py` beside this)."""
+
 POOLED, LAST = HeadSpec("pooled"), HeadSpec("last", bias=False)
 EVERY_TOKEN = HeadSpec("every")
 
@@ -39,10 +42,15 @@ STYLES: dict[str, HeadSpec] = {
     "dense": HeadSpec("first", "tanh", before=True),
     "pre-classifier": HeadSpec("first", "relu"),
     "last": LAST,
-    "concat": HeadSpec("concat"),
+    "concat": HeadSpec(WINDOWS),
     "mix": HeadSpec("max"),
 }
 """Style -> the head on one text or pair."""
+
+
+def layers_are_features(style: str) -> bool:
+    """Whether a head reads all layers of a body that stays as it is, mixed in proportions of its own (`layer_mix.py`)."""
+    return style == "mix"
 
 
 def check_style(style: str) -> None:

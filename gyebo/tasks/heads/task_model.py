@@ -16,10 +16,12 @@ from gyebo.nn.pooling import first_token, last_token, max_token
 from gyebo.tasks.heads.concat_pooling import ConcatHead, concat_pool, read_text
 from gyebo.tasks.heads.head import make_head, reads_pooled, reads_windows
 from gyebo.tasks.heads.layer_mix import check_layers, make_mix, read_layers
-from gyebo.tasks.heads.styles import check_style
+from gyebo.tasks.heads.styles import check_style, layers_are_features
 from gyebo.tasks.kinds.classification import PROBLEMS
 from gyebo.tasks.kinds.kind import HeadForm, Kind
 from gyebo.tasks.kinds.table import find_kind
+
+_POOLINGS = {"first": first_token, "pooled": first_token, "last": last_token, "max": max_token}  # else every token
 
 
 class TaskModel(nn.Module):
@@ -122,17 +124,15 @@ class TaskModel(nn.Module):
 
     def _rows(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         rows = self.form.specs[self.style].rows
-        if rows == "every":
+        if rows not in _POOLINGS:
             return hidden
-        if rows in ("last", "max"):
-            return (last_token if rows == "last" else max_token)(hidden, mask)
-        first = first_token(hidden, mask)
-        return self.body.pool(first) if rows == "pooled" else first
+        vectors = _POOLINGS[rows](hidden, mask)
+        return self.body.pool(vectors) if reads_pooled(self.form, self.style) else vectors
 
     def train(self, mode: bool = True) -> TaskModel:
         """Into training mode or out of it; features that stay as they are, those of style mix, are read without dropout."""
         super().train(mode)
-        if self.style == "mix" and not any(parameter.requires_grad for parameter in self.body.parameters()):
+        if layers_are_features(self.style) and not any(parameter.requires_grad for parameter in self.body.parameters()):
             self.body.eval()
         return self
 
