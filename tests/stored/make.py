@@ -1,6 +1,6 @@
 """Make the stored runs of this folder, with the version of gyebo that is on PYTHONPATH: python tests/stored/make.py FOLDER.
 
-They were made by the version before kinds of task, streams and state trees (commit 2e6370f), so that what it stored stays readable.
+They were made by the version before kinds of task, streams and state trees (commit 2e6370f): what it stored stays readable.
 `runs.tar.xz` holds them: each whole, with its last weights only, and some killed half-way (`NAME-half`), with what is needed to
 resume them. Paths in the half-way comparison begin with `/stored`, where they began with the folder that it was made in.
 """
