@@ -57,11 +57,6 @@ def read_config(table: Format, given: Mapping[str, Any], where: str) -> dict[str
             raise ValueError(f"{where}: {' and '.join(found)} mean the same, but have different values: keep one of them")
         name = found[0] if found else entry.theirs
         value = _read_field(entry, given[name] if found else entry.default, where, name)
-        if entry.more is not None:
-            more = entry.more(ours)
-            if value <= more:
-                raise ValueError(f"{where}: {name} must be at least {more + 1}, but is {value} instead")
-            value -= more
         if entry.ours in ours and value not in (None, ours[entry.ours]):
             raise ValueError(
                 f"{where}: {name} = {_short(value)}, but {ours[entry.ours]!r} stands elsewhere for the same option of gyebo "
@@ -79,10 +74,19 @@ def read_config(table: Format, given: Mapping[str, Any], where: str) -> dict[str
                 f"{where}: the field {name} = {_short(given[name])} is unknown for {table.model_type} and might change the "
                 "model: remove it from the file if it does not"
             )
+    try:
+        options = dict(table.options.to_ours(ours))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
     for name in ("pad_id", "bos_id", "eos_id"):  # transformers writes GPT-2's own ids for smaller vocabularies too
-        if ours.get(name) is not None and ours[name] >= ours["vocab_size"]:
-            ours[name] = None
-    return ours
+        if options.get(name) is not None and options[name] >= options["vocab_size"]:
+            options[name] = None
+    return options
+
+
+def options_of(config: Any) -> dict[str, Any]:
+    """The fields of one of our configs."""
+    return {option.name: getattr(config, option.name) for option in fields(config)}
 
 
 def written_architecture(table: Format, config: Any) -> Architecture:
@@ -100,9 +104,10 @@ def write_config(table: Format, config: Any, architecture: Architecture | None =
     """
     architecture = architecture or written_architecture(table, config)
     written: dict[str, Any] = {"architectures": [architecture.name], "model_type": table.model_type, **table.written}
+    options = table.options.to_theirs(options_of(config))
     places: dict[str, str] = {}  # their field -> ours that set it
     for entry in table.fields:
-        value = getattr(config, entry.ours)
+        value = options[entry.ours]
         if entry.values:
             words = [theirs for theirs, ours in entry.values.items() if ours == value]
             if not words:
@@ -113,8 +118,6 @@ def write_config(table: Format, config: Any, architecture: Architecture | None =
             value = words[0]
         if value is None and entry.instead is not None:
             value = entry.instead(config)
-        if entry.more is not None:
-            value += entry.more(vars(config))
         other = places.setdefault(entry.theirs, entry.ours)
         if other != entry.ours and written[entry.theirs] != value:
             raise ValueError(
@@ -123,14 +126,10 @@ def write_config(table: Format, config: Any, architecture: Architecture | None =
             )
         written[entry.theirs] = value
     expressed = {entry.ours for entry in table.fields} | set(table.parts)
-    for option in fields(config):
-        value = getattr(config, option.name)
-        if option.name in expressed or value == table.fixed.get(option.name, option.default):
-            continue
-        if option.name not in table.implied or value != table.implied[option.name](config):
-            raise ValueError(
-                f"{option.name} = {value!r} cannot be saved: {table.model_type} in transformers has no such option"
-            )
+    unwritten = {option.name: option.default for option in fields(config)} | dict(table.fixed)
+    for name, value in options.items():
+        if name not in expressed and value != unwritten.get(name):
+            raise ValueError(f"{name} = {value!r} cannot be saved: {table.model_type} in transformers has no such option")
     return written
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gyebo.interchange.hooks import OptionHook, TensorHook
+
 Names = str | tuple[str, ...]
 
 
@@ -24,11 +26,11 @@ def pairs(names: Iterable[tuple[Names, str]], *, head: bool = False, part: str |
 
 @dataclass(frozen=True)
 class Weight:
-    """A tensor in both worlds; `*` stands for the layer's number.
+    """A tensor in both worlds; `*` stands for the layer's number, `**` for any name.
 
     `theirs`: its name, or the names of those that ours joins along its rows. `transpose`: theirs is stored [in, out] (Conv1D).
     `head`: it stands beside the body, so that their name has no prefix. `copies`: names under which the same numbers are
-    stored once more. `part`: the flag of our config that is on where the tensor exists. `row`: theirs is [1, n], ours [n].
+    stored once more. `part`: the flag of our config that is on where the tensor exists.
     """
 
     theirs: str | tuple[str, ...]
@@ -37,7 +39,6 @@ class Weight:
     head: bool = False
     copies: tuple[str, ...] = ()
     part: str | None = None
-    row: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -47,13 +48,15 @@ class Weight:
 
 @dataclass(frozen=True)
 class Source:
-    """Where one of our tensors lies in a file: `names` that it joins along its rows, mostly one; the rest as in `Weight`."""
+    """Where one of our tensors lies in a file: `names` that it joins along its rows, mostly one; the rest as in `Weight`.
+
+    Names are those of the table, without the prefix of the body.
+    """
 
     names: tuple[str, ...]
     transpose: bool = False
     copies: tuple[str, ...] = ()
     part: str | None = None
-    row: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,8 @@ class Field:
     `default`: the value that `transformers` takes where the file has none. `kind`: "count" (a whole number from 1 to 2^31-1),
     "counts" (some of them), "natural" (from 0), "share" (0 <= x < 1), "number" (positive), "bound" (from 0), "flag", "id" (a
     token's id or null) or "word". `values`: their words -> ours (the
-    first of several that mean the same is written). `aliases`: other names that `transformers` reads. `more`: by how much
-    their number exceeds ours, from our options that stand before it in the table. `instead`: what is written where ours is
-    None, from our config.
+    first of several that mean the same is written). `aliases`: other names that `transformers` reads. `instead`: what is
+    written where ours is None, from our config.
     """
 
     theirs: str
@@ -75,16 +77,17 @@ class Field:
     values: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     optional: bool = False  # null is a value
-    more: Callable[[Mapping[str, Any]], int] | None = None
     instead: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A class of `transformers`.
+    """A class of `transformers`, or one of ours where it has none.
 
     `parts`: the flags of our config that are on in it; a file that holds more has more on. `bare`: a body alone, whose names
-    have no prefix. `kind`, `weights`: the task of its head and the tensors beside the family's.
+    have no prefix. Of a class with a task head, `kind`: the kind of task; `weights`: the tensors beside the family's;
+    `dropout`: the fields of `config.json` that may say the head's dropout, looked up in this order (the first is written), and
+    `dropout_default` where none does. Some classes of `transformers` read none of them; they then matter to gyebo only.
     """
 
     name: str
@@ -92,20 +95,27 @@ class Architecture:
     bare: bool = False
     kind: str | None = None
     weights: tuple[Weight, ...] = ()
+    dropout: tuple[str, ...] = ("classifier_dropout",)
+    dropout_default: float = 0.1
+
+
+def head_layers(**layers: str) -> tuple[Weight, ...]:
+    """Weight and bias of the layers of a task head, by our name: theirs."""
+    return pairs([(theirs, f"head.{ours}") for ours, theirs in layers.items()], head=True)
 
 
 @dataclass(frozen=True)
 class Format:
     """Everything about one family's directories.
 
-    `architectures`: the classes of `transformers` that are read; of those without a task the one is written whose parts are
-    most of the model's. `base`: what their names start with in a model with a head, left out in a bare body. `written`: fields
-    written with a fixed value, refused when read with another; `accepted`: so, but not written. `implied`: what one of our
-    options must be where they have no field for it, as a function of our config; `fixed`: those that are always the same.
-    `dropped`: patterns of tensors that carry no weights. `harmless`: fields that change nothing, beside `HARMLESS`.
-    `renamed`: endings of names in old files -> today's. `generates`: it writes text, so it has a `generation_config.json`.
-    `repeats`: a tied tensor is written under each of its names, as its loader expects it. `computed`: tensors that follow from
-    our config, by their names without `base`, which a loader misses where a file lacks them; they are never read.
+    `architectures`: the classes that are read; of those without a task the one is written whose parts are most of the model's;
+    for a kind of task that none of them has there is a class of ours (`gyebo/interchange/task_heads.py`). `base`: what their
+    names start with in a model with a head, left out in a bare body. `written`: fields written with a fixed value, refused when
+    read with another; `accepted`: so, but not written. `fixed`: what our options for which they have no field always are, where
+    that is not our default. `dropped`: patterns of tensors that carry no weights. `harmless`: fields that change nothing,
+    beside `HARMLESS`. `renamed`: endings of names in old files -> today's. `generates`: it writes text, so it has a
+    `generation_config.json`. `stacks`: how our lists of layers are called -> the option that is their number, by which a file
+    with another number is refused before a model is built. `tensors`, `options`: what a table cannot say.
     """
 
     family: str
@@ -116,14 +126,14 @@ class Format:
     fields: tuple[Field, ...]
     written: Mapping[str, Any] = field(default_factory=dict)
     accepted: Mapping[str, Any] = field(default_factory=dict)
-    implied: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     harmless: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     generates: bool = True
-    repeats: bool = False
-    computed: Callable[[Any], Mapping[str, Any]] | None = None
+    stacks: Mapping[str, str] = field(default_factory=lambda: {"blocks": "layers"})
+    tensors: TensorHook = field(default_factory=TensorHook)
+    options: OptionHook = field(default_factory=OptionHook)
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gyebo.interchange.config_fields import read_config
+from gyebo.interchange.config_fields import options_of, read_config
 from gyebo.interchange.files import Stored, read_json, stored_tensors
 from gyebo.interchange.format import Architecture, Format, Source
+from gyebo.interchange.hooks import LazyTensor
 from gyebo.interchange.hub import snapshot
 from gyebo.interchange.registry import find_format, found_parts
 from gyebo.interchange.task_heads import empty_task_model, plain
-from gyebo.interchange.tensor_names import our_names, some, their_names
+from gyebo.interchange.tensor_names import full_name, names_today, our_names, some, their_names, their_tensors
 from gyebo.models.family import Family, find, model_class
 from gyebo.tasks.heads.task_model import body_of
 from gyebo.text.roles import PLAIN_PAIR, PLAIN_SINGLE, roles_of
@@ -25,8 +26,27 @@ from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.tokenizer_files import PUBLISHED
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-STACKS = {"blocks": "layers", "encoder": "layers", "decoder": "decoder_layers"}  # how layers are called -> their number
 TOKENIZER_FILES = ("tokenizer.json", "source.spm", "vocab.json", "vocab.txt", "*.model")
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """What a directory holds. `stored`: its tensors by their names there; `files`: {name in the table: name there}; `tensors`:
+    by their names in the table, where the family's hook has been applied; `sources`: of each of our tensors."""
+
+    directory: Path
+    stored: Mapping[str, Stored]
+    files: Mapping[str, str]
+    tensors: Mapping[str, LazyTensor]
+    sources: Mapping[str, Source]
+
+    def called(self, name: str) -> str:
+        """What a tensor of the table is called in its file."""
+        return self.files.get(name, name)
+
+    def place(self, name: str) -> Path:
+        """The file that holds a tensor of the table."""
+        return self.stored[self.files[name]].file if name in self.files else self.directory
 
 
 def load(
@@ -45,19 +65,18 @@ def load(
     given = read_json(config_file)
     table, architecture = find_format(given, str(config_file))
     options = read_config(table, given, str(config_file))
-    stored = stored_tensors(directory)
-    names = our_names(table, stored, str(directory), architecture)
-    options |= found_parts(table, architecture, names)
+    weights = _find_weights(table, architecture, options, directory)
+    options |= found_parts(table, architecture, weights.sources)
     cls = model_class(table.family)
     try:
         config = cls.config_class(**options)
     except ValueError as error:
         raise ValueError(f"{config_file}: {error}") from error
-    model = _empty_model(cls, config, names, str(config_file))
+    model = _empty_model(cls, config, table, weights, str(config_file))
     if architecture is not None and architecture.kind is not None:
         model = empty_task_model(model, architecture, given, str(config_file))
-    _check(table, architecture, model, stored, names, directory)
-    _fill(model, stored, names, _dtype(dtype, stored), config.tied)
+    _check(table, architecture, model, weights)
+    _fill(model, weights, _dtype(dtype, weights.stored), config.tied)
     _check_spelling(body_of(model), directory)
     return model.eval(), _tokenizer(directory, config, find(table.family))
 
@@ -88,12 +107,22 @@ def _directory(name: str | Path, revision: str | None) -> Path:
     return snapshot(name, revision)
 
 
-def _empty_model(cls: Any, config: Any, names: Mapping[str, Source], where: str) -> nn.Module:
+def _find_weights(table: Format, architecture: Architecture | None, options: Mapping[str, Any], directory: Path) -> _Weights:
+    """The tensors of a directory under the names of our model; none of them is read into memory to stay."""
+    where, stored = str(directory), stored_tensors(directory)
+    files = names_today(table, stored, where, architecture)
+    tensors = table.tensors.to_ours({name: LazyTensor(stored[file].read) for name, file in files.items()}, options)
+    sources = our_names(table, {name: files.get(name, name) for name in tensors}, where, architecture)
+    return _Weights(directory, stored, files, tensors, sources)
+
+
+def _empty_model(cls: Any, config: Any, table: Format, weights: _Weights, where: str) -> nn.Module:
     """The model without memory, once the number of layers is known to be that of the file."""
-    for stack, option in STACKS.items():
-        numbers = [int(found[1]) for name in names if (found := re.match(rf"{stack}\.(\d+)\.", name))]
+    for stack, option in table.stacks.items():
+        pattern = re.compile(rf"{re.escape(stack)}\.(\d+)\.")
+        numbers = [int(found[1]) for name in weights.sources if (found := pattern.match(name))]
         if numbers and getattr(config, option) != max(numbers) + 1:
-            declared, kind = getattr(config, option), "" if stack == "blocks" else f" of the {stack}"
+            declared, kind = getattr(config, option), "" if len(table.stacks) == 1 else f" of the {stack}"
             raise ValueError(f"{where}: declares {declared} layers{kind}, but the weights hold {max(numbers) + 1}")
     try:
         with torch.device("meta"):
@@ -102,36 +131,26 @@ def _empty_model(cls: Any, config: Any, names: Mapping[str, Source], where: str)
         raise ValueError(f"{where}: declares sizes that no model has ({str(error).partition(chr(10))[0]})") from error
 
 
-def _check(
-    table: Format,
-    architecture: Architecture | None,
-    model: nn.Module,
-    stored: dict[str, Stored],
-    names: Mapping[str, Source],
-    directory: Path,
-) -> None:
-    """Every tensor that the model has is there, with its shape and of a fitting type; nothing more is."""
+def _check(table: Format, architecture: Architecture | None, model: nn.Module, weights: _Weights) -> None:
+    """Every tensor that the model has is there, nothing more is, and each has the shape and a type that `save` would write."""
     expected: dict[str, Tensor] = {plain(name): tensor for name, tensor in model.state_dict(keep_vars=True).items()}
-    first = {id(tensor): name for name, tensor in reversed(expected.items())}  # a tied tensor's first name
-    absent = [name for name, tensor in expected.items() if name not in names and first[id(tensor)] not in names]
+    sources, first = weights.sources, {id(tensor): name for name, tensor in reversed(expected.items())}  # a tied tensor's first
+    absent = [name for name, tensor in expected.items() if name not in sources and first[id(tensor)] not in sources]
     if absent:
-        shown = [theirs for name in absent for theirs in their_names(table, name, architecture).names]
-        raise ValueError(f"{directory}: {some(shown)} missing from the weights, but config.json asks for it")
-    extra = [theirs for name, source in names.items() if name not in expected for theirs in source.names]
+        shown = [full_name(table, name, architecture) for one in absent for name in their_names(table, one, architecture).names]
+        raise ValueError(f"{weights.directory}: {some(shown)} missing from the weights, but config.json asks for it")
+    extra = [weights.called(theirs) for name, source in sources.items() if name not in expected for theirs in source.names]
     if extra:
-        raise ValueError(f"{directory}: {some(extra)} in the weights, but config.json has no place for it")
-    for name, tensor in expected.items():
-        if name not in names:
-            continue
-        source, (rows, *others) = names[name], tensor.shape
-        shape = (rows // len(source.names), *others)
-        for theirs in (*source.names, *source.copies):
-            expected_shape = (1, *shape) if source.row else tuple(reversed(shape)) if source.transpose else shape
-            _check_tensor(theirs, stored[theirs], expected_shape, tensor.dtype)
+        raise ValueError(f"{weights.directory}: {some(extra)} in the weights, but config.json has no place for it")
+    with torch.device("meta"):
+        for name, tensor in their_tensors(table, expected, options_of(model.config), architecture).items():
+            if name in weights.files:
+                _check_tensor(weights.called(name), weights.stored[weights.called(name)], tensor.read())
 
 
-def _check_tensor(name: str, entry: Stored, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    if entry.shape != shape:
+def _check_tensor(name: str, entry: Stored, expected: Tensor) -> None:
+    shape, dtype = expected.shape, expected.dtype
+    if entry.shape != tuple(shape):
         raise ValueError(f"{entry.file}: {name} is {list(entry.shape)}, but config.json asks for {list(shape)}")
     if entry.dtype not in FLOATS if dtype.is_floating_point else entry.dtype != dtype:
         fitting = "float32, float16, bfloat16 or float64" if dtype.is_floating_point else str(dtype).removeprefix("torch.")
@@ -147,44 +166,48 @@ def _check_spelling(body: Any, directory: Path) -> None:
             raise ValueError(f"{directory}: {error}") from error
 
 
-def _fill(model: nn.Module, stored: dict[str, Stored], names: Mapping[str, Source], dtype: torch.dtype, tied: bool) -> None:
+def _fill(model: nn.Module, weights: _Weights, dtype: torch.dtype, tied: bool) -> None:
     """Give the model its values, tensor by tensor; tied tensors stay one."""
     filled: dict[int, Tensor] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
-        source = names.get(plain(name))
+        source = weights.sources.get(plain(name))
         if id(tensor) not in filled:
             assert source is not None  # checked: the first name of a tensor is in the file
             kept = dtype if tensor.is_floating_point() else tensor.dtype
-            values = _read(tensor.shape, stored, source.names, source.transpose, kept)
+            values = _read(tensor.shape, weights, source, kept)
             filled[id(tensor)] = nn.Parameter(values) if isinstance(tensor, nn.Parameter) else values
         elif source is not None:
-            _same(source.names, filled[id(tensor)], stored, source.transpose)
+            _same(source, filled[id(tensor)], weights)
         if tied and source is not None:  # else transformers computes with the first of them alone
             for copy in source.copies:
-                _same((copy,), filled[id(tensor)], stored, source.transpose)
+                _same(replace(source, names=(copy,)), filled[id(tensor)], weights)
         owner, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(owner), attribute, filled[id(tensor)])
 
 
-def _read(shape: torch.Size, stored: dict[str, Stored], names: tuple[str, ...], transpose: bool, dtype: torch.dtype) -> Tensor:
+def _read(shape: torch.Size, weights: _Weights, source: Source, dtype: torch.dtype) -> Tensor:
     """A tensor from those that it joins along its rows."""
     tensor = torch.empty(shape, dtype=dtype)
-    for piece, name in zip(tensor.chunk(len(names)), names):
-        values = stored[name].read()
-        piece.copy_(values.T if transpose else values.reshape(piece.shape))
+    parts = tensor.chunk(len(source.names)) if len(source.names) > 1 else (tensor,)
+    for part, name in zip(parts, source.names):
+        values = weights.tensors[name].read()
+        values = values.T if source.transpose else values
+        assert values.shape == part.shape, name  # checked by its name in the file, or made by the family's hook
+        part.copy_(values)
     return tensor
 
 
-def _same(names: tuple[str, ...], first: Tensor, stored: dict[str, Stored], transpose: bool) -> None:
+def _same(source: Source, first: Tensor, weights: _Weights) -> None:
     """A file may hold a tied tensor twice; the two must agree. A model on the meta device has no values to compare."""
-    if not first.is_meta and not torch.equal(_read(first.shape, stored, names, transpose, first.dtype), first):
+    if not first.is_meta and not torch.equal(_read(first.shape, weights, source, first.dtype), first):
+        name = source.names[0]
         raise ValueError(
-            f"{stored[names[0]].file}: {names[0]} differs from the tensor that it is tied to by config.json: "
+            f"{weights.place(name)}: {weights.called(name)} differs from the tensor that it is tied to by config.json: "
             "set tie_word_embeddings to false there if it is a layer of its own"
         )
 
 
-def _dtype(asked: torch.dtype | str | None, stored: dict[str, Stored]) -> torch.dtype:
+def _dtype(asked: torch.dtype | str | None, stored: Mapping[str, Stored]) -> torch.dtype:
     if asked is None:
         return torch.float32
     if asked == "auto":

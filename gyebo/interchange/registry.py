@@ -1,32 +1,42 @@
-"""The table of formats, by `model_type`."""
+"""The table of formats, by `model_type`, found family by family.
+
+A family's tables are in the `FORMATS` of `gyebo/interchange/families/NAME.py`, or of its parent's file where it has none of its
+own. A family registered from outside puts its table into `FORMATS` here, as its line into `gyebo.models.family.FAMILIES`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
-from gyebo.interchange.families import bert, dan, distilbert, elmo, gpt, gpt2, rnn, roberta, seq2seq, transformer, ulmfit
+from gyebo.interchange import families
 from gyebo.interchange.format import Architecture, Format, Source
 from gyebo.interchange.task_heads import with_heads
-from gyebo.models.family import nearest
+from gyebo.models.family import FAMILIES, find, nearest
 from gyebo.tasks import linear
 
-FORMATS: dict[str, Format] = {
-    table.model_type: with_heads(table)
-    for table in (
-        *rnn.FORMATS,
-        seq2seq.FORMAT,
-        dan.FORMAT,
-        elmo.FORMAT,
-        ulmfit.FORMAT,
-        gpt.FORMAT,
-        gpt2.FORMAT,
-        bert.FORMAT,
-        roberta.FORMAT,
-        distilbert.FORMAT,
-        *transformer.FORMATS,
-    )
-}
+
+def home(family: str) -> str | None:
+    """The module that holds a family's tables: that of its name, else that of a parent; None where there is none."""
+    module = f"{families.__name__}.{family}"
+    if find_spec(module) is not None:
+        return module
+    return next((found for parent in find(family).parents if (found := home(parent)) is not None), None)
+
+
+def _own_formats(family: str) -> list[Format]:
+    module = home(family)
+    return [] if module is None else [table for table in import_module(module).FORMATS if table.family == family]
+
+
+FORMATS: dict[str, Format] = {table.model_type: table for family in FAMILIES for table in _own_formats(family)}
+
+
+def formats_of(family: str) -> list[Format]:
+    """A family's tables, with the classes of its fine-tuned models, in the order in which one that fits is looked for."""
+    return [with_heads(table) for table in FORMATS.values() if table.family == family]
 
 
 def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architecture | None]:
@@ -35,7 +45,7 @@ def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architect
     if not isinstance(classes, list) or not all(isinstance(entry, str) for entry in classes) or len(classes) > 1:
         raise ValueError(f"{where}: architectures must name one class, but is {classes!r} instead")
     if kind is None and classes:
-        kind = next((table.model_type for table in FORMATS.values() if table.architecture(classes[0])), None)
+        kind = next((name for name, table in FORMATS.items() if with_heads(table).architecture(classes[0])), None)
     if not isinstance(kind, str) or kind not in FORMATS:
         kind = given.get("model_type")
         if kind == linear.MODEL_TYPE:
@@ -44,7 +54,7 @@ def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architect
             )
         hint = nearest(kind, FORMATS) if isinstance(kind, str) else f" There is: {', '.join(FORMATS)}"
         raise ValueError(f"{where}: model_type {kind!r} is none that gyebo opens{hint}")
-    table = FORMATS[kind]
+    table = with_heads(FORMATS[kind])
     architecture = table.architecture(classes[0]) if classes else None
     if classes and architecture is None:
         known = ", ".join(entry.name for entry in table.architectures)

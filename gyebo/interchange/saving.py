@@ -11,18 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gyebo.interchange import task_heads
-from gyebo.interchange.config_fields import expresses, write_config, written_architecture
+from gyebo.interchange.config_fields import expresses, options_of, write_config, written_architecture
 from gyebo.interchange.format import Architecture, Format
+from gyebo.interchange.hooks import LazyTensor
 from gyebo.interchange.loading import check_vocabulary
-from gyebo.interchange.registry import FORMATS
+from gyebo.interchange.registry import formats_of
 from gyebo.interchange.task_heads import plain, task_architecture, task_fields
-from gyebo.interchange.tensor_names import their_names
+from gyebo.interchange.tensor_names import full_name, their_tensors
 from gyebo.tasks.heads.task_model import TaskModel
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.two_sided import SOURCE_MODEL, TARGET_FILE, TARGET_MODEL
@@ -56,7 +56,9 @@ def save(
     tuned = isinstance(model, TaskModel)
     architecture = task_architecture(table, model) if tuned else written_architecture(table, model.config)
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    config = write_config(table, model.config, architecture) | {"dtype": dtype} | (task_fields(model) if tuned else {})
+    config = (
+        write_config(table, model.config, architecture) | {"dtype": dtype} | (task_fields(architecture, model) if tuned else {})
+    )
     if tokenizer is not None:
         check_vocabulary(tokenizer, model.config, str(directory))
         for name in ("pad", "bos", "eos"):
@@ -77,14 +79,14 @@ def save(
 
 def format_of(model: Any) -> Format:
     """The first format of a model's family that can express its config; the last one of all says why none can."""
-    *others, last = (table for table in FORMATS.values() if table.family == model.family)
+    *others, last = formats_of(model.family)
     return next((table for table in others if expresses(table, model.config)), last)
 
 
 def auto_class(model: Any) -> str | None:
     """The class of `transformers` that opens what `save` writes of a model that learned a task; None where it has none."""
     if isinstance(model, TaskModel):
-        return task_heads.auto_class(model)
+        return task_heads.auto_class(format_of(model), model)
     return None if format_of(model).model_type.startswith("gyebo-") else "AutoModelForSeq2SeqLM"
 
 
@@ -103,28 +105,23 @@ def _aside(directory: Path) -> Iterator[Path]:
 
 def _write_weights(table: Format, architecture: Architecture, model: nn.Module, folder: Path, most: int) -> list[str]:
     """The weights' files, in the order in which they are to be renamed: the one that makes the others count comes last."""
-    shards: list[dict[str, tuple[Tensor, bool]]] = [{}]
-    room, total, seen = most, 0, set()
+    ours: dict[str, Tensor] = {}
+    seen = set()
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if id(tensor) in seen:  # tied: once, under its first name, as transformers does
-            if not table.repeats:
-                continue
-            tensor = tensor.detach().clone()
+        if id(tensor) not in seen:  # a tied one once, under its first name, as transformers does
+            ours[plain(name)] = tensor.detach()
         seen.add(id(tensor))
-        source = their_names(table, plain(name), architecture)
-        pieces = dict(zip(source.names, tensor[None].chunk(1) if source.row else tensor.chunk(len(source.names))))
-        pieces |= {copy: tensor.detach().clone() for copy in source.copies}
-        size = sum(piece.numel() * piece.element_size() for piece in pieces.values())
+    theirs = their_tensors(table, ours, options_of(model.config), architecture)
+    shards: list[dict[str, LazyTensor]] = [{}]
+    room, total = most, 0
+    for name, tensor in theirs.items():
+        size = tensor.read().nbytes
         if size > room and shards[-1]:
             shards.append({})
             room = most
-        shards[-1] |= {theirs: (piece, source.transpose) for theirs, piece in pieces.items()}
+        shards[-1][full_name(table, name, architecture)] = tensor
         room -= size
         total += size
-    prefix = "" if architecture.bare else table.base
-    for name, tensor in (table.computed(model.config) if table.computed else {}).items():
-        shards[-1][prefix + name] = (tensor, False)
-        total += tensor.numel() * tensor.element_size()
     if len(shards) == 1:
         _write_shard(folder / _WEIGHTS, shards[0])
         return [_WEIGHTS]
@@ -136,9 +133,13 @@ def _write_weights(table: Format, architecture: Architecture, model: nn.Module, 
     return [*files, _INDEX]
 
 
-def _write_shard(path: Path, shard: dict[str, tuple[Tensor, bool]]) -> None:
-    with torch.no_grad():
-        tensors = {name: (t.T if transposed else t).cpu().contiguous() for name, (t, transposed) in shard.items()}
+def _write_shard(path: Path, shard: dict[str, LazyTensor]) -> None:
+    tensors: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, lazy in shard.items():
+        tensor = lazy.read().cpu().contiguous()
+        tensors[name] = tensor.clone() if tensor.data_ptr() in places else tensor  # safetensors refuses shared memory
+        places.add(tensor.data_ptr())
     save_file(tensors, str(path), metadata={"format": "pt"})
 
 

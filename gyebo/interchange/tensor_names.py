@@ -1,7 +1,7 @@
-"""How a family is called in a Hugging Face directory: what a table of names holds, and the one engine that reads it.
+"""The engine that reads a table's names of tensors, in both directions.
 
-A table is data: each tensor with its two names, each field of `config.json` with its two names. Whatever a file holds that
-no table mentions is an error that names it, so that nothing which changes the computation is skipped in silence.
+A table is data: each tensor with its two names. Whatever a file holds that no table mentions is an error that names it, so that
+nothing which changes the computation is skipped in silence.
 """
 
 from __future__ import annotations
@@ -10,47 +10,67 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 
+from torch import Tensor
+
 from gyebo.interchange.format import Architecture, Format, Source, Weight
+from gyebo.interchange.hooks import LazyTensor, Options, Tensors
 
 
-def our_names(table: Format, theirs: Iterable[str], where: str, architecture: Architecture | None = None) -> dict[str, Source]:
-    """{our name: where it lies} of a file's tensors, those of an architecture's head included.
+def names_today(table: Format, stored: Iterable[str], where: str, architecture: Architecture | None = None) -> dict[str, str]:
+    """{name as files have it today, without the prefix of the body: name in this file}; tensors without weights are left out.
 
-    Raises ValueError naming tensors that the table does not know, that stand twice, or that lack the others of a join.
+    Raises ValueError for two names of one tensor.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(stored):
+        today = _today(table, name)
+        bare = today.removeprefix(table.base)
+        if any(_match(pattern, bare) is not None for pattern in table.dropped):
+            continue
+        if _beside(table, bare, architecture):
+            bare = today
+        if bare in found:
+            raise ValueError(f"{where}: {found[bare]} and {name} are the same tensor: which one counts?")
+        found[bare] = name
+    return found
+
+
+def our_names(
+    table: Format, theirs: Mapping[str, str], where: str, architecture: Architecture | None = None
+) -> dict[str, Source]:
+    """{our name: where it lies} of tensors, those of an architecture's head included; `theirs`: {name: what errors call it}.
+
+    Raises ValueError naming tensors that the table does not know, or that lack the others of a join.
     """
     found: dict[str, tuple[Weight, list[str], dict[str, str]]] = {}  # our name -> row, layers, {pattern: their name}
     unknown = []
-    for name in sorted(theirs):
-        today = _today(table, name)
-        if any(_match(pattern, today.removeprefix(table.base)) is not None for pattern in table.dropped):
-            continue
+    for name, called in theirs.items():
         for weight in _weights(table, architecture):
-            bare = today if weight.head else today.removeprefix(table.base)
-            pattern, layers = _first_match((*weight.names, *weight.copies), bare)
+            pattern, layers = _first_match((*weight.names, *weight.copies), name)
             if layers is not None:
                 *_, places = found.setdefault(_fill(weight.ours, layers), (weight, layers, {}))
-                if pattern in places:
-                    raise ValueError(f"{where}: {places[pattern]} and {name} are the same tensor: which one counts?")
                 places[pattern] = name
                 break
         else:
-            unknown.append(name)
+            unknown.append(called)
     if unknown:
         known = "" if architecture is None else f" ({architecture.name})"
         raise ValueError(f"{where}: {some(unknown)}: no such tensor in {table.model_type}{known}")
-    return {ours: _source(*entry, where) for ours, entry in found.items()}
+    for weight, layers, places in found.values():
+        absent = [_fill(pattern, layers) for pattern in weight.names if pattern not in places]
+        joined = [theirs[places[pattern]] for pattern in weight.names if pattern in places]
+        if joined and absent:
+            raise ValueError(f"{where}: {joined[0]} is in the weights, but {absent[0]}, which belongs to it, is missing")
+    return {ours: _source(weight, places) for ours, (weight, _, places) in found.items()}
 
 
-def _source(weight: Weight, layers: list[str], places: Mapping[str, str], where: str) -> Source:
+def _source(weight: Weight, places: Mapping[str, str]) -> Source:
     """Where a tensor lies of which these names were found; one that is stored more than once may be there once only."""
     copies = [places[pattern] for pattern in weight.copies if pattern in places]
     names = [places[pattern] for pattern in weight.names if pattern in places]
     if not names:
         names, copies = copies[:1], copies[1:]
-    elif len(names) < len(weight.names):
-        absent = next(pattern for pattern in weight.names if pattern not in places)
-        raise ValueError(f"{where}: {names[0]} is in the weights, but {_fill(absent, layers)}, which belongs to it, is missing")
-    return Source(tuple(names), weight.transpose, tuple(copies), weight.part, weight.row)
+    return Source(tuple(names), weight.transpose, tuple(copies), weight.part)
 
 
 def their_names(table: Format, ours: str, architecture: Architecture | None = None) -> Source:
@@ -58,12 +78,38 @@ def their_names(table: Format, ours: str, architecture: Architecture | None = No
     for weight in _weights(table, architecture):
         layers = _match(weight.ours, ours)
         if layers is not None:
-            prefix = "" if weight.head or (architecture is not None and architecture.bare) else table.base
-            names, copies = (
-                tuple(prefix + _fill(pattern, layers) for pattern in patterns) for patterns in (weight.names, weight.copies)
-            )
-            return Source(names, weight.transpose, copies, weight.part, weight.row)
+            names, copies = (tuple(_fill(name, layers) for name in names) for names in (weight.names, weight.copies))
+            return Source(names, weight.transpose, copies, weight.part)
     raise KeyError(f"{ours}: not in the table of names of {table.family}")
+
+
+def their_tensors(
+    table: Format, ours: Mapping[str, Tensor], options: Options, architecture: Architecture | None = None
+) -> Tensors:
+    """Our tensors as a file holds them, by their names without the prefix of the body; `options`: the fields of our config."""
+    theirs: dict[str, LazyTensor] = {}
+    for name, tensor in ours.items():
+        source = their_names(table, name, architecture)
+        pieces = tensor.chunk(len(source.names)) if len(source.names) > 1 else (tensor,)
+        for names, piece in ((source.names, pieces), (source.copies, (tensor,) * len(source.copies))):
+            theirs |= {one: _lazy(part.T if source.transpose else part) for one, part in zip(names, piece)}
+    return table.tensors.to_theirs(theirs, options)
+
+
+def _lazy(tensor: Tensor) -> LazyTensor:
+    return LazyTensor(lambda: tensor)
+
+
+def full_name(table: Format, theirs: str, architecture: Architecture | None = None) -> str:
+    """A tensor's name in a file of this class, with the prefix where it belongs to the body."""
+    bare = architecture is not None and architecture.bare
+    return theirs if bare or _beside(table, theirs, architecture) else table.base + theirs
+
+
+def _beside(table: Format, theirs: str, architecture: Architecture | None) -> bool:
+    """Whether a tensor belongs to a head, which stands beside the body and has no prefix."""
+    heads = (weight for weight in _weights(table, architecture) if weight.head)
+    return any(_match(pattern, theirs) is not None for weight in heads for pattern in (*weight.names, *weight.copies))
 
 
 def _weights(table: Format, architecture: Architecture | None) -> tuple[Weight, ...]:
@@ -85,7 +131,7 @@ def some(names: Iterable[str], most: int = 3) -> str:
 
 
 def _first_match(patterns: Iterable[str], name: str) -> tuple[str, list[str] | None]:
-    """The first pattern that a name fits, and the layer numbers there; None where it fits none."""
+    """The first pattern that a name fits, and what stands there for its stars; None where it fits none."""
     for pattern in patterns:
         layers = _match(pattern, name)
         if layers is not None:
@@ -94,17 +140,22 @@ def _first_match(patterns: Iterable[str], name: str) -> tuple[str, list[str] | N
 
 
 def _match(pattern: str, name: str) -> list[str] | None:
-    """The layer numbers where a name fits a pattern, else None."""
+    """What stands for the stars of a pattern where a name fits it, else None."""
     found = _compiled(pattern).fullmatch(name)
     return list(found.groups()) if found else None
 
 
+_STARS = re.compile(r"\*\*?")
+_MEANING = {"*": r"(0|[1-9][0-9]{0,8})", "**": r"(.+)"}  # the number of a layer; any name
+
+
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(re.escape(pattern).replace(r"\*", r"(0|[1-9][0-9]{0,8})"))
+    literal = map(re.escape, _STARS.split(pattern))
+    stars = (_MEANING[star] for star in _STARS.findall(pattern))
+    return re.compile("".join(part for pair in zip(literal, [*stars, ""]) for part in pair))
 
 
 def _fill(pattern: str, layers: list[str]) -> str:
-    for layer in layers:
-        pattern = pattern.replace("*", layer, 1)
-    return pattern
+    given = iter(layers)
+    return _STARS.sub(lambda _: next(given), pattern)

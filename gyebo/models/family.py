@@ -1,6 +1,6 @@
 """The family tree as a table, without torch: what `gyebo families`, the picture of the tree and every job look up.
 
-Adding a family: its file beside this one, a line here, its name table in `gyebo/interchange`, its test, its page in the docs.
+Adding a family: its file beside this one, a line here, its table of names in `gyebo/interchange/families`, its tests, its page.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import gyebo.interchange as interchange
-from gyebo.interchange.task_heads import auto_class
+from gyebo.interchange.saving import auto_class
 from gyebo.models.family import FAMILIES, model_class
 from gyebo.tasks.heads.task_model import TaskModel, add_head
 from gyebo.tasks.kinds.table import KINDS

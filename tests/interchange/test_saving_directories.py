@@ -24,7 +24,7 @@ import gyebo.interchange as interchange
 from gyebo.interchange import saving
 from gyebo.interchange.families import bert, distilbert, gpt, gpt2, roberta
 from gyebo.interchange.model_card import model_card
-from gyebo.interchange.tensor_names import our_names, their_names
+from gyebo.interchange.tensor_names import full_name, our_names, their_names, their_tensors
 from gyebo.models.bert import Bert
 from gyebo.models.distilbert import Distilbert
 from gyebo.models.gpt import Gpt, GptConfig
@@ -66,7 +66,7 @@ def test_every_tensor_has_one_name_and_back(table, cls):
     sources = {name: their_names(table, name) for name in ours}
     theirs = [key for source in sources.values() for key in (*source.names, *source.copies)]
     assert len(set(theirs)) == len(theirs)
-    assert our_names(table, theirs, "x") == sources
+    assert our_names(table, {name: name for name in theirs}, "x") == sources
     with pytest.raises(KeyError, match=r"blocks\.0\.more"):
         their_names(table, "blocks.0.more")
 
@@ -311,8 +311,8 @@ def test_the_hub_is_asked_for_safetensors_and_only_then_for_pickles(tmp_path, mo
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     model, _ = interchange.load("someone/new")
     assert len(asked) == 1 and not any("bin" in pattern for pattern in asked[0])
-    theirs = {name: their_names(gpt2.FORMAT, name) for name in model.state_dict()}
-    state = {theirs[k].names[0]: v.T if theirs[k].transpose else v for k, v in model.state_dict().items()}
+    theirs = their_tensors(gpt2.FORMAT, model.state_dict(), {})
+    state = {full_name(gpt2.FORMAT, name): tensor.read() for name, tensor in theirs.items()}
     torch.save(state, tmp_path / "state")
     interchange.load("someone/old")
     assert len(asked) == 3 and "pytorch_model.bin" in asked[2]

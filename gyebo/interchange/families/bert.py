@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gyebo.interchange.families.gpt2 import ACTIVATIONS as GPT2_ACTIVATIONS
-from gyebo.interchange.format import Architecture, Field, Format, Weight, pairs
+from gyebo.interchange.format import Architecture, Field, Format, Weight, head_layers, pairs
 
 # Several of their names compute one function; the first of each is written: "gelu" is what BERT's own files say.
 ACTIVATIONS = {"gelu": "gelu", **GPT2_ACTIVATIONS}
@@ -62,6 +62,9 @@ def size_fields(vocabulary: int) -> tuple[Field, ...]:
 OLD_NORMS = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 POOLER = tuple(f"pooler_{name}" for name in ("fc_size", "num_attention_heads", "num_fc_layers", "size_per_head", "type"))
 
+DROPOUT = ("classifier_dropout", "hidden_dropout_prob")  # of a task head
+LINEAR, SPANS = head_layers(out="classifier"), head_layers(out="qa_outputs")
+
 FORMAT = Format(
     family="bert",
     model_type="bert",
@@ -70,6 +73,10 @@ FORMAT = Format(
         Architecture("BertForMaskedLM", parts=("mlm",)),
         Architecture("BertForNextSentencePrediction", parts=("nsp", "pooler")),
         Architecture("BertModel", bare=True),
+        Architecture("BertForSequenceClassification", ("pooler",), kind="classification", weights=LINEAR, dropout=DROPOUT),
+        Architecture("BertForTokenClassification", kind="tagging", weights=LINEAR, dropout=DROPOUT),
+        Architecture("BertForQuestionAnswering", kind="spans", weights=SPANS, dropout=DROPOUT),
+        Architecture("BertForMultipleChoice", ("pooler",), kind="choice", weights=LINEAR, dropout=DROPOUT),
     ),
     base="bert.",
     weights=(
@@ -102,3 +109,5 @@ FORMAT = Format(
     renamed=OLD_NORMS,
     generates=False,
 )
+
+FORMATS = (FORMAT,)

@@ -14,3 +14,5 @@ FORMAT = causal_format(
     Field("dropout", "dropout", "share", 0.0),
     Field("word_dropout", "word_dropout", "share", 0.3),
 )
+
+FORMATS = (FORMAT,)

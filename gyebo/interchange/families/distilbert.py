@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from gyebo.interchange.families.bert import ACTIVATIONS, OLD_NORMS, inner_width
-from gyebo.interchange.format import Architecture, Field, Format, Weight, pairs
+from gyebo.interchange.families.bert import ACTIVATIONS, LINEAR, OLD_NORMS, SPANS, inner_width
+from gyebo.interchange.format import Architecture, Field, Format, Weight, head_layers, pairs
 
 _LAYER = "transformer.layer.*."
+_TWO_LAYERS = head_layers(dense="pre_classifier", out="classifier")
 
 FORMAT = Format(
     family="distilbert",
     model_type="distilbert",
-    architectures=(Architecture("DistilBertForMaskedLM", parts=("mlm",)), Architecture("DistilBertModel", bare=True)),
+    architectures=(
+        Architecture("DistilBertForMaskedLM", parts=("mlm",)),
+        Architecture("DistilBertModel", bare=True),
+        *(
+            Architecture(name, kind=kind, weights=_TWO_LAYERS, dropout=("seq_classif_dropout",), dropout_default=0.2)
+            for name, kind in (
+                ("DistilBertForSequenceClassification", "classification"),
+                ("DistilBertForMultipleChoice", "choice"),
+            )
+        ),
+        Architecture(
+            "DistilBertForTokenClassification", kind="tagging", weights=LINEAR, dropout=("classifier_dropout", "dropout")
+        ),
+        Architecture("DistilBertForQuestionAnswering", kind="spans", weights=SPANS, dropout=("qa_dropout",)),
+    ),
     base="distilbert.",
     weights=(
         Weight("embeddings.word_embeddings.weight", "token_embedding.weight"),
@@ -60,3 +75,5 @@ FORMAT = Format(
     renamed=OLD_NORMS,
     generates=False,
 )
+
+FORMATS = (FORMAT,)

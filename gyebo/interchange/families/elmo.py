@@ -44,3 +44,5 @@ FORMAT = Format(
     ),
     generates=False,
 )
+
+FORMATS = (FORMAT,)

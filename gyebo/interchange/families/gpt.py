@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gyebo.interchange.format import Architecture, Field, Format, Weight
+from gyebo.interchange.hooks import OptionHook, Options
 
 ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}  # their "gelu" is the tanh form here
 
@@ -51,10 +54,25 @@ def size_fields(vocabulary: int, context: int) -> tuple[Field, ...]:
     )
 
 
+def classifier(name: str) -> Architecture:
+    """The class of fine-tuned models that GPT and GPT-2 share: a linear layer on the last token, without dropout."""
+    score = Weight("score.weight", "head.out.weight", head=True)
+    return Architecture(name, kind="classification", weights=(score,), dropout_default=0.0)
+
+
+def _without_inner(options: Options) -> dict[str, Any]:
+    """They have no field for the width of the feed-forward network, which is always what ours is where it is left out."""
+    return {**options, "inner": None if options["inner"] == 4 * options["width"] else options["inner"]}
+
+
 FORMAT = Format(
     family="gpt",
     model_type="openai-gpt",
-    architectures=(Architecture("OpenAIGPTLMHeadModel"), Architecture("OpenAIGPTModel", bare=True)),
+    architectures=(
+        Architecture("OpenAIGPTLMHeadModel"),
+        Architecture("OpenAIGPTModel", bare=True),
+        classifier("OpenAIGPTForSequenceClassification"),
+    ),
     base="transformer.",
     weights=(
         Weight("tokens_embed.weight", "token_embedding.weight"),
@@ -68,7 +86,9 @@ FORMAT = Format(
         Field("bos_token_id", "bos_id", "id"),
         Field("eos_token_id", "eos_id", "id"),
     ),
-    implied={"inner": lambda config: 4 * config.width},
     dropped=("h.*.attn.bias", "position_ids"),
     harmless=(*SUMMARY, "n_special", "predict_special_tokens"),
+    options=OptionHook(to_theirs=_without_inner),
 )
+
+FORMATS = (FORMAT,)

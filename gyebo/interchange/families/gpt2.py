@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gyebo.interchange.families.gpt import SUMMARY, block_weights, size_fields
-from gyebo.interchange.format import Architecture, Field, Format, Weight
+from gyebo.interchange.families.gpt import SUMMARY, block_weights, classifier, size_fields
+from gyebo.interchange.format import Architecture, Field, Format, Weight, head_layers
 
 # Several of their names compute one function; the first of each is written.
 ACTIVATIONS = {
@@ -24,7 +24,13 @@ ACTIVATIONS = {
 FORMAT = Format(
     family="gpt2",
     model_type="gpt2",
-    architectures=(Architecture("GPT2LMHeadModel"), Architecture("GPT2Model", bare=True)),
+    architectures=(
+        Architecture("GPT2LMHeadModel"),
+        Architecture("GPT2Model", bare=True),
+        classifier("GPT2ForSequenceClassification"),
+        Architecture("GPT2ForTokenClassification", kind="tagging", weights=head_layers(out="classifier")),
+        Architecture("GPT2ForQuestionAnswering", kind="spans", weights=head_layers(out="qa_outputs")),
+    ),
     base="transformer.",
     weights=(
         Weight("wte.weight", "token_embedding.weight"),
@@ -48,3 +54,5 @@ FORMAT = Format(
     dropped=("h.*.attn.bias", "h.*.attn.masked_bias"),
     harmless=SUMMARY,
 )
+
+FORMATS = (FORMAT,)

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from gyebo.interchange.families.bert import ENCODER, OLD_NORMS, body_weights, size_fields
-from gyebo.interchange.format import Architecture, Field, Format, Weight, pairs
+from gyebo.interchange.families.bert import DROPOUT, ENCODER, LINEAR, OLD_NORMS, SPANS, body_weights, size_fields
+from gyebo.interchange.format import Architecture, Field, Format, Weight, head_layers, pairs
+from gyebo.interchange.hooks import OptionHook, Options
 
 
-def _rows_before(options: Mapping[str, Any]) -> int:
-    """Rows of the position table before a text's first token: up to padding's."""
+def _rows_before(options: Options) -> int:
+    """Rows of the position table before a text's first token, up to padding's: their number counts them, ours does not."""
     return (options["pad_id"] or 0) + 1
 
+
+def _with_rows_before(options: Options) -> dict[str, Any]:
+    return {**options, "context": options["context"] + _rows_before(options)}
+
+
+def _without_rows_before(options: Options) -> dict[str, Any]:
+    rows, before = options["context"], _rows_before(options)
+    if rows <= before:
+        raise ValueError(f"max_position_embeddings must be at least {before + 1}, but is {rows} instead")
+    return {**options, "context": rows - before}
+
+
+_DENSE = head_layers(dense="classifier.dense", out="classifier.out_proj")
 
 FORMAT = Format(
     family="roberta",
     model_type="roberta",
-    architectures=(Architecture("RobertaForMaskedLM", parts=("mlm",)), Architecture("RobertaModel", bare=True)),
+    architectures=(
+        Architecture("RobertaForMaskedLM", parts=("mlm",)),
+        Architecture("RobertaModel", bare=True),
+        Architecture("RobertaForSequenceClassification", kind="classification", weights=_DENSE, dropout=DROPOUT),
+        Architecture("RobertaForTokenClassification", kind="tagging", weights=LINEAR, dropout=DROPOUT),
+        Architecture("RobertaForQuestionAnswering", kind="spans", weights=SPANS, dropout=DROPOUT),
+        Architecture("RobertaForMultipleChoice", ("pooler",), kind="choice", weights=LINEAR, dropout=DROPOUT),
+    ),
     base="roberta.",
     weights=(
         *body_weights(),
@@ -28,7 +48,7 @@ FORMAT = Format(
     fields=(
         *size_fields(50_265),
         Field("pad_token_id", "pad_id", "id", 1),
-        Field("max_position_embeddings", "context", "count", 512, more=_rows_before),
+        Field("max_position_embeddings", "context", "count", 512),
         Field("bos_token_id", "bos_id", "id", 0),
         Field("eos_token_id", "eos_id", "id", 2),
     ),
@@ -36,5 +56,8 @@ FORMAT = Format(
     dropped=("embeddings.position_ids",),
     harmless=("classifier_dropout",),
     renamed=OLD_NORMS,
+    options=OptionHook(_with_rows_before, _without_rows_before),
     generates=False,
 )
+
+FORMATS = (FORMAT,)

@@ -41,4 +41,7 @@ FORMAT = Format(
         Field("decoder_start_token_id", "start_id", "id", instead=lambda config: config.first_id),
     ),
     written={"is_encoder_decoder": True},
+    stacks={"encoder": "layers", "decoder": "decoder_layers"},
 )
+
+FORMATS = (FORMAT,)

@@ -7,11 +7,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
-
 from gyebo.interchange.families.bert import ACTIVATIONS
 from gyebo.interchange.format import Architecture, Field, Format, Weight, pairs
-from gyebo.models.transformer import position_table
+from gyebo.interchange.hooks import LazyTensor, Options, TensorHook, Tensors
+from gyebo.models.transformer import TransformerConfig, position_table
 
 
 def _start(config: Any) -> int:
@@ -40,12 +39,13 @@ def _block(stack: str) -> list[tuple[str | tuple[str, ...], str]]:
     return names
 
 
+_BIAS = "final_logits_bias"
 _WEIGHTS = (
     Weight("shared.weight", "token_embedding.weight"),
     *pairs(_block("encoder")),
     *pairs(_block("decoder")),
     Weight("lm_head.weight", "lm_head.weight", head=True),
-    Weight("final_logits_bias", "lm_head.bias", head=True, part="output_bias", row=True),
+    Weight(_BIAS, "lm_head.bias", head=True, part="output_bias"),
 )
 
 _FIELDS = (
@@ -69,6 +69,7 @@ _FIELDS = (
     Field("decoder_start_token_id", "start_id", "id", 58_100, instead=_start),
 )
 
+_STACKS = {"encoder": "layers", "decoder": "decoder_layers"}
 _NORMS = tuple(pairs([(f"{stack}.layer_norm", f"{stack}_norm") for stack in ("encoder", "decoder")], part="pre_norm"))
 _WRITTEN = {
     "is_encoder_decoder": True,
@@ -79,6 +80,18 @@ _WRITTEN = {
 }
 _DROPPED = tuple(f"{stack}.embed_{what}.weight" for stack in ("encoder", "decoder") for what in ("tokens", "positions"))
 _FIXED = {"norm_eps": 1e-5, "attention_bias": True, "positions": "halves", "tied": True}
+
+
+def _bias_as_row(tensors: Tensors, options: Options) -> dict[str, LazyTensor]:
+    """Theirs is [1, V], ours [V]."""
+    return {name: tensor.map(lambda bias: bias[None]) if name == _BIAS else tensor for name, tensor in tensors.items()}
+
+
+def _bias_from_row(tensors: Tensors, options: Options) -> dict[str, LazyTensor]:
+    return {name: tensor.map(lambda row: row[0]) if name == _BIAS else tensor for name, tensor in tensors.items()}
+
+
+_BIAS_ROW = TensorHook(_bias_as_row, _bias_from_row)
 
 MARIAN = Format(
     family="transformer",
@@ -103,12 +116,21 @@ MARIAN = Format(
     fixed={**_FIXED, "pre_norm": False},
     dropped=_DROPPED,
     harmless=("init_std", "initializer_range", "classif_dropout", "classifier_dropout", "save_step"),
+    stacks=_STACKS,
+    tensors=_BIAS_ROW,
 )
 
+_POSITIONS = tuple(f"{stack}.embed_positions.weight" for stack in ("encoder", "decoder"))
 
-def _positions(config: Any) -> dict[str, Tensor]:
+
+def _with_positions(tensors: Tensors, options: Options) -> dict[str, LazyTensor]:
     """Their loader has no word for sinusoids that a file lacks, and warns of weights that were not trained."""
-    return {f"{stack}.embed_positions.weight": position_table(config) for stack in ("encoder", "decoder")}
+    table = LazyTensor(lambda: position_table(TransformerConfig(**options)))
+    return {**_bias_as_row(tensors, options), **dict.fromkeys(_POSITIONS, table)}
+
+
+def _without_positions(tensors: Tensors, options: Options) -> dict[str, LazyTensor]:
+    return {name: tensor for name, tensor in _bias_from_row(tensors, options).items() if name not in _POSITIONS}
 
 
 _PEGASUS = {"vocab_size": 50_265, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}  # where a file has none
@@ -127,7 +149,8 @@ PEGASUS = Format(
     fixed={**_FIXED, "pre_norm": True},
     dropped=_DROPPED,
     harmless=MARIAN.harmless,
-    computed=_positions,
+    stacks=_STACKS,
+    tensors=TensorHook(_with_positions, _without_positions),
 )
 
 OWN = Format(
@@ -144,6 +167,8 @@ OWN = Format(
         Field("position_order", "positions", "word", "interleaved", values={"interleaved": "interleaved", "halves": "halves"}),
     ),
     written={"is_encoder_decoder": True},
+    stacks=_STACKS,
+    tensors=_BIAS_ROW,
 )
 
 FORMATS = (MARIAN, PEGASUS, OWN)

@@ -5,20 +5,54 @@
 
 from __future__ import annotations
 
+import torch
+
 from gyebo.interchange.format import Architecture, Field, Format, Weight, pairs
+from gyebo.interchange.hooks import LazyTensor, Options, TensorHook, Tensors
 
 _LAYER = ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0")
+
+# The head of fastai's text classifier: norm, dropout, linear layer, ReLU; norm, dropout, linear layer.
+_CONCAT = (
+    *pairs([("1.layers.0.0", "head.norm"), ("1.layers.1.0", "head.norm_out")], head=True),
+    *(
+        Weight(f"1.layers.{number}.0.{name}", f"head.{norm}.{name}", head=True)
+        for number, norm in enumerate(("norm", "norm_out"))
+        for name in ("running_mean", "running_var")
+    ),
+    Weight("1.layers.0.2.weight", "head.dense.weight", head=True),
+    Weight("1.layers.1.2.weight", "head.out.weight", head=True),
+)
+
+_TABLE, _OUTPUT = "encoder.weight", "1.decoder.weight"
+
+
+def _repeat_tied(tensors: Tensors, options: Options) -> dict[str, LazyTensor]:
+    """`load_state_dict` of fastai's model misses a tied tensor that does not stand in the file under both names."""
+    return {**tensors, _OUTPUT: tensors[_TABLE]} if options["tied"] else dict(tensors)
+
+
+def _drop_repeat(tensors: Tensors, options: Options) -> dict[str, LazyTensor]:
+    """One that differs stays, and is refused where tied tensors are compared."""
+    repeated = options["tied"] and {_TABLE, _OUTPUT} <= tensors.keys()
+    if repeated and torch.equal(tensors[_TABLE].read(), tensors[_OUTPUT].read()):
+        return {name: tensor for name, tensor in tensors.items() if name != _OUTPUT}
+    return dict(tensors)
+
 
 FORMAT = Format(
     family="ulmfit",
     model_type="gyebo-ulmfit",
-    architectures=(Architecture("GyeboForCausalLM"),),
+    architectures=(
+        Architecture("GyeboForCausalLM"),
+        Architecture("GyeboForSequenceClassification", kind="classification", weights=_CONCAT),
+    ),
     base="0.",
     weights=(
-        Weight("encoder.weight", "token_embedding.weight", copies=("encoder_dp.emb.weight",)),
+        Weight(_TABLE, "token_embedding.weight", copies=("encoder_dp.emb.weight",)),
         Weight("rnns.*.weight_hh_l0_raw", "blocks.*.weight_hh_l0"),
         *(Weight(f"rnns.*.module.{name}", f"blocks.*.{name}") for name in _LAYER),
-        Weight("1.decoder.weight", "lm_head.weight", head=True),
+        Weight(_OUTPUT, "lm_head.weight", head=True),
         Weight("1.decoder.bias", "lm_head.bias", head=True),
     ),
     fields=(
@@ -42,17 +76,7 @@ FORMAT = Format(
     # Of older files: the recurrent matrix as dropout left it in the last pass, which is not what was learned.
     dropped=("rnns.*.module.weight_hh_l0",),
     harmless=("out_bias",),  # the tensors say whether there is one
-    repeats=True,
+    tensors=TensorHook(_repeat_tied, _drop_repeat),
 )
 
-# The head of fastai's text classifier: norm, dropout, linear layer, ReLU; norm, dropout, linear layer.
-CONCAT = (
-    *pairs([("1.layers.0.0", "head.norm"), ("1.layers.1.0", "head.norm_out")], head=True),
-    *(
-        Weight(f"1.layers.{number}.0.{name}", f"head.{norm}.{name}", head=True)
-        for number, norm in enumerate(("norm", "norm_out"))
-        for name in ("running_mean", "running_var")
-    ),
-    Weight("1.layers.0.2.weight", "head.dense.weight", head=True),
-    Weight("1.layers.1.2.weight", "head.out.weight", head=True),
-)
+FORMATS = (FORMAT,)
