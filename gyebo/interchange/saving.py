@@ -56,9 +56,8 @@ def save(
     tuned = isinstance(model, TaskModel)
     architecture = task_architecture(table, model) if tuned else written_architecture(table, model.config)
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    config = (
-        write_config(table, model.config, architecture) | {"dtype": dtype} | (task_fields(architecture, model) if tuned else {})
-    )
+    head = task_fields(architecture, model) if tuned else {}
+    config = write_config(table, model.config, architecture) | {"dtype": dtype} | head
     if tokenizer is not None:
         check_vocabulary(tokenizer, model.config, str(directory))
         for name in ("pad", "bos", "eos"):
@@ -105,13 +104,7 @@ def _aside(directory: Path) -> Iterator[Path]:
 
 def _write_weights(table: Format, architecture: Architecture, model: nn.Module, folder: Path, most: int) -> list[str]:
     """The weights' files, in the order in which they are to be renamed: the one that makes the others count comes last."""
-    ours: dict[str, Tensor] = {}
-    seen = set()
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if id(tensor) not in seen:  # a tied one once, under its first name, as transformers does
-            ours[plain(name)] = tensor.detach()
-        seen.add(id(tensor))
-    theirs = their_tensors(table, ours, options_of(model.config), architecture)
+    theirs = their_tensors(table, _tied_once(model), options_of(model.config), architecture)
     shards: list[dict[str, LazyTensor]] = [{}]
     room, total = most, 0
     for name, tensor in theirs.items():
@@ -131,6 +124,14 @@ def _write_weights(table: Format, architecture: Architecture, model: nn.Module, 
     places = {tensor: file for file, shard in zip(files, shards) for tensor in sorted(shard)}
     _write_json(folder / _INDEX, {"metadata": {"total_size": total}, "weight_map": places})
     return [*files, _INDEX]
+
+
+def _tied_once(model: nn.Module) -> dict[str, Tensor]:
+    """A model's tensors; a tied one stands under its first name alone, as `transformers` has it."""
+    found: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        found.setdefault(id(tensor), (plain(name), tensor.detach()))
+    return dict(found.values())
 
 
 def _write_shard(path: Path, shard: dict[str, LazyTensor]) -> None:

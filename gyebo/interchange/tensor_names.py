@@ -90,9 +90,9 @@ def their_tensors(
     theirs: dict[str, LazyTensor] = {}
     for name, tensor in ours.items():
         source = their_names(table, name, architecture)
-        pieces = tensor.chunk(len(source.names)) if len(source.names) > 1 else (tensor,)
-        for names, piece in ((source.names, pieces), (source.copies, (tensor,) * len(source.copies))):
-            theirs |= {one: _lazy(part.T if source.transpose else part) for one, part in zip(names, piece)}
+        parts = tensor.chunk(len(source.names)) if len(source.names) > 1 else (tensor,)
+        stored = (*zip(source.names, parts), *((copy, tensor) for copy in source.copies))
+        theirs |= {one: _lazy(part.T if source.transpose else part) for one, part in stored}
     return table.tensors.to_theirs(theirs, options)
 
 
