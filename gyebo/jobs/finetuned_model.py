@@ -120,7 +120,7 @@ def open_model(name: str) -> Opened:
         kind = "regression" if baseline.labels is None else "classification"
         return Opened(name, baseline, None, kind, baseline.labels or (), trained_on(name))
     model, tokenizer = load(name)
-    if hasattr(model, "read_source"):
+    if model.encodes_source:
         if tokenizer is None:
             raise ValueError(f"{name} has no tokenizer that gyebo reads (a tokenizer.json): text can't be translated with it")
         return Opened(name, model, tokenizer, translation.KIND, (), trained_on(name))

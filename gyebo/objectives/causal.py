@@ -16,9 +16,7 @@ from gyebo.data.batches import IGNORE, Arrays
 from gyebo.data.plan import FIRST, SIZE, Plan, stored
 from gyebo.data.shards import Split
 from gyebo.nn.cross_entropy import cross_entropy_sum
-from gyebo.objectives.objective import Draw, Setting
-
-NAME = "causal"
+from gyebo.objectives.objective import Defaults, Draw, Setting
 
 
 class Options(BaseModel):
@@ -31,7 +29,7 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True)
-class Causal:
+class Causal(Defaults):
     """`start`, `end`: the ids that frame a document, None where a model has none; `one_document`: attention crosses the
     borders of documents; `ar`, `tar`: weights as in `Options`."""
 
@@ -41,10 +39,6 @@ class Causal:
     ar: float = 0.0
     tar: float = 0.0
     fills: dict[str, int] = field(default_factory=lambda: {"labels": IGNORE})
-    repeats: None = None
-    headline = "bits_per_byte"
-    projected = 1.0
-    parts: dict[str, bool] = field(default_factory=dict)
 
     @property
     def extra(self) -> int:

@@ -1,6 +1,7 @@
 """What an objective promises to data, training and evaluation.
 
-A module of this folder has `NAME`, `Options` (what one may choose, checked by pydantic) and `build(options, setting)`.
+A module of this folder has `Options` (what one may choose, checked by pydantic) and `build(options, setting)`; what else is to
+be known of it stands in its row of `gyebo/objectives/table.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ Draw = Callable[[np.random.Generator], Arrays]
 @dataclass(frozen=True)
 class Setting:
     """What an objective is built for: the family's copy of the tokenizer, its templates and heads, the training text.
-    `gives_raw`: its `encode` takes `return_raw`."""
+    `gives_raw`: its `encode` takes `return_raw`. `teacher`: the model that a student learns from; None where it has none, or
+    is only evaluated."""
 
     tokenizer: Tokenizer
     roles: Roles
@@ -34,18 +36,19 @@ class Setting:
     heads: tuple[str, ...] = ("lm",)
     across_documents: bool = False
     gives_raw: bool = False
+    teacher: Any = None
 
 
 class Objective(Protocol):
     """What is learned from a corpus.
 
-    `headline`: the name of the held-out figure that a run is told by. `one_document`: attention runs over the whole row.
-    `fills`: field of a batch -> its value where there is no token. `repeats`: after how many epochs corruptions come again.
-    `projected`: the share of the positions that is projected on the vocabulary. `parts`: flags of a model's config that the
-    objective needs on.
+    `one_document`: attention runs over the whole row. `fills`: field of a batch -> its value where there is no token.
+    `repeats`: after how many epochs corruptions come again. `projected`: the share of the positions that is projected on the
+    vocabulary. `parts`: flags of a model's config that the objective needs on. `extra`: positions that a document fills beyond
+    its tokens. `shortens`: rows may have fewer tokens than the plan says. `teacher`: the model that a student learns from.
     """
 
-    headline: str
+    teacher: Any
 
     @property
     def one_document(self) -> bool:
@@ -65,6 +68,14 @@ class Objective(Protocol):
 
     @property
     def parts(self) -> dict[str, bool]:
+        """See above."""
+
+    @property
+    def extra(self) -> int:
+        """See above."""
+
+    @property
+    def shortens(self) -> bool:
         """See above."""
 
     def describe(self) -> str:
@@ -90,3 +101,39 @@ class Objective(Protocol):
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
         """{term: (sum, weight)}."""
+
+
+class Defaults:
+    """What an objective is unless it says otherwise; terms as in `Objective`."""
+
+    teacher: Any = None
+
+    @property
+    def one_document(self) -> bool:
+        """No: attention stays inside each document."""
+        return False
+
+    @property
+    def repeats(self) -> int | None:
+        """Never."""
+        return None
+
+    @property
+    def projected(self) -> float:
+        """All positions."""
+        return 1.0
+
+    @property
+    def parts(self) -> dict[str, bool]:
+        """None."""
+        return {}
+
+    @property
+    def extra(self) -> int:
+        """None."""
+        return 0
+
+    @property
+    def shortens(self) -> bool:
+        """No: the plan knows how many tokens a row has."""
+        return False

@@ -21,6 +21,7 @@ from gyebo.jobs.finetuning.setup import (
 )
 from gyebo.jobs.model_building import freeze, grow_vocabulary, layers_of, shaped, spell_more, with_dropout, with_pieces
 from gyebo.models import family as tree
+from gyebo.objectives.table import OBJECTIVES
 from gyebo.tasks.features import ExampleRows
 from gyebo.tasks.heads.layer_mix import check_layers
 from gyebo.tasks.heads.styles import reads_windows
@@ -109,7 +110,7 @@ def head_kind(kind: str) -> str:
 
 def _check_kind(options: FinetuneOptions, task: Task, family: tree.Family) -> None:
     """ValueError where a family can't learn a task, or an option has no effect on it."""
-    translates = family.objective == translation.KIND
+    translates = OBJECTIVES[family.objective].pairs
     if translates != (task.kind == translation.KIND):
         does = "translates, and has no head for" if translates else "does not translate, as"
         better = "an encoder, as bert:mini" if translates else "one that does, as transformer:mini"
@@ -157,7 +158,7 @@ def _fresh(options: FinetuneOptions, data: TaskData, name: str, size: str) -> Or
     _check_kind(options, data.task, family)
     cls = tree.model_class(name)
     tokenizer = _tokenizer(options, data, cls.sizes[size].vocab_size).for_family(roles_of(family))
-    longer = options.max_length if family.objective == translation.KIND else None  # neither has a table of positions
+    longer = options.max_length if OBJECTIVES[family.objective].pairs else None  # neither has a table of positions
     context = max(longer or 0, cls.sizes[size].context)
     config = shaped(cls.sizes[size], options.shape, tokenizer, context=context, section="shape")
     return Origin(family, tokenizer, config, lambda: with_pieces(cls(config), tokenizer))
@@ -193,7 +194,7 @@ def _make_model(options: FinetuneOptions, origin: Origin, task: Task, tokenizer:
     problem = "regression" if task.kind == "regression" else None
     torch.manual_seed(initial_seed(options.seed))
     body = with_dropout(origin.body(), options.body_dropout)
-    if hasattr(body, "spell"):
+    if body.reads_characters:
         spell_more(body, tokenizer)
     else:
         grow_vocabulary(body, tokenizer.vocab_size)

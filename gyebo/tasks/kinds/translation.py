@@ -19,13 +19,12 @@ from gyebo.data.batches import Arrays
 from gyebo.data.order import shuffled
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
-from gyebo.objectives.translation import NAME
 from gyebo.tasks.features import Features, ragged
 from gyebo.tasks.task import Example
 from gyebo.text.template import frame_of
 from gyebo.text.tokenizer import Tokenizer
 
-KIND = NAME
+KIND = "translation"
 
 
 def encode(
