@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from gyebo.cli import options as shared
-from gyebo.objectives.table import NEXT
 
 
 def pretrain(
@@ -118,13 +117,13 @@ def perform(run: Any, out: Path | None, *, dry_run: bool, resume: bool, overwrit
     if json:
         print(json_module.dumps(result, ensure_ascii=False))
     elif result and not dry_run:
-        from gyebo.evaluation.measures import MEASURES
         from gyebo.models.family import find
+        from gyebo.objectives import table
 
-        words, value = MEASURES[result["headline"]].words, result["valid"][result["headline"]]
-        opens = " and opens in transformers" if find(result["family"]).in_transformers else ""
+        family, (words, value) = find(result["family"]), table.reported(result)
+        opens = " and opens in transformers" if family.in_transformers else ""
         print(f"{value:.4f} {words} on held-out text. The model is in {out}{opens}.")
-        print(f"Next: gyebo {NEXT[result['headline']].format(out=out)}")
+        print(f"Next: gyebo {table.find(family.objective).next_command.format(out=out)}")
 
 
 def _refuse_contradictions(

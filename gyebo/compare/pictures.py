@@ -1,4 +1,4 @@
-"""The pictures of a comparison: where every seed ended by each yardstick, and the held-out curves."""
+"""The pictures of a comparison: where every seed ended by each metric, and the held-out curves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from gyebo.compare.results import BASELINE_TITLE, ON_TEXT, Comparison, Row, run_directory
+from gyebo.compare.results import BASELINE_TITLE, Comparison, Row, run_directory
 from gyebo.compare.table_rows import words
 from gyebo.figures.curves import Curve, comparison, inline_svg, intervals, save
 from gyebo.training import log
@@ -33,7 +33,7 @@ def colors(result: Comparison) -> dict[str, int]:
 
 
 def pictures(result: Comparison) -> list[Picture]:
-    """All pictures, the yardstick that ranks first; also written as PNG files beside the report."""
+    """All pictures, the metric that ranks first; also written as PNG files beside the report."""
     found = [picture for task in result.tasks if (picture := _task_picture(result, task))]
     unit = result.on_text
     rows = [row for row in drawn(result) if row.scores_by(unit)]
@@ -81,16 +81,16 @@ def _look_at(figure: Figure, scores: list[float]) -> None:
     axes.set_xlim(max(left, min(scores) - room), min(right, max(scores) + room))
 
 
-def _ends(rows: list[Row], yardstick: str) -> list[tuple[str, list[float], float | None, float | None]]:
+def _ends(rows: list[Row], metric: str) -> list[tuple[str, list[float], float | None, float | None]]:
     found = []
     for row in rows:
-        low, high = row.interval_by(yardstick) or (None, None)
-        found.append((row.name, list(row.scores_by(yardstick).values()), low, high))
+        low, high = row.interval_by(metric) or (None, None)
+        found.append((row.name, list(row.scores_by(metric).values()), low, high))
     return found
 
 
 def curves(result: Comparison, rows: list[Row], x: str) -> list[Curve]:
-    """The held-out curves of rows with a figure of the text, from their logs; x: "tokens" or "flops", from the run's start.
+    """The held-out curves of rows with that metric, from their logs; x: "tokens" or "flops", from the run's start.
 
     The measurements on the way use a part of the held-out text; the last one, which is the score, uses all of it.
     """
@@ -98,15 +98,15 @@ def curves(result: Comparison, rows: list[Row], x: str) -> list[Curve]:
 
 
 def _curve(result: Comparison, row: Row, x: str) -> Curve:
-    figure = ON_TEXT[result.on_text]
+    metric = result.recipe.measured_by.metric
     logs: list[dict[int, tuple[float, float]]] = []  # a seed each: step -> point
     for seed, end in row.results.items():
         scale = end[x] / end["tokens"]
         records = log.read(run_directory(result.out, row.name, seed))
         points = {
-            line["step"]: (line["tokens"] * scale, line["evaluation"][figure]) for line in records if "evaluation" in line
+            line["step"]: (line["tokens"] * scale, line["evaluation"][metric]) for line in records if "evaluation" in line
         }
-        logs.append(points | {end["steps"]: (end[x], end["valid"][figure])})
+        logs.append(points | {end["steps"]: (end[x], end["valid"][metric])})
     steps = sorted(set(logs[0]).intersection(*logs[1:]))  # the tokens of a step differ a little from seed to seed
     seeds = [tuple(zip(*(points[step] for step in steps))) for points in logs]
     color = colors(result)[row.name]

@@ -13,7 +13,7 @@ from gyebo.config import toml
 from gyebo.config.finetune import FinetuneOptions, LearningOptions, TaskOptions, idle_on_features
 from gyebo.config.run import BudgetOptions, DataOptions, OptimOptions, RunOptions, Section, TrainOptions
 from gyebo.models.family import find, find_size
-from gyebo.objectives.table import IN_SIGHT, LIKELIHOODS, MEASURED
+from gyebo.objectives.table import LIKELIHOOD, OBJECTIVES, ObjectiveFacts
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.splits import open_task
 
@@ -79,7 +79,7 @@ class Candidate(Section):
     @model_validator(mode="after")
     def _known(self) -> Candidate:
         find_size(find(self.family), self.size)
-        if find(self.family).objective == "translation":
+        if self.objective_facts.pairs:
             raise ValueError(f"{self.family} learns from sentence pairs, so it can't be compared here: use gyebo finetune")
         if not NAME.fullmatch(self.name):
             raise ValueError(f"name {self.name!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)")
@@ -90,14 +90,14 @@ class Candidate(Section):
         return self
 
     @property
-    def objective_name(self) -> str:
+    def objective_facts(self) -> ObjectiveFacts:
         """What its family learns from text."""
-        return find(self.family).objective
+        return OBJECTIVES[find(self.family).objective]
 
     @property
     def likelihood(self) -> bool:
         """Whether its models give a text a probability; others have no bits per byte."""
-        return self.objective_name in LIKELIHOODS
+        return self.objective_facts.likelihood
 
 
 class RecipeTask(TaskOptions):
@@ -174,12 +174,13 @@ class Recipe(Section):
     def _consistent(self) -> Recipe:
         _different([candidate.name for candidate in self.candidates], "candidates", "name")
         _different([task.called for task in self.tasks], "tasks", "called")
-        if self.measured_by == "masked_loss":
-            self._same_hidden_text()
+        if not self.tasks and self.measured_by.shown_by:
+            self._same_shown_text(self.measured_by)
         for candidate in self.candidates:
-            if not self.tasks and candidate.objective_name not in MEASURED[self.measured_by]:
+            facts = candidate.objective_facts
+            if not self.tasks and not (facts.ranks and facts.metric == self.measured_by.metric):
                 raise ValueError(
-                    f"candidate {candidate.name}: {find(candidate.family).title} gives texts no probability, so only a task can"
+                    f"candidate {candidate.name}: {find(candidate.family).title} {_lacks(self.measured_by)}, so only a task can"
                     ' rank it: add [[tasks]] with name = "nsmc", or classification and a data file (or --task NAME)'
                 )
             if candidate.tuning and not self.tasks:
@@ -215,28 +216,31 @@ class Recipe(Section):
         return self
 
     @property
-    def measured_by(self) -> str:
-        """The figure of held-out text: bits per byte, or the masked loss where nothing else could rank what is compared."""
-        return "bits_per_byte" if self.tasks or any(c.likelihood for c in self.candidates) else "masked_loss"
+    def measured_by(self) -> ObjectiveFacts:
+        """Whose metric of held-out text is shown: a likelihood's, or without any, and without a task, the first that ranks."""
+        found = [candidate.objective_facts for candidate in self.candidates]
+        if self.tasks or any(facts.likelihood for facts in found):
+            return LIKELIHOOD
+        return next((facts for facts in found if facts.ranks), LIKELIHOOD)
 
     def tunings(self, seed: int) -> list[int]:
         """The seeds with which a pretraining is fine-tuned."""
         return self.tuning_seeds or [seed]
 
-    def _same_hidden_text(self) -> None:
-        """Masked losses rank models that are shown the same texts with the same pieces hidden, and no others."""
+    def _same_shown_text(self, facts: ObjectiveFacts) -> None:
+        """Such a metric ranks models that are shown the same texts with the same tokens masked, and no others."""
         for name in ("family", "size") if self.context is None else ("family",):
             if len(found := {getattr(candidate, name): 0 for candidate in self.candidates}) > 1:
                 raise ValueError(
-                    f"the candidates give texts no probability, and differ in {name} ({', '.join(found)}), so the text hides"
-                    " different pieces from them: add [[tasks]] (or --task NAME), or let them differ in less"
+                    f"the candidates give texts no probability, and differ in {name} ({', '.join(found)}), so they are"
+                    " shown different parts of the text: add [[tasks]] (or --task NAME), or let them differ in less"
                 )
-        for name, default in (IN_SIGHT | find(self.candidates[0].family).published).items():
+        for name, default in (dict(facts.shown_by) | find(self.candidates[0].family).published).items():
             values = [candidate.objective.get(name, default) for candidate in self.candidates]
             if any(value != values[0] for value in values):
                 raise ValueError(
-                    f"the candidates differ in objective.{name} ({', '.join(map(str, values))}), so different texts are hidden"
-                    " from them, and their losses can't be compared: add [[tasks]] (or --task NAME)"
+                    f"the candidates differ in objective.{name} ({', '.join(map(str, values))}), so they are shown different"
+                    " texts, and their losses can't be compared: add [[tasks]] (or --task NAME)"
                 )
 
     def options(self, candidate: Candidate, seed: int, tokenizer: str | None, **changes: Any) -> RunOptions:
@@ -290,6 +294,11 @@ class Recipe(Section):
         values |= {"model": model, "task": task.source.model_dump(), "seed": seed}
         values |= {"device": self.train.device, "precision": precision}
         return toml.check(FinetuneOptions, values, f"task {task.called}")
+
+
+def _lacks(facts: ObjectiveFacts) -> str:
+    """What a candidate has not whose text can't be measured by this objective's metric."""
+    return "gives texts no probability" if facts.likelihood else f"has no {facts.unit}"
 
 
 def _idle(task: RecipeTask, style: str) -> str | None:

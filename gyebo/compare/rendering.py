@@ -10,9 +10,10 @@ from rich.text import Text
 
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.recipe import BASELINE
-from gyebo.compare.results import BITS, ON_TEXT, Comparison, Row
+from gyebo.compare.results import Comparison, Row, higher_is_better
 from gyebo.compare.statistics import difference, pair_confidence
 from gyebo.compare.table_rows import cells, columns, digits
+from gyebo.objectives.table import LIKELIHOOD
 
 
 def rich_table(comparison: Comparison) -> Table:
@@ -50,7 +51,7 @@ def failures(comparison: Comparison) -> list[tuple[str, str, str]]:
 def as_json(comparison: Comparison) -> dict[str, Any]:
     """All of it as plain values: for programs, and for whoever doubts the table."""
     headline, why = conclusion(comparison)
-    yardsticks = [*comparison.tasks, comparison.on_text]
+    metrics = [*comparison.tasks, comparison.on_text]
     return {
         "conclusion": f"{headline} {why}",
         "ok": comparison.ok,
@@ -61,15 +62,15 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "environment": comparison.environment,
         "tasks": comparison.tasks,
         "candidates": [_candidate(comparison, row) for row in comparison.rows],
-        "differences": [entry for yardstick in yardsticks for entry in _differences(comparison, yardstick)],
+        "differences": [entry for metric in metrics for entry in _differences(comparison, metric)],
     }
 
 
 def _candidate(comparison: Comparison, row: Row) -> dict[str, Any]:
     on_text = {
-        ON_TEXT[yardstick]: {"verdict": row.verdicts[yardstick], **asdict(summary)} if summary else None
-        for yardstick in dict.fromkeys((BITS, comparison.on_text))
-        for summary in [row.summary_by(yardstick)]
+        facts.metric: {"verdict": row.verdicts[facts.unit], **asdict(summary)} if summary else None
+        for facts in (LIKELIHOOD, comparison.recipe.measured_by)
+        for summary in [row.summary_by(facts.unit)]
     }
     return {
         "name": row.name,
@@ -96,17 +97,17 @@ def _task(comparison: Comparison, row: Row, task: str) -> dict[str, Any]:
     }
 
 
-def _differences(comparison: Comparison, yardstick: str) -> list[dict[str, Any]]:
-    """Every other ranked candidate minus the leader, by one yardstick."""
-    scores = {row.name: list(row.scores_by(yardstick).values()) for row in comparison.rows if not row.failures_by(yardstick)}
+def _differences(comparison: Comparison, metric: str) -> list[dict[str, Any]]:
+    """Every other ranked candidate minus the leader, by one metric."""
+    scores = {row.name: list(row.scores_by(metric).values()) for row in comparison.rows if not row.failures_by(metric)}
     ranked = {name: values for name, values in scores.items() if values}
     if not ranked:
         return []
-    confidence, resolution = pair_confidence(len(ranked)), comparison.resolution(yardstick)
-    sign = 1 if yardstick in ON_TEXT else -1
+    confidence, resolution = pair_confidence(len(ranked)), comparison.resolution(metric)
+    sign = -1 if higher_is_better(metric) else 1
     leader = min(ranked, key=lambda name: sign * sum(ranked[name]) / len(ranked[name]))
     return [
-        {"yardstick": yardstick, "from": leader, "to": name, "confidence": confidence}
+        {"metric": metric, "from": leader, "to": name, "confidence": confidence}
         | asdict(difference(values, ranked[leader], confidence, resolution))
         for name, values in ranked.items()
         if name != leader

@@ -15,15 +15,9 @@ from gyebo.compare.table_rows import cells, columns, short
 from gyebo.config import toml
 from gyebo.figures.curves import COLORS
 from gyebo.models.family import find
+from gyebo.objectives.table import Samples
 
 SAMPLES = 3
-LEARNED = {
-    "causal": "to predict the next piece of a word",
-    "masked": "to restore pieces that were hidden",
-    "bidirectional": "to predict the next piece of a word, and the previous one from the other side",
-}
-
-CLASSES = {"causal": "AutoModelForCausalLM", "masked": "AutoModelForMaskedLM"}  # of `transformers`
 
 
 def write_report(result: Comparison) -> None:
@@ -52,8 +46,10 @@ def render(result: Comparison) -> str:
         pictures=pictures(result),
         floor=result.floor,
         on_text=result.on_text,
-        writers=[(row.name, _samples(row)) for row in result.rows if row.candidate.likelihood],
-        fillers=[(row.name, _samples(row)) for row in result.rows if row.candidate.objective_name == "masked"],
+        lower=result.recipe.measured_by.lower_is_better,
+        asked=result.recipe.measured_by.asked,
+        lacking=[row.name for row in result.rows if row.results and not row.scores_by(result.on_text)],
+        shows=_shows(result),
         dots={name: number % len(COLORS) for name, number in colors(result).items()},
         equal=equal_terms(result),
         unequal=unequal_terms(result),
@@ -70,6 +66,16 @@ def _columns(result: Comparison) -> list[tuple[str, str]]:
     """(name, what it is) of each column of the table."""
     titles = [f"{find(row.candidate.family).title}, {row.candidate.size}" for row in result.rows]
     return list(zip(columns(result), [*titles, "counts letters, no pretraining"]))
+
+
+def _shows(result: Comparison) -> list[tuple[Samples, list[tuple[str, list[str]]]]]:
+    """What each kind of model shows of itself: how it is introduced, and the lines of each such candidate."""
+    learned = {row.candidate.objective_facts.name: row.candidate.objective_facts for row in result.rows}
+    return [
+        (facts.samples, [(row.name, _samples(row)) for row in result.rows if row.candidate.objective_facts == facts])
+        for facts in sorted(learned.values(), key=lambda facts: not facts.likelihood)
+        if facts.samples
+    ]
 
 
 def _samples(row: Row) -> list[str]:
@@ -151,7 +157,7 @@ def unequal_terms(result: Comparison) -> list[tuple[str, str]]:
     shared = {name: f"{entry['precision']}" for name, entry in result.plan.items()}
     if len(set(shared.values())) > 1:
         terms.append(("Precision (what was faster for each)", differing(shared)))
-    learned = {c.name: LEARNED.get(find(c.family).objective, find(c.family).objective) for c in result.recipe.candidates}
+    learned = {candidate.name: candidate.objective_facts.learns for candidate in result.recipe.candidates}
     if len(set(learned.values())) > 1:
         terms.append(("What each learned from the text", differing(learned)))
     for candidate in result.recipe.candidates:
@@ -188,17 +194,13 @@ def commands(result: Comparison) -> list[tuple[str, str]]:
         return lines
     lines += _task_commands(result, leader, leader.best_seed) if result.tasks else []
     model, words = str(result.run(leader, leader.best_seed)), result.prepared["sample"].split()
-    family = find(leader.candidate.family)
-    if leader.candidate.likelihood:
-        prompt = " ".join(words[:2])
-        lines.append((f"Let {leader.name} go on with a text", shlex.join(["gyebo", "generate", model, "--prompt", prompt])))
-        lines.append(("Score it on another text", shlex.join(["gyebo", "evaluate", model, "another-text.txt"])))
-    elif family.objective == "masked":
-        mask = family.tokens["mask"]
-        text = " ".join([*words[:2], mask, *words[3:6]])
-        lines.append((f"Let {leader.name} fill in what is hidden", shlex.join(["gyebo", "fill", model, "--text", text])))
+    family, facts = find(leader.candidate.family), leader.candidate.objective_facts
+    masked = " ".join([*words[:2], family.tokens.get("mask", ""), *words[3:6]])
+    filled = {"name": leader.name, "model": model, "start": " ".join(words[:2]), "masked": masked}
+    for what, command in facts.tries:
+        lines.append((what.format(**filled), shlex.join(["gyebo", *(word.format(**filled) for word in command)])))
     opens = family.in_transformers and not result.tasks
-    return [*lines, _opened(model, CLASSES[family.objective])] if opens else lines
+    return [*lines, _opened(model, facts.auto_class)] if opens else lines
 
 
 def _task_commands(result: Comparison, leader: Row, seed: int) -> list[tuple[str, str]]:

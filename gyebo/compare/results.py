@@ -1,4 +1,4 @@
-"""The results of a comparison as data: a row a candidate, measured and ranked by its yardsticks."""
+"""The results of a comparison as data: a row a candidate, measured and ranked by its metrics."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 
 from gyebo.compare.recipe import BASELINE, Candidate, Recipe
 from gyebo.compare.statistics import CONFIDENCE, Difference, Summary, against, summarise, verdicts
-from gyebo.objectives.table import FIGURES
+from gyebo.objectives.table import LIKELIHOOD, ObjectiveFacts, of_unit
 
-BITS, HIDDEN = FIGURES["bits_per_byte"], FIGURES["masked_loss"]  # yardsticks as tasks are; no task can be called so
-ON_TEXT = {words: name for name, words in FIGURES.items()}  # yardstick -> its entry in a run's result
+BITS = LIKELIHOOD.unit  # what is measured by is a task, or a metric of held-out text by its words; no task can be called so
 FAILED = "failed"
 BASELINE_TITLE = "linear baseline"
 CORRELATIONS = ("pearson", "spearman", "matthews")  # from -1 to 1; other scores of tasks begin at 0
@@ -26,10 +25,10 @@ class Row:
     `results`: seed -> result of `pretrain`, in the recipe's order. `tasks`: task -> seed -> result of `finetune`, a seed of the
     recipe's `tuning_seeds` where it has any.
     `failures`: "seed N", "TASK, seed N" or "sweep" -> reason. `sweep`: the chosen "lr", the "trials" and their cost in
-    "tokens", "flops" and "seconds". `ranked_by`: the yardstick of the table, a task or one of `ON_TEXT`.
+    "tokens", "flops" and "seconds". `ranked_by`: the metric of the table, a task or a metric of held-out text by its words.
 
-    `verdicts`: yardstick -> "best", "no difference shown", "behind", "failed" (a run that it needs failed: not ranked, as its
-    luckier seeds would flatter it), "nothing to compare with", or "-" where the yardstick can't measure the family.
+    `verdicts`: metric -> "best", "no difference shown", "behind", "failed" (a run that it needs failed: not ranked, as its
+    luckier seeds would flatter it), "nothing to compare with", or "-" where the metric can't measure the family.
     """
 
     candidate: Candidate
@@ -47,52 +46,54 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """That of the yardstick which ranks."""
+        """That of the metric which ranks."""
         return self.verdicts.get(self.ranked_by, "")
 
-    def scores_by(self, yardstick: str) -> dict[int, float]:
+    def scores_by(self, metric: str) -> dict[int, float]:
         """Finished seed -> figure of held-out text, or the score on the task's test examples; empty where there is none."""
-        if yardstick in ON_TEXT:
-            found = {seed: result["valid"].get(ON_TEXT[yardstick]) for seed, result in self.results.items()}
+        if facts := of_unit(metric):
+            found = {seed: result["valid"].get(facts.metric) for seed, result in self.results.items()}
             return {seed: value for seed, value in found.items() if value is not None}
-        return {seed: result["test"][result["score"]] for seed, result in self.tasks.get(yardstick, {}).items()}
+        return {seed: result["test"][result["score"]] for seed, result in self.tasks.get(metric, {}).items()}
 
-    def summary_by(self, yardstick: str) -> Summary | None:
+    def summary_by(self, metric: str) -> Summary | None:
         """Mean and spread over seeds; None where no seed has a score."""
-        scores = self.scores_by(yardstick)
+        scores = self.scores_by(metric)
         return summarise(list(scores.values())) if scores else None
 
-    def interval_by(self, yardstick: str) -> tuple[float, float] | None:
+    def interval_by(self, metric: str) -> tuple[float, float] | None:
         """The 95 % interval of the mean, within what a task's score can be; None where it is unknown."""
-        summary = self.summary_by(yardstick)
+        summary = self.summary_by(metric)
         if summary is None or summary.low is None or summary.high is None:
             return None
-        if yardstick in ON_TEXT:
+        if of_unit(metric):
             return summary.low, summary.high
-        metric = next(iter(self.tasks[yardstick].values()))["score"]
-        return max(summary.low, -1.0 if metric in CORRELATIONS else 0.0), min(summary.high, 1.0)
+        score = next(iter(self.tasks[metric].values()))["score"]
+        return max(summary.low, -1.0 if score in CORRELATIONS else 0.0), min(summary.high, 1.0)
 
-    def failures_by(self, yardstick: str) -> dict[str, str]:
-        """The failures that keep the row out of a yardstick's ranking: of its pretraining, and of that task."""
-        return {at: why for at, why in self.failures.items() if ", " not in at or at.startswith(f"{yardstick}, ")}
+    def failures_by(self, metric: str) -> dict[str, str]:
+        """The failures that keep the row out of a metric's ranking: of its pretraining, and of that task."""
+        return {at: why for at, why in self.failures.items() if ", " not in at or at.startswith(f"{metric}, ")}
 
     @property
     def scores(self) -> list[float]:
-        """By the yardstick that ranks, one a finished seed."""
+        """By the metric that ranks, one a finished seed."""
         return list(self.scores_by(self.ranked_by).values())
 
     @property
     def summary(self) -> Summary | None:
-        """Of the yardstick that ranks."""
+        """Of the metric that ranks."""
         return self.summary_by(self.ranked_by)
 
     @property
     def best_seed(self) -> int | None:
-        """The seed with the best figure of held-out text, or the best score on validation, never on the test examples."""
-        if self.ranked_by in ON_TEXT:
-            return min(scores, key=scores.__getitem__) if (scores := self.scores_by(self.ranked_by)) else None
-        found = {seed: result["valid"][result["score"]] for seed, result in self.tasks.get(self.ranked_by, {}).items()}
-        return max(found, key=found.__getitem__) if found else None
+        """The seed with the best metric of held-out text, or the best score on validation, never on the test examples."""
+        if of_unit(self.ranked_by):
+            found = self.scores_by(self.ranked_by)
+        else:
+            found = {seed: result["valid"][result["score"]] for seed, result in self.tasks.get(self.ranked_by, {}).items()}
+        best = max if higher_is_better(self.ranked_by) else min
+        return best(found, key=found.__getitem__) if found else None
 
     def mean(self, key: str, task: str | None = None) -> float | None:
         """Mean over seeds of an entry of the results (a dot leads into a section); None where a seed lacks it."""
@@ -125,13 +126,13 @@ class Comparison:
 
     @property
     def ranked_by(self) -> str:
-        """The yardstick that ranks: the first task, or that of the held-out text."""
+        """The metric that ranks: the first task, or that of the held-out text."""
         return next(iter(self.tasks), self.on_text)
 
     @property
     def on_text(self) -> str:
-        """The yardstick of the held-out text: `BITS` or `HIDDEN`."""
-        return FIGURES[self.recipe.measured_by]
+        """The metric of the held-out text, by its words."""
+        return self.recipe.measured_by.unit
 
     @property
     def floor(self) -> float | None:
@@ -156,9 +157,9 @@ class Comparison:
         known = self.tasks[task]
         return known[BASELINE]["test"][known["score"]]["mean"] if known.get(BASELINE) else None
 
-    def resolution(self, yardstick: str) -> float:
-        """In which steps a yardstick counts: one example of a task."""
-        return 0.0 if yardstick in ON_TEXT else 1 / self.tasks[yardstick]["examples"]["test"]
+    def resolution(self, metric: str) -> float:
+        """In which steps a metric counts: one example of a task."""
+        return 0.0 if of_unit(metric) else 1 / self.tasks[metric]["examples"]["test"]
 
     def against_baseline(self, row: Row, task: str) -> Difference | None:
         """A row's score minus the baseline's, with an interval for all rows of the table together; None without either."""
@@ -178,22 +179,30 @@ def task_directory(out: Path, name: str, task: str, seed: int) -> Path:
     return out / "tasks" / name / task / f"seed-{seed}"
 
 
-def rank(rows: Sequence[Row], tasks: Mapping[str, dict[str, Any]] | None = None, on_text: str = BITS) -> list[Row]:
-    """The rows with their verdicts by every yardstick, best mean by the first one first, those with a failure last.
+def higher_is_better(metric: str) -> bool:
+    """Of every task, and where its objective says so of held-out text."""
+    facts = of_unit(metric)
+    return facts is None or not facts.lower_is_better
 
-    tasks, on_text: as in `Comparison`; the first task ranks, the held-out text where there is none.
+
+def rank(
+    rows: Sequence[Row], tasks: Mapping[str, dict[str, Any]] | None = None, on_text: ObjectiveFacts = LIKELIHOOD
+) -> list[Row]:
+    """The rows with their verdicts by every metric, best mean by the first one first, those with a failure last.
+
+    tasks: as in `Comparison`; the first one ranks, where there is none the metric of held-out text that `on_text` reports.
     """
     tasks = tasks or {}
     said = {name: _judge(rows, name, 1 / task["examples"]["test"]) for name, task in tasks.items()}
-    said[on_text] = _judge(rows, on_text, 0.0)
+    said[on_text.unit] = _judge(rows, on_text.unit, 0.0)
     first = next(iter(said))
     judged = [replace(row, verdicts={name: found[row.name] for name, found in said.items()}, ranked_by=first) for row in rows]
-    sign = 1 if first in ON_TEXT else -1
+    sign = -1 if higher_is_better(first) else 1
     return sorted(judged, key=lambda row: (row.verdict == FAILED, sign * row.summary.mean if row.summary else math.inf))
 
 
-def _judge(rows: Sequence[Row], yardstick: str, resolution: float) -> dict[str, str]:
-    whole = {row.name: list(row.scores_by(yardstick).values()) for row in rows if not row.failures_by(yardstick)}
+def _judge(rows: Sequence[Row], metric: str, resolution: float) -> dict[str, str]:
+    whole = {row.name: list(row.scores_by(metric).values()) for row in rows if not row.failures_by(metric)}
     measured = {name: scores for name, scores in whole.items() if scores}
     others = {row.name: FAILED if row.name not in whole else "-" for row in rows}
-    return others | verdicts(measured, higher=yardstick not in ON_TEXT, resolution=resolution)
+    return others | verdicts(measured, higher=higher_is_better(metric), resolution=resolution)

@@ -39,7 +39,6 @@ from gyebo.compare.tasks import examine, finetune_all, read_tasks, train_baselin
 from gyebo.config import toml
 from gyebo.config.run import RunOptions
 from gyebo.jobs.run_directory import bring_back, forget, refuse_to_replace, set_aside
-from gyebo.objectives.table import FIGURES
 from gyebo.training import log
 
 COSTS = ("tokens", "flops", "seconds")
@@ -73,7 +72,7 @@ def compare(
     try:
         with _replacing(out):
             _plan(session)
-        rows = rank(_train(session), session.state["tasks"], FIGURES[recipe.measured_by])
+        rows = rank(_train(session), session.state["tasks"], recipe.measured_by)
     except Stopped as stop:
         raise Stopped(f"stopped; go on with: {resume_command(out)}") from stop
     state = session.state
@@ -173,7 +172,7 @@ def _plan(session: Session) -> None:
 def _sweep(session: Session, candidate: Candidate) -> str:
     """Choose the learning rate by short runs with a seed that is not measured later; "" or why there is none.
 
-    The held-out figure of the candidate's own objective chooses. A trial that fails costs what it trained, and its rate is
+    The reported metric of the candidate's own objective chooses. A trial that fails costs what it trained, and its rate is
     out. The choice is kept, so that no later event changes it.
     """
     recipe, plan = session.recipe, session.plan(candidate)
@@ -193,7 +192,8 @@ def _sweep(session: Session, candidate: Candidate) -> str:
     done = [trial for trial in trials if trial["score"] is not None]
     if not done:
         return f"no learning rate of the sweep worked: {trials[-1]['reason']}"
-    best = min(done, key=lambda trial: trial["score"])["lr"]
+    sign = 1 if candidate.objective_facts.lower_is_better else -1
+    best = min(done, key=lambda trial: sign * trial["score"])["lr"]
     total = {key: sum(trial[key] for trial in trials) for key in COSTS}
     plan["sweep"] = {"lr": best, "steps": steps, "trials": trials} | total
     session.keep()

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from gyebo.compare.recipe import Candidate, Recipe, RecipeTask
-from gyebo.objectives.table import FIGURES
+from gyebo.objectives.table import reported
 
 Job = Callable[..., dict[str, Any]]
 
@@ -93,9 +93,9 @@ def attempt(
 
 
 def held_out(result: dict[str, Any]) -> tuple[str, float]:
-    """The figure by which a pretraining is told and its learning rate chosen, lower is better: (name, value)."""
-    name = result.get("headline", "bits_per_byte")  # runs of before families without a likelihood don't say it
-    return f"held-out {FIGURES.get(name, name)}", result["valid"][name]
+    """The metric that a pretraining reports and its learning rate is chosen by: (its words, value)."""
+    words, value = reported(result)
+    return f"held-out {words}", value
 
 
 def write(path: Path, text: str) -> None:

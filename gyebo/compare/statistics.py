@@ -90,7 +90,7 @@ def verdicts(groups: Mapping[str, Sequence[float]], higher: bool = False, resolu
     mean. A candidate is "behind" where the Welch interval of its difference to the leader excludes 0. The leader is "best"
     where that holds for every other candidate; otherwise it shares "no difference shown" with those that it doesn't exclude.
     The leader is picked by looking at the scores, so each interval has confidence 1 - 0.05 / number of pairs (Bonferroni):
-    all verdicts by one yardstick together are wrong at most once in 20 tables. With two candidates this is the plain 95 %
+    all verdicts by one metric together are wrong at most once in 20 tables. With two candidates this is the plain 95 %
     interval. A name alone is "nothing to compare with".
     """
     if len(groups) == 1:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gyebo.compare.recipe import BASELINE
-from gyebo.compare.results import BASELINE_TITLE, BITS, FAILED, HIDDEN, Comparison, Row
+from gyebo.compare.results import BASELINE_TITLE, FAILED, Comparison, Row
 from gyebo.compare.statistics import Summary
+from gyebo.objectives.table import Line, ObjectiveFacts
 
 # What a task's score says, in words for a reader who doesn't program; all are 1 where nothing is wrong.
 SCORES = {
@@ -57,16 +58,11 @@ def cells(comparison: Comparison) -> list[tuple[Measure, list[str]]]:
 
 
 def measures(comparison: Comparison) -> list[Measure]:
-    """The lines that a comparison has a use for, the yardstick that ranks first."""
+    """The lines that a comparison has a use for, the metric that ranks first."""
     lines = [line for task in comparison.tasks for line in _task_lines(comparison, task)]
-    if any(row.candidate.likelihood for row in comparison.rows):
-        lines += _likelihood_lines(ranks=not comparison.tasks)
-    if comparison.ranked_by == HIDDEN:
-        lines += [*RANKED_HIDDEN_LINES, RESTORED]
-    else:
-        learned = {row.candidate.objective_name for row in comparison.rows}
-        lines += HIDDEN_LINES if "masked" in learned else []
-        lines += [BOTH_SIDES] if "bidirectional" in learned else []
+    learned = {row.candidate.objective_facts.name: row.candidate.objective_facts for row in comparison.rows}
+    for facts in sorted(learned.values(), key=lambda facts: not facts.likelihood):
+        lines += _text_lines(facts, ranks=comparison.ranked_by == facts.unit)
     return lines + _cost_lines(comparison)
 
 
@@ -105,26 +101,26 @@ def with_spread(summary: Summary | None) -> str:
     return f"{digits(summary.mean)} ± {digits(summary.deviation)}"
 
 
-def _score(yardstick: str) -> Callable[[Row], str]:
-    return lambda row: with_spread(row.summary_by(yardstick))
+def _score(metric: str) -> Callable[[Row], str]:
+    return lambda row: with_spread(row.summary_by(metric))
 
 
-def _verdict(yardstick: str) -> Callable[[Row], str]:
-    return lambda row: row.verdicts.get(yardstick, "-")
+def _verdict(metric: str) -> Callable[[Row], str]:
+    return lambda row: row.verdicts.get(metric, "-")
 
 
-def _interval(yardstick: str) -> Callable[[Row], str]:
+def _interval(metric: str) -> Callable[[Row], str]:
     def cell(row: Row) -> str:
-        bounds = row.interval_by(yardstick)
+        bounds = row.interval_by(metric)
         return "-" if bounds is None else f"{digits(bounds[0])} to {digits(bounds[1])}"
 
     return cell
 
 
-def _seeds(yardstick: str) -> Callable[[Row], str]:
+def _seeds(metric: str) -> Callable[[Row], str]:
     def cell(row: Row) -> str:
-        done = [f"{seed}: {digits(score)}" for seed, score in row.scores_by(yardstick).items()]
-        failed = [f"{where.rpartition('seed ')[2]}: failed" for where in row.failures_by(yardstick)]
+        done = [f"{seed}: {digits(score)}" for seed, score in row.scores_by(metric).items()]
+        failed = [f"{where.rpartition('seed ')[2]}: failed" for where in row.failures_by(metric)]
         return ", ".join(done + failed) or "-"
 
     return cell
@@ -228,75 +224,38 @@ def beats(comparison: Comparison, row: Row, task: str) -> str:
     return f"{('above' if gap.mean > 0 else 'below') if gap.shown else 'no difference shown'} ({gap.mean:+.4f})"
 
 
-def _likelihood_lines(ranks: bool) -> list[Measure]:
-    meaning = (
-        "ower is better. How many yes-or-no questions, on average, the model would need to be told each next byte"
-        " of text that it has never seen. 8 would be pure guessing. Mean over the seeds ± their standard deviation."
-    )
-    beside = " Models that read a text from both sides at once have no such figure."
-    meaning = f"The score; l{meaning}" if ranks else f"L{meaning}{beside}"
+def _text_lines(facts: ObjectiveFacts, ranks: bool) -> list[Measure]:
+    """What candidates with this objective show of held-out text: their metric with its verdict where it ranks, or is a
+    likelihood, which has a meaning beside any other; then what belongs to it."""
+    own = [_line(line) for line in facts.lines]
+    if not (ranks or facts.likelihood):
+        return own + [_line(line) for line in facts.lines_beside]
+    name = f"{facts.unit[0].upper()}{facts.unit[1:]}"
+    better = f"{'lower' if facts.lower_is_better else 'higher'} is better."
+    opening = f"The score; {better}" if ranks else better.capitalize()
+    meaning = f"{opening} {facts.meaning} Mean over the seeds ± their standard deviation."
+    if not ranks:
+        meaning += " Models that read a text from both sides at once have no such metric."
 
     def named(heading: str) -> str:
-        return heading if ranks else f"Bits per byte: {heading[0].lower()}{heading[1:]}"
+        return heading if ranks else f"{name}: {heading[0].lower()}{heading[1:]}"
 
     return [
-        Measure("Bits per byte, held out", meaning, _score(BITS), first=True),
-        Measure(named("Verdict"), VERDICT, _verdict(BITS), first=ranks, verdict=True),
-        Measure(named("95 % interval of the mean"), INTERVAL, _interval(BITS)),
-        Measure(named("Each seed"), EACH_SEED, _likelihood_seeds),
-        Measure(
-            "Bits per character",
-            "Bits per byte again, per letter instead of per byte. A Korean syllable is one character but three bytes.",
-            _mean("valid.bits_per_character", digits),
-        ),
-        Measure(
-            "Perplexity",
-            "Among how many equally likely tokens (pieces of words) the model seems to hesitate. Lower is better.",
-            _mean("valid.perplexity", "{:,.1f}".format),
-        ),
+        Measure(f"{name}, held out", meaning, _score(facts.unit), first=True),
+        Measure(named("Verdict"), VERDICT, _verdict(facts.unit), first=ranks, verdict=True),
+        Measure(named("95 % interval of the mean"), INTERVAL, _interval(facts.unit)),
+        Measure(named("Each seed"), EACH_SEED, _text_seeds(facts)),
+        *own,
     ]
 
 
-def _likelihood_seeds(row: Row) -> str:
-    return _seeds(BITS)(row) if row.candidate.likelihood else "-"
+def _line(line: Line) -> Measure:
+    return Measure(line.heading, line.meaning, _mean(f"valid.{line.metric}", line.form.format))
 
 
-RESTORED = Measure(
-    "Hidden pieces restored",
-    "Of the pieces of words that were hidden from a model that reads from both sides, how many it guessed. This depends on"
-    " what was hidden and what was left to see, so nothing is ranked by it.",
-    _mean("valid.masked_accuracy", "{:.1%}".format),
-)
-
-RANKED_HIDDEN_LINES = [
-    Measure(
-        "Nats per hidden piece, held out",
-        "The score; lower is better. How surprised the model was by pieces of words that were hidden from it, in text that it"
-        " had never seen; the same pieces were hidden from all. Mean over the seeds ± their standard deviation.",
-        _score(HIDDEN),
-        first=True,
-    ),
-    Measure("Verdict", VERDICT, _verdict(HIDDEN), first=True, verdict=True),
-    Measure("95 % interval of the mean", INTERVAL, _interval(HIDDEN)),
-    Measure("Each seed", EACH_SEED, _seeds(HIDDEN)),
-]
-
-HIDDEN_LINES = [
-    RESTORED,
-    Measure(
-        "Loss on hidden pieces",
-        "How surprised such a model was by what was hidden (nats per piece; lower is better). No bits per byte.",
-        _mean("valid.masked_loss", digits),
-    ),
-]
-
-
-BOTH_SIDES = Measure(
-    "Nats per token, from both sides",
-    "How surprised two models in one were: each piece of a word was predicted from those before it and from those after it"
-    " (lower is better). No bits per byte, and nothing is ranked by it.",
-    _mean("valid.bidirectional_loss", digits),
-)
+def _text_seeds(facts: ObjectiveFacts) -> Callable[[Row], str]:
+    """Each seed, of the rows that have the metric."""
+    return lambda row: _seeds(facts.unit)(row) if row.candidate.objective_facts.metric == facts.metric else "-"
 
 
 def _cost_lines(comparison: Comparison) -> list[Measure]:

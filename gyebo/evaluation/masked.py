@@ -21,14 +21,14 @@ from gyebo.objectives.masked import encode
 def evaluate_masked(
     model: Any, rows: Rows, *, tokens: int | None = None, autocast: Callable[[], Any] | None = None
 ) -> dict[str, float]:
-    """masked_loss (nats per hidden piece), masked_accuracy, pieces; with pairs next_sentence_accuracy.
+    """masked_loss (nats per masked token), masked_accuracy, pieces; with pairs next_sentence_accuracy.
 
     `tokens`: on about so many positions. Not a likelihood: it never ranks models of different objectives.
     """
     numbers = list(range(len(rows.plan))) if tokens is None else some_rows(rows, tokens)
     batch_rows = max(1, 8192 // rows.plan.context)
     device = next(model.parameters()).device
-    sums = np.zeros(5)  # nats, right pieces, pieces, right pairs, pairs
+    sums = np.zeros(5)  # nats, right tokens, tokens, right pairs, pairs
     for start in range(0, len(numbers), batch_rows):
         part = np.array(numbers[start : start + batch_rows])
         batch = {name: torch.from_numpy(a).to(device) for name, a in rows.batch(part, [[0]] * len(part)).items()}

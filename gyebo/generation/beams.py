@@ -80,7 +80,7 @@ class _Coverage:
     """How well translations cover their sources (Wu et al. 2016, equation 14). `real` [B, T]: the sources' real tokens."""
 
     def __init__(self, model: Any, cache: Any):
-        if getattr(cache, "watched", None) is None:
+        if not model.encodes_source or cache.watched is None:
             raise ValueError("coverage_penalty has no effect: this model pays no attention to a source; leave it out")
         self.real: Tensor = model.real
         self.watched: list[Tensor] = cache.watched

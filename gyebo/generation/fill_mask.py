@@ -48,16 +48,16 @@ class Filled:
 
 
 class Filler:
-    """Fills texts with one model. Raises ValueError where the model predicts no hidden tokens, or the tokenizer has no mask."""
+    """Fills texts with one model. Raises ValueError where the model predicts no masked tokens, or the tokenizer has no mask."""
 
     def __init__(self, model: Any, tokenizer: Tokenizer) -> None:
-        if "mlm" not in getattr(model, "heads", ()):
+        if "mlm" not in model.heads:
             raise ValueError(
-                f"{model.family}: this model has no head for hidden tokens (mlm); filling needs a masked language model, such "
+                f"{model.family}: this model has no head for masked tokens (mlm); filling needs a masked language model, such "
                 "as BERT, RoBERTa or DistilBERT"
             )
         if "mask" not in tokenizer.role_ids:
-            raise ValueError(f"{model.family}: its tokenizer names no mask token, so nothing can be marked as hidden")
+            raise ValueError(f"{model.family}: its tokenizer names no mask token, so nothing can be masked")
         self.model, self.tokenizer = model, tokenizer
         self.mask, self.mask_id = tokenizer.role_tokens["mask"], tokenizer.role_ids["mask"]
         self.device = next(model.parameters()).device

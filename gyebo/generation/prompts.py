@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -27,6 +27,8 @@ class Generator(Protocol):
     """
 
     config: Any
+    generates: ClassVar[bool]  # True: `prefill` and `step` are there
+    encodes_source: ClassVar[bool]  # True: its cache may note how much attention the source gets
 
     def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Any]:
         """Prompts [B, T] -> hidden [B, D] of each last real token, and a cache with room for `slots` tokens."""
@@ -60,8 +62,8 @@ def prepare(
 
     `most`: how many tokens each may get, instead of `options.max_new_tokens`.
     """
-    if not hasattr(model, "prefill"):
-        raise ValueError(f"{type(model).__name__} cannot write text: it has no `prefill`; use a family with a causal model")
+    if not model.generates:
+        raise ValueError(f"{type(model).__name__} cannot write text: use a family that learned to predict the next token")
     config = model.config
     if not prompts:
         raise ValueError("prompts: there is none; give at least one")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -43,6 +43,8 @@ class Sources:
     `watch`: note the attention to the sources.
     """
 
+    generates: ClassVar[bool] = True
+    encodes_source: ClassVar[bool] = True
     model: Any
     ids: Tensor
     mask: Tensor | None

@@ -159,7 +159,7 @@ def _check_tensor(name: str, entry: Stored, expected: Tensor) -> None:
 
 def _check_spelling(body: Any, directory: Path) -> None:
     """Of a model that reads characters, that it has a row for each symbol in the table of its pieces."""
-    if hasattr(body, "spell"):
+    if body.reads_characters:
         try:
             body.spell(body.spelling)
         except ValueError as error:
@@ -240,7 +240,7 @@ def _as_read_by(tokenizer: Tokenizer, family: Family, config: Any) -> Tokenizer:
     roles = roles_of(family)
     if family.head_style == "last":  # what a decoder puts between two texts is for whoever fine-tunes it
         roles = replace(roles, single=PLAIN_SINGLE, pair=PLAIN_PAIR)
-    if getattr(config, "segments", 0) < 2:
+    if "token_type_ids" in roles.model_inputs and config.segments < 2:
         roles = replace(roles, model_inputs=tuple(name for name in roles.model_inputs if name != "token_type_ids"))
     return tokenizer.for_family(roles)
 

@@ -1,4 +1,4 @@
-"""`gyebo evaluate`: bits per byte of a model on text, or how well it restores hidden pieces."""
+"""`gyebo evaluate`: a model on text by what it learned (bits per byte, the loss on masked tokens ...), or on a task."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import torch
 from gyebo.config import toml
 from gyebo.config.finetune import TaskOptions
 from gyebo.config.run import DataOptions
-from gyebo.data.batches import Rows
 from gyebo.data.prepare import open_corpus, prepare
 from gyebo.data.shards import Prepared
-from gyebo.evaluation import evaluate_bidirectional, evaluate_masked, evaluate_text, held_out_rows
+from gyebo.evaluation import measures
 from gyebo.interchange import load
 from gyebo.jobs import run_directory
 from gyebo.jobs.finetuned_model import Opened, open_model
 from gyebo.jobs.inference import check_precision
+from gyebo.jobs.objective_building import build_objective, held_out_rows, options_of
 from gyebo.jobs.pretraining.corpus import floor, refuse_idle
 from gyebo.jobs.run_directory import refuse_existing
 from gyebo.models.family import find
-from gyebo.objectives import bidirectional, distillation, masked
-from gyebo.objectives.objective import Setting
+from gyebo.objectives import table
+from gyebo.objectives.objective import Objective, Setting
 from gyebo.tasks.data.own_file import is_own
 from gyebo.tasks.heads.task_model import TaskModel
 from gyebo.tasks.metrics.bleu import signatures
@@ -44,9 +44,9 @@ def evaluate(
     device: str = "auto",
     precision: str | None = None,
 ) -> dict[str, Any]:
-    """bits_per_byte, bits_per_character, perplexity, tokens, bytes, documents; of a masked model masked_loss, masked_accuracy,
-    pieces; of a bidirectional one what `evaluate_bidirectional` gives. On all of `corpus`, or where it is empty on the held-out
-    part of the run, in the run's own precision and context unless others are asked for.
+    """The metrics of the model's objective (`gyebo/objectives/table.py` names the function that gives them), of a likelihood
+    also floor_bits_per_byte where it is known. On all of `corpus`, or where it is empty on the held-out part of the run, in the
+    run's own precision and context unless others are asked for.
 
     A published model without a start or an end role: the first token is charged log2 of the vocabulary, the end is not
     charged, and "note" says so. Raises ValueError where the model has no tokenizer, or is no run and no corpus is given.
@@ -57,7 +57,7 @@ def evaluate(
     model, tokenizer = load(name)
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
-    if find(model.family).objective == "translation":
+    if table.find(find(model.family).objective).pairs:
         raise ValueError(
             f"{name} translates, so it is measured on pairs: gyebo evaluate {name} translation --data pairs.tsv --text SOURCE "
             "--label TARGET"
@@ -66,58 +66,50 @@ def evaluate(
         raise ValueError(f"{name} was fine-tuned and has no head for text: name a task, as in gyebo evaluate {name} TASK")
     record = None if corpus else _record(name, data or {})
     prepared = _own_text(record, name, tokenizer) if record else _text(corpus, data or {}, tokenizer)
-    trained = record["options"].get("context") if record and not hasattr(model.config, "window") else None
+    trained = record["options"].get("context") if record and not model.has_windows else None
     window = context or trained or model.config.context
     if not 2 <= window <= model.config.context:
         raise ValueError(f"--context must be from 2 to the model's {model.config.context}, but is {window} instead")
     precision = precision or (record["plan"]["precision"] if record else "float32")
     half = lambda: torch.autocast(place.type, DTYPES[precision], enabled=precision != "float32")  # noqa: E731
-    objective = find(model.family).objective
-    if objective == "bidirectional":
-        rows = _rows_of_both(model, tokenizer, prepared, window)
-        result: dict[str, Any] = dict(evaluate_bidirectional(model.to(place).eval(), rows, autocast=half))
-        return result | {"note": "each token is predicted twice, from its left and from its right: together no likelihood"}
-    if objective == "masked":
-        rows = _masked_rows(model, tokenizer, prepared, window, record)
-        result = dict(evaluate_masked(model.to(place).eval(), rows, autocast=half))
-        return result | {"note": "of hidden pieces, always the same ones: no likelihood, so no bits per byte"}
-    start, end = tokenizer.role_ids.get("bos"), tokenizer.role_ids.get("eos")
-    rows = held_out_rows(prepared.valid, window, start, end, pad=tokenizer.role_ids.get("pad", 0))
-    result = dict(evaluate_text(model.to(place).eval(), rows, autocast=half))
-    if floor(prepared) is not None:
+    facts = table.find(find(model.family).objective, teacher=bool(record and record["options"].get("teacher")))
+    objective = _objective(facts, model, tokenizer, prepared, record)
+    rows = held_out_rows(objective, prepared.valid, window, tokenizer.role_ids.get("pad", 0))
+    result: dict[str, Any] = dict(measures.evaluate(facts, model.to(place).eval(), rows, autocast=half))
+    if facts.likelihood and floor(prepared) is not None:
         result["floor_bits_per_byte"] = floor(prepared)
-    missing = [role for role, id in (("start", start), ("end", end)) if id is None]
-    if missing:
-        charged = {
-            "start": f"each document's first token is charged log2 of the {model.config.vocab_size:,} tokens",
-            "end": "the end of a document is not charged",
-        }
-        result["note"] = f"no {' and no '.join(missing)} token: {'; '.join(charged[role] for role in missing)}"
-    return result
+    note = facts.note or (_uncharged(tokenizer, model.config.vocab_size) if facts.likelihood else "")
+    return result | ({"note": note} if note else {})
 
 
-def _rows_of_both(model: Any, tokenizer: Tokenizer, prepared: Prepared, context: int) -> Rows:
-    """Documents, for a pair of language models."""
-    setting = Setting(tokenizer, roles_of(find(model.family)), prepared.valid)
-    judge = bidirectional.build(bidirectional.Options(), setting).for_evaluation()
-    return Rows(prepared.valid, judge.held_out(prepared.valid, context), judge, tokenizer.role_ids["pad"])
+def _objective(
+    facts: table.ObjectiveFacts, model: Any, tokenizer: Tokenizer, prepared: Prepared, record: dict[str, Any] | None
+) -> Objective:
+    """What the model learned, for its run's own text as the run learned it, for any other as `facts.elsewhere` says.
 
-
-def _masked_rows(model: Any, tokenizer: Tokenizer, prepared: Prepared, context: int, record: dict[str, Any] | None) -> Rows:
-    """The text of a run in its own format, any other in documents, with pieces hidden.
-
-    Raises ValueError where the model has no head for them."""
-    if "mlm" not in model.heads:
-        raise ValueError(f"this {type(model).__name__} has no head for hidden pieces: give its pretrained model, or a task")
+    Raises ValueError where the model lacks a head that this needs."""
+    lacking = [head for head in facts.heads if head not in model.heads]
+    if lacking:
+        raise ValueError(
+            f"this {type(model).__name__} has no head ({', '.join(lacking)}) for what it learned: give its pretrained model, "
+            "or a task"
+        )
     family = find(model.family)
-    kind, chosen = masked.Options, {"format": "doc-sentences"}
-    if record:
-        student = record["options"].get("teacher")
-        kind = distillation.Options if student else masked.Options
-        chosen = ({} if student else family.published) | record["options"].get("objective", {})
-    setting = Setting(tokenizer, roles_of(family), prepared.train if record else prepared.valid, tuple(model.heads))
-    judge = masked.build(toml.check(kind, chosen), setting).for_evaluation()
-    return Rows(prepared.valid, judge.held_out(prepared.valid, context), judge, tokenizer.role_ids["pad"])
+    options = options_of(facts, family, record["options"].get("objective", {})) if record else facts.elsewhere
+    split = prepared.train if record else prepared.valid
+    return build_objective(
+        facts, options, Setting(tokenizer, roles_of(family), split, tuple(model.heads), gives_raw=model.gives_raw)
+    )
+
+
+def _uncharged(tokenizer: Tokenizer, vocab_size: int) -> str:
+    """What is not charged of a document, or in another way, where the tokenizer names no start or no end."""
+    charged = {
+        "start": f"each document's first token is charged log2 of the {vocab_size:,} tokens",
+        "end": "the end of a document is not charged",
+    }
+    missing = [name for name, role in (("start", "bos"), ("end", "eos")) if role not in tokenizer.role_ids]
+    return f"no {' and no '.join(missing)} token: {'; '.join(charged[name] for name in missing)}" if missing else ""
 
 
 def _text(corpus: Sequence[str], data: dict[str, Any], tokenizer: Tokenizer) -> Prepared:

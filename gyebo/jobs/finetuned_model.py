@@ -16,7 +16,6 @@ from gyebo.interchange.files import read_json
 from gyebo.jobs import run_directory as runs
 from gyebo.jobs.finetune import RESULTS
 from gyebo.jobs.inference import ready
-from gyebo.models.family import find
 from gyebo.tasks import linear, text_answers
 from gyebo.tasks.features import Features
 from gyebo.tasks.heads.task_model import TaskModel
@@ -143,7 +142,7 @@ def open_model(name: str) -> Opened:
         kind = find_kind("regression" if baseline.labels is None else "classification")
         return Opened(name=name, model=baseline, kind=kind, labels=baseline.labels or (), trained=trained_on(name))
     model, tokenizer = load(name)
-    if find(model.family).answers_by_text:
+    if model.encodes_source:
         if tokenizer is None:
             raise ValueError(f"{name} has no tokenizer that gyebo reads (a tokenizer.json): text can't be translated with it")
         trained = trained_on(name)

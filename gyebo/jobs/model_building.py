@@ -37,10 +37,10 @@ def grow_vocabulary(model: Any, size: int) -> None:
     grown.weight[: len(old)] = old
     model.token_embedding = grown
     model.config = replace(model.config, vocab_size=size)
-    if getattr(model, "lm_head", None) is not None and model.config.tied:
-        model.lm_head.weight = grown.weight
-        if model.lm_head.bias is not None:
-            model.lm_head.bias = nn.Parameter(F.pad(model.lm_head.bias, (0, size - len(old))))
+    if model.output is not None and model.config.tied:
+        model.output.weight = grown.weight
+        if model.output.bias is not None:
+            model.output.bias = nn.Parameter(F.pad(model.output.bias, (0, size - len(old))))
 
 
 def spell_more(model: Any, tokenizer: Tokenizer) -> None:
@@ -68,7 +68,7 @@ def freeze(model: Any, groups: int) -> None:
 
 def with_pieces(model: Any, tokenizer: Tokenizer) -> Any:
     """The model, told how the tokenizer's pieces are spelled where it reads their characters."""
-    if hasattr(model, "spell"):
+    if model.reads_characters:
         model.spell(torch.from_numpy(spelling(tokenizer, model.config.characters)))
     return model
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 import gyebo
 from gyebo.config.run import RunOptions
+from gyebo.evaluation import measures
 from gyebo.figures.curves import training_curve
 from gyebo.interchange import save
 from gyebo.interchange.model_card import model_card
@@ -108,7 +109,7 @@ def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
         f"{plan['tokens_per_step']:,.0f} tokens ({plan['epochs']:.2f} epochs), {plan['precision']} on {plan['device']}",
         highlight=False,
     )
-    if setup.objective.headline != "bits_per_byte":
+    if not setup.facts.likelihood:
         console.print(f"objective: {setup.objective.describe()}", highlight=False)
 
 
@@ -123,7 +124,7 @@ def _train(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], co
     def evaluate(model: Any) -> tuple[dict[str, float], list[str]]:
         last = trainer.step == trainer.steps
         tokens = None if last else options.evaluate_tokens
-        metrics = setup.measure.evaluate(model, setup.valid, tokens=tokens, autocast=autocast)
+        metrics = measures.evaluate(setup.facts, model, setup.valid, tokens=tokens, autocast=autocast)
         return metrics, [] if console is None else setup.sample(model, 1)
 
     def save_root(model: Any) -> None:
@@ -155,7 +156,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], w
         "lr": trainer.peak_lr,
         "valid": last["evaluation"] | _floor(setup),
         "samples": setup.sample(trainer.model, 3),
-        "headline": setup.objective.headline,
+        "metric": setup.facts.metric,
     }
     pictures = _draw(setup, out, bytes_per_token)
     save(trainer.model, setup.tokenizer, out, card=_card(setup, out, result, pictures))
@@ -165,29 +166,29 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], w
 
 def _floor(setup: Setup) -> dict[str, float | None]:
     """The known entropy beside a figure that it bounds."""
-    return {"floor_bits_per_byte": floor(setup.prepared)} if setup.objective.headline == "bits_per_byte" else {}
+    return {"floor_bits_per_byte": floor(setup.prepared)} if setup.facts.likelihood else {}
 
 
 def _draw(setup: Setup, out: Path, bytes_per_token: float) -> dict[str, str]:
     """The curve of the run as `loss.png`; gives {caption: file}."""
-    measure, headline = setup.measure, setup.objective.headline
+    facts = setup.facts
     records = log.read(out)
     steps = [r for r in records if "loss" in r]
     training_curve(
         out / "loss.png",
         [r["step"] for r in steps],
-        [r.get(measure.term, r["loss"]) for r in steps],
-        [(r["step"], r["evaluation"][headline]) for r in records if "evaluation" in r],
-        bytes_per_token=bytes_per_token if headline == "bits_per_byte" else None,
-        floor=floor(setup.prepared) if headline == "bits_per_byte" else None,
-        y_label=measure.words,
+        [r.get(facts.term, r["loss"]) for r in steps],
+        [(r["step"], r["evaluation"][facts.metric]) for r in records if "evaluation" in r],
+        bytes_per_token=bytes_per_token if facts.likelihood else None,
+        floor=floor(setup.prepared) if facts.likelihood else None,
+        y_label=facts.unit,
     )
-    return {f"{measure.words} during training": "loss.png"}
+    return {f"{facts.unit} during training": "loss.png"}
 
 
 def _card(setup: Setup, out: Path, result: dict[str, Any], pictures: dict[str, str]) -> str:
-    measure, valid = setup.measure, result["valid"]
-    metrics = {name.replace("_", " "): valid[name] for name in measure.metrics if name in valid}
+    facts, valid = setup.facts, result["valid"]
+    metrics = {name.replace("_", " "): valid[name] for name in facts.card_metrics if name in valid}
     return model_card(
         name=out.name,
         family=setup.family.name,
@@ -203,8 +204,8 @@ def _card(setup: Setup, out: Path, result: dict[str, Any], pictures: dict[str, s
         metrics=metrics,
         command=command_of(setup.options, out),
         base_model=setup.options.start_from,
-        auto_class=measure.auto_class if setup.family.in_transformers else None,
-        pipeline_tag=measure.pipeline_tag,
+        auto_class=facts.auto_class if setup.family.in_transformers else None,
+        pipeline_tag=facts.pipeline_tag,
         samples=result["samples"],
         pictures=pictures,
         version=gyebo.__version__,

@@ -69,7 +69,7 @@ def _check_picture(opened: Opened, texts: Sequence[str]) -> None:
         raise ValueError(f"--attention draws one sentence, but there are {len(texts)}: give it with --text")
     if not texts[0].strip():
         raise ValueError("--attention draws a sentence, but the text is empty")
-    if getattr(opened.model.config, "attention", None) == "none":
+    if not opened.model.config.attends_source:
         raise ValueError(f"--attention: {opened.name} has none, so there is nothing to draw")
     assert opened.tokenizer is not None
     pieces = len(opened.tokenizer.encode(texts[0]))

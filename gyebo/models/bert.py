@@ -129,6 +129,10 @@ class Bert(Pretrained, nn.Module):
     """BERT with those of its pretraining heads that the config names."""
 
     family: ClassVar[str] = "bert"
+    compiles: ClassVar[bool] = True
+    has_segments: ClassVar[bool] = True
+    has_pooler: ClassVar[bool] = True
+    optional_heads: ClassVar[tuple[str, ...]] = ("mlm", "nsp")
     config_class: ClassVar[type] = BertConfig
     sizes: ClassVar[dict[str, BertConfig]] = {
         "tiny": BertConfig(vocab_size=4096, context=128, width=64, layers=2, heads=2),
@@ -158,7 +162,7 @@ class Bert(Pretrained, nn.Module):
     @property
     def heads(self) -> tuple[str, ...]:
         """The pretraining heads that this model has: "mlm", "nsp"."""
-        return tuple(name for name in ("mlm", "nsp") if getattr(self.config, name))
+        return tuple(name for name in self.optional_heads if getattr(self.config, name))
 
     @torch.no_grad()
     def initialise(self) -> None:

@@ -66,6 +66,8 @@ class Dan(CausalWithoutPositions, nn.Module):
     """The deep averaging network."""
 
     family: ClassVar[str] = "dan"
+    generates: ClassVar[bool] = True
+    compiles: ClassVar[bool] = True
     config_class: ClassVar[type] = DanConfig
     sizes: ClassVar[dict[str, DanConfig]] = {
         "tiny": DanConfig(vocab_size=4096, context=128, width=64, layers=2, word_dropout=0.0),

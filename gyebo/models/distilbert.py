@@ -36,6 +36,9 @@ class Distilbert(Bert):
     """DistilBERT with its head for hidden tokens."""
 
     family: ClassVar[str] = "distilbert"
+    has_segments: ClassVar[bool] = False
+    has_pooler: ClassVar[bool] = False
+    optional_heads: ClassVar[tuple[str, ...]] = ("mlm",)
     config_class: ClassVar[type] = DistilbertConfig
     sizes: ClassVar[dict[str, BertConfig]] = {
         "tiny": DistilbertConfig(vocab_size=4096, context=128, width=64, layers=2, heads=2),

@@ -148,6 +148,7 @@ class Elmo(WithoutPositions, nn.Module):
     family: ClassVar[str] = "elmo"
     config_class: ClassVar[type] = ElmoConfig
     heads: ClassVar[tuple[str, ...]] = ("forward", "backward")
+    reads_characters: ClassVar[bool] = True
     compiles: ClassVar[bool] = False  # torch.compile would write out every step of the longest text
     sizes: ClassVar[dict[str, ElmoConfig]] = {
         "tiny": ElmoConfig(vocab_size=4096, context=128, filters=(8, 8, 16, 32), highways=1, width=64, cells=64, clip=0.0),
@@ -204,6 +205,11 @@ class Elmo(WithoutPositions, nn.Module):
             cell.bias.chunk(4)[1].fill_(1.0)
         self.lm_head.weight.normal_(0.0, self.config.init_std)
         self.lm_head.bias.zero_()
+
+    @property
+    def output(self) -> nn.Linear | None:
+        """The layer over the vocabulary that both directions share."""
+        return self.lm_head if self.heads else None
 
     def spell(self, table: Tensor) -> None:
         """Take over how every id is spelled, symbols [V, C] (`gyebo.text.characters.spelling`); it is saved with the weights.

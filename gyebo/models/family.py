@@ -15,7 +15,7 @@ from typing import Any
 class Family:
     """One member of the tree.
 
-    `parents`: the families whose blocks its file may import. `objective`: the name in `gyebo/objectives`. `cls`:
+    `parents`: the families whose blocks its file may import. `objective`: the name in `gyebo/objectives/table.py`. `cls`:
     "module:Class".
     `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors once.
     `tokens`: role -> token string (two roles with one string share an id). `head_style`: what a classification head is made
@@ -24,6 +24,7 @@ class Family:
     linear layer on the largest, over tokens, of each feature of a learned mixture of the layers of a body that stays as it is),
     "" (there is none: it translates). `single`, `pair`: templates over roles and $A, $B. `published`: options of the objective
     in which the family differs from the objective's own defaults. `tuning`: options of a fine-tuning, likewise.
+    `student`: the family that learns from it as a teacher; None where none does.
     `in_transformers`: its directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
     """
 
@@ -43,6 +44,7 @@ class Family:
     novelty: str = ""
     published: dict[str, Any] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
+    student: str | None = None
     in_transformers: bool = True
 
     @property
@@ -193,7 +195,7 @@ FAMILIES: dict[str, Family] = {
             tokens=_PLAIN,
             head_style="concat",
             pair=("$A", "eos", "$B"),
-            novelty="a pretrained LSTM, adapted to the domain, then thawed layer by layer for a task",
+            novelty="a pretrained LSTM, adapted to the domain, then unfrozen layer by layer for a task",
             published={"ar": 2.0, "tar": 1.0},
             tuning={
                 "dropout": 0.4,
@@ -283,7 +285,8 @@ FAMILIES: dict[str, Family] = {
             single=("cls", "$A", "sep"),
             pair=("cls", "$A", "sep", "$B:1", "sep:1"),
             model_inputs=("input_ids", "token_type_ids", "attention_mask"),
-            novelty="hidden tokens are predicted from both sides, and whether a segment follows another",
+            novelty="masked tokens are predicted from both sides, and whether a segment follows another",
+            student="distilbert",
         ),
         Family(
             name="roberta",
@@ -308,6 +311,7 @@ FAMILIES: dict[str, Family] = {
             pair=("cls", "$A", "sep", "sep", "$B", "sep"),
             novelty="BERT trained longer, on more text, with masks drawn anew and without next sentences",
             published={"format": "full-sentences"},
+            student="roberta",
         ),
         Family(
             name="distilbert",
@@ -323,6 +327,7 @@ FAMILIES: dict[str, Family] = {
             single=("cls", "$A", "sep"),
             pair=("cls", "$A", "sep", "$B:1", "sep:1"),
             novelty="half of BERT's layers, taught by a larger BERT",
+            student="distilbert",
         ),
     )
 }
@@ -353,6 +358,3 @@ def model_class(name: str) -> Any:
     """The model class of a family (imports torch)."""
     module, _, attribute = find(name).cls.partition(":")
     return getattr(import_module(module), attribute)
-
-
-STUDENTS = {"bert": "distilbert", "distilbert": "distilbert", "roberta": "roberta"}

@@ -136,6 +136,8 @@ class Gpt(Causal, nn.Module):
     """GPT with its language-model head."""
 
     family: ClassVar[str] = "gpt"
+    generates: ClassVar[bool] = True
+    compiles: ClassVar[bool] = True
     config_class: ClassVar[type] = GptConfig
     block_class: ClassVar[Callable[..., nn.Module]] = Block
     sizes: ClassVar[dict[str, GptConfig]] = {

@@ -1,16 +1,48 @@
-"""What model classes offer beside their layers: counting, and opening and saving through `gyebo.interchange`; and what all
-models that write from left to right, and all that translate, share around their blocks."""
+"""What model classes offer beside their layers: what they can do, counting, and opening and saving through
+`gyebo.interchange`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch import nn
 
 
 class Pretrained:
-    """Mixed into a model class that has `family`, `config_class` and `sizes`."""
+    """Mixed into a model class that has `family`, `config_class`, `sizes` and `heads`.
+
+    What a model can do is declared, off unless its class says otherwise; `CAPABILITIES` in `gyebo/models/protocol.py` has the
+    methods that belong to each.
+    """
+
+    generates: ClassVar[bool] = False  # writes from left to right
+    encodes_source: ClassVar[bool] = False  # reads a source and writes a target
+    carries_state: ClassVar[bool] = False  # a row may go on where another ended
+    gives_raw: ClassVar[bool] = False  # `encode(return_raw=)`: the last layer's output before dropout
+    reads_characters: ClassVar[bool] = False  # knows an id by its spelling, and has no table of tokens
+    has_windows: ClassVar[bool] = False  # a long text is learned from in windows of `config.window` tokens
+    has_segments: ClassVar[bool] = False  # takes `token_type_ids`, where `config.segments` are several
+    has_pooler: ClassVar[bool] = False  # may have a pooler: `config.pooler`
+    compiles: ClassVar[bool] = False  # `torch.compile` makes it faster
+    optional_heads: ClassVar[tuple[str, ...]] = ()  # of `heads`, each with the flag of the config that switches it on
+    stacks: ClassVar[tuple[str, ...]] = ("blocks",)  # the names of its lists of layers
+
+    @classmethod
+    def possible_heads(cls: Any) -> tuple[str, ...]:
+        """The pretraining heads that a model of the class can have."""
+        return cls.optional_heads or cls.heads
+
+    @classmethod
+    def parts(cls) -> tuple[str, ...]:
+        """Flags of its config that switch a part on or off."""
+        return (*cls.optional_heads, *(("pooler",) if cls.has_pooler else ()))
+
+    @property
+    def output(self) -> nn.Linear | None:
+        """The output layer over the vocabulary, which is the token embedding where `config.tied` says so; None where a model
+        has none of its own."""
+        return None
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> Self:

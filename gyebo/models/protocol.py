@@ -1,17 +1,99 @@
-"""What the model classes share: the forward passes that `transformers` users know, and the checks of a config."""
+"""What may be asked of a model, and what the model classes share: the forward passes that `transformers` users know, and the
+checks of a config."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from gyebo.models.pretrained import Pretrained
-from gyebo.nn.outputs import CausalOutput, TranslationOutput
+from gyebo.nn.outputs import CausalOutput, Encoded, TranslationOutput
 from gyebo.nn.ragged import Ragged, ragged_layout, real_tokens
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What objectives, tasks and evaluation may ask of every model. Letters: B batch, T length, D width, V vocabulary."""
+
+    config: Any
+    family: ClassVar[str]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What it can predict with, as it stands."""
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Encoded:
+        """Ids [B, T] -> `hidden` [B, T, D]; by name also `document_ids`, and what a capability adds."""
+
+    def output_layer(self, hidden: Tensor, head: str) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What stands before a head's last matrix product: rows [..., D], matrix [V, D], bias [V] or None."""
+
+    def project(self, hidden: Tensor, head: str) -> Tensor:
+        """Logits for any subset of positions: [..., D] -> [..., V]."""
+
+    def flops(self, tokens: float, context: int, projected: float) -> float:
+        """Operations of a forward pass over so many tokens in rows of `context`; `projected`: the share that is projected."""
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters from input to output."""
+
+    def count_parameters(self, *, embeddings: bool = True) -> int:
+        """How many are trained."""
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """A model that writes from left to right."""
+
+    def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Any]:
+        """Prompts [B, T] -> hidden [B, D] of each last real token, and a cache with room for `slots` tokens."""
+
+    def step(self, ids: Tensor, cache: Any) -> Tensor:
+        """One more token a row: ids [B] -> hidden [B, D]."""
+
+
+@runtime_checkable
+class EncodesSource(Protocol):
+    """A model that reads a source and writes a target; its config has `attends_source`."""
+
+    @property
+    def start_id(self) -> int:
+        """The id with which a target begins."""
+
+    def read_source(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> Any:
+        """Sources [B, T] -> a cache with room for `slots` tokens of each target."""
+
+    def step(self, ids: Tensor, cache: Any) -> Tensor:
+        """One more token a row: ids [R] -> hidden [R, D]."""
+
+
+@runtime_checkable
+class CarriesState(Protocol):
+    """A model whose `encode` takes the `state` that a row goes on from, and gives that after it as `Encoded.state`."""
+
+    def fresh_state(self, rows: int) -> Any:
+        """What rows start from that go on with nothing."""
+
+
+@runtime_checkable
+class ReadsCharacters(Protocol):
+    """A model that knows an id by its spelling alone; its config has `characters`, the longest spelling."""
+
+    def spell(self, table: Tensor) -> None:
+        """Take how each id is spelled, [V, C]."""
+
+
+# Declared in `Pretrained` -> the methods that a model which declares it must have. The other capabilities add no method.
+CAPABILITIES: dict[str, type] = {
+    "generates": Generates,
+    "encodes_source": EncodesSource,
+    "carries_state": CarriesState,
+    "reads_characters": ReadsCharacters,
+}
 
 
 def check_shape(
@@ -43,6 +125,11 @@ class Speaking(Pretrained):
     T length, D width, V vocabulary."""
 
     heads: ClassVar[tuple[str, ...]] = ("lm",)
+
+    @property
+    def output(self: Any) -> nn.Linear | None:
+        """The layer over the vocabulary; None where it was taken off, as before a task."""
+        return self.lm_head if self.heads else None
 
     def embed(self: Any, tokens: Tensor) -> Tensor:
         """Token vectors without positions: ids [B, T], or probabilities over the vocabulary [B, T, V], -> [B, T, D]."""
@@ -108,8 +195,12 @@ class CausalWithoutPositions(WithoutPositions, Causal):
 
 
 class Translating(Speaking):
-    """Mixed into a model that has `encoder` and `decoder`, each a list of layers, and `encode`. Letters: B batch, T length of
-    a sentence, U of the target, V vocabulary."""
+    """Mixed into a model that has `encoder` and `decoder`, each a list of layers, and `encode`. Its config says with
+    `attends_source` whether it looks at the source while it writes. Letters: B batch, T length of a sentence, U of the target,
+    V vocabulary."""
+
+    encodes_source: ClassVar[bool] = True
+    stacks: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
 
     @property
     def start_id(self: Any) -> int:

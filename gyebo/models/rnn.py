@@ -75,6 +75,9 @@ class Rnn(CausalWithoutPositions, nn.Module):
 
     family: ClassVar[str] = "rnn"
     compiles: ClassVar[bool] = False  # the steps are a kernel already, and their shapes change with every batch
+    generates: ClassVar[bool] = True
+    carries_state: ClassVar[bool] = True
+    gives_raw: ClassVar[bool] = True
     cell: ClassVar[str] = "rnn"
     config_class: ClassVar[type] = RnnConfig
     sizes: ClassVar[dict[str, RnnConfig]] = {

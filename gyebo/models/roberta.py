@@ -52,6 +52,7 @@ class Roberta(Bert):
     """RoBERTa with its head for hidden tokens."""
 
     family: ClassVar[str] = "roberta"
+    optional_heads: ClassVar[tuple[str, ...]] = ("mlm",)
     config_class: ClassVar[type] = RobertaConfig
     sizes: ClassVar[dict[str, BertConfig]] = {
         "tiny": RobertaConfig(vocab_size=4096, context=128, width=64, layers=2, heads=2),

@@ -109,6 +109,11 @@ class Seq2seqConfig:
         return next((id for id in (self.start_id, self.bos_id, self.pad_id) if id is not None), 0)
 
     @property
+    def attends_source(self) -> bool:
+        """Whether the decoder looks at the source while it writes."""
+        return self.attention != "none"
+
+    @property
     def decoder_layers(self) -> int:
         """As many as the encoder has: each of them starts from the state of one of those."""
         return self.layers

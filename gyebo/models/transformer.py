@@ -79,6 +79,11 @@ class TransformerConfig:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, but is {getattr(self, name)!r} instead")
 
     @property
+    def attends_source(self) -> bool:
+        """Whether the decoder looks at the source while it writes."""
+        return True
+
+    @property
     def first_id(self) -> int:
         """The id with which the decoder begins."""
         return next((id for id in (self.start_id, self.bos_id, self.pad_id) if id is not None), 0)

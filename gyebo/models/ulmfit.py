@@ -13,8 +13,8 @@ The network is the AWD-LSTM of Merity et al. 2017, "Regularizing and Optimizing 
 | the loss holds activations small (AR) and slow (TAR): terms of the causal objective, on the last layer | 4.6 |
 
 What ULMFiT adds is how such a model is used: pretrained on general text, adapted to that of the domain, then fine-tuned with
-rates that fall layer by layer and are a slanted triangle over time, with layers that thaw one after the other, and a head that
-pools the whole text (`gyebo/tasks/heads/concat_pooling.py`). Weights start as the LSTM's do.
+rates that fall layer by layer and are a slanted triangle over time, with layers that are unfrozen one after the other, and a
+head that pools the whole text (`gyebo/tasks/heads/concat_pooling.py`). Weights start as the LSTM's do.
 
 Letters: B batch, T length, N rows, S sequences, D width, H inner width, V vocabulary.
 """
@@ -79,6 +79,7 @@ class Ulmfit(Lstm):
     """The AWD-LSTM as a language model."""
 
     family: ClassVar[str] = "ulmfit"
+    has_windows: ClassVar[bool] = True
     config_class: ClassVar[type] = UlmfitConfig
     sizes: ClassVar[dict[str, Any]] = {
         "tiny": UlmfitConfig(vocab_size=4096, context=256, window=64, width=64, inner=96, **_LIGHT),

@@ -8,10 +8,11 @@ they are.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-STACKS = ("blocks", "encoder", "decoder")  # how the layers of a model are called
 LEVELS = 254  # one fewer than there are steps, so that rounding the zero can't push the largest value over the edge
 
 
@@ -53,20 +54,19 @@ def has_int8() -> bool:
     return torch.cpu._is_vnni_supported() and hasattr(torch.ops.onednn, "qlinear_pointwise")
 
 
-def quantize(model: nn.Module) -> int:
+def quantize(model: Any) -> int:
     """Replace every linear layer in the blocks of a model, in place, by one in int8; gives how many it has of them now.
 
     Of a translator the output layer too, which has about half of the numbers that a step multiplies; its embedding stays.
     """
     found = 0
-    stacks = [getattr(model, stack, None) for stack in STACKS]
-    for blocks in (stack for stack in stacks if isinstance(stack, nn.ModuleList)):
+    for blocks in (getattr(model, stack) for stack in model.stacks):
         for name, layer in list(blocks.named_modules()):
             if type(layer) is nn.Linear:
                 owner, _, attribute = name.rpartition(".")
                 setattr(blocks.get_submodule(owner), attribute, Int8Linear(layer))
         found += sum(isinstance(layer, Int8Linear) for layer in blocks.modules())
-    if found and hasattr(model, "decoder"):
+    if found and model.encodes_source:
         if type(model.lm_head) is nn.Linear:
             model.lm_head = Int8Linear(model.lm_head)
         found += 1

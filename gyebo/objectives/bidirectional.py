@@ -3,13 +3,13 @@
     start  a  b  c  end        a position predicts the token after it ("forward") from all up to it,
                                and the one before it ("backward") from all from it on
 
-The two likelihoods are averaged. The frame is read and predicted too, so all but the outermost tokens of a document are
+The two likelihoods are averaged. Start and end are read and predicted too, so all but the outermost tokens of a document are
 predicted twice.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,9 +25,8 @@ from gyebo.data.shards import Split
 from gyebo.data.streams import TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.objectives.causal import labelled
-from gyebo.objectives.objective import Draw, Setting, TokensAlone
+from gyebo.objectives.objective import Defaults, Draw, Setting
 
-NAME = "bidirectional"
 LABELS = {"forward": "labels", "backward": "previous"}  # term of the loss and head of the model -> field of a batch
 
 
@@ -38,26 +37,21 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True)
-class Bidirectional(TokensAlone):
-    """`start`, `end`: the ids that frame a document, None where a model has none; `overlapping`: the windows of a long document
+class Bidirectional(Defaults):
+    """`start`, `end`: the ids around a document, None where a model has none; `overlapping`: the windows of a long document
     share half of their positions, which one of them scores in each direction."""
 
     start: int | None
     end: int | None
     overlapping: bool = False
-    one_document: bool = False
     fields: ClassVar[tuple[BatchField, ...]] = (
         BatchField("input_ids"),
         *(BatchField(name, TOKENS, IGNORE) for name in LABELS.values()),
     )
-    repeats: None = None
-    headline = "bidirectional_loss"
-    projected = 1.0
-    parts: dict[str, bool] = field(default_factory=dict)
 
     @property
     def extra(self) -> int:
-        """Positions that a document fills beyond its tokens: its frame."""
+        """Positions that a document fills beyond its tokens: start and end."""
         return (self.start is not None) + (self.end is not None)
 
     def describe(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,9 +18,7 @@ from gyebo.data.shards import Split
 from gyebo.data.streams import TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.nn.state import each
-from gyebo.objectives.objective import Batch, Draw, Setting, TokensAlone
-
-NAME = "causal"
+from gyebo.objectives.objective import Batch, Defaults, Draw, Setting
 
 
 class Options(BaseModel):
@@ -33,7 +31,7 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True)
-class Causal(TokensAlone):
+class Causal(Defaults):
     """`start`, `end`: the ids that frame a document, None where a model has none; `one_document`: attention crosses the
     borders of documents; `ar`, `tar`: weights as in `Options`."""
 
@@ -43,10 +41,6 @@ class Causal(TokensAlone):
     ar: float = 0.0
     tar: float = 0.0
     fields: ClassVar[tuple[BatchField, ...]] = (BatchField("input_ids"), BatchField("labels", TOKENS, IGNORE))
-    repeats: None = None
-    headline = "bits_per_byte"
-    projected = 1.0
-    parts: dict[str, bool] = field(default_factory=dict)
 
     @property
     def extra(self) -> int:

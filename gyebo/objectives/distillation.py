@@ -1,7 +1,7 @@
-"""Distillation: a student learns from a teacher's predictions, from the hidden pieces and from the teacher's last layer.
+"""Distillation: a student learns from a teacher's predictions, from the masked tokens and from the teacher's last layer.
 
     5 x KL(teacher || student) at temperature 2, times 2^2     over all real positions ("soft")
-    2 x masked language modelling                              over the hidden pieces ("mlm")
+    2 x masked language modelling                              over the masked tokens ("mlm")
     1 x (1 - cosine of the last hidden vectors)                over all real positions ("cosine")
 
 Sanh et al. 2019, section 2, with the weights of their released training; without the soft and the cosine term it is
@@ -25,8 +25,6 @@ from gyebo.objectives.causal import labelled
 from gyebo.objectives.masked import Masked, encode
 from gyebo.objectives.objective import Setting
 
-NAME = "distillation"
-
 
 class Options(masked.Options):
     """Those of masked language modelling, and how the teacher is listened to."""
@@ -34,9 +32,9 @@ class Options(masked.Options):
     format: Literal["auto", "full-sentences", "doc-sentences"] = "doc-sentences"
     temperature: float = Field(2.0, gt=0, description="softens both distributions")
     soft: float = Field(5.0, ge=0, description="weight of the teacher's predictions")
-    mlm: float = Field(2.0, ge=0, description="weight of the hidden pieces")
+    mlm: float = Field(2.0, ge=0, description="weight of the masked tokens")
     cosine: float = Field(1.0, ge=0, description="weight of the angle to the teacher's last layer")
-    soft_at: Literal["all", "hidden"] = Field("all", description="listen at all positions, or where a piece is hidden")
+    soft_at: Literal["all", "hidden"] = Field("all", description="listen at all positions, or where a token is masked (hidden)")
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Distillation(Masked):
         return 1.0 if self._options.soft and self._options.soft_at == "all" else self._options.rate
 
     def counts(self, batch: dict[str, Tensor]) -> dict[str, int]:
-        """{"soft": positions, "mlm": hidden pieces, "cosine": positions}, without those of weight 0."""
+        """{"soft": positions, "mlm": masked tokens, "cosine": positions}, without those of weight 0."""
         hidden, real = int((batch["labels"] != IGNORE).sum()), int((batch["document_ids"] > 0).sum())
         options = self._options
         found = {"soft": real if options.soft_at == "all" else hidden, "mlm": hidden, "cosine": real}
@@ -83,10 +81,10 @@ class Distillation(Masked):
         return self.options
 
 
-def build(options: Options, setting: Setting, teacher: Any) -> Distillation:
+def build(options: Options, setting: Setting) -> Distillation:
     """The objective beside a teacher of the same vocabulary, and of the student's width where their angle counts.
 
-    Raises ValueError where the student's head would learn nothing, or the teacher has no head for hidden pieces.
+    Raises ValueError where the student's head would learn nothing, or the teacher has no head for masked tokens.
     """
     if not (options.soft or options.mlm):
         raise ValueError(
@@ -95,10 +93,13 @@ def build(options: Options, setting: Setting, teacher: Any) -> Distillation:
     idle = sorted({"temperature", "soft_at"} & options.model_fields_set)
     if not options.soft and idle:
         raise ValueError(f"objective.{idle[0]} has no effect where objective.soft is 0: leave it out")
-    if "mlm" not in getattr(teacher, "heads", ()):
-        raise ValueError(f"the teacher, a {type(teacher).__name__}, has no head for hidden pieces: give its pretrained model")
+    teacher = setting.teacher
+    if teacher is not None and "mlm" not in teacher.heads:
+        raise ValueError(f"the teacher, a {type(teacher).__name__}, has no head for masked tokens: give its pretrained model")
     plain = masked.build(options, setting)
-    return Distillation(**{name: getattr(plain, name) for name in plain.__dataclass_fields__}, teacher=teacher.eval())
+    return Distillation(
+        **{name: getattr(plain, name) for name in plain.__dataclass_fields__}, teacher=teacher and teacher.eval()
+    )
 
 
 def kept_layers(teacher: int, student: int) -> list[int]:
@@ -116,7 +117,7 @@ def kept_layers(teacher: int, student: int) -> list[int]:
 
 @torch.no_grad()
 def start_from_teacher(student: Any, teacher: Any) -> None:
-    """Give the student the teacher's embeddings, the layers of `kept_layers` and its head for hidden pieces.
+    """Give the student the teacher's embeddings, the layers of `kept_layers` and its head for masked tokens.
 
     A student without segments gets the first segment's vector inside its positions, so that it starts where its teacher
     stands. Raises ValueError where a tensor of the two does not fit.

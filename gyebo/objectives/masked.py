@@ -1,12 +1,12 @@
 """Masked language modelling and next-sentence prediction (Devlin et al. 2019, section 3.1 and A.1; Liu et al. 2019, section 4).
 
-    15 % of the pieces are to be predicted; of these 80 % show the mask, 10 % a random piece, 10 % themselves.
+    15 % of the tokens are to be predicted; of these 80 % show the mask, 10 % a random token, 10 % themselves.
 
 Four input formats (`gyebo/data/input_formats.py`). In pairs, the second segment is the true next one or one of another
 document, half of the time each; whether it is can be a second thing to predict (label 0 = true next, 1 = random).
 
-What differs from the published scripts: how many pieces are predicted is drawn so that the share is exact on average also for
-short texts (as fairseq does; Google rounds); a random piece is never a role; a pair's division and its random segment are drawn
+What differs from the published scripts: how many tokens are predicted is drawn so that the share is exact on average also for
+short texts (as fairseq does; Google rounds); a random token is never a role; a pair's division and its random segment are drawn
 anew each epoch, so what a random segment displaces is read in another epoch instead of in the next row.
 """
 
@@ -29,11 +29,10 @@ from gyebo.data.shards import Split
 from gyebo.data.streams import TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.objectives.causal import labelled
-from gyebo.objectives.objective import Draw, Setting, TokensAlone
+from gyebo.objectives.objective import Defaults, Draw, Setting
 from gyebo.text.boundaries import Marks, marks_of
 from gyebo.text.roles import split_piece
 
-NAME = "masked"
 PAIRS = ("segment-pair", "sentence-pair")
 TRUE_NEXT, RANDOM_NEXT = 0, 1
 ATTEMPTS = 100  # to draw another document; a corpus where that fails has hardly more than one
@@ -47,9 +46,9 @@ class Options(BaseModel):
         "auto", description="what a row holds; auto: pairs where most documents have several sentences, else doc-sentences"
     )
     next_sentence: bool | None = Field(None, description="predict whether a second part follows; by default with pairs")
-    rate: float = Field(0.15, gt=0, lt=1, description="share of the pieces that are predicted")
+    rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens that are predicted")
     mask_share: float = Field(0.8, ge=0, le=1, description="of these, how many show the mask")
-    random_share: float = Field(0.1, ge=0, le=1, description="of these, how many show a random piece")
+    random_share: float = Field(0.1, ge=0, le=1, description="of these, how many show a random token")
     whole_words: bool = Field(False, description="predict whole words (between white space), never parts")
     static_copies: int | None = Field(None, gt=0, description="so many fixed maskings of a text in turn; by default new ones")
 
@@ -63,7 +62,7 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True)
-class Masked(TokensAlone):
+class Masked(Defaults):
     """Masked language modelling for one vocabulary. `ids`: role -> id; `single`, `pair`: the family's templates."""
 
     options: Options
@@ -72,7 +71,6 @@ class Masked(TokensAlone):
     pair: tuple[str, ...]
     marks: Marks
     pieces: NDArray[np.int64]  # ids that a random piece is drawn from
-    headline = "masked_loss"
 
     @property
     def next_sentence(self) -> bool:
@@ -116,7 +114,7 @@ class Masked(TokensAlone):
         return ", ".join(f"{name} {value}" for name, value in self.options.model_dump(exclude_none=True).items())
 
     def for_evaluation(self) -> Masked:
-        """The same texts with plain masks of pieces, so that all ways of masking are measured alike."""
+        """The same texts with plain masks of single tokens, so that all ways of masking are measured alike."""
         plain = {"whole_words": False, "static_copies": None, "rate": 0.15, "mask_share": 0.8, "random_share": 0.1}
         return replace(self, options=self.options.model_copy(update=plain))
 
@@ -153,7 +151,7 @@ class Masked(TokensAlone):
     # -- corruption
 
     def corrupt(self, example: Arrays, rng: np.random.Generator, draw: Draw) -> Arrays:
-        """Frame the text (a pair: divide it or join it with another document's), then hide pieces.
+        """Frame the text (a pair: divide it or join it with another document's), then mask tokens.
 
         Gives input_ids and labels [m] (the original where it is to be predicted, else IGNORE), for pairs token_type_ids [m],
         with next-sentence prediction next_sentence [m] (its label at the first position).
@@ -228,14 +226,14 @@ class Masked(TokensAlone):
     # -- loss
 
     def counts(self, batch: dict[str, Tensor]) -> dict[str, int]:
-        """{"mlm": pieces to predict, "nsp": pairs}."""
+        """{"mlm": tokens to predict, "nsp": pairs}."""
         found = {"mlm": int((batch["labels"] != IGNORE).sum())}
         if self.next_sentence:
             found["nsp"] = int((batch["next_sentence"] != IGNORE).sum())
         return found
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
-        """{"mlm": (sum of -ln p of the hidden pieces, 1), "nsp": (of the pairs' labels, 1)}; only hidden positions are
+        """{"mlm": (sum of -ln p of the masked tokens, 1), "nsp": (of the pairs' labels, 1)}; only masked positions are
         projected on the vocabulary."""
         hidden = encode(model, batch)
         terms = {"mlm": (cross_entropy_sum(*labelled(model, hidden, batch["labels"], "mlm")), 1.0)}
@@ -248,16 +246,19 @@ class Masked(TokensAlone):
 
 def encode(model: Any, batch: dict[str, Tensor]) -> Tensor:
     """The hidden vectors [B, T, D] of a batch, with what the model takes of it."""
-    kinds = getattr(model.config, "segments", 1)
-    types = {"token_type_ids": batch["token_type_ids"]} if "token_type_ids" in batch and kinds > 1 else {}
+    told_apart = model.has_segments and model.config.segments > 1
+    types = {"token_type_ids": batch["token_type_ids"]} if told_apart and "token_type_ids" in batch else {}
     return model.encode(batch["input_ids"], document_ids=batch["document_ids"], **types).hidden
 
 
 def build(options: Options, setting: Setting) -> Masked:
     """The objective for a tokenizer and its training text.
 
-    Raises ValueError where the tokenizer names no mask, or pairs are asked of documents of one sentence.
+    Raises ValueError where the tokenizer names no mask, pairs are asked of documents of one sentence, or documents shall be
+    read across their borders.
     """
+    if setting.across_documents:
+        raise ValueError("--across-documents has no effect here: use --set objective.format=full-sentences")
     tokenizer, roles = setting.tokenizer, setting.roles
     marks = marks_of(tokenizer)
     if "mask" not in tokenizer.role_ids:

@@ -1,6 +1,7 @@
 """What an objective promises to data, training and evaluation.
 
-A module of this folder has `NAME`, `Options` (what one may choose, checked by pydantic) and `build(options, setting)`.
+A module of this folder has `Options` (what one may choose, checked by pydantic) and `build(options, setting)`; what else is to
+be known of it stands in its row of `gyebo/objectives/table.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Batch = dict[str, Any]  # name of a field -> its tensor; "state", where rows go 
 @dataclass(frozen=True)
 class Setting:
     """What an objective is built for: the family's copy of the tokenizer, its templates and heads, the training text.
-    `gives_raw`: its `encode` takes `return_raw`."""
+    `gives_raw`: its `encode` takes `return_raw`. `teacher`: the model that a student learns from; None where it has none, or
+    is only evaluated."""
 
     tokenizer: Tokenizer
     roles: Roles
@@ -35,26 +37,20 @@ class Setting:
     heads: tuple[str, ...] = ("lm",)
     across_documents: bool = False
     gives_raw: bool = False
-
-
-class TokensAlone:
-    """Mixed into an objective whose rows have one stream, of as many tokens as the context."""
-
-    def lengths(self, context: int) -> dict[str, int]:
-        """{"tokens": context}."""
-        return {TOKENS.name: context}
+    teacher: Any = None
 
 
 class Objective(Protocol):
     """What is learned from a corpus.
 
-    `headline`: the name of the held-out figure that a run is told by. `one_document`: attention runs over the whole row.
-    `fields`: what stands in a batch, and in which streams (`gyebo/data/streams.py`). `repeats`: after how many epochs
-    corruptions come again. `projected`: the share of the positions that is projected on the vocabulary. `parts`: flags of a
-    model's config that the objective needs on.
+    `one_document`: attention runs over the whole row. `fields`: what stands in a batch, and in which streams
+    (`gyebo/data/streams.py`). `repeats`: after how many epochs corruptions come again. `projected`: the share of the positions
+    that is projected on the vocabulary. `parts`: flags of a model's config that the objective needs on. `extra`: positions that
+    a document fills beyond its tokens. `shortens`: rows may have fewer tokens than the plan says. `teacher`: the model that a
+    student learns from.
     """
 
-    headline: str
+    teacher: Any
 
     @property
     def one_document(self) -> bool:
@@ -74,6 +70,14 @@ class Objective(Protocol):
 
     @property
     def parts(self) -> dict[str, bool]:
+        """See above."""
+
+    @property
+    def extra(self) -> int:
+        """See above."""
+
+    @property
+    def shortens(self) -> bool:
         """See above."""
 
     def lengths(self, context: int) -> dict[str, int]:
@@ -103,3 +107,43 @@ class Objective(Protocol):
     def loss(self, model: Any, batch: Batch) -> dict[str, tuple[Tensor, float]]:
         """{term: (sum, weight)}. Where the batch holds a "state" that its rows go on from, the model's new one is put into its
         place, cut off from the gradient."""
+
+
+class Defaults:
+    """What an objective is unless it says otherwise; terms as in `Objective`."""
+
+    teacher: Any = None
+
+    @property
+    def one_document(self) -> bool:
+        """No: attention stays inside each document."""
+        return False
+
+    @property
+    def repeats(self) -> int | None:
+        """Never."""
+        return None
+
+    @property
+    def projected(self) -> float:
+        """All positions."""
+        return 1.0
+
+    @property
+    def parts(self) -> dict[str, bool]:
+        """None."""
+        return {}
+
+    @property
+    def extra(self) -> int:
+        """None."""
+        return 0
+
+    @property
+    def shortens(self) -> bool:
+        """No: the plan knows how many tokens a row has."""
+        return False
+
+    def lengths(self, context: int) -> dict[str, int]:
+        """One stream, of as many tokens as the context."""
+        return {TOKENS.name: context}

@@ -1,25 +1,272 @@
-"""Facts of the objectives that need no torch."""
+"""The objectives as a table, without torch: all that commands, comparisons and reports must know of each.
+
+A new objective is its module (`gyebo/objectives/objective.py` says what it has) and a row here. Nothing else asks for its name.
+"""
 
 from __future__ import annotations
 
-NEXT = {
-    "bits_per_byte": "generate {out} --prompt ...",
-    "masked_loss": "finetune {out} TASK -o ...",
-    "bidirectional_loss": "finetune {out} TASK -o ...",
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of a comparison's table: its heading, what it means in plain words, the metric, and how its number is written."""
+
+    heading: str
+    meaning: str
+    metric: str
+    form: str = "{:.4f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """What a model shows of itself. `function`: "module:function" that gives lines of text (`gyebo/evaluation/samples.py`);
+    `heading`, `meaning`: of the report's section."""
+
+    function: str
+    heading: str
+    meaning: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveFacts:
+    """One objective.
+
+    `module`: where its `Options` and `build` are. `pairs`: it is learned from sentence pairs by a task, not from a corpus.
+    `heads`: the heads that a model needs to be measured. `with_teacher`: the objective by which a student learns the same
+    from a teacher. `needs_teacher`: that is this one.
+
+    The reported metric: `metric` is its name in results, `unit` its words with the unit, `lower_is_better` its direction,
+    `note` what a reader of `gyebo evaluate` should know. `likelihood`: models give a text a probability, so the metric is bits
+    per byte, which compares all of them and has a floor where the entropy of the text is known. `ranks`: without a task a
+    comparison of models with the same metric is ranked by it. `shown_by`: options, with their defaults, that decide
+    what an evaluation shows to a model; where there are any, the metric ranks only models of one family and size that agree
+    in them. `elsewhere`: options for evaluating a text that is not the run's own. `evaluate`: "module:function" from
+    (model, rows, tokens=, autocast=) to metrics.
+
+    How it is told: `learns` in plain words; `term` of the loss whose curve is drawn; `card_metrics` of the model card;
+    `auto_class` and `pipeline_tag` of `transformers`; `next_command`: what one types after a run, {out} its directory.
+
+    In a comparison: `asked` in plain words; `meaning` of the reported metric; `lines` shown always, `lines_beside` where
+    another metric ranks; `tries`: (what for, words after `gyebo`) with {name}, {model}, {start} and {masked}, a text with a
+    mask token.
+    """
+
+    name: str
+    module: str
+    learns: str
+    pairs: bool = False
+    heads: tuple[str, ...] = ("lm",)
+    with_teacher: str | None = None
+    needs_teacher: bool = False
+    metric: str
+    unit: str
+    lower_is_better: bool = True
+    likelihood: bool = False
+    ranks: bool = True
+    shown_by: Mapping[str, Any] = field(default_factory=dict)
+    elsewhere: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    evaluate: str
+    term: str = "loss"
+    card_metrics: tuple[str, ...]
+    samples: Samples | None = None
+    auto_class: str = "AutoModel"
+    pipeline_tag: str = "feature-extraction"
+    next_command: str = "finetune {out} TASK -o ..."
+    asked: str = "to predict text"
+    meaning: str = ""
+    lines: tuple[Line, ...] = ()
+    lines_beside: tuple[Line, ...] = ()
+    tries: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def __post_init__(self) -> None:
+        if " " not in self.unit:  # a comparison calls it so beside tasks, whose names have none
+            raise ValueError(f"objective {self.name}: unit must be several words, but is {self.unit!r} instead")
+
+    def load(self) -> ModuleType:
+        """The module, imported on use."""
+        return import_module(self.module)
+
+
+def resolve(place: str) -> Callable[..., Any]:
+    """The function at "module:function", imported on use."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+CAUSAL = ObjectiveFacts(
+    name="causal",
+    module="gyebo.objectives.causal",
+    learns="to predict the next piece of a word",
+    metric="bits_per_byte",
+    unit="bits per byte",
+    likelihood=True,
+    evaluate="gyebo.evaluation.likelihood:evaluate_text",
+    term="loss_lm",
+    card_metrics=("bits_per_byte", "bits_per_character", "perplexity"),
+    samples=Samples(
+        function="gyebo.evaluation.samples:written",
+        heading="What they write",
+        meaning=(
+            "Each model goes on writing by itself, from nothing. Shown are the first texts of its best seed, not a selection."
+        ),
+    ),
+    auto_class="AutoModelForCausalLM",
+    pipeline_tag="text-generation",
+    next_command="generate {out} --prompt ...",
+    meaning=(
+        "How many yes-or-no questions, on average, the model would need to be told each next byte of text that it has never"
+        " seen. 8 would be pure guessing."
+    ),
+    lines=(
+        Line(
+            heading="Bits per character",
+            meaning=(
+                "Bits per byte again, per letter instead of per byte. A Korean syllable is one character but three bytes."
+            ),
+            metric="bits_per_character",
+        ),
+        Line(
+            heading="Perplexity",
+            meaning="Among how many equally likely tokens (pieces of words) the model seems to hesitate. Lower is better.",
+            metric="perplexity",
+            form="{:,.1f}",
+        ),
+    ),
+    tries=(
+        ("Let {name} go on with a text", ("generate", "{model}", "--prompt", "{start}")),
+        ("Score it on another text", ("evaluate", "{model}", "another-text.txt")),
+    ),
+)
+
+MASKED = ObjectiveFacts(
+    name="masked",
+    module="gyebo.objectives.masked",
+    learns="to restore pieces of words that were masked",
+    heads=("mlm",),
+    with_teacher="distillation",
+    metric="masked_loss",
+    unit="nats per masked token",
+    shown_by={"format": "auto", "next_sentence": None},
+    elsewhere={"format": "doc-sentences"},
+    note="of masked tokens, always the same ones: no likelihood, so no bits per byte",
+    evaluate="gyebo.evaluation.masked:evaluate_masked",
+    term="loss_mlm",
+    card_metrics=("masked_loss", "masked_accuracy", "next_sentence_accuracy"),
+    samples=Samples(
+        function="gyebo.evaluation.samples:restored",
+        heading="What they fill in",
+        meaning=(
+            "These models read a text from both sides and restore what was masked. In brackets stands what they guessed; where"
+            " that was wrong, what had been there follows after a line: [guess|original]."
+        ),
+    ),
+    auto_class="AutoModelForMaskedLM",
+    pipeline_tag="fill-mask",
+    asked="for pieces of words that were masked in text",
+    meaning=(
+        "How surprised the model was by pieces of words that were masked, in text that it had never seen; the same pieces were"
+        " masked for all."
+    ),
+    lines=(
+        Line(
+            heading="Masked tokens restored",
+            meaning=(
+                "Of the pieces of words that were masked for a model that reads from both sides, how many it guessed. This"
+                " depends on what was masked and what was left to see, so nothing is ranked by it."
+            ),
+            metric="masked_accuracy",
+            form="{:.1%}",
+        ),
+    ),
+    lines_beside=(
+        Line(
+            heading="Loss on masked tokens",
+            meaning=("How surprised such a model was by what was masked (nats per token; lower is better). No bits per byte."),
+            metric="masked_loss",
+        ),
+    ),
+    tries=(("Let {name} fill in what is masked", ("fill", "{model}", "--text", "{masked}")),),
+)
+
+BIDIRECTIONAL = ObjectiveFacts(
+    name="bidirectional",
+    module="gyebo.objectives.bidirectional",
+    learns="to predict the next piece of a word, and the previous one from the other side",
+    heads=("forward", "backward"),
+    metric="bidirectional_loss",
+    unit="nats per token, from both sides",
+    ranks=False,
+    note="each token is predicted twice, from its left and from its right: together no likelihood",
+    evaluate="gyebo.evaluation.bidirectional:evaluate_bidirectional",
+    card_metrics=("bidirectional_loss", "forward_perplexity", "backward_perplexity", "forward_bits_per_byte"),
+    lines_beside=(
+        Line(
+            heading="Nats per token, from both sides",
+            meaning=(
+                "How surprised two models in one were: each piece of a word was predicted from those before it and from those"
+                " after it (lower is better). No bits per byte, and nothing is ranked by it."
+            ),
+            metric="bidirectional_loss",
+        ),
+    ),
+)
+
+TRANSLATION = ObjectiveFacts(
+    name="translation",
+    module="gyebo.objectives.translation",
+    learns="to translate",
+    pairs=True,
+    metric="bleu",  # a task measures it: nothing here reads a text alone
+    unit="BLEU of held-out pairs",
+    lower_is_better=False,
+    ranks=False,
+    evaluate="",
+    card_metrics=(),
+)
+
+DISTILLATION = replace(
+    MASKED,
+    name="distillation",
+    module="gyebo.objectives.distillation",
+    learns="to restore pieces of words that were masked, as its teacher does",
+    with_teacher=None,
+    needs_teacher=True,
+)
+
+OBJECTIVES: dict[str, ObjectiveFacts] = {
+    facts.name: facts for facts in (CAUSAL, MASKED, BIDIRECTIONAL, TRANSLATION, DISTILLATION)
 }
 
-
-LIKELIHOODS = ("causal",)  # objectives whose models give a text a probability, and so have bits per byte
-
-
-MEASURED = {"bits_per_byte": LIKELIHOODS, "masked_loss": ("masked",)}  # figure of held-out text -> the objectives that have it
+LIKELIHOOD = CAUSAL  # its metric compares all models that give a text a probability, whatever they read it with
 
 
-IN_SIGHT = {"format": "auto", "next_sentence": None}  # decide which text a masked evaluation shows; by default
+def find(name: str, *, teacher: bool = False) -> ObjectiveFacts:
+    """The objective of that name (`Family.objective`); with a `teacher` that by which a student learns the same.
+
+    Raises ValueError where a student can't learn it from a teacher.
+    """
+    facts = OBJECTIVES[name]
+    if not teacher:
+        return facts
+    if facts.with_teacher is None:
+        raise ValueError(f"the objective {name} is not learned from a teacher: leave the teacher out")
+    return OBJECTIVES[facts.with_teacher]
 
 
-FIGURES = {  # of held-out text, lower is better
-    "bits_per_byte": "bits per byte",
-    "masked_loss": "nats per hidden piece",
-    "bidirectional_loss": "nats per token, from both sides",
-}
+def of_unit(unit: str) -> ObjectiveFacts | None:
+    """The first objective whose reported metric has these words; None where none has."""
+    return next((facts for facts in OBJECTIVES.values() if facts.unit == unit), None)
+
+
+def reported(result: Mapping[str, Any]) -> tuple[str, float]:
+    """What a finished run reports of held-out text: (the metric's words, its value). `result`: of `gyebo pretrain`, old ones
+    too, which call the metric `headline`, or say none and have bits per byte."""
+    metric = result.get("metric", result.get("headline", LIKELIHOOD.metric))
+    words = next((facts.unit for facts in OBJECTIVES.values() if facts.metric == metric), metric)
+    return words, result["valid"][metric]

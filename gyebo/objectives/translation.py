@@ -13,8 +13,6 @@ from torch import Tensor
 from gyebo.data.batches import IGNORE
 from gyebo.nn.cross_entropy import cross_entropy_sum
 
-NAME = "translation"
-
 
 @dataclass(frozen=True)
 class Translation:

@@ -24,9 +24,10 @@ def check_pooling(model: Any, pooling: str) -> None:
     """ValueError for an unknown pooling, or one that says nothing of the text with this model."""
     if pooling not in POOLINGS:
         raise ValueError(f"--pooling must be one of {', '.join(POOLINGS)}, but is {pooling!r} instead")
-    if hasattr(body_of(model), "read_source"):
+    body = body_of(model)
+    if body.encodes_source:
         raise ValueError(f"{model.family} translates, and has no vector of a text to give: use an encoder, as bert")
-    if pooling == "cls" and hasattr(body_of(model), "step"):  # it generates, so it sees nothing of what comes later
+    if pooling == "cls" and body.generates:  # so it sees nothing of what comes later
         raise ValueError(
             f"--pooling cls: {model.family} reads from left to right, so its first token knows nothing of the text after it: "
             "use mean or last"

@@ -98,7 +98,7 @@ def test_distill(cli, bert, corpus, tmp_path):
     found = cli("distill", bert, corpus, "--layers", "1", "--steps", "2", *words, "-o", tmp_path / "s")
     assert found.code == 0, found.err
     assert "temperature 2.0, soft 5.0, mlm 2.0, cosine 1.0" in found.out
-    assert "nats per hidden piece on held-out text" in found.out and load(tmp_path / "s")[0].config.layers == 1
+    assert "nats per masked token on held-out text" in found.out and load(tmp_path / "s")[0].config.layers == 1
 
 
 # -- the command that a card shows ---------------------------------------------------------------------------------------------

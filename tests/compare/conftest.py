@@ -77,11 +77,11 @@ class Fake:
         out.mkdir(parents=True, exist_ok=True)
         seed, steps, lr = options.seed, options.budget.steps, options.optim.lr
         causal = find(options.family).objective == "causal"
-        headline = "bits_per_byte" if causal else "masked_loss"
+        metric = "bits_per_byte" if causal else "masked_loss"
         lines = [{"step": s, "loss": 3.0, "tokens": 1000 * s, "seconds": 0.5 * s} for s in range(1, steps + 1)]
         score = self.scores.get(options.family, {}).get(seed, 1.0) + (abs(lr - 1e-3) if lr else 0)
         for s in (steps // 2, steps):
-            lines.append({"step": s, "tokens": 1000 * s + seed, "evaluation": {headline: score + (steps - s) / steps}})
+            lines.append({"step": s, "tokens": 1000 * s + seed, "evaluation": {metric: score + (steps - s) / steps}})
         text = "".join(json.dumps(line) + "\n" for line in sorted(lines, key=lambda line: line["step"]))
         failing = (options.family, seed) in self.failing or (options.family, lr) in self.failing
         (out / "metrics.jsonl").write_text(text[: len(text) // 2] if failing else text)
@@ -105,9 +105,9 @@ class Fake:
             "memory_bytes": 3_000_000,
             "precision": options.train.precision,
             "lr": lr or 3e-4,
-            "valid": {headline: score, "tokens": 500} | (likelihood if causal else {"masked_accuracy": 0.25}),
+            "valid": {metric: score, "tokens": 500} | (likelihood if causal else {"masked_accuracy": 0.25}),
             "samples": self.samples,
-            "headline": headline,
+            "metric": metric,
         }
         stored.write_text(json.dumps(result))
         return result

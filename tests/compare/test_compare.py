@@ -323,12 +323,12 @@ def test_masked_models_are_ranked_by_the_same_hidden_pieces(tmp_path, jobs, reci
     assert result.rows[0].best_seed == 0
     assert result.floor is None  # the known entropy bounds bits per byte only
     stored = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
-    assert stored["ranked_by"] == "nats per hidden piece"
+    assert stored["ranked_by"] == "nats per masked token"
     assert stored["candidates"][0]["masked_loss"]["mean"] == pytest.approx(3.1)
     assert [entry["mean"] for entry in stored["differences"]] == [pytest.approx(0.5)]
     text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
-    assert "| Nats per hidden piece, held out | 3.1000 ± 0.1000 | 3.6000 ± 0.1000 |" in text
+    assert "| Nats per masked token, held out | 3.1000 ± 0.1000 | 3.6000 ± 0.1000 |" in text
     headline, why = conclusion(result)
     assert headline == "bert-tiny is best on this text."
-    assert "it needs 3.1000 nats per hidden piece" in why
+    assert "it needs 3.1000 nats per masked token" in why
     assert "bits per byte" not in text.lower()

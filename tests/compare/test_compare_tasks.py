@@ -119,10 +119,10 @@ def test_a_masked_loss_is_never_a_likelihood(tmp_path, jobs, task_recipe):
     assert cells["Bits per byte, held out"] == ["-", "-", "1.1100 ± 0.0100", "-"]
     assert cells["Bits per byte: verdict"] == ["-", "-", "nothing to compare with", "-"]
     assert cells["Bits per byte: each seed"][:2] == ["-", "-"]
-    assert cells["Hidden pieces restored"] == ["25.0%", "25.0%", "-", "-"]
+    assert cells["Masked tokens restored"] == ["25.0%", "25.0%", "-", "-"]
     stored = json.loads((tmp_path / "out/results.json").read_text(encoding="utf-8"))
     assert [candidate["bits_per_byte"] is None for candidate in stored["candidates"]] == [True, True, False]
-    assert {entry["yardstick"] for entry in stored["differences"]} == {"world-sentiment"}
+    assert {entry["metric"] for entry in stored["differences"]} == {"world-sentiment"}
     assert result.floor == 0.5
 
 
@@ -327,7 +327,7 @@ def test_a_sweep_chooses_by_the_figure_of_the_candidates_own_objective(tmp_path,
     assert ("bert", "world-sentiment", 1) not in jobs.tuned()  # trials are not fine-tuned
     found = {row.name: (row.sweep["lr"], row.sweep["trials"][0]["figure"]) for row in result.rows}
     assert found == {
-        "bert-mini": (1e-3, "held-out nats per hidden piece"),
+        "bert-mini": (1e-3, "held-out nats per masked token"),
         "gpt2-mini": (1e-3, "held-out bits per byte"),
     }
 

@@ -241,9 +241,9 @@ def test_a_page_that_ranks_by_hidden_pieces_speaks_of_them(tmp_path, jobs, recip
     page = page_of(tmp_path / "out")
     text = one_line(page.text)
     assert page.tags.count("svg") == 3
-    assert "asked for pieces that were hidden in text that none of them had seen" in text
-    assert "Where each model ended in nats per hidden piece" in text
-    assert "Nats per hidden piece while learning" in text
+    assert "asked for pieces of words that were masked in text that none of them had seen" in text
+    assert "Where each model ended in nats per masked token" in text
+    assert "Nats per masked token while learning" in text
     assert "bits per byte" not in text.lower()
 
 
@@ -256,7 +256,7 @@ def test_the_page_of_a_task_tells_what_to_type_next(tmp_path, jobs, task_recipe)
     assert "AutoModelForSequenceClassification.from_pretrained" in text
     assert "the same 4,000 labelled examples to learn from, 500 by which" in text
     assert "epochs 2.0" in text
-    assert "gpt2-tiny: to predict the next piece of a word; bert-tiny: to restore pieces that were hidden" in text
+    assert "gpt2-tiny: to predict the next piece of a word; bert-tiny: to restore pieces of words that were masked" in text
 
 
 def test_what_all_set_alike_is_held_equal(tmp_path, jobs, recipe):

@@ -15,7 +15,7 @@ from gyebo.data.plan import DOCUMENT, FIRST, SIZE, stored
 from gyebo.data.streams import TOKENS, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.objectives.causal import labelled
-from gyebo.objectives.objective import TokensAlone
+from gyebo.objectives.objective import Defaults
 
 
 class Options(BaseModel):
@@ -24,7 +24,7 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True)
-class Denoising(TokensAlone):
+class Denoising(Defaults):
     options: Options
     vocab_size: int
     fields: ClassVar[tuple[BatchField, ...]] = (BatchField("input_ids"), BatchField("labels", TOKENS, IGNORE))

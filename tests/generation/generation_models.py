@@ -72,6 +72,8 @@ def make_pair(family: str, seed: int = 0) -> tuple[Gpt, nn.Module]:
 class Parrot(nn.Module):
     """Says the ids of `script` one after the other whatever it reads (then the end), or with several scripts one a row."""
 
+    generates, encodes_source = True, False
+
     def __init__(self, script: list[int], vocabulary: int, context: int = 512, end: int | None = 2):
         super().__init__()
         self.config = SimpleNamespace(vocab_size=vocabulary, context=context, bos_id=1, eos_id=end, pad_id=0)

@@ -222,8 +222,11 @@ def test_min_new_tokens_needs_an_end():
 
 
 def test_a_model_that_cannot_write():
-    with pytest.raises(ValueError, match="Linear cannot write text"):
-        decode(torch.nn.Linear(2, 2), [[1]], GenerationOptions())
+    class Reader(Parrot):
+        generates = False
+
+    with pytest.raises(ValueError, match="Reader cannot write text"):
+        decode(Reader([4], 9), [[1]], GenerationOptions())
 
 
 def test_logits_that_are_not_finite_name_the_step():

@@ -54,7 +54,7 @@ def made(corpus, tokenizer_folder, tmp_path_factory):
 def test_it_learns_in_both_directions_and_says_what_it_is(made):
     _, out, result = made
     valid = result["valid"]
-    assert result["headline"] == "bidirectional_loss" and "bits_per_byte" not in valid
+    assert result["metric"] == "bidirectional_loss" and "bits_per_byte" not in valid
     assert valid["bidirectional_loss"] < math.log(400) - 2.5
     assert max(valid["forward_perplexity"], valid["backward_perplexity"]) < 40
     card = (out / "README.md").read_text(encoding="utf-8")
@@ -105,7 +105,7 @@ def test_what_it_cannot_do_is_refused_by_name(made):
     _, out, _ = made
     with pytest.raises(ValueError, match="Elmo cannot write text"):
         generate(str(out), ["나무"], {})
-    with pytest.raises(ValueError, match="elmo: this model has no head for hidden tokens"):
+    with pytest.raises(ValueError, match="elmo: this model has no head for masked tokens"):
         fill(str(out), ["나무 [MASK]"])
 
 
@@ -286,7 +286,7 @@ def test_it_is_compared_by_tasks_and_has_no_bits_per_byte(corpus, tokenizer_fold
     line = next(line for line in table.splitlines() if line.startswith("| Bits per byte, held out"))
     cells = dict(zip([row.candidate.family for row in result.rows], line.strip("| ").split(" | ")[1:]))
     assert cells["elmo"].strip() == "-" and cells["lstm"].strip() != "-"
-    assert "| Nats per token, from both sides" in table and "Hidden pieces" not in table
+    assert "| Nats per token, from both sides" in table and "Masked tokens" not in table
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "What they fill in" not in page and "the previous one from the other side" in page
 

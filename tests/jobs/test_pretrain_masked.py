@@ -12,12 +12,13 @@ import gyebo
 from gyebo.config import toml
 from gyebo.data.batches import IGNORE, Rows
 from gyebo.evaluation import evaluate_masked
-from gyebo.evaluation.measures import MEASURES, restored
+from gyebo.evaluation.samples import restored
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import command_of, pretrain
 from gyebo.jobs.pretraining.setup import set_up
 from gyebo.jobs.verify import verify
 from gyebo.objectives.masked import encode
+from gyebo.objectives.table import reported
 from gyebo.training import log
 from tests.training.test_resume import final_weights, interrupted
 
@@ -85,7 +86,7 @@ def test_transformers_opens_the_run_and_agrees(made, run_options, family):
     torch.testing.assert_close(found.logits[real], expected_logits[real], atol=1e-4, rtol=0)
     if family == "bert":
         torch.testing.assert_close(found.seq_relationship_logits, expected.seq_relationship_logits, atol=1e-4, rtol=0)
-    assert result["headline"] == "masked_loss" and "bits_per_byte" not in result["valid"]
+    assert result["metric"] == "masked_loss" and "bits_per_byte" not in result["valid"]
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])
@@ -173,9 +174,9 @@ def test_a_sample_shows_guesses_in_brackets(made, run_options):
     model = setup.make_model()
 
     class Perfect:
-        """Guesses every hidden piece."""
+        """Guesses every masked token."""
 
-        config = model.config
+        config, has_segments = model.config, False
 
         def eval(self):
             return self
@@ -206,7 +207,7 @@ def test_the_run_says_what_it_was(made, run_options):
     changed = options.model_copy(update={"objective": {"format": "doc-sentences", "rate": 0.2}})
     words = command_of(changed, out)
     assert "--set 'objective.format=\"doc-sentences\"'" in words and "--set objective.rate=0.2" in words
-    assert MEASURES[result["headline"]].words == "nats per hidden piece"
+    assert reported(result) == ("nats per masked token", result["valid"]["masked_loss"])
     assert all("loss_nsp" in r for r in log.read(out) if "loss" in r)
 
 

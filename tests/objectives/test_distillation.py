@@ -124,8 +124,8 @@ def distillation(setup):
     torch.manual_seed(5)
     fields = {name: getattr(config, name) for name in ("vocab_size", "context", "width", "heads", "pad_id", "bos_id", "eos_id")}
     teacher = scattered(Bert(BertConfig(**fields, layers=4, nsp=False, pooler=False)))
-    setting = Setting(setup.tokenizer, roles_of(find("distilbert")), setup.prepared.train, ("mlm",))
-    return lambda **options: build(Options(**options), setting, teacher)
+    setting = Setting(setup.tokenizer, roles_of(find("distilbert")), setup.prepared.train, ("mlm",), teacher=teacher)
+    return lambda **options: build(Options(**options), setting)
 
 
 def batch_of(setup):
@@ -219,5 +219,5 @@ def test_what_cannot_be_distilled(setup, distillation):
     with pytest.raises(ValueError, match=r"objective\.soft and objective\.mlm are both 0"):
         distillation(soft=0, mlm=0)
     tuned = add_head(bert(2), "pooled", "classification", 2)
-    with pytest.raises(ValueError, match="the teacher, a TaskModel, has no head for hidden pieces: give its pretrained model"):
-        build(Options(), Setting(setup.tokenizer, roles_of(find("distilbert")), setup.prepared.train), tuned)
+    with pytest.raises(ValueError, match="the teacher, a TaskModel, has no head for masked tokens: give its pretrained model"):
+        build(Options(), Setting(setup.tokenizer, roles_of(find("distilbert")), setup.prepared.train, teacher=tuned))

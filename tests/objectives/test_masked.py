@@ -316,6 +316,8 @@ def test_contradictions_are_refused(build, tokenizer_folder, split):
 class Bag:
     """A "model" whose hidden vector of a position is its id's one-hot."""
 
+    has_segments = True
+
     def __init__(self, size):
         self.matrix = torch.randn(size, size, generator=torch.Generator().manual_seed(0))
         self.pairs = torch.randn(2, size, generator=torch.Generator().manual_seed(1))

@@ -109,7 +109,7 @@ def _make_model(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin:
     """The body, with what the task adds to the vocabulary, and a fresh head; all randomness from the seed."""
     torch.manual_seed(initial_seed(options.seed))
     body = with_dropout(origin.body(), options.body_dropout)
-    if hasattr(body, "spell"):
+    if body.reads_characters:
         spell_more(body, tokenizer)
     else:
         grow_vocabulary(body, tokenizer.vocab_size)

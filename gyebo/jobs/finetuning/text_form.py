@@ -60,7 +60,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     assert form is not None
     if "eos" not in tokenizer.role_ids:
         raise ValueError(f"the tokenizer of {options.tokenizer or options.model} names no end (eos), which a translation needs")
-    if asked.coverage_penalty and getattr(origin.config, "attention", None) == "none":
+    if asked.coverage_penalty and not origin.config.attends_source:
         raise ValueError(
             f"--set translation.coverage_penalty={asked.coverage_penalty:g} has no effect: {options.model} has no attention"
         )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,20 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from gyebo.config import toml
 from gyebo.config.run import RunOptions
 from gyebo.data.batches import Rows
 from gyebo.data.lanes import Lanes, lanes
 from gyebo.data.plan import Plan
 from gyebo.data.shards import Prepared
 from gyebo.data.streams import tokens_seen
-from gyebo.evaluation.measures import MEASURES, Measure
+from gyebo.evaluation import measures
 from gyebo.interchange import load
 from gyebo.jobs.model_building import shaped, with_pieces
+from gyebo.jobs.objective_building import build_objective, held_out_rows, options_of
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.corpus import open_data
 from gyebo.models import family as tree
-from gyebo.models.family import STUDENTS
-from gyebo.objectives import OBJECTIVES, distillation
+from gyebo.objectives import table
 from gyebo.objectives.distillation import start_from_teacher
 from gyebo.objectives.objective import Objective, Setting
 from gyebo.tasks.heads.task_model import TaskModel
@@ -48,6 +46,7 @@ class Setup:
     options: RunOptions
     family: tree.Family
     tokenizer: Tokenizer  # the family's copy
+    _: KW_ONLY
     prepared: Prepared
     make_model: Callable[[], Any]
     objective: Objective
@@ -74,13 +73,13 @@ class Setup:
         )
 
     @property
-    def measure(self) -> Measure:
-        """How the run is told."""
-        return MEASURES[self.objective.headline]
+    def facts(self) -> table.ObjectiveFacts:
+        """The row of the objective in the table."""
+        return table.find(self.family.objective, teacher=self.options.teacher is not None)
 
     def sample(self, model: Any, count: int) -> list[str]:
         """A few lines of what the model can do."""
-        return self.measure.sample(model, self.tokenizer, self.valid, count)
+        return measures.sample(self.facts, model, self.tokenizer, self.valid, count)
 
     def autocast(self, precision: str) -> Callable[[], Any]:
         """The context in which this run's forward passes stand."""
@@ -96,7 +95,7 @@ class Setup:
     @cached_property
     def tokens_per_step(self) -> float:
         """Real tokens in a step: the plan's exact mean, or where texts are shortened on the way that of some steps."""
-        if not getattr(self.objective, "shortens", False):
+        if not self.objective.shortens:
             return self.batch_rows * self.rows.plan.mean_tokens
         steps = (self.rows.step(step, self.batch_rows, 0) for step in range(SAMPLED_STEPS))
         return sum(tokens_seen(arrays, self.rows.streams) for arrays in steps) / SAMPLED_STEPS
@@ -105,7 +104,7 @@ class Setup:
 def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     """Corpus, tokenizer, model and rows of a run. ValueError names what doesn't fit together."""
     family = tree.find(options.family)
-    if family.objective not in OBJECTIVES:
+    if table.find(family.objective).pairs:
         raise ValueError(
             f"{family.name} learns from sentence pairs, not from a corpus: gyebo finetune {family.name}:{options.size} "
             "translation --data pairs.tsv --text SOURCE --label TARGET --tokenizer DIR -o DIR"
@@ -118,7 +117,8 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         options = _inherit(options, *opened)
     else:
         tree.find_size(family, options.size)
-    if options.train.compile and not getattr(tree.model_class(family.name), "compiles", True):
+    cls = tree.model_class(family.name)
+    if options.train.compile and not cls.compiles:
         raise ValueError(f"--compile: {family.name} reads token by token, and each step would be compiled anew: leave it out")
     own = opened[1] if opened and options.tokenizer == str(named) else None
     tokenizer, prepared = open_data(options, out, console, own)
@@ -131,20 +131,24 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     context = options.context or config.context
     if context > config.context:
         raise ValueError(f"--context {context} is longer than the {config.context} positions of {named}")
-    heads = tuple(opened[0].heads) if opened and options.start_from else possible_heads(family)
-    raw = "return_raw" in inspect.signature(tree.model_class(family.name).encode).parameters
+    facts = table.find(family.objective, teacher=options.teacher is not None)
     setting = Setting(
-        tokenizer, roles_of(family), prepared.train, heads, across_documents=options.data.across_documents, gives_raw=raw
+        tokenizer,
+        roles_of(family),
+        prepared.train,
+        tuple(opened[0].heads) if opened and options.start_from else cls.possible_heads(),
+        across_documents=options.data.across_documents,
+        gives_raw=cls.gives_raw,
+        teacher=opened[0].to(device) if opened and options.teacher else None,
     )
-    objective = _objective(options, family, setting, opened, device)
+    objective = build_objective(facts, options_of(facts, family, options.objective), setting)
     pad = tokenizer.role_ids["pad"]
-    judge = objective.for_evaluation()
-    whole = config.context if hasattr(config, "window") else context  # the window is how a text is learned from, not how long
-    valid = Rows(prepared.valid, judge.held_out(prepared.valid, whole), judge, pad)
+    whole = config.context if cls.has_windows else context  # the window is how a text is learned from, not how long
+    valid = held_out_rows(objective, prepared.valid, whole, pad)
     if not options.start_from:
         known = {field.name for field in dataclasses.fields(config)}
         config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in known})
-    window = options.context or getattr(config, "window", None) or context  # who reads on has rows shorter than a text
+    window = options.context or (config.window if cls.has_windows else context)
     batch_rows = max(1, round(options.train.batch_tokens / window))
     asked = options.train.micro_batch_tokens
     micro_rows = max(1, asked // window) if asked else batch_rows
@@ -155,15 +159,26 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
             f"lower --batch-tokens (now {options.train.batch_tokens}) or --context, or bring more text"
         )
     rows = Rows(prepared.train, plan, objective, pad)
-    make_model = partial(make, config)
-    return Setup(options, family, tokenizer, prepared, make_model, objective, rows, valid, batch_rows, micro_rows, device)
+    return Setup(
+        options,
+        family,
+        tokenizer,
+        prepared=prepared,
+        make_model=partial(make, config),
+        objective=objective,
+        rows=rows,
+        valid=valid,
+        batch_rows=batch_rows,
+        micro_rows=micro_rows,
+        device=device,
+    )
 
 
 def _plan(
-    options: RunOptions, family: tree.Family, objective: Any, prepared: Prepared, context: int, batch_rows: int
+    options: RunOptions, family: tree.Family, objective: Objective, prepared: Prepared, context: int, batch_rows: int
 ) -> Plan | Lanes:
     """Which text stands in which row: lanes for a family that hands a state on, unless `data.order` says otherwise."""
-    order, carries = options.data.order, hasattr(tree.model_class(family.name), "fresh_state")
+    order, carries = options.data.order, tree.model_class(family.name).carries_state
     if order == "lanes" and not carries:
         raise ValueError(f"--set data.order=lanes: {family.name} hands no state on from row to row; leave it out")
     if order == "shuffled" or not carries:
@@ -190,29 +205,13 @@ def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: To
     return shaped(cls.sizes[options.size], options.model, tokenizer, context=options.context), fresh
 
 
-def _objective(options: RunOptions, family: tree.Family, setting: Setting, opened: Any, device: torch.device) -> Objective:
-    """What the family learns, as it was published unless options say otherwise; beside a teacher where there is one."""
-    if options.data.across_documents and family.objective == "masked":
-        raise ValueError(f"--across-documents has no effect on {family.name}: use --set objective.format=full-sentences")
-    if options.teacher:
-        given = toml.check(distillation.Options, options.objective, "--set objective")
-        return distillation.build(given, setting, opened[0].to(device))
-    module = OBJECTIVES[family.objective]
-    return module.build(toml.check(module.Options, family.published | options.objective, "--set objective"), setting)
-
-
-def possible_heads(family: tree.Family) -> tuple[str, ...]:
-    """The pretraining heads that a family's class can have."""
-    config = tree.model_class(family.name).sizes["mini"]
-    return tuple(head for head in ("mlm", "nsp") if getattr(config, head, False)) or ("lm",)
-
-
 def student_family(teacher: str) -> str:
     """The family of a teacher's student; ValueError for a teacher that none can learn from."""
-    family = load(teacher)[0].family
-    if family not in STUDENTS:
-        raise ValueError(f"{teacher} holds a {family} model: a student learns from {', '.join(STUDENTS)}")
-    return STUDENTS[family]
+    family = tree.find(load(teacher)[0].family)
+    if family.student is None:
+        known = ", ".join(name for name, other in tree.FAMILIES.items() if other.student)
+        raise ValueError(f"{teacher} holds a {family.name} model: a student learns from {known}")
+    return family.student
 
 
 def student_config(cls: Any, teacher: Any, options: RunOptions) -> Any:
@@ -220,8 +219,8 @@ def student_config(cls: Any, teacher: Any, options: RunOptions) -> Any:
     other = sorted(set(options.model) - {"layers", "embedding_dropout", "attention_dropout", "residual_dropout"})
     if other:
         raise ValueError(f"--set model.{other[0]}: a student has its teacher's shape; only layers and dropout can be set")
-    own = {field.name for field in dataclasses.fields(cls.config_class)} - {"segments", "mlm", "nsp", "pooler"}
-    values = {name: getattr(teacher, name) for name in own if hasattr(teacher, name)}
+    own, theirs = ({field.name for field in dataclasses.fields(config)} for config in (cls.config_class, teacher))
+    values = {name: getattr(teacher, name) for name in (own & theirs) - {"segments", *cls.parts()}}
     return cls.config_class(**values | {"layers": max(1, teacher.layers // 2)} | options.model)
 
 
@@ -257,7 +256,7 @@ def plan_run(setup: Setup) -> dict[str, Any]:
     with torch.device("meta"):
         model = setup.make_model()
     flops = 3 * model.flops(setup.tokens_per_step, setup.rows.plan.context, setup.objective.projected)
-    teacher = getattr(setup.objective, "teacher", None)
+    teacher = setup.objective.teacher
     if teacher is not None:  # it only looks on: a forward pass
         flops += teacher.flops(setup.tokens_per_step, setup.rows.plan.context, setup.objective.projected)
     steps = budget.steps_for(

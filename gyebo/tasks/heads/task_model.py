@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -28,6 +28,10 @@ class TaskModel(nn.Module):
     """A body and a head. `labels`: the names of the outputs (none for spans and choice). `problem`: problem_type of
     `transformers`, one of those of the kind, None where it has none. `layers`: of style mix, what is read of the body: one of
     `gyebo.tasks.heads.layer_mix.LAYERS`."""
+
+    heads: ClassVar[tuple[str, ...]] = ()  # what it was pretrained with is taken off
+    generates: ClassVar[bool] = False
+    encodes_source: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -138,7 +142,7 @@ class TaskModel(nn.Module):
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: the body's groups, that of its table first, then the head's, with the mixture."""
-        table = getattr(self.body, "token_embedding", None)
+        table = None if self.body.reads_characters else self.body.token_embedding
         groups = sorted(self.body.layer_groups(), key=lambda group: not any(p is table.weight for p in group) if table else 0)
         return [*groups, [p for part in self._added() for p in part.parameters()]]
 
@@ -179,7 +183,7 @@ def add_head(
     form = found.head
     if form is None:
         raise ValueError(f"kind {kind} is answered by no head")
-    if reads_windows(form, style) and not hasattr(model, "fresh_state"):
+    if reads_windows(form, style) and not model.carries_state:
         raise ValueError(f"{model.family} hands no state on from window to window, which a head of style concat needs")
     names = _names(found, form, labels)
     if not 0 <= dropout < 1:
@@ -226,14 +230,14 @@ def default_labels(count: int) -> tuple[str, ...]:
 
 
 def without_pretraining_heads(model: Any, pooler: bool = False) -> Any:
-    """The model as a body, its weights shared: without the parts `mlm` and `nsp` of its config, with or without `pooler`.
+    """The model as a body, its weights shared: without its pretraining heads, with or without its pooler.
 
     An output layer tied to the token embedding (GPT) holds no weights of its own and stays: fine-tuning may go on learning the
     language with it. An untied one goes.
     """
-    parts = {"mlm": False, "nsp": False, "pooler": pooler}
-    changed = {name: value for name, value in parts.items() if getattr(model.config, name, value) != value}
-    if pooler and not hasattr(model.config, "pooler"):
+    parts = dict.fromkeys(model.parts(), False) | ({"pooler": pooler} if model.has_pooler else {})
+    changed = {name: value for name, value in parts.items() if getattr(model.config, name) != value}
+    if pooler and not model.has_pooler:
         raise ValueError(f"{model.family} has no pooler, which this head reads")
     body = model
     if changed:
@@ -250,11 +254,11 @@ def without_pretraining_heads(model: Any, pooler: bool = False) -> Any:
 
 def drop_untied_output(body: Any) -> None:
     """Take off a causal model's output layer where it is not the token embedding."""
-    if getattr(body, "lm_head", None) is not None and not body.config.tied:
+    if body.output is not None and not body.config.tied:
         del body.lm_head
         body.heads = ()
 
 
 def body_of(model: Any) -> Any:
     """The body of a fine-tuned model, else the model itself."""
-    return getattr(model, "body", model)
+    return model.body if isinstance(model, TaskModel) else model
