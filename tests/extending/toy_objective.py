@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,11 +28,6 @@ class Denoising(Defaults):
     options: Options
     vocab_size: int
     fields: ClassVar[tuple[BatchField, ...]] = (BatchField("input_ids"), BatchField("labels", TOKENS, IGNORE))
-    one_document: ClassVar[bool] = False
-    repeats: ClassVar[None] = None
-    projected: ClassVar[float] = 1.0
-    metric: ClassVar[str] = "denoising_loss"
-    parts: dict[str, bool] = field(default_factory=dict)
 
     def describe(self) -> str:
         return f"the tokens that were replaced, {self.options.rate:.0%}"
