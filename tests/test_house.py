@@ -92,9 +92,51 @@ def test_a_family_imports_only_its_parents():
         assert names - {"pretrained", "protocol"} <= parents, family.name
 
 
+# What a model, its config or an objective can do is declared (`gyebo/models/protocol.py`, `gyebo/objectives/objective.py`).
+ASKED = "models objectives generation training tasks interchange evaluation jobs compare lab nn serving".split()
+NEITHER = {  # what is neither a model nor an objective: (file, call) -> what it is
+    ("nn/decoding.py", "hasattr(torch.ops.mkldnn, '_linear_pointwise')"): "how torch was built",
+    ("nn/int8.py", "hasattr(torch.ops.onednn, 'qlinear_pointwise')"): "how torch was built",
+    ("training/device.py", "hasattr(libc, 'gnu_get_libc_version')"): "the system's C library",
+    ("training/device.py", "getattr(ctypes.CDLL(None), 'malloc_trim', lambda pad: 0)"): "the system's C library",
+    ("tasks/data/loading.py", "hasattr(feature, 'int2str')"): "a column of the library datasets",
+    ("tasks/data/loading.py", "getattr(feature, 'feature', None)"): "a column of the library datasets",
+    ("interchange/loading.py", "getattr(torch, asked, None)"): "a dtype of torch, by its name",
+    ("compare/run.py", "hasattr(os, 'sched_getaffinity')"): "the operating system",
+}
+
+
+def guesses(source: str) -> list[str]:
+    """The calls of a file that look whether an object has something, instead of asking what it declares."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        if name in ("hasattr", "inspect.signature", "signature") or (name == "getattr" and len(node.args) == 3):
+            found.append(ast.unparse(node))
+    return found
+
+
+def test_what_a_model_or_an_objective_can_do_is_declared():
+    found = {
+        (path.relative_to(PACKAGE).as_posix(), call)
+        for room in ASKED
+        for path in sorted((PACKAGE / room).rglob("*.py"))
+        for call in guesses(path.read_text(encoding="utf-8"))
+    }
+    assert found == set(NEITHER)
+
+
+def test_guessing_is_seen():
+    source = "hasattr(model, 'step')\ngetattr(config, 'window', 0)\ngetattr(config, 'width')\ninspect.signature(model.encode)"
+    assert guesses(source) == ["hasattr(model, 'step')", "getattr(config, 'window', 0)", "inspect.signature(model.encode)"]
+    assert guesses("signature(f)\nmetric.get_signature()") == ["signature(f)"]
+
+
 def test_no_torch_where_none_is_needed():
     code = (
-        "import gyebo, gyebo.text, gyebo.config, gyebo.world, gyebo.models.family, sys; "
+        "import gyebo, gyebo.text, gyebo.config, gyebo.world, gyebo.models.family, gyebo.objectives.table, sys; "
         "gyebo.world.documents; print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

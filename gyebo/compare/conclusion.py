@@ -31,15 +31,16 @@ def conclusion(comparison: Comparison) -> tuple[str, str]:
 def _judge(leader: Row, rows: Sequence[Row], comparison: Comparison) -> tuple[str, str]:
     assert leader.summary is not None, "a ranked row has scores"
     first, task = leader.summary, comparison.ranked_by if comparison.tasks else None
+    needs = task is None and comparison.recipe.measured_by.lower_is_better
     if len(rows) == 1:
         return f"Only {leader.name} finished, so there is nothing to compare it with.", _reaches(leader, comparison)
     if leader.verdict == "best":
         second = rows[1].summary
         assert second is not None, "a ranked row has scores"
-        gap = f" ({_more(first.mean, second.mean)})" if task is None else ""
+        gap = f" ({_more(first.mean, second.mean)})" if needs else ""
         return (
             f"{leader.name} is best {_of_what(leader, comparison)}",
-            f"{_reaches(leader, comparison)} The next, {rows[1].name}, {'needs' if task is None else 'has'}"
+            f"{_reaches(leader, comparison)} The next, {rows[1].name}, {'needs' if needs else 'has'}"
             f" {digits(second.mean)}{gap}: a difference larger than chance between {first.count} repetitions explains.",
         )
     close = [row for row in rows if row.verdict == "no difference shown"]
@@ -84,7 +85,8 @@ def _metric(comparison: Comparison) -> str:
 def _reaches(row: Row, comparison: Comparison) -> str:
     mean = digits(row.summary.mean if row.summary else None)
     if not comparison.tasks:
-        return f"On text that it had never seen it needs {mean} {comparison.on_text}."
+        verb = "needs" if comparison.recipe.measured_by.lower_is_better else "reaches"
+        return f"On text that it had never seen it {verb} {mean} {comparison.on_text}."
     counts = comparison.tasks[comparison.ranked_by]["examples"]
     return (
         f"Fine-tuned on {counts['train']:,} labelled examples, it reaches {_metric(comparison)} {mean} on {counts['test']:,}"

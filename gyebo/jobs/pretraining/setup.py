@@ -201,7 +201,7 @@ def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: To
         return model
 
     if options.teacher:
-        return student_config(cls, opened.config, options), fresh
+        return student_config(cls, opened, options), fresh
     return shaped(cls.sizes[options.size], options.model, tokenizer, context=options.context), fresh
 
 
@@ -219,9 +219,10 @@ def student_config(cls: Any, teacher: Any, options: RunOptions) -> Any:
     other = sorted(set(options.model) - {"layers", "embedding_dropout", "attention_dropout", "residual_dropout"})
     if other:
         raise ValueError(f"--set model.{other[0]}: a student has its teacher's shape; only layers and dropout can be set")
-    own, theirs = ({field.name for field in dataclasses.fields(config)} for config in (cls.config_class, teacher))
-    values = {name: getattr(teacher, name) for name in (own & theirs) - {"segments", *cls.parts()}}
-    return cls.config_class(**values | {"layers": max(1, teacher.layers // 2)} | options.model)
+    own, theirs = ({field.name for field in dataclasses.fields(config)} for config in (cls.config_class, teacher.config))
+    shared = (own & theirs) - {"segments", *cls.parts(), *teacher.parts()}
+    values = {name: getattr(teacher.config, name) for name in shared} | {"layers": max(1, teacher.config.layers // 2)}
+    return cls.config_class(**values | options.model)
 
 
 def _inherit(options: RunOptions, model: Any, tokenizer: Tokenizer | None) -> RunOptions:

@@ -1,0 +1,56 @@
+"""What a model declares of itself is what it has."""
+
+from dataclasses import fields
+
+import pytest
+import torch
+
+from gyebo.models.family import FAMILIES, model_class
+from gyebo.models.pretrained import Pretrained
+from gyebo.models.protocol import CAPABILITIES, Model
+from gyebo.nn.outputs import Encoded
+
+NAMES = list(FAMILIES)
+
+
+def made(name):
+    with torch.device("meta"):
+        return model_class(name)(model_class(name).sizes["tiny"])
+
+
+@pytest.mark.parametrize("family", NAMES)
+def test_a_family_has_the_methods_of_the_capabilities_that_it_declares_and_no_others(family):
+    model = made(family)
+    assert isinstance(model, Model)
+    for name, protocol in CAPABILITIES.items():
+        assert isinstance(model, protocol) == getattr(model, name), name
+
+
+@pytest.mark.parametrize("family", NAMES)
+def test_flags_of_a_config_are_there_where_they_are_declared(family):
+    cls = model_class(family)
+    known = {field.name for field in fields(cls.config_class)}
+    assert ("window" in known) == cls.has_windows
+    assert set(cls.parts()) <= known
+    assert not cls.has_segments or "segments" in known
+    assert all(isinstance(getattr(made(family), stack), torch.nn.ModuleList) for stack in cls.stacks)
+    assert set(cls.possible_heads()) >= set(made(family).heads) > set()
+
+
+@pytest.mark.parametrize("family", [name for name in NAMES if FAMILIES[name].head_style])
+def test_the_output_before_dropout_is_given_where_it_is_declared(family):
+    cls = model_class(family)
+    model = cls(cls.sizes["tiny"])
+    ids = torch.tensor([[5, 6, 7]])
+    if cls.gives_raw:
+        found = model.encode(ids, return_raw=True)
+        assert isinstance(found, Encoded) and found.raw.shape == found.hidden.shape
+    else:
+        with pytest.raises(TypeError):
+            model.encode(ids, return_raw=True)
+
+
+def test_capabilities_are_off_unless_a_class_says_otherwise():
+    names = [*CAPABILITIES, "gives_raw", "has_windows", "has_segments", "has_pooler", "compiles"]
+    assert not any(getattr(Pretrained, name) for name in names)
+    assert Pretrained.optional_heads == () and Pretrained().output is None
