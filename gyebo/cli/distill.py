@@ -38,8 +38,8 @@ def distill(
 ) -> None:
     """Train a smaller model from a larger one.
 
-    The student has half of its teacher's layers and starts from them. It learns from the teacher's predictions, from hidden
-    pieces and from the teacher's last layer (DistilBERT). Exactly one budget: --steps, --tokens or --minutes.
+    The student has half of its teacher's layers and starts from them. It learns from the teacher's predictions, from masked
+    tokens and from the teacher's last layer (DistilBERT). Exactly one budget: --steps, --tokens or --minutes.
 
     \b
     Examples:

@@ -37,7 +37,7 @@ def evaluate(
 ) -> None:
     """A task's metrics, or how well text is predicted.
 
-    On text: bits per byte; of a masked model the loss of hidden pieces.
+    On text: bits per byte; of a masked model the loss on masked tokens.
 
     \b
     Examples:

@@ -235,7 +235,8 @@ class Recipe(Section):
                     f"the candidates give texts no probability, and differ in {name} ({', '.join(found)}), so they are"
                     " shown different parts of the text: add [[tasks]] (or --task NAME), or let them differ in less"
                 )
-        for name, default in (dict(facts.shown_by) | find(self.candidates[0].family).published).items():
+        published = find(self.candidates[0].family).published
+        for name, default in ((name, published.get(name, default)) for name, default in facts.shown_by.items()):
             values = [candidate.objective.get(name, default) for candidate in self.candidates]
             if any(value != values[0] for value in values):
                 raise ValueError(

@@ -70,12 +70,11 @@ def _columns(result: Comparison) -> list[tuple[str, str]]:
 
 def _shows(result: Comparison) -> list[tuple[Samples, list[tuple[str, list[str]]]]]:
     """What each kind of model shows of itself: how it is introduced, and the lines of each such candidate."""
-    learned = {row.candidate.objective_facts.name: row.candidate.objective_facts for row in result.rows}
-    return [
-        (facts.samples, [(row.name, _samples(row)) for row in result.rows if row.candidate.objective_facts == facts])
-        for facts in sorted(learned.values(), key=lambda facts: not facts.likelihood)
-        if facts.samples
-    ]
+    found: dict[Samples, list[tuple[str, list[str]]]] = {}
+    for row in sorted(result.rows, key=lambda row: not row.candidate.likelihood):
+        if samples := row.candidate.objective_facts.samples:
+            found.setdefault(samples, []).append((row.name, _samples(row)))
+    return list(found.items())
 
 
 def _samples(row: Row) -> list[str]:

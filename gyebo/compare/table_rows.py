@@ -60,8 +60,8 @@ def cells(comparison: Comparison) -> list[tuple[Measure, list[str]]]:
 def measures(comparison: Comparison) -> list[Measure]:
     """The lines that a comparison has a use for, the metric that ranks first."""
     lines = [line for task in comparison.tasks for line in _task_lines(comparison, task)]
-    learned = {row.candidate.objective_facts.name: row.candidate.objective_facts for row in comparison.rows}
-    for facts in sorted(learned.values(), key=lambda facts: not facts.likelihood):
+    found = {row.candidate.objective_facts.metric: row.candidate.objective_facts for row in comparison.rows}
+    for facts in sorted(found.values(), key=lambda facts: not facts.likelihood):
         lines += _text_lines(facts, ranks=comparison.ranked_by == facts.unit)
     return lines + _cost_lines(comparison)
 

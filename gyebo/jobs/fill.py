@@ -14,7 +14,7 @@ def fill(name: str, texts: Sequence[str], *, top_k: int = 5, device: str = "auto
     """For each text: text, sequence (each mask filled with its likeliest candidate) and masks, a list of candidates for each:
     text (with the white space before it), probability, ids, sequence (this mask filled, the others left).
 
-    Raises ValueError where the model predicts no hidden tokens or has no tokenizer, and for a text without a mask or longer
+    Raises ValueError where the model predicts no masked tokens or has no tokenizer, and for a text without a mask or longer
     than the context.
     """
     place = pick_device(device)

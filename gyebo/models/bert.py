@@ -44,7 +44,7 @@ class BertConfig(GptConfig):
     activation: str = "gelu"
     norm_eps: float = 1e-12
     segments: int = 2  # rows of the segment table; one: the same vector for all
-    mlm: bool = True  # has the head that predicts hidden tokens
+    mlm: bool = True  # has the head that predicts masked tokens
     nsp: bool = True  # has the head that tells a true next segment from a random one
     pooler: bool = True  # has the dense layer with tanh over the first token
 
@@ -64,7 +64,7 @@ class BertConfig(GptConfig):
 
     @property
     def head_activation(self) -> str:
-        """Activation in the head that predicts hidden tokens."""
+        """Activation in the head that predicts masked tokens."""
         return self.activation
 
 
@@ -111,7 +111,7 @@ class Block(nn.Module):
 
 
 class MaskedHead(nn.Module):
-    """Predicts hidden tokens: dense, activation, norm, then the vocabulary's matrix and bias."""
+    """Predicts masked tokens: dense, activation, norm, then the vocabulary's matrix and bias."""
 
     def __init__(self, config: BertConfig):
         super().__init__()

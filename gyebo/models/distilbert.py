@@ -16,7 +16,7 @@ from gyebo.models.bert import Bert, BertConfig
 
 @dataclass
 class DistilbertConfig(BertConfig):
-    """The shape of a DistilBERT; the defaults are the published base model with its head for hidden tokens."""
+    """The shape of a DistilBERT; the defaults are the published base model with its head for masked tokens."""
 
     layers: int = 6
     segments: int = 0
@@ -33,7 +33,7 @@ class DistilbertConfig(BertConfig):
 
 
 class Distilbert(Bert):
-    """DistilBERT with its head for hidden tokens."""
+    """DistilBERT with its head for masked tokens."""
 
     family: ClassVar[str] = "distilbert"
     has_segments: ClassVar[bool] = False

@@ -6,7 +6,7 @@ masks drawn anew each time, no next-sentence prediction); that is the objective'
 - no pooler and no head for the next sentence; one segment, whose vector is added to every token;
 - positions start after the row of the padding id, so the table has context + pad_id + 1 rows (as released by fairseq);
 - norm epsilon 1e-5; byte-level BPE with 50,265 pieces;
-- the head for hidden tokens has the exact GELU, whatever the blocks have.
+- the head for masked tokens has the exact GELU, whatever the blocks have.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gyebo.models.bert import Bert, BertConfig
 
 @dataclass
 class RobertaConfig(BertConfig):
-    """The shape of a RoBERTa; the defaults are the published base model with its head for hidden tokens."""
+    """The shape of a RoBERTa; the defaults are the published base model with its head for masked tokens."""
 
     vocab_size: int = 50_265
     norm_eps: float = 1e-5
@@ -44,12 +44,12 @@ class RobertaConfig(BertConfig):
 
     @property
     def head_activation(self) -> str:
-        """Activation in the head that predicts hidden tokens."""
+        """Activation in the head that predicts masked tokens."""
         return "gelu"
 
 
 class Roberta(Bert):
-    """RoBERTa with its head for hidden tokens."""
+    """RoBERTa with its head for masked tokens."""
 
     family: ClassVar[str] = "roberta"
     optional_heads: ClassVar[tuple[str, ...]] = ("mlm",)
