@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 import transformers
-from encoder_references import CONFIGS, FIRST, OURS, agree, largest, mlm, opened, reference_encoder, tokens
+from encoder_references import BODY, CONFIGS, FIRST, OURS, agree, largest, mlm, opened, reference_encoder, tokens
 from safetensors.torch import load_file, save_file
 
 import gyebo
@@ -51,6 +51,14 @@ def test_shards_pickles_and_old_names(family, tmp_path):
     reference.config.save_pretrained(tmp_path / "old")
     torch.save(old, tmp_path / "old" / "pytorch_model.bin")
     check(tmp_path / "old")
+
+
+@pytest.mark.parametrize("family", list(CONFIGS))
+def test_a_bare_body_has_names_without_a_prefix(family, tmp_path):
+    reference_encoder(family, BODY[family]).save_pretrained(tmp_path / "theirs")
+    interchange.save(interchange.load(tmp_path / "theirs")[0], None, tmp_path / "ours")
+    theirs, ours = (load_file(tmp_path / who / "model.safetensors").keys() for who in ("theirs", "ours"))
+    assert ours == theirs
 
 
 @pytest.mark.parametrize(("family", "head"), [("bert", "cls.predictions"), ("roberta", "lm_head")])

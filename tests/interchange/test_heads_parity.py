@@ -118,6 +118,29 @@ def test_both_directions(family, kind, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), ours.state_dict().values()))
 
 
+@pytest.mark.parametrize(("family", "kind"), THEIRS)
+def test_the_dropout_of_a_head_is_theirs(family, kind, tmp_path):
+    cases = [{}, {"classifier_dropout": 0.35}]
+    if family == "distilbert":
+        cases = [{}, {"seq_classif_dropout": 0.25, "qa_dropout": 0.45, "dropout": 0.15}]
+    elif family in ("bert", "roberta"):
+        cases += [{"hidden_dropout_prob": 0.15}]
+    if (family, kind) == ("roberta", "choice"):  # their class reads the other field alone
+        cases = [{}, {"hidden_dropout_prob": 0.15}]
+    for number, options in enumerate(cases):
+        theirs = reference(family, kind, **options)
+        owner = theirs.classifier if (family, kind) == ("roberta", "classification") else theirs
+        theirs.save_pretrained(tmp_path / str(number))
+        file = tmp_path / str(number) / "config.json"
+        given = json.loads(file.read_text())
+        file.write_text(json.dumps({name: value for name, value in given.items() if "dropout" not in name or name in options}))
+        ours, _ = interchange.load(tmp_path / str(number))
+        if hasattr(owner, "dropout"):
+            assert ours.dropout == owner.dropout.p
+        elif kind == "classification":  # GPT and GPT-2 have none, and no field unless it is asked for
+            assert ours.dropout == options.get("classifier_dropout", 0.0)
+
+
 def fresh(family, kind, labels=None, **options):
     torch.manual_seed(3)
     cls = model_class(family)

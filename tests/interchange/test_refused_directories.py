@@ -254,7 +254,7 @@ def test_a_tied_output_layer_may_stand_in_the_file_but_not_differ(folder):
     assert model.lm_head.weight is model.token_embedding.weight
     twice["lm_head.weight"][3, 4] += 1
     save_file(twice, folder / "model.safetensors")
-    refused(folder, "lm_head.weight", "tie_word_embeddings")
+    refused(folder, str(folder / "model.safetensors"), "lm_head.weight", "tie_word_embeddings")
     edit(folder, tie_word_embeddings=False)
     assert interchange.load(folder)[0].lm_head.weight[3, 4] == twice["lm_head.weight"][3, 4]
     save_file(state, folder / "model.safetensors")
