@@ -238,7 +238,7 @@ def _as_read_by(tokenizer: Tokenizer, family: Family, config: Any) -> Tokenizer:
     """A published tokenizer as the model's class of `transformers` would read with it, whatever its files leave out: the names
     of roles, the frame that an encoder was trained with, and segments where the model has several."""
     roles = roles_of(family)
-    if family.head_style == "last":  # what a decoder puts between two texts is for whoever fine-tunes it
+    if family.templates_for_tasks:
         roles = replace(roles, single=PLAIN_SINGLE, pair=PLAIN_PAIR)
     if "token_type_ids" in roles.model_inputs and config.segments < 2:
         roles = replace(roles, model_inputs=tuple(name for name in roles.model_inputs if name != "token_type_ids"))

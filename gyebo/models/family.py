@@ -52,6 +52,12 @@ class Family:
         """Whether it has no heads of tasks: it writes the answer, as a translator does."""
         return not self.head_style
 
+    @property
+    def templates_for_tasks(self) -> bool:
+        """Whether its templates are of fine-tuning alone: it is pretrained on plain text, and a published tokenizer of it puts
+        nothing around texts."""
+        return self.head_style == "last"
+
 
 _END = "<|endoftext|>"
 _BRACKETS = {

@@ -87,6 +87,6 @@ def _pretrained(name: str) -> Origin:
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
     family = tree.find(opened.family)
-    if tokenizer.kind == PUBLISHED and family.head_style == "last":  # what stands between two texts, where it names nothing
+    if tokenizer.kind == PUBLISHED and family.templates_for_tasks:
         tokenizer = tokenizer.for_family(roles_of(family))
     return Origin(family, tokenizer, opened.config, lambda: body_of(load(name)[0]))
