@@ -18,8 +18,8 @@ INTERRUPTED = 130  # what typer makes of Ctrl-C
 # Plain help (no rich markup): no boxes in pipes, examples that can be copied, and 0.1 s less to wait for it.
 app = typer.Typer(
     name="gyebo",
-    help="Pretrain and compare the language models of the Transformer family tree on your own text, and hand over the best.",
-    epilog="Begin with: gyebo demo",
+    help="Pretrain and compare language models of the Transformer family tree on your own text.",
+    epilog="To start: gyebo demo",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -37,7 +37,7 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, after any command too.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors; may also follow a command.")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     pass  # --debug is taken out before the commands see it

@@ -48,8 +48,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "env": env,
 }
 GROUPS = {
-    "tokenizer": "Train a tokenizer on your text: gyebo tokenizer train.",
-    "lab": "Try what textbooks claim: gyebo lab list.",
+    "tokenizer": "Train a tokenizer (gyebo tokenizer train).",
+    "lab": "Experiments on textbook claims (gyebo lab list).",
 }
 
 

@@ -11,14 +11,14 @@ from gyebo.cli import options as shared
 
 
 def compare(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What to compare; see recipes/.")],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="Recipe file; see recipes/.")],
     out: shared.Out,
     corpus: Annotated[
-        list[str] | None, shared.word("Use this corpus, not the recipe's; may be given several times.", "CORPUS")
+        list[str] | None, shared.word("Corpus, in place of the recipe's; may be given several times.", "CORPUS")
     ] = None,
     task: Annotated[
         list[str] | None,
-        shared.word("Rank by this task, not the recipe's: NAME, or NAME=DATA; may be given several times.", "TASK"),
+        shared.word("Task to rank by, in place of the recipe's: NAME or NAME=DATA; may be given several times.", "TASK"),
     ] = None,
     settings: Annotated[
         list[str] | None, shared.word("Any option of the recipe: budget.minutes=5 ...", "NAME=VALUE", "--set")
@@ -26,10 +26,10 @@ def compare(
     resume: shared.Resume = False,
     overwrite: shared.Overwrite = False,
 ) -> None:
-    """Several families under one budget: which is best?
+    """Compare several families under one budget.
 
-    Trains them one after the other, fine-tunes each on the recipe's tasks, scores all on the same held-out text and the same
-    examples, and writes a table and report.html.
+    Trains the candidates of a recipe one after the other, fine-tunes each on the recipe's tasks, evaluates all on the same
+    held-out text and test examples, and writes a table and report.html.
 
     \b
     Examples:

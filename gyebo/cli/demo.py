@@ -12,10 +12,10 @@ def demo(
     resume: shared.Resume = False,
     overwrite: shared.Overwrite = False,
 ) -> None:
-    """The main job, offline, in minutes.
+    """The whole pipeline in minutes, offline.
 
-    Compares GPT-2, BERT and RoBERTa on the embedded world and its sentiment task, beside the linear baseline, writes a report,
-    and lets the best one write, or fill in what was hidden.
+    Compares LSTM, GPT-2, BERT and RoBERTa on the built-in world and its sentiment task with a linear baseline, writes a report,
+    and shows text that the best one generates, or masked tokens that it predicts.
 
     \b
     Examples:

@@ -14,15 +14,15 @@ def distill(
     teacher: Annotated[str, typer.Argument(metavar="TEACHER", help="A run, a transformers directory, or a hub id.")],
     corpus: shared.Corpora,
     out: shared.Out,
-    layers: Annotated[int | None, shared.count("Layers of the student.  [default: half the teacher's]")] = None,
+    layers: Annotated[int | None, shared.count("Number of layers of the student.  [default: half the teacher's]")] = None,
     steps: Annotated[int | None, shared.count("Budget: optimiser steps.")] = None,
-    tokens: Annotated[float | None, shared.real("Budget: tokens seen, as 1e8.")] = None,
+    tokens: Annotated[float | None, shared.real("Budget: training tokens, e.g. 1e8.")] = None,
     minutes: Annotated[float | None, shared.real("Budget: minutes on this machine.")] = None,
     resume: shared.Resume = False,
     overwrite: shared.Overwrite = False,
     seed: Annotated[int | None, shared.natural("Decides order and dropout.  [default: 0]")] = None,
-    context: Annotated[int | None, shared.count("Tokens of a row.  [default: the teacher's]")] = None,
-    batch_tokens: Annotated[int | None, shared.count("Tokens of one step.  [default: 8192]")] = None,
+    context: Annotated[int | None, shared.count("Context length in tokens.  [default: the teacher's]")] = None,
+    batch_tokens: Annotated[int | None, shared.count("Tokens per step.  [default: 8192]")] = None,
     documents: shared.Documents = None,
     text_field: shared.TextField = None,
     bad_bytes: shared.BadBytes = None,
@@ -30,7 +30,7 @@ def distill(
     valid_last: shared.ValidLast = None,
     valid_share: shared.ValidShare = None,
     device: shared.Device = "auto",
-    precision: Annotated[str, shared.word("auto (what is faster here), float32 or bfloat16.", "NAME")] = "auto",
+    precision: Annotated[str, shared.word("auto (the faster one on this machine), float32 or bfloat16.", "NAME")] = "auto",
     settings: Annotated[
         list[str] | None, shared.word("Any other option: objective.temperature=2 ...", "NAME=VALUE", "--set")
     ] = None,
@@ -38,8 +38,9 @@ def distill(
 ) -> None:
     """Train a smaller model from a larger one.
 
-    The student has half of its teacher's layers and starts from them. It learns from the teacher's predictions, from masked
-    tokens and from the teacher's last layer (DistilBERT). Exactly one budget: --steps, --tokens or --minutes.
+    The student has half of the teacher's layers and is initialised with them. Its loss combines the teacher's predictions,
+    masked language modelling and the teacher's last hidden states (DistilBERT). Give exactly one budget: --steps, --tokens
+    or --minutes.
 
     \b
     Examples:

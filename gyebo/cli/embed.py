@@ -14,19 +14,22 @@ from gyebo.cli import options as shared
 def embed(
     model: shared.Model,
     source: Annotated[
-        str, typer.Argument(metavar="FILE", help="A text a line, or rows of jsonl, csv, tsv, parquet; any CORPUS; - is stdin.")
+        str,
+        typer.Argument(metavar="FILE", help="One text per line, or rows of jsonl, csv, tsv, parquet; any CORPUS; - for stdin."),
     ],
     out: Annotated[Path, shared.word("The file to write: .npy or .parquet.", "FILE", "-o", "--out")],
-    pooling: Annotated[str, shared.word("mean (over all tokens), cls (the first) or last.", "NAME")] = "mean",
+    pooling: Annotated[
+        str, shared.word("Pooling: mean (over all tokens), cls (first token) or last (last token).", "NAME")
+    ] = "mean",
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
     text_field: shared.TextField = None,
     bad_bytes: shared.BadBytes = None,
     device: shared.Device = "auto",
-    precision: Annotated[str, shared.word("float32, bfloat16 or int8 (CPU); written is float32.", "NAME")] = "float32",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    precision: Annotated[str, shared.word("float32, bfloat16 or int8 (CPU); the output is float32.", "NAME")] = "float32",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")] = False,
     json: shared.Json = False,
 ) -> None:
-    """A vector for each text, in the order of the file.
+    """Compute text embeddings, in the order of the file.
 
     \b
     Examples:

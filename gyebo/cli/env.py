@@ -8,9 +8,9 @@ from gyebo.cli import options as shared
 
 
 def env(json: shared.Json = False) -> None:
-    """What a bug report needs.
+    """Show what a bug report needs.
 
-    Versions, processor, memory, devices, and the measured rate of matrix products.
+    Versions, processor, memory, devices, and the measured throughput of matrix products.
 
     \b
     Examples:

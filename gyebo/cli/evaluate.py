@@ -15,14 +15,16 @@ def evaluate(
     model: shared.Model,
     what: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TASK|CORPUS...]", help="A task, or text to score whole.  [default: what the run held out]"),
+        typer.Argument(metavar="[TASK|CORPUS...]", help="A task, or a corpus.  [default: what the run held out]"),
     ] = None,
-    data: Annotated[str | None, shared.word("The task's folder, or your file.  [default: the hub's data set]", "PATH")] = None,
-    text: Annotated[str | None, shared.word("Task: column of the text in your file.", "NAME")] = None,
+    data: Annotated[
+        str | None, shared.word("Folder of the task, or your own file.  [default: the hub's data set]", "PATH")
+    ] = None,
+    text: Annotated[str | None, shared.word("Task: text column of your file.", "NAME")] = None,
     pair: Annotated[str | None, shared.word("Task: column of the second text.", "NAME")] = None,
     label: Annotated[str | None, shared.word("Task: column of the label.", "NAME")] = None,
-    predictions: Annotated[Path | None, shared.word("Task: write the predictions here.", "FILE")] = None,
-    context: Annotated[int | None, shared.count("Longest window in tokens.  [default: the run's, else the model's]")] = None,
+    predictions: Annotated[Path | None, shared.word("Task: file for the predictions.", "FILE")] = None,
+    context: Annotated[int | None, shared.count("Context length in tokens.  [default: the run's, else the model's]")] = None,
     documents: shared.Documents = None,
     text_field: shared.TextField = None,
     bad_bytes: shared.BadBytes = None,
@@ -30,14 +32,14 @@ def evaluate(
     precision: Annotated[
         str | None,
         shared.word(
-            "float32, bfloat16, or of a task int8 (CPU).  [default: the run's on its held-out part, else float32]", "NAME"
+            "float32, bfloat16, or int8 (tasks, CPU).  [default: the run's on its held-out part, else float32]", "NAME"
         ),
     ] = None,
     json: shared.Json = False,
 ) -> None:
-    """A task's metrics, or how well text is predicted.
+    """Evaluate a model on a task or on text.
 
-    On text: bits per byte; of a masked model the loss on masked tokens.
+    On text: bits per byte, or for a masked model the loss on masked tokens.
 
     \b
     Examples:

@@ -9,7 +9,7 @@ from gyebo.cli import options as shared
 
 
 def families(json: shared.Json = False) -> None:
-    """The family tree: year, paper, objective, parents, sizes.
+    """List the families: year, paper, objective, parents, sizes.
 
     \b
     Examples:

@@ -11,13 +11,13 @@ from gyebo.cli import options as shared
 def fill(
     model: shared.Model,
     text: Annotated[list[str], shared.word("Text with one or more masks; may be given several times.", "TEXT", "--text")],
-    top_k: Annotated[int, shared.count("Candidates for each mask.  [default: 5]")] = 5,
+    top_k: Annotated[int, shared.count("Number of candidates per mask.")] = 5,
     device: shared.Device = "auto",
     json: shared.Json = False,
 ) -> None:
-    """Fill in what is hidden at the masks of a text.
+    """Predict the masked tokens of a text.
 
-    The mask is written as the model's own: [MASK] for BERT and DistilBERT, <mask> for RoBERTa.
+    Write the mask as in the model's tokenizer: [MASK] for BERT and DistilBERT, <mask> for RoBERTa.
 
     \b
     Examples:

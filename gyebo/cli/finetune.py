@@ -18,32 +18,36 @@ def finetune(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
     task: Annotated[str, typer.Argument(metavar="TASK", help=TASK_HELP)],
     out: shared.Out,
-    data: Annotated[str | None, shared.word("The task's folder, your file, or hf:NAME.  [default: the hub's]", "PATH")] = None,
-    text: Annotated[str | None, shared.word("Column of the text in your file; of a translation the source.", "NAME")] = None,
+    data: Annotated[
+        str | None, shared.word("Folder of the task, your own file, or hf:NAME.  [default: the hub's]", "PATH")
+    ] = None,
+    text: Annotated[str | None, shared.word("Text column of your file; for translation the source language.", "NAME")] = None,
     pair: Annotated[str | None, shared.word("Column of the second text.", "NAME")] = None,
-    label: Annotated[str | None, shared.word("Column of the label; of a translation the target.", "NAME")] = None,
-    test: Annotated[str | None, shared.word("Measure on this file.  [default: a tenth of yours]", "FILE")] = None,
-    train_share: Annotated[float | None, shared.real("Learn from this share of the examples, as 0.1.")] = None,
-    tokenizer: Annotated[str | None, shared.word("For FAMILY:SIZE: a tokenizer's directory.", "DIR")] = None,
-    seeds: Annotated[str | None, shared.word("One seed, or several as 0,1,2.  [default: 0]", "LIST")] = None,
+    label: Annotated[str | None, shared.word("Label column; for translation the target language.", "NAME")] = None,
+    test: Annotated[str | None, shared.word("Test set file.  [default: a tenth of yours]", "FILE")] = None,
+    train_share: Annotated[float | None, shared.real("Share of the training examples to use, e.g. 0.1.")] = None,
+    tokenizer: Annotated[str | None, shared.word("Tokenizer directory, for FAMILY:SIZE.", "DIR")] = None,
+    seeds: Annotated[str | None, shared.word("Random seed, or several, e.g. 0,1,2.  [default: 0]", "LIST")] = None,
     epochs: Annotated[float | None, shared.real("Epochs.  [default: the task's]")] = None,
-    steps: Annotated[int | None, shared.count("Updates, instead of epochs.")] = None,
-    batch: Annotated[int | None, shared.count("Examples of one step.  [default: the task's]")] = None,
-    max_length: Annotated[int | None, shared.count("Tokens of a text.  [default: the task's]")] = None,
+    steps: Annotated[int | None, shared.count("Number of steps, instead of epochs.")] = None,
+    batch: Annotated[int | None, shared.count("Batch size in examples.  [default: the task's]")] = None,
+    max_length: Annotated[int | None, shared.count("Maximum number of tokens per text.  [default: the task's]")] = None,
     lr: Annotated[float | None, shared.real("Peak learning rate.  [default: the task's, by the model's width]")] = None,
-    layer_decay: Annotated[float | None, shared.real("Learning rate of a layer as a share of the next one's.")] = None,
-    freeze: Annotated[int | None, shared.count("Groups of layers that stay as they are, from the input.")] = None,
-    patience: Annotated[int | None, shared.count("Stop after so many evaluations without a better one.")] = None,
+    layer_decay: Annotated[
+        float | None, shared.real("Layer-wise learning-rate decay: rate of a layer as a share of that of the layer above.")
+    ] = None,
+    freeze: Annotated[int | None, shared.count("Number of frozen layer groups, counted from the input.")] = None,
+    patience: Annotated[int | None, shared.count("Early stopping after this many evaluations without improvement.")] = None,
     resume: shared.Resume = False,
     overwrite: shared.Overwrite = False,
     device: shared.Device = "auto",
-    precision: Annotated[str, shared.word("auto (what is faster here), float32 or bfloat16.", "NAME")] = "auto",
+    precision: Annotated[str, shared.word("auto (the faster one on this machine), float32 or bfloat16.", "NAME")] = "auto",
     settings: Annotated[list[str] | None, shared.word("Any other option: optim.warmup=0.06 ...", "NAME=VALUE", "--set")] = None,
     json: shared.Json = False,
 ) -> None:
     """Fine-tune a model on a task, or on your own labelled file.
 
-    The weights that are best on validation are kept; what is measured took no part in the choice.
+    The weights that are best on the validation set are kept and evaluated on a test set.
 
     \b
     Examples:

@@ -14,29 +14,37 @@ from gyebo.cli import options as shared
 def generate(
     model: shared.Model,
     prompt: Annotated[
-        list[str] | None, shared.word("Text to go on from; may be given several times: one batch.", "TEXT", "--prompt")
+        list[str] | None, shared.word("Prompt; may be given several times, which makes one batch.", "TEXT", "--prompt")
     ] = None,
-    max_new_tokens: Annotated[int | None, shared.whole("Longest answer.  [default: 64]")] = None,
-    min_new_tokens: Annotated[int | None, shared.whole("Shortest answer.  [default: 0]")] = None,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Always take the likeliest token.")] = False,
-    beams: Annotated[int | None, shared.whole("Beam search with so many beams.")] = None,
-    length_penalty: Annotated[float | None, shared.real("Beams: above 0 favours longer answers.  [default: 1]")] = None,
-    temperature: Annotated[float | None, shared.real("Below 1: bolder towards the likely; above 1: wilder.")] = None,
-    top_k: Annotated[int | None, shared.whole("Sample from the k likeliest.")] = None,
-    top_p: Annotated[float | None, shared.real("Sample from the likeliest that hold this share.")] = None,
-    min_p: Annotated[float | None, shared.real("Sample from those with this share of the likeliest's probability.")] = None,
-    repetition_penalty: Annotated[float | None, shared.real("Above 1: tokens seen before become less likely.")] = None,
-    no_repeat_ngram: Annotated[int | None, shared.whole("No n tokens in a row twice.")] = None,
-    samples: Annotated[int | None, shared.whole("Answers for each prompt.  [default: 1]")] = None,
-    stop: Annotated[list[str] | None, shared.word("End before this text; may be given several times.", "TEXT")] = None,
-    seed: Annotated[int | None, shared.whole("The same seed gives the same answer.  [default: 0]")] = None,
+    max_new_tokens: Annotated[int | None, shared.whole("Maximum number of generated tokens.  [default: 64]")] = None,
+    min_new_tokens: Annotated[int | None, shared.whole("Minimum number of generated tokens.  [default: 0]")] = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Greedy decoding.")] = False,
+    beams: Annotated[int | None, shared.whole("Beam search: number of beams.")] = None,
+    length_penalty: Annotated[
+        float | None, shared.real("Length penalty of beam search: scores are divided by length to this power.  [default: 1]")
+    ] = None,
+    temperature: Annotated[
+        float | None, shared.real("Sampling temperature: below 1 sharpens the distribution, above 1 flattens it.")
+    ] = None,
+    top_k: Annotated[int | None, shared.whole("Sample from the k most probable tokens.")] = None,
+    top_p: Annotated[float | None, shared.real("Sample from the smallest set of tokens with this total probability.")] = None,
+    min_p: Annotated[
+        float | None, shared.real("Sample from tokens with at least this fraction of the highest probability.")
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None, shared.real("Repetition penalty: above 1, tokens that occurred before become less probable.")
+    ] = None,
+    no_repeat_ngram: Annotated[int | None, shared.whole("No n-gram of this size occurs twice.")] = None,
+    samples: Annotated[int | None, shared.whole("Number of answers per prompt.  [default: 1]")] = None,
+    stop: Annotated[list[str] | None, shared.word("Stop string; may be given several times.", "TEXT")] = None,
+    seed: Annotated[int | None, shared.whole("Random seed.  [default: 0]")] = None,
     device: shared.Device = "auto",
     precision: Annotated[str, shared.word("float32 or bfloat16.", "NAME")] = "float32",
-    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each answer.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per answer.")] = False,
 ) -> None:
-    """Let a model write.
+    """Generate text.
 
-    Without --prompt on a terminal: from nothing. From a pipe: each line of stdin is a prompt.
+    Without --prompt, each line of stdin is a prompt; on a terminal, text is generated without a prompt.
 
     \b
     Examples:

@@ -11,7 +11,7 @@ from gyebo.cli import options as shared
 
 
 def list_claims() -> None:
-    """The claims of textbooks that can be tried.
+    """List the experiments.
 
     \b
     Examples:
@@ -24,12 +24,12 @@ def list_claims() -> None:
 
 
 def run(
-    claim: Annotated[str, typer.Argument(metavar="CLAIM", help="One of gyebo lab list.")],
+    claim: Annotated[str, typer.Argument(metavar="CLAIM", help="An experiment of gyebo lab list.")],
     out: shared.Out,
-    seeds: Annotated[int, shared.count("So many seeds, from 0 on.")] = 3,
+    seeds: Annotated[int, shared.count("Number of random seeds, counted from 0.")] = 3,
     json: shared.Json = False,
 ) -> None:
-    """Try a claim: measure, draw, and say whether it was seen.
+    """Run an experiment: measure, plot, and say whether the claim holds.
 
     \b
     Examples:
@@ -50,4 +50,6 @@ def run(
     if json:
         print(json_module.dumps(found))
         return
-    print(f"{CLAIMS[claim].CLAIM}: {'seen' if found['holds'] else 'not seen'}\n{found['finding']}\nThe picture is in {out}")
+    print(
+        f"{CLAIMS[claim].CLAIM}: {'confirmed' if found['holds'] else 'not confirmed'}\n{found['finding']}\nThe plot is in {out}"
+    )

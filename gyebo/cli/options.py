@@ -65,17 +65,18 @@ def word(help: str, metavar: str, *names: str) -> Any:
 CORPUS_HELP = "Files, folders, globs, hf:NAME[/CONFIG][:SPLIT], world:[ko|en][,N], or - (stdin)."
 Corpora = Annotated[list[str], typer.Argument(metavar="CORPUS", help=CORPUS_HELP)]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A run, a transformers directory, or a hub id.")]
-Out = Annotated[Path, word("The directory to write.", "DIR", "-o", "--out")]
+Out = Annotated[Path, word("Output directory.", "DIR", "-o", "--out")]
 Documents = Annotated[
-    str | None, word("What a document is in plain text: line, blank (between blank lines), file.  [default: line]", "KIND")
+    str | None,
+    word("What a document is in plain text: line, blank (a block between blank lines) or file.  [default: line]", "KIND"),
 ]
 TextField = Annotated[str | None, word("Column or key of the text in jsonl, csv, tsv, parquet, hf:.  [default: text]", "NAME")]
-BadBytes = Annotated[str | None, word("Bytes that are not UTF-8: refuse or replace.  [default: refuse]", "HOW")]
-Valid = Annotated[str | None, word("Hold out this corpus.", "CORPUS")]
-ValidLast = Annotated[float | None, real("Hold out the last share of the text, as 0.1.")]
-ValidShare = Annotated[float | None, real("Hold out this share of the documents, by hash.  [default: 0.01]")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with what -o holds.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what -o holds and start again.")]
+BadBytes = Annotated[str | None, word("What to do with bytes that are not UTF-8: refuse or replace.  [default: refuse]", "HOW")]
+Valid = Annotated[str | None, word("Use this corpus as the held-out set.", "CORPUS")]
+ValidLast = Annotated[float | None, real("Hold out this share at the end of the text, e.g. 0.1.")]
+ValidShare = Annotated[float | None, real("Hold out this share of the documents, chosen by hash.  [default: 0.01]")]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in -o.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in -o.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Device = Annotated[str, word("auto, cpu, cuda or mps.", "NAME")]
 

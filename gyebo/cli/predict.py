@@ -13,17 +13,17 @@ from gyebo.cli import options as shared
 
 def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A fine-tuned model.")],
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A text a line (.txt), or .csv, .tsv, .jsonl, .parquet.")],
-    out: Annotated[Path | None, shared.word("Write here.  [default: print]", "FILE", "-o", "--out")] = None,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="One text per line (.txt), or .csv, .tsv, .jsonl, .parquet.")],
+    out: Annotated[Path | None, shared.word("Output file.  [default: print]", "FILE", "-o", "--out")] = None,
     text: Annotated[str | None, shared.word("Column of the text.  [default: as in training]", "NAME")] = None,
     pair: Annotated[str | None, shared.word("Column of the second text.  [default: as in training]", "NAME")] = None,
     device: shared.Device = "auto",
     precision: Annotated[str, shared.word("float32, bfloat16 or int8 (CPU).", "NAME")] = "float32",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that -o names.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")] = False,
 ) -> None:
-    """What a fine-tuned model says of your texts.
+    """Predict the labels of your texts with a fine-tuned model.
 
-    Answers are JSON lines. Columns are those from which the model learned, unless you name others.
+    Prints JSON lines. Columns are named as in training unless you give other names.
 
     \b
     Examples:

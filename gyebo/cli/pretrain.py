@@ -13,50 +13,51 @@ from gyebo.cli import options as shared
 
 
 def pretrain(
-    family: Annotated[str, typer.Argument(metavar="FAMILY", help="One that gyebo families lists.")],
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="A family; see gyebo families.")],
     corpus: shared.Corpora,
-    out: Annotated[
-        Path | None, shared.word("The directory to write.  [required without --dry-run]", "DIR", "-o", "--out")
-    ] = None,
-    size: Annotated[str | None, shared.word("A size of the family.  [default: mini]", "NAME")] = None,
+    out: Annotated[Path | None, shared.word("Output directory.  [required without --dry-run]", "DIR", "-o", "--out")] = None,
+    size: Annotated[str | None, shared.word("Model size.  [default: mini]", "NAME")] = None,
     tokenizer: Annotated[
-        str | None, shared.word("A tokenizer's directory.  [default: one is trained on the corpus]", "DIR")
+        str | None, shared.word("Tokenizer directory.  [default: one is trained on the corpus]", "DIR")
     ] = None,
-    vocab_size: Annotated[int | None, shared.count("Ids of the tokenizer that is trained.  [default: 16000]")] = None,
+    vocab_size: Annotated[int | None, shared.count("Vocabulary size of the tokenizer to train.  [default: 16000]")] = None,
     steps: Annotated[int | None, shared.count("Budget: optimiser steps.")] = None,
-    tokens: Annotated[float | None, shared.real("Budget: tokens seen, as 1e8.")] = None,
-    flops: Annotated[float | None, shared.real("Budget: operations of matrix products, as 1e15.")] = None,
+    tokens: Annotated[float | None, shared.real("Budget: training tokens, e.g. 1e8.")] = None,
+    flops: Annotated[float | None, shared.real("Budget: Budget: FLOPs of matrix products, e.g. 1e15.")] = None,
     minutes: Annotated[float | None, shared.real("Budget: minutes on this machine.")] = None,
-    start_from: Annotated[str | None, shared.word("Start from these weights.", "MODEL", "--from")] = None,
+    start_from: Annotated[str | None, shared.word("Start from the weights of this model.", "MODEL", "--from")] = None,
     resume: shared.Resume = False,
     overwrite: shared.Overwrite = False,
-    seed: Annotated[int | None, shared.natural("Decides weights, order and dropout.  [default: 0]")] = None,
-    context: Annotated[int | None, shared.count("Tokens of a row.  [default: the size's]")] = None,
-    batch_tokens: Annotated[int | None, shared.count("Tokens of one step.  [default: 8192]")] = None,
-    checkpoint_every: Annotated[int | None, shared.count("Steps between checkpoints.  [default: a tenth of the run]")] = None,
-    keep: Annotated[int | None, shared.count("Checkpoints that stay, at least 2.  [default: 2]")] = None,
+    seed: Annotated[int | None, shared.natural("Random seed of initial weights, data order and dropout.  [default: 0]")] = None,
+    context: Annotated[int | None, shared.count("Context length in tokens.  [default: the size's]")] = None,
+    batch_tokens: Annotated[int | None, shared.count("Tokens per step.  [default: 8192]")] = None,
+    checkpoint_every: Annotated[
+        int | None, shared.count("Checkpoint interval in steps.  [default: a tenth of the run]")
+    ] = None,
+    keep: Annotated[int | None, shared.count("Number of checkpoints to keep, at least 2.  [default: 2]")] = None,
     documents: shared.Documents = None,
     text_field: shared.TextField = None,
     bad_bytes: shared.BadBytes = None,
     valid: shared.Valid = None,
     valid_last: shared.ValidLast = None,
     valid_share: shared.ValidShare = None,
-    across_documents: Annotated[bool, typer.Option("--across-documents", help="Let attention cross document borders.")] = False,
+    across_documents: Annotated[
+        bool, typer.Option("--across-documents", help="Let attention cross document boundaries.")
+    ] = False,
     device: shared.Device = "auto",
-    precision: Annotated[str, shared.word("auto (what is faster here), float32 or bfloat16.", "NAME")] = "auto",
+    precision: Annotated[str, shared.word("auto (the faster one on this machine), float32 or bfloat16.", "NAME")] = "auto",
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print parameters, tokens, memory and time; train nothing.")
+        bool, typer.Option("--dry-run", help="Print parameters, tokens, memory and time without training.")
     ] = False,
     settings: Annotated[
         list[str] | None, shared.word("Any other option: optim.lr=3e-4, model.layers=6 ...", "NAME=VALUE", "--set")
     ] = None,
     json: shared.Json = False,
 ) -> None:
-    """Train one model on your text.
+    """Pretrain one model on your text.
 
-    What is written opens in transformers where that has the family. Exactly one budget: --steps, --tokens, --flops or
-    --minutes.
+    The result opens in transformers if it has the family. Give exactly one budget: --steps, --tokens, --flops or --minutes.
 
     \b
     Examples:

@@ -10,7 +10,7 @@ FIELDS = ("name", "title", "kind", "labels", "metrics", "score", "note")
 
 
 def tasks(json: shared.Json = False) -> None:
-    """The registered tasks, their kind and metrics.
+    """List the registered tasks with kind and metrics.
 
     \b
     Examples:
@@ -26,4 +26,4 @@ def tasks(json: shared.Json = False) -> None:
         return
     for task in TASKS.values():
         print(f"{task.name:<20} {task.kind:<15} {', '.join(task.metrics):<47} {task.title}")
-    print(f"\nOn a file of your own (--data FILE): {', '.join(own_files())}.")
+    print(f"\nOn your own file (--data FILE): {', '.join(own_files())}.")

@@ -15,12 +15,13 @@ def train(
     out: shared.Out,
     kind: Annotated[str, shared.word("bpe, wordpiece, unigram, char or byte.", "KIND")] = "bpe",
     vocab_size: Annotated[
-        int | None, shared.count("Ids, the 16 of the roles included.  [default: 16000; char: all; byte: 272]")
+        int | None,
+        shared.count("Vocabulary size, including 16 ids for special tokens.  [default: 16000; char: all; byte: 272]"),
     ] = None,
-    normalize: Annotated[str, shared.word("nfc, or none (every Unicode string comes back as it was).", "FORM")] = "nfc",
-    morphemes: Annotated[bool, typer.Option("--morphemes", help="No piece crosses a Korean morpheme's border.")] = False,
+    normalize: Annotated[str, shared.word("Unicode normalization: nfc, or none.", "FORM")] = "nfc",
+    morphemes: Annotated[bool, typer.Option("--morphemes", help="Let no token cross a Korean morpheme boundary.")] = False,
     min_frequency: Annotated[
-        int | None, shared.count("bpe, wordpiece: how often a pair must occur to be merged.  [default: 2]")
+        int | None, shared.count("bpe, wordpiece: minimum frequency of a merged pair.  [default: 2]")
     ] = None,
     documents: shared.Documents = None,
     text_field: shared.TextField = None,
@@ -31,9 +32,9 @@ def train(
     overwrite: shared.Overwrite = False,
     json: shared.Json = False,
 ) -> None:
-    """Learn a tokenizer from a corpus.
+    """Train a tokenizer on a corpus.
 
-    Reads the training part of the corpus as a stream; the directory opens with transformers' AutoTokenizer.
+    Uses the training set only; AutoTokenizer of transformers opens the result.
 
     \b
     Examples:

@@ -12,23 +12,21 @@ from gyebo.cli import options as shared
 
 
 def translate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model that was trained to translate, or a Marian one.")],
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="A sentence a line.  [default: stdin]")] = None,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A translation model: a run, a directory or a hub id (Marian).")
+    ],
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="One sentence per line.  [default: stdin]")] = None,
     text: Annotated[list[str] | None, shared.word("A sentence; may be given several times.", "TEXT", "--text")] = None,
-    out: Annotated[Path | None, shared.word("Write here.  [default: print]", "FILE", "-o", "--out")] = None,
-    beams: Annotated[
-        int | None, shared.count("Beams of the search; 1: the likeliest at every step.  [default: the run's]")
-    ] = None,
+    out: Annotated[Path | None, shared.word("Output file.  [default: print]", "FILE", "-o", "--out")] = None,
+    beams: Annotated[int | None, shared.count("Number of beams; 1: greedy decoding.  [default: the run's]")] = None,
     length_penalty: Annotated[float | None, shared.real("Above 0 favours longer translations.  [default: the run's]")] = None,
-    coverage_penalty: Annotated[
-        float | None, shared.real("Price of parts of the source that got no attention, as 0.2.  [default: the run's]")
-    ] = None,
-    attention: Annotated[Path | None, shared.word("Draw the attention for one sentence here.", "PNG")] = None,
+    coverage_penalty: Annotated[float | None, shared.real("Coverage penalty, e.g. 0.2.  [default: the run's]")] = None,
+    attention: Annotated[Path | None, shared.word("File for a plot of the attention, for one sentence.", "PNG")] = None,
     device: shared.Device = "auto",
     precision: Annotated[str, shared.word("float32, bfloat16 or int8 (CPU).", "NAME")] = "float32",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file that -o names.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")] = False,
 ) -> None:
-    """Translate sentences: as many lines come out as went in.
+    """Translate sentences, one per line.
 
     \b
     Examples:

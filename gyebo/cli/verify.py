@@ -11,9 +11,10 @@ from gyebo.cli import options as shared
 
 
 def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]) -> None:
-    """Is a run what its log says, to the bit?
+    """Verify that a run is reproducible.
 
-    Checks every digest, trains the last stretch again, and compares losses and weights bit by bit.
+    Checks every digest, trains again from the second-newest checkpoint to the newest, and compares losses and weights bit by
+    bit.
 
     \b
     Examples:

@@ -12,15 +12,15 @@ from gyebo.cli import options as shared
 
 
 def world(
-    sample: Annotated[bool, typer.Option("--sample", help="Show some documents and what they are worth.")] = False,
+    sample: Annotated[bool, typer.Option("--sample", help="Show some documents with their entropy.")] = False,
     count: Annotated[int, shared.count("How many documents.")] = 2,
     language: Annotated[str, shared.word("ko, en or both.", "NAME")] = "both",
-    seed: Annotated[int, shared.natural("Which documents.")] = 0,
+    seed: Annotated[int, shared.natural("Random seed.")] = 0,
     json: shared.Json = False,
 ) -> None:
-    """The embedded corpus, whose entropy is known.
+    """The built-in generated corpus, whose entropy is known.
 
-    A small world told in Korean and English, one document a line. It is also a corpus by the name world:
+    Documents about a small world in Korean and English, one per line. Commands accept it as the corpus world:
 
     \b
     Examples:

@@ -158,7 +158,7 @@ def _check_tensor(name: str, entry: Stored, expected: Tensor) -> None:
 
 
 def _check_spelling(body: Any, directory: Path) -> None:
-    """Of a model that reads characters, that it has a row for each symbol in the table of its pieces."""
+    """Of a model that reads characters, that it has a row for each symbol in the spelling of its tokens."""
     if body.reads_characters:
         try:
             body.spell(body.spelling)
@@ -236,7 +236,7 @@ def _tokenizer(directory: Path, config: Any, family: Family) -> Tokenizer | None
 
 def _as_read_by(tokenizer: Tokenizer, family: Family, config: Any) -> Tokenizer:
     """A published tokenizer as the model's class of `transformers` would read with it, whatever its files leave out: the names
-    of roles, the frame that an encoder was trained with, and segments where the model has several."""
+    of roles, the template that an encoder was trained with, and segments where the model has several."""
     roles = roles_of(family)
     if family.templates_for_tasks:
         roles = replace(roles, single=PLAIN_SINGLE, pair=PLAIN_PAIR)
