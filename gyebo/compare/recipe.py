@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from gyebo.config import toml
-from gyebo.config.finetune import FinetuneOptions, LearningOptions, TaskOptions, idle_on_features
-from gyebo.config.run import BudgetOptions, DataOptions, OptimOptions, RunOptions, Section, TrainOptions
+from gyebo.config.finetune import FinetuneOptions, TaskOptions, TuningOptions, idle_on_features
+from gyebo.config.run import BudgetOptions, DataOptions, ModelOptions, OptimOptions, RunOptions, Section, TrainOptions
 from gyebo.models.family import find, find_size
 from gyebo.objectives.table import LIKELIHOOD, OBJECTIVES, ObjectiveFacts
+from gyebo.tasks.heads.styles import STYLES, WINDOWS, layers_are_features
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.splits import open_task
 
@@ -56,14 +57,10 @@ class SweepOptions(Section):
         return self
 
 
-class Candidate(Section):
+class Candidate(ModelOptions):
     """One family at one size, and what it does differently from the others."""
 
-    family: str
-    size: str = "mini"
     name: str = Field("", description="in the table and of its folder; by default family-size")
-    model: dict[str, Any] = Field(default_factory=dict, description="fields of the family's config that differ from the size")
-    objective: dict[str, Any] = Field(default_factory=dict, description="options of what it learns from the text")
     optim: dict[str, Any] = Field(default_factory=dict, description="fields of [optim] that differ for this candidate")
     tuning: dict[str, Any] = Field(
         default_factory=dict, description="fields of [[tasks]], how a task is learned, that differ for this candidate"
@@ -100,28 +97,11 @@ class Candidate(Section):
         return self.objective_facts.likelihood
 
 
-class RecipeTask(TaskOptions):
+class RecipeTask(TuningOptions, TaskOptions):
     """A task that every pretrained model is fine-tuned on, and how: what is not given follows from the task."""
 
     called: str = Field("", description="in the table and of its folder; by default the task's name")
-    epochs: float | None = Field(None, gt=0)
-    steps: int | None = Field(None, gt=0, description="updates, instead of epochs")
-    batch: int | None = Field(None, gt=0, description="examples of one step")
-    micro_batch: int | None = Field(None, gt=0, description="examples of one forward pass; by default the whole batch")
-    max_length: int | None = Field(None, gt=2, description="tokens of a text")
-    dropout: float = Field(0.1, ge=0, lt=1, description="of the head")
-    body_dropout: float | None = Field(
-        None, ge=0, lt=1, description="of embeddings, attention and layers; by default the model's"
-    )
-    bpe_dropout: float = Field(0.0, ge=0, lt=1, description="leave out merges of words at random, anew in each epoch")
-    layers: Literal["mix", "static", "top"] | None = Field(None, description="of ELMo, what the head reads; by default mix")
-    gradient_windows: int | None = Field(
-        None, gt=0, description="of a text that is read in windows (ulmfit): the last ones, through which a gradient flows"
-    )
-    evaluations: float = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
-    patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
-    lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, by the model's width")
-    optim: LearningOptions = Field(default_factory=LearningOptions)
+    lr: float | None = Field(None, gt=0, description="the same as optim.lr")
 
     @model_validator(mode="before")
     @classmethod
@@ -304,9 +284,9 @@ def _lacks(facts: ObjectiveFacts) -> str:
 
 def _idle(task: RecipeTask, style: str) -> str | None:
     """The name of an option of a task that has no effect on models with this style of head; None where there is none."""
-    if task.gradient_windows and style != "concat":
+    if task.gradient_windows and STYLES[style].rows != WINDOWS:
         return "gradient_windows"
-    return idle_on_features(task) if style == "mix" else task.layers and "layers"
+    return idle_on_features(task) if layers_are_features(style) else task.layers and "layers"
 
 
 def _different(names: Sequence[str], what: str, field: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -58,16 +58,9 @@ class TranslationOptions(Section):
     coverage_penalty: float = Field(0.0, ge=0, description="what is missing from full attention to the source costs so much")
 
 
-class FinetuneOptions(Section):
-    """All that decides a fine-tuning of one seed."""
+class TuningOptions(Section):
+    """How a task is learned: what is not given follows from the task and the model."""
 
-    model: str = Field(description="a directory, a hub id, or FAMILY:SIZE to start from scratch")
-    task: TaskOptions
-    tokenizer: str | None = Field(None, description="for FAMILY:SIZE: a tokenizer's directory")
-    shape: dict[str, Any] = Field(
-        default_factory=dict, description="for FAMILY:SIZE: fields of the family's config that differ from the size"
-    )
-    seed: int = Field(0, ge=0)
     epochs: float | None = Field(None, gt=0, description="by default the task's")
     steps: int | None = Field(None, gt=0, description="updates, instead of epochs")
     batch: int | None = Field(None, gt=0, description="examples of one step; by default the task's")
@@ -88,14 +81,30 @@ class FinetuneOptions(Section):
     evaluations: float = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
     patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
     optim: LearningOptions = Field(default_factory=LearningOptions)
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.epochs and self.steps:
+            raise ValueError("epochs and steps exclude each other: keep one")
+        return self
+
+
+class FinetuneOptions(TuningOptions):
+    """All that decides a fine-tuning of one seed."""
+
+    model: str = Field(description="a directory, a hub id, or FAMILY:SIZE to start from scratch")
+    task: TaskOptions
+    tokenizer: str | None = Field(None, description="for FAMILY:SIZE: a tokenizer's directory")
+    shape: dict[str, Any] = Field(
+        default_factory=dict, description="for FAMILY:SIZE: fields of the family's config that differ from the size"
+    )
+    seed: int = Field(0, ge=0)
     translation: TranslationOptions = Field(default_factory=TranslationOptions)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     @model_validator(mode="after")
     def _scratch(self) -> FinetuneOptions:
-        if self.epochs and self.steps:
-            raise ValueError("--epochs and --steps exclude each other: keep one")
         if self.tokenizer and not scratch(self.model):
             raise ValueError(f"--tokenizer has no effect with {self.model}: a trained model has its own")
         if self.shape and not scratch(self.model):
@@ -104,7 +113,7 @@ class FinetuneOptions(Section):
         return self
 
 
-def idle_on_features(options: Any) -> str | None:
+def idle_on_features(options: TuningOptions) -> str | None:
     """The name of an option of a fine-tuning that has no effect where the body's layers are features, which stay as they are
     (ELMo); None where there is none."""
     given = {

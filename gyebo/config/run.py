@@ -102,13 +102,18 @@ class TrainOptions(Section):
     evaluate_tokens: int = Field(32_768, gt=0, description="tokens of an evaluation on the way; the last one takes all")
 
 
-class RunOptions(Section):
-    """All that decides a pretraining run."""
+class ModelOptions(Section):
+    """Which model, and what it learns from text."""
 
     family: str
     size: str = "mini"
     model: dict[str, Any] = Field(default_factory=dict, description="fields of the family's config that differ from the size")
     objective: dict[str, Any] = Field(default_factory=dict, description="options of what is learned")
+
+
+class RunOptions(ModelOptions):
+    """All that decides a pretraining run."""
+
     start_from: str | None = Field(None, description="start from these weights (--from)")
     teacher: str | None = Field(None, description="learn from this model (gyebo distill)")
     tokenizer: str | None = Field(None, description="a tokenizer's directory; by default one is trained on the corpus")

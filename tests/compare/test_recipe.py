@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from gyebo.compare import recipe as recipes
+from gyebo.compare.recipe import Candidate, RecipeTask
+from gyebo.config.finetune import FinetuneOptions, TuningOptions
+from gyebo.config.run import ModelOptions, RunOptions
 
 SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 BASE = {
@@ -300,3 +303,12 @@ def test_tasks_of_the_command_take_the_place_of_the_recipes(tmp_path):
     ]
     with pytest.raises(ValueError, match="unknown task 'sentiment'"):
         recipes.load(path, tasks=["sentiment"])
+
+
+def test_options_of_a_fine_tuning_and_of_a_model_stand_once():
+    """A recipe's sections inherit them: what is added to one is there in the other, with its default and its description."""
+    assert issubclass(RecipeTask, TuningOptions) and issubclass(FinetuneOptions, TuningOptions)
+    assert issubclass(Candidate, ModelOptions) and issubclass(RunOptions, ModelOptions)
+    for shared, heirs in ((TuningOptions, (RecipeTask, FinetuneOptions)), (ModelOptions, (Candidate, RunOptions))):
+        for heir in heirs:
+            assert not set(shared.model_fields) & set(heir.__annotations__)
