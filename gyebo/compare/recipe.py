@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from gyebo.config import toml
-from gyebo.config.finetune import FinetuneOptions, LearningOptions, TaskOptions, idle_on_features
+from gyebo.config.finetune import FinetuneOptions, TaskOptions, TuningOptions
 from gyebo.config.run import BudgetOptions, DataOptions, OptimOptions, RunOptions, Section, TrainOptions
 from gyebo.models.family import find, find_size
 from gyebo.objectives.table import LIKELIHOOD, OBJECTIVES, ObjectiveFacts
@@ -100,28 +100,11 @@ class Candidate(Section):
         return self.objective_facts.likelihood
 
 
-class RecipeTask(TaskOptions):
+class RecipeTask(TuningOptions, TaskOptions):
     """A task that every pretrained model is fine-tuned on, and how: what is not given follows from the task."""
 
     called: str = Field("", description="in the table and of its folder; by default the task's name")
-    epochs: float | None = Field(None, gt=0)
-    steps: int | None = Field(None, gt=0, description="updates, instead of epochs")
-    batch: int | None = Field(None, gt=0, description="examples of one step")
-    micro_batch: int | None = Field(None, gt=0, description="examples of one forward pass; by default the whole batch")
-    max_length: int | None = Field(None, gt=2, description="tokens of a text")
-    dropout: float = Field(0.1, ge=0, lt=1, description="of the head")
-    body_dropout: float | None = Field(
-        None, ge=0, lt=1, description="of embeddings, attention and layers; by default the model's"
-    )
-    bpe_dropout: float = Field(0.0, ge=0, lt=1, description="leave out merges of words at random, anew in each epoch")
-    layers: Literal["mix", "static", "top"] | None = Field(None, description="of ELMo, what the head reads; by default mix")
-    gradient_windows: int | None = Field(
-        None, gt=0, description="of a text that is read in windows (ulmfit): the last ones, through which a gradient flows"
-    )
-    evaluations: float = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
-    patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
     lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, by the model's width")
-    optim: LearningOptions = Field(default_factory=LearningOptions)
 
     @model_validator(mode="before")
     @classmethod
@@ -305,7 +288,7 @@ def _idle(task: RecipeTask, style: str) -> str | None:
     """The name of an option of a task that has no effect on models with this style of head; None where there is none."""
     if task.gradient_windows and style != "concat":
         return "gradient_windows"
-    return idle_on_features(task) if style == "mix" else task.layers and "layers"
+    return task.without_effect_on_features() if style == "mix" else task.layers and "layers"
 
 
 def _different(names: Sequence[str], what: str, field: str) -> None:
