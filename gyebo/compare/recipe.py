@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from gyebo.config import toml
-from gyebo.config.finetune import FinetuneOptions, TaskOptions, TuningOptions, idle_on_features
+from gyebo.config.finetune import FinetuneOptions, TaskOptions, TuningOptions
 from gyebo.config.run import BudgetOptions, DataOptions, ModelOptions, OptimOptions, RunOptions, Section, TrainOptions
 from gyebo.models.family import find, find_size
 from gyebo.objectives.table import LIKELIHOOD, OBJECTIVES, ObjectiveFacts
@@ -286,7 +286,7 @@ def _idle(task: RecipeTask, style: str) -> str | None:
     """The name of an option of a task that has no effect on models with this style of head; None where there is none."""
     if task.gradient_windows and STYLES[style].rows != WINDOWS:
         return "gradient_windows"
-    return idle_on_features(task) if layers_are_features(style) else task.layers and "layers"
+    return task.without_effect_on_features() if layers_are_features(style) else task.layers and "layers"
 
 
 def _different(names: Sequence[str], what: str, field: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gyebo.config.run import OptimOptions, Section
+from gyebo.config.run import Device, OptimOptions, Precision, Schedule, Section
 
 
 class TaskOptions(Section):
@@ -28,7 +28,7 @@ class LearningOptions(OptimOptions):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(1e-6, gt=0)
     weight_decay: float = Field(0.01, ge=0, description="on matrices and embeddings only, never on biases and norms")
-    schedule: Literal["cosine", "linear", "constant", "inverse-root", "slanted-triangular"] = "linear"
+    schedule: Schedule = "linear"
     warmup: float | None = Field(  # type: ignore[assignment]
         None, ge=0, description="steps of linear warm-up; below 1: a share of all steps; by default the task's"
     )
@@ -59,7 +59,7 @@ class TranslationOptions(Section):
 
 
 class TuningOptions(Section):
-    """How a task is learned: what is not given follows from the task and the model."""
+    """How a model learns a task: what a fine-tuning and a task of a comparison both say."""
 
     epochs: float | None = Field(None, gt=0, description="by default the task's")
     steps: int | None = Field(None, gt=0, description="updates, instead of epochs")
@@ -85,8 +85,19 @@ class TuningOptions(Section):
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.epochs and self.steps:
-            raise ValueError("epochs and steps exclude each other: keep one")
+            raise ValueError("--epochs and --steps exclude each other: keep one")
         return self
+
+    def without_effect_on_features(self) -> str | None:
+        """The name of an option that has no effect where the body's layers are features, which stay as they are (ELMo); None
+        where there is none."""
+        given = {
+            "optim.freeze": self.optim.freeze > 0,
+            "optim.unfreeze": self.optim.unfreeze > 0,
+            "optim.layer_decay": self.optim.layer_decay < 1,
+            "body_dropout": self.body_dropout is not None,
+        }
+        return next((name for name, is_given in given.items() if is_given), None)
 
 
 class FinetuneOptions(TuningOptions):
@@ -100,8 +111,8 @@ class FinetuneOptions(TuningOptions):
     )
     seed: int = Field(0, ge=0)
     translation: TranslationOptions = Field(default_factory=TranslationOptions)
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Device = "auto"
+    precision: Precision = "auto"
 
     @model_validator(mode="after")
     def _scratch(self) -> FinetuneOptions:
@@ -111,18 +122,6 @@ class FinetuneOptions(TuningOptions):
             name = next(iter(self.shape))
             raise ValueError(f"--set shape.{name} has no effect with {self.model}: a trained model has its own shape")
         return self
-
-
-def idle_on_features(options: TuningOptions) -> str | None:
-    """The name of an option of a fine-tuning that has no effect where the body's layers are features, which stay as they are
-    (ELMo); None where there is none."""
-    given = {
-        "freeze": options.optim.freeze > 0,
-        "unfreeze": options.optim.unfreeze > 0,
-        "layer_decay": options.optim.layer_decay < 1,
-        "body_dropout": options.body_dropout is not None,
-    }
-    return next((name for name, is_given in given.items() if is_given), None)
 
 
 def scratch(model: str) -> tuple[str, str] | None:

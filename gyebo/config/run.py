@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Share = Field(gt=0, lt=1)
+Schedule = Literal["cosine", "linear", "constant", "inverse-root", "slanted-triangular"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Section(BaseModel):
@@ -57,8 +59,8 @@ class OptimOptions(Section):
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.1, ge=0, description="on matrices and embeddings only, never on biases and norms")
-    schedule: Literal["cosine", "linear", "constant", "inverse-root", "slanted-triangular"] = "cosine"
-    # With 2 % post-norm models of a short run stay at the frequencies of single pieces.
+    schedule: Schedule = "cosine"
+    # With 2 % post-norm models of a short run stay at the frequencies of single tokens.
     warmup: float = Field(0.1, ge=0, description="steps of linear warm-up; below 1: a share of all steps")
     final_lr: float = Field(0.1, ge=0, le=1, description="the last learning rate as a share of the peak, where it falls")
     layer_decay: float = Field(1.0, gt=0, le=1, description="learning rate of a layer as a share of that of the layer above it")
@@ -93,8 +95,8 @@ class TrainOptions(Section):
 
     batch_tokens: int = Field(8192, gt=0, description="tokens of one optimiser step over all processes")
     micro_batch_tokens: int | None = Field(None, gt=0, description="tokens of one forward pass; by default the whole batch")
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Device = "auto"
+    precision: Precision = "auto"
     compile: bool = Field(False, description="use torch.compile")
     checkpoint_every: int | None = Field(None, gt=0, description="steps between checkpoints; by default a tenth of the run")
     keep: int = Field(2, ge=2, description="how many checkpoints to keep")

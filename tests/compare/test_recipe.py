@@ -1,5 +1,7 @@
 """Recipes: the shipped ones parse, what is wrong is said in one line, what is stored is what was asked."""
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from gyebo.compare import recipe as recipes
 from gyebo.compare.recipe import Candidate, RecipeTask
 from gyebo.config.finetune import FinetuneOptions, TuningOptions
-from gyebo.config.run import ModelOptions, RunOptions
+from gyebo.config.run import ModelOptions, RunOptions, TrainOptions
 
 SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 BASE = {
@@ -74,6 +76,13 @@ WRONG = [
     (
         {"tasks": [TASK], "candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"layers": "mix"}}]},
         "layers has no effect",
+    ),
+    (
+        {
+            "tasks": [TASK | {"optim": {"freeze": 1}}],
+            "candidates": [{"family": "gpt"}, {"family": "elmo", "size": "tiny"}],
+        },
+        "optim.freeze has no effect on candidate elmo-tiny",
     ),
     (
         {"tasks": [TASK], "candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"data": "a"}}]},
@@ -229,14 +238,22 @@ def test_families_without_a_likelihood_are_those_whose_runs_have_no_bits_per_byt
         assert candidate.likelihood == (facts.metric == "bits_per_byte"), family.name
 
 
-def test_a_task_may_set_whatever_a_finetuning_takes():
-    from gyebo.config.finetune import FinetuneOptions, TaskOptions
+def test_a_task_of_a_recipe_repeats_no_option_of_a_finetuning():
+    from gyebo.config.finetune import FinetuneOptions, TaskOptions, TuningOptions
 
-    own = {"model", "task", "tokenizer", "shape", "seed", "device", "precision", "translation"}
-    given = set(FinetuneOptions.model_fields) - own
-    assert set(recipes.RecipeTask.model_fields) == given | set(TaskOptions.model_fields) | {"called", "lr"}
-    for name in given - {"optim"}:
-        assert recipes.RecipeTask.model_fields[name].default == FinetuneOptions.model_fields[name].default
+    shared = set(TuningOptions.model_fields) | set(TaskOptions.model_fields)
+    assert set(recipes.RecipeTask.model_fields) - shared == {"called", "lr"}
+    assert not shared & set(recipes.RecipeTask.__annotations__)
+    assert not set(TuningOptions.model_fields) & set(FinetuneOptions.__annotations__)
+    for name in ("device", "precision"):
+        assert FinetuneOptions.model_fields[name].annotation == TrainOptions.model_fields[name].annotation
+
+
+def test_recipes_are_read_and_checked_without_torch(tmp_path):
+    (tmp_path / "r.toml").write_text(recipes.dump(recipes.parse(BASE | {"tasks": [TASK]})), encoding="utf-8")
+    code = "import sys; from gyebo.compare.recipe import load; load(sys.argv[1]); print('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, str(tmp_path / "r.toml")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_options_of_a_finetuning():

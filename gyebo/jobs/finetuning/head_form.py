@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gyebo.config.finetune import FinetuneOptions, TranslationOptions, idle_on_features, scratch
+from gyebo.config.finetune import FinetuneOptions, TranslationOptions, scratch
 from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, gives_features, longest_row, with_dropped_merges
 from gyebo.jobs.model_building import freeze, grow_vocabulary, layers_of, spell_more, with_dropout
 from gyebo.models import family as tree
@@ -84,7 +84,7 @@ def check_features(options: FinetuneOptions, family: tree.Family) -> None:
         raise ValueError(
             f"layers = {options.layers!r} chooses among the layers of a trained model: leave it out with {options.model}"
         )
-    idle = idle_on_features(options) if gives_features(options, family) else None
+    idle = options.without_effect_on_features() if gives_features(options, family) else None
     if idle:
         raise ValueError(
             f"{idle} has no effect on {family.title}: its layers are features, which stay as they are; leave it out"
