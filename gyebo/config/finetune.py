@@ -85,7 +85,7 @@ class TuningOptions(Section):
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.epochs and self.steps:
-            raise ValueError("--epochs and --steps exclude each other: keep one")
+            raise ValueError("epochs and steps exclude each other: keep one")
         return self
 
     def without_effect_on_features(self) -> str | None:
