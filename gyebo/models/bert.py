@@ -130,6 +130,7 @@ class Bert(Pretrained, nn.Module):
 
     family: ClassVar[str] = "bert"
     compiles: ClassVar[bool] = True
+    gives_attentions: ClassVar[bool] = True
     has_segments: ClassVar[bool] = True
     has_pooler: ClassVar[bool] = True
     optional_heads: ClassVar[tuple[str, ...]] = ("mlm", "nsp")

@@ -138,6 +138,7 @@ class Gpt(Causal, nn.Module):
     family: ClassVar[str] = "gpt"
     generates: ClassVar[bool] = True
     compiles: ClassVar[bool] = True
+    gives_attentions: ClassVar[bool] = True
     config_class: ClassVar[type] = GptConfig
     block_class: ClassVar[Callable[..., nn.Module]] = Block
     sizes: ClassVar[dict[str, GptConfig]] = {

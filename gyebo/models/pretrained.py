@@ -20,6 +20,7 @@ class Pretrained:
     encodes_source: ClassVar[bool] = False  # reads a source and writes a target
     carries_state: ClassVar[bool] = False  # a row may go on where another ended
     gives_raw: ClassVar[bool] = False  # `encode(return_raw=)`: the last layer's output before dropout
+    gives_attentions: ClassVar[bool] = False  # `encode(return_attentions=)`: every block's attention weights
     reads_characters: ClassVar[bool] = False  # knows an id by its spelling, and has no table of tokens
     has_windows: ClassVar[bool] = False  # a long text is learned from in windows of `config.window` tokens
     has_segments: ClassVar[bool] = False  # takes `token_type_ids`, where `config.segments` are several

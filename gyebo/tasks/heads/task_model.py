@@ -95,7 +95,7 @@ class TaskModel(nn.Module):
         """
         if labels is not None:
             raise ValueError("labels= is not taken: a model has no loss here; the task has it")
-        self._check_inputs(input_ids, extra)
+        self._check_inputs(input_ids, extra, output_attentions)
         if attention_mask is None and document_ids is not None:
             attention_mask = (document_ids != 0).long()
         given = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids}
@@ -116,9 +116,11 @@ class TaskModel(nn.Module):
         layers = encoded.layers if output_hidden_states else None  # a mixture reads them unasked
         return self.form.output(scores, hidden_states=layers, attentions=encoded.attentions)
 
-    def _check_inputs(self, input_ids: Tensor, extra: dict[str, Tensor]) -> None:
+    def _check_inputs(self, input_ids: Tensor, extra: dict[str, Tensor], attentions: bool) -> None:
         """ValueError for inputs that the kind does not take, and for those that it lacks."""
         form = self.form
+        if attentions and not self.body.gives_attentions:
+            raise ValueError(f"output_attentions: {self.family} has no attention whose weights could be given: leave it out")
         if strange := [name for name in extra if name not in (*form.inputs, *form.optional)]:
             raise ValueError(f"{strange[0]} does not belong to kind {self.kind.name}: leave it out")
         if missing := [name for name in form.inputs if name not in extra]:

@@ -282,6 +282,9 @@ def test_hidden_states_and_attentions_are_those_of_the_body(family, kind):
     assert len(found.hidden_states) == len(expected) == 3
     assert all((a - b).abs().max() < 1e-5 for a, b in zip(found.hidden_states, expected))
     assert (scores_of(found) - scores_of(plain)).abs().max() < 1e-5
-    if family != "ulmfit":
+    if family == "ulmfit":
+        with pytest.raises(ValueError, match="output_attentions: ulmfit"):
+            model(ids, output_attentions=True, **inputs)
+    else:
         weights = model(ids, output_attentions=True, **inputs).attentions
         assert len(weights) == 2 and weights[0].shape == (len(ids.flatten(0, -2)), 3, 9, 9)
