@@ -26,7 +26,7 @@ def side(name: str, precision: str, file: str, count: int) -> Work:
     opened = open_model(name)
     with Path(file).open(encoding="utf-8") as lines:
         examples = [Example(str(number), line.strip()) for number, line in zip(range(count), lines)]
-    return lambda: opened.answers(examples, device="cpu", precision=precision, max_length=128) and None
+    return lambda: opened.predict(examples, device="cpu", precision=precision, max_length=128) and None
 
 
 def main() -> None:

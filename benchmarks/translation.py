@@ -51,7 +51,7 @@ def gyebo_side(precision: str, folder: str) -> Work:
 
     def work() -> None:
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "int8"):
-            found = translate(model, sources(), options, forbidden=[END, PAD], longest=lambda length: NEW)
+            found = translate(model, sources(), options, forbidden=[END, PAD], max_length=lambda length: NEW)
         _keep(folder, f"gyebo {precision}", [answers[0].ids for answers in found])
 
     return work

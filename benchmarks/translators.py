@@ -82,7 +82,7 @@ def gyebo_side(precision: str, size: str, verb: str, jadore: str, joeynmt: str) 
 
         def search() -> None:
             with torch.no_grad():
-                translate(model, sources, options, forbidden=[EOS, PAD], autocast=half, longest=lambda length: NEW)
+                translate(model, sources, options, forbidden=[EOS, PAD], autocast=half, max_length=lambda length: NEW)
 
         return search
     features, chosen = batches(ids)

@@ -1,1 +1,1 @@
-"""From a CORPUS to batches: sources, shards, plans, orders."""
+"""From a CORPUS to batches: sources, token shards, plans, order, batches."""

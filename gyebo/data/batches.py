@@ -1,4 +1,4 @@
-"""Rows of a plan as batches of arrays, each a function of (prepared corpus, seed, step)."""
+"""Batches of arrays from the rows of a plan, each a function of (prepared corpus, seed, step)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gyebo.data.plan import DOCUMENT, FIRST, SEEN, Plan
 from gyebo.data.shards import Split
 from gyebo.data.streams import Arrays, Stream, laid_out, packed, streams_of
 
-IGNORE = -100  # a label that no loss counts
+IGNORE = -100  # a label that losses ignore
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a split under a plan, and the objective that reads and corrupts them (`gyebo/objectives`).
+    """The rows of a split, its plan, and the objective that reads and corrupts them (`gyebo/objectives`).
 
-    `pad`: the id that fills the end of a row.
+    `pad`: id of the padding at the end of a row.
     """
 
     split: Split
@@ -30,20 +30,19 @@ class Rows:
 
     @property
     def streams(self) -> tuple[Stream, ...]:
-        """What a row consists of."""
+        """The streams of a row."""
         return streams_of(self.objective.fields)
 
     @property
     def carries(self) -> bool:
-        """Whether a row goes on where the same row of the batch before ended."""
+        """Whether each row continues the same row of the batch before, and carries its state."""
         return isinstance(self.plan, Lanes)
 
     def batch(self, rows: NDArray[np.int64], seeds: list[list[int]]) -> Arrays:
         """The rows as arrays: the objective's fields, and the `document_ids` of their streams (0 at padding).
 
-        `seeds[i]` seeds the corruption of row i. Labels of context-only positions are ignored. Of lanes also
-        `continues` [rows]: whether a row goes on with the state that the lane's last one left, as its first document began
-        there.
+        `seeds[i]` seeds the corruption of row i. Labels of context-only positions are ignored. For lanes also `continues`
+        [rows]: whether a row starts with the state after the row before it in its lane, because a document spans both.
         """
         objective, fields = self.objective, self.objective.fields
         examples = [self._examples(int(row), seed) for row, seed in zip(rows, seeds)]
@@ -55,7 +54,7 @@ class Rows:
         return out
 
     def _examples(self, row: int, seed: list[int]) -> list[Arrays]:
-        """What the pieces of a row become."""
+        """The pieces of a row as examples, corrupted by the objective."""
         rng = np.random.default_rng([*seed, row])
         examples = []
         for number, piece in enumerate(self.plan.row(row)):
@@ -66,13 +65,13 @@ class Rows:
         return examples
 
     def _draw(self, rng: np.random.Generator) -> Arrays:
-        assert isinstance(self.plan, Plan)  # who draws other examples reads no lanes
+        assert isinstance(self.plan, Plan)  # objectives that sample other examples do not read lanes
         return self.objective.read(self.split, self.plan.pieces[int(rng.integers(len(self.plan.pieces)))], 0)
 
     def step(self, step: int, batch: int, seed: int, first: int = 0, count: int | None = None) -> Arrays:
         """Rows `first` to `first + count` of global training batch `step` (from 0), which has `batch` rows.
 
-        An objective that `repeats` its corruptions gives the same ones again after so many epochs.
+        The corruptions of an objective repeat after `repeats` epochs, if that is not 0.
         """
         rows, epochs = self.plan.order(step, batch, seed)
         if self.objective.repeats:

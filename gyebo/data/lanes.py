@@ -1,9 +1,8 @@
-"""Lanes: the text as a few streams that are read side by side, for models that hand a state on (truncated back-propagation).
+"""Lanes: the text as parallel streams, for models that carry a state (truncated back-propagation through time).
 
-All documents stand one after the other, in an order drawn from the plan seed. This stream is cut into as many lanes of a length
-as a batch has rows, and every step reads the next window of each lane: a row goes on where the same row of the step before
-ended, and needs the state from there. Each epoch turns the stream by a drawn number of positions, so that borders fall
-elsewhere.
+All documents are concatenated in a random order given by the plan seed. This stream is cut into lanes of equal length, one for
+each row of a batch, and every step reads the next window of each lane: a row continues the same row of the step before, and
+needs its state. Each epoch rotates the stream by a random number of positions, so that window boundaries fall elsewhere.
 
     lane 0   | window 0 | window 1 | ... | window T-1 |      step t of an epoch reads window t of all lanes
     lane 1   | window 0 | window 1 | ... | window T-1 |
@@ -21,23 +20,23 @@ from gyebo.data.shards import Split
 
 @dataclass(frozen=True)
 class Lanes:
-    """A plan whose rows have no end: row `step * lanes + lane` is what a lane reads in a step, epochs one after the other.
+    """A plan with the interface of `Plan`, for any number of steps: row `step * lanes + lane` is what a lane reads in a step.
 
-    `context`: the longest window; `documents`: their numbers in the stream's order, `ends`: the position behind each; `edges`
-    [T + 1]: where the windows of a lane begin, and the lane's end. It offers what `Plan` does.
+    `context`: the longest window; `documents`: their numbers in the order of the stream, `ends`: the position after each;
+    `offsets` [T + 1]: starts of the windows within a lane, and the end of the lane.
     """
 
     context: int
     lanes: int
     documents: NDArray[np.int64]
     ends: NDArray[np.int64]
-    edges: NDArray[np.int64]
-    seed: int  # decides how each epoch is turned
+    offsets: NDArray[np.int64]
+    seed: int  # determines the rotation of each epoch
 
     @property
     def windows(self) -> int:
-        """Steps of an epoch."""
-        return len(self.edges) - 1
+        """Number of steps of an epoch."""
+        return len(self.offsets) - 1
 
     def __len__(self) -> int:
         return self.windows * self.lanes
@@ -45,44 +44,44 @@ class Lanes:
     @property
     def positions(self) -> int:
         """Real tokens of one epoch."""
-        return int(self.edges[-1]) * self.lanes
+        return int(self.offsets[-1]) * self.lanes
 
     @property
     def mean_tokens(self) -> float:
-        """Mean of the real tokens in a row."""
+        """Mean number of real tokens in a row."""
         return self.positions / len(self)
 
     def order(self, step: int, batch: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows and epochs of global batch `step` (from 0), which has a row for each lane, no more and no fewer.
+        """Rows and epochs of global batch `step` (from 0), one row for each lane.
 
         Raises ValueError for another number of rows, or another seed than that of the lanes.
         """
         if (batch, seed) != (self.lanes, self.seed):
             raise ValueError(
-                f"a batch of these lanes has {self.lanes} rows and the seed {self.seed}, but {batch} and {seed} were asked for"
+                f"this plan has {self.lanes} lanes and seed {self.seed}, but batch size {batch} and seed {seed} were requested"
             )
         rows = np.arange(step * batch, (step + 1) * batch)
         return rows, np.full(batch, step // self.windows)
 
     def row(self, index: int) -> NDArray[np.int64]:
-        """The pieces of a row, as `Plan.pieces` has them."""
+        """The pieces of a row, in the columns of `Plan.pieces`."""
         first, last = self._span(index)
-        return np.concatenate([self._pieces(start, stop) for start, stop in self._unturned(first, last)])
+        return np.concatenate([self._pieces(start, stop) for start, stop in self._unrotated(first, last)])
 
     def continues(self, index: int) -> bool:
-        """Whether a row goes on with the lane's row before it, in the middle of the same epoch."""
+        """Whether a row continues the row before it in its lane, within the same epoch."""
         return index // self.lanes % self.windows > 0
 
     def _span(self, index: int) -> tuple[int, int]:
-        """Where a row begins and ends in the turned stream, which goes round."""
+        """Start and end of a row in the stream, rotated; the stream is circular."""
         step, lane = divmod(index, self.lanes)
         epoch, window = divmod(step, self.windows)
-        turn = int(np.random.default_rng([self.seed, 3, epoch]).integers(self.ends[-1]))
-        start = turn + lane * int(self.edges[-1])
-        return start + int(self.edges[window]), start + int(self.edges[window + 1])
+        rotation = int(np.random.default_rng([self.seed, 3, epoch]).integers(self.ends[-1]))
+        start = rotation + lane * int(self.offsets[-1])
+        return start + int(self.offsets[window]), start + int(self.offsets[window + 1])
 
-    def _unturned(self, first: int, last: int) -> list[tuple[int, int]]:
-        """The stretches of the stream: one, or two where it begins again."""
+    def _unrotated(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The spans of the stream: one, or two where it wraps around."""
         total = int(self.ends[-1])
         first, last = first % total, (last - 1) % total + 1
         return [(first, last)] if first < last else [(first, total), (0, last)]
@@ -97,10 +96,10 @@ class Lanes:
 
 
 def lanes(split: Split, context: int, extra: int, count: int, plan_seed: int, seed: int) -> Lanes:
-    """So many lanes with windows of `context` positions, the last one of a lane shorter; `extra`: positions that a document has
-    beyond its tokens; `plan_seed` decides the order of the documents, `seed` how each epoch is turned.
+    """`count` lanes with windows of `context` positions; the last window of a lane may be shorter. `extra`: number of positions
+    of a document besides its tokens. `plan_seed` determines the order of the documents, `seed` the rotation of each epoch.
 
-    Raises ValueError where the text is too short for a window a lane.
+    Raises ValueError where the text is too short for one window per lane.
     """
     lengths = np.maximum(split.documents["tokens"].astype(np.int64) + extra, 0)
     documents = np.random.default_rng([plan_seed, 2]).permutation(np.flatnonzero(lengths))
@@ -109,6 +108,6 @@ def lanes(split: Split, context: int, extra: int, count: int, plan_seed: int, se
     if length < context:
         raise ValueError(
             f"{int(ends[-1]) if len(ends) else 0:,} tokens are too few for {count} lanes of at least {context}: lower "
-            "--batch-tokens or --context, or bring more text"
+            "--batch-tokens or --context, or use more text"
         )
     return Lanes(context, count, documents, ends, np.array([*range(0, length, context), length]), seed)

@@ -1,7 +1,7 @@
-"""The order of rows as a function of (seed, epoch): a permutation that needs no memory of their count.
+"""The order of rows as a function of (seed, epoch): a permutation that is computed, not stored.
 
-A Feistel network permutes the smallest even-bit domain that holds all rows; numbers that fall outside walk on through it until
-they are inside (cycle walking; Black & Rogaway 2002, "Ciphers with arbitrary finite domains").
+A Feistel network permutes the smallest even-bit domain that holds all rows; results outside are permuted again until they are
+inside (cycle walking; Black & Rogaway 2002, "Ciphers with arbitrary finite domains").
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _scramble(x: NDArray[np.uint64], key: np.uint64) -> NDArray[np.uint64]:
 
 
 def permuted(index: NDArray[np.int64], count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Where the permutation of 0..count-1 for (seed, epoch) sends each index."""
+    """The image of each index under the permutation of 0..count-1 for (seed, epoch)."""
     half = np.uint64(max(1, ((count - 1).bit_length() + 1) // 2))
     mask = np.uint64((1 << int(half)) - 1)
     keys = np.random.SeedSequence([seed, epoch]).generate_state(ROUNDS, np.uint64)
@@ -39,7 +39,7 @@ def permuted(index: NDArray[np.int64], count: int, seed: int, epoch: int) -> NDA
 
 
 def shuffled(step: int, batch: int, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and epochs of global batch `step` (from 0): `batch` rows; the end of an epoch is filled from the next."""
+    """Rows and epochs of global batch `step` (from 0): `batch` rows; the last batch of an epoch is filled from the next one."""
     place = np.arange(step * batch, (step + 1) * batch, dtype=np.int64)
     epochs, index = np.divmod(place, count)
     rows = np.empty(batch, np.int64)

@@ -1,8 +1,8 @@
-"""The plan: which pieces of which documents share a row. Made once for (shards, context, objective's format, plan seed).
+"""The plan: which pieces of which documents share a row. Made once for (shards, context, input format, plan seed).
 
 A format (`gyebo/data/input_formats.py`) cuts documents into pieces and says how many positions each may fill; pieces are
 packed into rows of `context` positions, best fit first, so that few positions stay empty and a document is cut only where it
-is longer than a row. Rows of several streams (`gyebo/data/streams.py`) have room for so many positions in each of them.
+is longer than a row. A row of several streams (`gyebo/data/streams.py`) has a number of positions in each of them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 from gyebo.data.order import shuffled
 from gyebo.data.streams import TOKENS, Stream
 
-WINDOW = 4096  # pieces that are packed together: more fills rows no better, but gathers equal lengths
-DOCUMENT, FIRST, SIZE, SEEN, ROOM = range(5)  # the columns of `Plan.pieces`; a room for each further stream follows
+WINDOW = 4096  # pieces packed together: with more, rows are not fuller, but hold pieces of equal length
+DOCUMENT, FIRST, SIZE, SEEN, ROOM = range(5)  # the columns of `Plan.pieces`; one more ROOM for each further stream
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Rows of pieces. `pieces` [P, 4 + S]: document, where it begins and how much of it is read (both as the format counts),
-    how many of its first positions are context only (not scored), and the positions that it fills at the most in each of the S
-    `streams`; row r holds pieces `rows[r]` to `rows[r + 1]`."""
+    """Rows of pieces. `pieces` [P, 4 + S]: document; start and size of the piece in it (in units of the format); number of its
+    first positions that are context only, not scored; and the most positions that it fills in each of the S `streams`. Row r
+    holds pieces `rows[r]` to `rows[r + 1]`."""
 
     context: int
     pieces: NDArray[np.int64]
@@ -42,17 +42,17 @@ class Plan:
 
     @property
     def positions(self) -> int:
-        """Filled positions over all rows, that is real tokens of one epoch, the most that they can be."""
+        """Filled positions over all rows: the real tokens of one epoch, at most."""
         counted = [ROOM + number for number, stream in enumerate(self.streams) if stream.counted]
         return int(self.pieces[:, counted].sum())
 
     @property
     def mean_tokens(self) -> float:
-        """Mean of the real tokens in a row."""
+        """Mean number of real tokens in a row."""
         return self.positions / len(self)
 
     def order(self, step: int, batch: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows and epochs of global batch `step` (from 0): shuffled anew each epoch."""
+        """Rows and epochs of global batch `step` (from 0): reshuffled each epoch."""
         return shuffled(step, batch, len(self), seed)
 
     def row(self, index: int) -> NDArray[np.int64]:
@@ -63,7 +63,7 @@ class Plan:
 def stored(
     folder: Path | None, key: list[Any], context: int, make: Callable[[], Plan], streams: tuple[Stream, ...] = (TOKENS,)
 ) -> Plan:
-    """The plan that `make` makes; kept in `folder`, where one is given, under `key`, which says all that it depends on.
+    """The plan that `make` returns; with a `folder`, it is cached there under `key`, which names everything it depends on.
 
     Raises ValueError where `context` is below 2.
     """
@@ -90,8 +90,8 @@ def pack(
     streams: tuple[Stream, ...] = (TOKENS,),
     lengths: Mapping[str, int] | None = None,
 ) -> Plan:
-    """Best fit, decreasing, inside windows of shuffled pieces. `lengths`: the positions of a row in each stream, by its name;
-    None: `context` in the only one."""
+    """Best fit, decreasing, within windows of shuffled pieces. `lengths`: name of a stream -> positions of a row in it; None:
+    `context` in the only one."""
     room = (context,) if lengths is None else tuple(lengths[stream.name] for stream in streams)
     pieces = pieces[rng.permutation(len(pieces))]
     rows: list[list[int]] = []
@@ -103,8 +103,8 @@ def pack(
 
 
 def _pack_window(sizes: NDArray[np.int64], room: tuple[int, ...], offset: int) -> Iterator[list[int]]:
-    """Rows of pieces of sizes [P, S]: the piece that fills the largest share of a stream first, into the row with the least
-    room in the first stream that has enough in all."""
+    """Rows of pieces of sizes [P, S]: pieces in descending order of the share of a stream that they fill, each into the row
+    with the least room left in the first stream, among those with room in all."""
     least = sizes.min(0).tolist()
     open_rows: list[tuple[tuple[int, ...], int]] = []  # (room left, row), sorted
     rows: list[list[int]] = []

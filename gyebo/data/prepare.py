@@ -21,17 +21,17 @@ from gyebo.data.shards import SPLITS, Prepared, token_dtype, write_part
 from gyebo.data.sources import Chunk, Source
 from gyebo.text.tokenizer import Tokenizer
 
-Report = Callable[[int], None]  # gets the bytes of text prepared so far
+Report = Callable[[int], None]  # called with the bytes of text prepared so far
 
 
 def cache_folder() -> Path:
-    """Where prepared corpora are kept: $GYEBO_CACHE, else ~/.cache/gyebo."""
+    """Where prepared corpora are cached: $GYEBO_CACHE, otherwise ~/.cache/gyebo."""
     return Path(os.environ.get("GYEBO_CACHE") or Path.home() / ".cache" / "gyebo")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A resolved CORPUS: its sources, those held out whole, its options, and the fingerprint of all that."""
+    """A resolved CORPUS: its sources, the completely held-out ones (`valid`), its options, and the fingerprint of all three."""
 
     sources: list[Source]
     valid: list[Source]
@@ -42,7 +42,7 @@ class Corpus:
 def open_corpus(options: DataOptions, *, hold_out_all: bool = False) -> Corpus:
     """Resolve the names and read everything once for the fingerprint; errors as in `sources.resolve`.
 
-    `hold_out_all`: the whole corpus is held-out text, nothing of it is for training.
+    `hold_out_all`: the whole corpus is held out, none of it is training text.
     """
     spool = cache_folder() / "spool"
     found = sources.resolve(options.corpus, spool, options)
@@ -54,22 +54,22 @@ def open_corpus(options: DataOptions, *, hold_out_all: bool = False) -> Corpus:
 
 
 def split_key(text: str) -> int:
-    """A 64-bit hash of the text up to case, composition and white space, so that duplicates fall on one side."""
+    """A 64-bit hash of the text without regard to case, composition and white space, so that duplicates share a split."""
     folded = " ".join(unicodedata.normalize("NFC", text).casefold().split())
     return int.from_bytes(hashlib.blake2b(folded.encode(), digest_size=8).digest(), "little")
 
 
-def divide(texts: list[str], options: DataOptions, cut: int | None, held_out: bool) -> dict[str, list[str]]:
-    """The documents of a chunk by split. `cut`: for --valid-last, how many characters of this chunk are still training text."""
+def split_documents(texts: list[str], options: DataOptions, cut: int | None, held_out: bool) -> dict[str, list[str]]:
+    """The documents of a chunk by split. `cut`: for --valid-last, number of characters of this chunk that are training text."""
     if held_out:
         return {"train": [], "valid": texts}
     if cut is None:
-        border = int(options.hash_share * 2**64)
-        keys = [split_key(t) < border for t in texts] if border else [False] * len(texts)
+        threshold = int(options.hash_share * 2**64)
+        keys = [split_key(t) < threshold for t in texts] if threshold else [False] * len(texts)
         return {"train": [t for t, k in zip(texts, keys) if not k], "valid": [t for t, k in zip(texts, keys) if k]}
     parts: dict[str, list[str]] = {"train": [], "valid": []}
     for text in texts:
-        if options.documents == "file" and 0 < cut < len(text):  # a file is cut inside; a line or a block stays whole
+        if options.documents == "file" and 0 < cut < len(text):  # a file may be cut, a line or a block not
             parts["train"].append(text[:cut])
             parts["valid"].append(text[cut:])
         else:
@@ -79,38 +79,38 @@ def divide(texts: list[str], options: DataOptions, cut: int | None, held_out: bo
 
 
 def training_texts(corpus: Corpus) -> Iterator[str]:
-    """The training documents as a stream, in corpus order: what a tokenizer learns from."""
+    """The training documents as a stream, in corpus order, for training a tokenizer."""
     cuts = _cuts(corpus)
     for chunk in sources.chunks(corpus.sources, corpus.options):
-        yield from divide(sources.texts_of(chunk, corpus.options), corpus.options, cuts(chunk), False)["train"]
+        yield from split_documents(sources.texts_of(chunk, corpus.options), corpus.options, cuts(chunk), False)["train"]
 
 
 def _cuts(corpus: Corpus) -> Callable[[Chunk], int | None]:
-    """For --valid-last: a first pass counts characters, so that each chunk knows where training text ends."""
+    """Of a chunk, the number of characters that are training text, for --valid-last: a first pass counts all characters."""
     share = corpus.options.valid_last
     if share is None:
         return lambda chunk: None
     lengths = [sum(map(len, sources.texts_of(c, corpus.options))) for c in sources.chunks(corpus.sources, corpus.options)]
-    border = math.floor(sum(lengths) * (1 - share) + 1e-9)
+    boundary = math.floor(sum(lengths) * (1 - share) + 1e-9)
     before = [0]
     for length in lengths:
         before.append(before[-1] + length)
-    return lambda chunk: border - before[chunk.number]
+    return lambda chunk: boundary - before[chunk.number]
 
 
 @dataclass(frozen=True)
-class Maker:
-    """Makes parts: what a worker process is told once."""
+class PartWriter:
+    """Writes parts; sent to each worker process once."""
 
     tokenizer: Tokenizer
     options: DataOptions
     folder: Path
 
     def part(self, chunk: Chunk, number: int, cut: int | None, held_out: bool) -> dict[str, Any]:
-        """Tokenize a chunk into part `number`; gives the part's record, which is written last."""
+        """Tokenize a chunk into part `number`; returns the record of the part, which is written last."""
         record: dict[str, Any] = {"sample": "", "floor": 0.0}
         dtype = token_dtype(self.tokenizer.vocab_size)
-        for split, texts in divide(sources.texts_of(chunk, self.options), self.options, cut, held_out).items():
+        for split, texts in split_documents(sources.texts_of(chunk, self.options), self.options, cut, held_out).items():
             encoded = self.tokenizer.encode_with_unknown(texts)
             rows = [(len(ids), *_sizes(text), unknown) for text, (ids, unknown) in zip(texts, encoded)]
             if texts:
@@ -124,18 +124,18 @@ class Maker:
         return record
 
 
-_maker: Maker | None = None
+_writer: PartWriter | None = None
 
 
-def _start_worker(maker: Maker) -> None:
-    global _maker
+def _start_worker(writer: PartWriter) -> None:
+    global _writer
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
-    _maker = maker
+    _writer = writer
 
 
 def _make_part(*arguments: Any) -> dict[str, Any]:
-    assert _maker is not None
-    return _maker.part(*arguments)
+    assert _writer is not None
+    return _writer.part(*arguments)
 
 
 def _sizes(text: str) -> tuple[int, int, int]:
@@ -145,7 +145,7 @@ def _sizes(text: str) -> tuple[int, int, int]:
 
 
 def _floor(chunk: Chunk, texts: list[str]) -> float:
-    """Minus log2 of the held-out documents' probability where the embedded world wrote them: no model can do better."""
+    """Minus log2 of the probability of held-out documents that the built-in world generated: no model can do better."""
     if chunk.source.path is not None or not texts:
         return 0.0
     from gyebo import world
@@ -154,21 +154,21 @@ def _floor(chunk: Chunk, texts: list[str]) -> float:
 
 
 def prepare(corpus: Corpus, tokenizer: Tokenizer, *, report: Report | None = None, processes: int | None = None) -> Prepared:
-    """The corpus as token shards, from the cache where they stand there already.
+    """The corpus as token shards, from the cache if it is there.
 
-    Parts that an interrupted preparation finished are kept. Raises ValueError for a corpus without text, or whose held-out
-    part would be empty, and for what `sources` finds wrong in a file.
+    Parts that an interrupted preparation finished are kept. Raises ValueError for a corpus without text or with an empty
+    held-out set, and for errors in its files (see `sources`).
     """
     key = hashlib.sha256(f"{corpus.fingerprint}{tokenizer.fingerprint}".encode()).hexdigest()[:24]
     folder = cache_folder() / "corpora" / key
     if (folder / "meta.json").is_file():
         return Prepared.open(folder)
     (folder / "parts").mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
-        if (folder / "meta.json").is_file():  # another run made it meanwhile
+    with _lock(folder):
+        if (folder / "meta.json").is_file():  # another run prepared it meanwhile
             return Prepared.open(folder)
         tokenizer.save(folder / "tokenizer")
-        records = _prepare_parts(corpus, Maker(tokenizer, corpus.options, folder), report, processes or _processes(corpus))
+        records = _prepare_parts(corpus, PartWriter(tokenizer, corpus.options, folder), report, processes or _processes(corpus))
         meta = _meta(corpus, tokenizer, records)
         aside = folder / "meta.json.part"
         aside.write_text(json.dumps(meta, ensure_ascii=False, indent=1))
@@ -177,8 +177,8 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, *, report: Report | None = Non
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Runs that prepare the same corpus at a time wait for the first of them, where the system can tell (not on Windows)."""
+def _lock(folder: Path) -> Iterator[None]:
+    """Runs that prepare the same corpus at the same time wait for the first of them (not on Windows, which has no flock)."""
     try:
         import fcntl
     except ImportError:
@@ -190,7 +190,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _processes(corpus: Corpus) -> int:
-    """One for a small corpus: starting a process takes longer than tokenizing a few megabytes."""
+    """Number of processes; one for a small corpus, since starting a process takes longer than tokenizing a few megabytes."""
     found = [*corpus.sources, *corpus.valid]
     size = sum(source.path.stat().st_size if source.path else 500 * source.count for source in found)
     return 1 if size < 3_000_000 else os.cpu_count() or 1
@@ -200,7 +200,7 @@ Job = tuple[Chunk, int, int | None, bool]
 
 
 def _jobs(corpus: Corpus) -> Iterator[Job]:
-    """What is to be made: (chunk, part number, cut, held out)."""
+    """The parts to write: (chunk, part number, cut, held out)."""
     cuts = _cuts(corpus)
     number = 0
     for found, held_out in ((corpus.sources, False), (corpus.valid, True)):
@@ -209,20 +209,20 @@ def _jobs(corpus: Corpus) -> Iterator[Job]:
             number += 1
 
 
-def _prepare_parts(corpus: Corpus, maker: Maker, report: Report | None, processes: int) -> list[dict[str, Any]]:
-    """All parts' records, by number; those that are stored already are not made again."""
+def _prepare_parts(corpus: Corpus, writer: PartWriter, report: Report | None, processes: int) -> list[dict[str, Any]]:
+    """The records of all parts, by number; stored parts are not written again."""
     records: dict[int, dict[str, Any]] = {}
 
     def missing() -> Iterator[Job]:
         for job in _jobs(corpus):
-            stored = maker.folder / "parts" / f"{job[1]:05d}.json"
+            stored = writer.folder / "parts" / f"{job[1]:05d}.json"
             if stored.is_file():
                 records[job[1]] = json.loads(stored.read_text())
             else:
                 yield job
 
     size = 0
-    for number, record in _made(maker, missing(), processes):
+    for number, record in _run_jobs(writer, missing(), processes):
         records[number] = record
         size += sum(record[split]["bytes"] for split in SPLITS)
         if report:
@@ -230,16 +230,16 @@ def _prepare_parts(corpus: Corpus, maker: Maker, report: Report | None, processe
     return [records[n] for n in sorted(records)]
 
 
-def _made(maker: Maker, jobs: Iterator[Job], processes: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Run the jobs, in processes if more than one; few chunks wait at a time, so that memory stays flat."""
+def _run_jobs(writer: PartWriter, jobs: Iterator[Job], processes: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Run the jobs, in several processes if more than one; few chunks wait at a time, so that memory stays constant."""
     if processes == 1:
         for job in jobs:
-            yield job[1], maker.part(*job)
+            yield job[1], writer.part(*job)
         return
-    # "spawn": a fork of a process that has run torch or tokenizers' threads can hang.
+    # "spawn": a fork of a process that has run threads of torch or tokenizers can hang.
     context = multiprocessing.get_context("spawn")
     waiting: dict[Future[dict[str, Any]], int] = {}
-    with ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(maker,)) as pool:
+    with ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(writer,)) as pool:
         try:
             for job in jobs:
                 waiting[pool.submit(_make_part, *job)] = job[1]
@@ -261,9 +261,9 @@ def _meta(corpus: Corpus, tokenizer: Tokenizer, records: list[dict[str, Any]]) -
     }
     names = ", ".join(corpus.options.corpus)
     if not totals["train"]["documents"] and not totals["valid"]["documents"]:
-        raise ValueError(f"{names}: no text in it: the corpus is empty")
+        raise ValueError(f"{names} contains no text")
     if not totals["train"]["documents"] and corpus.sources:
-        raise ValueError(f"{names}: all {totals['valid']['documents']} documents were held out: make the held-out part smaller")
+        raise ValueError(f"{names}: all {totals['valid']['documents']} documents were held out: hold out less")
     if not totals["valid"]["documents"]:
         raise ValueError(
             f"{names}: nothing was held out of {totals['train']['documents']} documents: pass --valid FILE, a larger "

@@ -2,11 +2,11 @@
 
 A prepared corpus is a folder:
 
-    meta.json                        what it was made from, and the sums of all parts; written last
-    parts/00007.json                 a part's counts; written after its data, so that it marks a whole part
-    parts/00007.train.tokens         token ids, little-endian uint16 (uint32 where the vocabulary needs it), no roles
-    parts/00007.train.documents.npy  a row a document: tokens, bytes, characters, syllables, unknown (bytes of unknown pieces)
-    parts/00007.valid.*              likewise, the held-out part
+    meta.json                        what it was made from, and the sums over all parts; written last
+    parts/00007.json                 counts of a part; written after its data, so it marks a complete part
+    parts/00007.train.tokens         token ids, little-endian uint16 (uint32 for large vocabularies), no special tokens
+    parts/00007.train.documents.npy  one row per document: tokens, bytes, characters, syllables, unknown (bytes of these)
+    parts/00007.valid.*              likewise, the held-out set
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
 def write_part(
     folder: Path, split: str, number: int, ids: list[list[int]], rows: Sequence[tuple[int, ...]], dtype: np.dtype
 ) -> None:
-    """Write one part's documents of a split."""
+    """Write the documents of one part and split."""
     stem = folder / "parts" / f"{number:05d}.{split}"
     flat = np.fromiter((i for document in ids for i in document), dtype, sum(map(len, ids)))
     flat.tofile(f"{stem}.tokens")
@@ -49,12 +49,12 @@ class Split:
     parts: tuple[int, ...]
     dtype: np.dtype[Any]
     documents: NDArray[Any]  # of DOCUMENT
-    starts: NDArray[np.int64]  # first token of each document, counted over the whole split; one more entry at the end
+    starts: NDArray[np.int64]  # first token of each document, counted over the split; one more entry at the end
     part_starts: NDArray[np.int64]  # first token of each part, likewise
 
     @classmethod
     def open(cls, folder: Path, name: str, parts: list[int], dtype: np.dtype[Any]) -> Split:
-        """Open a split; the token files are mapped when first read. ValueError names a file that is cut short."""
+        """Open a split; the token files are mapped when first read. ValueError names a truncated file."""
         tables = [np.load(folder / "parts" / f"{n:05d}.{name}.documents.npy", allow_pickle=False) for n in parts]
         documents = np.concatenate(tables) if tables else np.zeros(0, DOCUMENT)
         starts = np.concatenate([[0], np.cumsum(documents["tokens"], dtype=np.int64)])
@@ -63,7 +63,7 @@ class Split:
             path = folder / "parts" / f"{n:05d}.{name}.tokens"
             if path.stat().st_size != size * dtype.itemsize:
                 raise ValueError(
-                    f"{path}: {path.stat().st_size} bytes, expected {size * dtype.itemsize}: delete {folder}, it is remade"
+                    f"{path}: {path.stat().st_size} bytes, expected {size * dtype.itemsize}: delete {folder} to rebuild"
                 )
         return cls(
             folder, name, tuple(parts), dtype, documents, starts, np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
@@ -74,7 +74,7 @@ class Split:
 
     @property
     def tokens(self) -> int:
-        """Tokens of the split, roles not counted."""
+        """Number of tokens of the split, without special tokens."""
         return int(self.starts[-1])
 
     def sum(self, field: str) -> int:
@@ -92,12 +92,12 @@ class Split:
 @lru_cache(maxsize=256)
 def _mapped(folder: Path, name: str, part: int, dtype: str) -> NDArray[Any]:
     tokens = np.memmap(folder / "parts" / f"{part:05d}.{name}.tokens", dtype=np.dtype(dtype), mode="r")
-    return np.asarray(tokens)  # the same memory; slices of a plain array are made faster
+    return np.asarray(tokens)  # the same memory; slicing a plain array is faster
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A corpus in token shards: `meta` as stored, and its two splits."""
+    """A corpus as token shards: `meta` as stored, and its two splits."""
 
     folder: Path
     meta: dict[str, Any]

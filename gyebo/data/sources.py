@@ -1,4 +1,4 @@
-"""CORPUS: what a user may name as text, read as a stream of chunks that workers turn into documents.
+"""CORPUS: the sources of text that a user may name, read as a stream of chunks that workers turn into documents.
 
 files, folders or globs (.txt, .jsonl, .csv, .tsv, .parquet, each also .gz or .zst) | hf:NAME[/CONFIG][:SPLIT] |
 world:[ko|en][,N] | - (stdin)
@@ -27,13 +27,13 @@ WORLD_DOCUMENTS = 20_000
 WORLD_CHUNK = 1000
 FORMATS = (".txt", ".jsonl", ".csv", ".tsv", ".parquet")
 BYTE_ORDER_MARK = "\ufeff"
-HUB = "hf:"  # what the name of a data set of the Hugging Face hub begins with
+HUB = "hf:"  # prefix of the name of a data set of the Hugging Face hub
 PACKED = ("", ".gz", ".zst")
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file, or the embedded world (`path` None)."""
+    """One file, or the built-in world (`path` None)."""
 
     kind: str  # a format without its dot, or "world"
     path: Path | None
@@ -42,13 +42,13 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What error lines call it."""
+        """The name in error messages."""
         return f"world:{','.join(self.languages)},{self.count}" if self.path is None else str(self.path)
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A stretch of a source: raw bytes from `offset`, or texts that had to be parsed in order, or world document numbers."""
+    """A part of a source: raw bytes from `offset`, or texts that had to be parsed in order, or a `span` of world documents."""
 
     source: Source
     number: int
@@ -59,7 +59,7 @@ class Chunk:
 
 
 def resolve(corpora: list[str], spool: Path, options: DataOptions) -> list[Source]:
-    """The sources that the names stand for, in order; streams (stdin, hf:) are written to files in `spool` first.
+    """The named sources, in order; streams (stdin, hf:) are written to files in `spool` first.
 
     Raises FileNotFoundError for a path or glob that matches nothing, ValueError for a name or format that is not known.
     """
@@ -103,7 +103,7 @@ def _file(path: Path) -> Source:
             f"{path}: not one of {', '.join(FORMATS)} (also .gz, .zst): rename it, or convert it to .txt or .jsonl"
         )
     if kind == "parquet" and path.suffix != ".parquet":
-        raise ValueError(f"{path}: parquet is compressed inside; unpack it first")
+        raise ValueError(f"{path}: parquet files are compressed already: decompress the {path.suffix} first")
     return Source(kind, path)
 
 
@@ -117,7 +117,7 @@ def _world(corpus: str) -> Source:
             count = int(part)
         else:
             raise ValueError(
-                f"{corpus}: {part!r} is neither a language (ko, en) nor a number of documents, as in world:ko,20000"
+                f"{corpus}: {part!r} is neither a language (ko, en) nor a number of documents, e.g. world:ko,20000"
             )
     return Source("world", None, languages, count)
 
@@ -159,7 +159,9 @@ def _spool_hub(corpus: str, spool: Path, field: str) -> Source:
         with aside.open("w", encoding="utf-8") as file:
             for row in rows:
                 if field not in row:
-                    raise ValueError(f"{corpus}: no field {field!r}; there is: {', '.join(row)} (choose one with --text-field)")
+                    raise ValueError(
+                        f"{corpus}: no field {field!r}; available: {', '.join(row)} (choose one with --text-field)"
+                    )
                 file.write(json.dumps({field: row[field]}, ensure_ascii=False) + "\n")
     except (OSError, ConnectionError) as error:
         raise ValueError(f"{corpus}: the hub can't be reached or has no such data set ({type(error).__name__})") from None
@@ -169,7 +171,7 @@ def _spool_hub(corpus: str, spool: Path, field: str) -> Source:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """The unpacked bytes of a plain, .gz or .zst file; ValueError names a damaged one."""
+    """The decompressed bytes of a plain, .gz or .zst file; ValueError names a damaged one."""
     try:
         if path.suffix == ".gz":
             with gzip.open(path, "rb") as file:
@@ -193,11 +195,11 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
 
 
 def chunks(sources: list[Source], options: DataOptions) -> Iterator[Chunk]:
-    """All sources cut into chunks whose borders depend on nothing but the sources and the options."""
+    """All sources cut into chunks; the cuts depend only on the sources and the options."""
     number = 0
     for source in sources:
-        for piece in _chunks_of(source, options):
-            yield Chunk(source, number, **piece)
+        for fields in _chunks_of(source, options):
+            yield Chunk(source, number, **fields)
             number += 1
 
 
@@ -218,23 +220,23 @@ def _chunks_of(source: Source, options: DataOptions) -> Iterator[dict[str, Any]]
         if texts:
             yield {"texts": tuple(texts)}
     else:
-        border = b"\n\n" if options.documents == "blank" and source.kind == "txt" else b"\n"
+        separator = b"\n\n" if options.documents == "blank" and source.kind == "txt" else b"\n"
         whole = options.documents == "file" and source.kind == "txt"
         with open_bytes(source.path) as file:
-            yield from _raw_chunks(file, border, whole)
+            yield from _raw_chunks(file, separator, whole)
 
 
-def _raw_chunks(file: IO[bytes], border: bytes, whole: bool) -> Iterator[dict[str, Any]]:
-    """Bytes cut after a border (a line's or a document's end), so that no document is in two chunks."""
+def _raw_chunks(file: IO[bytes], separator: bytes, whole: bool) -> Iterator[dict[str, Any]]:
+    """Bytes cut after a separator (the end of a line or document), so that no document is in two chunks."""
     if whole:
         yield {"raw": file.read()}
         return
     offset, rest = 0, b""
     while block := file.read(CHUNK_BYTES):
         rest += block
-        cut = rest.rfind(border)
+        cut = rest.rfind(separator)
         if cut >= 0:
-            cut += len(border)
+            cut += len(separator)
             yield {"raw": rest[:cut], "offset": offset}
             offset, rest = offset + cut, rest[cut:]
     if rest:
@@ -250,7 +252,7 @@ def _table(path: Path, kind: str, options: DataOptions) -> Iterator[str]:
         if header is None:
             return
         if options.text_field not in header:
-            raise ValueError(f"{path}: no column {options.text_field!r}; there is: {', '.join(header)} (--text-field NAME)")
+            raise ValueError(f"{path}: no column {options.text_field!r}; available: {', '.join(header)} (--text-field NAME)")
         column = header.index(options.text_field)
         number = 1
         try:
@@ -283,7 +285,7 @@ def _parquet(path: Path, options: DataOptions) -> Iterator[str]:
         raise ValueError(f"{path}: not a parquet file: {error}") from None
     if options.text_field not in file.schema_arrow.names:
         names = ", ".join(file.schema_arrow.names)
-        raise ValueError(f"{path}: no column {options.text_field!r}; there is: {names} (--text-field NAME)")
+        raise ValueError(f"{path}: no column {options.text_field!r}; available: {names} (--text-field NAME)")
     kind = file.schema_arrow.field(options.text_field).type
     if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
         raise ValueError(f"{path}: the column {options.text_field!r} holds {kind}, not text (--text-field NAME)")
@@ -293,7 +295,7 @@ def _parquet(path: Path, options: DataOptions) -> Iterator[str]:
 
 
 def decode(raw: bytes, path: Path | str, offset: int, bad_bytes: str) -> str:
-    """UTF-8 to text; a bad byte is a ValueError with the file and the offset, or is replaced where asked."""
+    """Decode UTF-8; an invalid byte is a ValueError with the file and the offset, or is replaced if `bad_bytes` says so."""
     try:
         return raw.decode("utf-8", "replace" if bad_bytes == "replace" else "strict")
     except UnicodeDecodeError as error:
@@ -304,12 +306,12 @@ def decode(raw: bytes, path: Path | str, offset: int, bad_bytes: str) -> str:
 
 
 def texts_of(chunk: Chunk, options: DataOptions) -> list[str]:
-    """The documents of a chunk, blank ones left out; runs in the worker."""
+    """The documents of a chunk without blank ones; runs in the worker."""
     return [text for text in rows_of(chunk, options) if text and not text.isspace()]
 
 
 def rows_of(chunk: Chunk, options: DataOptions) -> list[str]:
-    """As `texts_of`, but every line or row counts, blank ones too: for what must stay beside the rows of the source."""
+    """As `texts_of`, but with blank lines or rows, for results that are aligned with the rows of the source."""
     if chunk.source.path is None:
         from gyebo import world
 
@@ -324,7 +326,7 @@ def rows_of(chunk: Chunk, options: DataOptions) -> list[str]:
         text = text.removeprefix(BYTE_ORDER_MARK)
     if options.documents == "file":
         return [text]
-    text = text.replace("\r\n", "\n")  # lines as Windows ends them
+    text = text.replace("\r\n", "\n")  # Windows line endings
     if options.documents == "line":
         return text.removesuffix("\n").split("\n")
     return [part.strip("\n") for part in text.split("\n\n")]
@@ -350,7 +352,7 @@ def _json_texts(chunk: Chunk, options: DataOptions) -> list[str]:
 
 
 def fingerprint(sources: list[Source], options: DataOptions) -> str:
-    """SHA-256 over the content of all sources and the options that decide what a document is and what is held out."""
+    """SHA-256 over the content of all sources and the options that define documents and the held-out set."""
     digest = hashlib.sha256()
     settings = options.model_dump(include={"documents", "text_field", "bad_bytes", "valid_last"}) | {
         "share": options.hash_share

@@ -1,8 +1,8 @@
-"""How examples become batches: the streams of a row, the fields that stand in them, and the one place where they are laid out.
+"""How examples become batches: the streams of a row, their fields, and the function that lays them out.
 
-A row may hold several sequences of different lengths: the tokens that a model reads; a source and a target; tokens with the
-pictures that belong to them. Each is a stream with a length of its own, in which the pieces of a row (documents, or the one
-example of a task) stand one after the other, and with a field that says which piece each place belongs to.
+A row may hold several sequences of different lengths: the tokens that a model reads; a source and a target; tokens and their
+images. Each is a stream with its own length, in which the pieces of a row (documents, or the one example of a task) are
+concatenated, and with a field that names the piece of each position.
 
     tokens   | a a a a b b b b b b c c - - |     document_ids         1 1 1 1 2 2 2 2 2 2 3 3 0 0
     target   | a a b b b c - |                   decoder_document_ids 1 1 2 2 2 3 0
@@ -25,8 +25,8 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Stream:
-    """A sequence of places in a row. `document_ids`: the field that says which piece each place belongs to, from 1; 0 where
-    nothing stands. `counted`: whether its places are tokens that a run has seen; words and pictures are not."""
+    """A sequence of positions in a row. `document_ids`: the field with the piece of each position, from 1; 0 at padding.
+    `counted`: whether its positions count as training tokens; words and images do not."""
 
     name: str
     document_ids: str
@@ -41,9 +41,9 @@ WORDS = Stream("words", "word_mask", counted=False)
 
 @dataclass(frozen=True)
 class BatchField:
-    """An array of a batch: [R, length of its stream, *shape], or without a stream one value a row, [R, *shape].
+    """An array of a batch: [R, length of its stream, *shape], or without a stream one value per row, [R, *shape].
 
-    `fill`: what stands where the stream is empty, None: the id that pads. `dtype`: as numpy calls it.
+    `fill`: value at padding; None: the id of the padding token. `dtype`: name of a numpy type.
     """
 
     name: str
@@ -54,22 +54,22 @@ class BatchField:
 
 
 def streams_of(fields: Iterable[BatchField]) -> tuple[Stream, ...]:
-    """The streams that fields stand in, each once, in the order of the fields."""
+    """The streams of the fields, each once, in the order of the fields."""
     return tuple(dict.fromkeys(field.stream for field in fields if field.stream))
 
 
 def tokens_seen(batch: Mapping[str, Any], streams: Iterable[Stream]) -> int:
-    """Real tokens of a batch of arrays or tensors, over all streams whose places count as such."""
+    """Number of real tokens of a batch of arrays or tensors, over all streams that are `counted`."""
     return sum(int((batch[stream.document_ids] > 0).sum()) for stream in streams if stream.counted)
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """What the rows of a batch are made of, flat: pieces in the order of their rows.
+    """The pieces of all rows of a batch, in the order of the rows.
 
-    `row`, `document` [P]: the row of each piece, from 0, and the number that its places bear, from 1. `sizes`: name of a stream
-    -> the places of each piece in it [P]. `values`: name of a field -> what all pieces put there, one after the other
-    [sum of sizes, *shape]; of a field without a stream [R, *shape].
+    `row`, `document` [P]: the row of each piece, from 0, and its number within the row, from 1. `sizes`: name of a stream ->
+    length of each piece in it [P]. `values`: name of a field -> the values of all pieces, concatenated [sum of sizes, *shape];
+    for a field without a stream [R, *shape].
     """
 
     rows: int
@@ -80,10 +80,10 @@ class Pieces:
 
 
 def packed(rows: Sequence[Sequence[Arrays]], fields: Sequence[BatchField], *, one_document: bool = False) -> Pieces:
-    """Rows of examples, each an array a field, as `Pieces`. An example without any field of a stream takes no place in it.
+    """Rows of examples, each with one array per field, as `Pieces`. An example without the fields of a stream is empty there.
 
-    `one_document`: all of a row bear the number 1. Raises ValueError where an example has a field that is not among `fields`,
-    its fields of one stream differ in length, or a row has not one value of a field without a stream.
+    `one_document`: all pieces of a row have the number 1. Raises ValueError where an example has a field that is not among
+    `fields`, its fields of one stream differ in length, or a row has no or several values of a field without a stream.
     """
     examples = [example for row in rows for example in row]
     if unknown := set().union(*examples) - {field.name for field in fields}:
@@ -99,21 +99,23 @@ def packed(rows: Sequence[Sequence[Arrays]], fields: Sequence[BatchField], *, on
         if field.stream is None:
             here = np.array([field.name in example for example in examples], bool)
             if not np.array_equal(row[here], np.arange(len(rows))):
-                raise ValueError(f"field {field.name!r} has one value a row, but a row has none or several: give it a stream")
+                raise ValueError(
+                    f"field {field.name!r} has no stream and needs one value per row, but a row has none or several"
+                )
             values[field.name] = np.stack([value for value, is_here in zip(found, here) if is_here])
             continue
         lengths = np.fromiter(map(len, found), np.int64, len(found))
         if not np.array_equal(sizes.setdefault(field.stream.name, lengths), lengths):
-            raise ValueError(f"field {field.name!r} has not as many places as the other fields of stream {field.stream.name!r}")
+            raise ValueError(f"field {field.name!r} differs in length from the other fields of stream {field.stream.name!r}")
         values[field.name] = np.concatenate([empty, *found])
     return Pieces(len(rows), row, np.ones_like(document) if one_document else document, sizes, values)
 
 
 def laid_out(pieces: Pieces, fields: Sequence[BatchField], *, pad: int, lengths: Mapping[str, int] | None = None) -> Arrays:
-    """The arrays of a batch: every field and, for each stream, its `document_ids`; what a row leaves empty is at its end.
+    """The arrays of a batch: every field and, for each stream, its `document_ids`, padded at the end of each row.
 
-    `pad`: what fills fields that name no other fill. `lengths`: name of a stream -> its places, None: those of the fullest row.
-    Raises ValueError where a row has more.
+    `pad`: padding of fields without a `fill`. `lengths`: name of a stream -> its length; None: that of the fullest row. Raises
+    ValueError where a row has more.
     """
     out: Arrays = {}
     real: dict[str, NDArray[np.bool_]] = {}
@@ -123,7 +125,9 @@ def laid_out(pieces: Pieces, fields: Sequence[BatchField], *, pad: int, lengths:
         most = int(filled.max(initial=0))
         length = lengths[stream.name] if lengths else most
         if most > length:
-            raise ValueError(f"stream {stream.name!r} has {length} places, but the pieces of a row fill {most}: plan for more")
+            raise ValueError(
+                f"stream {stream.name!r} has {length} positions, but the pieces of a row fill {most}: plan for more"
+            )
         real[stream.name] = np.arange(length) < filled[:, None]
         out[stream.document_ids] = ids = np.zeros((pieces.rows, length), np.int64)
         ids[real[stream.name]] = np.repeat(pieces.document, sizes)
@@ -132,7 +136,8 @@ def laid_out(pieces: Pieces, fields: Sequence[BatchField], *, pad: int, lengths:
         if field.stream is None:
             out[field.name] = values.astype(field.dtype)
             continue
-        places = real[field.stream.name]
-        out[field.name] = array = np.full((*places.shape, *field.shape), pad if field.fill is None else field.fill, field.dtype)
-        array[places] = values
+        filled_at = real[field.stream.name]
+        fill = pad if field.fill is None else field.fill
+        out[field.name] = array = np.full((*filled_at.shape, *field.shape), fill, field.dtype)
+        array[filled_at] = values
     return out

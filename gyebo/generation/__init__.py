@@ -1,7 +1,7 @@
-"""Text from a model that predicts the next token: greedy, sampled or searched with beams; whole or as a stream.
+"""Text generation with a model that predicts the next token: greedy decoding, sampling or beam search; whole or streamed.
 
-`generate(model, tokenizer, "prompt", max_new_tokens=40, top_p=0.9, seed=0)` gives text; `complete` gives ids, the reason
-each answer ended and its log-probability; `stream` gives text while it is written; `decode` and `search` know ids only. A
+`generate(model, tokenizer, "prompt", max_new_tokens=40, top_p=0.9, seed=0)` returns text; `complete` also ids, the reason why
+each answer ended and its log-probability; `stream` yields text while it is generated; `decode` and `search` work on ids only. A
 model is anything with `prefill`, `step`, `project` and a `config` (see `prompts.Generator`).
 """
 

@@ -1,10 +1,10 @@
-"""Beam search: of all texts that the most probable beginnings lead to, the best. It knows ids only.
+"""Beam search over token ids.
 
-Equal, token for token, to `transformers.generate(num_beams=...)`, whose search differs from the textbook's in two ways: the
-score of a text is its log-probability / length**length_penalty, and a prompt's search ends when its best running beginning,
-scored at its present length, is behind the worst finished text (`early_stopping` ends it when enough texts are finished).
+Equal, token for token, to `transformers.generate(num_beams=...)`, which differs from the textbook in two ways: the score of a
+hypothesis is its log-probability / length**length_penalty, and the search for a prompt ends when its best running hypothesis,
+scored at its current length, is behind the worst finished one (with `early_stopping`: when K hypotheses are finished).
 
-Letters: B prompts, K beams, C = 2K candidates (so that K go on even where K of them end), V vocabulary, L tokens.
+Letters: B prompts, K beams, C = 2K candidates (so that K continue even if K of them end), V vocabulary, L tokens.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import torch
 from torch import Tensor
 
 from gyebo.generation.options import GenerationOptions
-from gyebo.generation.processors import highest
-from gyebo.generation.prompts import Chooser, Prompts, filler, log_probabilities, prepare
+from gyebo.generation.processors import top_scores
+from gyebo.generation.prompts import Chooser, Prompts, fill_id, log_probabilities, prepare
 from gyebo.nn.decoding import decoding_copy
 
-_NEVER = -1e9  # the score of what is not there; sums with it must stay finite
-_CACHED = 1 << 18  # logits that a processor's cache holds together with what is made of them
+_NEVER = -1e9  # score of missing hypotheses; sums with it must stay finite
+_CACHED = 1 << 18  # number of logits that fit into a processor's cache together with their intermediate results
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A text that the search found: its new `ids` (with the end token where it ended), its `score` (see length_penalty) and
-    the natural log of the model's own probability of the ids."""
+    """A hypothesis: its generated `ids` (with the end token if it has one), its `score` (see length_penalty) and the natural
+    log of the model's probability of the ids."""
 
     ids: list[int]
     score: float
@@ -37,9 +37,9 @@ class Hypothesis:
 
 @dataclass
 class _Beams:
-    """K texts a prompt: `ids` [B, K, L] (prompt and answer), `scores`, `log_probs` [B, K], `lengths` of the answers [B, K];
-    `done` [B, K]: the place holds a finished text; `seen` [B, K, T]: how much attention each token of a source has had (T = 0
-    where nobody asks)."""
+    """K hypotheses per prompt: `ids` [B, K, L] (prompt and answer), `scores`, `log_probs` [B, K], `lengths` of the answers
+    [B, K]; `done` [B, K]: the slot holds a finished hypothesis; `seen` [B, K, T]: attention so far to each token of a source
+    (T = 0 without a coverage penalty)."""
 
     ids: Tensor
     scores: Tensor
@@ -60,39 +60,39 @@ class _Beams:
             seen=torch.zeros(*shape, source, device=ids.device),
         )
 
-    def take(self, places: Tensor) -> _Beams:
-        """The texts at places [B, N]."""
+    def select(self, places: Tensor) -> _Beams:
+        """The hypotheses in slots [B, N]."""
         rest = (self.scores, self.log_probs, self.lengths, self.done)
         ids, seen = (part.gather(1, places[:, :, None].expand(-1, -1, part.shape[2])) for part in (self.ids, self.seen))
         scores, log_probs, lengths, done = (part.gather(1, places) for part in rest)
         return _Beams(ids, scores, log_probs, lengths, done, seen)
 
-    def prompts(self, chosen: Tensor | slice) -> _Beams:
-        """The texts of some prompts."""
+    def of_prompts(self, chosen: Tensor | slice) -> _Beams:
+        """The hypotheses of some prompts."""
         return _Beams(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
-    def join(self, other: _Beams) -> _Beams:
-        """Both, side by side."""
+    def concat(self, other: _Beams) -> _Beams:
+        """The hypotheses of both."""
         return _Beams(*(torch.cat([getattr(self, name), getattr(other, name)], 1) for name in self.__dataclass_fields__))
 
 
 class _Coverage:
-    """How well translations cover their sources (Wu et al. 2016, equation 14). `real` [B, T]: the sources' real tokens."""
+    """The coverage penalty (Wu et al. 2016, equation 14). `real` [B, T]: the real tokens of the sources."""
 
     def __init__(self, model: Any, cache: Any):
-        if not model.encodes_source or cache.watched is None:
-            raise ValueError("coverage_penalty has no effect: this model pays no attention to a source; leave it out")
+        if not model.encodes_source or cache.attentions is None:
+            raise ValueError("coverage_penalty has no effect: this model has no attention to a source; leave it out")
         self.real: Tensor = model.real
-        self.watched: list[Tensor] = cache.watched
+        self.attentions: list[Tensor] = cache.attentions
 
-    def latest(self, prompts: int) -> Tensor:
-        """The weights of the last step, [B, K or 1, T]."""
-        weights = self.watched[-1].unflatten(0, (prompts, -1))
-        self.watched.clear()
+    def last_weights(self, prompts: int) -> Tensor:
+        """The attention weights of the last step, [B, K or 1, T]."""
+        weights = self.attentions[-1].unflatten(0, (prompts, -1))
+        self.attentions.clear()
         return weights
 
-    def of(self, seen: Tensor) -> Tensor:
-        """The sum over the source of log(min(attention so far, 1)), [B, C]; 0 where every token had its due."""
+    def penalty(self, seen: Tensor) -> Tensor:
+        """The sum over the source of log(min(attention so far, 1)), [B, C]; 0 if every token has had an attention of 1."""
         return (seen.clamp(1e-10, 1.0).log() * self.real[:, None]).sum(-1)
 
 
@@ -105,10 +105,10 @@ def search(
     forbidden: Sequence[int] = (),
     limits: Sequence[int] | None = None,
 ) -> list[list[Hypothesis]]:
-    """The `options.samples` best texts of each prompt (lists of ids), best first; `forbidden` ids never stand in them.
+    """The `options.samples` best hypotheses for each prompt (lists of ids), best first; they contain no `forbidden` ids.
 
-    `limits`: how many tokens each may get, instead of `options.max_new_tokens` for all. With a coverage penalty the model's
-    cache tells the weights of its attention to the source (`watched`).
+    `limits`: maximum number of generated tokens per prompt, instead of `options.max_new_tokens`. With a coverage penalty the
+    model's cache must have the weights of the attention to the source (`attentions`).
 
     Raises ValueError for a prompt that does not fit or logits that are not finite.
     """
@@ -118,48 +118,48 @@ def search(
     chooser = Chooser(options, forbidden, model.config.eos_id, batch.ids.device)
     for prompt, texts in _search(decoding_copy(model, max(batch.limits)), batch, options, chooser):
         ids = [row[longest : longest + length] for row, length in zip(texts.ids[0].tolist(), texts.lengths[0].tolist())]
-        each = zip(ids, texts.scores[0].tolist(), texts.log_probs[0].tolist())
-        answers[prompt] = [Hypothesis(*parts) for parts in each][: options.samples]
+        found = zip(ids, texts.scores[0].tolist(), texts.log_probs[0].tolist())
+        answers[prompt] = [Hypothesis(*parts) for parts in found][: options.samples]
     return [answers[prompt] for prompt in range(len(prompts))]
 
 
 def _search(model: Any, batch: Prompts, options: GenerationOptions, chooser: Chooser) -> Iterator[tuple[int, _Beams]]:
-    """(number of the prompt, its finished texts) of each prompt as its search ends; it is not computed any further."""
+    """(index of the prompt, its finished hypotheses) for each prompt when its search ends; it leaves the batch then."""
     device, beams, count, longest = batch.ids.device, options.beams, max(batch.limits), batch.ids.shape[1]
     live = torch.arange(len(batch.limits), device=device)
     limits = torch.tensor(batch.limits, device=device)
     hidden, cache = model.prefill(batch.ids, batch.mask, slots=longest + count - 1)
     coverage = _Coverage(model, cache) if options.coverage_penalty else None
     hidden, cache = hidden.repeat_interleave(beams, 0), cache.reorder(live.repeat_interleave(beams))
-    texts = torch.cat([batch.ids, batch.ids.new_full((len(live), count), filler(model.config))], 1)
+    texts = torch.cat([batch.ids, batch.ids.new_full((len(live), count), fill_id(model.config))], 1)
     real = torch.cat([batch.real, batch.real.new_ones(len(live), count)], 1).repeat_interleave(beams, 0)
     running = _Beams.empty(texts[:, None].repeat(1, beams, 1), coverage.real.shape[1] if coverage else 0)
-    running.scores[:, 0] = 0.0  # all beams are one text yet: only the first may go on
+    running.scores[:, 0] = 0.0  # all beams are identical at first: only one may be extended
     finished = _Beams.empty(running.ids, running.seen.shape[2])
     for step in range(count):
         length = longest + step
         if coverage:
-            running.seen = running.seen + coverage.latest(len(live))
+            running.seen = running.seen + coverage.last_weights(len(live))
         logits, before = model.project(hidden), running.ids.flatten(0, 1)[:, :length]
-        ahead = _ahead(logits, chooser, before, real[:, :length], step, 2 * beams)
-        candidates, origin = _extend(running, *ahead, length, step)
+        best_tokens = _best_tokens(logits, chooser, before, real[:, :length], step, 2 * beams)
+        candidates, origin = _extend(running, *best_tokens, length, step)
         ends = (step + 1 >= limits[live])[:, None].expand_as(candidates.done)
         if chooser.end is not None:
             ends = ends | (candidates.ids[:, :, length] == chooser.end)
-        penalty = coverage.of(candidates.seen) * options.coverage_penalty if coverage else 0.0
+        penalty = coverage.penalty(candidates.seen) * options.coverage_penalty if coverage else 0.0
         finished = _finish(finished, candidates, ends, step + 1, options, penalty)
         candidates.scores = candidates.scores + ends * _NEVER
         best = candidates.scores.topk(beams).indices
-        running, origin = candidates.take(best), origin.gather(1, best)
+        running, origin = candidates.select(best), origin.gather(1, best)
         over = _is_over(running, finished, step + 1, options) | ends.all(-1)
         for place in over.nonzero()[:, 0].tolist():
-            yield int(live[place]), finished.prompts(slice(place, place + 1))
+            yield int(live[place]), finished.of_prompts(slice(place, place + 1))
         if bool(over.all()):
             return
         rows = origin + torch.arange(len(live), device=device)[:, None] * beams
         if bool(over.any()):
             kept = (~over).nonzero()[:, 0]
-            live, rows, running, finished = live[kept], rows[kept], running.prompts(kept), finished.prompts(kept)
+            live, rows, running, finished = live[kept], rows[kept], running.of_prompts(kept), finished.of_prompts(kept)
             real = real.unflatten(0, (-1, beams))[kept].flatten(0, 1)
             if coverage:
                 coverage.real = coverage.real[kept]
@@ -167,32 +167,34 @@ def _search(model: Any, batch: Prompts, options: GenerationOptions, chooser: Cho
         hidden = model.step(running.ids[:, :, length].flatten(), cache)
 
 
-def _ahead(logits: Tensor, chooser: Chooser, ids: Tensor, real: Tensor, step: int, most: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The `most` tokens that a beam may go on with at best: their scores, their ids, and the logs of the model's own
-    probabilities, [B*K, most] each. logits [B*K, V], ids and real [B*K, L].
+def _best_tokens(
+    logits: Tensor, chooser: Chooser, ids: Tensor, real: Tensor, step: int, most: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The `most` best next tokens of each beam: their scores, their ids, and the logs of the model's probabilities, [B*K, most]
+    each. logits [B*K, V], ids and real [B*K, L].
 
-    On a CPU a few rows at a time: what is made of their logits stays in the cache, and all of it would pass through memory.
+    On a CPU a few rows at a time, so that intermediate results stay in the cache.
     """
     rows, vocabulary = logits.shape
     rows = max(1, _CACHED // vocabulary) if logits.device.type == "cpu" else rows
     found = []
     for part, before, known in zip(logits.split(rows), ids.split(rows), real.split(rows)):
         own = log_probabilities(part, step)
-        scores, tokens = highest(chooser.allow(own, before, known, step), min(most, vocabulary))
+        scores, tokens = top_scores(chooser.allow(own, before, known, step), min(most, vocabulary))
         found.append((scores, tokens, own.gather(1, tokens)))
     scores, tokens, own = (torch.cat(parts) for parts in zip(*found))
     return scores, tokens, own
 
 
 def _extend(running: _Beams, scores: Tensor, tokens: Tensor, own: Tensor, length: int, step: int) -> tuple[_Beams, Tensor]:
-    """The C best continuations by one token, and the beam [B, C] that each continues. `scores`, `tokens` and `own` [B*K, N]: of
-    each beam the N best tokens, at least C or all."""
+    """The C best extensions by one token, and the beam [B, C] that each extends. `scores`, `tokens` and `own` [B*K, N]: the N
+    best tokens of each beam, at least C or all, as from `_best_tokens`."""
     prompts, beams = running.scores.shape
     sums = scores.view(prompts, beams, -1) + running.scores[:, :, None]
     best = sums.flatten(1).topk(2 * beams)
     origin = best.indices // scores.shape[1]
     tokens, own = (part.view(prompts, -1).gather(1, best.indices) for part in (tokens, own))
-    candidates = running.take(origin)
+    candidates = running.select(origin)
     candidates.ids[:, :, length] = tokens
     candidates.scores = best.values
     candidates.log_probs = candidates.log_probs + own
@@ -203,18 +205,18 @@ def _extend(running: _Beams, scores: Tensor, tokens: Tensor, own: Tensor, length
 def _finish(
     finished: _Beams, candidates: _Beams, ends: Tensor, length: int, options: GenerationOptions, penalty: Tensor | float
 ) -> _Beams:
-    """The K best finished texts after those of the first K candidates that end were added; `penalty` [B, C] is theirs."""
+    """The K best finished hypotheses, after adding the first K candidates as far as they end; `penalty` [B, C] is theirs."""
     beams = finished.scores.shape[1]
     ended = ends & (torch.arange(ends.shape[1], device=ends.device) < beams)
     scores = candidates.scores / length**options.length_penalty + penalty + (~ended) * _NEVER
-    both = finished.join(replace(candidates, scores=scores, done=ended))
-    return both.take(both.scores.topk(beams).indices)
+    both = finished.concat(replace(candidates, scores=scores, done=ended))
+    return both.select(both.scores.topk(beams).indices)
 
 
 def _is_over(running: _Beams, finished: _Beams, length: int, options: GenerationOptions) -> Tensor:
-    """[B]: every place holds a finished text, and no running one, scored at its present length, is ahead of the worst."""
+    """[B]: every slot holds a finished hypothesis, and no running one, scored at its current length, beats the worst."""
     full = finished.done.all(-1)
     if options.early_stopping:
         return full
-    hoped = running.scores[:, 0] / length**options.length_penalty
-    return full & (hoped <= finished.scores.amin(-1))
+    best_running = running.scores[:, 0] / length**options.length_penalty
+    return full & (best_running <= finished.scores.amin(-1))

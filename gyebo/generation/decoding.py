@@ -1,6 +1,6 @@
-"""One token at a time: the loop behind greedy decoding and sampling. It knows ids only, and yields them.
+"""Greedy decoding and sampling over token ids, one step at a time.
 
-Letters: R rows (prompt by prompt, the samples of one prompt side by side), V vocabulary.
+Letters: R rows (prompt by prompt, the samples of one prompt adjacent), V vocabulary.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import torch
 from torch import Tensor
 
 from gyebo.generation.options import GenerationOptions
-from gyebo.generation.prompts import Chooser, Prompts, filler, log_probabilities, prepare
+from gyebo.generation.prompts import Chooser, Prompts, fill_id, log_probabilities, prepare
 from gyebo.nn.decoding import decoding_copy
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one step added.
+    """The result of one step.
 
-    `ids` [R]: the new token of each row, padding for rows that had ended before; `fresh` [R]: False for those;
-    `log_probs` [R]: natural log of the model's own probability of the token, before any option reshaped it (0 where not
-    fresh); `finished` [R]: rows that have ended now. The last one is shared with the loop: who consumes the steps may set
-    it for a row (a stop string was found), and no more is computed for it.
+    `ids` [R]: the new token of each row, padding for rows that had ended before; `active` [R]: False for those;
+    `log_probs` [R]: natural log of the model's probability of the token, before options reshaped it (0 where not active);
+    `finished` [R]: rows that have ended by now. The last one is shared with the loop: the consumer of the steps may set it for
+    a row (a stop string was found), which is then no longer computed.
     """
 
     ids: Tensor
-    fresh: Tensor
+    active: Tensor
     log_probs: Tensor
     finished: Tensor
 
@@ -42,17 +42,16 @@ def decode(
     forbidden: Sequence[int] = (),
     limits: Sequence[int] | None = None,
 ) -> Iterator[Step]:
-    """Steps of greedy decoding or sampling for lists of ids; `forbidden` ids are never chosen. `limits`: how many tokens each
-    prompt may get, instead of `options.max_new_tokens` for all.
+    """Steps of greedy decoding or sampling for lists of ids; `forbidden` ids are never chosen. `limits`: maximum number of
+    generated tokens per prompt, instead of `options.max_new_tokens`.
 
-    The prompts are read once, at the first step. A row ends with the model's end token or at its limit, the iterator with
-    the last row; rows that have ended are dropped from the computation. A draw depends on (seed, row of the prompt, number
-    of the sample, number of the token) alone, so on nothing else in the batch. The model is used without dropout, with the
-    weights that it has at the first step. Raises ValueError for a prompt that does not fit and, in the iterator, where
-    logits are not finite.
+    The prompts are read once, at the first step. A row ends with the model's end token or at its limit, the iterator with the
+    last row; rows that have ended are no longer computed. A sampled token depends only on (seed, index of the prompt, index of
+    the sample, index of the token), not on the rest of the batch. The model is used without dropout, with the weights that it
+    has at the first step. Raises ValueError for a prompt that does not fit and, in the iterator, where logits are not finite.
     """
     if options.beams > 1:
-        raise ValueError(f"beams={options.beams}: a search has no steps to show; use gyebo.generation.beams.search")
+        raise ValueError(f"beams={options.beams}: beam search cannot be streamed; use gyebo.generation.beams.search")
     batch = prepare(model, prompts, options, limits)
     finished = torch.zeros(len(prompts) * options.samples, dtype=torch.bool, device=batch.ids.device)
     return _steps(model, batch, options, forbidden, finished)
@@ -62,11 +61,11 @@ def decode(
 def _steps(
     model: Any, batch: Prompts, options: GenerationOptions, forbidden: Sequence[int], finished: Tensor
 ) -> Iterator[Step]:
-    device, end, pad = batch.ids.device, model.config.eos_id, filler(model.config)
+    device, end, pad = batch.ids.device, model.config.eos_id, fill_id(model.config)
     count, longest = max(batch.limits), batch.ids.shape[1]
-    origin = torch.arange(len(batch.limits), device=device).repeat_interleave(options.samples)  # each row's prompt
+    origin = torch.arange(len(batch.limits), device=device).repeat_interleave(options.samples)  # the prompt of each row
     limits = torch.tensor(batch.limits, device=device)[origin]
-    draws = None if options.greedy else uniforms(options.seed, len(batch.limits), options.samples, count).to(device)
+    random = None if options.greedy else uniforms(options.seed, len(batch.limits), options.samples, count).to(device)
     chooser = Chooser(options, forbidden, end, device)
     history = torch.cat([batch.ids[origin], batch.ids.new_full((len(origin), count), pad)], 1)
     real = torch.cat([batch.real[origin], batch.real.new_ones(len(origin), count)], 1)
@@ -80,7 +79,7 @@ def _steps(
         log_probs = log_probabilities(logits, step)
         length = longest + step
         scores = chooser.allow(logits, history[:, :length], real[:, :length], step)
-        chosen = scores.argmax(-1) if draws is None else draw(chooser.reshape(scores), draws[live, step])
+        chosen = scores.argmax(-1) if random is None else sample(chooser.reshape(scores), random[live, step])
         history[:, length] = chosen
         ended = limits == step + 1
         if end is not None:
@@ -97,34 +96,34 @@ def _steps(
 
 
 def _step(live: Tensor, finished: Tensor, ended: Tensor, chosen: Tensor, log_probs: Tensor, pad: int) -> Step:
-    """A step of all rows from one of the live rows; of these, the `ended` are noted in `finished`."""
+    """A step of all rows from one of the live rows; `ended` ones of these are set in `finished`."""
     if len(live) == len(finished):
         finished |= ended
         return Step(chosen, torch.ones_like(finished), log_probs, finished)
     finished[live] |= ended
-    fresh = torch.zeros_like(finished)
-    fresh[live] = True
+    active = torch.zeros_like(finished)
+    active[live] = True
     ids = chosen.new_full(finished.shape, pad)
     ids[live] = chosen
-    spread = log_probs.new_zeros(finished.shape)
-    spread[live] = log_probs
-    return Step(ids, fresh, spread, finished)
+    all_log_probs = log_probs.new_zeros(finished.shape)
+    all_log_probs[live] = log_probs
+    return Step(ids, active, all_log_probs, finished)
 
 
 def uniforms(seed: int | None, prompts: int, samples: int, steps: int) -> Tensor:
-    """Numbers in [0, 1) [prompts * samples, steps], float64: a stream of its own for each (seed, prompt, sample)."""
+    """Random numbers in [0, 1) [prompts * samples, steps], float64: a separate stream for each (seed, prompt, sample)."""
     entropy = np.random.SeedSequence(seed)  # None: from the operating system
     rows = []
     for prompt in range(prompts):
-        for sample in range(samples):
-            stream = np.random.SeedSequence(entropy.entropy, spawn_key=(prompt, sample))
+        for number in range(samples):
+            stream = np.random.SeedSequence(entropy.entropy, spawn_key=(prompt, number))
             # 32 bits: a number times a total then never rounds up to the total.
             rows.append(np.random.Generator(np.random.Philox(stream)).integers(0, 2**32, steps) / 2**32)
     return torch.from_numpy(np.stack(rows))
 
 
-def draw(scores: Tensor, uniform: Tensor) -> Tensor:
-    """The token [R] at which the cumulative probability of scores [R, V] passes uniform [R]."""
+def sample(scores: Tensor, uniform: Tensor) -> Tensor:
+    """The token [R] at which the cumulative probability of scores [R, V] exceeds uniform [R]."""
     cumulative = scores.double().softmax(-1).cumsum(-1)
     target = uniform[:, None] * cumulative[:, -1:]
     return torch.searchsorted(cumulative, target, right=True)[:, 0]

@@ -1,6 +1,6 @@
-"""How the next token is chosen and when to stop: one record, checked when it is made.
+"""Generation options: how the next token is chosen and when to stop, validated on creation.
 
-An option that could have no effect beside the others is refused, so that nobody believes to have used it.
+An option that could have no effect with the others is refused, so that it is not ignored silently.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import difflib
 import math
 from dataclasses import dataclass, fields
 
-_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")  # only a draw reads them
-_SEARCH = ("length_penalty", "coverage_penalty", "early_stopping")  # only beam search reads them
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")  # have an effect only on sampling
+_SEARCH = ("length_penalty", "coverage_penalty", "early_stopping")  # have an effect only on beam search
 
 _RANGES: dict[str, tuple[type, float, float, str]] = {
     "max_new_tokens": (int, 1, math.inf, "a whole number of at least 1"),
     "min_new_tokens": (int, 0, math.inf, "a whole number of at least 0"),
-    "temperature": (float, 1e-6, math.inf, "above 0 (for the most probable token at every step use greedy)"),
+    "temperature": (float, 1e-6, math.inf, "above 0 (for greedy decoding use greedy)"),
     "top_k": (int, 0, math.inf, "a whole number of at least 0 (0: off)"),
     "top_p": (float, 1e-9, 1.0, "above 0 and at most 1 (1: off)"),
     "min_p": (float, 0.0, 1.0, "between 0 (off) and 1"),
@@ -25,52 +25,52 @@ _RANGES: dict[str, tuple[type, float, float, str]] = {
     "length_penalty": (float, -math.inf, math.inf, "a number (1: scores are means per token)"),
     "coverage_penalty": (float, 0.0, math.inf, "at least 0 (0: off)"),
     "samples": (int, 1, math.inf, "a whole number of at least 1"),
-    "seed": (int, 0, math.inf, "a whole number of at least 0, or None for a fresh one at every call"),
+    "seed": (int, 0, math.inf, "a whole number of at least 0, or None for a new one at every call"),
 }
 
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """Without `greedy` and without `beams`, every token is drawn from the model's (reshaped) distribution.
+    """Without `greedy` and without `beams`, every token is sampled from the model's (reshaped) distribution.
 
-    The options that reshape work in this order: repetition_penalty, no_repeat_ngram, min_new_tokens, temperature, top_k,
-    top_p, min_p; each means what it means in `transformers`. Raises ValueError for a value out of its range and for options
-    that contradict each other or could have no effect together.
+    The options that reshape are applied in this order: repetition_penalty, no_repeat_ngram, min_new_tokens, temperature, top_k,
+    top_p, min_p; each has the meaning that it has in `transformers`. Raises ValueError for a value out of its range and for
+    options that contradict each other or have no effect together.
     """
 
     max_new_tokens: int = 64
-    """Tokens to add at most; an answer also ends where prompt and answer fill the model's context."""
+    """Maximum number of generated tokens; an answer also ends where prompt and answer fill the model's context."""
     min_new_tokens: int = 0
-    """The end token is not permitted before so many tokens (stop strings are)."""
+    """Minimum number of generated tokens before the end token (stop strings may end an answer earlier)."""
     temperature: float = 1.0
-    """Logits are divided by it."""
+    """Sampling temperature: logits are divided by it."""
     top_k: int = 0
-    """Draw among the k most probable tokens (Fan et al. 2018); 0: all."""
+    """Sample among the k most probable tokens (Fan et al. 2018); 0: all."""
     top_p: float = 1.0
-    """Draw among the fewest tokens whose probabilities reach p (nucleus sampling, Holtzman et al. 2019)."""
+    """Sample among the smallest set of tokens with total probability p (nucleus sampling, Holtzman et al. 2019)."""
     min_p: float = 0.0
-    """Draw among tokens at least min_p times as probable as the first (Nguyen et al. 2024)."""
+    """Sample among tokens with at least this fraction of the highest probability (Nguyen et al. 2024)."""
     repetition_penalty: float = 1.0
-    """Makes tokens that stand in the prompt or the answer less probable (CTRL, Keskar et al. 2019)."""
+    """Above 1: tokens that occur in the prompt or the answer become less probable (CTRL, Keskar et al. 2019)."""
     no_repeat_ngram: int = 0
-    """No n tokens in a row stand twice in prompt and answer (Paulus et al. 2017); 0: permitted."""
+    """No n-gram of this size occurs twice in prompt and answer (Paulus et al. 2017); 0: off."""
     greedy: bool = False
-    """Take the most probable token at every step."""
+    """Greedy decoding: the most probable token at every step."""
     beams: int = 1
-    """Keep so many beginnings and give the most probable texts that they lead to."""
+    """Number of beams; above 1: beam search."""
     length_penalty: float = 1.0
-    """A text's score is its log-probability / length**length_penalty: above 0 favours long texts. Only with beams."""
+    """Hypotheses are scored by log-probability / length**length_penalty: above 0 favours longer ones. Only with beams."""
     coverage_penalty: float = 0.0
-    """Of a translation: its score loses so many times what is missing from full attention to every token of the source
-    (Wu et al. 2016, section 7; there 0.2). Only with beams."""
+    """Weight of the coverage penalty of translations, for source tokens without full attention (Wu et al. 2016, section 7;
+    there 0.2). Only with beams."""
     early_stopping: bool = False
-    """Stop as soon as as many texts ended as there are beams. Only with beams."""
+    """End the beam search once as many hypotheses are complete as there are beams. Only with beams."""
     samples: int = 1
-    """Answers per prompt: as many draws, or the best of the beams."""
+    """Number of answers per prompt: independent samples, or the best hypotheses."""
     stop: tuple[str, ...] = ()
     """An answer ends before the first of these strings."""
     seed: int | None = 0
-    """What the draws depend on, beside a prompt's place in the batch, the sample's number and the step."""
+    """Random seed; samples also depend on the index of the prompt in the batch, of the sample and of the step."""
 
     def __post_init__(self) -> None:
         for name, (kind, low, high, words) in _RANGES.items():
@@ -90,23 +90,25 @@ class GenerationOptions:
     def _check_together(self) -> None:
         changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         if self.greedy and self.beams > 1:
-            raise ValueError(f"greedy and beams={self.beams} exclude each other: choose one")
+            raise ValueError(f"greedy and beams={self.beams} cannot be combined: choose one")
         if self.greedy and self.samples > 1:
-            raise ValueError(f"samples={self.samples} with greedy would be equal texts: leave out one of the two")
+            raise ValueError(
+                f"samples={self.samples} has no effect with greedy, as the answers would be identical: leave out one"
+            )
         if self.greedy or self.beams > 1:
             how = "greedy" if self.greedy else f"beams={self.beams}"
             for name in _SAMPLING:
                 if name in changed:
-                    raise ValueError(f"{name}={changed[name]} has no effect with {how}, which draws nothing: leave out one")
+                    raise ValueError(f"{name}={changed[name]} has no effect with {how}, which does not sample: leave out one")
         if self.beams == 1:
             for name in _SEARCH:
                 if name in changed:
                     raise ValueError(f"{name}={changed[name]} has no effect without beams: set beams to 2 or more")
             return
         if self.samples > self.beams:
-            raise ValueError(f"samples={self.samples} is more than beams={self.beams}: a search gives one text a beam")
+            raise ValueError(f"samples={self.samples} is more than beams={self.beams}: beam search returns one answer per beam")
         if self.stop:
-            raise ValueError(f"stop strings are not supported with beams={self.beams}: use greedy, or cut the texts")
+            raise ValueError(f"stop strings are not supported with beams={self.beams}: use greedy, or truncate the answers")
 
 
 def _check_range(name: str, value: object, kind: type, low: float, high: float, words: str) -> None:
@@ -118,7 +120,7 @@ def _check_range(name: str, value: object, kind: type, low: float, high: float, 
 
 
 def options_from(settings: dict[str, object]) -> GenerationOptions:
-    """Options from keywords. Raises ValueError for a name that does not exist, with the nearest that do."""
+    """Options from keywords. Raises ValueError for an unknown name, with the nearest known ones."""
     names = [f.name for f in fields(GenerationOptions)]
     for name in settings:
         if name not in names:

@@ -1,4 +1,4 @@
-"""What a generator must offer, and a batch of prompts of different length made ready for it."""
+"""The protocol of generators, a batch of prompts of different length, and the choice of tokens."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gyebo.generation.options import GenerationOptions
 
 
 class Cache(Protocol):
-    """What a model remembers of the tokens it has read."""
+    """The state of a model after the tokens that it has read."""
 
     def reorder(self, rows: Tensor) -> Any:
-        """The cache of rows [B'] in that order, repeats allowed; this one must not be used any more."""
+        """The cache of rows [B'] in that order, repeats allowed; this one must not be used afterwards."""
 
 
 class Generator(Protocol):
-    """The model protocol, as far as generation needs it; `config` has vocab_size, context, bos_id, eos_id and pad_id.
+    """The part of the model protocol that generation needs; `config` has vocab_size, context, bos_id, eos_id and pad_id.
 
     Letters: B rows, T length of the prompts, D width, V vocabulary.
     """
@@ -31,10 +31,10 @@ class Generator(Protocol):
     encodes_source: ClassVar[bool]  # True: its cache may note how much attention the source gets
 
     def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Any]:
-        """Prompts [B, T] -> hidden [B, D] of each last real token, and a cache with room for `slots` tokens."""
+        """Prompts [B, T] -> hidden [B, D] of the last real token of each, and a cache with room for `slots` tokens."""
 
     def step(self, ids: Tensor, cache: Any) -> Tensor:
-        """One more token a row: ids [B] -> hidden [B, D]."""
+        """One decoding step: ids [B] -> hidden [B, D]."""
 
     def project(self, hidden: Tensor) -> Tensor:
         """[B, D] -> logits [B, V]."""
@@ -47,33 +47,33 @@ class Prompts:
     ids: Tensor
     real: Tensor
     limits: list[int]
-    """How many tokens each row may get: max_new_tokens, or what the context leaves (the last token is never read again)."""
+    """Maximum generated tokens of each row: max_new_tokens, or the rest of the context (the last token is not read)."""
 
     @property
     def mask(self) -> Tensor | None:
-        """The attention mask, None where nothing is padded."""
+        """The attention mask, None without padding."""
         return None if bool(self.real.all()) else self.real.long()
 
 
 def prepare(
     model: Generator, prompts: Sequence[Sequence[int]], options: GenerationOptions, most: Sequence[int] | None = None
 ) -> Prompts:
-    """Check lists of ids against the model and lay them out. Raises ValueError that names the prompt, counted from 1.
+    """Check lists of ids against the model and make a batch of them. Raises ValueError with the number of the prompt, from 1.
 
-    `most`: how many tokens each may get, instead of `options.max_new_tokens`.
+    `most`: maximum number of generated tokens per prompt, instead of `options.max_new_tokens`.
     """
     if not model.generates:
-        raise ValueError(f"{type(model).__name__} cannot write text: use a family that learned to predict the next token")
+        raise ValueError(f"{type(model).__name__} cannot generate text: it has no `prefill`; use a family with a causal model")
     config = model.config
     if not prompts:
-        raise ValueError("prompts: there is none; give at least one")
+        raise ValueError("prompts is empty; give at least one")
     if options.min_new_tokens and config.eos_id is None:
         raise ValueError(f"min_new_tokens={options.min_new_tokens} has no effect: this model has no end token (eos_id)")
     for number, ids in enumerate(prompts, 1):
         _check(f"prompt {number}" if len(prompts) > 1 else "the prompt", ids, config)
     longest = max(map(len, prompts))
     device = device_of(model)
-    rows = torch.full((len(prompts), longest), filler(config), dtype=torch.long)
+    rows = torch.full((len(prompts), longest), fill_id(config), dtype=torch.long)
     real = torch.zeros(len(prompts), longest, dtype=torch.bool)
     for row, ids in enumerate(prompts):
         rows[row, longest - len(ids) :] = torch.as_tensor(ids)
@@ -85,30 +85,31 @@ def prepare(
 
 def _check(name: str, ids: Sequence[int], config: Any) -> None:
     if not ids:
-        raise ValueError(f"{name} is empty and this model has no start token (bos_id): give it some text")
+        raise ValueError(f"{name} is empty and this model has no start token (bos_id): give a non-empty prompt")
     if max(ids) >= config.vocab_size or min(ids) < 0:
         wrong = max(ids) if max(ids) >= config.vocab_size else min(ids)
         raise ValueError(
-            f"{name} has the id {wrong}, but this model's vocabulary has {config.vocab_size}: the tokenizer is another's"
+            f"{name} has the id {wrong}, but this model's vocabulary has {config.vocab_size}: the tokenizer belongs to another "
+            "model"
         )
     if len(ids) > config.context:
         raise ValueError(f"{name} has {len(ids)} tokens, but this model's context is {config.context}: shorten it")
 
 
-def filler(config: Any) -> int:
-    """The id that stands where nothing is read: padding, else the end, else 0."""
+def fill_id(config: Any) -> int:
+    """The id at masked positions: the padding token, otherwise the end token, otherwise 0."""
     return next((id for id in (config.pad_id, config.eos_id) if id is not None), 0)
 
 
 def device_of(model: Any) -> torch.device:
-    """Where a model's weights are."""
+    """The device of a model's weights."""
     return next(iter(model.parameters())).device
 
 
 class Chooser:
-    """Everything between logits and the choice that all ways of decoding share: which tokens may follow, how probable.
+    """The processors between logits and the choice of a token, for all decoding methods.
 
-    `forbidden`: ids that never follow. `end`: the id that ends a text, or None.
+    `forbidden`: ids that are never generated. `end`: the id of the end token, or None.
     """
 
     def __init__(self, options: GenerationOptions, forbidden: Sequence[int], end: int | None, device: torch.device):
@@ -117,7 +118,7 @@ class Chooser:
         self.end = None if end is None else torch.tensor([end], device=device)
 
     def allow(self, scores: Tensor, ids: Tensor, real: Tensor, step: int) -> Tensor:
-        """Scores [B, V] for the token number `step` (from 0) after ids [B, L]: what no draw is needed for."""
+        """Scores [B, V] of token `step` (from 0) after ids [B, L], with the processors that also apply without sampling."""
         options = self.options
         if options.repetition_penalty != 1.0:
             scores = processors.repetition_penalty(scores, ids, real, float(options.repetition_penalty))
@@ -129,13 +130,13 @@ class Chooser:
             scores = processors.suppress(scores, self.forbidden)
         if options.no_repeat_ngram and bool((scores.amax(-1) == -torch.inf).any()):
             raise ValueError(
-                f"token {step + 1}: no_repeat_ngram={options.no_repeat_ngram} leaves no token of the vocabulary to follow; "
-                "raise it, or lower max_new_tokens"
+                f"token {step + 1}: no_repeat_ngram={options.no_repeat_ngram} forbids all tokens of the vocabulary; "
+                "increase it, or lower max_new_tokens"
             )
         return scores
 
     def reshape(self, scores: Tensor) -> Tensor:
-        """Scores [B, V] from which a token is drawn."""
+        """Scores [B, V] from which a token is sampled."""
         options = self.options
         if options.temperature != 1.0:
             scores = processors.temperature(scores, options.temperature)
@@ -149,9 +150,9 @@ class Chooser:
 
 
 def log_probabilities(logits: Tensor, step: int) -> Tensor:
-    """Natural logs [B, V], float32, of the model's own probabilities. Raises ValueError where logits [B, V] are no numbers."""
+    """Natural logs [B, V], float32, of the model's probabilities. Raises ValueError where logits [B, V] are not finite."""
     log_probs = logits.log_softmax(-1, dtype=torch.float32)
-    if bool(log_probs[:, 0].isnan().any()):  # one logit that is none leaves no number in its whole row
+    if bool(log_probs[:, 0].isnan().any()):  # one nan logit makes its whole row nan
         raise ValueError(
             f"token {step + 1}: the model's logits are not finite: its weights are damaged, or overflow in this precision"
         )

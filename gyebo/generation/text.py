@@ -1,4 +1,4 @@
-"""Prompts in, text out: encoding, the steps, and text that appears character by character."""
+"""Text generation from prompts: encoding, decoding steps, and streamed text."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Reason = Literal["eos", "stop", "length"]
 class Completion:
     """One answer.
 
-    `text`: without the prompt, the end token, the stop string and what follows it; bytes at its end that are no whole
-    character are left out. `ids`: every id that was generated. `reason` it ended: "eos" (the end token), "stop" (a stop
-    string), "length" (max_new_tokens, or the context is full). `log_probability`: natural log of the model's own probability
-    of the ids, as if no option had reshaped it. `prompt`, `sample`: which one, from 0.
+    `text`: without the prompt, the end token, the stop string and what follows it; an incomplete character at the end is
+    dropped. `ids`: all generated ids. `reason` why it ended: "eos" (the end token), "stop" (a stop string), "length"
+    (max_new_tokens, or the context is full). `log_probability`: natural log of the model's probability of the ids, before
+    options reshaped it. `prompt`, `sample`: their indices, from 0.
     """
 
     text: str
@@ -36,13 +36,13 @@ class Completion:
 def complete(
     model: Any, tokenizer: Tokenizer, prompts: Sequence[str], options: GenerationOptions | None = None, **settings: object
 ) -> list[Completion]:
-    """Answers to prompts, with the options given or made from keywords (see `GenerationOptions`).
+    """Answers to prompts, with `options` or options from keywords (see `GenerationOptions`).
 
-    A prompt is preceded by the model's start token, where it has one; an empty prompt is that token alone. Role tokens
-    other than the end are never generated. A prompt longer than the context is an error; an answer that fills the context
-    ends there, with the reason "length". Gives the answers prompt by prompt, the samples of one prompt side by side (of
-    beams: the best first). Raises ValueError for such a prompt, a prompt with an id outside the model's vocabulary, or
-    options that are wrong.
+    A prompt is preceded by the model's start token, if it has one; an empty prompt is that token alone. Special tokens other
+    than the end token are never generated. A prompt longer than the context is an error; an answer that fills the context ends
+    there, with the reason "length". Returns the answers prompt by prompt, the samples of one prompt adjacent (with beams: the
+    best first). Raises ValueError for a prompt that is too long or has an id outside the model's vocabulary, and for invalid
+    options.
     """
     if isinstance(prompts, str):
         raise ValueError("prompts must be a list of strings; for one prompt use [prompt]")
@@ -51,14 +51,14 @@ def complete(
     forbidden = _forbidden(model, tokenizer)
     writers = [_Writer(tokenizer, prompt, options.stop, model.config.eos_id) for prompt in ids for _ in range(options.samples)]
     if options.beams > 1:
-        found = [each for beams in search(model, ids, options, forbidden=forbidden) for each in beams]
+        found = [hypothesis for beams in search(model, ids, options, forbidden=forbidden) for hypothesis in beams]
         for writer, hypothesis in zip(writers, found):
             writer.log_probability = hypothesis.log_probability
             for id in hypothesis.ids:
                 writer.push(id)
     else:
         for step in decode(model, ids, options, forbidden=forbidden):
-            for row in step.fresh.nonzero()[:, 0].tolist():
+            for row in step.active.nonzero()[:, 0].tolist():
                 writers[row].push(int(step.ids[row]))
                 writers[row].log_probability += float(step.log_probs[row])
                 if writers[row].stopped:
@@ -69,15 +69,15 @@ def complete(
 def stream(
     model: Any, tokenizer: Tokenizer, prompt: str, options: GenerationOptions | None = None, **settings: object
 ) -> Iterator[str]:
-    """The text of one answer, piece by piece as it becomes certain; joined, the text that `complete` gives.
+    """The text of one answer, in parts as soon as they are final; joined, the text that `complete` returns.
 
-    A character is shown when its last byte is there; what may be the beginning of a stop string, when it is not. Raises
-    ValueError at the call, as `complete` does, and for options that give more than one answer or search with beams.
+    A character is yielded when its last byte is there; a possible start of a stop string, when it turns out to be none. Raises
+    ValueError at the call, as `complete` does, and for several samples or beams.
     """
     options = _options(options, settings)
     for name in ("samples", "beams"):
         if getattr(options, name) > 1:
-            raise ValueError(f"{name}={getattr(options, name)} cannot be streamed: a stream shows one text as it is written")
+            raise ValueError(f"{name}={getattr(options, name)} cannot be streamed: a stream has one answer")
     ids = _encode(model, tokenizer, prompt)
     steps = decode(model, [ids], options, forbidden=_forbidden(model, tokenizer))
     return _stream(steps, _Writer(tokenizer, ids, options.stop, model.config.eos_id))
@@ -101,10 +101,10 @@ def generate(
     options: GenerationOptions | None = None,
     **settings: object,
 ) -> str | list[str] | list[list[str]]:
-    """The text that follows: `generate(model, tokenizer, "prompt", max_new_tokens=40, top_p=0.9, seed=0)`.
+    """The generated text: `generate(model, tokenizer, "prompt", max_new_tokens=40, top_p=0.9, seed=0)`.
 
-    One prompt gives its text, or with samples=N a list of N texts; a list of prompts gives a list with one such entry a
-    prompt. Options, prompts and errors as in `complete`.
+    For one prompt its text, or with samples=N a list of N texts; for a list of prompts a list with one such entry per prompt.
+    Options, prompts and errors as in `complete`.
     """
     options = _options(options, settings)
     single = isinstance(prompts, str)
@@ -118,19 +118,19 @@ def generate(
 
 def _options(options: GenerationOptions | None, settings: dict[str, object]) -> GenerationOptions:
     if options is not None and settings:
-        raise ValueError(f"options and {', '.join(settings)} are both given: put them into the options")
+        raise ValueError(f"options and {', '.join(settings)} are both given: put the keywords into the options")
     return options_from(settings) if options is None else options
 
 
 def _encode(model: Any, tokenizer: Tokenizer, prompt: str) -> list[int]:
     if tokenizer is None:
-        raise ValueError("tokenizer is None: this model came without one; load the tokenizer that it was trained with")
+        raise ValueError("tokenizer is None: load the tokenizer that the model was trained with")
     start = model.config.bos_id
     return ([] if start is None else [start]) + tokenizer.encode(prompt)
 
 
 def _forbidden(model: Any, tokenizer: Tokenizer) -> list[int]:
-    """Ids that mean nothing as text: roles other than the end, and rows of the model that the tokenizer has no piece for."""
+    """Ids without text: special tokens other than the end token, and ids of the model that the tokenizer does not have."""
     config = model.config
     ids = set(tokenizer.all_role_ids) | {id for id in (config.pad_id, config.bos_id) if id is not None}
     ids |= set(range(config.vocab_size)) - tokenizer.known_ids
@@ -138,7 +138,7 @@ def _forbidden(model: Any, tokenizer: Tokenizer) -> list[int]:
 
 
 class _Writer:
-    """The text of one answer while its ids arrive."""
+    """The text of one answer, from its ids one at a time."""
 
     def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int], stop: tuple[str, ...], end: int | None):
         self.ids: list[int] = []
@@ -156,7 +156,7 @@ class _Writer:
         return self._stop.found
 
     def push(self, id: int) -> str:
-        """Take the next id; gives the text that has become certain."""
+        """Add the next id; returns the text that has become final."""
         self.ids.append(id)
         if id == self._end:
             return ""
@@ -165,7 +165,7 @@ class _Writer:
         return text
 
     def rest(self) -> str:
-        """What was held back and turned out to be text."""
+        """The text held back as a possible start of a stop string, at the end."""
         text = self._stop.finish()
         self._shown.append(text)
         return text
@@ -178,9 +178,9 @@ class _Writer:
 
 
 class StopStrings:
-    """Finds the first of some strings in a text that arrives in pieces, wherever the pieces' borders are.
+    """Finds the first stop string in a text that arrives in parts; a stop string may span several parts.
 
-    The one that is complete first counts; of two that are complete at once, the longer.
+    The one that is complete first counts; of two that are complete at the same character, the longer.
     """
 
     def __init__(self, strings: Sequence[str]):
@@ -189,7 +189,7 @@ class StopStrings:
         self.found = False
 
     def push(self, text: str) -> str:
-        """Take more text; gives what stands before any stop string and cannot be the beginning of one."""
+        """Add text; returns the text before any stop string that cannot be the start of one."""
         if self.found:
             return ""
         held = self._held + text
@@ -202,11 +202,11 @@ class StopStrings:
         return held[: len(held) - keep]
 
     def finish(self) -> str:
-        """What was held back, when no more text comes."""
+        """The text held back, at the end."""
         text, self._held = self._held, ""
         return text
 
 
 def _overlap(text: str, string: str) -> int:
-    """How many characters at the end of the text are a beginning of the string."""
+    """Length of the longest end of the text that is a proper start of the string."""
     return next((size for size in range(min(len(text), len(string) - 1), 0, -1) if text.endswith(string[:size])), 0)

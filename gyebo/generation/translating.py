@@ -1,4 +1,4 @@
-"""Beam search over an encoder and a decoder: sentences in, the best translations of each out. It knows ids only."""
+"""Translation with an encoder and a decoder, by beam search or greedy decoding, over token ids."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import Tensor
 from gyebo.generation.beams import Hypothesis, search
 from gyebo.generation.decoding import decode
 from gyebo.generation.options import GenerationOptions
-from gyebo.generation.prompts import device_of, filler
+from gyebo.generation.prompts import device_of, fill_id
 from gyebo.nn.decoding import decoding_copy
 
-MORE = 50  # tokens by which a translation may be longer than its source (Vaswani et al. 2017, section 6.1)
-TOKENS = 1024  # of the sources of a batch, padding included
+MORE = 50  # number of tokens by which a translation may be longer than its source (Vaswani et al. 2017, section 6.1)
+TOKENS = 1024  # source tokens of a batch, padding included
 
 
 class Translator(Protocol):
-    """The model protocol, as far as translating needs it. `config`: as in `Generator`; `start_id`: the decoder's first id."""
+    """The part of the model protocol that translation needs. `config`: as in `Generator`; `start_id`: of the decoder."""
 
     config: Any
     start_id: int
@@ -30,7 +30,7 @@ class Translator(Protocol):
         """Sources [B, T] -> a cache with room for `slots` tokens of each translation."""
 
     def step(self, ids: Tensor, cache: Any) -> Tensor:
-        """One more token a row: ids [R] -> hidden [R, D]."""
+        """One decoding step: ids [R] -> hidden [R, D]."""
 
     def project(self, hidden: Tensor) -> Tensor:
         """[R, D] -> logits [R, V]."""
@@ -38,9 +38,9 @@ class Translator(Protocol):
 
 @dataclass
 class Sources:
-    """Sources [B, T] and the model that has to translate them, as a generator: it goes on from the decoder's first ids.
+    """Sources [B, T] and a translation model, as a `Generator` whose prompts are the first ids of the translations.
 
-    `watch`: note the attention to the sources.
+    `return_attentions`: the cache collects the attention to the sources.
     """
 
     generates: ClassVar[bool] = True
@@ -48,36 +48,36 @@ class Sources:
     model: Any
     ids: Tensor
     mask: Tensor | None
-    watch: bool = False
+    return_attentions: bool = False
 
     @property
     def config(self) -> Any:
-        """The model's."""
+        """The config of the model."""
         return self.model.config
 
     @property
     def real(self) -> Tensor:
-        """Which tokens are no padding, [B, T]."""
+        """False at padding, [B, T]."""
         return torch.ones_like(self.ids, dtype=torch.bool) if self.mask is None else self.mask.bool()
 
     def parameters(self) -> Any:
-        """The model's."""
+        """The parameters of the model."""
         return self.model.parameters()
 
     def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Any]:
-        """Read the sources, and then what the translations begin with, ids [B, L] without padding; as `Generator.prefill`."""
+        """Read the sources, and the first ids [B, L] of the translations, without padding; as `Generator.prefill`."""
         cache = self.model.read_source(self.ids, self.mask, slots=slots)
-        if self.watch:
-            cache.watched = []
+        if self.return_attentions:
+            cache.attentions = []
         hidden = [self.model.step(ids, cache) for ids in input_ids.unbind(1)]
         return hidden[-1], cache
 
     def step(self, ids: Tensor, cache: Any) -> Tensor:
-        """The model's."""
+        """As that of the model."""
         return self.model.step(ids, cache)
 
     def project(self, hidden: Tensor) -> Tensor:
-        """The model's."""
+        """As that of the model."""
         return self.model.project(hidden)
 
 
@@ -89,21 +89,21 @@ def translate(
     forbidden: Sequence[int] = (),
     autocast: Callable[[], Any] = nullcontext,
     tokens: int = TOKENS,
-    longest: Callable[[int], int] = lambda length: length + MORE,
+    max_length: Callable[[int], int] = lambda length: length + MORE,
 ) -> list[list[Hypothesis]]:
-    """The `options.samples` best translations of each source (lists of ids with all that the model reads), best first; without
-    beams the one that always takes the likeliest token.
+    """The `options.samples` best translations of each source (lists of ids, special tokens included), best first; without
+    beams by greedy decoding.
 
-    Sources of similar length share a batch of at most so many `tokens`; a translation has at most `longest(length of source)`
-    ids, whatever `options.max_new_tokens` says. `forbidden` ids never stand in one. Raises ValueError for a source that is
-    empty, or has an id that the model has not.
+    Sources of similar length share a batch of at most `tokens` tokens; a translation has at most `max_length(length of source)`
+    ids, whatever `options.max_new_tokens` is. `forbidden` ids are never generated. Raises ValueError for a source that is
+    empty, or has an id outside the model's vocabulary.
     """
     vocabulary, find = model.config.vocab_size, search if options.beams > 1 else _greedy
-    with autocast():  # which decides the type of the copy's weights
+    with autocast():  # determines the dtype of the copy's weights
         model = decoding_copy(model)
     for number, ids in enumerate(sources, 1):
         if not ids or min(ids) < 0 or max(ids) >= vocabulary:
-            what = "is empty" if not ids else f"has an id that is none of the model's {vocabulary}"
+            what = "is empty" if not ids else f"has an id outside the model's vocabulary of {vocabulary}"
             raise ValueError(f"source {number} {what}")
     order = sorted(range(len(sources)), key=lambda number: -len(sources[number]))
     found: list[list[Hypothesis]] = [[] for _ in sources]
@@ -113,7 +113,7 @@ def translate(
         at += len(numbers)
         batch = [sources[number] for number in numbers]
         starts = [[model.start_id]] * len(batch)
-        limits = [min(longest(len(ids)), model.config.context) for ids in batch]
+        limits = [min(max_length(len(ids)), model.config.context) for ids in batch]
         with autocast():
             answers = find(
                 _sources(model, batch, options.coverage_penalty > 0), starts, options, forbidden=forbidden, limits=limits
@@ -126,22 +126,22 @@ def translate(
 def _greedy(
     sources: Sources, starts: list[list[int]], options: GenerationOptions, *, forbidden: Sequence[int], limits: list[int]
 ) -> list[list[Hypothesis]]:
-    """The likeliest token at every step."""
+    """Greedy decoding."""
     ids: list[list[int]] = [[] for _ in starts]
     logs = torch.zeros(len(starts))
     for step in decode(sources, starts, GenerationOptions(greedy=True), forbidden=forbidden, limits=limits):
-        logs += step.log_probs.float().cpu() * step.fresh.cpu()
-        for row, id, fresh in zip(ids, step.ids.tolist(), step.fresh.tolist()):
-            if fresh:
+        logs += step.log_probs.float().cpu() * step.active.cpu()
+        for row, id, active in zip(ids, step.ids.tolist(), step.active.tolist()):
+            if active:
                 row.append(id)
     return [[Hypothesis(row, log / len(row), log)] for row, log in zip(ids, logs.tolist())]
 
 
-def _sources(model: Any, batch: Sequence[Sequence[int]], watch: bool) -> Sources:
+def _sources(model: Any, batch: Sequence[Sequence[int]], return_attentions: bool) -> Sources:
     """A batch, padded on the right."""
     longest, device = max(map(len, batch)), device_of(model)
-    ids = torch.full((len(batch), longest), filler(model.config), dtype=torch.long)
+    ids = torch.full((len(batch), longest), fill_id(model.config), dtype=torch.long)
     mask = torch.zeros_like(ids)
     for row, sentence in enumerate(batch):
         ids[row, : len(sentence)], mask[row, : len(sentence)] = torch.as_tensor(sentence), 1
-    return Sources(model, ids.to(device), None if bool(mask.all()) else mask.to(device), watch)
+    return Sources(model, ids.to(device), None if bool(mask.all()) else mask.to(device), return_attentions)

@@ -1,4 +1,4 @@
-"""`gyebo embed`: a vector for each text of a file, written while it is read."""
+"""`gyebo embed`: text embeddings for a file, written while it is read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gyebo.tasks.embedding import embed as vectors_of
 from gyebo.tasks.heads.task_model import body_of
 from gyebo.training.device import pick_device
 
-WINDOW = 4096  # texts that are sorted by length among themselves, and written together
+WINDOW = 4096  # number of texts that are sorted by length and written together
 SUFFIXES = (".npy", ".parquet")
 
 Write = Callable[[list[str], NDArray[np.float32]], None]
@@ -40,12 +40,12 @@ def embed(
     overwrite: bool = False,
     report: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Write `out`, row i for text i of `source` (whatever a CORPUS may be; a line is a text): `.npy`, float32 [N, D], or
-    `.parquet` with the columns text and embedding. Of a fine-tuned model its body is asked.
+    """Write `out`, row i for text i of `source` (any CORPUS; each line is a text): `.npy`, float32 [N, D], or `.parquet` with
+    the columns text and embedding. For a fine-tuned model, the embeddings are those of its body.
 
-    `data`: text_field, bad_bytes. `report` is told how many texts are done. Gives texts, width, cut (texts longer than the
-    context, of which only the beginning counts) and out. The file appears when it is complete. Raises ValueError or
-    FileNotFoundError for what is wrong with the source, the model or an option.
+    `data`: text_field, bad_bytes. `report`: called with the number of texts done. Returns texts, width, cut (number of texts
+    truncated to the context) and out. The file appears when it is complete. Raises ValueError or FileNotFoundError for errors
+    in the source, the model or an option.
     """
     out = Path(out)
     _check_out(out, overwrite)
@@ -54,25 +54,25 @@ def embed(
     options = toml.check(DataOptions, {**(data or {}), "corpus": [source]}, name=lambda field: f"--{field.replace('_', '-')}")
     sources = resolve([source], cache_folder() / "spool", options)
     if any(found.path is not None and found.path.resolve() == out.resolve() for found in sources):
-        raise ValueError(f"-o {out} is a file that is read: choose another name")
+        raise ValueError(f"-o {out} is a file of the input: choose another name")
     _refuse_idle(sources, options)
     model, tokenizer = load(name)
     if tokenizer is None:
-        raise ValueError(f"{name} has no tokenizer: text can't be read with it")
+        raise ValueError(f"{name} has no tokenizer")
     check_pooling(model, pooling)
     model = body_of(model)
-    half = ready(model, place, precision)
+    autocast = ready(model, place, precision)
     texts = cut = 0
     with _aside(out) as aside, _WRITERS[out.suffix](aside, model.config.width) as write:
         for window in _windows(sources, options):
-            with half():
+            with autocast():
                 vectors, longer = vectors_of(model, tokenizer, window, pooling, normalize=normalize)
             write(window, vectors)
             texts, cut = texts + len(window), cut + longer
             if report:
                 report(texts)
         if not texts:
-            raise ValueError(f"{source}: no text in it: the file is empty")
+            raise ValueError(f"{source} contains no text")
     return {"texts": texts, "width": model.config.width, "cut": cut, "out": str(out)}
 
 
@@ -82,13 +82,13 @@ def _check_out(out: Path, overwrite: bool) -> None:
     if out.is_dir():
         raise ValueError(f"-o {out}: is a directory; give the name of a file")
     if out.exists() and not overwrite:
-        raise ValueError(f"{out} exists already: choose another name, or --overwrite it")
+        raise ValueError(f"{out} exists already: choose another name, or use --overwrite")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"{out.parent}: no such directory to write {out.name} into")
 
 
 def _refuse_idle(sources: list[Source], options: DataOptions) -> None:
-    """ValueError for an option that no file of these kinds heeds."""
+    """ValueError for an option that has no effect on files of these formats."""
     kinds = {source.kind for source in sources}
     for option, value, idle, affected in (
         ("--text-field", options.text_field, "text", {"jsonl", "csv", "tsv", "parquet"}),
@@ -99,7 +99,7 @@ def _refuse_idle(sources: list[Source], options: DataOptions) -> None:
 
 
 def _windows(sources: list[Source], options: DataOptions) -> Iterator[list[str]]:
-    """All texts in their order, `WINDOW` at a time."""
+    """All texts in order, `WINDOW` at a time."""
     window: list[str] = []
     for chunk in chunks(sources, options):
         texts = rows_of(chunk, options)
@@ -115,7 +115,7 @@ def _windows(sources: list[Source], options: DataOptions) -> Iterator[list[str]]
 
 @contextmanager
 def _aside(out: Path) -> Iterator[Path]:
-    """A file beside `out` that takes its place when all went well, and is gone otherwise."""
+    """A temporary file that replaces `out` on success, and is deleted otherwise."""
     aside = out.with_name(f".{out.name}.part")
     try:
         yield aside
@@ -126,7 +126,7 @@ def _aside(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def _npy(path: Path, width: int) -> Iterator[Write]:
-    """Rows are appended behind a header whose count is set at the end: numpy leaves room for it to grow."""
+    """Rows are appended after a header whose count is set at the end: numpy's header has room for larger counts."""
     count = 0
 
     def header(file: IO[bytes]) -> int:

@@ -1,4 +1,4 @@
-"""`gyebo env`: the facts of this machine."""
+"""`gyebo env`: environment information for bug reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gyebo.training.device import matmul_rate
 
 
 def describe() -> dict[str, str]:
-    """Versions, processor, memory, devices, and the rate of matrix products in both precisions."""
+    """Versions, processor, memory, devices, and matrix-product throughput in both precisions."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     facts = {**versions(), "system": platform.platform(), "processor": _processor()}
     facts["cores"] = f"{os.cpu_count()} ({torch.get_num_threads()} threads used)"

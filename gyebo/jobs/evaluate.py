@@ -16,7 +16,7 @@ from gyebo.data.shards import Prepared
 from gyebo.evaluation import measures
 from gyebo.interchange import load
 from gyebo.jobs import run_directory
-from gyebo.jobs.finetuned_model import Opened, open_model
+from gyebo.jobs.finetuned_model import FinetunedModel, open_model
 from gyebo.jobs.inference import check_precision
 from gyebo.jobs.objective_building import build_objective, held_out_rows, options_of
 from gyebo.jobs.pretraining.corpus import floor, refuse_idle
@@ -172,16 +172,16 @@ def evaluate_task(
     if unknown:
         raise ValueError(f"{name} knows the labels {', '.join(sorted(labels))}, but {task.name} has {', '.join(unknown)} too")
     held_out = _held_out(options, opened, labels)
-    found = opened.answers(held_out.examples, device=device, precision=precision, max_length=held_out.task.max_length)
+    found = opened.predict(held_out.examples, device=device, precision=precision, max_length=held_out.task.max_length)
     if predictions is not None:
-        write_predictions(predictions, as_rows(opened.kind, held_out.examples, found, shares=opened.shares))
+        write_predictions(predictions, as_rows(opened.kind, held_out.examples, found, probability_key=opened.probability_key))
     metrics: dict[str, Any] = dict(measure(held_out.task, found, held_out.examples))
     metrics |= {f"{name}_signature": words for name, words in signatures(task.metrics, found, held_out.examples).items()}
     noted = {"note": "; ".join(opened.notes)} if opened.notes else {}
     return {"task": task.name, "measured": held_out.measured, "examples": len(held_out.examples), **metrics, **noted}
 
 
-def _held_out(options: TaskOptions, opened: Opened, labels: tuple[str, ...]) -> HeldOut:
+def _held_out(options: TaskOptions, opened: FinetunedModel, labels: tuple[str, ...]) -> HeldOut:
     """What the model is measured on: never what it learned from."""
     known = opened.trained.task if opened.trained else None
     if known and is_own(options.name) and options.test is None and same_source(known.data, options.data):

@@ -1,4 +1,4 @@
-"""`gyebo fill`: what might stand at the masks of a text."""
+"""`gyebo fill`: predict the masked tokens of a text."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from gyebo.training.device import pick_device
 
 
 def fill(name: str, texts: Sequence[str], *, top_k: int = 5, device: str = "auto") -> list[dict[str, Any]]:
-    """For each text: text, sequence (each mask filled with its likeliest candidate) and masks, a list of candidates for each:
-    text (with the white space before it), probability, ids, sequence (this mask filled, the others left).
+    """For each text: text, sequence (each mask replaced by its most probable candidate) and masks, a list of candidates for
+    each mask: text (with the white space before it), probability, ids, sequence (with only this mask replaced).
 
-    Raises ValueError where the model predicts no masked tokens or has no tokenizer, and for a text without a mask or longer
-    than the context.
+    Raises ValueError where the model has no masked-LM head or no tokenizer, and for a text without a mask or longer than the
+    context.
     """
     place = pick_device(device)
     model, tokenizer = load(name)
     if tokenizer is None:
-        raise ValueError(f"{name} has no tokenizer: text can't be read or written with it")
+        raise ValueError(f"{name} has no tokenizer")
     filler = Filler(model.to(place), tokenizer)
     found = [filler.fill(text, top_k) for text in texts]
     return [

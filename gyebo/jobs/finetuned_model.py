@@ -1,4 +1,4 @@
-"""A fine-tuned model as it is opened: what it was trained on, and what it answers."""
+"""A fine-tuned model, opened for predictions, and the record of its training."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from gyebo.tasks.kinds.table import encode, find_kind
 from gyebo.tasks.prediction import predict as predict_examples
 from gyebo.tasks.splits import open_task
 from gyebo.tasks.task import Example
-from gyebo.text.template import frame_of
+from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.device import pick_device
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a run says of its fine-tuning: the task, whether examples had two texts, tokens of a row (None: no matter), and
-    what a translation was learned and searched with."""
+class TrainingRecord:
+    """The record of a fine-tuning: its task, whether examples had two texts, maximum tokens of a row (None: unlimited), and the
+    options of translation."""
 
     task: TaskOptions
     paired: bool
@@ -40,8 +40,8 @@ class Trained:
     translation: TranslationOptions
 
 
-def trained_on(name: str) -> Trained | None:
-    """What the model of a run was fine-tuned on; None for one that is no run of ours, or was not fine-tuned."""
+def trained_on(name: str) -> TrainingRecord | None:
+    """The training record of a run; None for other directories, and for runs other than fine-tunings."""
     folder = Path(name)
     if (folder / "run.toml").is_file():
         record = runs.read(folder)
@@ -54,108 +54,112 @@ def trained_on(name: str) -> Trained | None:
     else:
         return None
     if not result:
-        raise ValueError(f"{name}: its fine-tuning is not finished: go on with --resume")
+        raise ValueError(f"{name}: its fine-tuning is not finished: continue it with --resume")
     task = toml.check(TaskOptions, options["task"], f"{name}: the stored task")
     searched = toml.check(TranslationOptions, options.get("translation", {}), f"{name}: the stored options")
-    return Trained(task, result["paired"], result.get("max_length"), searched)
+    return TrainingRecord(task, result["paired"], result.get("max_length"), searched)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
-    """A fine-tuned model. `tokenizer`: None for the linear baseline. `trained`: None where it is no run of ours. `notes`: what
-    became of the examples that it answered."""
+class FinetunedModel:
+    """A fine-tuned model. `tokenizer`: None for the linear baseline. `trained`: None if it was not fine-tuned by gyebo.
+    `notes`: remarks on the examples that it predicted."""
 
     name: str
     model: Any
     kind: Kind
     tokenizer: Tokenizer | None = None
     labels: tuple[str, ...] = ()
-    trained: Trained | None = None
+    trained: TrainingRecord | None = None
     notes: list[str] = field(default_factory=list)
 
-    def answers(self, examples: list[Example], *, device: str, precision: str, max_length: int | None) -> list[Any]:
-        """Predictions for examples, as `gyebo/tasks/task.py` fixes them; of the linear baseline margins instead of
-        probabilities. `max_length`: tokens of a row, unless the run says it; by default all that the model reads."""
+    def predict(self, examples: list[Example], *, device: str, precision: str, max_length: int | None) -> list[Any]:
+        """Predictions for examples, as `gyebo/tasks/task.py` defines them; for the linear baseline margins instead of
+        probabilities. `max_length`: maximum tokens of a row, if the training record has none; None: the context."""
         if isinstance(self.model, linear.LinearModel):
             if precision != "float32":
                 raise ValueError(f"--precision {precision} has no effect on the linear baseline: leave it out")
             return margins(self.model, examples)
-        half = partial(ready, self.model, pick_device(device), precision)
+        autocast = partial(ready, self.model, pick_device(device), precision)
         blank = [replace(example, label=None, tags=(), heads=(), relations=()) for example in examples]
         if isinstance(self.model, TaskModel):
             context = self.model.config.context
             length = min((self.trained and self.trained.max_length) or max_length or context, context)
-            return self._by_head(self.model.form, blank, length, half)
-        return self._by_text(blank, half)
+            return self._by_head(self.model.form, blank, length, autocast)
+        return self._by_text(blank, autocast)
 
-    def _by_head(self, form: HeadForm, blank: list[Example], length: int, half: Callable[[], Any]) -> list[Any]:
+    def _by_head(self, form: HeadForm, blank: list[Example], length: int, autocast: Callable[[], Any]) -> list[Any]:
         assert self.tokenizer is not None
         empty = self.kind.empty
         read = blank if empty is None else [example for example in blank if example.text]
         labels = self.labels if self.kind.names_classes else None
         features = encode(self.kind.name, read, self.tokenizer, labels, length)
-        if features.cut:
-            self.notes.append(f"{features.cut:,} of {len(read):,} texts are longer than {length} tokens and were cut")
-        found = iter(predict_examples(self.model, form, features, read, autocast=half()))
+        if features.too_long:
+            self.notes.append(
+                f"{features.too_long:,} of {len(read):,} texts are longer than {length} tokens and were truncated"
+            )
+        found = iter(predict_examples(self.model, form, features, read, autocast=autocast()))
         return [next(found) if empty is None or example.text else empty() for example in blank]
 
-    def _by_text(self, blank: list[Example], half: Callable[[], Any]) -> list[Any]:
+    def _by_text(self, blank: list[Example], autocast: Callable[[], Any]) -> list[Any]:
         sources, form = self.sources(blank), self.kind.text
         assert form is not None
-        return text_answers.predict(form, self.model, sources, blank, options=self.search, autocast=half())
+        return text_answers.predict(form, self.model, sources, blank, options=self.search, autocast=autocast())
 
     def sources(self, examples: list[Example]) -> Features:
-        """What a model that answers by text reads of examples. Raises ValueError for one that is longer than its context."""
+        """The features of examples for a model that answers by text. Raises ValueError for one longer than its context."""
         context, form = self.model.config.context, self.kind.text
         assert self.tokenizer is not None and form is not None
         found = text_answers.encode(form, examples, self.tokenizer, max_length=context, start=self.model.config.first_id)
-        if found.cut:
-            room = frame_of(self.tokenizer).room(context)
+        if found.too_long:
+            room = template_of(self.tokenizer).room(context)
             texts = self.tokenizer.encode_batch([form.source(example) for example in examples])
             long = next(number for number, ids in enumerate(texts) if len(ids) > room)
-            raise ValueError(f"{examples[long].id} has more than the {context} tokens that {self.name} reads: divide it")
+            raise ValueError(f"{examples[long].id} has more than the {context} tokens of the context of {self.name}: split it")
         return found
 
     @property
     def search(self) -> GenerationOptions:
-        """How answers by text are found: as in the run, else as by default."""
+        """Options of beam search: those of the run, otherwise the defaults."""
         found = self.trained.translation if self.trained else TranslationOptions()
         return text_answers.search_options(found.beams, found.length_penalty, found.coverage_penalty)
 
     @property
-    def shares(self) -> str:
-        """What the numbers beside a class are."""
+    def probability_key(self) -> str:
+        """The key of the numbers by class name in predictions."""
         return "probabilities" if self.tokenizer else "margins"
 
 
 def margins(model: linear.LinearModel, examples: list[Example]) -> list[Any]:
-    """The linear baseline's predictions: the distance from each class's plane by its name, or the score."""
+    """The linear baseline's predictions: the margin of each class by name, or the score."""
     if model.labels is None:
         return list(model.predict(examples))
     return [dict(zip(model.labels, map(float, row))) for row in model.scores(examples)]
 
 
-def open_model(name: str) -> Opened:
-    """A fine-tuned model; ValueError where it is not fine-tuned, or not for one class of several."""
+def open_model(name: str) -> FinetunedModel:
+    """A fine-tuned model; ValueError for models without a task head, and for multi-label classifiers."""
     if linear.is_linear(name):
         baseline = linear.load(name)
         kind = find_kind("regression" if baseline.labels is None else "classification")
-        return Opened(name=name, model=baseline, kind=kind, labels=baseline.labels or (), trained=trained_on(name))
+        return FinetunedModel(name=name, model=baseline, kind=kind, labels=baseline.labels or (), trained=trained_on(name))
     model, tokenizer = load(name)
     if model.encodes_source:
         if tokenizer is None:
-            raise ValueError(f"{name} has no tokenizer that gyebo reads (a tokenizer.json): text can't be translated with it")
+            raise ValueError(f"{name} has no tokenizer that gyebo reads (a tokenizer.json)")
         trained = trained_on(name)
         kind = find_kind(open_task(trained.task).kind if trained else "translation")
-        return Opened(name=name, model=model, kind=kind, tokenizer=tokenizer, trained=trained)
+        return FinetunedModel(name=name, model=model, kind=kind, tokenizer=tokenizer, trained=trained)
     if not isinstance(model, TaskModel):
-        what = f"{name} is a {type(model).__name__} without the head of a task"
-        raise ValueError(f"{what}: gyebo finetune {name} TASK -o DIR makes one that has it")
+        what = f"{name} is a {type(model).__name__} without a task head"
+        raise ValueError(f"{what}: fine-tune it first, gyebo finetune {name} TASK -o DIR")
     if tokenizer is None:
-        raise ValueError(f"{name} has no tokenizer: text can't be read with it")
+        raise ValueError(f"{name} has no tokenizer")
     if model.problem == "multi_label_classification":
-        raise ValueError(f"{name} gives several classes to one text, which gyebo's tasks don't; only one of them")
+        raise ValueError(f"{name} is a multi-label classifier, which gyebo does not support")
     expected = model.form.default_labels
     if expected is not None and len(model.labels) != expected:
-        raise ValueError(f"{name} gives {len(model.labels)} numbers to one text, which gyebo's tasks don't; only one of them")
-    return Opened(name=name, model=model, kind=model.kind, tokenizer=tokenizer, labels=model.labels, trained=trained_on(name))
+        raise ValueError(f"{name} predicts {len(model.labels)} numbers per text, but gyebo supports only one")
+    return FinetunedModel(
+        name=name, model=model, kind=model.kind, tokenizer=tokenizer, labels=model.labels, trained=trained_on(name)
+    )

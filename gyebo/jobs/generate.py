@@ -1,4 +1,4 @@
-"""`gyebo generate`: a model's answers to prompts."""
+"""`gyebo generate`: generate text from prompts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gyebo.training.device import DTYPES, pick_device
 
 
 def open_generator(name: str, precision: str, device: str = "auto") -> tuple[Any, Tokenizer]:
-    """A model in inference mode on its device with its tokenizer; ValueError where there is none, or for another precision."""
+    """A model in evaluation mode on its device, and its tokenizer; ValueError for a missing one, or an unknown precision."""
     place = pick_device(device)
     if precision not in DTYPES:
         raise ValueError(f"--precision must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
     model, tokenizer = load(name)
     if tokenizer is None:
-        raise ValueError(f"{name} has no tokenizer: text can't be read or written with it")
+        raise ValueError(f"{name} has no tokenizer")
     return model.eval().to(place, DTYPES[precision]), tokenizer
 
 
@@ -34,24 +34,25 @@ def generate(
     device: str = "auto",
     on_text: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Answers in order of the prompts (samples of one prompt side by side): prompt, text, ids, reason, log_probability.
+    """Answers in the order of the prompts (samples of one prompt are adjacent): prompt, text, ids, reason, log_probability.
 
-    With `on_text` and one prompt, the prompt and then the text are handed over while it is written, and nothing is returned.
+    With `on_text` and one prompt, it is called with the prompt and then with the text while it is generated, and nothing is
+    returned.
     """
     checked = options_from(options)
     model, tokenizer = open_generator(name, precision, device)
     with torch.inference_mode():
         if on_text is not None:
-            pieces = stream(model, tokenizer, prompts[0], options=checked)
+            parts = stream(model, tokenizer, prompts[0], options=checked)
             on_text(prompts[0])
-            for text in pieces:
+            for text in parts:
                 on_text(text)
             return []
         answers = complete(model, tokenizer, prompts, options=checked)
-    each = len(answers) // len(prompts)
+    samples = len(answers) // len(prompts)
     return [
         {
-            "prompt": prompts[i // each],
+            "prompt": prompts[i // samples],
             "text": a.text,
             "ids": list(a.ids),
             "reason": a.reason,

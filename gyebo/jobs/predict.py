@@ -1,4 +1,4 @@
-"""`gyebo predict`: what a fine-tuned model says of the texts of a file; and a task's metrics of one that stands."""
+"""`gyebo predict`: predictions of a fine-tuned model for the texts of a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gyebo.jobs.finetuned_model import Opened, open_model
+from gyebo.jobs.finetuned_model import FinetunedModel, open_model
 from gyebo.jobs.inference import check_precision
 from gyebo.jobs.run_directory import refuse_existing
 from gyebo.tasks.data.files import any_rows, form_of, lines
@@ -31,20 +31,20 @@ def predict(
     overwrite: bool = False,
     notes: list[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """What a fine-tuned model says of each row of a file, as `gyebo.tasks.prediction` writes it: a text a line of a `.txt`,
-    else columns, by default those from which the model learned.
+    """Predictions of a fine-tuned model for each row of a file, as `gyebo.tasks.prediction` writes them: one text per line of a
+    `.txt`, otherwise columns, by default named as in training.
 
-    Written to `out` as JSON lines where it is given; what else is to be said goes into `notes`. Raises ValueError for a kind
-    without a file format, and for what is wrong in the file.
+    Written to `out` as JSON lines if it is given; remarks are added to `notes`. Raises ValueError for a kind without a file
+    format, and for errors in the file.
     """
     check_precision(precision, pick_device(device))
     refuse_existing(out, overwrite, file)
     opened = open_model(name)
     examples = list(_examples(opened, Path(file), text, pair))
     if not examples:
-        raise ValueError(f"{file}: no text in it: the file is empty")
-    answers = opened.answers(examples, device=device, precision=precision, max_length=None)
-    found = as_rows(opened.kind, examples, answers, shares=opened.shares)
+        raise ValueError(f"{file} contains no text")
+    answers = opened.predict(examples, device=device, precision=precision, max_length=None)
+    found = as_rows(opened.kind, examples, answers, probability_key=opened.probability_key)
     if notes is not None:
         notes += opened.notes
     if out is not None:
@@ -52,17 +52,20 @@ def predict(
     return found
 
 
-def _examples(opened: Opened, file: Path, text: str | None, pair: str | None) -> Iterator[Example]:
+def _examples(opened: FinetunedModel, file: Path, text: str | None, pair: str | None) -> Iterator[Example]:
     kind, trained = opened.kind, opened.trained
     if kind.command == "translate":
-        raise ValueError(f"{opened.name} translates: use gyebo translate {opened.name} {file}")
+        raise ValueError(f"{opened.name} is a translation model: use gyebo translate {opened.name} {file}")
     if kind.command == "evaluate":
-        raise ValueError(f"{opened.name} does {kind.name}, whose examples are no texts: use gyebo evaluate {opened.name} TASK")
-    marked = trained is not None and not is_own(trained.task.name) and open_task(trained.task).marked
-    if marked and (form_of(file) == "txt" or text or pair):
         raise ValueError(
-            f"{file}: {opened.name} tells how two entities of a text are related, and has to be told which: give a file of the "
-            f"form of {trained.task.name}, without --text and --pair"  # type: ignore[union-attr]
+            f"{opened.name} is a model for {kind.name}, whose examples are more than texts: use gyebo evaluate "
+            f"{opened.name} TASK"
+        )
+    relation = trained is not None and not is_own(trained.task.name) and open_task(trained.task).entity_markers
+    if relation and (form_of(file) == "txt" or text or pair):
+        raise ValueError(
+            f"{file}: {opened.name} classifies the relation of two entities, which the file must mark: give a file in the "
+            f"format of {trained.task.name}, without --text and --pair"  # type: ignore[union-attr]
         )
     if form_of(file) != "txt":
         return _columns(opened, file, text, pair)
@@ -71,12 +74,14 @@ def _examples(opened: Opened, file: Path, text: str | None, pair: str | None) ->
             raise ValueError(f"--{flag} has no effect on {file}, whose lines are the texts: leave it out")
     if not kind.lines or (trained and trained.paired):
         what = "two texts" if kind.lines else kind.name
-        raise ValueError(f"{file}: {opened.name} reads {what}, which lines can't hold: give a .csv, .tsv, .jsonl or .parquet")
+        raise ValueError(
+            f"{file}: {opened.name} reads {what}, which a file of lines cannot contain: give a .csv, .tsv, .jsonl or .parquet"
+        )
     return (Example(f"line {number}", line) for number, line in enumerate(lines(file), 1) if line.strip())
 
 
-def _columns(opened: Opened, file: Path, text: str | None, pair: str | None) -> Iterator[Example]:
-    """A file's examples: of a registered task's own columns, where it has those."""
+def _columns(opened: FinetunedModel, file: Path, text: str | None, pair: str | None) -> Iterator[Example]:
+    """The examples of a file: from the columns of the registered task, if the file has them."""
     known = opened.trained
     if known and not is_own(known.task.name) and not (text or pair):
         own = open_task(known.task)
@@ -86,13 +91,13 @@ def _columns(opened: Opened, file: Path, text: str | None, pair: str | None) -> 
     return _task_of(opened, text, pair).read(file, labelled=False)
 
 
-def _task_of(opened: Opened, text: str | None, pair: str | None) -> Task:
-    """What reads a file's columns: as named, else as those from which the model learned, else by their common names."""
+def _task_of(opened: FinetunedModel, text: str | None, pair: str | None) -> Task:
+    """The task that reads the columns of a file: as given, otherwise named as in training, otherwise the default names."""
     known = opened.trained
     if known and is_own(known.task.name):
         return open_task(known.task.model_copy(update={"text": text or known.task.text, "pair": pair or known.task.pair}))
-    if known and open_task(known.task).marked and not (text or pair):
-        return open_task(known.task)  # its files say where the entities are, columns of texts don't
+    if known and open_task(known.task).entity_markers and not (text or pair):
+        return open_task(known.task)  # its files mark the entities, text columns don't
     paired = known is not None and known.paired and opened.kind.lines
     return user_task(opened.kind.name, text, pair or ("pair" if paired else None))
 

@@ -22,7 +22,7 @@ from gyebo.jobs.pretraining.corpus import floor
 from gyebo.jobs.pretraining.setup import Setup, plan_run, set_up
 from gyebo.training import distributed, log
 from gyebo.training.device import peak_memory, pick_device, reset_peak_memory
-from gyebo.training.loop import Rhythm, refuse_to_go_on, resume, train
+from gyebo.training.loop import Intervals, raise_if_stopped, resume, train
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer
 
@@ -99,7 +99,7 @@ def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console:
     start = time.perf_counter()
     _train(setup, trainer, out, record, console)
     result = _finish(setup, trainer, out, record, time.perf_counter() - start) if first else {}
-    refuse_to_go_on(trainer, out)
+    raise_if_stopped(trainer, out)
     return result
 
 
@@ -118,7 +118,7 @@ def _train(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], co
     say = console.print if console else print
     resume(trainer, out, say)
     every = budget.tenth(plan["steps"])
-    rhythm = Rhythm(options.checkpoint_every or every, options.evaluate_every or every, options.keep)
+    intervals = Intervals(options.checkpoint_every or every, options.evaluate_every or every, options.keep)
     autocast = setup.autocast(plan["precision"])
 
     def evaluate(model: Any) -> tuple[dict[str, float], list[str]]:
@@ -131,7 +131,7 @@ def _train(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], co
         save(model, setup.tokenizer, out)
 
     progress = Progress(console, plan["flops_per_step"] / 3 / plan["tokens_per_step"])
-    train(trainer, out, rhythm, evaluate=evaluate, save=save_root, progress=progress)
+    train(trainer, out, intervals, evaluate=evaluate, save=save_root, progress=progress)
 
 
 def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], wall: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`gyebo tokenizer train`: a tokenizer from the training part of a corpus."""
+"""`gyebo tokenizer train`: train a tokenizer on the training set of a corpus."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def train_tokenizer(
     overwrite: bool = False,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Train and write a tokenizer; gives vocab_size, bytes_per_token over the first documents, and a sample's pieces.
+    """Train and write a tokenizer; returns vocab_size, bytes_per_token over the first documents, and the tokens of a sample.
 
-    `vocab_size`, `min_frequency`: None takes what suits the kind. Raises ValueError for options that don't fit it.
+    `vocab_size`, `min_frequency`: None: the default of the kind. Raises ValueError for options that don't fit it.
     """
     corpus = open_corpus(data)
     refuse_idle(corpus)
     if next(training_texts(corpus), None) is None:
-        raise ValueError(f"{', '.join(data.corpus)}: no training text in it: it is empty, or held out whole")
+        raise ValueError(f"{', '.join(data.corpus)}: no training text: the corpus is empty or completely held out")
     claim(out, resume=False, overwrite=overwrite, kind=TOKENIZER)
     if console:
-        console.print(f"learning a {kind} tokenizer from {', '.join(data.corpus)}", highlight=False)
+        console.print(f"training a {kind} tokenizer on {', '.join(data.corpus)}", highlight=False)
     try:
         tokenizer = training.train_tokenizer(
             training_texts(corpus), kind, vocab_size, normalize=normalize, morphemes=morphemes, min_frequency=min_frequency
@@ -59,12 +59,12 @@ def train_tokenizer(
     texts = list(itertools.islice(training_texts(corpus), SAMPLE_DOCUMENTS))
     ids = tokenizer.encode_batch(texts)
     size = sum(len(tokenizer.normalize(text).encode()) for text in texts)
-    sample = pieces_of(tokenizer, texts[0]) if texts else []
+    sample = tokens_of(tokenizer, texts[0]) if texts else []
     return {"vocab_size": tokenizer.vocab_size, "bytes_per_token": size / max(1, sum(map(len, ids))), "sample": sample}
 
 
-def pieces_of(tokenizer: Tokenizer, text: str) -> list[str]:
-    """The pieces that the first tokens of a text stand for; tokens that share a character, as its bytes do, count as one."""
+def tokens_of(tokenizer: Tokenizer, text: str) -> list[str]:
+    """The first tokens of a text as strings; tokens that share a character (its bytes) are joined."""
     spans: list[list[int]] = []
     for start, end in tokenizer.offsets(text)[:SAMPLE_TOKENS]:
         if spans and start < spans[-1][1]:

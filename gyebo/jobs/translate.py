@@ -1,4 +1,4 @@
-"""`gyebo translate`: sentences in another language, line by line, and a picture of what was looked at."""
+"""`gyebo translate`: translate sentences, line by line, and plot the attention."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import torch
 from gyebo.figures.attention import MOST, attention_map
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate as search
-from gyebo.jobs.finetuned_model import Opened, open_model
+from gyebo.jobs.finetuned_model import FinetunedModel, open_model
 from gyebo.jobs.inference import ready
 from gyebo.tasks import text_answers
 from gyebo.tasks.task import Example
 from gyebo.training.device import pick_device
 
 
-def open_translator(name: str) -> Opened:
-    """A model that translates, with its tokenizer; ValueError for any other."""
+def open_translator(name: str) -> FinetunedModel:
+    """A translation model with its tokenizer; ValueError for other models."""
     opened = open_model(name)
     if opened.kind.command != "translate":
         raise ValueError(
-            f"{name} does {opened.kind.name}, not translation: gyebo finetune transformer:mini TASK makes one that does"
+            f"{name} is a model for {opened.kind.name}, not translation: train one with gyebo finetune transformer:mini TASK"
         )
     return opened
 
@@ -37,48 +37,48 @@ def translate(
     precision: str = "float32",
     picture: Path | None = None,
 ) -> list[str]:
-    """The translation of each text, "" for one without any character.
+    """The translation of each text, "" for blank ones.
 
-    `settings`: beams, length_penalty, coverage_penalty; by default the run's. `picture`: of one text, where its attention
-    between source and target is drawn. Raises ValueError for settings without effect, a text longer than the model's context,
-    and a picture of several texts or of a model that has no attention.
+    `settings`: beams, length_penalty, coverage_penalty; by default those of the run. `picture`: file for a plot of the
+    attention between source and target, for a single text. Raises ValueError for settings without effect, a text longer than
+    the model's context, and a plot for several texts or for a model without attention.
     """
     opened = open_translator(name)
     options = search_options(opened, settings or {})
     if picture is not None:
         _check_picture(opened, texts)
-    half = ready(opened.model.eval(), pick_device(device), precision)
+    autocast = ready(opened.model.eval(), pick_device(device), precision)
     tokenizer, model = opened.tokenizer, opened.model
     assert tokenizer is not None
     full = [number for number, text in enumerate(texts) if text.strip()]
     examples = [Example(f"line {number + 1}", texts[number]) for number in full]
     features = opened.sources(examples)
     sources = [features.columns["input_ids"][number].tolist() for number in range(len(features))]
-    never = text_answers.never(tokenizer, model.config.eos_id)
+    forbidden = text_answers.forbidden_ids(tokenizer, model.config.eos_id)
     with torch.no_grad():
-        found = search(model, sources, options, forbidden=never, autocast=half) if sources else []
+        found = search(model, sources, options, forbidden=forbidden, autocast=autocast) if sources else []
     if picture is not None:
         draw(picture, opened, sources[0], found[0][0].ids)
     answers = dict(zip(full, (tokenizer.target.decode(best[0].ids) for best in found)))
     return [answers.get(number, "").replace("\n", " ") for number in range(len(texts))]
 
 
-def _check_picture(opened: Opened, texts: Sequence[str]) -> None:
-    """ValueError where no attention can be drawn: before anything is translated."""
+def _check_picture(opened: FinetunedModel, texts: Sequence[str]) -> None:
+    """ValueError, before translating, where the attention cannot be plotted."""
     if len(texts) != 1:
-        raise ValueError(f"--attention draws one sentence, but there are {len(texts)}: give it with --text")
+        raise ValueError(f"--attention plots one sentence, but there are {len(texts)}: give one with --text")
     if not texts[0].strip():
-        raise ValueError("--attention draws a sentence, but the text is empty")
+        raise ValueError("--attention plots one sentence, but the text is empty")
     if not opened.model.config.attends_source:
-        raise ValueError(f"--attention: {opened.name} has none, so there is nothing to draw")
+        raise ValueError(f"--attention: {opened.name} has no attention")
     assert opened.tokenizer is not None
-    pieces = len(opened.tokenizer.encode(texts[0]))
-    if pieces > MOST:
-        raise ValueError(f"--attention: the sentence has {pieces} pieces, more than a picture can show ({MOST})")
+    tokens = len(opened.tokenizer.encode(texts[0]))
+    if tokens > MOST:
+        raise ValueError(f"--attention: the {tokens} tokens of the sentence do not fit into the plot (maximum {MOST})")
 
 
-def search_options(opened: Opened, settings: dict[str, Any]) -> GenerationOptions:
-    """How to search: as asked, else as in the run; penalties are refused by name where there are no beams."""
+def search_options(opened: FinetunedModel, settings: dict[str, Any]) -> GenerationOptions:
+    """Options of beam search: as given, otherwise those of the run; penalties without beams are refused by name."""
     stored = opened.search
     beams = settings.get("beams", stored.beams)
     if beams == 1:
@@ -91,13 +91,13 @@ def search_options(opened: Opened, settings: dict[str, Any]) -> GenerationOption
 
 
 @torch.no_grad()
-def draw(path: Path, opened: Opened, source: list[int], target: list[int]) -> None:
-    """The mean over the heads of the last layer's attention from each piece of the target to each of the source."""
+def draw(path: Path, opened: FinetunedModel, source: list[int], target: list[int]) -> None:
+    """Plot the attention of the last layer, averaged over heads, from each token of the target to each of the source."""
     model, tokenizer = opened.model, opened.tokenizer
     assert tokenizer is not None
     place = next(model.parameters()).device
-    ids, written = (torch.tensor([row], device=place) for row in (source, [model.start_id, *target[:-1]]))
-    weights = model.encode(ids, None, written, return_attentions=True).cross_attentions
+    ids, decoder_ids = (torch.tensor([row], device=place) for row in (source, [model.start_id, *target[:-1]]))
+    weights = model.encode(ids, None, decoder_ids, return_attentions=True).cross_attentions
     sides = ((tokenizer, source), (tokenizer.target, target))
     shown = [[side.decode([id], skip_roles=False) for id in row] for side, row in sides]
     attention_map(path, weights[-1][0].mean(0).float().cpu().numpy(), *shown)

@@ -199,7 +199,7 @@ class Gpt(Causal, nn.Module):
         given: dict[str, Any] = {"attention_mask": attention_mask, "document_ids": document_ids, "position_ids": position_ids}
         if cache is None and not return_attentions and not torch.compiler.is_compiling():
             rows = ragged_layout(shape, device, **given)
-            if rows.frame is not None:
+            if rows.grid is not None:
                 self._check(rows.positions, position_ids is not None or rows.longest > self.config.context)
                 layers = self._blocks(self.embed(rows.gather(input_ids)), rows.positions, Run(rows=rows))
                 return Encoded(rows.scatter(layers[-1]), tuple(map(rows.scatter, layers)) if return_layers else None, None)

@@ -339,7 +339,7 @@ class Seq2seq(Translating, nn.Module):
         """One step, from what the embedding gives to the first layer's gates, [R, G*D]; the cache goes along."""
         early = self.config.attention == "additive"
         context, weights = self._look(cache.state[-1][0], cache) if early else (None, None)
-        x, outputs = cache.fed if context is None else context, []
+        x, outputs = cache.input_feed if context is None else context, []
         for number, cell in enumerate(cells):
             cell = cell if number else cell._replace(input_bias=given)
             cache.state[number] = CELLS[self.config.cell].equations(x, cache.state[number], cell)
@@ -348,14 +348,14 @@ class Seq2seq(Translating, nn.Module):
         if not early:
             context, weights = self._look(x, cache)
         if self.config.input_feeding:
-            context = cache.fed = self._attentional(x, context)
+            context = cache.input_feed = self._attentional(x, context)
         return outputs, context, weights
 
     def _look(self, states: Tensor, cache: StateCache) -> tuple[Any, Any]:
         """What states [R, D] find in their sentences: contexts [R, C] and weights [R, T]."""
         if cache.source is None:
             return None, None
-        context, weights = self.attention(states.unflatten(0, (-1, cache.each)), cache.source)
+        context, weights = self.attention(states.unflatten(0, (-1, cache.rows_per_source)), cache.source)
         return context.flatten(0, 1), weights.flatten(0, 1)
 
     def _attentional(self, top: Tensor, context: Any) -> Tensor:
@@ -384,10 +384,10 @@ class Seq2seq(Translating, nn.Module):
         embedded = self.embed(ids)
         early, cells = self._cells()
         outputs, found, weights = self._turn(F.linear(embedded, early, cells[0].input_bias), cells, cache)
-        if cache.watched is not None:
+        if cache.attentions is not None:
             if weights is None:
                 raise ValueError("this model has no attention (attention = 'none'): no weights to watch, no coverage")
-            cache.watched.append(weights)
+            cache.attentions.append(weights)
         return self._hidden(outputs[-1], embedded, found)
 
     def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:

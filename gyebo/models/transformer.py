@@ -238,7 +238,7 @@ class DecoderBlock(nn.Module):
 
     def step(self, x: Tensor, layer: int, cache: SourceCache) -> Tensor:
         """The next token [R, 1, D] -> [R, 1, D]."""
-        x = self.attention_residual.after(x, self.attention.step(self.attention_residual.before(x), layer, cache.written))
+        x = self.attention_residual.after(x, self.attention.step(self.attention_residual.before(x), layer, cache.target))
         x = self.source_residual.after(x, self.source_attention.step(self.source_residual.before(x), layer, cache))
         return self.mlp_residual.after(x, self.mlp(self.mlp_residual.before(x)))
 
@@ -386,7 +386,7 @@ class Transformer(Translating, nn.Module):
 
     def step(self, ids: Tensor, cache: SourceCache) -> Tensor:
         """One more token a row: ids [R] -> hidden [R, D]; the cache, which must have room, is extended in place."""
-        written = cache.written
+        written = cache.target
         x = self._embed(ids[:, None], written.positions[:, None])
         for layer, block in enumerate(self.decoder):
             x = block.step(x, layer, cache)  # type: ignore[operator]

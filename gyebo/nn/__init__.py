@@ -1,1 +1,1 @@
-"""The blocks that families are wired from."""
+"""The building blocks of all families."""

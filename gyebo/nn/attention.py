@@ -1,4 +1,4 @@
-"""Scaled dot-product attention: one function, several back-ends, all equal to the naive one (tested).
+"""Scaled dot-product attention: one function with several back-ends, all equal to the naive one (tested).
 
 Letters: B batch, H heads, T queries, S keys, K width of a head.
 """
@@ -25,17 +25,16 @@ def attend(
     dropout: float = 0.0,
     upcast: bool = False,
 ) -> Tensor:
-    """Attention of every query over the keys it may see ("Attention Is All You Need", section 3.2.1).
+    """Attention of every query over its allowed keys ("Attention Is All You Need", section 3.2.1).
 
-    query [B, H, T, K], key and value [B, H, S, K]; `allowed` is a boolean mask that broadcasts to [B, H, T, S] (True = may
-    be seen; a row without any True is not permitted), `causal` the triangle (T = S only); `scale` defaults to K^-0.5;
-    `dropout` acts on the weights; `upcast` computes scores and weights in float32 also where query and key are not. Gives
-    [B, H, T, K].
+    query [B, H, T, K], key and value [B, H, S, K]; `allowed` is a boolean mask that broadcasts to [B, H, T, S] (True: allowed;
+    every row needs at least one True), `causal` the triangular mask (T = S only); `scale` defaults to K^-0.5; `dropout` is
+    applied to the weights; `upcast` computes scores and weights in float32 even if query and key are not. Returns [B, H, T, K].
     """
     if upcast and query.dtype != torch.float32:
         heads = weigh(query, key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout, upcast=True)[0]
-        return heads.to(query.dtype)  # a cache may be wider than the model
-    if key.dtype != query.dtype:  # a cache may be wider than the model, and on a CPU stays so under autocast
+        return heads.to(query.dtype)  # a cache may have higher precision than the model
+    if key.dtype != query.dtype:  # a cache may have higher precision than the model, on a CPU also under autocast
         with torch.autocast("cpu", enabled=False):
             wide = attend(query.to(key.dtype), key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout)
         return wide.to(query.dtype)
@@ -47,11 +46,11 @@ def attend(
 
 
 def _naive_is_faster(query: Tensor, key: Tensor, dropout: float) -> bool:
-    """Whether plain matrix products beat the fused kernel: on a CPU only.
+    """Whether plain matrix products are faster than the fused kernel: only on a CPU.
 
-    Its kernel has no dropout (torch would take a slow path of its own, with a slow generator), and in bfloat16 it takes
-    two to three times as long, forward and backward, up to some hundred keys. The same holds in float32 for few
-    queries and keys, such as those of beams that look at a source.
+    The CPU kernel has no dropout (torch would take a slow path with a slow random generator), and in bfloat16 it takes two to
+    three times as long, forward and backward, up to some hundred keys. The same holds in float32 for few queries and keys,
+    e.g. in the attention of beams to a source.
     """
     if query.device.type != "cpu" or torch.compiler.is_compiling():
         return False
@@ -71,7 +70,7 @@ def weigh(
     dropout: float = 0.0,
     upcast: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """The naive path of `attend`, step by step as in the paper; also gives the weights [B, H, T, S] before dropout."""
+    """The naive implementation of `attend`, as in the paper; also returns the weights [B, H, T, S] before dropout."""
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     if upcast:
         with torch.autocast(query.device.type, enabled=False):

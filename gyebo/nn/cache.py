@@ -1,6 +1,6 @@
-"""Preallocated keys and values for decoding one token at a time, and those of a source that is translated.
+"""Caches for decoding one token at a time: preallocated keys and values, and those of the source in translation.
 
-Letters: B batch, H heads, S slots, K width of a head, T length of the source, R rows that are written.
+Letters: B batch, H heads, S slots, K width of a head, T length of the source, R rows of the decoder.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from gyebo.nn.attention import attend, join_heads, weigh
 class KeyValueCache:
     """Keys and values of all layers, written in place slot by slot.
 
-    `keys[i]`, `values[i]` [B, H, S, K] for layer i; `real` [B, S] marks slots that hold a real token (padding of a prompt is
-    False); `positions` [B] is each row's next position (never the slot); `used` is the number of slots filled.
+    `keys[i]`, `values[i]` [B, H, S, K] for layer i; `real` [B, S] marks slots with a real token (False at padding of a prompt);
+    `positions` [B] is the next position of each row (not the slot); `used` is the number of filled slots.
     """
 
     keys: list[Tensor]
@@ -41,9 +41,9 @@ class KeyValueCache:
         dtype: torch.dtype,
         device: torch.device,
     ) -> KeyValueCache:
-        """A cache with room for `slots` tokens a row.
+        """A cache with room for `slots` tokens per row.
 
-        On a CPU it is in float32 whatever the model's type: attention of one bfloat16 query takes many times as long there.
+        On a CPU it is in float32 whatever the dtype of the model: attention of one bfloat16 query is many times slower there.
         """
         shape = (batch, heads, slots, head_width)
         dtype = torch.float32 if device.type == "cpu" else dtype
@@ -56,11 +56,11 @@ class KeyValueCache:
 
     @property
     def slots(self) -> int:
-        """How many tokens a row can hold."""
+        """Maximum number of tokens of a row."""
         return self.real.shape[1]
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store [B, H, T, K] after the used slots; gives all keys and values up to there. `advance` follows the last layer."""
+        """Store [B, H, T, K] after the used slots; returns all keys and values up to there. Call `advance` after all layers."""
         length = key.shape[2]
         keys, values = self.keys[layer], self.values[layer]
         keys.narrow(2, self.used, length).copy_(key)
@@ -68,16 +68,16 @@ class KeyValueCache:
         return keys.narrow(2, 0, self.used + length), values.narrow(2, 0, self.used + length)
 
     def advance(self, real: Tensor) -> None:
-        """Count the tokens that every layer has written; real [B, T]."""
+        """Mark the tokens that every layer has written as used; real [B, T]."""
         end = self.used + real.shape[1]
         self.real[:, self.used : end] = real
         self.positions = self.positions + real.sum(-1)
         self.used = end
 
     def reorder(self, rows: Tensor) -> KeyValueCache:
-        """The cache of rows [B'] (repeats allowed: beams), with as much room; this one must not be used any more.
+        """The cache of rows [B'] (repeats allowed, for beams), with the same slots; this one must not be used afterwards.
 
-        Where there are as many as before, those that stay in their place are not copied.
+        If the number of rows is the same, rows that keep their place are not copied.
         """
         if len(rows) != len(self.real):
             return self._moved(self.slots, rows)
@@ -92,13 +92,13 @@ class KeyValueCache:
         return self
 
     def grow(self, slots: int) -> KeyValueCache:
-        """A copy with room for `slots` tokens a row."""
+        """A copy with room for `slots` tokens per row."""
         if slots < self.used:
             raise ValueError(f"slots must be at least the {self.used} in use, but is {slots} instead")
         return self._moved(slots, torch.arange(len(self.real), device=self.real.device))
 
     def _moved(self, slots: int, rows: Tensor) -> KeyValueCache:
-        """Of the slots only those in use are copied."""
+        """A copy of these rows; only used slots are copied."""
         used = self.used
 
         def part(old: Tensor) -> Tensor:
@@ -112,99 +112,99 @@ class KeyValueCache:
         return replace(self, keys=keys, values=values, real=real, positions=self.positions.index_select(0, rows))
 
 
-def shared_sources(rows: Tensor, each: int, count: int) -> tuple[Tensor | None, int]:
-    """Which of `count` sources, each shared by so many rows, the rows [R'] of a reordered cache belong to (None: all in their
-    order), and how many share one then. Where they are not the same number of each, every row has a copy of its own."""
-    sources, counts = (rows // each).unique_consecutive(return_counts=True)
-    now = int(counts[0])
-    if bool((counts != now).any()):
-        sources, now = rows // each, 1
+def shared_sources(rows: Tensor, rows_per_source: int, count: int) -> tuple[Tensor | None, int]:
+    """The sources (of `count`, each shared by `rows_per_source` rows) of the rows [R'] of a reordered cache, None if all in
+    order; and the new number of rows per source. If that number differs between sources, every row gets its own copy."""
+    sources, counts = (rows // rows_per_source).unique_consecutive(return_counts=True)
+    shared_by = int(counts[0])
+    if bool((counts != shared_by).any()):
+        sources, shared_by = rows // rows_per_source, 1
     if len(sources) == count and bool((sources == torch.arange(count, device=rows.device)).all()):
-        return None, now
-    return sources, now
+        return None, shared_by
+    return sources, shared_by
 
 
 @dataclass
 class SourceCache:
-    """What a decoder remembers: what it has `written`, and of each layer `keys` and `values` [B, H, T, K] of the source.
+    """The cache of a decoder: that of the `target`, and for each layer `keys` and `values` [B, H, T, K] of the source.
 
-    Several translations of one source (beams) stand side by side and share its keys: row r belongs to source r // `each`.
-    `allowed` [B, 1, 1, T]: what of the source may be looked at, None: all. `watched`: where it is a list, the weights of the
-    last layer, mean of the heads, [R, T], are added to it at each step.
+    Rows of the same source (beams) are adjacent and share its keys: row r belongs to source r // `rows_per_source`. `allowed`
+    [B, 1, 1, T]: the mask of the source, None: all tokens. `attentions`: if it is a list, the attention weights of the last
+    layer, averaged over heads, [R, T], are appended to it at each step.
     """
 
     keys: list[Tensor]
     values: list[Tensor]
     allowed: Tensor | None
-    written: KeyValueCache
-    each: int = 1
-    watched: list[Tensor] | None = None
+    target: KeyValueCache
+    rows_per_source: int = 1
+    attentions: list[Tensor] | None = None
 
     @classmethod
-    def of(cls, layers: Sequence[tuple[Tensor, Tensor]], allowed: Tensor | None, written: KeyValueCache) -> SourceCache:
-        """From keys and values of each layer; on a CPU in the type of `written`'s keys."""
-        dtype = written.keys[0].dtype
+    def of(cls, layers: Sequence[tuple[Tensor, Tensor]], allowed: Tensor | None, target: KeyValueCache) -> SourceCache:
+        """From keys and values of each layer, converted to the dtype of `target`."""
+        dtype = target.keys[0].dtype
         keys, values = ([part.to(dtype).contiguous() for part in parts] for parts in zip(*layers))
-        return cls(keys, values, allowed, written)
+        return cls(keys, values, allowed, target)
 
     def attend(self, layer: int, query: Tensor) -> Tensor:
-        """What a query [R, H, 1, K] finds in the source, [R, 1, H*K]."""
+        """Attention of queries [R, H, 1, K] to the source, [R, 1, H*K]."""
         rows, heads, _, width = query.shape
-        by_source = query.reshape(-1, self.each, heads, width).transpose(1, 2)  # [B, H, each, K]
+        by_source = query.reshape(-1, self.rows_per_source, heads, width).transpose(1, 2)  # [B, H, rows per source, K]
         key, value = self.keys[layer], self.values[layer]
-        if self.watched is None or layer + 1 < len(self.keys):
+        if self.attentions is None or layer + 1 < len(self.keys):
             mixed = attend(by_source, key, value, allowed=self.allowed)
         else:
             mixed, weights = weigh(by_source.to(key.dtype), key, value, allowed=self.allowed)
-            self.watched.append(weights.mean(1).flatten(0, 1))
+            self.attentions.append(weights.mean(1).flatten(0, 1))
             mixed = mixed.to(query.dtype)
         return join_heads(mixed).reshape(rows, 1, heads * width)
 
     def reorder(self, rows: Tensor) -> SourceCache:
-        """The cache of rows [R'], repeats allowed. Those of one source must stand side by side, of each the same number."""
-        sources, each = shared_sources(rows, self.each, len(self.keys[0]))
+        """The cache of rows [R'], repeats allowed."""
+        sources, shared_by = shared_sources(rows, self.rows_per_source, len(self.keys[0]))
         if sources is None:
             keys, values, allowed = self.keys, self.values, self.allowed
         else:
             keys, values = ([part.index_select(0, sources) for part in parts] for parts in (self.keys, self.values))
             allowed = None if self.allowed is None else self.allowed.index_select(0, sources)
-        return SourceCache(keys, values, allowed, self.written.reorder(rows), each, self.watched)
+        return SourceCache(keys, values, allowed, self.target.reorder(rows), shared_by, self.attentions)
 
 
 @dataclass
 class Sentences:
-    """Sources as one attention sees them: `keys` [B, T, K], `values` [B, T, C], and what may be seen, [B, 1, T] (None: all)."""
+    """Sources for one attention layer: `keys` [B, T, K], `values` [B, T, C], and the mask [B, 1, T] (None: all)."""
 
     keys: Tensor
     values: Tensor
     allowed: Tensor | None
 
     def pick(self, sources: Tensor) -> Sentences:
-        """Some of them, by their numbers."""
+        """Some of the sources, by index."""
         allowed = None if self.allowed is None else self.allowed.index_select(0, sources)
         return Sentences(self.keys.index_select(0, sources), self.values.index_select(0, sources), allowed)
 
 
 @dataclass
 class StateCache:
-    """What a recurrent decoder remembers of R translations: of each layer the `state`, tensors [R, D], and what is `fed` to the
-    next step, [R, D] ([R, 0]: nothing).
+    """The cache of a recurrent decoder for R translations: the `state` of each layer, tensors [R, D], and the `input_feed` of
+    the next step, [R, D] ([R, 0] without input feeding).
 
-    Translations of one source (beams) stand side by side and share its keys: row r belongs to source r // `each`; without
-    attention `source` is None. `watched`: where it is a list, the weights of each step, [R, T], are added to it.
+    Rows of the same source (beams) are adjacent and share its keys: row r belongs to source r // `rows_per_source`; without
+    attention `source` is None. `attentions`: if it is a list, the attention weights of each step, [R, T], are appended to it.
     """
 
     state: list[tuple[Tensor, ...]]
-    fed: Tensor
+    input_feed: Tensor
     source: Sentences | None = None
-    each: int = 1
-    watched: list[Tensor] | None = None
+    rows_per_source: int = 1
+    attentions: list[Tensor] | None = None
 
     def reorder(self, rows: Tensor) -> StateCache:
-        """The cache of rows [R'], repeats allowed, as a new one."""
+        """A new cache of rows [R'], repeats allowed."""
         state = [tuple(part.index_select(0, rows) for part in layer) for layer in self.state]
-        source, each = self.source, 1
+        source, shared_by = self.source, 1
         if source is not None:
-            sources, each = shared_sources(rows, self.each, len(source.keys))
+            sources, shared_by = shared_sources(rows, self.rows_per_source, len(source.keys))
             source = source if sources is None else source.pick(sources)
-        return StateCache(state, self.fed.index_select(0, rows), source, each, self.watched)
+        return StateCache(state, self.input_feed.index_select(0, rows), source, shared_by, self.attentions)

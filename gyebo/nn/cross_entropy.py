@@ -1,4 +1,4 @@
-"""Cross-entropy over a vocabulary without ever holding all logits: the projection, the loss and both gradients chunk by chunk.
+"""Cross-entropy over a vocabulary without storing all logits: projection, loss and both gradients are computed in chunks.
 
 Letters: N rows, D width, V vocabulary.
 """
@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Logits held at a time: a hundred megabytes at most; an accelerator wants more at once. A CPU has caches: with no more rows
-# than the matrix has columns, logits are no larger than the matrix itself and stay near, where a pass over them costs little.
+# Number of logits of a chunk: a hundred megabytes at most, more on an accelerator. On a CPU, with no more rows than the matrix
+# has columns, the logits are no larger than the matrix itself and stay in the cache, where a pass over them is cheap.
 CHUNK_ELEMENTS = 1 << 25
 ACCELERATED = 8
 FEWEST = 128  # rows, for fast matrix products
 
 
 class _ProjectedCrossEntropy(torch.autograd.Function):
-    """Sum of -log softmax(x W^T + b)[label]; the gradients are made in the forward pass, where the logits are at hand.
+    """Sum of -log softmax(x W^T + b)[label]; gradients are computed in the forward pass, while the logits are available.
 
-    With smoothing e the label has a share of 1 - e, and all V ids share the rest. What that adds is linear in the logits, whose
-    mean is a row's product with the mean row of the matrix: it costs no pass over [n, V]."""
+    With smoothing e the label has probability 1 - e, and all V ids share the rest. The additional term is linear in the logits,
+    whose mean is the product of a row with the mean row of the matrix: it needs no pass over [n, V]."""
 
     @staticmethod
     def forward(
@@ -39,12 +39,12 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
             part, target = rows[start:end], labels[start:end, None]
             logits = torch.nn.functional.linear(part, matrix, shift)  # [n, V]
             p = logits.softmax(1, dtype=torch.float32)
-            # The largest logit has exp(0) / sum: the sum's logarithm without another pass of exponentials.
+            # The largest probability is exp(0) / sum: the logarithm of the sum without another pass of exponentials.
             log_sum = logits.amax(1, keepdim=True).float() - p.amax(1, keepdim=True).log()
             total += (log_sum - (1 - smoothing) * logits.gather(1, target).float()).sum()
             if not any(needs[:3]):
                 continue
-            # The loss' slope: p less what should be, which is 1 - e at the label; e/V everywhere follows below.
+            # The gradient of the logits: p minus the target, which is 1 - e at the label; e/V everywhere is added below.
             p.scatter_add_(1, target, torch.full_like(target, smoothing - 1, dtype=p.dtype))
             if dbias is not None:
                 dbias += p.sum(0)
@@ -87,7 +87,7 @@ class _SoftCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         rows, matrix, shift = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
         shift_p = None if teacher[2] is None else teacher[2].to(dtype)
-        taught = teacher[0].to(dtype), teacher[1].to(dtype), shift_p
+        fixed = teacher[0].to(dtype), teacher[1].to(dtype), shift_p
         needs = ctx.needs_input_grad
         dx = torch.zeros_like(rows) if needs[0] else None
         dweight = torch.zeros_like(weight) if needs[1] else None
@@ -95,9 +95,9 @@ class _SoftCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=x.device)
         for start, end in chunks(len(rows), weight):
             part = rows[start:end]
-            learned = torch.nn.functional.linear(part, matrix, shift)
-            known = torch.nn.functional.linear(taught[0][start:end], taught[1], taught[2])
-            log_q, log_p = ((logits.float() / temperature).log_softmax(1) for logits in (learned, known))
+            student = torch.nn.functional.linear(part, matrix, shift)
+            target = torch.nn.functional.linear(fixed[0][start:end], fixed[1], fixed[2])
+            log_q, log_p = ((logits.float() / temperature).log_softmax(1) for logits in (student, target))
             total += torch.nn.functional.kl_div(log_q, log_p, reduction="sum", log_target=True)
             if not any(needs[:3]):
                 continue
@@ -120,42 +120,42 @@ class _SoftCrossEntropy(torch.autograd.Function):
 
 
 def soft_cross_entropy_sum(student: Layer, teacher: Layer, temperature: float) -> Tensor:
-    """Sum over the rows of KL(teacher || student), both softened by `temperature` (Hinton et al. 2015).
+    """Sum over the rows of KL(teacher || student), both at `temperature` (Hinton et al. 2015).
 
-    student, teacher: rows [N, D], matrix [V, D], bias [V]; the two may differ in D. The teacher gets no gradient. Types as in
+    student, teacher: rows [N, D], matrix [V, D], bias [V]; the two may differ in D. The teacher gets no gradient. Dtypes as in
     `cross_entropy_sum`. Backward works once.
     """
     device = student[0].device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else student[1].dtype
     fixed = tuple(part if part is None else part.detach() for part in teacher)
     with torch.autocast(device, enabled=False):
-        return _SoftCrossEntropy.apply(*_quiet(student), fixed, temperature, dtype)
+        return _SoftCrossEntropy.apply(*_without_gradient(student), fixed, temperature, dtype)
 
 
 def chunks(rows: int, weight: Tensor) -> list[tuple[int, int]]:
-    """Equal stretches of rows whose logits with a matrix [V, D] are held at a time."""
+    """Chunks of rows (first, last + 1) of equal size, whose logits with a matrix [V, D] are stored at a time."""
     vocab_size, width = weight.shape
     on_cpu = weight.device.type == "cpu"
     limit = min(CHUNK_ELEMENTS, max(width, FEWEST) * vocab_size) if on_cpu else CHUNK_ELEMENTS * ACCELERATED
     count = max(1, -(-rows * vocab_size // limit))
-    borders = [rows * i // count for i in range(count + 1)]
-    return [(a, b) for a, b in pairwise(borders) if b > a]
+    bounds = [rows * i // count for i in range(count + 1)]
+    return [(a, b) for a, b in pairwise(bounds) if b > a]
 
 
 def cross_entropy_sum(x: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
     """Sum over the rows of -ln p(label), p = softmax(x weight^T + bias): x [N, D], weight [V, D], bias [V], labels [N].
 
     `smoothing` e (Szegedy et al. 2016, section 7): (1 - e) times that and e times the mean of -ln p over all V ids. Matrix
-    products run in autocast's type where it is on; the softmax and the sum are float32. Backward works once.
+    products are in the dtype of autocast if it is on; the softmax and the sum are in float32. Backward works once.
     """
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
     with torch.autocast(device, enabled=False):
-        return _ProjectedCrossEntropy.apply(*_quiet((x, weight, bias)), labels, smoothing, dtype)
+        return _ProjectedCrossEntropy.apply(*_without_gradient((x, weight, bias)), labels, smoothing, dtype)
 
 
-def _quiet(layer: Layer) -> Layer:
-    """What the functions above need to know and are not told by torch: that no gradient is wanted under `no_grad`."""
+def _without_gradient(layer: Layer) -> Layer:
+    """The layer, detached under `no_grad`, which an autograd function cannot see."""
     if torch.is_grad_enabled():
         return layer
     x, weight, bias = layer

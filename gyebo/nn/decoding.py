@@ -1,8 +1,8 @@
-"""A copy of a model that is fast at one token a step on a CPU.
+"""A copy of a model for fast decoding on a CPU, one token per step.
 
-A step multiplies each weight matrix with one vector a row, so its time is the time in which the weights come out of
-memory. `F.linear` reads a matrix as it lies there, at a fraction of what the memory gives; in the blocked layout of oneDNN
-it is read in order. Packing a model costs what it saves in about eight steps.
+A step multiplies each weight matrix with one vector per row, so its time is that of reading the weights from memory. `F.linear`
+reads a row-major matrix at a fraction of the memory bandwidth; the blocked layout of oneDNN is read sequentially. Packing a
+model costs as much as it saves in about eight steps.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 Model = TypeVar("Model")
 
 WORTHWHILE = 8  # tokens
-LARGE = 1 << 17  # elements from which a float32 matrix gains: packed, each product costs some 10 microseconds more to start
+LARGE = 1 << 17  # elements; smaller float32 matrices gain nothing: each packed product takes 10 microseconds more to start
 
 
 class PackedLinear(nn.Module):
-    """A linear layer whose weight lies in oneDNN's layout; [..., in] -> [..., out]. It has no parameters."""
+    """A linear layer with its weight in the layout of oneDNN; [..., in] -> [..., out]. It has no parameters."""
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype):
         super().__init__()
@@ -34,17 +34,17 @@ class PackedLinear(nn.Module):
         return torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.weight, self.bias, "none", [], "")
 
 
-CHUNK = 127  # words; a prime, so that chunks lie differently in each row, and whatever moves along a row leaves some of them
+CHUNK = 127  # words; a prime, so that chunks are aligned differently in each row, and a shift within rows changes some sums
 
-# What each layer's weight was when it was packed, the sums of its chunks, and the packed weight.
+# The identity of each layer's weight when it was packed, the sums of its chunks, and the packed weight.
 _kept: WeakKeyDictionary[nn.Linear, tuple[tuple[object, ...], Tensor, Tensor]] = WeakKeyDictionary()
 
 
 def packed_weight(linear: nn.Linear, dtype: torch.dtype) -> Tensor:
-    """The weight in oneDNN's layout: the one of the call before if the weight is still the same, else packed anew.
+    """The weight in the layout of oneDNN, from the cache if it has not changed.
 
-    What writes into a weight raises torch's count of its versions; what goes past it (through `.data`) changes the sums of
-    its chunks, unless it moves numbers about inside single ones.
+    Writing into a weight increases torch's version counter; writing through `.data` does not, but changes the sums of its
+    chunks, unless it only moves numbers within chunks.
     """
     weight = linear.weight.detach().contiguous()
     mark = (linear.weight.data_ptr(), None if weight.is_inference() else linear.weight._version, dtype)
@@ -61,19 +61,19 @@ def packed_weight(linear: nn.Linear, dtype: torch.dtype) -> Tensor:
 
 
 def release(model: nn.Module) -> None:
-    """Give back the memory of a model's packed weights, which are otherwise kept as long as the model itself."""
+    """Free the memory of a model's packed weights, which are otherwise kept as long as the model itself."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
             _kept.pop(module, None)
 
 
 def decoding_copy(model: Model, tokens: int = WORTHWHILE) -> Model:
-    """The model in evaluation mode, with its linear layers packed where this machine can; the model itself is untouched.
+    """A copy in evaluation mode with packed linear layers, if this machine supports it; the model itself is unchanged.
 
-    For fewer than `WORTHWHILE` tokens nothing is packed, and small matrices never are. The copy shares every other
-    parameter and lives for one call: its packed weights are those of this moment. They take the memory of the weights a
-    second time and are kept for the next call (see `packed_weight` and `release`). Under autocast they are packed in
-    autocast's type. No gradients. What is no `nn.Module` comes back as it is.
+    For fewer than `WORTHWHILE` tokens nothing is packed, and small matrices never are. The copy shares all other parameters and
+    is for one call: later changes of the weights do not reach the packed ones. These need the memory of the weights a second
+    time and are kept for the next call (see `packed_weight` and `release`). Under autocast they are packed in its dtype. No
+    gradients. Objects other than an `nn.Module` are returned unchanged.
     """
     return cast(Model, _copy(model, {}, tokens >= WORTHWHILE)) if isinstance(model, nn.Module) else model
 
@@ -91,7 +91,7 @@ def _copy(module: nn.Module, copies: dict[nn.Module, nn.Module], packed: bool) -
 
 
 def packed_type(module: nn.Module) -> torch.dtype | None:
-    """The type in which to pack a module's weight; None where it can't be, gains nothing, or is no plain linear layer."""
+    """The dtype for packing a module's weight; None if it can't be packed, gains nothing, or is not a plain linear layer."""
     if type(module) is not nn.Linear or type(module.weight) is not nn.Parameter or module.weight.device.type != "cpu":
         return None
     if module._forward_hooks or module._forward_pre_hooks or not torch.backends.mkldnn.is_available():

@@ -1,7 +1,7 @@
-"""Dropout (Srivastava et al. 2014) that does not wait for the random generator on a CPU.
+"""Dropout (Srivastava et al. 2014) with a fast random generator on a CPU.
 
-torch draws one Mersenne-Twister number an element on one thread; here 16 random bits an element come from SFC64. The seed of
-each call is drawn from torch's generator, so `torch.manual_seed` still decides everything.
+torch generates one Mersenne Twister number per element on one thread; here 16 random bits per element come from SFC64. The seed
+of each call comes from torch's generator, so `torch.manual_seed` still determines all results.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def dropout(x: Tensor, p: float) -> Tensor:
 
 
 def keep_mask(shape: torch.Size, p: float, dtype: torch.dtype) -> Tensor:
-    """0 with probability p, else 1/(1-p); same distribution as dropout of ones, on the CPU."""
+    """0 with probability p, otherwise 1/(1-p); same distribution as dropout of ones, on the CPU."""
     threshold = round(p * _LEVELS)
     if threshold >= _LEVELS:
         return torch.zeros(shape, dtype=dtype)
@@ -39,9 +39,9 @@ def keep_mask(shape: torch.Size, p: float, dtype: torch.dtype) -> Tensor:
 
 
 def locked_dropout(x: Tensor, p: float, sequence: Tensor, sequences: int) -> Tensor:
-    """Dropout of rows [N, D] with one mask a sequence, for all of its steps (Gal & Ghahramani 2016).
+    """Dropout of rows [N, D] with one mask per sequence, for all of its steps (Gal & Ghahramani 2016).
 
-    `sequence` [N]: the number of each row's, below `sequences`. p = 0: x itself; the caller passes 0 outside training.
+    `sequence` [N]: index of the sequence of each row, below `sequences`. p = 0: x itself; the caller passes 0 outside training.
     """
     if p == 0.0:
         return x

@@ -1,4 +1,4 @@
-"""The position-wise network and its activations."""
+"""The position-wise feed-forward network and its activations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _quick_gelu(x: Tensor) -> Tensor:
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,  # the exact form with erf (Hendrycks & Gimpel 2016)
-    "gelu_tanh": _gelu_tanh,  # the approximation that GPT, GPT-2 and Google's BERT compute
+    "gelu_tanh": _gelu_tanh,  # the approximation in GPT, GPT-2 and Google's BERT
     "quick_gelu": _quick_gelu,
     "relu": F.relu,
     "silu": F.silu,

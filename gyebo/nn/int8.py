@@ -1,9 +1,8 @@
 """Linear layers in int8 for inference on a CPU: half the bytes of bfloat16, and with VNNI instructions twice its rate.
 
-Weights are rounded once, with a scale for each output; what comes in is rounded as it comes, with one scale and zero for the
-batch (dynamic quantisation; Jacob et al. 2017, "Quantization and Training of Neural Networks for Efficient
-Integer-Arithmetic-Only Inference", section 2.1). Products are summed exactly in int32. Norms, attention and embeddings stay as
-they are.
+Weights are quantised once, with a scale for each output; inputs at each call, with one scale and zero point for the batch
+(dynamic quantisation; Jacob et al. 2017, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference", section 2.1). Products are summed exactly in int32. Norms, attention and embeddings are not quantised.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-LEVELS = 254  # one fewer than there are steps, so that rounding the zero can't push the largest value over the edge
+LEVELS = 254  # one fewer than the number of steps, so that rounding the zero point can't make the largest value overflow
 
 
 class Int8Linear(nn.Module):
@@ -28,13 +27,13 @@ class Int8Linear(nn.Module):
         self.bias = None if linear.bias is None else linear.bias.detach().float()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., in] -> [..., out], in autocast's type where that is on, else in that of `x`."""
+        """[..., in] -> [..., out], in the dtype of autocast if it is on, otherwise in that of `x`."""
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         rows = x.flatten(0, -2).float()
         if not len(rows):
             return x.new_zeros(*x.shape[:-1], len(self.scale), dtype=dtype)
         step, zero = _steps(rows)
-        near = torch.add(rows.new_tensor(zero + 0.5), rows, alpha=1 / step)  # cutting off the fraction rounds to the nearest
+        near = torch.add(rows.new_tensor(zero + 0.5), rows, alpha=1 / step)  # + 0.5: truncation then rounds to the nearest
         out = torch.ops.onednn.qlinear_pointwise(
             near.to(torch.uint8), step, zero, self.weight, self.scale, self.zero, self.bias, 1.0, 0, dtype, "none", [], ""
         )
@@ -42,7 +41,7 @@ class Int8Linear(nn.Module):
 
 
 def _steps(rows: Tensor) -> tuple[float, int]:
-    """The distance of two neighbouring values, and which of the 256 stands for 0."""
+    """The step size, and the zero point (0 to 255)."""
     low, high = (float(end) for end in rows.aminmax())
     low, high = min(low, 0.0), max(high, 0.0)
     step = max((high - low) / LEVELS, torch.finfo(torch.float32).tiny)
@@ -50,14 +49,14 @@ def _steps(rows: Tensor) -> tuple[float, int]:
 
 
 def has_int8() -> bool:
-    """Whether this machine's processor multiplies int8 at the rate that makes it worth while, and torch can use it."""
+    """Whether this processor has fast int8 instructions (VNNI), and torch can use them."""
     return torch.cpu._is_vnni_supported() and hasattr(torch.ops.onednn, "qlinear_pointwise")
 
 
 def quantize(model: Any) -> int:
-    """Replace every linear layer in the blocks of a model, in place, by one in int8; gives how many it has of them now.
+    """Replace every linear layer in the blocks of a model, in place, by one in int8; returns the number of int8 layers.
 
-    Of a translator the output layer too, which has about half of the numbers that a step multiplies; its embedding stays.
+    In translation models also the output layer, which has about half of the weights of a decoding step; not the embedding.
     """
     found = 0
     for blocks in (getattr(model, stack) for stack in model.stacks):

@@ -1,4 +1,4 @@
-"""What a model gives back, with the field names that `transformers` users know where they mean the same."""
+"""Outputs of models, with the field names of `transformers` where they mean the same."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Encoded:
-    """The representation of a batch. `hidden` [B, T, D]; `layers`: the embedding and every block's output, each [B, T, D];
-    `attentions`: every block's weights, each [B, H, T, T]. The last two only where asked for. `state`: of a model that hands
-    one on, after each row's last token (`gyebo/nn/state.py`). `raw` [B, T, D]: `hidden` before the dropout behind the last
-    layer, where asked for.
+    """The representation of a batch. `hidden` [B, T, D]; `layers`: the embedding and the output of every block, each [B, T, D];
+    `attentions`: the attention weights of every block, each [B, H, T, T]; these two only on request. `state`: the carried state
+    after the last token of each row, of recurrent models (`gyebo/nn/state.py`). `raw` [B, T, D]: `hidden` before the dropout
+    after the last layer, on request.
 
-    Of an encoder and a decoder together these are the decoder's, whose length is U; the encoder's stand beside them, and
-    `cross_attentions`: every block's weights from the target to the source, each [B, H, U, T]."""
+    For an encoder and a decoder these are the decoder's, of length U; those of the encoder have fields of their own, and
+    `cross_attentions` are the weights of every block from the target to the source, each [B, H, U, T]."""
 
     hidden: Tensor
     layers: tuple[Tensor, ...] | None = None
@@ -34,8 +34,8 @@ class Encoded:
 
 @dataclass
 class CausalOutput:
-    """Of a causal language model: `logits` [B, T, V] for the next token at every position; `hidden_states` and `attentions` as
-    in `Encoded.layers` and `Encoded.attentions`."""
+    """Output of a causal language model: `logits` [B, T, V] for the next token at every position; `hidden_states` and
+    `attentions` as in `Encoded.layers` and `Encoded.attentions`."""
 
     logits: Tensor
     last_hidden_state: Tensor
@@ -45,9 +45,9 @@ class CausalOutput:
 
 @dataclass
 class BidirectionalOutput:
-    """Of a pair of language models: `logits` [B, T, V] for the next token, from those up to each position; `backward_logits`
-    [B, T, V] for the previous one, from those from it on; what stands at padding means nothing. `hidden_states` as in
-    `Encoded.layers`."""
+    """Output of a forward and a backward language model: `logits` [B, T, V] for the next token, from the tokens up to each
+    position; `backward_logits` [B, T, V] for the previous one, from the tokens from there on; both undefined at padding.
+    `hidden_states` as in `Encoded.layers`."""
 
     logits: Tensor
     backward_logits: Tensor
@@ -57,9 +57,9 @@ class BidirectionalOutput:
 
 @dataclass
 class MaskedOutput:
-    """Of an encoder: `logits` [B, T, V] for the token that stood at every position, zero at padding;
+    """Output of an encoder: `logits` [B, T, V] for the original token at every position, zero at padding;
     `seq_relationship_logits` [B, 2] (0 = the second segment follows the first, 1 = it is a random one); `pooler_output`
-    [B, D]; each None where the model has no such part. `hidden_states` and `attentions` as in `Encoded.layers` and
+    [B, D]; each None if the model has no such part. `hidden_states` and `attentions` as in `Encoded.layers` and
     `Encoded.attentions`."""
 
     logits: Tensor | None
@@ -72,8 +72,8 @@ class MaskedOutput:
 
 @dataclass
 class TranslationOutput:
-    """Of an encoder and a decoder: `logits` [B, U, V] for the next token at every position of the target; the other fields as
-    in `Encoded`."""
+    """Output of an encoder and a decoder: `logits` [B, U, V] for the next token at every position of the target; the other
+    fields as in `Encoded`."""
 
     logits: Tensor
     last_hidden_state: Tensor
@@ -87,9 +87,8 @@ class TranslationOutput:
 
 @dataclass
 class TaskOutput:
-    """Of a head with one kind of score: `logits` [B, labels], of tags [B, T, labels], of a choice [B, C]; scores of a
-    regression [B, labels] too. What stands at padding means nothing. `hidden_states` and `attentions` as in `Encoded.layers`
-    and `Encoded.attentions`, where asked for."""
+    """Output of a head with a single tensor: `logits` [B, labels] (also for regression), for tagging [B, T, labels], for choice
+    [B, C]; undefined at padding. `hidden_states` and `attentions`, on request, as in `Encoded`."""
 
     logits: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
@@ -97,13 +96,13 @@ class TaskOutput:
 
     @property
     def scores(self) -> tuple[Tensor, ...]:
-        """All that the head gives."""
+        """All output tensors of the head."""
         return (self.logits,)
 
 
 @dataclass
 class SpansOutput:
-    """Of a head that points at an answer: `start_logits` and `end_logits` [B, T]; the others as in `TaskOutput`."""
+    """Output of a question-answering head: `start_logits` and `end_logits` [B, T]; the others as in `TaskOutput`."""
 
     start_logits: Tensor
     end_logits: Tensor
@@ -112,14 +111,14 @@ class SpansOutput:
 
     @property
     def scores(self) -> tuple[Tensor, ...]:
-        """All that the head gives."""
+        """All output tensors of the head."""
         return self.start_logits, self.end_logits
 
 
 @dataclass
 class ParsingOutput:
-    """Of a parser: `arc_logits` [B, W, W + 1], the score of each head of each word (-inf for itself and for what is no word),
-    and `relation_logits` [B, W, W + 1, R], the score of each relation if that were the head; the others as in `TaskOutput`."""
+    """Output of a parser: `arc_logits` [B, W, W + 1], the score of each head of each word (-inf for the word itself and for
+    padding), and `relation_logits` [B, W, W + 1, R], the score of each relation to that head; the others as in `TaskOutput`."""
 
     arc_logits: Tensor
     relation_logits: Tensor
@@ -128,5 +127,5 @@ class ParsingOutput:
 
     @property
     def scores(self) -> tuple[Tensor, ...]:
-        """All that the head gives."""
+        """All output tensors of the head."""
         return self.arc_logits, self.relation_logits

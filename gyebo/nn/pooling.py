@@ -1,4 +1,4 @@
-"""Hidden states [B, T, D] to one vector a row [B, D]; padding may stand anywhere."""
+"""Pooling: hidden states [B, T, D] to one vector per row [B, D]; padding may be anywhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def last_token(hidden: Tensor, attention_mask: Tensor | None = None) -> Tensor:
 
 
 def mean_token(hidden: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-    """[B, T, D] -> [B, D], the mean over real tokens (role tokens of the frame among them), added in float32 or finer."""
+    """[B, T, D] -> [B, D], the mean over real tokens, including special tokens, summed in float32 or higher precision."""
     wide = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
     if attention_mask is None:
         return wide.mean(1).to(hidden.dtype)
@@ -34,7 +34,7 @@ def mean_token(hidden: Tensor, attention_mask: Tensor | None = None) -> Tensor:
 
 
 def max_token(hidden: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-    """[B, T, D] -> [B, D], the largest of each feature over real tokens; zeros for a row without any."""
+    """[B, T, D] -> [B, D], the maximum of each feature over real tokens; zeros for a row without any."""
     if attention_mask is None:
         return hidden.amax(1)
     real = attention_mask != 0

@@ -1,6 +1,6 @@
-"""What belongs together in a batch of rows: positions and attention masks from `document_ids`; positions as sinusoids.
+"""Positions and attention masks from `document_ids`; sinusoidal position vectors.
 
-Letters: B batch, T length, D width. `document_ids` [B, T]: 0 is padding; tokens with one id form one document.
+Letters: B batch, T length, D width. `document_ids` [B, T]: 0 is padding; tokens with the same id form one document.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each token stands: `positions` [B, T]; `allowed` [B, 1, T, T], or None where plain causal attention is enough."""
+    """`positions` [B, T] of each token; the mask `allowed` [B, 1, T, T], or None where plain causal attention suffices."""
 
     positions: Tensor
     allowed: Tensor | None
@@ -28,10 +28,10 @@ def causal_layout(
     document_ids: Tensor | None = None,
     position_ids: Tensor | None = None,
 ) -> Layout:
-    """Positions that restart at each document and count real tokens only, and the causal mask inside documents.
+    """Positions that restart at each document and count real tokens only, and the causal mask within documents.
 
-    `document_ids` defaults to the attention mask (one document a row), that to all ones; both given: a masked token belongs
-    to no document. `position_ids` [B, T] or [1, T] replaces the positions, never the mask.
+    `document_ids` defaults to the attention mask (one document per row), which defaults to ones; if both are given, a masked
+    token belongs to no document. `position_ids` [B, T] or [1, T] replaces the positions, not the mask.
     """
     ids = attention_mask if document_ids is None else document_ids
     if document_ids is not None and attention_mask is not None:
@@ -40,8 +40,8 @@ def causal_layout(
     if ids is None or same is None or bool(same.all()):
         positions, allowed = torch.arange(shape[1], device=device).expand(shape), None
     else:
-        positions = same.tril(-1).sum(-1) * (ids != 0)  # how many tokens of my document stand before me; padding: 0
-        # Padding sees padding, so that no row of the mask is empty; nobody reads the result.
+        positions = same.tril(-1).sum(-1) * (ids != 0)  # number of earlier tokens of the same document; padding: 0
+        # Padding attends to padding, so that no row of the mask is empty; the result is not used.
         allowed = same.tril()[:, None]
     if position_ids is not None:
         positions = position_ids.expand(shape)
@@ -54,15 +54,15 @@ ORDERS = ("interleaved", "halves")
 def sinusoids(positions: Tensor, width: int, context: int, order: str = "interleaved") -> Tensor:
     """Position vectors [..., D] in float32 of positions [...] below `context` (Vaswani et al. 2017, section 3.5).
 
-    Pair i of the D numbers is sin and cos of position / 10000^(2i/D). "interleaved": they take turns, as published; "halves":
-    all sines stand before all cosines. Raises IndexError for a position beyond `context`.
+    Pair i of the D features is sin and cos of position / 10000^(2i/D). "interleaved": sines and cosines alternate, as in the
+    paper; "halves": all sines come before all cosines. Raises IndexError for a position beyond `context`.
     """
     return _sinusoid_table(width, context, order, positions.device)[positions]
 
 
 @lru_cache(maxsize=8)
 def _sinusoid_table(width: int, context: int, order: str, device: torch.device) -> Tensor:
-    """[context, D]: computed in float64, kept for the next call."""
+    """[context, D]: computed in float64, cached for the next call."""
     with torch.inference_mode(False):
         feature = torch.arange(width, dtype=torch.float64)
         pair = feature.div(2, rounding_mode="floor")

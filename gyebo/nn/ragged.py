@@ -1,16 +1,16 @@
 """The flat layout of a batch: one row for each real token and none for padding; attention over groups of similar length.
 
-Linear layers, norms and feed-forward networks work row by row, so they run on [N, D] without any padding. Attention alone
-needs the tokens of a sequence side by side: the rows are ordered by the length of their sequence, longest first, so that a
-group of similar sequences is a stretch of rows, with little padding inside the group and none outside.
+Linear layers, norms and feed-forward networks work row by row, so they run on [N, D] without padding. Only attention needs
+whole sequences: the rows are ordered by the length of their sequence, longest first, so that a group of similar sequences is a
+contiguous range of rows, with little padding within the group and none outside.
 
-The libraries that multiply matrices prepare themselves for each shape anew, which takes as long as a small product. So that few
-shapes occur, the number of rows is rounded up by up to a 32nd (spare rows, which no token has), and groups a little too.
+Matrix libraries compile a kernel for each new shape, which takes as long as a small product. To limit the number of shapes, the
+number of rows is rounded up by at most 1/32 (spare rows, without a token), and groups slightly too.
 
-A sequence: the tokens of one row of the batch that have one document id (padding, id 0, may stand between them).
+A sequence: the tokens of one row of the batch with the same document id (padding, id 0, may be between them).
 
-Letters: B batch, T length, N real tokens and spare rows, S sequences of a group, L the longest of them, C cells of a rectangle,
-H heads, K width of a head, D = H*K.
+Letters: B batch, T length, N real tokens and spare rows, S sequences of a group, L the longest of them, C cells of a grid, H
+heads, K width of a head, D = H*K.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from torch import Tensor
 
 from gyebo.nn.attention import attend, join_heads, weigh
 
-# How much shorter than a group's longest sequence one may always be: padding is cheap there, a further group is not. An
-# accelerator computes more in the time that starting a kernel takes.
+# Difference in length, in tokens, up to which sequences always share a group: padding costs less there than another group. An
+# accelerator computes more in the time in which a kernel is started.
 CLOSE = {"cpu": 16, "accelerator": 256}
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Where n rows stand among C cells: `cells` [n]; `rows` [C] the reverse (row 0 where there is none); `blank`: cells
-    without a row. The last `spare` rows stand in no cell: they are copies of the first one, and written nowhere."""
+class Grid:
+    """The mapping of n rows to C cells: `cells` [n]; `rows` [C] the inverse (row 0 where there is none); `blank`: cells without
+    a row. The last `spare` rows have no cell: they are copies of the first one, and are not written."""
 
     cells: Tensor
     rows: Tensor
@@ -44,13 +44,13 @@ class Frame:
 
 @dataclass(frozen=True)
 class Group:
-    """At most S sequences of at most L tokens, `tokens` rows together. `frame`: the rows in the rectangle S x L, None where
-    they fill it; `allowed`: the keys that may be seen, a mask that broadcasts to [S, H, L, L], None where all may."""
+    """At most S sequences of at most L tokens, `tokens` rows in all. `grid`: the rows in the grid S x L, None where they fill
+    it; `allowed`: the attention mask, which broadcasts to [S, H, L, L], None where all keys are allowed."""
 
     sequences: int
     longest: int
     tokens: int
-    frame: Frame | None = None
+    grid: Grid | None = None
     allowed: Tensor | None = None
 
 
@@ -58,9 +58,9 @@ class Group:
 class Ragged:
     """A batch [B, T] as flat rows.
 
-    `index` [N]: where each row stands in B*T; `positions` [N]: its position in its sequence; `longest`: the length of the
-    longest one; `groups`: consecutive stretches of rows; `frame`: the rows in B x T, None where they are all of it in order;
-    `padding` [B, T]: what is padding although it has rows (the dense layout only).
+    `index` [N]: index of each row in B*T; `positions` [N]: its position in its sequence; `longest`: the length of the longest
+    sequence; `groups`: consecutive ranges of rows; `grid`: the rows in B x T, None where they fill it in order; `padding`
+    [B, T]: padding that has rows (only in the dense layout).
     """
 
     shape: tuple[int, int]
@@ -68,64 +68,64 @@ class Ragged:
     positions: Tensor
     longest: int
     groups: tuple[Group, ...]
-    frame: Frame | None = None
+    grid: Grid | None = None
     padding: Tensor | None = None
 
     @property
     def spare(self) -> int:
-        """How many of the last rows have no token."""
-        return self.frame.spare if self.frame else 0
+        """Number of rows without a token, at the end."""
+        return self.grid.spare if self.grid else 0
 
     def gather(self, x: Tensor) -> Tensor:
         """[B, T, ...] -> [N, ...]: the real tokens."""
         x = x.flatten(0, 1)
-        return x if self.frame is None else _Collect.apply(x, self.frame)
+        return x if self.grid is None else _Collect.apply(x, self.grid)
 
     def scatter(self, rows: Tensor) -> Tensor:
         """[N, ...] -> [B, T, ...], zeros at padding."""
-        x = (rows if self.frame is None else _Spread.apply(rows, self.frame)).unflatten(0, self.shape)
+        x = (rows if self.grid is None else _Place.apply(rows, self.grid)).unflatten(0, self.shape)
         if self.padding is None:
             return x
         return x.masked_fill(self.padding.reshape(self.shape + (1,) * (x.ndim - 2)), 0)
 
 
 class _Collect(torch.autograd.Function):
-    """[C, ...] -> [n, ...]; the backward pass reads rows too, where torch's would add them into zeros one by one."""
+    """[C, ...] -> [n, ...]; the backward pass also gathers rows, where that of torch would add them to zeros one by one."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, frame: Frame) -> Tensor:
-        ctx.frame = frame
-        return x.index_select(0, frame.cells)
+    def forward(ctx: Any, x: Tensor, grid: Grid) -> Tensor:
+        ctx.grid = grid
+        return x.index_select(0, grid.cells)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return _spread(grads[0], ctx.frame), None
+        return _place(grads[0], ctx.grid), None
 
 
-class _Spread(torch.autograd.Function):
+class _Place(torch.autograd.Function):
     """[n, ...] -> [C, ...] with zeros in blank cells: the adjoint of `_Collect`."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, frame: Frame) -> Tensor:
-        ctx.frame = frame
-        return _spread(rows, frame)
+    def forward(ctx: Any, rows: Tensor, grid: Grid) -> Tensor:
+        ctx.grid = grid
+        return _place(rows, grid)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        rows = grads[0].index_select(0, ctx.frame.cells)
-        if ctx.frame.spare:
-            rows[-ctx.frame.spare :] = 0
+        rows = grads[0].index_select(0, ctx.grid.cells)
+        if ctx.grid.spare:
+            rows[-ctx.grid.spare :] = 0
         return rows, None
 
 
-def _spread(rows: Tensor, frame: Frame) -> Tensor:
+def _place(rows: Tensor, grid: Grid) -> Tensor:
     if not len(rows):
-        return rows.new_zeros(len(frame.rows), *rows.shape[1:])
-    return rows.index_select(0, frame.rows).index_fill_(0, frame.blank, 0)
+        return rows.new_zeros(len(grid.rows), *rows.shape[1:])
+    return rows.index_select(0, grid.rows).index_fill_(0, grid.blank, 0)
 
 
 def real_tokens(attention_mask: Tensor | None = None, document_ids: Tensor | None = None) -> Tensor | None:
-    """Which tokens of a batch are no padding, [B, T]; None: all. A masked token belongs to no document."""
+    """False at padding, [B, T]; None: no padding. A masked token belongs to no document."""
     if attention_mask is None or document_ids is None:
         given = attention_mask if document_ids is None else document_ids
         return None if given is None else given != 0
@@ -133,7 +133,7 @@ def real_tokens(attention_mask: Tensor | None = None, document_ids: Tensor | Non
 
 
 def first_tokens(hidden: Tensor, real: Tensor | None) -> Tensor:
-    """The vector of each row's first real token, wherever padding stands: hidden [B, T, D], real [B, T] -> [B, D]."""
+    """The vector of the first real token of each row, wherever padding is: hidden [B, T, D], real [B, T] -> [B, D]."""
     if real is None:
         return hidden[:, 0]
     return hidden[torch.arange(len(hidden), device=hidden.device), real.int().argmax(1)]
@@ -150,10 +150,10 @@ def ragged_layout(
 ) -> Ragged:
     """The flat layout of a batch [B, T].
 
-    `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) says what belongs together and defaults to the
-    mask, that to all ones. Positions restart in each sequence and count its tokens only; `position_ids` [B, T] or [1, T]
-    replaces them. `dense`: all B*T tokens in order as one group with a block mask, shapes that depend on B and T alone: for
-    whoever wants the weights of attention as [B, H, T, T], and for `torch.compile`.
+    `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) defaults to the mask, which defaults to ones.
+    Positions restart in each sequence and count its tokens only; `position_ids` [B, T] or [1, T] replaces them. `dense`: all
+    B*T tokens in order as one group with a block mask, so that shapes depend on B and T only: for attention weights as
+    [B, H, T, T], and for `torch.compile`.
     """
     batch, length = shape
     real = real_tokens(attention_mask, document_ids)
@@ -161,7 +161,7 @@ def ragged_layout(
     if dense:
         layout = _dense(batch, length, device, ids)
     else:
-        # Dozens of small operations whose results decide what comes next: an accelerator would be waited for after each.
+        # Dozens of small operations with control flow on their results: on an accelerator, each would be a synchronisation.
         ids = ids if ids is None else ids.cpu()
         if ids is None or bool(((ids == ids[:, :1]) & (ids != 0)).all()):
             layout = _full(batch, length, device)
@@ -177,18 +177,18 @@ def ragged_layout(
 
 
 def aligned(layout: Ragged) -> Ragged:
-    """The same rows in [B, longest] (at least one place), the tokens of each row of the batch side by side from the first place
-    on. They must be one sequence, and the layout not dense."""
-    if layout.frame is None:
+    """The same rows in [B, longest] (at least length 1), left-aligned: the tokens of each row of the batch without gaps. They
+    must be one sequence, and the layout must not be dense."""
+    if layout.grid is None:
         return layout
     (batch, length), longest = layout.shape, max(1, layout.longest)
     cells = layout.index // length * longest + layout.positions
-    frame = _frame(cells[: len(cells) - layout.spare], batch * longest, layout.spare)
-    return replace(layout, shape=(batch, longest), index=frame.cells, frame=frame)
+    grid = _grid(cells[: len(cells) - layout.spare], batch * longest, layout.spare)
+    return replace(layout, shape=(batch, longest), index=grid.cells, grid=grid)
 
 
 def _full(batch: int, length: int, device: torch.device) -> Ragged:
-    """Every token is real, every row one sequence."""
+    """The layout without padding, with one sequence per row."""
     positions = torch.arange(length, device=device).repeat(batch)
     index = torch.arange(batch * length, device=device)
     return Ragged((batch, length), index, positions, length, (Group(batch, length, batch * length),))
@@ -198,7 +198,7 @@ def _dense(batch: int, length: int, device: torch.device, ids: Tensor | None) ->
     layout = _full(batch, length, device)
     if ids is None:
         return layout
-    same = ids[:, :, None] == ids[:, None, :]  # padding sees padding, so that no row of the mask is empty
+    same = ids[:, :, None] == ids[:, None, :]  # padding attends to padding, so that no row of the mask is empty
     positions = (same.tril(-1).sum(-1) * (ids != 0)).flatten()
     group = Group(batch, length, batch * length, allowed=same[:, None])
     return Ragged(layout.shape, layout.index, positions, length, (group,), padding=ids == 0)
@@ -219,9 +219,9 @@ def _flat(batch: int, length: int, ids: Tensor, close: int) -> Ragged:
     index = real[order[starts[sequence] + positions]]
     groups = _groups(sizes, sequence, positions, close)
     spare = rounded(len(index), 32) - len(index)
-    frame = _frame(index, batch * length, spare)
+    grid = _grid(index, batch * length, spare)
     longest = int(sizes[0]) if len(sizes) else 0
-    return Ragged((batch, length), frame.cells, _more(positions, spare), longest, groups, frame)
+    return Ragged((batch, length), grid.cells, _more(positions, spare), longest, groups, grid)
 
 
 def _moved(x: Any, device: torch.device) -> Any:
@@ -247,37 +247,37 @@ def _groups(sizes: Tensor, sequence: Tensor, positions: Tensor, close: int) -> t
             continue
         several, longest = rounded(last - first, 8), -(-longest // 8) * 8
         cells = (sequence[rows] - first) * longest + positions[rows]
-        keys = F.pad(sizes[first:last], (0, several - (last - first)), value=longest)  # nobody reads what the last ones answer
+        keys = F.pad(sizes[first:last], (0, several - (last - first)), value=longest)  # the output of the last ones is not used
         allowed = torch.arange(longest, device=sizes.device) < keys[:, None]  # [S, L]
-        frame = _frame(cells, longest * several)
-        groups.append(Group(several, longest, count, frame, allowed[:, None, None]))
+        grid = _grid(cells, longest * several)
+        groups.append(Group(several, longest, count, grid, allowed[:, None, None]))
     return tuple(groups)
 
 
 def rounded(count: int, parts: int) -> int:
-    """The next of few numbers, `parts` to 2 * `parts` of them between a power of two and the next."""
+    """The number rounded up to one of few: `parts` to 2 * `parts` numbers between a power of two and the next."""
     step = 1 << max(0, (count // parts).bit_length() - 1)
     return -(-count // step) * step
 
 
 def similar(lengths: list[int], close: int) -> list[tuple[int, int]]:
-    """Stretches (first, last + 1) of descending lengths that make one group: at least three quarters of its longest, or at most
-    `close` tokens shorter (there attention costs next to nothing, and each further group takes its time to start)."""
-    stretches, first = [], 0
+    """Ranges (first, last + 1) of descending lengths that form a group: each at least three quarters of the longest, or at most
+    `close` tokens shorter (where attention costs less than the start of another group)."""
+    ranges, first = [], 0
     while first < len(lengths):
         low = min(lengths[first] * 3 / 4, lengths[first] - close)
         last = bisect_right(lengths, -low, lo=first, key=lambda n: -n)
-        stretches.append((first, last))
+        ranges.append((first, last))
         first = last
-    return stretches
+    return ranges
 
 
-def _frame(cells: Tensor, count: int, spare: int = 0) -> Frame:
+def _grid(cells: Tensor, count: int, spare: int = 0) -> Grid:
     rows = torch.zeros(count, dtype=torch.long, device=cells.device)
     rows[cells] = torch.arange(len(cells), device=cells.device)
     blank = torch.ones(count, dtype=torch.bool, device=cells.device)
     blank[cells] = False
-    return Frame(_more(cells, spare), rows, blank.nonzero().squeeze(1), spare)
+    return Grid(_more(cells, spare), rows, blank.nonzero().squeeze(1), spare)
 
 
 def _more(values: Tensor, spare: int) -> Tensor:
@@ -285,13 +285,13 @@ def _more(values: Tensor, spare: int) -> Tensor:
 
 
 def over_sequences(x: Tensor, layout: Ragged, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """A function of [S, L, ...], which must not look from a cell at those behind it, over every sequence of rows [N, ...]."""
+    """Apply a causal function of [S, L, ...] to every sequence of rows [N, ...]."""
     done = []
     parts = x.split([*(group.tokens for group in layout.groups), layout.spare])
     for group, rows in zip(layout.groups, parts):
-        cells = rows if group.frame is None else _Spread.apply(rows, group.frame)
+        cells = rows if group.grid is None else _Place.apply(rows, group.grid)
         y = function(cells.unflatten(0, (group.sequences, group.longest))).flatten(0, 1)
-        done.append(y if group.frame is None else _Collect.apply(y, group.frame))
+        done.append(y if group.grid is None else _Collect.apply(y, group.grid))
     return torch.cat([*done, parts[-1]])
 
 
@@ -307,27 +307,27 @@ def attend_ragged(
 ) -> Tensor:
     """Attention of every token over its sequence: query, key and value [N, 3, H, K] -> [N, H*K].
 
-    `causal`, `scale`, `dropout`, `upcast`: as in `attend`. `attentions`: a list to which the weights [B, H, T, T] are added, by
-    the naive path; for the dense layout.
+    `causal`, `scale`, `dropout`, `upcast`: as in `attend`. `attentions`: a list to which the weights [B, H, T, T] are appended,
+    by the naive implementation; for the dense layout.
     """
     mixed = []
     options: dict[str, Any] = {"causal": causal, "scale": scale, "dropout": dropout, "upcast": upcast}
     parts = qkv.split([*(group.tokens for group in layout.groups), layout.spare])
     for group, rows in zip(layout.groups, parts):
-        cells = rows if group.frame is None else _Spread.apply(rows, group.frame)
+        cells = rows if group.grid is None else _Place.apply(rows, group.grid)
         cells = cells.unflatten(0, (group.sequences, group.longest))
         query, key, value = cells.permute(2, 0, 3, 1, 4).unbind()  # [S, H, L, K] each
         allowed = group.allowed
         if causal and allowed is not None:
-            # Tokens stand at the beginning of their cells, so who sees nothing that comes later sees no blank one either.
-            allowed = None if group.frame else allowed.tril()
+            # Tokens are at the start of their row of the grid, so the causal mask also excludes blank cells.
+            allowed = None if group.grid else allowed.tril()
         if attentions is None:
             heads = attend(query, key, value, allowed=allowed, **options)
         else:
             heads, weights = weigh(query, key, value, allowed=allowed, **options)
             attentions.append(weights)
         x = join_heads(heads).flatten(0, 1)  # [S*L, D]
-        mixed.append(x if group.frame is None else _Collect.apply(x, group.frame))
+        mixed.append(x if group.grid is None else _Collect.apply(x, group.grid))
     if not mixed:  # nothing but padding
         return qkv[:, 2].flatten(1)
     if layout.spare:

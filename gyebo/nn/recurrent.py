@@ -1,8 +1,7 @@
-"""Recurrence: the cells as their equations, and torch's fused layers over the flat rows of a batch.
+"""Recurrent layers: the equations of the cells, and torch's fused layers on the flat rows of a batch.
 
-A recurrent layer reads a sequence token by token and hands a state on. The sequences of a batch differ in length, so step t is
-taken by those that have a t-th token: rows are brought into the order of their positions, longest sequence first, and padding
-never runs through the recurrence.
+A recurrent layer reads a sequence token by token and carries a state. The sequences of a batch differ in length, so step t has
+only those with a t-th token: rows are sorted by position, longest sequence first, and padding never enters the recurrence.
 
 Letters: B batch, T length, N real tokens and spare rows, S sequences, I width of the input, D width of the state, G gates; C
 width of a cell and P of its output where the two differ.
@@ -23,16 +22,16 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gyebo.nn.ragged import Ragged
 
-# On CUDA, of weights that are dropped: they are new in every pass, so nothing can be done about it.
+# On CUDA with weight dropout: the weights are new tensors in every pass, so the warning is unavoidable.
 warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk of memory")
 
-State = tuple[Tensor, ...]  # what a layer hands on, each [S, D]: the hidden state, and of an LSTM its cell
+State = tuple[Tensor, ...]  # the state of a layer, each [S, D]: the hidden state, and for an LSTM the cell
 
 
 class Gates(NamedTuple):
     """The weights of a cell with G gates, as torch stores them: `inputs` [G*D, I], `recurrent` [G*D, D], two biases [G*D] of
-    which only the sum matters, but for a GRU's last gate. Where a part of the input is known before the step, `inputs` may be
-    the columns of the rest, and `input_bias` what that part gives, [S, G*D]."""
+    which only the sum matters, except in the last gate of a GRU. If a part of the input is known before the step, `inputs` may
+    have the columns of the rest, and `input_bias` the contribution of that part, [S, G*D]."""
 
     inputs: Tensor
     recurrent: Tensor
@@ -47,8 +46,8 @@ def elman(x: Tensor, state: State, w: Gates) -> State:
 
 
 def lstm(x: Tensor, state: State, w: Gates) -> State:
-    """Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000: what the cell keeps is added, not multiplied by a
-    matrix, so its gradient neither vanishes nor explodes while f is near 1. Gates in torch's order i, f, g, o."""
+    """Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000: the cell is updated by addition, not by a matrix
+    product, so its gradient neither vanishes nor explodes while f is near 1. Gates in torch's order i, f, g, o."""
     h, c = state
     i, f, g, o = (x @ w.inputs.T + w.input_bias + h @ w.recurrent.T + w.recurrent_bias).chunk(4, -1)
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()
@@ -75,10 +74,10 @@ class Projected(NamedTuple):
 
 
 def projected_lstm(x: Tensor, state: State, w: Projected, clip: float = 0.0) -> State:
-    """Sak et al. 2014: an LSTM whose output, and what returns into the next step, is its state times a matrix: so a wide cell
-    needs no wide recurrent matrix. x [S, 4C], the token's share of the gates; state ([S, P], [S, C]).
+    """Sak et al. 2014: an LSTM whose output, which is also the input of the next step, is a projection of its state, so that a
+    wide cell needs no wide recurrent matrix. x [S, 4C], the contribution of the input to the gates; state ([S, P], [S, C]).
 
-    `clip`: what bounds cell and output inside the step, as in ELMo's released code; 0: nothing.
+    `clip`: bound of cell and output within the step, as in ELMo's released code; 0: none.
     """
     h, c = state
     i, f, g, o = (x + linear(h, w.recurrent)).chunk(4, -1)
@@ -90,7 +89,7 @@ def projected_lstm(x: Tensor, state: State, w: Projected, clip: float = 0.0) -> 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its equations, torch's fused layer, how many gates it has and how many tensors its state."""
+    """A cell: its equations, torch's fused layer, the number of gates and of tensors of its state."""
 
     equations: Callable[[Tensor, State, Gates], State]
     layer: Callable[..., nn.RNNBase]
@@ -100,7 +99,7 @@ class Cell:
 
 CELLS = {"rnn": Cell(elman, nn.RNN, 1, 1), "lstm": Cell(lstm, nn.LSTM, 4, 2), "gru": Cell(gru, nn.GRU, 3, 1)}
 
-# How a layer of torch calls its mode -> torch's kernel for it.
+# `mode` of a layer of torch -> torch's kernel for it.
 _FUSED: dict[str, Callable[..., Any]] = {"RNN_TANH": torch.rnn_tanh, "LSTM": torch.lstm, "GRU": torch.gru}
 
 
@@ -114,9 +113,9 @@ def gates(layer: nn.RNNBase) -> Gates:
 class Steps:
     """The rows of a flat layout by time step.
 
-    `order` [N]: the rows, step by step, in each step the longest sequence first; `back` [N]: where each row went; `sizes` [T],
-    on the CPU: how many sequences take a step. `sequence` [N]: that of each row; `row` [S]: the row of the batch in which each
-    sequence stands; `first`, `last`: the sequences with which the rows of the batch that hold any token begin and end.
+    `order` [N]: the rows, step by step, in each step the longest sequence first; `back` [N]: the inverse of `order`; `sizes`
+    [T], on the CPU: number of sequences in each step. `sequence` [N]: the sequence of each row; `row` [S]: the row of the batch
+    of each sequence; `first`, `last`: the first and last sequences of the rows of the batch that have any token.
     """
 
     order: Tensor
@@ -129,11 +128,11 @@ class Steps:
 
     @property
     def sequences(self) -> int:
-        """How many there are; each spare row is one of its own."""
+        """Number of sequences; each spare row counts as one."""
         return len(self.row)
 
     def by_row(self, state: State, rows: int) -> State:
-        """The state with which the last sequence of each row of the batch ends, [rows, D] each: zeros where a row has none."""
+        """The state after the last sequence of each row of the batch, [rows, D] each: zeros where a row has no token."""
         place = self.row[self.last]
         return tuple(
             part.new_zeros(rows, part.shape[1]).index_copy(0, place, part.index_select(0, self.last)) for part in state
@@ -141,38 +140,38 @@ class Steps:
 
 
 def time_steps(layout: Ragged, *, backwards: bool = False) -> Steps:
-    """The steps of a layout whose positions are its own; `backwards`: each sequence is read from its end to its beginning."""
+    """The steps of a layout with default positions; `backwards`: each sequence is read from its end to its start."""
     order = layout.positions.argsort(stable=True)
-    begins = layout.positions == 0
-    sequence = begins.cumsum(0) - 1
+    is_start = layout.positions == 0
+    sequence = is_start.cumsum(0) - 1
     if backwards:
         last = torch.bincount(sequence)[sequence] - 1
         order = (torch.arange(len(order), device=order.device) + last - 2 * layout.positions)[order]
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
-    starts = begins.nonzero().squeeze(1)  # of the sequences, longest first
+    starts = is_start.nonzero().squeeze(1)  # of the sequences, longest first
     place = layout.index[starts]
     row, real = place // layout.shape[1], torch.arange(len(starts), device=order.device) < len(starts) - layout.spare
     by_place = place.argsort(stable=True)
     by_place = by_place[real[by_place]]
     rows = row[by_place]
     change = rows[1:] != rows[:-1]
-    edge = change.new_ones(min(1, len(rows)))
+    one = change.new_ones(min(1, len(rows)))
     sizes = torch.bincount(layout.positions).cpu()
-    first, final = by_place[torch.cat([edge, change])], by_place[torch.cat([change, edge])]
+    first, final = by_place[torch.cat([one, change])], by_place[torch.cat([change, one])]
     return Steps(order, back, sizes, sequence, row, first, final)
 
 
 def read(
     layer: nn.RNNBase, x: Tensor, steps: Steps, state: State | None = None, recurrent: Tensor | None = None
 ) -> tuple[Tensor, State]:
-    """A layer over rows [N, I] -> [N, D], and each sequence's state after its last token, each [S, D].
+    """Apply a layer to rows [N, I] -> [N, D]; also returns the state of each sequence after its last token, each [S, D].
 
-    `state`: what each sequence starts from, zeros by default. Of a bidirectional layer both directions stand side by side, 2D
-    wide; the second one begins at the last token of each sequence, and its state is the one after the first token.
-    `recurrent` [G*D, D]: takes the place of the recurrent matrix of a layer that reads one way.
+    `state`: the initial state of each sequence, zeros by default. In a bidirectional layer both directions are concatenated, of
+    width 2D; the second one starts at the last token of each sequence, and its state is that after the first token.
+    `recurrent` [G*D, D]: replaces the recurrent matrix of a unidirectional layer.
     """
-    if not len(x):  # nothing but padding, which torch refuses
+    if not len(x):  # only padding, which torch refuses
         nothing = x.new_zeros(0, layer.hidden_size * (1 + layer.bidirectional))
         return nothing, (nothing,) * (2 if isinstance(layer, nn.LSTM) else 1)
     given: Any = None if state is None else tuple(part[None].contiguous() for part in state)
@@ -192,18 +191,18 @@ def read(
 
 
 def _full_precision(rows: Tensor) -> AbstractContextManager[Any]:
-    """Autocast turns cuDNN's layers to float16, whatever its type, in which the gradient of a mean over a batch is lost."""
+    """Autocast runs cuDNN's layers in float16, whatever its dtype, in which the gradient of a mean over a batch underflows."""
     return torch.autocast("cuda", enabled=False) if rows.is_cuda else nullcontext()
 
 
 def _as(x: Any, dtype: torch.dtype) -> Any:
-    """A tensor, several, or None in a type."""
+    """A tensor, a tuple of tensors, or None, converted to a dtype."""
     return tuple(part.to(dtype) for part in x) if isinstance(x, tuple) else x if x is None else x.to(dtype)
 
 
 def _fused(layer: nn.RNNBase, rows: Tensor, steps: Steps, state: Any, weights: Gates) -> tuple[Tensor, ...]:
-    """A layer with other weights, by torch's kernel itself: a layer keeps a list of its own, in which an attribute that was
-    replaced need not show."""
+    """A layer with other weights, by calling torch's kernel: a layer keeps its own list of weights, in which a replaced
+    attribute need not appear."""
     if state is None:
         zeros = rows.new_zeros(1, steps.sequences, layer.hidden_size)
         state = (zeros, zeros) if layer.mode == "LSTM" else zeros
@@ -212,10 +211,10 @@ def _fused(layer: nn.RNNBase, rows: Tensor, steps: Steps, state: Any, weights: G
 
 
 class ProjectedLstm(nn.Module):
-    """`projected_lstm` over sequences, all at once. Starts as zeros: the family's table draws the weights.
+    """`projected_lstm` over a batch of sequences. Weights are zeros until the family initialises them.
 
-    torch's own layer (`nn.LSTM(proj_size=)`) computes the same without the bounds, but has no fused kernel on a CPU, and over
-    sequences of different lengths its backward pass costs the square of the length; so the equations run themselves.
+    torch's layer (`nn.LSTM(proj_size=)`) computes the same without clipping, but has no fused kernel on a CPU, and for
+    sequences of different lengths its backward pass is quadratic in the length; therefore the equations are computed here.
     """
 
     def __init__(self, inputs: int, cells: int, outputs: int, clip: float = 0.0):
@@ -227,14 +226,14 @@ class ProjectedLstm(nn.Module):
         self.clip = clip
 
     def forward(self, x: Tensor, sizes: Tensor) -> Tensor:
-        """Rows [N, I] in the order of `Steps`, of which step t takes `sizes[t]`, -> [N, P]; all sequences start from zeros."""
+        """Rows [N, I] in the order of `Steps`, `sizes[t]` of them in step t, -> [N, P]; all sequences start from zeros."""
         w = Projected(self.inputs, self.recurrent, self.bias, self.projection)
         counts: list[int] = sizes.tolist()
         gates = linear(x, w.inputs, w.bias)
         count, (outputs, cells) = counts[0] if counts else 0, w.projection.shape
         state: State = (gates.new_zeros(count, outputs), w.bias.new_zeros(count, cells))
         rows = []
-        for part in gates.split(counts):  # one split, whose backward pass is one copy
+        for part in gates.split(counts):  # a single split, whose backward pass is a single copy
             if len(part) < len(state[0]):
                 state = tuple(kept[: len(part)] for kept in state)
             state = projected_lstm(part, state, w, self.clip)

@@ -1,8 +1,7 @@
-"""What a recurrent model hands on from text to text: a tree of named tensors, rows first.
+"""Carried state of a model, from row to row: a tree of named tensors, rows first.
 
-A dict of tensors, or of such dicts; its names and shapes are the model's own. Whoever carries it (training, evaluation) slices,
-joins and stores its leaves and never looks inside: what a text without a past starts from is for `reset(state, which)` of the
-model to say.
+A dict of tensors, or of such dicts; the model defines names and shapes. Training and evaluation slice, concatenate and store
+the leaves without knowing what they mean: the initial state of rows without a past comes from the model's `reset`.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from typing import Any
 
 from torch import Tensor
 
-StateTree = dict[str, Any]  # name -> tensor [rows, ...] or another StateTree; no name holds a full stop
+StateTree = dict[str, Any]  # name -> tensor [rows, ...] or another StateTree; names contain no full stop
 
 
 def each(function: Callable[..., Tensor], *states: StateTree) -> StateTree:
-    """The tree of what a function makes of the leaves that stand at the same place of all states."""
+    """Apply a function to the leaves at the same place of all states; returns the tree of the results."""
     first, *others = states
     return {
         name: each(function, value, *(other[name] for other in others))
@@ -27,16 +26,16 @@ def each(function: Callable[..., Tensor], *states: StateTree) -> StateTree:
 
 
 def leaves(state: StateTree, prefix: str = "") -> dict[str, Tensor]:
-    """The leaves by their path, names joined by full stops: {"memory": {"keys": k}} gives {"memory.keys": k}."""
+    """The leaves by path, names joined by full stops: {"memory": {"keys": k}} -> {"memory.keys": k}."""
     found: dict[str, Tensor] = {}
     for name, value in state.items():
-        assert "." not in name, f"a state's name holds a full stop: {name}"
+        assert "." not in name, f"the name of a state contains a full stop: {name}"
         found |= leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return found
 
 
 def tree(leaves: dict[str, Tensor]) -> StateTree:
-    """The state of which `leaves` gives these."""
+    """The inverse of `leaves`."""
     state: StateTree = {}
     for path, tensor in leaves.items():
         *parents, name = path.split(".")

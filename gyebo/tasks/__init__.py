@@ -1,1 +1,1 @@
-"""What is fine-tuned and how it is scored: tasks, their data and metrics, heads over a pretrained body, the linear baseline."""
+"""Fine-tuning tasks: their data, kinds, heads and metrics, and the linear baseline."""

@@ -1,6 +1,6 @@
-"""One vector for a text: from a model's vectors at every position to the mean, the first or the last real token's.
+"""Text embeddings: the hidden vectors of a text, pooled to their mean, or to that of the first or last token.
 
-Padding may stand anywhere: first and last mean real tokens. Letters: B batch, T length, D width, N texts.
+Padding may be anywhere: first and last are those of real tokens. Letters: B batch, T length, D width, N texts.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ POOLINGS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {"mean": mean_t
 
 
 def check_pooling(model: Any, pooling: str) -> None:
-    """ValueError for an unknown pooling, or one that says nothing of the text with this model."""
+    """ValueError for an unknown pooling, or one whose vector does not represent the text with this model."""
     if pooling not in POOLINGS:
         raise ValueError(f"--pooling must be one of {', '.join(POOLINGS)}, but is {pooling!r} instead")
     body = body_of(model)
     if body.encodes_source:
-        raise ValueError(f"{model.family} translates, and has no vector of a text to give: use an encoder, as bert")
-    if pooling == "cls" and body.generates:  # so it sees nothing of what comes later
+        raise ValueError(f"{model.family} is a translation model without text embeddings: use an encoder such as bert")
+    if pooling == "cls" and body.generates:  # a generator is causal
         raise ValueError(
-            f"--pooling cls: {model.family} reads from left to right, so its first token knows nothing of the text after it: "
-            "use mean or last"
+            f"--pooling cls: {model.family} reads from left to right, so its first token does not attend to the text after "
+            "it: use mean or last"
         )
 
 
@@ -44,12 +44,12 @@ def embed(
     normalize: bool = False,
     batch_tokens: int = 8192,
 ) -> tuple[NDArray[np.float32], int]:
-    """The vectors of texts, [N, D] in their order, and how many texts were longer than the model's context and were cut.
+    """The vectors of texts, [N, D] in their order, and the number of texts truncated to the model's context.
 
-    Texts are framed as the tokenizer frames one text, as `transformers.AutoTokenizer` does with the same directory. They are
-    read in batches of similar length, `batch_tokens` positions at most, padding included. `pooling`: "mean", "cls" (the first
-    token) or "last". `normalize`: to length 1. A text without a single token (empty, in a family without a frame) has the
-    vector zero. Raises ValueError for a pooling that there is not, or that says nothing of the text with this model.
+    Special tokens are added as the tokenizer does for a single text, and as `transformers.AutoTokenizer` does with the same
+    directory. Texts are read in batches of similar length, of at most `batch_tokens` positions, padding included. `pooling`:
+    "mean", "cls" (first token) or "last". `normalize`: to length 1. A text without tokens (an empty one, in a family without
+    special tokens) has the vector zero. Raises ValueError as `check_pooling` does.
     """
     check_pooling(model, pooling)
     body, most = body_of(model), model.config.context
@@ -57,13 +57,13 @@ def embed(
     fields = [name for name in tokenizer.model_inputs if name != "attention_mask"]
     encoded = tokenizer(list(texts)) if texts else {name: [] for name in fields}
     lengths = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
-    cut = np.flatnonzero(lengths > most).tolist()
-    if cut:
-        shorter = tokenizer([texts[number] for number in cut], truncation=True, max_length=most)
+    long = np.flatnonzero(lengths > most).tolist()
+    if long:
+        shorter = tokenizer([texts[number] for number in long], truncation=True, max_length=most)
         for name in fields:
-            for number, values in zip(cut, shorter[name]):
+            for number, values in zip(long, shorter[name]):
                 encoded[name][number] = values
-        lengths[cut] = most
+        lengths[long] = most
     vectors = np.zeros((len(lengths), model.config.width), dtype=np.float32)
     for rows in _batches(lengths, batch_tokens):
         inputs = {name: _padded([encoded[name][row] for row in rows], lengths[rows]).to(place) for name in fields}
@@ -71,13 +71,13 @@ def embed(
         hidden = body.encode(attention_mask=mask.long(), **inputs).hidden
         found = POOLINGS[pooling](hidden, mask).float()
         vectors[rows] = (torch.nn.functional.normalize(found, dim=1) if normalize else found).cpu().numpy()
-    return vectors, len(cut)
+    return vectors, len(long)
 
 
 def _batches(lengths: NDArray[np.int64], batch_tokens: int) -> list[NDArray[np.int64]]:
-    """Row numbers by growing length, so many in a batch that its rectangle has at most `batch_tokens` positions, at least one.
+    """Row numbers in batches of ascending length; a padded batch has at most `batch_tokens` positions, or a single row.
 
-    Rows without tokens are left out.
+    Rows without tokens are skipped.
     """
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
@@ -90,7 +90,7 @@ def _batches(lengths: NDArray[np.int64], batch_tokens: int) -> list[NDArray[np.i
 
 
 def _padded(rows: list[list[int]], lengths: NDArray[np.int64]) -> Tensor:
-    """[B, T] of rows sorted by length; what stands at padding is masked, so any id will do."""
+    """[B, T] of rows sorted by length; padding is masked, so its id does not matter."""
     table = np.zeros((len(rows), int(lengths[-1])), dtype=np.int64)
     for number, row in enumerate(rows):
         table[number, : len(row)] = row

@@ -1,6 +1,6 @@
-"""Encoded examples in little memory, and batches of them: padded arrays in the order that training or evaluation wants.
+"""Encoded examples, stored compactly, and batches of them: padded arrays in the order of training or evaluation.
 
-N rows, T tokens of the longest row of a batch, W words of the longest, C options.
+N rows, T tokens of the longest row of a batch, W words of the longest row, C options.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gyebo.data.batches import IGNORE
 from gyebo.data.order import shuffled
 from gyebo.data.streams import TOKENS, Arrays, BatchField, Pieces, Stream, laid_out, streams_of
 from gyebo.tasks.task import Example
-from gyebo.text.template import Framed
+from gyebo.text.template import TemplatedText
 from gyebo.text.tokenizer import Tokenizer
 
 TEXT = (BatchField("input_ids"), BatchField("token_type_ids", TOKENS, 0), BatchField("labels", TOKENS, IGNORE))
@@ -37,7 +37,7 @@ class Ragged:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """The length of every list."""
+        """The lengths of all lists."""
         return np.diff(self.starts)
 
     def lengths_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -45,7 +45,7 @@ class Ragged:
         return self.starts[numbers + 1] - self.starts[numbers]
 
     def joined(self, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
-        """The values of these lists, one list after the other."""
+        """The values of these lists, concatenated."""
         first, lengths = self.starts[numbers], self.lengths_of(numbers)
         before = np.cumsum(lengths) - lengths
         return self.values[np.repeat(first - before, lengths) + np.arange(int(lengths.sum()))]
@@ -63,13 +63,13 @@ def ragged(lists: Iterable[Sequence[int] | NDArray[Any]]) -> Ragged:
 class Features:
     """Rows of model inputs with their labels. An example has one row, or one per window of a long text.
 
-    columns: per-token (or per-word) lists, `options` of them a row where a row is a choice: "input_ids",
-        "token_type_ids" where the family takes them, "labels" of tagging, and the words of dependency parsing.
-    fixed: one number a row: "labels" of classification (int64) and regression (float32), "start_positions"...
-    notes: what the way back from predictions needs; it never enters a batch.
+    columns: per-token (or per-word) lists, for multiple choice `options` of them per row: "input_ids",
+        "token_type_ids" where the family has them, "labels" of tagging, and the words of dependency parsing.
+    fixed: one number per row: "labels" of classification (int64) and regression (float32), "start_positions"...
+    notes: data for decoding predictions, which never enter a batch.
     example: the number of each row's example. ids: the `id` of each example.
-    fields: where the columns stand in a batch; it may name more than there are.
-    cut: how many examples lost tokens to `max_length`.
+    fields: the batch fields of the columns; they may name more columns than there are.
+    too_long: number of examples longer than `max_length`, which were truncated (or skipped).
     """
 
     columns: dict[str, Ragged]
@@ -78,7 +78,7 @@ class Features:
     ids: tuple[str, ...]
     pad_id: int
     options: int = 1
-    cut: int = 0
+    too_long: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
     fields: tuple[BatchField, ...] = TEXT
 
@@ -87,28 +87,27 @@ class Features:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each row [rows], roles included; of a choice, of its longest option."""
+        """Number of tokens of each row [rows], special tokens included; for multiple choice, of its longest option."""
         return self.columns["input_ids"].lengths.reshape(len(self), self.options).max(1)
 
     @property
     def _present(self) -> list[BatchField]:
         if unknown := self.columns.keys() - {field.name for field in self.fields}:
             raise ValueError(
-                f"column {min(unknown)!r} is not among the fields of these features: say in which stream it stands"
+                f"column {min(unknown)!r} is not among the fields of these features: declare a field with its stream"
             )
         return [field for field in self.fields if field.name in self.columns]
 
     @property
     def streams(self) -> tuple[Stream, ...]:
-        """What a row consists of."""
+        """The streams of a row."""
         return streams_of(self._present)
 
     def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Arrays:
         """The rows as arrays: int64 [N, T] (choices [N, C, T]; words [N, W]), scores float32 [N].
 
-        `document_ids` are 1 at real tokens and 0 at padding, which stands on the right; `word_mask` likewise for words,
-        `decoder_document_ids` for what a decoder reads.
-        Labels at padding are -100.
+        `document_ids` are 1 at real tokens and 0 at padding, which is on the right; `word_mask` likewise for words,
+        `decoder_document_ids` for decoder inputs. Labels at padding are -100.
         """
         rows = np.asarray(rows, np.int64)
         lists = (rows[:, None] * self.options + np.arange(self.options)).ravel()
@@ -125,37 +124,37 @@ class Features:
 def features_of(
     examples: Sequence[Example],
     tokenizer: Tokenizer,
-    rows: Sequence[Framed],
+    rows: Sequence[TemplatedText],
     *,
     example: Sequence[int] | None = None,
     options: int = 1,
-    cut: int = 0,
+    too_long: int = 0,
 ) -> Features:
     """Features without labels. example: the number of each row's example (default: one row each).
 
-    A text without any token (an empty one, where the family puts no roles around it) becomes one `bos`, else `eos` or pad:
-    a model needs a token to read from.
+    A text without any token (an empty one, in a family without special tokens around texts) becomes one `bos`, otherwise
+    `eos` or pad, because a model needs at least one token.
     """
     roles = tokenizer.role_ids
     pad = roles.get("pad", 0)
-    filler = [roles.get("bos", roles.get("eos", pad))]
-    columns = {"input_ids": ragged(row.ids or filler for row in rows)}
+    single = [roles.get("bos", roles.get("eos", pad))]
+    columns = {"input_ids": ragged(row.ids or single for row in rows)}
     if "token_type_ids" in tokenizer.model_inputs:
         columns["token_type_ids"] = ragged(row.types or [0] for row in rows)
     numbers = np.arange(len(examples)) if example is None else np.asarray(example, np.int64)
-    return Features(columns, {}, numbers, tuple(example.id for example in examples), pad, options, cut)
+    return Features(columns, {}, numbers, tuple(example.id for example in examples), pad, options, too_long)
 
 
 @dataclass(frozen=True)
 class ExampleRows:
-    """The rows of features as batches: what `gyebo.data.batches.Rows` is to pretraining, this is to a task.
+    """The rows of features as batches: for tasks what `gyebo.data.batches.Rows` is for pretraining.
 
-    again: the features of training epoch n (from 0), where each epoch reads the same examples in another form.
-    groups: rows that always share a batch, and count as one there (`token_groups`); None: each row for itself.
+    of_epoch: epoch (from 0) -> its features, where the examples are encoded differently in each epoch (BPE-dropout).
+    groups: rows that always share a batch, and count as one row there (`token_groups`); None: each row alone.
     """
 
     features: Features
-    again: Callable[[int], Features] | None = None
+    of_epoch: Callable[[int], Features] | None = None
     groups: tuple[NDArray[np.int64], ...] | None = None
     carries: ClassVar[bool] = False
 
@@ -168,12 +167,12 @@ class ExampleRows:
 
     @property
     def streams(self) -> tuple[Stream, ...]:
-        """What a row consists of."""
+        """The streams of a row."""
         return self.features.streams
 
     @property
     def mean_tokens(self) -> float:
-        """Real tokens of a row, on average; of two streams, in the first."""
+        """Mean number of real tokens in a row; with two streams, in the first."""
         return len(self.features.columns["input_ids"].values) / len(self.features)
 
     def step(self, step: int, batch: int, seed: int, first: int = 0, count: int | None = None) -> Arrays:
@@ -182,7 +181,7 @@ class ExampleRows:
         Every epoch is a permutation of all; the last batch of an epoch is filled from the next.
         """
         rows, _ = shuffled(step, batch, len(self), seed)
-        features = self.again(step * batch // len(self)) if self.again else self.features
+        features = self.of_epoch(step * batch // len(self)) if self.of_epoch else self.features
         return features.batch(self._rows(rows[first : batch if count is None else first + count]))
 
     def ids(self, step: int, batch: int, seed: int) -> list[str]:
@@ -194,9 +193,8 @@ class ExampleRows:
         return chosen if self.groups is None else np.concatenate([self.groups[group] for group in chosen])
 
     def by_length(self, tokens_per_batch: int) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
-        """All rows once, the longest first: (numbers of the rows, their arrays), padded to at most so many tokens.
-
-        A row that is longer stands alone. `in_order` puts what a model makes of the batches into the order of the rows.
+        """All rows once, the longest first, as (row numbers, their arrays) with at most `tokens_per_batch` tokens, padding
+        included, or a single longer row. `in_order` restores the order of the rows in a model's outputs.
         """
         lengths = self.features.lengths * self.features.options
         order = np.argsort(-lengths, kind="stable")
@@ -208,12 +206,12 @@ class ExampleRows:
 
 
 def token_groups(features: Features, tokens: int) -> tuple[NDArray[np.int64], ...]:
-    """Rows of two streams in groups of similar lengths, of at most `tokens` tokens on either side; a longer one stands alone.
+    """Rows of two streams in groups of similar lengths, with at most `tokens` tokens on each side, or a single longer row.
 
     Raises ValueError where there is no row.
     """
     if not len(features):
-        raise ValueError("there is no example to learn from: the file is empty, or all of them are too long")
+        raise ValueError("no training examples: the file is empty, or all of them are too long")
     source, target = features.lengths, features.columns["decoder_input_ids"].lengths
     order = np.lexsort((source, target))
     groups, begin, sums = [], 0, np.zeros(2, np.int64)
@@ -229,24 +227,24 @@ def token_groups(features: Features, tokens: int) -> tuple[NDArray[np.int64], ..
 def in_order(
     parts: Iterable[tuple[NDArray[np.int64], NDArray[Any]]], lengths: NDArray[np.int64] | None = None
 ) -> list[NDArray[Any]]:
-    """From (rows, outputs [N, ...]) of all batches to one output a row, in the order of the rows.
+    """From (rows, outputs [N, ...]) of all batches to one output per row, in the order of the rows.
 
-    lengths: tokens of each row (`Features.lengths`) where outputs are [N, T, ...], so that padding is left out.
-    Raises ValueError where a row comes twice or a row before the last is missing.
+    lengths: tokens of each row (`Features.lengths`) if outputs are [N, T, ...], to drop padding.
+    Raises ValueError where a row occurs twice or is missing.
     """
     found: dict[int, NDArray[Any]] = {}
     for rows, outputs in parts:
         for row, output in zip(rows.tolist(), outputs, strict=True):
             if row in found:
-                raise ValueError(f"row {row} comes twice in the batches; each must come once")
+                raise ValueError(f"row {row} occurs twice in the batches; each must occur once")
             found[row] = (output if lengths is None else output[: lengths[row]]).copy()
     if sorted(found) != list(range(len(found))) or (lengths is not None and len(found) != len(lengths)):
-        raise ValueError(f"{len(found)} rows in the batches, not all from the first to the last; each must come once")
+        raise ValueError(f"{len(found)} rows in the batches, not all from the first to the last; each must occur once")
     return [found[row] for row in range(len(found))]
 
 
 def number_of(example: Example, label: Any, labels: Sequence[str]) -> int:
-    """The number of a label's name. Raises ValueError, naming the example, for one that is not among `labels`."""
+    """The index of a label in `labels`. Raises ValueError, naming the example, for one that is not among them."""
     if str(label) not in labels:
         raise ValueError(f"example {example.id}: label {str(label)!r} is none of {', '.join(labels)}")
     return labels.index(str(label))

@@ -1,12 +1,12 @@
 """The linear baseline: TF-IDF over character n-grams and a linear support vector machine; for scores, ridge regression.
 
-What a network has to beat before it is worth its cost: minutes of training become seconds, and on short Korean reviews it
-stands level with an LSTM. Sources: Joachims 1998, "Text Categorization with Support Vector Machines"; LIBLINEAR (Fan et al.
-2008) through scikit-learn. Texts are taken in NFC and lower case; runs of white space are one space.
+A network is worth its cost only if it beats this: it trains in seconds instead of minutes, and on short Korean reviews it is as
+accurate as an LSTM. Sources: Joachims 1998, "Text Categorization with Support Vector Machines"; LIBLINEAR (Fan et al. 2008)
+through scikit-learn. Texts are normalised to NFC and lower case; runs of white space become one space.
 
 Features of one text: sublinear term frequency x inverse document frequency of its character n-grams, scaled to length 1.
-Features of a pair (x of the first text, y of the second): x, y, x * y and |x - y| side by side, and x . y, their cosine. The
-first two let each text speak for itself (a hypothesis with a "not"), the others say what the two share and where they part.
+Features of a pair (x of the first text, y of the second): x, y, x * y and |x - y| concatenated, and x . y, their cosine. The
+first two describe each text alone (a hypothesis with a "not"), the others what the texts share and where they differ.
 
 On disk: `config.json`, `vocabulary.json` (the n-grams in the order of the columns) and `model.safetensors`; nothing is pickled.
 
@@ -36,7 +36,7 @@ _MOST_NGRAM = 16
 
 
 class Labelled(Protocol):
-    """What is read of an example: its text, the second text of a pair or None, and what it is."""
+    """The fields of an example that the baseline reads: its text, the second text of a pair or None, and its label."""
 
     @property
     def text(self) -> str:
@@ -70,9 +70,9 @@ class LinearModel:
     bias: np.ndarray
 
     def scores(self, texts: Sequence[str | Labelled]) -> np.ndarray:
-        """[N, labels]: the distance from each class's plane, the largest wins (two classes: -s and s); [N, 1] for scores.
+        """[N, labels]: the margin of each class; the largest is predicted (two classes: -s and s). [N, 1] for regression.
 
-        Raises ValueError where a text of a pair is missing, or one too many is given.
+        Raises ValueError where the second text of a pair is missing, or an unexpected one is given.
         """
         found = np.asarray(_features(self._vectorizer, texts, self.paired) @ self.weight.T.astype(np.float64)) + self.bias
         return np.concatenate([-found, found], 1) if self.labels is not None and found.shape[1] == 1 else found
@@ -85,7 +85,7 @@ class LinearModel:
         return [self.labels[number] for number in scores.argmax(1)]
 
     def save(self, directory: str | Path) -> None:
-        """Write the three files; each one is whole or as it was before."""
+        """Write the three files, each of them atomically."""
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         config = {
@@ -119,14 +119,14 @@ def fit(
 ) -> LinearModel:
     """Train on examples that all have a second text, or none of which has one.
 
-    `labels`: the class names in order; None takes those that occur, sorted, and numbers as labels mean scores. `ngrams`:
-    shortest and longest, characters. `min_documents`: rarer n-grams are left out (default: 2 from 1,000 examples on, else 1).
-    `strength`: how much errors count against small weights (the C of the support vector machine, default 0.25; 1 / alpha of
-    ridge regression, default 0.1). `seed`: the order in which LIBLINEAR visits examples. Raises ValueError for no examples, a
-    missing or unknown label, less than two classes, or options out of range.
+    `labels`: the class names in order; None: those that occur, sorted, or regression if labels are numbers. `ngrams`: shortest
+    and longest, in characters. `min_documents`: n-grams in fewer documents are ignored (default: 2 for at least 1,000 examples,
+    otherwise 1). `strength`: weight of errors relative to regularization (C of the support vector machine, default 0.25; 1 /
+    alpha of ridge regression, default 0.1). `seed`: of the order in which LIBLINEAR visits examples. Raises ValueError for no
+    examples, a missing or unknown label, fewer than two classes, or options out of range.
     """
     if not examples:
-        raise ValueError("examples: none were given; a baseline needs some to learn from")
+        raise ValueError("examples: none were given; a baseline needs training examples")
     if not 1 <= ngrams[0] <= ngrams[1] <= _MOST_NGRAM:
         raise ValueError(f"ngrams must be (shortest, longest) with 1 <= shortest <= longest <= {_MOST_NGRAM}, but is {ngrams}")
     if strength is not None and not 0 < strength < math.inf:
@@ -141,7 +141,7 @@ def fit(
     try:
         rows = vectorizer.fit_transform(first + second)
     except ValueError as error:
-        raise ValueError(f"examples: no n-gram stands in {least} of {len(examples)} texts: nothing can be learned") from error
+        raise ValueError(f"examples: no n-gram occurs in {least} of {len(examples)} texts, so there are no features") from error
     features = _side_by_side(rows[: len(first)], rows[len(first) :]) if paired else rows
     weight, bias = _ridge(features, targets, strength) if names is None else _machine(features, targets, names, strength, seed)
     return LinearModel(
@@ -156,10 +156,10 @@ def fit(
 
 
 def _targets(examples: Sequence[Labelled], labels: Sequence[str] | None) -> tuple[tuple[str, ...] | None, np.ndarray]:
-    """The class names (None for scores) and what each example should give: class numbers, or scores."""
+    """The class names (None for regression) and the target of each example: class numbers, or scores."""
     given = [example.label for example in examples]
     if None in given:
-        raise ValueError(f"examples: number {given.index(None) + 1} has no label; each one needs one to learn from")
+        raise ValueError(f"examples: number {given.index(None) + 1} has no label; training examples need one")
     if labels is None and not any(isinstance(label, str) for label in given):
         scores = np.array(given, np.float64)
         if not np.isfinite(scores).all():
@@ -168,11 +168,11 @@ def _targets(examples: Sequence[Labelled], labels: Sequence[str] | None) -> tupl
     found = {str(label) for label in given}
     names = tuple(sorted(found) if labels is None else labels)
     if len(set(names)) != len(names):
-        raise ValueError(f"labels: {', '.join(names)}: a name stands there twice")
+        raise ValueError(f"labels: {', '.join(names)}: a name occurs twice")
     if unknown := sorted(found - set(names)):
         raise ValueError(f"examples: the label {unknown[0]!r} is none of {', '.join(names)}")
     if len(found) < 2:
-        raise ValueError(f"examples: all have the label {next(iter(found))!r}; two kinds are needed to tell them apart")
+        raise ValueError(f"examples: all have the label {next(iter(found))!r}; two classes are needed")
     numbers = {name: number for number, name in enumerate(names)}
     return names, np.array([numbers[str(label)] for label in given])
 
@@ -188,7 +188,7 @@ def _ridge(features: Any, targets: np.ndarray, strength: float | None) -> tuple[
 def _machine(
     features: Any, targets: np.ndarray, names: tuple[str, ...], strength: float | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights [K, C] and bias [K]: one row for two classes, else one for each, against all others."""
+    """Weights [K, C] and bias [K]: one row for two classes, otherwise one per class, against all others."""
     from sklearn.svm import LinearSVC
 
     machine = LinearSVC(C=strength or 0.25, random_state=seed).fit(features, targets)
@@ -197,7 +197,7 @@ def _machine(
         return weight, bias
     if len(weight) == 1:
         weight, bias = np.concatenate([-weight, weight]), np.concatenate([-bias, bias])
-    # A class that does not occur in the data is never chosen.
+    # A class that does not occur in the data is never predicted.
     rows, biases = np.zeros((len(names), features.shape[1])), np.full(len(names), float(np.finfo(np.float32).min))
     rows[machine.classes_], biases[machine.classes_] = weight, bias
     return rows, biases
@@ -212,13 +212,13 @@ def _vectorizer(ngrams: tuple[int, int], **options: Any) -> Any:
 
 
 def _strings(items: Iterable[str | Labelled], paired: bool) -> tuple[list[str], list[str]]:
-    """First and second texts in NFC; the latter empty where there are none."""
+    """First and second texts in NFC; no second texts where there are no pairs."""
     first, second = [], []
     for number, item in enumerate(items, 1):
         text, pair = (item, None) if isinstance(item, str) else (item.text, item.pair)
         if (pair is not None) != paired:
-            there = "has a second text, but others or the model have none" if pair is not None else "has no second text"
-            raise ValueError(f"texts: number {number} {there}: give pairs throughout, or single texts")
+            found = "has a second text, but others or the model have none" if pair is not None else "has no second text"
+            raise ValueError(f"texts: number {number} {found}: give pairs throughout, or single texts")
         first.append(nfc(text))
         if pair is not None:
             second.append(nfc(pair))
@@ -233,7 +233,7 @@ def _features(vectorizer: Any, items: Sequence[str | Labelled], paired: bool) ->
 
 
 def _side_by_side(x: Any, y: Any) -> Any:
-    """The features of pairs from those of their texts: [N, F] twice -> [N, 4F + 1]."""
+    """The features of pairs from those of their texts: two times [N, F] -> [N, 4F + 1]."""
     from scipy.sparse import csr_matrix, hstack
 
     shared = x.multiply(y)
@@ -250,10 +250,10 @@ def is_linear(directory: str | Path) -> bool:
 
 
 def load(directory: str | Path) -> LinearModel:
-    """What `LinearModel.save` wrote; it predicts the same.
+    """A saved baseline; it predicts the same.
 
     Raises FileNotFoundError where a file is missing, ValueError where one is damaged or does not fit the others. The sizes
-    that a file declares are checked against its length before any memory is taken.
+    declared in a file are checked against its length before memory is allocated.
     """
     folder = Path(directory)
     for name in (_CONFIG, _VOCABULARY, _WEIGHTS):
@@ -264,7 +264,7 @@ def load(directory: str | Path) -> LinearModel:
     path = folder / _VOCABULARY
     vocabulary = _read_json(path, 64 + len(idf) * (12 * ngrams[1] + 8), list)  # a character takes at most 12 bytes, escaped
     if not all(isinstance(ngram, str) and 0 < len(ngram) <= ngrams[1] for ngram in vocabulary):
-        raise ValueError(f"{path}: expected n-grams of at most {ngrams[1]} characters: the file is damaged or something else")
+        raise ValueError(f"{path}: expected n-grams of at most {ngrams[1]} characters: the file is damaged or of another kind")
     if len(set(vocabulary)) != len(vocabulary) or len(vocabulary) != len(idf):
         raise ValueError(f"{path}: holds {len(set(vocabulary)):,} different n-grams, but {_WEIGHTS} has {len(idf):,} columns")
     return LinearModel(labels, paired, ngrams, tuple(vocabulary), idf, weight, bias)
@@ -302,7 +302,7 @@ def _read_weights(path: Path, labels: tuple[str, ...] | None, paired: bool) -> t
                 )
             tensors = [file.get_tensor(name) for name in ("idf", "weight", "bias")]
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: damaged, cut short or not safetensors ({error}): copy it again") from error
+        raise ValueError(f"{path}: damaged, truncated or not safetensors ({error}): copy it again") from error
     if not all(np.isfinite(tensor).all() for tensor in tensors):
         raise ValueError(f"{path}: holds numbers that are not finite: the file is damaged")
     return tensors[0], tensors[1], tensors[2]
@@ -311,11 +311,11 @@ def _read_weights(path: Path, labels: tuple[str, ...] | None, paired: bool) -> t
 def _read_json(path: Path, most: int, kind: type) -> Any:
     size = path.stat().st_size
     if size > most:
-        raise ValueError(f"{path}: {size:,} bytes is too large, at most {most:,} are expected here: it is something else")
+        raise ValueError(f"{path}: {size:,} bytes is too large, at most {most:,} are expected here: this is not such a file")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: not valid JSON ({error}): the file is damaged or something else") from error
+        raise ValueError(f"{path}: not valid JSON ({error}): the file is damaged or of another kind") from error
     if not isinstance(content, kind):
         raise ValueError(f"{path}: expected a JSON {kind.__name__}, but it holds a {type(content).__name__} instead")
     return content

@@ -1,4 +1,4 @@
-"""A task that a head answers, as something to learn: counts and loss, with the promises of `gyebo/objectives`."""
+"""The objective of fine-tuning a model with a head: counts and loss, as `gyebo/objectives` defines them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class TaskObjective:
-    """What fine-tuning minimises for a kind of task: the mean over its labels."""
+    """Minimises the mean loss over the labels of a kind of task."""
 
     form: HeadForm
 
     def counts(self, batch: Batch) -> dict[str, int]:
-        """{"task": labels}."""
+        """{"task": number of labels}."""
         return {"task": self.form.count(batch)}
 
     def loss(self, model: Any, batch: Batch) -> dict[str, tuple[Tensor, float]]:
-        """{"task": (sum over the labels, 1)}."""
+        """{"task": (sum over the labels, weight 1)}."""
         return {"task": (self.form.loss(forward(model, self.form, batch), batch), 1.0)}
 
 
 def forward(model: Any, form: HeadForm, batch: Batch) -> Any:
-    """What a task's model gives for the inputs of a batch."""
+    """The output of a fine-tuned model for the inputs of a batch."""
     return model(**{name: batch[name] for name in (*INPUTS, *form.inputs, *form.optional) if name in batch})

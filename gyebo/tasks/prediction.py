@@ -1,4 +1,4 @@
-"""What a fine-tuned model says of examples, in the form that `gyebo/tasks/task.py` fixes for each kind."""
+"""Predictions of a fine-tuned model for examples, in the form that `gyebo/tasks/task.py` defines for each kind."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from gyebo.tasks.objective import forward
 from gyebo.tasks.task import Example
 
 PREDICTIONS = "predictions.jsonl"
-TOKENS = 8192  # of a batch, padding included
+TOKENS = 8192  # tokens of a batch, padding included
 
 
 @torch.no_grad()
 def outputs_of(
     model: Any, form: HeadForm, features: Features, *, autocast: Callable[[], Any] = nullcontext, tokens: int = TOKENS
 ) -> list[Outputs]:
-    """What the model gives for every row, in the order of the rows: a list for each of its scores (of spans, two).
+    """The model's outputs for all rows, in their order: one list for each output tensor (spans have two).
 
-    Scores of tokens and words come without padding. A batch has at most so many `tokens`, padding included. The model is put
+    Outputs per token or word come without padding. A batch has at most `tokens` tokens, padding included. The model is put
     into evaluation mode.
     """
     model.eval()
@@ -45,26 +45,28 @@ def outputs_of(
 def predict(
     model: Any, form: HeadForm, features: Features, examples: Sequence[Example], *, autocast: Callable[[], Any] = nullcontext
 ) -> list[Any]:
-    """A prediction for every example: of classes, a mapping name -> probability."""
+    """One prediction per example; for classification a mapping name -> probability."""
     return form.decode(features, examples, outputs_of(model, form, features, autocast=autocast), model.labels)
 
 
 def as_rows(
-    kind: Kind, examples: Sequence[Example], predictions: Sequence[Any], *, shares: str = "probabilities"
+    kind: Kind, examples: Sequence[Example], predictions: Sequence[Any], *, probability_key: str = "probabilities"
 ) -> list[dict[str, Any]]:
-    """{"id", "label" where it is known, "prediction"} of each example; what a prediction is says `gyebo/tasks/task.py`.
+    """{"id", "label" if it is known, "prediction"} of each example; `gyebo/tasks/task.py` defines the predictions.
 
-    Beside it stands what the kind adds: a class's `shares` (what the numbers by name are called), the entities of tags as
-    "spans", [start, end, type] in characters, and a chosen option's text as "option".
+    Kinds add further keys: classification the probabilities (or margins) by class name, under the key `probability_key`;
+    tagging the entities as "spans", [start, end, type] in characters; choice the text of the chosen option as "option".
     """
     return [
-        {"id": example.id} | ({} if example.label is None else {"label": example.label}) | kind.row(example, prediction, shares)
+        {"id": example.id}
+        | ({} if example.label is None else {"label": example.label})
+        | kind.row(example, prediction, probability_key)
         for example, prediction in zip(examples, predictions, strict=True)
     ]
 
 
 def write_predictions(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """One JSON object a line; the file is whole or as it was before."""
+    """One JSON object per line; the file is written atomically."""
     aside = path.with_name(f".{path.name}.part")
     with aside.open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -1,4 +1,4 @@
-"""The registered tasks as a table. Adding one: a line here, its reader where its format is new, its test.
+"""The registered tasks as a table. To add one: an entry here, a reader if its format is new, a test.
 
 Sources of the readers and the defaults: GLUE (Wang et al. 2019, gluebenchmark.com; fine-tuning after Devlin et al. 2019),
 KLUE (Park et al. 2021; fine-tuning after the scripts of KLUE-baseline), NSMC (github.com/e9t/nsmc), KorNLI and KorSTS
@@ -87,7 +87,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="klue-nli",
-            title="KLUE inference",
+            title="KLUE natural language inference",
             kind="classification",
             labels=_NLI,
             metrics=("accuracy",),
@@ -126,7 +126,7 @@ TASKS: dict[str, Task] = {
             convert=klue.relations,
             hub=Hub("klue/klue", "re", {"train": "train", "dev": "validation"}),
             max_length=256,
-            marked=True,
+            entity_markers=True,
         ),
         Task(
             name="klue-dp",
@@ -176,7 +176,7 @@ TASKS: dict[str, Task] = {
             lr=3e-5,
             batch=16,
             epochs=5,
-            note="read and scored; there is no head for it",
+            note="examples can be read and scored; there is no head for it",
         ),
         _glue(
             name="glue-cola",
@@ -189,7 +189,7 @@ TASKS: dict[str, Task] = {
             rows=tables.cola_table,
             convert=tables.COLA,
             hub=Hub("nyu-mll/glue", "cola"),
-            note="a model that gives one answer to all has Matthews 0",
+            note="a constant prediction has Matthews 0",
         ),
         _glue(
             name="glue-sst2",
@@ -204,7 +204,7 @@ TASKS: dict[str, Task] = {
         ),
         _glue(
             name="glue-mrpc",
-            title="GLUE MRPC: paraphrase?",
+            title="GLUE MRPC: paraphrase identification",
             kind="classification",
             labels=("not_equivalent", "equivalent"),
             metrics=("positive_f1", "accuracy"),
@@ -217,7 +217,7 @@ TASKS: dict[str, Task] = {
             folders=("MRPC*", "mrpc*"),
             convert=tables.MRPC,
             hub=Hub("nyu-mll/glue", "mrpc"),
-            note="often started from the MNLI model: say so",
+            note="often fine-tuned from an MNLI model: state this with the result",
         ),
         _glue(
             name="glue-stsb",
@@ -228,8 +228,8 @@ TASKS: dict[str, Task] = {
             score="pearson",
             folders=("STS-B*", "sts*b*"),
             convert=tables.STSB,
-            hub=Hub("nyu-mll/glue", "stsb", {"train": "train", "dev": "validation"}),  # its test scores are hidden, as -1
-            note="often started from the MNLI model: say so",
+            hub=Hub("nyu-mll/glue", "stsb", {"train": "train", "dev": "validation"}),  # its test scores are not published (-1)
+            note="often fine-tuned from an MNLI model: state this with the result",
         ),
         _glue(
             name="glue-qqp",
@@ -244,7 +244,7 @@ TASKS: dict[str, Task] = {
         ),
         _glue(
             name="glue-mnli",
-            title="GLUE MNLI: inference; dev is matched, dev_mismatched other genres",
+            title="GLUE MNLI: natural language inference; dev is matched, dev_mismatched other genres",
             kind="classification",
             labels=_NLI,
             metrics=("accuracy",),
@@ -280,7 +280,7 @@ TASKS: dict[str, Task] = {
             folders=("QNLI*", "qnli*"),
             convert=tables.QNLI,
             hub=Hub("nyu-mll/glue", "qnli"),
-            note="there are two versions of QNLI with other splits; figures of one can't be set beside the other's",
+            note="there are two versions of QNLI with different splits; their figures are not comparable",
         ),
         _glue(
             name="glue-rte",
@@ -292,7 +292,7 @@ TASKS: dict[str, Task] = {
             folders=("RTE*", "rte*"),
             convert=tables.RTE,
             hub=Hub("nyu-mll/glue", "rte"),
-            note="often started from the MNLI model: say so",
+            note="often fine-tuned from an MNLI model: state this with the result",
         ),
         _glue(
             name="glue-wnli",
@@ -304,7 +304,7 @@ TASKS: dict[str, Task] = {
             folders=("WNLI*", "wnli*"),
             convert=tables.WNLI,
             hub=Hub("nyu-mll/glue", "wnli"),
-            note="dev contradicts train on purpose: below chance (majority 56.3 %) is normal; many averages leave it out",
+            note="dev contradicts train on purpose: below chance (majority 56.3 %) is normal; many averages exclude it",
         ),
         Task(
             name="korsts",
@@ -320,7 +320,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="kornli",
-            title="KorNLI: inference",
+            title="KorNLI: natural language inference",
             kind="classification",
             labels=_NLI,
             metrics=("accuracy",),
@@ -346,7 +346,7 @@ TASKS: dict[str, Task] = {
             folders=("question_pair*", "Question_pair*"),
             rows=table,
             convert=tables.QUESTION_PAIR,
-            note="in the files 0 is the same question, 1 another",
+            note="in the files 0 means the same question, 1 a different one",
         ),
         Task(
             name="hate-speech",
@@ -363,7 +363,7 @@ TASKS: dict[str, Task] = {
         *(
             Task(
                 name=f"multi30k-{source}-{target}",
-                title=f"Multi30k: descriptions of pictures, {names[source]} to {names[target]}",
+                title=f"Multi30k: image captions, {names[source]} to {names[target]}",
                 kind="translation",
                 labels=None,
                 metrics=("bleu", "bleu_tokenized", "chrf"),
@@ -376,12 +376,12 @@ TASKS: dict[str, Task] = {
                     for split, stem in (("train", "train"), ("dev", "val"), ("test", "test_2016_flickr"))
                 },
                 folders=("multi30k*",),
-                together=aligned,
+                aligned_rows=aligned,
                 convert=Columns((SOURCE, source), label=(TARGET, target)),
                 rows=any_rows,
                 languages=(source, target),
                 epochs=30,
-                note="for lower-cased, tokenised files (tok/) the literature gives bleu_tokenized, for others bleu",
+                note="for lower-cased, tokenised files (tok/) the literature reports bleu_tokenized, for others bleu",
             )
             for names in ({"en": "English", "de": "German", "fr": "French"},)
             for source, target in (("en", "de"), ("de", "en"), ("en", "fr"), ("fr", "en"))
@@ -417,7 +417,7 @@ TASKS: dict[str, Task] = {
         ),
         _world(
             name="world-entailment",
-            title="The world: inference",
+            title="The world: natural language inference",
             kind="classification",
             labels=ENTAILMENT_LABELS,
             metrics=("accuracy",),
@@ -471,4 +471,4 @@ def find(name: str) -> Task:
         return TASKS[name]
     close = difflib.get_close_matches(name, TASKS, n=2, cutoff=0.5)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    raise ValueError(f"unknown task {name!r}{hint} There is: {', '.join(TASKS)}")
+    raise ValueError(f"unknown task {name!r}{hint} Available: {', '.join(TASKS)}")

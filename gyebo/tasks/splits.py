@@ -1,4 +1,4 @@
-"""The examples of a fine-tuning: to learn from, to choose by, and to be measured on, which are never the same."""
+"""The examples of a fine-tuning: disjoint training, validation and test sets."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.registry import find as find_task
 from gyebo.tasks.task import Example, Task
 
-CHOOSING = 0.05  # of the training examples choose the best weights where the task has no set for that
+VALIDATION_SHARE = 0.05  # of the training examples, if the task has no validation set
 OWN_FILE = {"train": 0.8, "valid": 0.1, "test": 0.1}
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """`task` with its labels; `measured`: what `test` is, in words; `notes`: what was left out or is odd."""
+    """`task` with its labels; `measured`: name of the test set; `notes`: skipped examples and anomalies of the data."""
 
     task: Task
     train: list[Example]
@@ -41,7 +41,7 @@ class TaskData:
 
     @property
     def fingerprint(self) -> str:
-        """Of all examples in their order: the same where a run learns from, chooses by and is measured on the same."""
+        """A hash of all examples in their order, by split."""
         digest = hashlib.blake2b(digest_size=16)
         for part in (self.train, self.valid, self.test):
             for example in part:
@@ -52,7 +52,7 @@ class TaskData:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a model is measured on; fields as in `TaskData`."""
+    """A test set; fields as in `TaskData`."""
 
     task: Task
     examples: list[Example]
@@ -61,50 +61,51 @@ class HeldOut:
 
 
 def open_task(options: TaskOptions) -> Task:
-    """The registered task of that name, or one on a user's own data; ValueError for columns that would have no effect."""
+    """The registered task of that name, or a kind of task on a user's own file; ValueError for options without effect."""
     if is_own(options.name):
         if options.data is None:
-            raise ValueError(f"{options.name} needs your data: --data FILE, and the names of its columns (--text, --label)")
+            raise ValueError(f"{options.name} needs --data FILE and the names of its columns (--text, --label)")
         return user_task(options.name, options.text, options.pair, options.label)
     task = find_task(options.name)
     for flag in ("text", "pair", "label", "test"):
         if getattr(options, flag) is not None:
-            raise ValueError(f"--{flag} has no effect on {task.name}, whose files have their own form: leave it out")
+            raise ValueError(f"--{flag} has no effect on {task.name}, whose files have a fixed format: leave it out")
     return task
 
 
 def read_task(options: TaskOptions) -> TaskData:
     """All examples of a task.
 
-    A registered task is measured on its labelled test set, else on its dev set; what chooses the weights is then taken from
-    the training examples by hash, unless there is a dev set beside a test set. One's own file is divided 8 : 1 : 1 by hash, or
-    9 : 1 where another is there to test on. Raises what `gyebo.tasks.data.loading` does, and ValueError where too little is
-    left.
+    The test set of a registered task is its labelled test split, otherwise its dev split; the validation set is the dev split,
+    or if that is the test set, a share of the training examples, chosen by hash. A user's own file is split 8 : 1 : 1 by hash,
+    or 9 : 1 if a test file is given. Raises what `gyebo.tasks.data.loading` does, and ValueError where too little is left.
     """
     task = open_task(options)
     data = _own(task, options) if is_own(options.name) else _registered(task, options)
     train = data.train
     if options.train_share is not None:
-        border = int(options.train_share * 2**64)
-        train = [example for example in train if split_key(f"share {example.text}") < border]
+        threshold = int(options.train_share * 2**64)
+        train = [example for example in train if split_key(f"share {example.text}") < threshold]
     _check_correlation(data)
-    train = checks.checked(data.task, train, "train", f"{data.task.name}: what is left to learn from").examples
+    train = checks.checked(data.task, train, "train", f"{data.task.name}: the remaining training examples").examples
     odd = warnings(train, data.task.labels) if find_kind(data.task.kind).one_answer else []
     return replace(data, train=train, notes=[*data.notes, *odd])
 
 
 def _check_correlation(data: TaskData) -> None:
-    """ValueError where a part is too small for its task's score, before anything is trained."""
+    """ValueError, before training, where a set is too small for a correlation that the task reports."""
     if {"pearson", "spearman"} & set(data.task.metrics):
-        for name, purpose in (("valid", "choose by"), ("test", "measure on")):
+        for name, called in (("valid", "validation"), ("test", "test")):
             if (count := len(getattr(data, name))) < 2:
-                raise ValueError(f"{data.task.name}: {count} example to {purpose}, but a correlation needs two: bring more")
+                raise ValueError(
+                    f"{data.task.name}: {count} example in the {called} set, but a correlation needs two: use more examples"
+                )
 
 
 def read_test(options: TaskOptions, labels: Sequence[str] = ()) -> HeldOut:
-    """What a task is measured on, without what is learned from: its labelled test set, else its dev set; of a file all of it.
+    """The test set of a task: its labelled test split, otherwise its dev split; of a user's own file all examples.
 
-    `labels`: the class names that a model knows, for a file of one's own. Raises what `gyebo.tasks.data.loading` does.
+    `labels`: the class names of the model, for a user's own file. Raises what `gyebo.tasks.data.loading` does.
     """
     task = open_task(options)
     if is_own(options.name):
@@ -120,7 +121,7 @@ def read_test(options: TaskOptions, labels: Sequence[str] = ()) -> HeldOut:
 
 
 def is_stem(task: Task, name: str) -> bool:
-    """Whether a name stands for two aligned files NAME.SOURCE and NAME.TARGET."""
+    """Whether a name denotes two aligned files NAME.SOURCE and NAME.TARGET."""
     try:
         return bool(task.languages) and not Path(name).exists() and bool(files_of(name, task.languages or ("", "")))
     except FileNotFoundError:
@@ -128,7 +129,7 @@ def is_stem(task: Task, name: str) -> bool:
 
 
 def _whole(task: Task, file: str) -> HeldOut:
-    found = loading.load(task, "dev", file)  # "dev": every row has a label, and every row counts
+    found = loading.load(task, "dev", file)  # "dev": every row must have a label, and none is skipped
     return HeldOut(task, found.examples, Path(file).name, found.notes)
 
 
@@ -161,8 +162,8 @@ def _own(task: Task, options: TaskOptions) -> TaskData:
 def _registered(task: Task, options: TaskOptions) -> TaskData:
     if options.data is not None and Path(options.data).is_file():
         raise ValueError(
-            f"--data {options.data}: {task.name} is learned from its folder, which holds a file for each split; to learn from"
-            f" one file, name a kind of task, as in: gyebo finetune MODEL classification --data FILE --text NAME --label NAME"
+            f"--data {options.data}: {task.name} is trained from its folder, which holds a file for each split; to train on"
+            f" one file, name a kind of task: gyebo finetune MODEL classification --data FILE --text NAME --label NAME"
         )
     source = _source(task, options)
     train = loading.load(task, "train", source)
@@ -174,14 +175,14 @@ def _registered(task: Task, options: TaskOptions) -> TaskData:
     notes = [*train.notes, *(note for part in found.values() for note in part.notes)]
     if len(found) == 2:
         return TaskData(task, train.examples, found["dev"].examples, found["test"].examples, measured, notes)
-    parts = split(train.examples, {"train": 1 - CHOOSING, "valid": CHOOSING})
+    parts = split(train.examples, {"train": 1 - VALIDATION_SHARE, "valid": VALIDATION_SHARE})
     return TaskData(task, parts["train"], parts["valid"], found[measured].examples, measured, notes)
 
 
 def _source(task: Task, options: TaskOptions) -> str | None:
-    """Where a registered task's data are. FileNotFoundError where a folder is missing."""
+    """The source of a registered task's data. FileNotFoundError where a folder is missing."""
     if task.world:
-        return options.data  # it takes none, and loading says so
+        return options.data  # loading refuses any
     if options.data is None:
         return loading.HUB
     if options.data != loading.HUB and not Path(options.data).exists():
@@ -206,31 +207,31 @@ def _answered(task: Task, example: Example) -> bool:
 
 
 def _nothing_labelled(task: Task, source: str | None) -> ValueError:
-    return ValueError(f"{task.name}: neither a dev nor a test set with labels in {source}, so nothing can be measured")
+    return ValueError(f"{task.name}: neither a dev nor a test set with labels in {source}, so there is no test set")
 
 
 def split(examples: Sequence[Example], shares: Mapping[str, float], seed: int = 0) -> dict[str, list[Example]]:
-    """The examples by split, drawn by a hash of the first text and the seed, in their order.
+    """The examples by split, chosen by a hash of the first text and the seed, in their order.
 
-    Examples with one text up to case, composition and white space (a premise with several hypotheses, a context with
-    several questions) fall on one side. `shares`: split -> its share; together 1. Raises ValueError for other shares, or
+    Examples with the same first text up to case, composition and white space (a premise with several hypotheses, a context
+    with several questions) share a split. `shares`: split -> its share; their sum is 1. Raises ValueError for other shares, or
     where a split would be empty.
     """
     if not shares or any(not share > 0 for share in shares.values()) or not math.isclose(sum(shares.values()), 1, abs_tol=1e-9):
         said = ", ".join(f"{name} {share:g}" for name, share in shares.items())
         raise ValueError(f"shares must be above 0 and together 1, but are: {said or 'none'}")
-    borders: list[tuple[float, str]] = []
+    ends: list[tuple[float, str]] = []
     for name, share in shares.items():
-        borders.append(((borders[-1][0] if borders else 0.0) + share, name))
+        ends.append(((ends[-1][0] if ends else 0.0) + share, name))
     parts: dict[str, list[Example]] = {name: [] for name in shares}
     for example in examples:
         digest = hashlib.blake2b(f"{seed} {split_key(example.text)}".encode(), digest_size=8).digest()
         place = int.from_bytes(digest, "little") / 2**64
-        parts[next((name for border, name in borders if place < border), borders[-1][1])].append(example)
+        parts[next((name for end, name in ends if place < end), ends[-1][1])].append(example)
     if empty := [name for name, part in parts.items() if not part]:
         texts = len({split_key(example.text) for example in examples})
         raise ValueError(
             f"{' and '.join(empty)} would be empty: {len(examples):,} examples have {texts:,} different texts; "
-            "give more of them, larger shares, or files of their own"
+            "use more examples, larger shares, or separate files"
         )
     return parts

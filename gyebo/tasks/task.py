@@ -1,6 +1,6 @@
-"""What a task is: its examples, where its data are, how it is scored. Data and one method; no torch.
+"""What a task is: its examples, where its data are, how it is scored. No torch.
 
-What counts as a prediction of each kind, everywhere in gyebo:
+The prediction for one example of each kind, everywhere in gyebo:
 
 | kind | prediction of one example |
 | --- | --- |
@@ -21,21 +21,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# Where a row stands in its file ("row 12"), and its values, or what is wrong with it.
+# The place of a row in its file ("row 12"), and its values, or what is wrong with it.
 Row = tuple[str, "dict[str, Any] | str"]
 Pattern = str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Example:
-    """One example of any kind of task; fields that its kind has no use for keep their defaults.
+    """One example of any kind of task; fields that its kind does not use keep their defaults.
 
     `label` None: not known (a test set without labels). All offsets count characters.
     """
 
     id: str
-    # the first text; spans: the context; choice: the prompt; dialogue-state: the turns so far, one a line; translation: the
-    # source
+    # the first text; spans: the context; choice: the prompt; dialogue-state: the turns so far, one per line; translation:
+    # the source
     text: str = ""
     pair: str | None = None  # the second text; spans: the question
     label: str | float | None = None  # class name, score, or the number of the right option; translation: the target
@@ -43,22 +43,22 @@ class Example:
     # spans: (first character, text), none = there is no answer; relations (classification): the subject and the object
     answers: tuple[tuple[int, str], ...] = ()
     options: tuple[str, ...] = ()  # choice
-    words: tuple[str, ...] = ()  # dependency: the words, and of each
-    heads: tuple[int, ...] = ()  # the number of its head, counted from 1; 0 = root
-    relations: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()  # dependency; the next three have an entry for each word
+    heads: tuple[int, ...] = ()  # number of its head, counted from 1; 0 = root
+    relations: tuple[str, ...] = ()  # relation to its head
     pos: tuple[str, ...] = ()  # its parts of speech, joined by "+"
     state: tuple[str, ...] = ()  # dialogue-state: "domain-slot-value" after the last turn
 
 
 class MissingColumn(ValueError):
-    """A column or key that the task needs is not in the file: nothing of the file can be used."""
+    """A column or key that the task needs is not in the file, so none of its rows can be used."""
 
 
 class Columns:
-    """Reads `Example`s from a row with texts and a label in columns of their own.
+    """Reads an `Example` from a row with texts and a label in separate columns.
 
     Each column is given by its name, or by several that are tried in turn ("labels.real-label" looks inside a mapping).
-    `names`: what a label is called where the file has a code for it. `number`: the label is a score.
+    `names`: label code in the file -> class name. `number`: the label is a score.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Columns:
         self.number = number
 
     def __call__(self, values: dict[str, Any], where: str, labelled: bool) -> Iterator[Example]:
-        """The row's example. Raises `MissingColumn`, or ValueError for a label that is none."""
+        """The example of the row. Raises `MissingColumn`, or ValueError for an invalid label."""
         yield Example(
             id=str(found) if (found := look(values, self.id)) is not None else where,
             text=text_of(values, self.text),
@@ -110,13 +110,12 @@ class Hub:
 class Task:
     """A task: `rows` and `convert` read its files, `metrics` score it, the rest are defaults of its fine-tuning.
 
-    `kind`: the name of one of `gyebo.tasks.kinds.table.KINDS`. `together`: reads the files of a pattern that is a tuple side by
-    side, instead of one after another.
-    `labels`: class names in order, for tagging the BIO tags; None = those in the training data.
-    `score`: the value that ranks models. `files`: split -> file names that are tried in turn (glob patterns; a tuple is
-    read as one; .gz and .zst are tried too), in the folder that the user names or in its `folders`. `world`: makes a split
-    of a task that needs no files. `marked`: `answers` are entities that get markers around them. `warmup`: share of the
-    steps. `languages`: of a translation, how source and target are called. `note`: what to know when results are read.
+    `kind`: the name of one of `gyebo.tasks.kinds.table.KINDS`. `labels`: class names in order, for tagging the BIO tags; None:
+    those in the training data. `score`: the metric that ranks models. `files`: split -> file names that are tried in turn (glob
+    patterns; a tuple is read as one file; .gz and .zst are tried too), in the folder that the user names or in its `folders`.
+    `aligned_rows`: reads the files of a tuple line by line in parallel, instead of one after another. `world`: generates a
+    split of a task that needs no files. `entity_markers`: `answers` are entities, around which markers are added. `warmup`:
+    share of the steps. `languages`: names of source and target language. `note`: caveats for reading results.
     """
 
     name: str
@@ -128,7 +127,7 @@ class Task:
     files: dict[str, tuple[Pattern, ...]] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
     rows: Callable[[Path], Iterator[Row]] | None = None
-    together: Callable[..., Iterator[Row]] | None = None
+    aligned_rows: Callable[..., Iterator[Row]] | None = None
     convert: Callable[[dict[str, Any], str, bool], Iterable[Example]] | None = None
     hub: Hub | None = None
     world: Callable[[str], Iterator[Example]] | None = None
@@ -137,7 +136,7 @@ class Task:
     batch: int = 32
     epochs: int = 3
     warmup: float = 0.1
-    marked: bool = False
+    entity_markers: bool = False
     languages: tuple[str, str] | None = None
     note: str = ""
 
@@ -147,21 +146,21 @@ class Task:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that it may have."""
+        """The splits that the task may have."""
         return ("train", "dev", "test") if self.world else tuple(self.files)
 
     def read(self, path: str | Path, *, labelled: bool = True, problems: list[str] | None = None) -> Iterator[Example]:
-        """The examples of a file as they stand there, one after another.
+        """The examples of a file, in order.
 
-        `labelled` False: a missing label is None. A row that can't be read is a ValueError with the file and the row, or
-        is left out and said in `problems` where that is given; a missing column is always a ValueError.
+        `labelled` False: a missing label is None. A row that can't be read is a ValueError with the file and the row, or with
+        `problems` it is skipped and reported there; a missing column is always a ValueError.
         """
         if self.rows is None or self.convert is None:
-            raise ValueError(f"{self.name} is made by the embedded world and reads no files (found: {path})")
+            raise ValueError(f"{self.name} is generated by the built-in world and reads no files (found: {path})")
         return self.examples(self.rows(Path(path)), str(path), labelled, problems)
 
     def examples(self, rows: Iterable[Row], source: str, labelled: bool, problems: list[str] | None) -> Iterator[Example]:
-        """As `read`, for rows from anywhere; `source` begins the error lines."""
+        """As `read`, for rows from any source; error messages start with `source`."""
         assert self.convert is not None
         for where, values in rows:
             try:
@@ -179,7 +178,7 @@ class Task:
 
 
 def look(values: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """The value of the first of `names` that there is, None where there is none."""
+    """The value of the first of `names` that exists, otherwise None."""
     for name in names:
         if name in values:
             return values[name]
@@ -192,15 +191,15 @@ def look(values: dict[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def need(values: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """As `look`; `MissingColumn` says which columns there are instead."""
+    """As `look`, but raises `MissingColumn`, with the available columns, where none exists."""
     value = look(values, names)
     if value is None and not any(name in values for name in names):
-        raise MissingColumn(f"no column {' or '.join(map(repr, names))}; there is: {', '.join(map(str, values)) or 'nothing'}")
+        raise MissingColumn(f"no column {' or '.join(map(repr, names))}; available: {', '.join(map(str, values)) or 'nothing'}")
     return value
 
 
 def text_of(values: dict[str, Any], names: tuple[str, ...]) -> str:
-    """The text in a column, "" where it is empty; ValueError where it is something else than a text."""
+    """The text in a column, "" where it is empty; ValueError for any other value."""
     value = need(values, names)
     if value is None:
         return ""
@@ -210,7 +209,7 @@ def text_of(values: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def number(value: Any, name: str) -> float:
-    """A finite number, else ValueError."""
+    """A finite number, otherwise ValueError."""
     try:
         found = float(value)
     except (TypeError, ValueError):

@@ -1,7 +1,7 @@
-"""Kinds of task whose answer is text: examples as a source and a target, and from what the model writes to the answer.
+"""Kinds of task whose answer is text: examples as a source and a target, and predictions from generated text.
 
-The source is framed as the family's template says; the decoder reads its first id and the target, and predicts the target and
-the end. A batch holds examples of similar length, so many that neither side has more than a number of tokens.
+The source gets the special tokens of the family's template; the decoder reads its start id and the target, and predicts the
+target and the end. A batch holds examples of similar length with a limited number of tokens on each side.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gyebo.generation.translating import translate
 from gyebo.tasks.features import Features, ragged
 from gyebo.tasks.kinds.kind import TextForm
 from gyebo.tasks.task import Example
-from gyebo.text.template import frame_of
+from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
 
 PAIR = (BatchField("input_ids", SOURCE), BatchField("decoder_input_ids", TARGET), BatchField("labels", TARGET, IGNORE))
@@ -33,34 +33,35 @@ def encode(
     *,
     max_length: int,
     start: int,
-    drop: bool = False,
-    plain: Tokenizer | None = None,
+    skip_long: bool = False,
+    fallback: Tokenizer | None = None,
 ) -> Features:
-    """Examples as rows: "input_ids", and where the answers are known "decoder_input_ids" and "labels".
+    """Examples as rows: "input_ids", and if the answers are known "decoder_input_ids" and "labels".
 
-    `start`: the decoder's first id. `max_length`: the longest row of either side, with its roles; longer texts are cut, or
-    with `drop` left out together with their partner, or with `plain` read by that tokenizer. `Features.cut` counts them.
+    `start`: the decoder's start id. `max_length`: most tokens of a row on either side, special tokens included. Examples with a
+    longer text are truncated, or with `skip_long` skipped, or encoded by the `fallback` tokenizer; `Features.too_long` counts
+    them.
     """
-    frame, end = frame_of(tokenizer), [tokenizer.role_ids["eos"]]
-    room = frame.room(max_length, 1)
+    template, end = template_of(tokenizer), [tokenizer.role_ids["eos"]]
+    room = template.room(max_length, 1)
     known = bool(examples) and examples[0].label is not None
     sources = tokenizer.encode_batch([form.source(example) for example in examples])
     targets = tokenizer.target.encode_batch([form.target(example) for example in examples]) if known else [[]] * len(examples)
     long = [len(source) > room or len(target) >= max_length for source, target in zip(sources, targets)]
-    if plain:
+    if fallback:
         for number in (n for n, is_long in enumerate(long) if is_long):
-            sources[number] = plain.encode(form.source(examples[number]))
-            targets[number] = plain.target.encode(form.target(examples[number]))
-    numbers = [number for number in range(len(examples)) if not (drop and long[number])]
-    columns = {"input_ids": ragged(frame.around(sources[n][:room]).ids for n in numbers)}
+            sources[number] = fallback.encode(form.source(examples[number]))
+            targets[number] = fallback.target.encode(form.target(examples[number]))
+    numbers = [number for number in range(len(examples)) if not (skip_long and long[number])]
+    columns = {"input_ids": ragged(template.apply(sources[n][:room]).ids for n in numbers)}
     if known:
-        cut = [targets[n][: max_length - 1] for n in numbers]
-        columns["decoder_input_ids"] = ragged([start, *ids] for ids in cut)
-        columns["labels"] = ragged([*ids, *end] for ids in cut)
+        shortened = [targets[n][: max_length - 1] for n in numbers]
+        columns["decoder_input_ids"] = ragged([start, *ids] for ids in shortened)
+        columns["labels"] = ragged([*ids, *end] for ids in shortened)
     ids = tuple(example.id for example in examples)
     pad = tokenizer.role_ids.get("pad", 0)
     notes = {"tokenizer": tokenizer}
-    return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, cut=sum(long), notes=notes, fields=PAIR)
+    return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, too_long=sum(long), notes=notes, fields=PAIR)
 
 
 @torch.no_grad()
@@ -73,23 +74,23 @@ def predict(
     options: GenerationOptions,
     autocast: Callable[[], Any] = nullcontext,
 ) -> list[Any]:
-    """The answer of every row, which are those of the examples. The model is put into evaluation mode."""
+    """The answer to every example; the rows of `features` are those of `examples`. The model is put into evaluation mode."""
     model.eval()
     tokenizer: Tokenizer = features.notes["tokenizer"]
     column = features.columns["input_ids"]
     sources = [column[number].tolist() for number in range(len(column))]
-    found = translate(model, sources, options, forbidden=never(tokenizer, model.config.eos_id), autocast=autocast)
+    found = translate(model, sources, options, forbidden=forbidden_ids(tokenizer, model.config.eos_id), autocast=autocast)
     return [form.answer(tokenizer.target.decode(best[0].ids), example) for best, example in zip(found, examples, strict=True)]
 
 
-def never(tokenizer: Tokenizer, end: int | None) -> list[int]:
-    """The ids that never stand in an answer: all roles but the end, and what the target's language has no token for."""
-    strange = set(range(tokenizer.vocab_size)) - tokenizer.target.known_ids
-    return sorted((tokenizer.all_role_ids | strange) - {end})
+def forbidden_ids(tokenizer: Tokenizer, end: int | None) -> list[int]:
+    """The ids that cannot occur in an answer: all special tokens but the end, and ids that are no tokens of the target."""
+    unknown = set(range(tokenizer.vocab_size)) - tokenizer.target.known_ids
+    return sorted((tokenizer.all_role_ids | unknown) - {end})
 
 
 def search_options(beams: int, length_penalty: float = 1.0, coverage_penalty: float = 0.0) -> GenerationOptions:
-    """How answers are searched; `beams` 1: the likeliest token at every step. ValueError for a penalty without effect."""
+    """Options of beam search; `beams` 1: greedy decoding. ValueError for a penalty without effect."""
     if beams == 1 and (length_penalty, coverage_penalty) == (1.0, 0.0):
         return GenerationOptions()
     return GenerationOptions(beams=beams, length_penalty=length_penalty, coverage_penalty=coverage_penalty)

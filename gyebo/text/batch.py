@@ -1,4 +1,4 @@
-"""A batch of encoded texts as model inputs: frame, truncation, padding, arrays. B texts, T ids."""
+"""A batch of encoded texts as model inputs: special tokens, truncation, padding, arrays. B texts, T ids."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tokenizers import Encoding, processors
 
 
 @dataclass(frozen=True)
-class Framing:
+class BatchOptions:
     """How encodings become model inputs.
 
-    processor: adds the roles around a text or a pair; None leaves them out. inputs: the fields to give.
-    padding: to the longest of the batch. truncation: to `max_length` ids, roles included.
+    processor: adds the special tokens to a text or a pair; None: none are added. inputs: the fields to return.
+    padding: to the longest of the batch. truncation: to `max_length` ids, special tokens included.
     return_tensors: None (lists), "np" or "pt".
     """
 
@@ -36,7 +36,7 @@ class Framing:
         if self.padding_side not in ("left", "right"):
             raise ValueError(f"padding_side: {self.padding_side!r}; use 'right' or 'left'")
         if self.padding and self.pad_id is None:
-            raise ValueError("padding: this tokenizer names no pad token; take it through for_family with one")
+            raise ValueError("padding: this tokenizer has no pad token; use for_family with a family that has one")
         if self.truncation and self.max_length is None:
             raise ValueError("truncation: give max_length, as this tokenizer states no model length")
         if self.max_length is not None and not self.truncation:
@@ -44,9 +44,9 @@ class Framing:
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """The lengths of a pair cut to `room` ids: the longer one gives way until both are equal, then both in turn.
+    """The lengths of a pair truncated to `room` ids: the longer one first until both are equal, then both alternately.
 
-    The odd id goes to the one that was longer, the second where they were equal.
+    An odd id is kept in the one that was longer, or in the second if they were equal.
     """
     if first + second <= room:
         return first, second
@@ -57,19 +57,19 @@ def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
     return (long, short) if first > second else (short, long)
 
 
-def _framed(framing: Framing, first: Encoding, second: Encoding | None) -> dict[str, list[int]]:
-    added = framing.processor.num_special_tokens_to_add(second is not None) if framing.processor else 0
-    if framing.truncation:
-        assert framing.max_length is not None
-        room = framing.max_length - added
+def _row(options: BatchOptions, first: Encoding, second: Encoding | None) -> dict[str, list[int]]:
+    added = options.processor.num_special_tokens_to_add(second is not None) if options.processor else 0
+    if options.truncation:
+        assert options.max_length is not None
+        room = options.max_length - added
         if room < 0:
-            raise ValueError(f"max_length: {framing.max_length} has no room for the {added} roles around the text")
-        cut = longest_first(len(first.ids), len(second.ids) if second else 0, room)
-        first.truncate(cut[0])
+            raise ValueError(f"max_length: {options.max_length} is too short for the {added} special tokens")
+        sizes = longest_first(len(first.ids), len(second.ids) if second else 0, room)
+        first.truncate(sizes[0])
         if second is not None:
-            second.truncate(cut[1])
-    if framing.processor is not None:
-        whole = framing.processor.process(first, second, True)
+            second.truncate(sizes[1])
+    if options.processor is not None:
+        whole = options.processor.process(first, second, True)
         ids, types = whole.ids, whole.type_ids
     else:
         tail = second.ids if second is not None else []
@@ -77,18 +77,20 @@ def _framed(framing: Framing, first: Encoding, second: Encoding | None) -> dict[
     return {"input_ids": ids, "token_type_ids": types, "attention_mask": [1] * len(ids)}
 
 
-def frame_batch(framing: Framing, first: Sequence[Encoding], second: Sequence[Encoding] | None, single: bool) -> dict[str, Any]:
-    """{field: values} for a batch; for a single text without tensors its lists alone, as `transformers` does."""
-    rows = [_framed(framing, text, second[i] if second is not None else None) for i, text in enumerate(first)]
-    if framing.padding:
+def make_batch(
+    options: BatchOptions, first: Sequence[Encoding], second: Sequence[Encoding] | None, single: bool
+) -> dict[str, Any]:
+    """{field: values} for a batch; for a single text without tensors only its lists, as in `transformers`."""
+    rows = [_row(options, text, second[i] if second is not None else None) for i, text in enumerate(first)]
+    if options.padding:
         length = max((len(row["input_ids"]) for row in rows), default=0)
         for row in rows:
-            _pad(row, length - len(row["input_ids"]), framing)
-    fields = [field for field in ("input_ids", "token_type_ids", "attention_mask") if field in framing.inputs]
+            _pad(row, length - len(row["input_ids"]), options)
+    fields = [field for field in ("input_ids", "token_type_ids", "attention_mask") if field in options.inputs]
     columns: dict[str, Any] = {field: [row[field] for row in rows] for field in fields}
-    if framing.return_tensors is None:
+    if options.return_tensors is None:
         return {field: rows[0][field] for field in fields} if single else columns
-    return as_arrays(columns, framing.return_tensors)
+    return as_arrays(columns, options.return_tensors)
 
 
 def as_arrays(columns: dict[str, list[list[int]]], kind: str) -> dict[str, Any]:
@@ -105,8 +107,8 @@ def as_arrays(columns: dict[str, list[list[int]]], kind: str) -> dict[str, Any]:
     return {field: torch.from_numpy(array) for field, array in arrays.items()}
 
 
-def _pad(row: dict[str, list[int]], missing: int, framing: Framing) -> None:
-    assert framing.pad_id is not None
-    for field, value in (("input_ids", framing.pad_id), ("token_type_ids", 0), ("attention_mask", 0)):
-        filler = [value] * missing
-        row[field] = row[field] + filler if framing.padding_side == "right" else filler + row[field]
+def _pad(row: dict[str, list[int]], missing: int, options: BatchOptions) -> None:
+    assert options.pad_id is not None
+    for field, value in (("input_ids", options.pad_id), ("token_type_ids", 0), ("attention_mask", 0)):
+        padding = [value] * missing
+        row[field] = row[field] + padding if options.padding_side == "right" else padding + row[field]

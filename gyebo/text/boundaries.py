@@ -1,8 +1,8 @@
-"""Where words and sentences begin, read off the ids: a table over the vocabulary, so that nothing more need be stored.
+"""Word and sentence boundaries from token ids: a table over the vocabulary, so that nothing has to be stored with the text.
 
-A word is what stands between white space (in Korean an eojeol, with its particles and punctuation): it begins at a piece that
-begins with white space. A sentence begins at such a piece after one that ends with a full stop, a question or exclamation mark
-or an ellipsis, closing quotes and brackets aside, and after a line break.
+Words are separated by white space (in Korean an eojeol, with its particles and punctuation): a word starts at a token that
+starts with white space. A sentence starts at such a token after one that ends with a full stop, a question or exclamation mark
+or an ellipsis, ignoring closing quotes and brackets, and after a line break.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CLOSERS = "\"'”’)]}」』》)"
 
 @dataclass(frozen=True)
 class Marks:
-    """Properties of each id [V]: begins with white space, with a line break; ends a sentence, a line; is an ordinary piece."""
+    """Properties of each id [V]: starts with white space, with a line break; ends a sentence, a line; is an ordinary token."""
 
     space: NDArray[np.bool_]
     line: NDArray[np.bool_]
@@ -30,13 +30,13 @@ class Marks:
     piece: NDArray[np.bool_]
 
     def word_starts(self, ids: NDArray[Any]) -> NDArray[np.bool_]:
-        """[n] ids of a text -> [n], True where a word begins; the first piece always begins one."""
+        """[n] ids of a text -> [n], True where a word starts; the first token always starts one."""
         starts = self.space[ids]
         starts[:1] = True
         return starts
 
     def sentence_starts(self, ids: NDArray[Any]) -> NDArray[np.bool_]:
-        """[n] ids of a text -> [n], True where a sentence begins; the first piece always begins one."""
+        """[n] ids of a text -> [n], True where a sentence starts; the first token always starts one."""
         starts = self.line[ids]
         starts[1:] |= (self.space[ids[1:]] & self.ends[ids[:-1]]) | self.ends_line[ids[:-1]]
         starts[:1] = True
@@ -45,8 +45,8 @@ class Marks:
 
 def marks_of(tokenizer: Tokenizer) -> Marks:
     """The marks of a vocabulary."""
-    pieces = [b"" if id in tokenizer.all_role_ids else bytes_of(tokenizer, id) for id in range(tokenizer.vocab_size)]
-    texts = [piece.decode("utf-8", errors="replace") for piece in pieces]
+    tokens = [b"" if id in tokenizer.all_role_ids else bytes_of(tokenizer, id) for id in range(tokenizer.vocab_size)]
+    texts = [token.decode("utf-8", errors="replace") for token in tokens]
 
     def table(holds: Any) -> NDArray[np.bool_]:
         return np.array([bool(text) and holds(text) for text in texts])
@@ -61,7 +61,7 @@ def marks_of(tokenizer: Tokenizer) -> Marks:
 
 
 def bytes_of(tokenizer: Tokenizer, id: int) -> bytes:
-    """What an id stands for; nothing for a hole in a published vocabulary."""
+    """The bytes of a token; none for a gap in a published vocabulary."""
     try:
         return tokenizer.piece_bytes(id)
     except ValueError:

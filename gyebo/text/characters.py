@@ -1,9 +1,9 @@
-"""How a piece is spelled, for models that read characters instead of looking a piece up: a table over the vocabulary.
+"""The characters of each token, for models with character-based token embeddings: a table over the vocabulary.
 
-    begin, one symbol for each byte of UTF-8, end, then filling up to the table's width
+    start, one symbol for each byte of UTF-8, end, then padding up to the width of the table
 
-The code is ELMo's (Peters et al. 2018), of 262 symbols: bytes are 1 to 256, then follow the begin and the end of a text, the
-begin and the end of a piece, and the filling; 0 stands for what was never spelled. A Hangul syllable is three bytes.
+The symbols are those of ELMo (Peters et al. 2018), 262 in all: bytes are 1 to 256, followed by start and end of a text, start
+and end of a token, and padding; 0 marks ids whose characters are not set. A Hangul syllable has three bytes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ SYMBOLS = 262
 
 
 def spelling(tokenizer: Tokenizer, characters: int) -> NDArray[np.int32]:
-    """The symbols of every id [V, characters]; of a piece of more than `characters` - 2 bytes those of its beginning.
+    """The symbols of every id [V, characters]; tokens of more than `characters` - 2 bytes are truncated.
 
-    Roles have spellings that no piece has: the start and the end of a text a symbol of their own, any other role both, then its
-    name. A number that the vocabulary leaves out is spelled as an empty piece. Raises ValueError for fewer than 3 characters.
+    Special tokens have symbols that no ordinary token has: start and end of a text one symbol each, the others both of these,
+    followed by their name. An id that the vocabulary lacks has the symbols of an empty token. Raises ValueError for fewer than
+    3 characters.
     """
     if characters < 3:
-        raise ValueError(f"characters must be at least 3, for a byte between two marks, but is {characters} instead")
+        raise ValueError(f"characters must be at least 3, for one byte between start and end, but is {characters} instead")
     own = {tokenizer.role_ids.get("bos"): [BEGIN_TEXT], tokenizer.role_ids.get("eos"): [END_TEXT]}
     table = np.full((tokenizer.vocab_size, characters), FILLING, np.int32)
     for id, row in enumerate(table):

@@ -1,4 +1,4 @@
-"""Text that appears while ids arrive: every character is shown as soon as its last byte is there, never half of one."""
+"""Incremental decoding: every character is returned as soon as its last byte is there, never a part of one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gyebo.text.tokenizer import Tokenizer
 class IncrementalDecoder:
     """Decodes one sequence id by id; the pushes joined, with `finish`, are `tokenizer.decode` of all ids.
 
-    skip_roles: leave out padding, start, end and so on, as `decode` does.
+    skip_roles: leave out special tokens (padding, start, end and so on), as `decode` does.
     """
 
     def __init__(self, tokenizer: Tokenizer, skip_roles: bool = True) -> None:
@@ -22,9 +22,9 @@ class IncrementalDecoder:
         self._space = ""
 
     def push(self, id: int) -> str:
-        """Take the next id; return the characters that it completes ("" while a character lacks bytes).
+        """Add the next id; returns the characters that it completes ("" while a character lacks bytes).
 
-        Raises ValueError if the vocabulary has no such id.
+        Raises ValueError for an unknown id.
         """
         if self._skip_roles and id in self._tokenizer.all_role_ids:
             return ""
@@ -33,7 +33,7 @@ class IncrementalDecoder:
         return self._show(self._utf8.decode(piece))
 
     def finish(self) -> str:
-        """What is left: bytes of a character that never became whole are shown as U+FFFD, as in `decode`."""
+        """The rest: bytes of an incomplete character as U+FFFD, as in `decode`."""
         text = self._show(self._utf8.decode(b"", final=True))
         self._space = ""
         return text

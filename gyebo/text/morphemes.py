@@ -1,6 +1,6 @@
-"""Korean morpheme borders for learning a tokenizer: no piece is learned across a border that Kiwi finds.
+"""Korean morpheme boundaries for training a tokenizer: no token crosses a boundary that Kiwi finds in the training text.
 
-Kiwi is used only while learning; the tokenizer that comes out needs no analyser.
+Kiwi is only used in training; the resulting tokenizer needs no analyser.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ def load_kiwi() -> Any:
     return Kiwi()
 
 
-def borders(text: str, spans: Iterable[tuple[int, int]]) -> list[int]:
-    """The places inside a text where morphemes meet, given their [start, end) in it.
+def boundaries(text: str, spans: Iterable[tuple[int, int]]) -> list[int]:
+    """The positions within a text between adjacent morphemes, given their [start, end) in it.
 
-    Contracted morphemes overlap (했 = 하 + 었): there is no place to cut inside a span of another. Places beside white
-    space are left out, as words begin there anyway, with their space.
+    Contracted morphemes overlap (했 = 하 + 었), and a text is not cut within the span of a morpheme. Positions next to white
+    space are omitted, because words start there anyway, with their space.
     """
-    edges: set[int] = set()
+    ends: set[int] = set()
     covered: set[int] = set()
     for start, end in spans:
-        edges.update((start, end))
+        ends.update((start, end))
         covered.update(range(start + 1, end))
-    inside = (edge for edge in edges - covered if 0 < edge < len(text))
-    return sorted(edge for edge in inside if not text[edge - 1].isspace() and not text[edge].isspace())
+    inside = (at for at in ends - covered if 0 < at < len(text))
+    return sorted(at for at in inside if not text[at - 1].isspace() and not text[at].isspace())
 
 
-def mark_borders(texts: Iterable[str], mark: str) -> Iterator[str]:
-    """The lines of the texts, in order, with `mark` at every morpheme border; a mark that a text held is taken out."""
+def mark_boundaries(texts: Iterable[str], mark: str) -> Iterator[str]:
+    """The lines of the texts, in order, with `mark` at every morpheme boundary; marks in the texts are removed first."""
     kiwi = load_kiwi()
     clean = (line + "\n" for text in texts for line in text.replace(mark, "").removesuffix("\n").split("\n"))
     for tokens, text in kiwi.tokenize(clean, echo=True):
-        cuts = [0, *borders(text, ((token.start, token.start + token.len) for token in tokens)), len(text)]
+        cuts = [0, *boundaries(text, ((token.start, token.start + token.len) for token in tokens)), len(text)]
         yield mark.join(text[start:end] for start, end in pairwise(cuts))

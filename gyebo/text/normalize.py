@@ -1,11 +1,11 @@
-"""Unicode normalisation (NFC), and the way back from normalised characters to the text as it was given.
+"""Unicode normalisation (NFC), and the mapping from normalised characters back to the original text.
 
-NFC joins what looks the same: NFD Hangul (jamo) becomes syllables, a letter and its accent one character. NFKC is never
+NFC composes equivalent characters: NFD Hangul (jamo) becomes syllables, a letter and its accent one character. NFKC is never
 used (it turns the Korean laugh into another character), accents are never stripped (that splits Hangul into jamo).
 
-The tables are this Python's. `tokenizers` also has an NFC, which `tokenizer.json` names, but its tables are of Unicode 9:
-it leaves 99 rare marks of later versions (none of Korean, Latin, Greek or Cyrillic) where they stand. On text in NFC both
-do nothing, so ids differ from `transformers`' only for text with such marks that is not in NFC.
+The tables are those of this Python. `tokenizers` also has an NFC, which `tokenizer.json` uses, but its tables are of Unicode 9:
+it does not reorder 99 rare marks of later versions (none of Korean, Latin, Greek or Cyrillic). Both leave text in NFC
+unchanged, so ids differ from those of `transformers` only for text with such marks that is not in NFC.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import unicodedata
 from functools import lru_cache
 from itertools import pairwise
 
-_LAST_WITH_DECOMPOSITION = 0x30000  # no canonical decomposition lies beyond plane 2
+_LAST_WITH_DECOMPOSITION = 0x30000  # no character beyond plane 2 has a canonical decomposition
 _MAX_SPLIT = 32  # a longer composed cluster (stacked marks) is mapped as a whole
 
 
@@ -24,7 +24,7 @@ def nfc(text: str) -> str:
 
 
 def lone_surrogate(text: str, where: str = "text") -> ValueError:
-    """The error for text that is no valid Unicode, naming the first lone surrogate and its position."""
+    """The error for text that is not valid Unicode, with the first lone surrogate and its position."""
     for position, char in enumerate(text):
         if "\ud800" <= char <= "\udfff":
             return ValueError(
@@ -36,19 +36,19 @@ def lone_surrogate(text: str, where: str = "text") -> ValueError:
 
 @lru_cache(maxsize=1)
 def _joining() -> frozenset[str]:
-    """Characters that stand at a later place of some canonical decomposition, so may join the character before."""
+    """Characters after the first of some canonical decomposition, which may thus combine with the character before."""
     chars = [chr(code) for code in range(0x80, _LAST_WITH_DECOMPOSITION) if not 0xD800 <= code <= 0xDFFF]
     decomposed = unicodedata.normalize("NFD", "\n".join(chars)).split("\n")
     return frozenset(char for whole in decomposed for char in whole[1:])
 
 
 def _starts_cluster(char: str) -> bool:
-    """Whether normalisation never carries anything over the border before this character."""
+    """Whether normalisation never combines this character with the one before."""
     return char.isascii() or (not unicodedata.combining(char) and char not in _joining())
 
 
 def _split(cluster: str) -> list[tuple[int, str]]:
-    """Cut a cluster where normalising the parts gives the normalised whole: [(characters taken, normalised part)]."""
+    """Split a cluster where normalising the parts gives the normalised whole: [(number of characters, normalised part)]."""
     parts = []
     whole = nfc(cluster)
     while cluster:
@@ -65,9 +65,9 @@ def _split(cluster: str) -> list[tuple[int, str]]:
 
 
 def nfc_spans(text: str) -> tuple[str, list[tuple[int, int]] | None]:
-    """NFC of the text and, for each character of it, the [start, end) of the original characters that it comes from.
+    """NFC of the text and, for each character of it, the [start, end) of its original characters.
 
-    The spans are None where the text is in NFC already (every character is its own).
+    The spans are None if the text is in NFC already.
     """
     normalized = nfc(text)
     if normalized == text:
@@ -82,5 +82,5 @@ def nfc_spans(text: str) -> tuple[str, list[tuple[int, int]] | None]:
         for taken, part in _split(cluster):
             spans.extend([(start, start + taken)] * len(part))
             start += taken
-    assert len(spans) == len(normalized), "a cluster border crossed a composition"
+    assert len(spans) == len(normalized), "a composition crossed the start of a cluster"
     return normalized, spans

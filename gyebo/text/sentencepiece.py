@@ -1,7 +1,7 @@
-"""SentencePiece `.model` files (T5, XLNet, Llama and kin) as a `tokenizer.json` that gives SentencePiece's own ids.
+"""SentencePiece `.model` files (T5, XLNet, Llama and relatives) as a `tokenizer.json` with the ids of SentencePiece.
 
-The file is a protocol buffer (`sentencepiece_model.proto`) with pieces, scores and a compiled table of normalisation
-rules; both its unigram models (Kudo 2018) and its BPE models (with byte fallback) are read.
+The file is a protocol buffer (`sentencepiece_model.proto`) with tokens ("pieces"), scores and a compiled table of
+normalisation rules; both unigram models (Kudo 2018) and BPE models (with byte fallback) are read.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6  # ModelProto.
 _UNIGRAM, _BPE = 1, 2  # TrainerSpec.ModelType
 _SPACE = "▁"  # SentencePiece's mark for a space
 
-# What XLNet's and T5's own code does around the model: it is in no file of the checkpoint.
+# Added by the code of XLNet and T5, not contained in any file of the checkpoint.
 _XLNET_ROLES = {"cls": "<cls>", "sep": "<sep>", "mask": "<mask>", "pad": "<pad>"}
 _T5_SENTINELS = 100
 
 
 def read_model(path: Path, config: dict[str, Any]) -> tuple[tokenizer_json.Spec, dict[str, str]]:
-    """The spec and role names of a `.model` file.
+    """The spec and special tokens (role -> string) of a `.model` file.
 
-    config: `tokenizer_config.json`, with `model_type` of `config.json` where known: XLNet's normalisation
+    config: `tokenizer_config.json`, with `model_type` of `config.json` if known: XLNet's normalisation
     (`keep_accents`, `do_lower_case`) and T5's sentinels (`extra_ids`) are not in the file itself.
     Raises ImportError without the extra `data`, ValueError for a damaged file or another kind of model.
     """
@@ -36,7 +36,7 @@ def read_model(path: Path, config: dict[str, Any]) -> tuple[tokenizer_json.Spec,
         raise ValueError(f"{path}: treat_whitespace_as_suffix is set, which tokenizer.json cannot express")
     pieces = [(piece.piece, piece.score) for piece in proto.pieces]
     if len({piece for piece, _ in pieces}) != len(pieces):
-        raise ValueError(f"{path}: a piece occurs twice; the file is damaged")
+        raise ValueError(f"{path}: a token occurs twice; the file is damaged")
     unknown = next((id for id, piece in enumerate(proto.pieces) if piece.type == _UNKNOWN), None)
     fallback = any(piece.type == _BYTE for piece in proto.pieces)
     build = _unigram if trainer.model_type == _UNIGRAM else _bpe
@@ -52,7 +52,7 @@ def read_model(path: Path, config: dict[str, Any]) -> tuple[tokenizer_json.Spec,
         "model": build(proto, unknown, fallback),
     }
     if rules.remove_extra_whitespaces and trainer.split_by_whitespace:
-        # No piece goes across a space then, so words can be looked up apart (and kept in a cache).
+        # No token crosses a space then, so words can be encoded separately (and cached).
         words = {"type": "Metaspace", "replacement": _SPACE, "prepend_scheme": "never", "split": True}
         spec["pre_tokenizer"] = words
     roles = {}
@@ -81,7 +81,7 @@ def _parse(path: Path) -> Any:
     except DecodeError as error:
         raise ValueError(f"{path}: not a SentencePiece model ({error})") from error
     if not proto.pieces:
-        raise ValueError(f"{path}: a SentencePiece model without pieces; the file is damaged")
+        raise ValueError(f"{path}: a SentencePiece model without tokens; the file is damaged")
     return proto
 
 
@@ -90,12 +90,12 @@ def _is(config: dict[str, Any], family: str) -> bool:
 
 
 def _added(proto: Any) -> list[dict[str, Any]]:
-    """Control pieces are roles; pieces that the model's author defined are always found whole in a text."""
+    """Control tokens are special tokens; user-defined ones are never split in a text."""
     added = []
     for id, piece in enumerate(proto.pieces):
         if piece.type in (_UNKNOWN, _CONTROL, _USER_DEFINED):
             entry = tokenizer_json.added_token(id, piece.piece, special=piece.type != _USER_DEFINED)
-            # Found in the normalised text: the pieces around it keep their spaces and get no prefix of their own.
+            # Matched in the normalised text: the tokens around it keep their spaces and get no prefix.
             added.append({**entry, "normalized": piece.type == _USER_DEFINED})
     return added
 
@@ -137,8 +137,8 @@ def _unigram(proto: Any, unknown: int | None, fallback: bool) -> dict[str, Any]:
 
 
 def _bpe(proto: Any, unknown: int | None, fallback: bool) -> dict[str, Any]:
-    """SentencePiece joins, of all neighbours that form a piece, the pair with the best score: as merges, each way to
-    halve a piece, best piece first."""
+    """SentencePiece merges, of all neighbours that form a token, the pair with the best score. As a list of merges: every way
+    to split a token in two, best token first."""
     pieces = proto.pieces
     vocab = {piece.piece: id for id, piece in enumerate(pieces)}
     joinable = {piece.piece: piece.score for piece in pieces if piece.type == _NORMAL}

@@ -1,8 +1,8 @@
-"""A tokenizer as every part of gyebo sees it: a thin layer over `tokenizers`, kept as the `tokenizer.json` it will write.
+"""The tokenizer of all parts of gyebo: a thin layer over `tokenizers`, represented by its `tokenizer.json`.
 
-Text is only ever ordinary text here: a "[MASK]" or "</s>" that a user wrote is encoded as its characters. Roles enter
-by id, through templates. This holds because encoding runs on a copy of the vocabulary in which every role has a name
-that no text can contain; that copy is the same for all families, and so are the ids and the fingerprint.
+Text is always ordinary text: a "[MASK]" or "</s>" in it is encoded as its characters. Special tokens are added as ids, by
+templates. For this, encoding uses a copy of the vocabulary in which every special token has a name that no text can contain;
+the copy is the same for all families, and so are ids and fingerprint.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 import tokenizers
 
 from gyebo.text import tokenizer_json
-from gyebo.text.batch import Framing, frame_batch
+from gyebo.text.batch import BatchOptions, make_batch
 from gyebo.text.normalize import lone_surrogate, nfc, nfc_spans
-from gyebo.text.pieces import decoding_of
 from gyebo.text.roles import HUB_ROLES, NUM_ROLE_SLOTS, Roles, slot_names
+from gyebo.text.token_bytes import decoding_of
 from gyebo.text.tokenizer_files import _CONFIG_KEY, PUBLISHED
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
-_NO_LIMIT = int(1e30)  # what transformers takes for "no limit"
+_NO_LIMIT = int(1e30)  # transformers' value for "no limit"
 
 
 class Tokenizer:
@@ -34,9 +34,9 @@ class Tokenizer:
 
     kind: "bpe", "wordpiece", "unigram", "char", "byte", or "published" (read from elsewhere).
     normalization: "NFC", "none", or "own" (a published tokenizer's rules are part of its file).
-    role_ids: role -> id for the roles that this tokenizer names.
-    vocab_size: number of ids (largest id + 1), roles included.
-    fingerprint: SHA-256 of what decides ids (pieces, normaliser, pre-tokeniser), equal for all families' copies.
+    role_ids: role -> id of the special tokens of this tokenizer (`gyebo/text/roles.py`); role_tokens: role -> string.
+    vocab_size: number of ids (largest id + 1), special tokens included.
+    fingerprint: SHA-256 of what determines ids (tokens, normaliser, pre-tokeniser), equal for the copies of all families.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Tokenizer:
         padding_side: str = "right",
         max_length: int | None = None,
     ) -> None:
-        """spec: the parsed `tokenizer.json`. role_tokens: role -> token string, each one in the vocabulary."""
+        """spec: the parsed `tokenizer.json`. role_tokens: role -> string of the special token, each in the vocabulary."""
         self._spec = spec
         self.kind = kind
         self.normalization = normalization
@@ -65,34 +65,34 @@ class Tokenizer:
         special = {entry["id"] for entry in spec["added_tokens"] if entry["special"]}
         self.all_role_ids = frozenset(special | set(self.role_ids.values()))
         self.decoding = decoding_of(spec["decoder"])
-        # Of our own kinds only char meets characters that it lacks: the others have a piece for every byte.
+        # Of our own kinds only char can meet unknown characters: the others have a token for every byte.
         self._unk_id = tokenizer_json.unknown_id(spec) if kind in ("char", PUBLISHED) else None
         self._plain: tokenizers.Tokenizer | None = None
         self._bytes: dict[tuple[int, bool], bytes] = {}
         self._fingerprint: str | None = None
-        self._unreachable: frozenset[int] = frozenset()  # further ids that no text has
+        self._unreachable: frozenset[int] = frozenset()  # further ids that no text is encoded to
 
     @property
     def target(self) -> Tokenizer:
-        """The tokenizer of what is translated into: itself, unless each language has its own."""
+        """The tokenizer of the target language: itself, unless each language has its own."""
         return self
 
     @property
     def known_ids(self) -> Set[int]:
-        """The ids that have a piece or a role."""
+        """The ids that have a token, ordinary or special."""
         return self._tokens.keys()
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, directory: str | Path) -> Tokenizer:
-        """Read a tokenizer directory: `tokenizer.json`, else `source.spm` + `target.spm`, `vocab.json` + `merges.txt`,
+        """Read a tokenizer directory: `tokenizer.json`, otherwise `source.spm` + `target.spm`, `vocab.json` + `merges.txt`,
         `vocab.txt`, or `*.model`.
 
-        Raises FileNotFoundError if there is none of these, ValueError if a file is damaged or of an unknown type.
+        Raises FileNotFoundError if it has none of these, ValueError if a file is damaged or of an unknown type.
         """
         from gyebo.text.tokenizer_files import read_directory
-        from gyebo.text.two_sided import SOURCE_MODEL, read_marian, read_target
+        from gyebo.text.translation_tokenizer import SOURCE_MODEL, read_marian, read_target
 
         folder = Path(directory)
         published = (folder / SOURCE_MODEL).is_file() and not (folder / "tokenizer.json").is_file()
@@ -103,7 +103,7 @@ class Tokenizer:
             tokenizer.target._backend()
         except (FileNotFoundError, ImportError):
             raise
-        except Exception as error:  # `tokenizers` raises bare Exceptions, a damaged file anything
+        except Exception as error:  # `tokenizers` raises bare Exceptions, damaged files any error
             raise ValueError(f"{directory}: its tokenizer cannot be used: {error}") from error
         return tokenizer if published else read_target(tokenizer, folder)
 
@@ -130,19 +130,19 @@ class Tokenizer:
     # -- families ------------------------------------------------------------------------------------------------------
 
     def for_family(self, roles: Roles) -> Tokenizer:
-        """A copy for a family: the slots carry its names and texts its frame; pieces and ids stay as they are.
+        """A copy for a family, with its strings of the special tokens and its templates; ordinary tokens and ids are the same.
 
-        A published tokenizer keeps its own tokens and ids; of `roles`, those that it does not name itself and whose
-        string is in its vocabulary are taken over, and the frame if its file has none.
-        Raises ValueError if a role's string is a piece that the tokenizer learned.
+        A published tokenizer keeps its own tokens and ids; special tokens of `roles` that it does not define and whose string
+        is in its vocabulary are added, and the templates if its file has none.
+        Raises ValueError if the string of a special token is an ordinary token.
         """
         if self.kind == PUBLISHED:
-            spec, role_tokens = tokenizer_json.adopt_roles(self._spec, self.role_tokens, roles)
+            spec, role_tokens = tokenizer_json.assign_special_tokens(self._spec, self.role_tokens, roles)
         else:
             keep = {"unk": "<|unk|>"} if self._unk_id is not None else {}
             names = slot_names(roles, keep)
             role_tokens = {**keep, **roles.tokens}
-            spec = tokenizer_json.name_slots(self._spec, names, mask=roles.tokens.get("mask"))
+            spec = tokenizer_json.name_special_tokens(self._spec, names, mask=roles.tokens.get("mask"))
             slots = {token: slot for slot, token in enumerate(names)}
             spec["post_processor"] = tokenizer_json.template(roles, {role: slots[role_tokens[role]] for role in role_tokens})
         family = Tokenizer(
@@ -159,7 +159,7 @@ class Tokenizer:
         return family
 
     def with_tokens(self, tokens: Sequence[str]) -> Tokenizer:
-        """A copy with further role tokens after the last id (T5's sentinels), one id each in the given order.
+        """A copy with further special tokens after the last id (T5's sentinels), one id each, in the given order.
 
         Raises ValueError if one is empty, given twice or in the vocabulary already.
         """
@@ -174,7 +174,7 @@ class Tokenizer:
         return self.with_spec(spec)
 
     def with_spec(self, spec: dict[str, Any]) -> Tokenizer:
-        """Another tokenizer of the same kind, whose roles have the same names."""
+        """Another tokenizer of the same kind, with the same special tokens."""
         return Tokenizer(
             spec,
             kind=self.kind,
@@ -187,11 +187,11 @@ class Tokenizer:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hexadecimal) of what decides the ids of a text; the same for all families' copies."""
+        """SHA-256 (hexadecimal) of what determines the ids of a text; equal for the copies of all families."""
         if self._fingerprint is None:
             spec = self._spec
             if self.kind != PUBLISHED:
-                spec = tokenizer_json.hide_roles(spec, range(NUM_ROLE_SLOTS))
+                spec = tokenizer_json.disable_special_tokens(spec, range(NUM_ROLE_SLOTS))
             deciding = {part: spec[part] for part in ("normalizer", "pre_tokenizer", "model")}
             text = json.dumps(deciding, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
             self._fingerprint = hashlib.sha256(text.encode()).hexdigest()
@@ -200,24 +200,24 @@ class Tokenizer:
     # -- text to ids ---------------------------------------------------------------------------------------------------
 
     def normalize(self, text: str) -> str:
-        """The text as it is encoded and as its bytes are counted: NFC, or unchanged."""
+        """The text as it is encoded, and whose bytes are counted: NFC, or unchanged."""
         return nfc(text) if self.normalization == "NFC" else text
 
     def encode(self, text: str) -> list[int]:
-        """Ids of the text alone: no roles are added, and role strings in it are ordinary text.
+        """Ids of the text alone: no special tokens are added, and their strings in it are ordinary text.
 
         Raises ValueError on a lone surrogate.
         """
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`encode` for many texts at once, in parallel where `tokenizers` may."""
+        """`encode` for many texts at once, in parallel if `tokenizers` allows it."""
         return [encoding.ids for encoding in self._encodings(texts)]
 
     def encode_with_unknown(self, texts: Sequence[str]) -> list[tuple[list[int], int]]:
-        """(ids, bytes that are covered by unknown pieces) of each text; bytes are UTF-8 after normalisation.
+        """(ids, number of bytes covered by unknown tokens) of each text; bytes are UTF-8 after normalisation.
 
-        Bits per byte charges these at 8 bits each. 0 for kinds that know every byte.
+        In bits per byte, these cost 8 bits each. 0 for kinds with a token for every byte.
         """
         if self._unk_id is None:
             return [(ids, 0) for ids in self.encode_batch(texts)]
@@ -233,10 +233,10 @@ class Tokenizer:
         return result
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
-        """For each id of `encode(text)`, the [start, end) characters of the text as it was given.
+        """For each id of `encode(text)`, the [start, end) of its characters in the original text.
 
-        A leading space belongs to its piece. A piece that holds some bytes of a character covers that character, and
-        a composed character covers all that it was composed of. Raises ValueError on a lone surrogate.
+        A leading space belongs to its token. A token with some of the bytes of a character covers that character, and a
+        composed character covers all that it was composed of. Raises ValueError on a lone surrogate.
         """
         normal, spans = nfc_spans(text) if self.normalization == "NFC" else (text, None)
         offsets = self._encodings([normal], with_offsets=True, normal=True)[0].offsets
@@ -262,9 +262,10 @@ class Tokenizer:
             raise lone_surrogate(bad) from error
 
     def _backend(self) -> tokenizers.Tokenizer:
-        """The encoder for ordinary text: roles under names that no text can hold, no frame, no normalisation of ours."""
+        """The encoder for ordinary text: special tokens under names that no text can contain, no template, no normalisation of
+        ours."""
         if self._plain is None:
-            spec = tokenizer_json.hide_roles(self._spec, self.all_role_ids | self._unreachable)
+            spec = tokenizer_json.disable_special_tokens(self._spec, self.all_role_ids | self._unreachable)
             spec["post_processor"] = None
             if self.kind != PUBLISHED:
                 spec["normalizer"] = None
@@ -279,28 +280,29 @@ class Tokenizer:
     # -- ids to text ---------------------------------------------------------------------------------------------------
 
     def decode(self, ids: Iterable[int], skip_roles: bool = True) -> str:
-        """The text of ids; bytes that are no UTF-8 show as U+FFFD. Raises ValueError for an id that does not exist."""
+        """The text of ids; invalid UTF-8 becomes U+FFFD. skip_roles: leave out special tokens. Raises ValueError for an unknown
+        id."""
         shown = [int(id) for id in ids]
         if skip_roles:
             shown = [id for id in shown if id not in self.all_role_ids]
-        pieces = [self.piece_bytes(id, place == 0) for place, id in enumerate(shown)]
-        text = b"".join(pieces).decode("utf-8", errors="replace").removeprefix(self.decoding.strip_start)
+        parts = [self.piece_bytes(id, place == 0) for place, id in enumerate(shown)]
+        text = b"".join(parts).decode("utf-8", errors="replace").removeprefix(self.decoding.strip_start)
         return text.removesuffix(" ") if self.decoding.drop_last_space else text
 
     def piece_bytes(self, id: int, first: bool = False) -> bytes:
-        """The bytes that an id stands for in a text (first: at its very start, where some tokenizers drop a space)."""
+        """The bytes of a token in a text (first: at the very start of it, where some tokenizers drop a space)."""
         found = self._bytes.get((id, first))
         if found is None:
             if id not in self._tokens:
                 raise ValueError(f"id {id} is not in the vocabulary, whose ids are 0 to {self.vocab_size - 1}")
             token = self._tokens[id]
-            plain = id in self.all_role_ids and not token.isascii()  # never bytes in disguise
+            plain = id in self.all_role_ids and not token.isascii()  # its string is no encoding of bytes
             found = token.encode() if plain else self.decoding.rule(token, first)
             self._bytes[id, first] = found
         return found
 
     def token(self, id: int) -> str:
-        """The string of an id as `tokenizer.json` writes it. Raises ValueError for an id that does not exist."""
+        """The token of an id as it is written in `tokenizer.json`. Raises ValueError for an unknown id."""
         if id not in self._tokens:
             raise ValueError(f"id {id} is not in the vocabulary, whose ids are 0 to {self.vocab_size - 1}")
         return self._tokens[id]
@@ -319,18 +321,18 @@ class Tokenizer:
         return_tensors: str | None = None,
         padding_side: str | None = None,
     ) -> dict[str, Any]:
-        """Model inputs as `transformers` names them: {"input_ids", "attention_mask", "token_type_ids" where taken}.
+        """Model inputs as in `transformers`: {"input_ids", "attention_mask", "token_type_ids" if the family takes them}.
 
         Values are lists (of lists, for a list of texts), or with return_tensors "np" / "pt" int64 arrays [B, T].
-        truncation: to max_length (default: the model's), the longer of a pair first, frame included.
-        Raises ValueError for options that contradict each other or a tokenizer that cannot pad.
+        truncation: to max_length (default: that of the model), special tokens included, the longer of a pair first.
+        Raises ValueError for options that contradict each other or a tokenizer without padding.
         """
         single = isinstance(texts, str)
         first = [texts] if isinstance(texts, str) else list(texts)
         second = [pairs] if isinstance(pairs, str) else pairs if pairs is None else list(pairs)
         if second is not None and len(second) != len(first):
             raise ValueError(f"pairs: {len(second)} given for {len(first)} texts; give one for each")
-        framing = Framing(
+        options = BatchOptions(
             processor=tokenizer_json.processor(self._spec) if add_special_tokens else None,
             inputs=self.model_inputs,
             pad_id=self.role_ids.get("pad"),
@@ -341,7 +343,7 @@ class Tokenizer:
             return_tensors=return_tensors,
         )
         encoded = self._encodings(first)
-        return frame_batch(framing, encoded, None if second is None else self._encodings(second), single)
+        return make_batch(options, encoded, None if second is None else self._encodings(second), single)
 
     def __len__(self) -> int:
         return self.vocab_size
@@ -350,7 +352,7 @@ class Tokenizer:
         return f"Tokenizer(kind={self.kind!r}, vocab_size={self.vocab_size}, normalization={self.normalization!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # Backends and rules are rebuilt where the copy arrives: a worker process gets the file's content only.
+        # Backends and rules are rebuilt in the receiving process: only the content of the file is sent.
         return {**self.__dict__, "_plain": None, "_bytes": {}, "decoding": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
-"""Reading the tokenizer of a directory: our own, or a published model's in the form that its authors left.
+"""Reading the tokenizer of a directory: our own, or that of a published model in its original format.
 
-`tokenizer.json` is taken as it is. Older forms become one, so that ids agree with `transformers`: `vocab.json` with
+`tokenizer.json` is read as it is. Older formats are converted, with the ids of `transformers`: `vocab.json` with
 `merges.txt` (GPT-2, RoBERTa, BART: byte-level BPE; GPT: BPE on lower-cased words), `vocab.txt` (BERT) and SentencePiece
 `*.model` (T5, XLNet, Llama). Nothing is executed or unpickled.
 """
@@ -56,23 +56,23 @@ def read_directory(folder: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; ValueError where there is none."""
+    """The object in a JSON file; ValueError for other content."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not valid JSON ({error}); the file is damaged or something else") from error
+        raise ValueError(f"{path}: not valid JSON ({error}); the file is damaged or of another kind") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a JSON object, found {type(content).__name__}")
     return content
 
 
 def _complete(spec: Spec, path: Path) -> Spec:
-    """A `tokenizer.json` with every part present and the model's type stated. Raises ValueError for a damaged one."""
+    """A `tokenizer.json` with all parts and the type of the model. Raises ValueError for a damaged one."""
     model = spec.get("model")
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), (dict, list)):
-        raise ValueError(f"{path}: no model with a vocabulary in it; the file is damaged or something else")
+        raise ValueError(f"{path}: no model with a vocabulary in it; the file is damaged or of another kind")
     if not _is_vocabulary(model["vocab"]):
-        raise ValueError(f"{path}: the vocabulary holds something else than pieces with ids or scores; it is damaged")
+        raise ValueError(f"{path}: the vocabulary has entries other than tokens with ids or scores; the file is damaged")
     if "type" not in model:  # files older than this field
         model["type"] = "BPE" if "merges" in model else "Unigram" if isinstance(model["vocab"], list) else "WordPiece"
     merges = model.get("merges")
@@ -81,7 +81,7 @@ def _complete(spec: Spec, path: Path) -> Spec:
     for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
         spec.setdefault(part, None)
     spec["added_tokens"] = spec.get("added_tokens") or []
-    # Padding and truncation that the last user left switched on are no part of a tokenizer.
+    # Padding and truncation left switched on by the last user are not part of the tokenizer.
     return {**spec, "truncation": None, "padding": None}
 
 
@@ -92,7 +92,7 @@ def _is_vocabulary(vocab: dict[str, Any] | list[Any]) -> bool:
 
 
 def _config_roles(config: dict[str, Any]) -> dict[str, str]:
-    """The role tokens that a `tokenizer_config.json` names, as strings or as serialised added tokens."""
+    """The special tokens in a `tokenizer_config.json`, given as strings or as serialised added tokens."""
     roles = {}
     for role in HUB_ROLES:
         token = config.get(f"{role}_token")
@@ -126,10 +126,10 @@ def _bpe(folder: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, str]]:
     for number, line in enumerate(lines, start=1):
         pair = line.rstrip("\r").split(" ")
         if line.strip() and (len(pair) != 2 or "".join(pair) not in vocab):
-            raise ValueError(f"{folder / 'merges.txt'}: merge {number} is {line!r}; expected two pieces of vocab.json")
+            raise ValueError(f"{folder / 'merges.txt'}: merge {number} is {line!r}; expected two tokens of vocab.json")
         if line.strip():
             merges.append(pair)
-    spaced = any(piece.endswith("</w>") for piece in vocab)
+    spaced = any(token.endswith("</w>") for token in vocab)
     model = {
         "type": "BPE",
         "dropout": None,
@@ -158,10 +158,10 @@ def _bpe(folder: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, str]]:
 
 
 def _wordpiece(folder: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, str]]:
-    pieces = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
-    if pieces and not pieces[-1]:
-        pieces.pop()
-    vocab = {piece.rstrip("\r"): id for id, piece in enumerate(pieces)}
+    tokens = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    if tokens and not tokens[-1]:
+        tokens.pop()
+    vocab = {token.rstrip("\r"): id for id, token in enumerate(tokens)}
     roles = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
     unknown = _config_roles(config).get("unk", roles["unk"])
     if unknown not in vocab:
@@ -191,10 +191,10 @@ _CONFIG_KEY = "gyebo"
 
 
 def read_config(config: dict[str, Any]) -> dict[str, Any] | None:
-    """What `save` noted about a tokenizer of ours in `tokenizer_config.json`, or None for a published one."""
+    """The entry of `Tokenizer.save` in `tokenizer_config.json`, or None for a published tokenizer."""
     noted = config.get(_CONFIG_KEY)
     if not isinstance(noted, dict) or not isinstance(noted.get("roles"), dict):
         return None
     if any(role not in ROLES for role in noted["roles"]):
-        raise ValueError(f"tokenizer_config.json: gyebo.roles names an unknown role; known roles: {', '.join(ROLES)}")
+        raise ValueError(f"tokenizer_config.json: gyebo.roles has an unknown special token; known: {', '.join(ROLES)}")
     return noted

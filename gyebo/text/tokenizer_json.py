@@ -1,6 +1,6 @@
-"""The parts of a `tokenizer.json` that roles touch: names of slots, added tokens, the frame around a text.
+"""The parts of a `tokenizer.json` that concern special tokens: their names, added tokens, templates.
 
-All functions take and return the parsed file (`spec`), sharing what they do not change.
+All functions take and return the parsed file (`spec`), sharing unchanged parts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gyebo.text.roles import NUM_ROLE_SLOTS, PLAIN_PAIR, PLAIN_SINGLE, Roles, sp
 
 Spec = dict[str, Any]
 
-# A space and a noncharacter: no pre-tokeniser leaves a space inside a word, so no text reaches such a piece.
+# A space and a noncharacter: no pre-tokeniser leaves a space inside a word, so no text is encoded to such a token.
 _HIDDEN = "\U0010ffff role {}"
 
 
@@ -29,9 +29,9 @@ def tokens_by_id(spec: Spec) -> dict[int, str]:
     """Id -> token string, for the model's vocabulary and the added tokens. Raises ValueError for an empty vocabulary."""
     vocab = spec["model"]["vocab"]
     if isinstance(vocab, list):
-        tokens = {id: piece for id, (piece, _) in enumerate(vocab)}
+        tokens = {id: token for id, (token, _) in enumerate(vocab)}
     else:
-        tokens = {id: piece for piece, id in vocab.items()}
+        tokens = {id: token for token, id in vocab.items()}
     tokens |= {entry["id"]: entry["content"] for entry in spec["added_tokens"]}
     if not tokens:
         raise ValueError("tokenizer.json: the vocabulary is empty")
@@ -39,7 +39,7 @@ def tokens_by_id(spec: Spec) -> dict[int, str]:
 
 
 def unknown_id(spec: Spec) -> int | None:
-    """The id that stands for what the vocabulary lacks, or None where the model has no such piece."""
+    """The id of the unknown token, or None if the model has none."""
     model = spec["model"]
     if model["type"] == "Unigram":
         return model["unk_id"]
@@ -48,13 +48,13 @@ def unknown_id(spec: Spec) -> int | None:
 
 
 def _rename(spec: Spec, names: dict[int, str]) -> Spec:
-    """The spec with the model's pieces and added tokens of some ids renamed."""
+    """The spec with the tokens and added tokens of some ids renamed."""
     model = dict(spec["model"])
     vocab = model["vocab"]
     if isinstance(vocab, list):
-        model["vocab"] = [[names.get(id, piece), score] for id, (piece, score) in enumerate(vocab)]
+        model["vocab"] = [[names.get(id, token), score] for id, (token, score) in enumerate(vocab)]
     else:
-        model["vocab"] = {names.get(id, piece): id for piece, id in vocab.items()}
+        model["vocab"] = {names.get(id, token): id for token, id in vocab.items()}
         unknown = unknown_id(spec)
         if unknown is not None:
             model["unk_token"] = names.get(unknown, model["unk_token"])
@@ -62,32 +62,32 @@ def _rename(spec: Spec, names: dict[int, str]) -> Spec:
     return {**spec, "model": model, "added_tokens": added}
 
 
-def hide_roles(spec: Spec, ids: Iterable[int]) -> Spec:
-    """The spec with these ids under names that no text can contain, so that a role's string is ordinary text.
+def disable_special_tokens(spec: Spec, ids: Iterable[int]) -> Spec:
+    """The spec with these ids under names that no text can contain, so that the strings of special tokens are ordinary text.
 
-    Merges of a published BPE that would spell a role go, so its string stays in the pieces before that merge.
+    Merges of a published BPE that result in a special token are removed, so that its string is split into smaller tokens.
     """
     tokens = tokens_by_id(spec)
     hidden = {id: _HIDDEN.format(id) for id in ids}
-    roles = {tokens[id] for id in hidden}
+    special = {tokens[id] for id in hidden}
     model = spec["model"]
     if model.get("merges"):
-        merges = [pair for pair in model["merges"] if roles.isdisjoint((*pair, "".join(pair)))]
+        merges = [pair for pair in model["merges"] if special.isdisjoint((*pair, "".join(pair)))]
         spec = {**spec, "model": {**model, "merges": merges}}
     return _rename(spec, hidden)
 
 
-def name_slots(spec: Spec, names: Sequence[str], mask: str | None) -> Spec:
-    """The spec with its 16 slots named; the mask takes the space before it along, as BERT's and RoBERTa's do.
+def name_special_tokens(spec: Spec, names: Sequence[str], mask: str | None) -> Spec:
+    """The spec with names for its 16 reserved ids; the mask includes the space before it, as in BERT and RoBERTa.
 
-    Raises ValueError if a name is a piece already.
+    Raises ValueError if a name is an ordinary token.
     """
     others = {token for id, token in tokens_by_id(spec).items() if id >= NUM_ROLE_SLOTS}
     for name in names:
         if name in others:
             raise ValueError(
-                f"role token {name!r} is also a piece that the tokenizer learned; choose a string that mixes letters "
-                "and punctuation, such as '<name>', which no learned piece does"
+                f"special token {name!r} is also an ordinary token; choose a string that mixes letters and punctuation, such "
+                "as '<name>', which no ordinary token does"
             )
     renamed = _rename({**spec, "added_tokens": []}, dict(enumerate(names)))
     slots = [added_token(slot, name, lstrip=name == mask) for slot, name in enumerate(names)]
@@ -96,48 +96,49 @@ def name_slots(spec: Spec, names: Sequence[str], mask: str | None) -> Spec:
 
 
 def template(roles: Roles, ids: dict[str, int]) -> dict[str, Any] | None:
-    """The post-processor for a family's frame, or None where texts stand alone. Raises ValueError for a missing role."""
+    """The post-processor for the templates of a family, or None if they add nothing. Raises ValueError for a missing special
+    token."""
     if roles.single == PLAIN_SINGLE and roles.pair == PLAIN_PAIR:
         return None
     special: dict[str, Any] = {}
 
-    def pieces(frame: tuple[str, ...]) -> list[dict[str, Any]]:
+    def entries(parts: tuple[str, ...]) -> list[dict[str, Any]]:
         result = []
-        for piece in frame:
-            name, type_id = split_piece(piece)
+        for part in parts:
+            name, type_id = split_piece(part)
             if name.startswith("$"):
                 result.append({"Sequence": {"id": name[1:], "type_id": type_id}})
                 continue
             if name not in ids:
-                raise ValueError(f"the family frames texts with the role {name!r}, which this tokenizer does not have")
+                raise ValueError(f"the family's template uses {name!r}, which this tokenizer does not have")
             token = roles.tokens[name]
             special[token] = {"id": token, "ids": [ids[name]], "tokens": [token]}
             result.append({"SpecialToken": {"id": token, "type_id": type_id}})
         return result
 
-    single, pair = pieces(roles.single), pieces(roles.pair)
+    single, pair = entries(roles.single), entries(roles.pair)
     return {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special}
 
 
-def adopt_roles(spec: Spec, role_tokens: dict[str, str], roles: Roles) -> tuple[Spec, dict[str, str]]:
-    """A published tokenizer for a family: its own role names first, then those of the family that it knows.
+def assign_special_tokens(spec: Spec, role_tokens: dict[str, str], roles: Roles) -> tuple[Spec, dict[str, str]]:
+    """A published tokenizer for a family: its own special tokens, and those of the family that are in its vocabulary.
 
-    Returns the spec, with these tokens marked as special and the family's frame if the file had none, and the names.
-    Raises ValueError if the frame needs a role that the vocabulary lacks.
+    Returns the spec, with these tokens marked as special and the family's template if the file has none, and the special tokens
+    (role -> string). Raises ValueError if the template needs a token that the vocabulary lacks.
     """
     ids = {token: id for id, token in tokens_by_id(spec).items()}
     names = {role: token for role, token in {**roles.tokens, **role_tokens}.items() if token in ids}
     spec = mark_special(spec, names)
-    frame = spec.get("post_processor")
-    if frame is None or frame["type"] == "ByteLevel":  # ByteLevel only trims offsets
+    processor = spec.get("post_processor")
+    if processor is None or processor["type"] == "ByteLevel":  # ByteLevel only trims offsets
         own = Roles({**roles.tokens, **names}, roles.single, roles.pair)
-        framed = template(own, {role: ids[token] for role, token in names.items()})
-        spec["post_processor"] = framed if framed is not None else frame
+        found = template(own, {role: ids[token] for role, token in names.items()})
+        spec["post_processor"] = found if found is not None else processor
     return spec, names
 
 
 def mark_special(spec: Spec, role_tokens: dict[str, str]) -> Spec:
-    """The spec with every role's token among the special added tokens, by ascending id."""
+    """The spec with these tokens among the special added tokens, by ascending id."""
     ids = {token: id for id, token in tokens_by_id(spec).items()}
     added = {entry["id"]: entry for entry in spec["added_tokens"]}
     for role, token in role_tokens.items():
@@ -147,7 +148,7 @@ def mark_special(spec: Spec, role_tokens: dict[str, str]) -> Spec:
 
 
 def processor(spec: Spec) -> tokenizers.processors.PostProcessor | None:
-    """The post-processor of a spec as an object that frames encodings, or None if the spec has none."""
+    """The post-processor of a spec as an object, which adds special tokens to encodings, or None if the spec has none."""
     if spec["post_processor"] is None:
         return None
     empty = {"type": "BPE", "vocab": {}, "merges": []}

@@ -1,7 +1,7 @@
-"""Learning a tokenizer from a stream of texts, with `tokenizers`; the result is a plain `tokenizer.json`.
+"""Training a tokenizer on a stream of texts, with `tokenizers`; the result is a plain `tokenizer.json`.
 
-bpe, wordpiece and unigram work on bytes (each byte shown as one character), so every text comes back exactly; char
-knows the characters that it saw; byte learns nothing. Ids 0 to 15 are roles, pieces follow.
+bpe, wordpiece and unigram work on bytes (each byte shown as one character), so every text is decoded exactly; char has the
+characters of the training text; byte is not trained. Ids 0 to 15 are special tokens, the others follow.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from tokenizers import models, trainers
 
 from gyebo.text import tokenizer_json
 from gyebo.text.normalize import lone_surrogate, nfc
-from gyebo.text.pieces import byte_alphabet
 from gyebo.text.roles import DEFAULT_ROLES, NUM_ROLE_SLOTS, slot_names
+from gyebo.text.token_bytes import byte_alphabet
 from gyebo.text.tokenizer import Tokenizer
-from gyebo.text.two_sided import TwoSided
+from gyebo.text.translation_tokenizer import TranslationTokenizer
 
 KINDS = ("bpe", "wordpiece", "unigram", "char", "byte")
 DEFAULT_VOCAB_SIZE = 16_000
 _BYTES = [byte_alphabet()[byte] for byte in range(256)]
 _SLOTS = [f"<|slot-{slot}|>" for slot in range(NUM_ROLE_SLOTS)]
-_BORDER = "\U0010fffe"  # a noncharacter, put where learning must not join two morphemes
-_MAX_WORD = 64  # characters; the greedy longest match takes time cubic in a word's length
-_LONGEST_PIECE = 48  # bytes: 16 syllables of Hangul
-_SPARE = 20  # unigram learns 1/20 more pieces than asked, so that ties at the end are cut by us, not by chance
+_BOUNDARY = "\U0010fffe"  # a noncharacter, inserted where training must not merge two morphemes
+_MAX_WORD = 64  # characters; the greedy longest match takes time cubic in the length of a word
+_LONGEST_TOKEN = 48  # bytes: 16 syllables of Hangul
+_SPARE = 20  # unigram trains 1/20 more tokens than requested, so that we break the ties at the end, not chance
 
 _SMALLEST = {"bpe": 256, "wordpiece": 512, "unigram": 256, "char": 1, "byte": 256}
 
@@ -42,15 +42,15 @@ def train_tokenizer(
     morphemes: bool = False,
     min_frequency: int | None = None,
 ) -> Tokenizer:
-    """Learn a tokenizer from texts, read once as a stream.
+    """Train a tokenizer on texts, read once as a stream.
 
     kind: "bpe" (Sennrich et al. 2016, on bytes as in GPT-2), "wordpiece" (as in BERT, on bytes), "unigram" (Kudo 2018, on
         bytes), "char" or "byte".
-    vocab_size: ids in all, the 16 roles included (default 16,000; char: every character seen; byte: always 272). A
-        small corpus may give fewer.
-    normalize: "nfc" or "none" (text stays as it is).
-    morphemes: no piece crosses a border that Kiwi finds in the texts (needs the extra `ko`).
-    min_frequency: how often a pair must occur to become a piece (bpe and wordpiece; default 2).
+    vocab_size: number of ids, including 16 for special tokens (default 16,000; char: every character of the texts; byte:
+        always 272). A small corpus may give fewer.
+    normalize: "nfc" or "none" (text is unchanged).
+    morphemes: no token crosses a morpheme boundary that Kiwi finds in the texts (needs the extra `ko`).
+    min_frequency: minimum frequency of a merged pair (bpe and wordpiece; default 2).
 
     Raises ValueError for an unknown kind, a vocabulary too small, an option that has no effect, or an empty corpus.
     """
@@ -61,10 +61,10 @@ def train_tokenizer(
         raise ValueError("texts: got one string; give an iterable of strings")
     source = iter(_Stream(texts, normalize))
     if morphemes:
-        from gyebo.text.morphemes import mark_borders
+        from gyebo.text.morphemes import mark_boundaries
 
-        source = mark_borders(source, _BORDER)
-    spec = _LEARN[kind](source, vocab_size, min_frequency or 2, morphemes)
+        source = mark_boundaries(source, _BOUNDARY)
+    spec = _TRAINERS[kind](source, vocab_size, min_frequency or 2, morphemes)
     return _tokenizer(spec, kind, normalize)
 
 
@@ -74,7 +74,7 @@ def _check(kind: str, vocab_size: int | None, normalize: str, morphemes: bool, m
     if normalize not in ("nfc", "none"):
         raise ValueError(f"normalize: {normalize!r}; choose 'nfc' or 'none'")
     if morphemes and kind in ("char", "byte"):
-        raise ValueError(f"morphemes has no effect on kind {kind!r}, whose pieces are single characters or bytes")
+        raise ValueError(f"morphemes has no effect on kind {kind!r}, whose tokens are single characters or bytes")
     if min_frequency is not None and kind not in ("bpe", "wordpiece"):
         raise ValueError(f"min_frequency has no effect on kind {kind!r}; leave it out")
     if min_frequency is not None and min_frequency < 1:
@@ -85,12 +85,12 @@ def _check(kind: str, vocab_size: int | None, normalize: str, morphemes: bool, m
     if vocab_size is not None and vocab_size < smallest:
         raise ValueError(
             f"vocab_size: {vocab_size} is too small for kind {kind!r}; it needs at least {smallest} "
-            f"({NUM_ROLE_SLOTS} roles and {_SMALLEST[kind]} single pieces)"
+            f"({NUM_ROLE_SLOTS} special tokens and {_SMALLEST[kind]} basic tokens)"
         )
 
 
 class _Stream:
-    """The texts, normalised and counted as they pass."""
+    """The texts, normalised and counted."""
 
     def __init__(self, texts: Iterable[str], normalize: str) -> None:
         self._texts, self._normalize = texts, normalize
@@ -109,7 +109,7 @@ class _Stream:
             self.characters += len(normal)
             yield normal
         if not self.characters:
-            raise ValueError(f"the corpus is empty: {self.count} texts without a character; nothing can be learned")
+            raise ValueError(f"the corpus is empty: {self.count} texts without characters; no tokenizer can be trained")
 
 
 def _spec(model: dict[str, Any], pre_tokenizer: dict[str, Any] | None, decoder: dict[str, Any]) -> tokenizer_json.Spec:
@@ -128,7 +128,7 @@ def _spec(model: dict[str, Any], pre_tokenizer: dict[str, Any] | None, decoder: 
 
 def _tokenizer(spec: tokenizer_json.Spec, kind: str, normalize: str) -> Tokenizer:
     spec["normalizer"] = {"type": "NFC"} if normalize == "nfc" else None
-    spec = tokenizer_json.name_slots(spec, slot_names(DEFAULT_ROLES), mask=DEFAULT_ROLES.tokens["mask"])
+    spec = tokenizer_json.name_special_tokens(spec, slot_names(DEFAULT_ROLES), mask=DEFAULT_ROLES.tokens["mask"])
     normalization = "NFC" if normalize == "nfc" else "none"
     return Tokenizer(spec, kind=kind, normalization=normalization, role_tokens=DEFAULT_ROLES.tokens)
 
@@ -139,7 +139,7 @@ def _byte_level(use_regex: bool) -> dict[str, Any]:
 
 _BYTE_DECODER = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
 
-# GPT-2's split into words, each with the space before it, kept to a length, then every punctuation mark alone.
+# GPT-2's split into words, each with the space before it, of limited length, then every punctuation mark separately.
 _WORDPIECE_SPLIT = (
     rf" ?\p{{L}}{{1,{_MAX_WORD}}}| ?\p{{N}}{{1,{_MAX_WORD}}}| ?[^\s\p{{L}}\p{{N}}]{{1,{_MAX_WORD}}}"
     rf"|\s{{1,{_MAX_WORD}}}(?!\S)|\s{{1,{_MAX_WORD}}}"
@@ -161,18 +161,18 @@ _WORDPIECE_DECODER = {
 def _train(
     model: models.Model, trainer: trainers.Trainer, words: dict[str, Any], source: Iterator[str], morphemes: bool
 ) -> dict[str, Any]:
-    """Run a trainer over words split as `words` says (and at morpheme borders); returns the model of the JSON."""
+    """Run a trainer on words split by the pre-tokeniser `words` (and at morpheme boundaries); returns the model of the JSON."""
     if morphemes:
-        border = {"type": "Split", "pattern": {"String": _BORDER}, "behavior": "Removed", "invert": False}
-        words = {"type": "Sequence", "pretokenizers": [border, words]}
+        boundary = {"type": "Split", "pattern": {"String": _BOUNDARY}, "behavior": "Removed", "invert": False}
+        words = {"type": "Sequence", "pretokenizers": [boundary, words]}
     empty = _spec({"type": "BPE", "vocab": {}, "merges": []}, words, _BYTE_DECODER)
-    learner = tokenizers.Tokenizer(model)
-    learner.pre_tokenizer = tokenizers.Tokenizer.from_str(json.dumps(empty)).pre_tokenizer  # type: ignore[assignment]
-    learner.train_from_iterator(source, trainer)
-    return json.loads(learner.to_str())["model"]
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = tokenizers.Tokenizer.from_str(json.dumps(empty)).pre_tokenizer  # type: ignore[assignment]
+    tokenizer.train_from_iterator(source, trainer)
+    return json.loads(tokenizer.to_str())["model"]
 
 
-def _learn_bpe(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> tokenizer_json.Spec:
+def _train_bpe(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> tokenizer_json.Spec:
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size or DEFAULT_VOCAB_SIZE,
         min_frequency=min_frequency,
@@ -184,8 +184,8 @@ def _learn_bpe(source: Iterator[str], vocab_size: int | None, min_frequency: int
     return _spec(_train(models.BPE(), trainer, words, source, morphemes), words, _BYTE_DECODER)
 
 
-def _learn_wordpiece(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> tokenizer_json.Spec:
-    # The "##" forms of all bytes go first: otherwise they get ids in the order of a hash table, and ties follow ids.
+def _train_wordpiece(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> tokenizer_json.Spec:
+    # The "##" forms of all bytes come first: otherwise their ids follow a hash table, and ids break ties.
     continuing = ["##" + char for char in _BYTES]
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size or DEFAULT_VOCAB_SIZE,
@@ -200,43 +200,43 @@ def _learn_wordpiece(source: Iterator[str], vocab_size: int | None, min_frequenc
     return _spec(model, _WORDPIECE_WORDS, _WORDPIECE_DECODER)
 
 
-def _learn_unigram(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> tokenizer_json.Spec:
+def _train_unigram(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> tokenizer_json.Spec:
     size = vocab_size or DEFAULT_VOCAB_SIZE
     trainer = trainers.UnigramTrainer(
         vocab_size=size + size // _SPARE,
         special_tokens=_SLOTS,
         initial_alphabet=_BYTES,
-        max_piece_length=_LONGEST_PIECE,
+        max_piece_length=_LONGEST_TOKEN,
         show_progress=False,
     )
     words = _byte_level(use_regex=True)
     model = _train(models.Unigram(), trainer, words, source, morphemes)
-    model["vocab"] = _settle(model["vocab"], size)
+    model["vocab"] = _reproducible(model["vocab"], size)
     return _spec(model, words, _BYTE_DECODER)
 
 
-def _settle(vocab: list[list[Any]], size: int) -> list[list[Any]]:
-    """The learned pieces in an order, and with scores, that repeat from run to run.
+def _reproducible(vocab: list[list[Any]], size: int) -> list[list[Any]]:
+    """The trained tokens with scores and in an order that are the same in every run.
 
-    The trainer sums in the order of a hash table: scores differ in the last digits, so they are rounded and ties sorted
-    by piece. It gives the bytes that it did not learn scores just above its lowest one, a step of 0.0001 each, in that
-    order too: they all get the lowest.
+    The trainer sums in the order of a hash table: scores differ in the last digits, so they are rounded and ties sorted by
+    token. Bytes that do not occur get scores just above the lowest one, in steps of 0.0001, also in that order: here all of
+    them get the lowest.
     """
-    learned: dict[str, float] = {piece: round(score, 4) for piece, score in vocab[NUM_ROLE_SLOTS:]}
-    lowest = min(learned.values())
-    unlearned = lowest + 0.0001 * (len(_BYTES) + 1)
-    longer = sorted(((score, piece) for piece, score in learned.items() if len(piece) > 1), key=_best_first)
+    scores: dict[str, float] = {token: round(score, 4) for token, score in vocab[NUM_ROLE_SLOTS:]}
+    lowest = min(scores.values())
+    unseen = lowest + 0.0001 * (len(_BYTES) + 1)
+    longer = sorted(((score, token) for token, score in scores.items() if len(token) > 1), key=_best_first)
     longer = longer[: size - NUM_ROLE_SLOTS - len(_BYTES)]
-    singles = [(learned[byte] if learned[byte] > unlearned else lowest, byte) for byte in _BYTES]
-    pieces = sorted(longer + singles, key=_best_first)
-    return [[slot, 0.0] for slot in _SLOTS] + [[piece, score] for score, piece in pieces]
+    singles = [(scores[byte] if scores[byte] > unseen else lowest, byte) for byte in _BYTES]
+    ranked = sorted(longer + singles, key=_best_first)
+    return [[slot, 0.0] for slot in _SLOTS] + [[token, score] for score, token in ranked]
 
 
 def _best_first(scored: tuple[float, str]) -> tuple[float, str]:
     return -scored[0], scored[1]
 
 
-def _learn_char(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> tokenizer_json.Spec:
+def _train_char(source: Iterator[str], vocab_size: int | None, min_frequency: int, morphemes: bool) -> tokenizer_json.Spec:
     counts: Counter[str] = Counter()
     for text in source:
         counts.update(text)
@@ -250,7 +250,7 @@ def _byte_spec() -> tokenizer_json.Spec:
 
 
 def _without_merges(tokens: list[str], unknown: str | None = None) -> dict[str, Any]:
-    """A BPE that joins nothing: each character is looked up by itself, and an unknown one is one `unknown`."""
+    """A BPE without merges: each character is one token, an unknown one the token `unknown`."""
     return {
         "type": "BPE",
         "dropout": None,
@@ -265,24 +265,23 @@ def _without_merges(tokens: list[str], unknown: str | None = None) -> dict[str, 
     }
 
 
-_LEARN: dict[str, Callable[[Iterator[str], int | None, int, bool], tokenizer_json.Spec]] = {
-    "bpe": _learn_bpe,
-    "wordpiece": _learn_wordpiece,
-    "unigram": _learn_unigram,
-    "char": _learn_char,
+_TRAINERS: dict[str, Callable[[Iterator[str], int | None, int, bool], tokenizer_json.Spec]] = {
+    "bpe": _train_bpe,
+    "wordpiece": _train_wordpiece,
+    "unigram": _train_unigram,
+    "char": _train_char,
 }
 
 
-def train_two_sided(sources: Iterable[str], targets: Iterable[str], vocab_size: int) -> TwoSided:
-    """A byte-level BPE from the texts of each language; each side learns half of the `vocab_size` ids, and what both learned
-    has one id."""
+def train_translation_tokenizer(sources: Iterable[str], targets: Iterable[str], vocab_size: int) -> TranslationTokenizer:
+    """A byte-level BPE for each language, each with half of the `vocab_size` ids; tokens of both languages share one id."""
     source, target = (train_tokenizer(texts, "bpe", vocab_size // 2) for texts in (sources, targets))
     known: dict[str, int] = source._spec["model"]["vocab"]
-    ids = {piece: id for piece, id in target._spec["model"]["vocab"].items() if id < NUM_ROLE_SLOTS}
-    fresh = source.vocab_size
-    for piece in sorted(target._spec["model"]["vocab"], key=target._spec["model"]["vocab"].__getitem__):
-        if piece not in ids:
-            ids[piece] = known.get(piece, fresh)
-            fresh += ids[piece] == fresh
+    ids = {token: id for token, id in target._spec["model"]["vocab"].items() if id < NUM_ROLE_SLOTS}
+    next_id = source.vocab_size
+    for token in sorted(target._spec["model"]["vocab"], key=target._spec["model"]["vocab"].__getitem__):
+        if token not in ids:
+            ids[token] = known.get(token, next_id)
+            next_id += ids[token] == next_id
     spec = {**target._spec, "model": {**target._spec["model"], "vocab": ids}}
-    return TwoSided(source, source.with_spec(spec))
+    return TranslationTokenizer(source, source.with_spec(spec))

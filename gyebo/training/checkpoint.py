@@ -1,10 +1,10 @@
-"""Checkpoints: written aside, flushed, then renamed; a manifest with the digest of every file; never pickled.
+"""Checkpoints: written to a temporary folder, flushed, then renamed; a manifest with the digest of every file; no pickles.
 
 checkpoints/step-120/model.safetensors       weights under our names
                      optimizer.safetensors   AdamW's state as named tensors
                      state.json              counters
-                     carried.safetensors     of lanes: the state that each row of the next batch goes on from, leaf by leaf
-                     manifest.json           size and SHA-256 of the others; where and how it was made
+                     carried.safetensors     of lanes: the state with which each row of the next batch starts, by name
+                     manifest.json           size and SHA-256 of the other files; the environment
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ FILES, CARRIED = {"model.safetensors", "optimizer.safetensors", "state.json"}, "
 
 
 class DiskFull(RuntimeError):
-    """A checkpoint could not be written; the ones before it are intact."""
+    """A checkpoint could not be written; earlier ones are intact."""
 
 
 def environment(device: torch.device, precision: str, processes: int) -> dict[str, Any]:
-    """What decides bits beside the options: torch, CPU, device, threads, precision, processes."""
+    """What results depend on, to the bit, besides the options: torch, CPU, device, threads, precision, processes."""
     return {
         "torch": torch.__version__,
         "cpu": torch.backends.cpu.get_cpu_capability(),
@@ -53,9 +53,9 @@ def write(
     keep: int,
     carried: StateTree | None = None,
 ) -> Path:
-    """Write `folder/step-N` for state["step"] and drop all but the `keep` newest.
+    """Write `folder/step-N` for state["step"] and delete all but the `keep` newest.
 
-    Raises DiskFull with one clear line where the disk is full; what stood before is untouched then.
+    Raises DiskFull where it cannot be written, e.g. on a full disk; existing checkpoints are untouched then.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{state['step']}"
@@ -84,7 +84,7 @@ def write(
         last = newest(folder)[0]
         raise DiskFull(
             f"{target}: the checkpoint could not be written ({error}); "
-            f"{'the last good one is ' + str(last) if last else 'there is none before it'}: free some space and use --resume"
+            f"{'the last good one is ' + str(last) if last else 'there is no earlier one'}: free some space and use --resume"
         ) from error
     for old in steps(folder)[keep:]:
         shutil.rmtree(old)
@@ -92,7 +92,7 @@ def write(
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by our names, tied ones once, ready to be written."""
+    """Parameters and buffers by our names; tied ones occur once."""
     seen: set[int] = set()
     found = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
@@ -102,10 +102,10 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def load_mean(folder: Path, count: int, model: nn.Module) -> int:
-    """Give a model the mean of the newest `count` whole checkpoints, and say how many there were (Vaswani et al. 2017, 6.1).
+def load_average(folder: Path, count: int, model: nn.Module) -> int:
+    """Load the average of the newest `count` intact checkpoints (Vaswani et al. 2017, 6.1); returns the number averaged.
 
-    The fresh weights of step 0 are never among them. Raises ValueError naming a tensor that doesn't fit.
+    The initial weights of step 0 are never among them. Raises ValueError naming a tensor that doesn't fit.
     """
     whole = [path for path in steps(folder) if step_of(path) and problem(path) is None][:count]
     sums: dict[str, Tensor] = {}
@@ -114,7 +114,7 @@ def load_mean(folder: Path, count: int, model: nn.Module) -> int:
             sums[name] = sums[name] + tensor if name in sums else tensor
     expected = weights(model)
     if wrong := sorted(set(sums) ^ set(expected)):
-        raise ValueError(f"{folder}: tensor {wrong[0]!r} is missing or extra: not checkpoints of this model")
+        raise ValueError(f"{folder}: tensor {wrong[0]!r} is missing or unexpected: these are not checkpoints of this model")
     with torch.no_grad():
         for name, tensor in expected.items():
             total = sums[name]
@@ -129,7 +129,7 @@ def digest(path: Path) -> str:
 
 
 def flush(path: Path) -> None:
-    """Have the operating system write a file or a folder's entries to the disk."""
+    """Have the operating system write a file, or the entries of a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -138,7 +138,7 @@ def flush(path: Path) -> None:
 
 
 def steps(folder: Path) -> list[Path]:
-    """All checkpoints, newest first, whole or not."""
+    """All checkpoints, newest first, damaged ones included."""
     found = [p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal()]
     return sorted(found, key=step_of, reverse=True)
 
@@ -149,7 +149,7 @@ def step_of(path: Path) -> int:
 
 
 def problem(path: Path) -> str | None:
-    """What is wrong with a checkpoint's files, or None: each must have the size and digest that the manifest names."""
+    """What is wrong with the files of a checkpoint, or None: each must have the size and digest given in the manifest."""
     try:
         manifest = json.loads((path / "manifest.json").read_text())
         files = manifest["files"]
@@ -168,7 +168,7 @@ def problem(path: Path) -> str | None:
 
 
 def newest(folder: Path) -> tuple[Path | None, list[str]]:
-    """The newest whole checkpoint, and a line for each newer one that is skipped."""
+    """The newest intact checkpoint, and a line for each newer one that is skipped."""
     lines: list[str] = []
     for path in steps(folder):
         wrong = problem(path)
@@ -179,12 +179,14 @@ def newest(folder: Path) -> tuple[Path | None, list[str]]:
 
 
 def read(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
-    """Load a checkpoint into the model and the optimiser, strictly; gives the state. ValueError names what doesn't fit."""
+    """Load a checkpoint into the model and the optimiser, strictly; returns the state. ValueError names what doesn't fit."""
     tensors = _tensors(path / "model.safetensors")
     expected = weights(model)
     wrong = sorted(set(tensors) ^ set(expected)) or [n for n in expected if tensors[n].shape != expected[n].shape]
     if wrong:
-        raise ValueError(f"{path}: tensor {wrong[0]!r} is missing, extra or of another shape: not a checkpoint of this model")
+        raise ValueError(
+            f"{path}: tensor {wrong[0]!r} is missing, unexpected or of another shape: not a checkpoint of this model"
+        )
     with torch.no_grad():
         for name, tensor in expected.items():
             tensor.copy_(tensors[name])
@@ -193,14 +195,16 @@ def read(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) 
     try:
         state = json.loads((path / "state.json").read_text())
     except ValueError as error:
-        raise ValueError(f"{path}/state.json: not JSON ({error}): delete {path} to go on from before") from error
+        raise ValueError(
+            f"{path}/state.json: not JSON ({error}): delete {path} to resume from the checkpoint before it"
+        ) from error
     if not isinstance(state, dict) or set(state) != STATE_FIELDS:
         raise ValueError(f"{path}/state.json has the fields {sorted(state)}, expected {sorted(STATE_FIELDS)}")
     return state
 
 
 def read_carried(path: Path) -> StateTree | None:
-    """The state that the rows of the next batch go on from; None where none is carried."""
+    """The state with which the rows of the next batch start; None where none is carried."""
     return tree(_tensors(path / CARRIED)) if (path / CARRIED).is_file() else None
 
 
@@ -208,4 +212,6 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path}: not safetensors ({error}): delete {path.parent} to go on from before") from error
+        raise ValueError(
+            f"{path}: not safetensors ({error}): delete {path.parent} to resume from the checkpoint before it"
+        ) from error

@@ -1,4 +1,4 @@
-"""What this machine can do: device, precision, and the rate of its matrix products."""
+"""The device: which one, its precisions, its library settings, its memory, and the rate of its matrix products."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def pick_device(name: str) -> torch.device:
-    """The device for auto, cpu, cuda or mps; ValueError where it isn't here."""
+    """The device for auto, cpu, cuda or mps; ValueError where it is not available."""
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
     if not available.get(name, False):
         here = ", ".join(kind for kind, found in available.items() if found)
-        raise ValueError(f"--device {name}: not available here; there is: {here}")
+        raise ValueError(f"--device {name}: not available on this machine; available: {here}")
     return torch.device(name)
 
 
 def make_ready(device: torch.device) -> None:
-    """What this process's libraries are told before work on the device begins."""
+    """Apply the library settings for the device."""
     if device.type == "cpu":
         keep_freed_memory()
     elif device.type == "cuda":
-        # cuDNN's attention plans each shape anew, a tenth of a second each; texts of all lengths have hundreds of shapes.
+        # cuDNN's attention prepares itself for each new shape, a tenth of a second each; texts have hundreds of lengths.
         torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 @lru_cache
 def keep_freed_memory() -> bool:
-    """Have the C library keep what is freed instead of handing it back; True where that could be arranged (glibc).
+    """Have the C library keep freed memory instead of returning it to the system; True where it can (glibc).
 
-    A training step frees and takes the same large arrays again; fresh pages cost more than the arithmetic on them (a quarter
-    of a GPT-2 step on a CPU). The process holds its peak of memory until it ends. glibc's manual: `mallopt`.
+    A training step frees and allocates the same large arrays; new pages cost more than the arithmetic on them (a quarter of a
+    GPT-2 step on a CPU). The process holds its peak of memory until it ends. See `mallopt` in glibc's manual.
     """
     import ctypes
 
@@ -49,8 +49,8 @@ def keep_freed_memory() -> bool:
 
 @lru_cache
 def matmul_rate(device: str, precision: str, size: int | None = None, seconds: float = 0.3) -> float:
-    """FLOP/s of a square matrix product, the best of several: the limit against which training is measured. `size`: by default
-    one that fills the device."""
+    """FLOP/s of a square matrix product, the best of several: the peak rate with which training is compared. `size`: number of
+    rows; by default one that makes full use of the device."""
     size = size or (8192 if device == "cuda" else 1024)
     a = torch.randn(size, size, device=device).to(DTYPES[precision])
     b = torch.randn(size, size, device=device).to(DTYPES[precision])
@@ -65,18 +65,18 @@ def matmul_rate(device: str, precision: str, size: int | None = None, seconds: f
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Forget what earlier runs in this process held, where the system can (CUDA, Linux)."""
+    """Reset the peak of `peak_memory`, where the system can (CUDA, Linux): earlier runs in this process no longer count."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif Path("/proc/self/clear_refs").exists():
         import ctypes
 
-        getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: 0)(0)  # what is free now belongs to earlier runs
+        getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: 0)(0)  # memory that earlier runs freed
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most memory held since the last reset, bytes: on CUDA the device's, elsewhere this process's resident memory."""
+    """Peak memory since the last reset, bytes: on CUDA that of the device, elsewhere resident memory of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status")

@@ -1,4 +1,4 @@
-"""One process or several under `torchrun`: what the loop needs to agree on."""
+"""Communication between the processes that `torchrun` started; with a single process, every function is trivial."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-PATIENCE = timedelta(hours=6)  # for which the others wait while the first process learns a tokenizer, makes shards or evaluates
+TIMEOUT = timedelta(hours=6)  # the others wait while the first process trains a tokenizer, prepares the corpus or evaluates
 
 
 def rank() -> int:
-    """This process's number, 0 where there is only one."""
+    """Rank of this process; 0 with a single process."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """Number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the others that `torchrun` started (gloo on a CPU, nccl on CUDA); nothing where there are none."""
+    """Join the process group of `torchrun` (gloo on a CPU, nccl on CUDA); does nothing with a single process."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
-    if device.type == "cuda":  # from here on "cuda" means this one
+    if device.type == "cuda":  # from here on "cuda" means this device
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield
-        dist.barrier()  # nobody takes the connections down while another still reads from them
+        dist.barrier()  # no process closes its connections while another still reads from them
     finally:
-        gc.collect()  # what still holds the group (DDP, in cycles of references) must be gone before its threads are
+        gc.collect()  # DDP, in cycles of references, holds the group: it must be gone before the group's threads
         dist.destroy_process_group()
 
 
@@ -53,7 +53,7 @@ def sum_over_processes(values: list[float], device: torch.device) -> list[float]
 
 
 def gather_rows(mine: Tensor, total: int) -> Tensor:
-    """The rows of all processes one after the other, as `rows * rank // processes` divides them; the same on each."""
+    """The rows of all processes, concatenated; process `rank` has those from `total * rank // processes` on."""
     world = world_size()
     if world == 1:
         return mine
@@ -67,18 +67,18 @@ def gather_rows(mine: Tensor, total: int) -> Tensor:
 
 
 def any_process(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is up anywhere: stop, save and skip are agreed before anyone acts."""
+    """Whether the flag is set on any process: all agree on stopping, saving and failing before one acts."""
     return sum_over_processes([float(flag)], device)[0] > 0
 
 
 def barrier() -> None:
-    """Wait for all."""
+    """Wait for all processes."""
     if world_size() > 1:
         dist.barrier()
 
 
 def from_first(value: Any) -> Any:
-    """The first process's value, on every process."""
+    """The value of the first process, on every process."""
     if world_size() == 1:
         return value
     box = [value]

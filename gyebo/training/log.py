@@ -1,4 +1,4 @@
-"""The logs of a run: `metrics.jsonl`, exact and complete, and TensorBoard's copy of it."""
+"""The logs of a run: `metrics.jsonl`, exact and complete, and a copy of it for TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Log:
             for old in folder.glob("events.*"):
                 old.unlink()
             self._board = SummaryWriter(str(folder))
-            for record in read(folder):  # TensorBoard's files can't be cut: they are made again from the exact log
+            for record in read(folder):  # TensorBoard's files can't be truncated: they are rebuilt from the exact log
                 self._show(record)
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append one record; it reaches the operating system at once."""
+        """Append one record, without buffering."""
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
         if self._board:
@@ -38,14 +38,14 @@ class Log:
                 self._board.add_scalar(f"{place}/{name}", value, record["step"])
 
     def close(self) -> None:
-        """Write what TensorBoard holds back."""
+        """Close both files."""
         self._file.close()
         if self._board:
             self._board.close()
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """All whole records of a run's log; a last line that was cut short is left out."""
+    """All records of a run's log; an incomplete last line is skipped."""
     path = folder / "metrics.jsonl"
     if not path.is_file():
         return []
@@ -54,7 +54,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
 
 
 def truncate(folder: Path, step: int) -> None:
-    """Forget everything after `step`: a resumed run writes it again."""
+    """Delete the records after `step`: a resumed run writes them again."""
     kept = [record for record in read(folder) if record["step"] <= step]
     aside = folder / ".metrics.part"
     aside.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The training loop: evaluate? save? stop? step, log."""
+"""The training loop: step, log, and at intervals evaluate, save, stop."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ Save = Callable[[nn.Module], None]
 
 
 class Stopped(Exception):
-    """SIGTERM or Ctrl-C; the message says how to go on."""
+    """SIGTERM or Ctrl-C; the message says how to resume."""
 
 
-def refuse_to_go_on(trainer: Trainer, out: Path) -> None:
-    """Stopped where the signal came with the last step: the run is whole, but whoever trains several may not begin another."""
-    if trainer.asked_to_stop:
+def raise_if_stopped(trainer: Trainer, out: Path) -> None:
+    """Raise Stopped if the signal came with the last step: this run is finished, but no further one may be started."""
+    if trainer.stop_requested:
         raise Stopped(f"stopped; {out} is finished")
 
 
 class Failed(RuntimeError):
-    """The run can't go on; the message says why, and what is left."""
+    """The run cannot continue; the message says why, and names the last good checkpoint."""
 
 
 @dataclass
-class Rhythm:
-    """When things happen, in steps; `keep` checkpoints stay."""
+class Intervals:
+    """Steps between checkpoints and between evaluations; `keep`: number of newest checkpoints to keep."""
 
     checkpoint_every: int
     evaluate_every: int
@@ -45,31 +45,31 @@ class Rhythm:
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """A function that says whether SIGTERM or Ctrl-C came; a second Ctrl-C interrupts at once."""
-    asked: list[int] = []
+    """A function that says whether SIGTERM or Ctrl-C was received; a second Ctrl-C interrupts at once."""
+    received: list[int] = []
 
     def note(number: int, frame: Any) -> None:
-        if asked and number == signal.SIGINT:
+        if received and number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked.append(number)
+        received.append(number)
 
     try:
         before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    except ValueError:  # not the main thread: whoever runs us there stops us
+    except ValueError:  # not the main thread, where no handler can be set: the caller stops us
         yield lambda: False
         return
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def resume(trainer: Trainer, out: Path, say: Callable[[str], None]) -> bool:
-    """Load the newest whole checkpoint of a run; False where there is none. Incomplete and damaged ones are named."""
+def resume(trainer: Trainer, out: Path, report: Callable[[str], None]) -> bool:
+    """Load the newest intact checkpoint of a run; False where there is none. Incomplete and damaged ones are reported."""
     path, skipped = checkpoint.newest(out / "checkpoints")
     for line in skipped:
-        say(line)
+        report(line)
     if path is None:
         if distributed.rank() == 0:
             log.truncate(out, 0)
@@ -84,16 +84,16 @@ def resume(trainer: Trainer, out: Path, say: Callable[[str], None]) -> bool:
 def train(
     trainer: Trainer,
     out: Path,
-    rhythm: Rhythm,
+    intervals: Intervals,
     *,
     evaluate: Evaluate,
     save: Save,
     progress: Progress,
-    enough: Callable[[], bool] = lambda: False,
+    early_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Train to the last step; the run directory always holds what is needed to go on.
+    """Train to the last step; the run directory `out` always holds what is needed to resume.
 
-    `evaluate` gives metrics and lines of a sample; `save` writes the root's model directory; `enough` says after an evaluation
+    `evaluate` returns metrics and lines of a sample; `save` writes the model into `out`; `early_stop` says after an evaluation
     whether to end before the last step. All run on the first process.
     Raises Stopped after a signal, Failed where the loss is not finite, checkpoint.DiskFull.
     """
@@ -105,27 +105,29 @@ def train(
         carried = trainer.all_carried()
         if first:
             folder, state = out / "checkpoints", trainer.state()
-            checkpoint.write(folder, trainer.model, trainer.optimizer, state, made, rhythm.keep, carried)
+            checkpoint.write(folder, trainer.model, trainer.optimizer, state, made, intervals.keep, carried)
             save(trainer.model)
         distributed.barrier()
 
-    with stop_signals() as asked:
+    with stop_signals() as stop_received:
         try:
             if trainer.step == 0:
                 store()
             progress.start(trainer)
-            while trainer.step < trainer.steps and not distributed.from_first(enough()):
+            while trainer.step < trainer.steps and not distributed.from_first(early_stop()):
                 _step(trainer, out, book, progress)
                 done = trainer.step == trainer.steps
-                if done or trainer.step % rhythm.evaluate_every == 0:
+                if done or trainer.step % intervals.evaluate_every == 0:
                     _evaluate(trainer, book, evaluate, progress)
-                    done = done or distributed.from_first(enough())
-                stop = distributed.any_process(asked(), trainer.device)
-                if done or stop or trainer.step % rhythm.checkpoint_every == 0:
+                    done = done or distributed.from_first(early_stop())
+                stop = distributed.any_process(stop_received(), trainer.device)
+                if done or stop or trainer.step % intervals.checkpoint_every == 0:
                     store()
-                trainer.asked_to_stop = stop
+                trainer.stop_requested = stop
                 if stop and not done:
-                    raise Stopped(f"stopped after step {trainer.step} of {trainer.steps}, saved in {out}; go on with --resume")
+                    raise Stopped(
+                        f"stopped after step {trainer.step} of {trainer.steps}, saved in {out}; continue with --resume"
+                    )
         finally:
             progress.stop()
             if book:

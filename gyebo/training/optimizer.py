@@ -1,4 +1,4 @@
-"""AdamW (Loshchilov & Hutter 2019), fused; and its state as named tensors."""
+"""AdamW (Loshchilov & Hutter 2019), fused, with its state as named tensors; gradual unfreezing."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from gyebo.config.run import OptimOptions
 
 
 def default_lr(width: int) -> float:
-    """A peak rate that suits Adam on a Transformer of that width: 1e-3 up to 256, from there falling with its square root.
+    """Default peak learning rate for a model of that width: 1e-3 up to 256, then proportional to 1 / sqrt(width).
 
-    Narrower models might bear more; with post-norm a rate too large leaves a model at the frequencies of single pieces.
+    Narrower models might train with more; with post-norm, a model at too large a rate does not get beyond unigram frequencies.
     """
     return float(f"{1e-3 * min(1.0, (256 / width) ** 0.5):.2g}")
 
 
 def make_optimizer(model: Any, options: OptimOptions) -> torch.optim.AdamW:
-    """Decay on matrices and embeddings only; biases and norms (one dimension) have none.
+    """AdamW with weight decay on matrices and embeddings only, not on biases and norms (one dimension).
 
-    With `layer_decay` below 1 each of the model's `layer_groups()` learns at that share of the rate of the group after it
-    (Howard & Ruder 2018, section 3.2); a group's "scale" is what the rate is multiplied with.
+    With `layer_decay` below 1, each of the model's `layer_groups()` has that share of the learning rate of the group after it
+    (Howard & Ruder 2018, section 3.2); "scale" of a parameter group is the factor on its learning rate.
     """
-    learned = [p for p in model.parameters() if p.requires_grad]
-    layers = [learned] if options.layer_decay == 1.0 else learned_layers(model)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    layers = [trained] if options.layer_decay == 1.0 else trained_layers(model)
     groups = []
     for number, layer in enumerate(layers):
         scale = options.layer_decay ** (len(layers) - 1 - number)
@@ -36,15 +36,15 @@ def make_optimizer(model: Any, options: OptimOptions) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=0.0, betas=options.betas, eps=options.eps, fused=True)
 
 
-def learned_layers(model: Any) -> list[list[nn.Parameter]]:
-    """The model's `layer_groups()`, from input to output, without what is frozen and what that leaves empty."""
+def trained_layers(model: Any) -> list[list[nn.Parameter]]:
+    """The model's `layer_groups()`, from input to output, without frozen parameters and without empty groups."""
     groups = [[p for p in group if p.requires_grad] for group in model.layer_groups()]
     return [group for group in groups if group]
 
 
-def thawed(groups: int, step: int, steps: int, share: float) -> int:
-    """How many of the groups, from the head down, learn in update `step` (1 to `steps`): they begin one after the other, at
-    equal distances, and after that share of the run all of them do (gradual unfreezing, Howard & Ruder 2018, 3.3)."""
+def unfrozen(groups: int, step: int, steps: int, share: float) -> int:
+    """Number of groups, counted from the head down, that are trained in `step` (1 to `steps`): gradual unfreezing (Howard &
+    Ruder 2018, 3.3). Groups are unfrozen one after the other, at equal intervals; all are after that share of the run."""
     return sum(step > share * steps * number / max(1, groups - 1) for number in range(groups))
 
 
@@ -57,8 +57,8 @@ def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[st
 
 
 def load_state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put `state_tensors` back; ValueError for a name that is missing, extra or of another shape. A parameter that was never
-    updated has no state."""
+    """Load what `state_tensors` returned; ValueError for a name that is missing, unexpected or of another shape. A parameter
+    that was never updated has no state."""
     rest = dict(tensors)
     for name, p in model.named_parameters():
         if not p.requires_grad:

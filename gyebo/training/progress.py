@@ -1,4 +1,4 @@
-"""What a person sees while a model trains."""
+"""Progress of a training on the console."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """A bar on a terminal, a line now and then elsewhere: loss, tokens/s, share of the measured matrix-product rate."""
+    """A bar on a terminal, elsewhere a line for each evaluation: loss, tokens/s, share of the measured matrix-product rate."""
 
     def __init__(self, console: Console | None, flops_per_token: float):
         self.console = console
@@ -28,7 +28,7 @@ class Progress:
         self._rate = 0.0
 
     def start(self, trainer: Trainer) -> None:
-        """Begin at the trainer's step."""
+        """Start the display at the trainer's current step."""
         self._mark = (time.perf_counter(), trainer.tokens)
         if self.console is None:
             return
@@ -52,12 +52,12 @@ class Progress:
 
     def _describe(self, record: dict[str, Any]) -> str:
         loss = f"loss {record['loss']:.3f}"
-        if not self._rate:  # too early to say
+        if not self._rate:  # not measured yet
             return loss
-        return f"{loss}  {self._rate:>9,.0f} tokens/s  {self._rate * self.flops / self._limit:>4.0%} of the machine"
+        return f"{loss}  {self._rate:>9,.0f} tokens/s  {self._rate * self.flops / self._limit:>4.0%} of peak"
 
     def evaluation(self, trainer: Trainer, metrics: dict[str, float], sample: list[str]) -> None:
-        """After every evaluation: its figures and the beginning of a sample."""
+        """After every evaluation: its metrics and the lines of a sample."""
         if self.console is None:
             return
         shown = "  ".join(
@@ -66,13 +66,13 @@ class Progress:
         left = ""
         if trainer.step < trainer.steps:
             left = f"  {(trainer.steps - trainer.step) * trainer.seconds / max(1, trainer.step) / 60:.1f} min left"
-        rate = f"  {self._rate:,.0f} tokens/s  {self._rate * self.flops / self._limit:.0%} of the machine" if self._rate else ""
+        rate = f"  {self._rate:,.0f} tokens/s  {self._rate * self.flops / self._limit:.0%} of peak" if self._rate else ""
         self.console.print(f"step {trainer.step}/{trainer.steps}  {shown}{rate}{left}", highlight=False)
         for line in sample:
             self.console.print(f"  [dim]{escape(line)}[/dim]", highlight=False)
         self._mark = (time.perf_counter(), trainer.tokens)
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar:
             self._bar.stop()

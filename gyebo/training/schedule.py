@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-# Each takes progress after warm-up (0 to 1), the steps of warm-up and the step, and gives a share of the peak; the first two
-# are then mapped onto [final_lr, 1].
+# (progress after warm-up, 0 to 1; warm-up steps; step) -> share of the peak. Shapes in FALLING are then mapped onto
+# [final_lr, 1].
 SHAPES: dict[str, Callable[[float, int, int], float]] = {
     "cosine": lambda progress, warmup, step: 0.5 * (1 + math.cos(math.pi * progress)),
     "linear": lambda progress, warmup, step: 1 - progress,
@@ -19,16 +19,16 @@ FALLING = ("cosine", "linear", "slanted-triangular")
 
 
 def warmup_steps(warmup: float, steps: int) -> int:
-    """Steps of warm-up: `warmup` below 1 is a share of all steps, from 1 on a number of steps."""
+    """Number of warm-up steps: `warmup` below 1 is a share of all steps, otherwise a number of steps."""
     return round(warmup * steps) if warmup < 1 else int(warmup)
 
 
 def learning_rate(step: int, *, peak: float, steps: int, warmup: float, schedule: str, final: float) -> float:
-    """The rate for update `step` (1 to `steps`).
+    """The learning rate of `step` (1 to `steps`).
 
-    Linear warm-up to the peak (reached at the last step of warm-up); then cosine or linear decay to `final` x peak at the last
-    step, constant, or peak x sqrt(warm-up / step) (Vaswani et al. 2017, section 5.3). The slanted triangle rises from `final` x
-    peak, and falls in a straight line (Howard & Ruder 2018, equation 3: warm-up is its cut, 1 / `final` its ratio).
+    Linear warm-up to the peak (reached at the last warm-up step); then cosine or linear decay to `final` x peak at the last
+    step, constant, or peak x sqrt(warm-up / step) (Vaswani et al. 2017, section 5.3). The slanted triangle rises linearly from
+    `final` x peak and decays linearly to it (Howard & Ruder 2018, equation 3: `warmup` is cut_frac, 1 / `final` is ratio).
     """
     warm = warmup_steps(warmup, steps)
     if step <= warm:

@@ -1,4 +1,4 @@
-"""All randomness is seeded by what it belongs to."""
+"""Seeds: each random choice is seeded by its purpose and place, so no generator's state has to be stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One optimiser step, for every family: the same on one process or several, in one micro-batch or many."""
+"""One optimiser step for every family: the same on one process or several, with one micro-batch or many."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from gyebo.nn.state import StateTree, each, leaves
 from gyebo.objectives.objective import Batch
 from gyebo.training import distributed
 from gyebo.training.device import DTYPES
-from gyebo.training.optimizer import default_lr, learned_layers, make_optimizer, thawed
+from gyebo.training.optimizer import default_lr, make_optimizer, trained_layers, unfrozen
 from gyebo.training.schedule import learning_rate
 from gyebo.training.seeds import derive, seed_torch
 
 
 class NotFinite(RuntimeError):
-    """The loss or the gradient is infinite or not a number; nothing was updated."""
+    """The loss or the gradient is infinite or not a number; the weights were not updated."""
 
 
 class _Terms(nn.Module):
-    """What DistributedDataParallel wraps: from a batch to the terms of the loss."""
+    """The module that DistributedDataParallel wraps: from a batch to the terms of the loss."""
 
     def __init__(self, model: nn.Module, objective: Any):
         super().__init__()
@@ -39,11 +39,11 @@ class _Terms(nn.Module):
 
 @dataclass
 class Trainer:
-    """A model, what it learns, from which rows, and how far it has come.
+    """A model, its objective, its rows, and the progress of its training.
 
-    `batch_rows` rows make one step over all processes; a forward pass takes at most `micro_rows` of them. `step` counts
-    finished steps; `tokens` and `seconds` are sums over them. `unfreeze`: over this share of the run groups of layers begin to
-    learn, one after the other.
+    `batch_rows`: rows of a step over all processes; `micro_rows`: the most rows of a forward pass. `step`: number of finished
+    steps; `tokens` and `seconds`: sums over them. `unfreeze`: share of the run over which layer groups are unfrozen, one after
+    the other.
     """
 
     model: nn.Module
@@ -62,18 +62,18 @@ class Trainer:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    asked_to_stop: bool = False  # by a signal
-    carried: StateTree | None = None  # of lanes: the state in which each of this process's rows left the last window
+    stop_requested: bool = False  # by a signal
+    carried: StateTree | None = None  # of lanes: the state of each of this process's rows after the last window
     optimizer: torch.optim.AdamW = field(init=False)
 
     def __post_init__(self) -> None:
         if self.batch_rows < distributed.world_size():
             raise ValueError(
-                f"--batch-tokens makes {self.batch_rows} rows, but {distributed.world_size()} processes need one each: raise it"
+                f"--batch-tokens gives {self.batch_rows} rows for {distributed.world_size()} processes: increase it"
             )
         self.model.to(self.device).train()
         self.optimizer = make_optimizer(self.model, self.options)
-        self.layers = learned_layers(self.model) if self.unfreeze else []
+        self.layers = trained_layers(self.model) if self.unfreeze else []
         config: Any = self.model.config
         self.peak_lr = self.options.lr or default_lr(config.width)
         if self.rows.carries:
@@ -82,12 +82,11 @@ class Trainer:
             self.carried = model.fresh_state(last - first)
         terms: nn.Module = _Terms(self.model, self.objective)
         if distributed.world_size() > 1:
-            terms = nn.parallel.DistributedDataParallel(terms, broadcast_buffers=False)  # none of a body changes
+            terms = nn.parallel.DistributedDataParallel(terms, broadcast_buffers=False)  # no buffer of a model changes
         self.terms: Any = torch.compile(terms) if self.compile else terms
 
     def micro_batches(self) -> Iterator[Batch]:
-        """This process's share of the next global batch; what is counted in it needs no accelerator, so all but the state is
-        still on the CPU."""
+        """This process's share of the next global batch, on the CPU, where it is counted; only the state is on the device."""
         first, last = self._share()
         for start in range(first, last, self.micro_rows):
             count = min(self.micro_rows, last - start)
@@ -95,9 +94,9 @@ class Trainer:
             batch: Batch = {name: torch.from_numpy(values) for name, values in arrays.items()}
             if self.carried is not None:
                 part = slice(start - first, start - first + count)
-                afresh = ~batch.pop("continues").to(self.device)
+                starts = ~batch.pop("continues").to(self.device)
                 model: Any = self.model
-                batch["state"] = model.reset(each(lambda leaf, part=part: leaf[part], self.carried), afresh)
+                batch["state"] = model.reset(each(lambda leaf, part=part: leaf[part], self.carried), starts)
             yield batch
 
     def _share(self) -> tuple[int, int]:
@@ -106,12 +105,12 @@ class Trainer:
         return self.batch_rows * rank // world, self.batch_rows * (rank + 1) // world
 
     def advance(self) -> dict[str, Any]:
-        """One update; gives its record: step, loss (the weighted sum of the terms' means), lr, grad_norm, tokens so far; where
+        """One step; returns its record: step, loss (the weighted sum of the terms' means), lr, grad_norm, tokens so far; where
         there are several terms, the mean of each as loss_NAME, without its weight.
 
-        Raises NotFinite, on every process and before anything is updated, where the loss or the gradient is not finite.
+        Raises NotFinite, on every process and before the update, where the loss or the gradient is not finite.
         """
-        self._thaw()
+        self._unfreeze()
         batches = list(self.micro_batches())
         counts = self._global_counts(batches)
         self.optimizer.zero_grad(set_to_none=True)
@@ -136,15 +135,15 @@ class Trainer:
         record = {"step": self.step, "loss": loss, "lr": lr, "grad_norm": norm, "tokens": self.tokens}
         return record | ({f"loss_{name}": terms[name] for name in weights} if len(weights) > 1 else {})
 
-    def _thaw(self) -> None:
-        """Let those layers learn whose turn it is: a function of the step, so that nothing of it needs to be stored."""
-        count = thawed(len(self.layers), self.step + 1, self.steps, self.unfreeze)
+    def _unfreeze(self) -> None:
+        """Unfreeze the layer groups that are due: a function of the step, so that nothing needs to be stored."""
+        count = unfrozen(len(self.layers), self.step + 1, self.steps, self.unfreeze)
         for number, layer in enumerate(reversed(self.layers)):
             for parameter in layer:
                 parameter.requires_grad_(number < count)
 
     def _global_counts(self, batches: list[Batch]) -> dict[str, float]:
-        """Counts of each term, and real tokens, over all micro-batches and processes."""
+        """Count of each term, and of real tokens, over all micro-batches and processes."""
         found: dict[str, float] = {}
         for batch in batches:
             for name, count in {**self.objective.counts(batch), "tokens": tokens_seen(batch, self.rows.streams)}.items():
@@ -152,17 +151,17 @@ class Trainer:
         return dict(zip(found, distributed.sum_over_processes(list(found.values()), self.device)))
 
     def _backward(self, batch: Batch, counts: dict[str, float], means: dict[str, float], last: bool) -> dict[str, float]:
-        """Add the micro-batch's gradient, and to `means` its share of each term; gives the terms' weights.
+        """Add the micro-batch's gradient, and to `means` its share of each term; returns the weights of the terms.
 
-        A term that the global batch has nothing of is left out.
+        A term with a count of zero in the global batch is skipped.
         """
         world = distributed.world_size()
-        # Both passes stand inside no_sync: gradients travel once a step, with the last micro-batch.
-        quiet = self.terms.no_sync() if world > 1 and not last else nullcontext()
-        half = torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "float32")
+        # Both passes are inside no_sync: gradients are exchanged once a step, with the last micro-batch.
+        no_sync = self.terms.no_sync() if world > 1 and not last else nullcontext()
+        autocast = torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "float32")
         batch.update({name: values.to(self.device, non_blocking=True) for name, values in batch.items() if name != "state"})
-        with quiet:
-            with half:
+        with no_sync:
+            with autocast:
                 terms = self.terms(batch)
             weights = {name: weight for name, (_, weight) in terms.items() if counts[name]}
             parts = {name: terms[name][0] / counts[name] for name in weights}
@@ -182,27 +181,27 @@ class Trainer:
         return learning_rate(step, peak=self.peak_lr, steps=self.steps, warmup=o.warmup, schedule=o.schedule, final=o.final_lr)
 
     def state(self) -> dict[str, Any]:
-        """The counters that a checkpoint holds. Random numbers need no state: they are seeded by what they belong to."""
+        """The counters of a checkpoint. Random generators need none: see `gyebo/training/seeds.py`."""
         return {"step": self.step, "tokens": self.tokens, "seconds": self.seconds}
 
     def all_carried(self) -> StateTree | None:
-        """What every row of a global batch carries, in their order, on the first process; None where nothing is carried."""
+        """The carried state of all rows of a global batch, in order; None where none is carried."""
         if self.carried is None:
             return None
         return each(lambda leaf: distributed.gather_rows(leaf, self.batch_rows), self.carried)
 
     def restore(self, state: dict[str, Any], carried: StateTree | None = None) -> None:
-        """Put the counters back, and what all rows carried; ValueError where that is not what this run's model carries."""
+        """Load the counters and the carried state of all rows; ValueError where this run's model carries another state."""
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
         if (carried is None) != (self.carried is None):
-            raise ValueError("the checkpoint and the run disagree on whether rows carry a state (data.order)")
+            raise ValueError("only one of checkpoint and run carries a state from row to row (data.order)")
         if carried is not None and self.carried is not None:
             if wrong := sorted(leaves(carried).keys() ^ leaves(self.carried).keys()):
-                raise ValueError(f"the checkpoint's state is not one of this model: {wrong[0]!r} is missing or extra")
+                raise ValueError(f"the checkpoint's state is not one of this model: {wrong[0]!r} is missing or unexpected")
             first, last = self._share()
             self.carried = each(lambda leaf: leaf[first:last].to(self.device), carried)
 
 
 def initial_seed(seed: int) -> int:
-    """What fresh weights are drawn from."""
+    """The seed of the initial weights."""
     return derive(seed, "weights")

@@ -40,8 +40,8 @@ def test_empty_corpus(start, refused, trained, tokenizer_folder, tmp_path, conte
     path.write_text(content)
     assert f"{path}: no training text in it" in start("--steps", "2", *TINY, corpus=path)
     line = start("--steps", "2", "--tokenizer", tokenizer_folder, *TINY, corpus=path)
-    assert f"{path}: no text in it: the corpus is empty" in line
-    assert f"{path}: no text in it" in refused("evaluate", trained, path)
+    assert f"{path} contains no text" in line
+    assert f"{path} contains no text" in refused("evaluate", trained, path)
     assert f"{path}: no training text in it" in refused("tokenizer", "train", path, "-o", tmp_path / "t")
 
 
@@ -130,7 +130,7 @@ def test_wrong_options(start, words, lines):
 @pytest.mark.skipif("__import__('torch').cuda.is_available()")
 def test_cuda_where_there_is_none(start):
     line = start("--steps", "2", "--device", "cuda")
-    assert "--device cuda: not available here; there is: " in line and "cpu" in line
+    assert "--device cuda: not available on this machine; available: " in line and "cpu" in line
 
 
 def test_options_without_effect_are_refused(start, refused, trained, corpus, tmp_path):

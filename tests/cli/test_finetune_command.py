@@ -46,7 +46,7 @@ def tuned(cli, bert, data, place):
 
 def test_finetune_says_what_it_does_and_what_to_type_next(tuned, place):
     lines = (place / "said").read_text(encoding="utf-8").splitlines()
-    assert any(line.startswith("classification: ") and "to be measured on (a tenth held out)" in line for line in lines)
+    assert any(line.startswith("classification: ") and "(a tenth held out)" in line for line in lines)
     assert any("steps of 16 examples (1" in line and line.endswith("float32 on cpu, learning rate 0.0012") for line in lines)
     assert any(line.startswith("  macro f1") and "measured on a tenth held out" in line for line in lines)
     assert lines[-1] == (
@@ -168,7 +168,7 @@ def test_a_task_that_there_is_not(start):
 )
 def test_a_column_that_is_missing(start, tmp_path, kind, header, row, missing):
     line = start(kind, "--data", table(tmp_path / "a.csv", header, [row, row]))
-    assert f"a.csv: no column '{missing}'; there is: {', '.join(header)}" in line
+    assert f"a.csv: no column '{missing}'; available: {', '.join(header)}" in line
 
 
 def test_files_that_are_missing_or_of_no_known_form(start, tmp_path):
@@ -191,7 +191,7 @@ def test_nothing_to_learn(start, tmp_path):
     assert "all 30 examples have one score, 3.0: nothing to learn" in line
     empty = [("", "good"), (" ", "bad")]
     line = start("classification", "--data", table(tmp_path / "c.csv", ("review", "mood"), empty), *MINE)
-    assert "c.csv: no example that classification can use" in line and "2 examples of 2 without text are left out" in line
+    assert "c.csv: no usable example for classification" in line and "2 examples of 2 without text are skipped" in line
     line = start("classification", "--data", table(tmp_path / "d.csv", ("review", "mood"), sentences(3)), *MINE)
     assert "would be empty: 3 examples have 3 different texts; give more of them" in line or "nothing to learn" in line
 
@@ -200,7 +200,7 @@ def test_empty_texts_are_left_out_and_said(cli, bert, tmp_path):
     rows = [*sentences(60), ("", "positive"), ("  ", "negative")]
     file = table(tmp_path / "a.csv", ("review", "mood"), rows)
     found = cli("finetune", bert, "classification", "--data", file, *MINE, "-o", tmp_path / "r", *QUICK)
-    assert found.code == 0 and "note: " in found.out and "2 examples of 62 without text are left out" in found.out
+    assert found.code == 0 and "note: " in found.out and "2 examples of 62 without text are skipped" in found.out
 
 
 def test_scores_that_are_no_numbers_and_labels_that_are_unknown(start, tmp_path):
@@ -222,7 +222,7 @@ def test_spans_and_answers_that_do_not_fit(start, cli, bert, tmp_path):
     assert "the answer '바다' does not stand at character 0 of the context" in line
     file = json_lines(tmp_path / "c.jsonl", [*tagged(40), *wrong])
     found = cli("finetune", bert, "tagging", "--data", file, "-o", tmp_path / "tagged", *QUICK)
-    assert found.code == 0 and "1 row can't be used and is left out" in found.out
+    assert found.code == 0 and "1 row can't be used and is skipped" in found.out
     options = [{"text": "나무", "options": ["하늘", "바다"], "label": 2}]
     line = start("choice", "--data", json_lines(tmp_path / "d.jsonl", options))
     assert "label is 2, but options are numbered 0 to 1" in line
@@ -293,7 +293,7 @@ def test_evaluate_and_predict_refuse_what_does_not_fit(refused, tuned, trained, 
     assert "without the head of a task: gyebo finetune" in refused("evaluate", trained, "world-sentiment")
     assert "does classification, but world-entities is tagging" in refused("evaluate", tuned, "world-entities")
     assert "without the head of a task" in refused("predict", bert, data)
-    assert "no column 'review'; there is: other" in refused("predict", tuned, table(tmp_path / "a.csv", ("other",), [("가",)]))
+    assert "no column 'review'; available: other" in refused("predict", tuned, table(tmp_path / "a.csv", ("other",), [("가",)]))
     assert "--overwrite has no effect without -o" in refused("predict", tuned, data, "--overwrite")
 
 

@@ -102,7 +102,7 @@ def test_processes_give_the_same_bytes(tmp_path, corpus, tokenizer, monkeypatch)
 def test_an_interrupted_preparation_goes_on(corpus, tokenizer, monkeypatch):
     monkeypatch.setattr(sources, "CHUNK_BYTES", 2000)
     made = []
-    part = preparing.Maker.part
+    part = preparing.PartWriter.part
 
     def counting(self, chunk, number, *rest):
         if len(made) == 4:
@@ -110,11 +110,11 @@ def test_an_interrupted_preparation_goes_on(corpus, tokenizer, monkeypatch):
         made.append(number)
         return part(self, chunk, number, *rest)
 
-    monkeypatch.setattr(preparing.Maker, "part", counting)
+    monkeypatch.setattr(preparing.PartWriter, "part", counting)
     with pytest.raises(KeyboardInterrupt):
         prepare(open_path(corpus), tokenizer, processes=1)
     assert not list(cache_folder().glob("corpora/*/meta.json"))
-    monkeypatch.setattr(preparing.Maker, "part", lambda self, chunk, n, *rest: made.append(n) or part(self, chunk, n, *rest))
+    monkeypatch.setattr(preparing.PartWriter, "part", lambda *given: made.append(given[2]) or part(*given))
     ready = prepare(open_path(corpus), tokenizer, processes=1)
     assert made == sorted(set(made)), "a part was made twice"
     assert len(ready.train) + len(ready.valid) == 600
@@ -122,7 +122,7 @@ def test_an_interrupted_preparation_goes_on(corpus, tokenizer, monkeypatch):
 
 def test_a_second_preparation_reads_nothing(corpus, tokenizer, monkeypatch):
     first = prepare(open_path(corpus), tokenizer)
-    monkeypatch.setattr(preparing.Maker, "part", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(preparing.PartWriter, "part", lambda *_: pytest.fail("made again"))
     assert prepare(open_path(corpus), tokenizer).meta == first.meta
 
 
@@ -137,8 +137,8 @@ def test_a_shard_cut_short_is_named(corpus, tokenizer):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("", {}, "the corpus is empty"),
-        ("\n \n\n", {}, "the corpus is empty"),
+        ("", {}, "contains no text"),
+        ("\n \n\n", {}, "contains no text"),
         ("하나뿐", {"valid_share": 0.0001}, "nothing was held out of 1 documents"),
         ("하나뿐", {"valid_share": 0.9999}, "all 1 documents were held out"),
     ],

@@ -132,7 +132,7 @@ def test_bad_fields(tmp_path):
     with pytest.raises(ValueError, match="is not JSON"):
         read([tmp_path / "b.jsonl"])
     (tmp_path / "c.csv").write_text("id,body\n1,x\n")
-    with pytest.raises(ValueError, match="no column 'text'; there is: id, body"):
+    with pytest.raises(ValueError, match="no column 'text'; available: id, body"):
         read([tmp_path / "c.csv"])
     (tmp_path / "d.csv").write_text("id,text\n1,x,y\n")
     with pytest.raises(ValueError, match="row 2 has 3 fields"):

@@ -5,7 +5,7 @@ import torch
 from generation_models import END, PAD, PROMPTS, VOCABULARY, Parrot, make_pair
 
 from gyebo.generation import GenerationOptions, decode
-from gyebo.generation.decoding import draw, uniforms
+from gyebo.generation.decoding import sample, uniforms
 
 
 def answers(model, prompts, forbidden=(), **settings) -> list[list[int]]:
@@ -14,9 +14,9 @@ def answers(model, prompts, forbidden=(), **settings) -> list[list[int]]:
     rows: list[list[int]] = [[] for _ in range(len(prompts) * options.samples)]
     ended = torch.zeros(len(rows), dtype=torch.bool)
     for step in decode(model, prompts, options, forbidden=forbidden):
-        assert torch.equal(step.fresh, ~ended)
+        assert torch.equal(step.active, ~ended)
         assert (step.ids[ended] == PAD).all()
-        for row in step.fresh.nonzero()[:, 0].tolist():
+        for row in step.active.nonzero()[:, 0].tolist():
             rows[row].append(int(step.ids[row]))
         ended = step.finished.clone()
     assert ended.all()
@@ -90,7 +90,7 @@ def test_log_probabilities_are_those_of_recomputation_from_scratch(pair):
     options = GenerationOptions(max_new_tokens=12, temperature=0.5, top_k=20, repetition_penalty=1.3, samples=2)
     texts = [list(p) for p in PROMPTS for _ in range(2)]
     for step in decode(model, PROMPTS, options):
-        for row in step.fresh.nonzero()[:, 0].tolist():
+        for row in step.active.nonzero()[:, 0].tolist():
             with torch.no_grad():
                 logits = model(torch.tensor([texts[row]])).logits[0, -1]
             expected = logits.log_softmax(-1)[step.ids[row]]
@@ -163,25 +163,25 @@ def test_uniforms_depend_on_seed_prompt_sample_and_step_alone():
 
 def test_draws_follow_the_distribution():
     scores = torch.tensor([0.5, 0.0, 0.2, 0.3]).log().expand(40_000, -1)
-    found = draw(scores, uniforms(0, 1, 1, 40_000)[0])
+    found = sample(scores, uniforms(0, 1, 1, 40_000)[0])
     shares = torch.bincount(found, minlength=4) / 40_000
     torch.testing.assert_close(shares, torch.tensor([0.5, 0.0, 0.2, 0.3]), rtol=0, atol=0.01)
     edge = torch.tensor([[-torch.inf, 0.0, -torch.inf]])
     for uniform in (0.0, 1 - 2**-32):
-        assert draw(edge, torch.tensor([uniform], dtype=torch.float64)).tolist() == [1]
+        assert sample(edge, torch.tensor([uniform], dtype=torch.float64)).tolist() == [1]
 
 
 def test_forbidden_ids_never_follow(gpt2):
     forbidden = list(range(0, VOCABULARY, 2))
     for settings in ({"greedy": True}, {"temperature": 5.0}):
         for step in decode(gpt2, PROMPTS, GenerationOptions(**settings), forbidden=forbidden):
-            assert not set(step.ids[step.fresh].tolist()) & set(forbidden)
+            assert not set(step.ids[step.active].tolist()) & set(forbidden)
 
 
 def test_the_consumer_can_end_a_row(gpt2):
     counts = torch.zeros(len(PROMPTS), dtype=torch.long)
     for number, step in enumerate(decode(gpt2, PROMPTS, GenerationOptions(min_new_tokens=9, max_new_tokens=9))):
-        counts += step.fresh
+        counts += step.active
         step.finished[number % 4] = True
     assert counts.tolist() == [1, 2, 3, 4]
 
@@ -203,7 +203,7 @@ def test_the_model_is_in_evaluation_mode_and_gradients_stay_on_outside(gpt2):
 @pytest.mark.parametrize(
     ("prompts", "settings", "line"),
     [
-        ([], {}, "there is none"),
+        ([], {}, "prompts"),
         ([[1], []], {}, "prompt 2 is empty"),
         ([[1] * 65], {}, "the prompt has 65 tokens.*context is 64"),
         ([[1], [1] * 70], {}, "prompt 2 has 70 tokens"),
@@ -225,7 +225,7 @@ def test_a_model_that_cannot_write():
     class Reader(Parrot):
         generates = False
 
-    with pytest.raises(ValueError, match="Reader cannot write text"):
+    with pytest.raises(ValueError, match="Reader cannot generate text"):
         decode(Reader([4], 9), [[1]], GenerationOptions())
 
 

@@ -215,7 +215,7 @@ def test_what_cannot_be_filled():
         fill(model, tokenizer, "[MASK]" * 15)
     with pytest.raises(ValueError, match="top_k"):
         fill(model, tokenizer, "[MASK]", top_k=0)
-    with pytest.raises(ValueError, match="names no mask token"):
+    with pytest.raises(ValueError, match="has no mask token"):
         fill(model, tokenizer_of("bpe", "gpt2"), "[MASK]")
     shape = {"vocab_size": tokenizer.vocab_size, "context": 16, "width": 16, "layers": 1, "heads": 2}
     with pytest.raises(ValueError, match="gpt2: this model has no head for masked tokens"):

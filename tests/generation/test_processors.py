@@ -107,7 +107,7 @@ def test_the_highest_are_those_of_topk(vocabulary, count):
     scores[2, :count] += 9.0
     scores[3] = scores[3].round()
     scores[4, 2:-2] = -torch.inf
-    values, tokens = processors.highest(scores, count)
+    values, tokens = processors.top_scores(scores, count)
     assert values.equal(scores.topk(count).values)
     assert values.equal(scores.gather(1, tokens))
     assert all(len(row.unique()) == count for row in tokens)

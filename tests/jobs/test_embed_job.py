@@ -190,7 +190,7 @@ def test_what_is_refused(model, tmp_path):
     refused(name, source, out, data={"bad_bytes": "drop"}, words="--bad-bytes must be 'refuse' or 'replace'")
     refused(name, str(tmp_path / "no.txt"), out, words="no such file", kind=FileNotFoundError)
     (tmp_path / "empty.txt").write_text("")
-    refused(name, str(tmp_path / "empty.txt"), out, words="no text in it")
+    refused(name, str(tmp_path / "empty.txt"), out, words="contains no text")
     (tmp_path / "latin.txt").write_bytes(b"good\ncaf\xe9\n")
     refused(name, str(tmp_path / "latin.txt"), out, words="byte 8 (0xe9) is not UTF-8")
     assert not out.exists() and not list(tmp_path.glob(".*.part"))

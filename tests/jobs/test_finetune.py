@@ -95,7 +95,7 @@ def test_bpe_dropout_cuts_words_anew_in_each_epoch(models, data):
     size = first["document_ids"].sum()
     assert size > plain.step(0, 16, 0)["document_ids"].sum() and (first["labels"] == plain.step(0, 16, 0)["labels"]).all()
     assert rows.step(0, 16, 0, 0, 4)["document_ids"].sum() + rows.step(0, 16, 0, 4)["document_ids"].sum() == size
-    epochs = [rows.again(number).columns["input_ids"].values.tolist() for number in (0, 1)]
+    epochs = [rows.of_epoch(number).columns["input_ids"].values.tolist() for number in (0, 1)]
     assert epochs[0] != epochs[1]
 
 
@@ -378,7 +378,7 @@ def test_several_processes_are_refused(models, data, tmp_path, monkeypatch):
 )
 def test_options_that_do_not_fit(models, data, tmp_path, changes, message):
     if message is None:
-        assert set_up(tuning(models("bert"), data, **changes)).features["train"].cut
+        assert set_up(tuning(models("bert"), data, **changes)).features["train"].too_long
         return
     with pytest.raises(ValueError, match=message):
         finetune(tuning(models("bert"), data, **changes), tmp_path / "run")

@@ -89,7 +89,7 @@ def test_texts_that_were_cut_are_counted(tuned, tmp_path):
     (tmp_path / "long.txt").write_text("나무 " * 200 + "\n바다\n", encoding="utf-8")
     notes = []
     predict(tuned[1], str(tmp_path / "long.txt"), notes=notes)
-    assert notes == ["1 of 2 texts are longer than 32 tokens and were cut"]
+    assert notes == ["1 of 2 texts are longer than 32 tokens and were truncated"]
 
 
 def test_another_file_counts_whole(tuned, place, tmp_path):
@@ -108,7 +108,7 @@ def test_labels_that_the_model_does_not_know_are_named(tuned, place):
     _, out, _ = tuned
     other = table(place / "third.csv", ("review", "mood"), [*sentences(20), ("하늘 보았다.", "neutral")])
     options = TaskOptions(name="classification", data=str(other), text="review", label="mood")
-    said = r"third\.csv: row 22 has the label 'neutral' \(1 example\), but .* knows: negative, positive"
+    said = r"third\.csv: row 22 has the label 'neutral' \(1 example\), but .*: negative, positive"
     with pytest.raises(ValueError, match=said):
         evaluate_task(out, options)
     with pytest.raises(ValueError, match=r"knows the labels negative, positive, but klue-nli has contradiction, entailment"):
@@ -169,7 +169,7 @@ def test_a_published_model_has_its_own_names(tuned, tmp_path):
     texts = [text for text, _ in sentences(5)]
     found = predict(str(tmp_path / "hub"), str(table(tmp_path / "a.csv", ("text",), [(text,) for text in texts])))
     assert len(found) == 5
-    with pytest.raises(ValueError, match=r"b\.csv: no column 'text'; there is: review"):
+    with pytest.raises(ValueError, match=r"b\.csv: no column 'text'; available: review"):
         predict(str(tmp_path / "hub"), str(table(tmp_path / "b.csv", ("review",), [("가",)])))
     with pytest.raises(ValueError, match="is no run of gyebo, so its task is not known: name one"):
         evaluate_task(str(tmp_path / "hub"))
@@ -177,7 +177,7 @@ def test_a_published_model_has_its_own_names(tuned, tmp_path):
 
 def test_pairs_need_two_columns(paired, tmp_path):
     (tmp_path / "a.txt").write_text("나무\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"a\.txt: .* reads two texts, which lines can't hold: give a \.csv"):
+    with pytest.raises(ValueError, match=r"a\.txt: .* reads two texts, .* give a \.csv"):
         predict(paired, str(tmp_path / "a.txt"))
     rows = [(text, verb) for text, verb, _, _ in pairs(6, seed=4)]
     found = predict(paired, str(table(tmp_path / "a.csv", ("text", "second"), rows)))
@@ -207,7 +207,7 @@ def test_tags_answers_and_options(bert, tmp_path):
     assert [len(row["prediction"]) for row in found] == [0, 2]
     (tmp_path / "a.txt").write_text("나무 정말\n", encoding="utf-8")
     assert len(predict(str(tmp_path / "tagging"), str(tmp_path / "a.txt"))[0]["prediction"]) == 5
-    with pytest.raises(ValueError, match="reads spans, which lines can't hold"):
+    with pytest.raises(ValueError, match=r"reads spans, .* give a \.csv"):
         predict(str(tmp_path / "spans"), str(tmp_path / "a.txt"))
 
 
@@ -241,9 +241,9 @@ def test_what_cannot_predict(bert, tuned, place, tmp_path):
     (tmp_path / "a.txt").write_text("나무\n", encoding="utf-8")
     (tmp_path / "empty.txt").write_text("\n", encoding="utf-8")
     text = str(tmp_path / "a.txt")
-    with pytest.raises(ValueError, match=r"is a Bert without the head of a task: gyebo finetune .*bert TASK -o DIR makes one"):
+    with pytest.raises(ValueError, match=r"is a Bert without a task head: .* gyebo finetune .*bert TASK -o DIR"):
         predict(str(bert), text)
-    with pytest.raises(ValueError, match=r"empty\.txt: no text in it"):
+    with pytest.raises(ValueError, match=r"empty\.txt contains no text"):
         predict(tuned[1], str(tmp_path / "empty.txt"))
     with pytest.raises(FileNotFoundError, match=r"no\.txt: no such file"):
         predict(tuned[1], str(tmp_path / "no.txt"))
@@ -256,7 +256,7 @@ def test_what_cannot_predict(bert, tuned, place, tmp_path):
     with pytest.raises(ValueError, match=r"a\.txt is the file that is read"):
         predict(tuned[1], text, tmp_path / "a.txt", overwrite=True)
     predict(tuned[1], text, tmp_path / "out")
-    with pytest.raises(ValueError, match="out exists already: choose another name, or --overwrite it"):
+    with pytest.raises(ValueError, match="out exists already: choose another name, or use --overwrite"):
         predict(tuned[1], text, tmp_path / "out")
     assert len(predict(tuned[1], text, tmp_path / "out", overwrite=True)) == 1
 
@@ -266,7 +266,7 @@ def test_several_classes_for_one_text_are_refused(tuned, tmp_path):
     save(model, tokenizer, tmp_path / "multi")
     config = json.loads((tmp_path / "multi" / "config.json").read_text())
     (tmp_path / "multi" / "config.json").write_text(json.dumps({**config, "problem_type": "multi_label_classification"}))
-    with pytest.raises(ValueError, match="gives several classes to one text"):
+    with pytest.raises(ValueError, match="is a multi-label classifier"):
         open_model(str(tmp_path / "multi"))
 
 
@@ -298,7 +298,7 @@ def test_a_registered_task_is_measured_on_its_test_set(tmp_path):
 def test_one_file_of_a_registered_task_is_no_place_to_learn_from(tmp_path):
     """It would be read as every split, and the model be measured on what it learned from."""
     nsmc(tmp_path / "d", train=50, test=10)
-    with pytest.raises(ValueError, match=r"nsmc is learned from its folder, which holds a file for each split"):
+    with pytest.raises(ValueError, match=r"--data .*: nsmc is .* its folder"):
         read_task(TaskOptions(name="nsmc", data=str(tmp_path / "d" / "ratings_train.txt")))
     with pytest.raises(FileNotFoundError, match="no such folder"):
         read_task(TaskOptions(name="nsmc", data=str(tmp_path / "none")))
@@ -313,7 +313,7 @@ def test_parts_never_overlap_and_a_share_is_a_part_of_the_training_examples(data
     assert 0.3 < len(half.train) / len(whole.train) < 0.7 and set(half.train) < set(whole.train)
     more = read_task(tuning("x", data, task={"train_share": 0.8}).task)
     assert set(half.train) < set(more.train) and half.fingerprint != more.fingerprint != whole.fingerprint
-    with pytest.raises(ValueError, match="what is left to learn from: no example"):
+    with pytest.raises(ValueError, match="no usable example for classification"):
         read_task(tuning("x", data, task={"train_share": 1e-9}).task)
 
 
@@ -329,7 +329,7 @@ def test_what_is_learned_from_is_no_test(data, tmp_path):
 def test_a_correlation_needs_two_examples(tmp_path):
     rows = [(f"나무 {n}", n / 4) for n in range(60)]
     file, one = (table(tmp_path / name, ("review", "mood"), some) for name, some in (("a.csv", rows), ("b.csv", rows[:1])))
-    with pytest.raises(ValueError, match="regression: 1 example to measure on, but a correlation needs two"):
+    with pytest.raises(ValueError, match="regression: 1 example in the test set"):
         read_task(TaskOptions(name="regression", data=str(file), text="review", label="mood", test=str(one)))
 
 

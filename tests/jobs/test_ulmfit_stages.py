@@ -22,7 +22,7 @@ from gyebo.jobs.verify import verify
 from gyebo.models.family import FAMILIES
 from gyebo.training import checkpoint, log
 from gyebo.training.loop import Stopped
-from gyebo.training.optimizer import make_optimizer, thawed
+from gyebo.training.optimizer import make_optimizer, unfrozen
 from gyebo.training.trainer import Trainer
 from tests.conftest import sentences as documents
 from tests.jobs.tuning_files import choices, json_lines, pairs, questions, reviews, table, tagged, tuning
@@ -119,7 +119,7 @@ def test_what_is_not_asked_for_is_as_published():
 
 
 def test_it_learns_resumes_and_is_replayed(stages, data, tmp_path, monkeypatch):
-    """In one piece, and killed before and after groups thawed: the same bits, running means among them."""
+    """In one piece, and killed before and after groups are unfrozen: the same bits, running means among them."""
     _, domain = stages
     options = tuning(domain, data, epochs=20, optim={"layer_decay": 0.9})  # what 80 steps have taught the body is not enough
     whole = finetune(options, tmp_path / "a")
@@ -176,7 +176,7 @@ def test_groups_learn_when_their_turn_comes(stages, data):
         before = [[p.detach().clone() for p in group] for group in groups]
         trainer.advance()
         changed = [any(not torch.equal(p, q) for p, q in zip(group, old)) for group, old in zip(groups, before)]
-        count = thawed(5, step, trainer.steps, 0.5)
+        count = unfrozen(5, step, trainer.steps, 0.5)
         assert changed == [False] * (5 - count) + [True] * count, step
         for group in groups[: 5 - count]:
             assert all(p.grad is None and p not in trainer.optimizer.state for p in group)
@@ -240,9 +240,9 @@ def test_windows_bound_the_gradient_and_not_the_text(stages, data):
 
 def test_parts_of_a_batch_are_refused_for_norms_over_it(stages, data, tmp_path):
     _, domain = stages
-    with pytest.raises(ValueError, match=r"micro_batch=7: the head of ulmfit has norms over the batch of 16"):
+    with pytest.raises(ValueError, match=r"micro_batch=7: the head of ulmfit has .* 16"):
         finetune(tuning(domain, data, micro_batch=7), tmp_path / "no")
-    with pytest.raises(ValueError, match="--batch 1: the head of ulmfit has norms over the batch"):
+    with pytest.raises(ValueError, match="--batch 1: the head of ulmfit .*at least two"):
         finetune(tuning(domain, data, batch=1), tmp_path / "no")
     assert not (tmp_path / "no").exists()
     assert set_up(tuning(domain, data, micro_batch=16)).plan("float32")["micro_batch"] == 16

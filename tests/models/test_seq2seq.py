@@ -245,14 +245,14 @@ def test_a_copy_for_decoding_writes_the_same():
 def test_beams_share_the_keys_of_their_source_and_have_states_of_their_own():
     model = make(attention="general", input_feeding=True)
     cache = model.read_source(tokens(2, 5), slots=4).reorder(torch.tensor([0, 0, 0, 1, 1, 1]))
-    assert cache.each == 3 and len(cache.source.keys) == 2
+    assert cache.rows_per_source == 3 and len(cache.source.keys) == 2
     model.step(tokens(6), cache)
     again = cache.reorder(torch.tensor([2, 2, 0, 3, 5, 4]))
-    assert again.source is cache.source and again.each == 3
-    assert torch.equal(again.fed, cache.fed[[2, 2, 0, 3, 5, 4]]) and len(again.fed.unique(dim=0)) == 5
+    assert again.source is cache.source and again.rows_per_source == 3
+    assert torch.equal(again.input_feed, cache.input_feed[[2, 2, 0, 3, 5, 4]]) and len(again.input_feed.unique(dim=0)) == 5
     assert torch.equal(again.state[0][0], cache.state[0][0][[2, 2, 0, 3, 5, 4]])
     fewer = again.reorder(torch.tensor([4, 5, 3]))
-    assert fewer.each == 3 and torch.equal(fewer.source.values, cache.source.values[1:])
+    assert fewer.rows_per_source == 3 and torch.equal(fewer.source.values, cache.source.values[1:])
 
 
 @EACH_ATTENTIVE
@@ -262,10 +262,10 @@ def test_what_is_watched_are_the_weights(options):
     (ids, mask), target = padded([source for source, _ in PAIRS], "right"), tokens(4, 3, seed=3)
     expected = model.encode(ids, mask, target, return_attentions=True).cross_attentions[0][:, 0]
     cache = model.read_source(ids, mask, slots=3)
-    cache.watched = []
+    cache.attentions = []
     for place in range(3):
         model.step(target[:, place], cache)
-    assert close(torch.stack(cache.watched, 1), expected)
+    assert close(torch.stack(cache.attentions, 1), expected)
 
 
 # ---- what the papers say

@@ -91,7 +91,7 @@ def test_what_has_no_meaning_is_refused():
     with pytest.raises(ValueError, match="return_attentions"):
         model(tokens(1, 3), output_attentions=True)
     cache = model.read_source(tokens(1, 3), slots=2)
-    cache.watched = []
+    cache.attentions = []
     with pytest.raises(ValueError, match="this model has no attention.*no weights to watch"):
         model.step(tokens(1), cache)
 

@@ -117,7 +117,7 @@ def test_step_by_step_is_at_once(options):
         assert close(model.step(target[:, place], cache), whole[:, place])
     rows = torch.tensor([2, 2, 0, 0, 3, 3])  # beams of some sources, then of other ones in unequal numbers
     cache = cache.reorder(rows)
-    assert cache.each == 2 and len(cache.keys[0]) == 3
+    assert cache.rows_per_source == 2 and len(cache.keys[0]) == 3
     assert close(model.step(target[rows, 3], cache), whole[rows, 3])
     more = torch.tensor([0, 1, 1, 5])
     cache = cache.reorder(more)
@@ -128,9 +128,9 @@ def test_step_by_step_is_at_once(options):
 def test_beams_share_the_keys_of_their_source():
     model = make()
     cache = model.read_source(tokens(2, 5), slots=4).reorder(torch.tensor([0, 0, 0, 1, 1, 1]))
-    assert cache.each == 3
+    assert cache.rows_per_source == 3
     again = cache.reorder(torch.tensor([2, 2, 0, 3, 5, 4]))
-    assert again.keys[0] is cache.keys[0] and again.written.keys[0].shape[0] == 6
+    assert again.keys[0] is cache.keys[0] and again.target.keys[0].shape[0] == 6
 
 
 @torch.no_grad()
@@ -139,10 +139,10 @@ def test_what_is_watched_are_the_last_layers_weights():
     ids, target = tokens(2, 7), tokens(2, 3, seed=3)
     expected = model.encode(ids, None, target, return_attentions=True).cross_attentions[-1].mean(1)
     cache = model.read_source(ids, slots=3)
-    cache.watched = []
+    cache.attentions = []
     for place in range(3):
         model.step(target[:, place], cache)
-    assert close(torch.stack(cache.watched, 1), expected)
+    assert close(torch.stack(cache.attentions, 1), expected)
 
 
 def test_sinusoids_are_the_papers_formula():

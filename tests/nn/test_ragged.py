@@ -120,7 +120,7 @@ def test_what_is_full_is_only_reshaped():
     ids = torch.tensor([[1], [2], [9]]).expand(3, 5)
     for options in ({}, {"attention_mask": torch.ones(3, 5)}, {"document_ids": ids}):
         layout = ragged_layout((3, 5), CPU, **options)
-        assert layout.frame is None and [group.frame for group in layout.groups] == [None]
+        assert layout.grid is None and [group.grid for group in layout.groups] == [None]
         x = torch.randn(3, 5, 4)
         assert layout.gather(x).data_ptr() == layout.scatter(layout.gather(x)).data_ptr() == x.data_ptr()
         assert layout.index.tolist() == list(range(15)) and layout.positions.tolist() == [0, 1, 2, 3, 4] * 3
@@ -134,7 +134,7 @@ def test_sequences_of_equal_length_need_no_mask():
     lengths = torch.tensor([[40] * 40 + [4] * 4, [41] * 40 + [5] * 4])
     groups = ragged_layout(lengths.shape, CPU, document_ids=lengths).groups
     assert [(g.sequences, g.longest, g.tokens) for g in groups] == [(2, 40, 80), (2, 4, 8)]
-    assert all(g.frame is None and g.allowed is None for g in groups)
+    assert all(g.grid is None and g.allowed is None for g in groups)
 
 
 def reviews(seed: int, texts: int = 256) -> torch.Tensor:

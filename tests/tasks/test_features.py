@@ -1,4 +1,4 @@
-"""Examples as rows: frames, truncation, padding, orders, choices, markers of relations."""
+"""Examples as rows: templates, truncation, padding, orders, choices, markers of relations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gyebo.tasks.features import ExampleRows, in_order, ragged
 from gyebo.tasks.kinds.relation import MARKERS, marking, with_markers
 from gyebo.tasks.kinds.table import encode
 from gyebo.tasks.task import Example
-from gyebo.text.template import anchor_place, anchored, frame_of, homes, windows
+from gyebo.text.template import null_position, template_of, window_of_token, windows, with_null_token
 from tests.tasks.feature_texts import KINDS, LAYOUTS, TEXTS, published, tokenizer_of
 
 LABELS = ("중립", "긍정", "부정")
@@ -24,7 +24,7 @@ def labelled(texts, pairs=None):
     return [Example(str(i), text, pair, LABELS[i % 3]) for i, (text, pair) in enumerate(zip(texts, pairs))]
 
 
-# -- frames and rows ---------------------------------------------------------------------------------------------------
+# -- templates and rows ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -51,28 +51,28 @@ def test_rows_are_what_the_tokenizer_gives(layout, texts, length):
         if "token_type_ids" in tokenizer.model_inputs:
             assert batch["token_type_ids"][row][real].tolist() == expected["token_type_ids"]
     assert ("token_type_ids" in batch) == ("token_type_ids" in tokenizer.model_inputs)
-    assert features.cut == cut
+    assert features.too_long == cut
     assert batch["labels"].tolist() == [i % 3 for i in range(len(examples))]
     assert batch["input_ids"].shape[1] == features.lengths.max()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_frames_of_all_kinds(kind):
-    frame = frame_of(tokenizer_of(kind, "bert"), 2)
+    template = template_of(tokenizer_of(kind, "bert"), 2)
     ids = tokenizer_of(kind, "bert").role_ids
-    assert frame.roles == ((ids["cls"],), (ids["sep"],), (ids["sep"],))
-    assert frame.role_types == ((0,), (0,), (1,)) and frame.text_types == (0, 1) and frame.added == 3
+    assert template.special == ((ids["cls"],), (ids["sep"],), (ids["sep"],))
+    assert template.special_types == ((0,), (0,), (1,)) and template.text_types == (0, 1) and template.added == 3
 
 
 @pytest.mark.parametrize("layout, place", [("bert", 0), ("roberta", 0), ("xlnet", -1), ("t5", -1), ("gpt", -1)])
 def test_every_family_has_an_anchor(layout, place):
     tokenizer = tokenizer_of("bpe", layout)
-    frame = anchored(frame_of(tokenizer, 2), tokenizer)
-    row = frame.around([100, 101], [102]).ids
-    assert anchor_place(frame, len(row)) == place % len(row)
+    template = with_null_token(template_of(tokenizer, 2), tokenizer)
+    row = template.apply([100, 101], [102]).ids
+    assert null_position(template, len(row)) == place % len(row)
     role = {"bert": "cls", "roberta": "cls", "xlnet": "cls", "t5": "eos", "gpt": "eos"}[layout]
     assert row[place] == tokenizer.role_ids[role]
-    assert len(row) == 3 + frame.added
+    assert len(row) == 3 + template.added
 
 
 def test_labels_scores_and_no_labels():
@@ -174,9 +174,9 @@ def test_batches_by_length_and_the_way_back():
     assert [row.tolist() for row in back] == [(rows.features.columns["input_ids"][i] * 2).tolist() for i in range(23)]
     padding = sum(arrays.size for _, arrays in parts) - sum(lengths)
     assert padding < 0.2 * sum(lengths)
-    with pytest.raises(ValueError, match="comes twice"):
+    with pytest.raises(ValueError, match="row 3 .* twice"):
         in_order([parts[0], parts[0]])
-    with pytest.raises(ValueError, match="must come once"):
+    with pytest.raises(ValueError, match="must occur once"):
         in_order(parts[1:], lengths)
     assert rows.mean_tokens == pytest.approx(lengths.mean())
 
@@ -195,7 +195,7 @@ def test_windows_lose_nothing(count, room, step):
     assert cuts[0][0] == 0 and cuts[-1][1] == count
     assert all(0 <= end - start <= room for start, end in cuts)
     assert all(after[0] <= before[1] for before, after in zip(cuts, cuts[1:]))
-    home = homes(cuts)
+    home = window_of_token(cuts)
     assert len(home) == count
 
     def context(place, start, end):
@@ -236,7 +236,7 @@ def test_choices_are_cut_once_an_example():
         Example("c", "x", options=("y", "z")),
     ]
     features = encode("choice", examples, tokenizer, None, 10)
-    assert features.cut == 2 and features.lengths.tolist() == [10, 10, 5]
+    assert features.too_long == 2 and features.lengths.tolist() == [10, 10, 5]
     assert "labels" not in features.batch([0])
     assert tokenizer.decode(features.batch([1])["input_ids"][0, 0]) == "x" + "y" * 6
 
@@ -245,7 +245,7 @@ def test_choices_are_cut_once_an_example():
     "example, message",
     [
         (Example("z", "a", options=("b",)), "z: 1 options"),
-        (Example("z", "a", options=("b", "c"), label=2), "z: label 2 is not the number of an option, 0 to 1"),
+        (Example("z", "a", options=("b", "c"), label=2), "z: label 2 is not the index of an option, 0 to 1"),
         (Example("z", "a", options=("b", "c"), label="b"), "z: label 'b'"),
         (Example("z", "a", options=("b", "c"), label=-1.0), "z: label -1.0"),
     ],

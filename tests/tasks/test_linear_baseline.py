@@ -150,7 +150,7 @@ def test_scores_by_regression(tmp_path):
         ([Item("가", "a"), Item("나", "b")], {"labels": ["a", "b", "a"]}, "twice"),
         ([Item("가", 1.0), Item("나", float("nan"))], {}, "number 2 has a score that is not finite"),
         ([Item("", "a"), Item("", "b")], {}, "no n-gram"),
-        ([Item("가", "a"), Item("나", "b")], {"min_documents": 2}, "no n-gram stands in 2 of 2"),
+        ([Item("가", "a"), Item("나", "b")], {"min_documents": 2}, "no n-gram occurs in 2 of 2"),
         ([Item("가", "a", "x"), Item("나", "b")], {}, "number 2 has no second text"),
         ([Item("가", "a"), Item("나", "b")], {"ngrams": (2, 1)}, "ngrams must be"),
         ([Item("가", "a"), Item("나", "b")], {"strength": 0.0}, "strength must be positive"),

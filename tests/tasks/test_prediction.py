@@ -102,7 +102,7 @@ def test_a_sentence_that_does_not_fit_still_has_a_tree():
 
     examples = [example("dependency", number) for number in range(4)]
     features = encode("dependency", examples, tokenizer_of("bpe", "bert"), NAMES["dependency"], 9)
-    assert features.cut
+    assert features.too_long
     for (heads, relations), each in zip(
         predict(model_of("dependency", "bert"), KINDS["dependency"].head, features, examples), examples
     ):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from text_corpus import PROBES, SIZES, corpus, trained
 
-from gyebo.text.dropout import DroppingTokenizer, Merges, merged
+from gyebo.text.dropout import BpeDropoutTokenizer, Merges, merged
 
 A, B, C, AB, BC, ABC = range(6)
 
@@ -77,22 +77,22 @@ def test_without_dropout_the_ids_are_the_tokenizers(text):
         plain = tokenizer.encode(text)
     except ValueError:  # a lone surrogate
         with pytest.raises(ValueError, match="surrogate"):
-            DroppingTokenizer(tokenizer, 0.0, "").encode_batch([text])
+            BpeDropoutTokenizer(tokenizer, 0.0, "").encode_batch([text])
         return
-    assert DroppingTokenizer(tokenizer, 0.0, "").encode_batch([text]) == [plain]
+    assert BpeDropoutTokenizer(tokenizer, 0.0, "").encode_batch([text]) == [plain]
 
 
 @given(st.sampled_from(PROBES), st.floats(0.05, 0.95))
 def test_other_pieces_are_the_same_text(text, rate):
     tokenizer = trained("bpe")
-    dropping = DroppingTokenizer(tokenizer, rate, "x")
+    dropping = BpeDropoutTokenizer(tokenizer, rate, "x")
     assert tokenizer.decode(dropping.encode_batch([text])[0]) == tokenizer.decode(tokenizer.encode(text))
     assert dropping.encode(text) == tokenizer.encode(text)
 
 
 def test_draws_follow_from_the_seed_and_go_on():
     texts = corpus()[:50]
-    first, same, other = (DroppingTokenizer(trained("bpe"), 0.5, seed) for seed in ("1", "1", "2"))
+    first, same, other = (BpeDropoutTokenizer(trained("bpe"), 0.5, seed) for seed in ("1", "1", "2"))
     drawn = first.encode_batch(texts)
     assert drawn == same.encode_batch(texts) != other.encode_batch(texts)
     assert drawn != first.encode_batch(texts)
@@ -101,11 +101,11 @@ def test_draws_follow_from_the_seed_and_go_on():
 
 @pytest.mark.parametrize("kind", [kind for kind in SIZES if kind != "bpe"])
 def test_other_kinds_are_refused(kind):
-    with pytest.raises(ValueError, match=f"bpe_dropout needs a tokenizer of byte-level BPE.*{kind}"):
-        DroppingTokenizer(trained(kind), 0.1, "")
+    with pytest.raises(ValueError, match=f"bpe_dropout needs a byte-level BPE tokenizer.*{kind}"):
+        BpeDropoutTokenizer(trained(kind), 0.1, "")
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
 def test_a_rate_is_a_share(rate):
     with pytest.raises(ValueError, match=r"at least 0 and below 1"):
-        DroppingTokenizer(trained("bpe"), rate, "")
+        BpeDropoutTokenizer(trained("bpe"), rate, "")

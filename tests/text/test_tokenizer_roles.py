@@ -81,7 +81,7 @@ def test_a_batch_goes_wrong_in_one_line():
         ({"return_tensors": "np"}, "add padding=True"),
         ({"truncation": True}, "give max_length"),
         ({"max_length": 5}, "only with truncation"),
-        ({"truncation": True, "max_length": 1}, "no room"),
+        ({"truncation": True, "max_length": 1}, "max_length: 1 "),
         ({"padding": "max_length"}, "True or False"),
         ({"padding_side": "up"}, "padding_side"),
         ({"pairs": ["a"]}, "1 given for 2"),
@@ -94,7 +94,7 @@ def test_a_batch_goes_wrong_in_one_line():
 
 def test_wrong_roles_are_refused():
     for arguments, message in (
-        (({"padding": "<p>"},), "unknown role 'padding'"),
+        (({"padding": "<p>"},), "unknown special token 'padding'"),
         (({"pad": ""},), "empty token"),
         (({"pad": "<p>"}, ("cls", "$A")), "names the role 'cls'"),
         (({"cls": "<c>"}, ("cls",)), "must hold"),

@@ -11,7 +11,7 @@ import pytest
 from text_corpus import EXACT, SIZES, corpus
 
 from gyebo.text import morphemes
-from gyebo.text.morphemes import borders
+from gyebo.text.morphemes import boundaries
 from gyebo.text.training import train_tokenizer
 
 PROGRAM = """
@@ -140,11 +140,11 @@ def test_min_frequency_counts():
 
 def test_borders_where_morphemes_overlap_or_meet_space():
     # 나 는 | 학교 | 하+었 (contracted to 했) | 다
-    assert borders("나는 학교했다", [(0, 1), (1, 2), (3, 5), (5, 6), (5, 6), (6, 7)]) == [1, 5, 6]
+    assert boundaries("나는 학교했다", [(0, 1), (1, 2), (3, 5), (5, 6), (5, 6), (6, 7)]) == [1, 5, 6]
     # A morpheme that spans a border of others is not cut.
-    assert borders("가나다라", [(0, 3), (1, 2), (3, 4)]) == [3]
-    assert borders("가 나", [(0, 1), (2, 3)]) == []
-    assert borders("", []) == []
+    assert boundaries("가나다라", [(0, 3), (1, 2), (3, 4)]) == [3]
+    assert boundaries("가 나", [(0, 1), (2, 3)]) == []
+    assert boundaries("", []) == []
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_no_piece_crosses_a_morpheme_border(kind, kiwi, tmp_path, monkeypatch):
     units = set()
     for text in texts:
         spans = [(token.start, token.start + token.len) for token in kiwi.tokenize(text)]
-        edges = [0, *borders(text, spans), len(text)]
+        edges = [0, *boundaries(text, spans), len(text)]
         units.update(unit for start, end in pairwise(edges) for unit in text[start:end].split(" "))
     whole = "\n".join(sorted(" " + unit for unit in units)).encode()
 

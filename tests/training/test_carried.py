@@ -87,9 +87,9 @@ def test_a_replay_from_a_checkpoint_is_the_same_to_the_bit(run_options, tmp_path
     assert checkpoint.CARRIED in {file.name for file in path.iterdir()}
     _, trainer = trainer_of(options, tmp_path)
     state = checkpoint.read(path, trainer.model, trainer.optimizer)
-    with pytest.raises(ValueError, match="whether rows carry a state"):
+    with pytest.raises(ValueError, match="data.order"):
         trainer.restore(state)
-    with pytest.raises(ValueError, match="'memory' is missing or extra"):
+    with pytest.raises(ValueError, match="'memory'"):
         trainer.restore(state, {**carried, "memory": carried["state"]})
     trainer.restore(state, trainer.model.fresh_state(8))
     for _ in range(3):

@@ -17,7 +17,7 @@ from gyebo.data.batches import IGNORE
 from gyebo.data.plan import ROOM, SIZE
 from gyebo.nn.state import leaves
 from gyebo.training import checkpoint
-from gyebo.training.loop import Rhythm, resume, train
+from gyebo.training.loop import Intervals, resume, train
 from gyebo.training.progress import Progress
 from tests.training import memory_model, stream_fixtures
 from tests.training.stream_fixtures import CASES, CONTEXT, HIDDEN, LENGTHS, PAD, PICTURE, rows_of, trainer_of
@@ -149,7 +149,7 @@ def test_a_killed_and_resumed_run_is_the_same_to_the_bit(case, tmp_path):
         train(
             trainer,
             tmp_path / name,
-            Rhythm(2, 100, 2),
+            Intervals(2, 100, 2),
             evaluate=lambda model: ({}, []),
             save=lambda model: None,
             progress=quiet,

@@ -8,7 +8,7 @@ import torch
 from gyebo.config.run import OptimOptions
 from gyebo.jobs.pretraining.setup import set_up
 from gyebo.training import checkpoint
-from gyebo.training.optimizer import load_state_tensors, make_optimizer, state_tensors, thawed
+from gyebo.training.optimizer import load_state_tensors, make_optimizer, state_tensors, unfrozen
 from gyebo.training.schedule import learning_rate
 from gyebo.training.trainer import NotFinite
 
@@ -104,8 +104,8 @@ def test_the_slanted_triangle_is_that_of_the_paper(steps, cut_frac, ratio):
 
 
 @pytest.mark.parametrize(("groups", "steps", "share"), [(5, 40, 0.5), (3, 10, 0.99), (1, 4, 0.5), (4, 100, 0.0), (6, 3, 0.9)])
-def test_groups_thaw_one_after_the_other_from_the_head(groups, steps, share):
-    counts = [thawed(groups, step, steps, share) for step in range(1, steps + 1)]
+def test_groups_are_unfrozen_one_after_the_other_from_the_head(groups, steps, share):
+    counts = [unfrozen(groups, step, steps, share) for step in range(1, steps + 1)]
     assert counts == sorted(counts) and counts[0] >= 1 and counts[-1] == groups
     for number in range(groups):
         before = sum(count <= number for count in counts)  # steps without it

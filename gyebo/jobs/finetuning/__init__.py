@@ -1,1 +1,1 @@
-"""`gyebo finetune` from inside: what it is built from, the run, its report; the linear baseline."""
+"""`gyebo finetune`: its setup, the run, the report; the linear baseline."""

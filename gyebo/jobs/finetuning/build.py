@@ -1,4 +1,4 @@
-"""What a fine-tuning is made of, from its options: examples, where it starts, and how its kind of task is answered."""
+"""The setup of a fine-tuning from its options: examples, starting point, and how its kind of task is answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gyebo.training.device import make_ready, pick_device
 
 
 def with_defaults(options: FinetuneOptions, family: str | None) -> FinetuneOptions:
-    """The options with those of the family's own way of fine-tuning, where nothing else was asked for."""
+    """The options, with the family's own fine-tuning defaults for those that the user did not set."""
     if family is None:
         return options
     tuning = tree.find(family).tuning
@@ -37,26 +37,26 @@ def set_up(options: FinetuneOptions) -> Setup:
         raise ValueError(f"{options.task.name} can be read and scored, but not fine-tuned: it has no head")
     data = read_task(options.task)
     named = scratch(options.model)
-    origin = _fresh(options, data, kind, named) if named else _pretrained(options.model)
+    origin = _new(options, data, kind, named) if named else _pretrained(options.model)
     _check(options, kind, origin.family)
     form = text_form if origin.family.answers_by_text else head_form
     return form.build(options, data, kind, origin=origin, device=device)
 
 
 def _check(options: FinetuneOptions, kind: Kind, family: tree.Family) -> None:
-    """ValueError where a family can't learn a kind of task, or an option has no effect on it."""
+    """ValueError where a family does not support a kind of task, or an option has no effect on it."""
     if (kind.text if family.answers_by_text else kind.head) is None:
-        does = "translates, and has no head for" if family.answers_by_text else "does not translate, as"
-        better = "an encoder, as bert:mini" if family.answers_by_text else "one that does, as transformer:mini"
-        raise ValueError(f"{options.model} {does} {options.task.name} ({kind.name}): start from {better}")
+        what = "a translation model without heads" if family.answers_by_text else "not a translation model"
+        better = "an encoder, e.g. bert:mini" if family.answers_by_text else "e.g. transformer:mini"
+        raise ValueError(f"{options.model} is {what}, but {options.task.name} is a {kind.name} task: start from {better}")
     if family.answers_by_text:
         text_form.check_options(options)
     else:
         head_form.check_options(options, kind, family)
 
 
-def _fresh(options: FinetuneOptions, data: TaskData, kind: Kind, named: tuple[str, str]) -> Origin:
-    """A size of a family, whose weights are drawn."""
+def _new(options: FinetuneOptions, data: TaskData, kind: Kind, named: tuple[str, str]) -> Origin:
+    """A newly initialised model of a family and size."""
     name, size = named
     family = tree.find(name)
     tree.find_size(family, size)
@@ -70,23 +70,25 @@ def _fresh(options: FinetuneOptions, data: TaskData, kind: Kind, named: tuple[st
 
 
 def _tokenizer(options: FinetuneOptions, data: TaskData, family: tree.Family, ids: int) -> Tokenizer:
-    """The tokenizer that is named; of a family that answers by text else what is learned from the training pairs."""
+    """The tokenizer of --tokenizer; without it, for a family that answers by text, one trained on the training pairs."""
     if options.tokenizer:
         for name, value in (("vocab_size", options.translation.vocab_size), ("separate", options.translation.separate or None)):
             if value is not None:
-                raise ValueError(f"--set translation.{name}={value} has no effect beside --tokenizer: leave one out")
+                raise ValueError(f"--set translation.{name}={value} has no effect with --tokenizer: leave one out")
         return Tokenizer.load(options.tokenizer)
     if not family.answers_by_text:
-        raise ValueError(f"{options.model} starts from scratch and needs a tokenizer: --tokenizer DIR (a trained run will do)")
-    return text_form.learn_tokenizer(options.translation, data, ids)
+        raise ValueError(
+            f"{options.model} starts from scratch and needs a tokenizer: --tokenizer DIR (a run directory works too)"
+        )
+    return text_form.train_pair_tokenizer(options.translation, data, ids)
 
 
 def _pretrained(name: str) -> Origin:
-    """A trained model; of one that was fine-tuned already the body, without its head."""
+    """A pretrained model; of a fine-tuned one only the body, without its head."""
     opened, tokenizer = load(name)
     if tokenizer is None:
-        raise ValueError(f"{name} has no tokenizer: text can't be read with it")
+        raise ValueError(f"{name} has no tokenizer")
     family = tree.find(opened.family)
-    if tokenizer.kind == PUBLISHED and family.templates_for_tasks:
+    if tokenizer.kind == PUBLISHED and family.templates_for_tasks:  # adds a separator of two texts, if the tokenizer has none
         tokenizer = tokenizer.for_family(roles_of(family))
     return Origin(family, tokenizer, opened.config, lambda: body_of(load(name)[0]))

@@ -1,4 +1,4 @@
-"""What learning to answer by a head is made of: a body with the head of the kind, batches of examples."""
+"""The setup of fine-tuning with a head: a body with the head of the kind of task, batches of examples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from gyebo.config.finetune import FinetuneOptions, TranslationOptions, scratch
-from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, gives_features, longest_row, with_dropped_merges
+from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, bpe_dropout_features, gives_features, longest_row
 from gyebo.jobs.model_building import freeze, grow_vocabulary, layers_of, spell_more, with_dropout
 from gyebo.models import family as tree
 from gyebo.tasks.features import ExampleRows
@@ -26,18 +26,18 @@ from gyebo.training.trainer import initial_seed
 
 
 def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origin, device: torch.device) -> Setup:
-    """A body with a head."""
+    """The setup of a body with a head."""
     task, form = data.task, kind.head
     assert form is not None
-    tokenizer = with_markers(origin.tokenizer) if task.marked else origin.tokenizer
+    tokenizer = with_markers(origin.tokenizer) if task.entity_markers else origin.tokenizer
     length = longest_row(options, task, origin.config.context)
     labels = task.labels if kind.names_classes else None
     features = {part: encode(kind.name, getattr(data, part), tokenizer, labels, length) for part in PARTS}
     count = len(features["train"])
     if options.batch and options.batch > count:
-        raise ValueError(f"--batch {options.batch} is more than the {count:,} rows of the examples to learn from: lower it")
+        raise ValueError(f"--batch {options.batch} is more than the {count:,} rows of the training examples: lower it")
     batch = min(options.batch or task.batch, count)
-    _refuse_parts(options, origin.family, kind, batch)
+    _check_batch(options, origin.family, kind, batch)
 
     def encoded(tokenizer: Tokenizer) -> Any:
         return encode(kind.name, data.train, tokenizer, labels, length)
@@ -53,7 +53,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
         tokenizer=tokenizer,
         make_model=partial(_make_model, options, data, kind, origin=origin, tokenizer=tokenizer),
         features=features,
-        rows=ExampleRows(features["train"], with_dropped_merges(options, task, tokenizer, encoded)),
+        rows=ExampleRows(features["train"], bpe_dropout_features(options, task, tokenizer, encoded)),
         objective=TaskObjective(form),
         predict=predict,
         max_length=length,
@@ -65,48 +65,45 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
 
 
 def check_options(options: FinetuneOptions, kind: Kind, family: tree.Family) -> None:
-    """ValueError for options that have no effect where a head answers, or on this head."""
+    """ValueError for options that have no effect on models with a head, or on this head."""
     assert kind.head is not None
     if options.gradient_windows and not reads_windows(kind.head, family.head_style):
         raise ValueError(
-            f"--set gradient_windows={options.gradient_windows} has no effect on {kind.name} with {family.name}, which reads "
-            "in no windows: leave it out"
+            f"--set gradient_windows={options.gradient_windows} has no effect on {kind.name} with {family.name}, which "
+            "does not read in windows: leave it out"
         )
     if options.translation != TranslationOptions():
-        raise ValueError(f"--set translation... has no effect on {options.task.name}, which is {kind.name}: leave it out")
+        raise ValueError(f"--set translation... has no effect on {options.task.name}, a {kind.name} task: leave it out")
     check_features(options, family)
 
 
 def check_features(options: FinetuneOptions, family: tree.Family) -> None:
-    """ValueError for options that mean nothing where the body gives features, and for those that mean something there only."""
+    """ValueError for options without effect where the layers of the body are features, and for those with an effect only
+    there."""
     check_layers(family.head_style, options.layers)
     if options.layers and scratch(options.model):
-        raise ValueError(
-            f"layers = {options.layers!r} chooses among the layers of a trained model: leave it out with {options.model}"
-        )
+        raise ValueError(f"layers = {options.layers!r} selects layers of a pretrained model: leave it out with {options.model}")
     idle = options.without_effect_on_features() if gives_features(options, family) else None
     if idle:
-        raise ValueError(
-            f"{idle} has no effect on {family.title}: its layers are features, which stay as they are; leave it out"
-        )
+        raise ValueError(f"{idle} has no effect on {family.title}, whose layers are frozen features: leave it out")
 
 
-def _refuse_parts(options: FinetuneOptions, family: tree.Family, kind: Kind, batch: int) -> None:
-    """ValueError where a head with norms over the batch would learn from less than that."""
+def _check_batch(options: FinetuneOptions, family: tree.Family, kind: Kind, batch: int) -> None:
+    """ValueError where a head with batch normalization would be trained with single examples or micro-batches."""
     assert kind.head is not None
     if not reads_windows(kind.head, family.head_style):
         return
     if batch < 2:
-        raise ValueError(f"--batch 1: the head of {family.name} has norms over the batch, which needs two examples or more")
+        raise ValueError(f"--batch 1: the head of {family.name} has batch normalization, which needs at least two examples")
     if options.micro_batch and options.micro_batch < batch:
         raise ValueError(
-            f"--set micro_batch={options.micro_batch}: the head of {family.name} has norms over the batch of {batch}, of which "
-            "parts would learn something else: leave it out, or lower --batch"
+            f"--set micro_batch={options.micro_batch}: the head of {family.name} has batch normalization over the batch of "
+            f"{batch}, so micro-batches would change the result: leave it out, or lower --batch"
         )
 
 
 def _make_model(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origin, tokenizer: Tokenizer) -> TaskModel:
-    """The body, with what the task adds to the vocabulary, and a fresh head; all randomness from the seed."""
+    """The body, with the tokens that the task adds, and a newly initialised head; all randomness comes from the seed."""
     torch.manual_seed(initial_seed(options.seed))
     body = with_dropout(origin.body(), options.body_dropout)
     if body.reads_characters:

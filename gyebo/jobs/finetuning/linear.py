@@ -1,4 +1,4 @@
-"""`gyebo finetune linear TASK`: the baseline that a network has to beat."""
+"""`gyebo finetune linear TASK`: the linear baseline."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from gyebo.tasks.splits import TaskData, read_task
 
 
 def finetune_linear(options: TaskOptions, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
-    """Train the linear baseline on a task and measure it; gives the summary of its one run (nothing in it is random).
+    """Train the linear baseline on a task and evaluate it; returns the summary of its run (training is deterministic).
 
-    Raises ValueError for a kind of task that it can't do, and what reading the task raises.
+    Raises ValueError for a kind of task that it does not support, and what reading the task raises.
     """
     data = read_task(options)
     if not find_kind(data.task.kind).linear:
         known = " and ".join(kind.name for kind in KINDS.values() if kind.linear)
-        raise ValueError(f"{data.task.name}: the linear baseline does {known}, not {data.task.kind}")
+        raise ValueError(f"{data.task.name}: the linear baseline supports {known}, not {data.task.kind}")
     run_directory.refuse_to_replace(out, (options.data, options.test))
     run_directory.claim(out, resume=False, overwrite=overwrite)
     try:
@@ -43,7 +43,9 @@ def _run(options: TaskOptions, data: TaskData, out: Path) -> dict[str, Any]:
     predictions = {part: margins(model, getattr(data, part)) for part in ("valid", "test")}
     scores = {part: measure(data.task, found, getattr(data, part)) for part, found in predictions.items()}
     model.save(out)
-    write_predictions(out / PREDICTIONS, as_rows(find_kind(data.task.kind), data.test, predictions["test"], shares="margins"))
+    write_predictions(
+        out / PREDICTIONS, as_rows(find_kind(data.task.kind), data.test, predictions["test"], probability_key="margins")
+    )
     result = {
         "task": data.task.name,
         "kind": data.task.kind,

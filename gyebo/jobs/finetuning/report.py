@@ -1,4 +1,4 @@
-"""What a fine-tuning leaves to read: pictures, a model card, and over several seeds a table with mean and spread."""
+"""The report of a fine-tuning: plots, a model card, and for several seeds mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gyebo.interchange.model_card import model_card
 from gyebo.models import family as tree
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.metrics.bleu import by_length
-from gyebo.tasks.metrics.metrics import confusion, mean_and_spread
+from gyebo.tasks.metrics.metrics import confusion, seed_statistics
 from gyebo.tasks.splits import TaskData, open_task
 
 CURVE, CONFUSION, LENGTHS = "learning.png", "confusion.png", "lengths.png"
@@ -27,12 +27,12 @@ WITHOUT_FLAG = (
     "layers",
     "gradient_windows",
     "evaluations",
-)  # typed with --set, as all of optim but these
-OPTIM_FLAGS = ("lr", "layer_decay", "freeze")
+)  # options without a flag, given with --set
+OPTIM_FLAGS = ("lr", "layer_decay", "freeze")  # options of optim with a flag
 
 
 def pictures(out: Path, data: TaskData, predictions: list[Any], records: list[dict[str, Any]]) -> dict[str, str]:
-    """Draw the learning curve and, for few classes, the confusion matrix; gives {caption: file}."""
+    """Plot the learning curve and, for few classes, the confusion matrix; returns {caption: file}."""
     task = data.task
     losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
     scores = [(record["step"], record["evaluation"][task.score]) for record in records if "evaluation" in record]
@@ -41,10 +41,10 @@ def pictures(out: Path, data: TaskData, predictions: list[Any], records: list[di
     picture = find_kind(task.kind).picture
     if picture == "confusion" and task.labels and len(task.labels) <= MOST:
         confusion_matrix(out / CONFUSION, confusion(predictions, data.test, task.labels), task.labels)
-        drawn[f"what was taken for what ({data.measured})"] = CONFUSION
+        drawn[f"confusion matrix ({data.measured})"] = CONFUSION
     if picture == "lengths":
         lengths = by_length(predictions, [str(example.label) for example in data.test])
-        score_by_length(out / LENGTHS, {task.name: [(words, score) for words, _, score in lengths]}, "BLEU, words by spaces")
+        score_by_length(out / LENGTHS, {task.name: [(words, score) for words, _, score in lengths]}, "BLEU, split at spaces")
         drawn[f"BLEU by length ({data.measured})"] = LENGTHS
     return drawn
 
@@ -53,7 +53,8 @@ def card(options: FinetuneOptions, out: Path, result: dict[str, Any], over: dict
     """The model card of a fine-tuned model. `over`: the `summary` of all seeds, where the model is the best of several."""
     task, family = open_task(options.task), tree.find(result["family"])
     seeds = over["seeds"] if over else [result["seed"]]
-    chosen = f"seed {result['seed']}" + (f", the best on validation of {', '.join(map(str, seeds))}" if over else "")
+    others = ", ".join(map(str, seeds))
+    chosen = f"seed {result['seed']}" + (f", the best of seeds {others} on the validation set" if over else "")
     started = None if scratch(options.model) else options.model
     return model_card(
         name=out.name,
@@ -98,7 +99,7 @@ def _words(name: str) -> str:
 
 
 def command_of(options: FinetuneOptions, out: Path, seeds: Sequence[int]) -> str:
-    """What one types to get this run: every option that differs from its default."""
+    """The command line of this run: every option that differs from its default."""
     words = ["gyebo", "finetune", options.model, options.task.name, "-o", str(out)]
     flags = options.task.model_dump(mode="json", exclude={"name"}, exclude_none=True)
     flags |= {} if list(seeds) == [0] else {"seeds": ",".join(map(str, seeds))}
@@ -122,11 +123,11 @@ def command_of(options: FinetuneOptions, out: Path, seeds: Sequence[int]) -> str
 
 
 def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Several seeds as one: every metric's values, mean and standard deviation; the best seed on validation."""
+    """Several seeds as one record: values, mean and standard deviation of every metric; the best seed on validation."""
     first = results[0]
     parts = {}
     for part in ("valid", "test"):
-        parts[part] = {name: _spread([result[part][name] for result in results]) for name in first[part]}
+        parts[part] = {name: _over_seeds([result[part][name] for result in results]) for name in first[part]}
     best = max(results, key=lambda result: result["valid"][first["score"]])
     kept = {
         name: first.get(name) for name in ("task", "model", "score", "measured", "examples", "lr", "parameters", "auto_class")
@@ -135,17 +136,17 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
     return {**kept, "seeds": [result["seed"] for result in results], **parts, "best_seed": best["seed"]}
 
 
-def _spread(values: list[float]) -> dict[str, Any]:
-    found = mean_and_spread(values)
+def _over_seeds(values: list[float]) -> dict[str, Any]:
+    found = seed_statistics(values)
     return {"mean": found.mean, "spread": found.deviation, "values": values}
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-    """A summary for a terminal."""
+    """A summary for the terminal."""
     seeds = found["seeds"]
     shown = [f"{found['task']} with {found['model']}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}:"]
     for name, value in found["test"].items():
-        spread = f" ± {value['spread']:.4f} ({', '.join(f'{v:.4f}' for v in value['values'])})" if len(seeds) > 1 else ""
-        shown.append(f"  {_words(name):<22} {value['mean']:.4f}{spread}, measured on {found['measured']}")
+        deviation = f" ± {value['spread']:.4f} ({', '.join(f'{v:.4f}' for v in value['values'])})" if len(seeds) > 1 else ""
+        shown.append(f"  {_words(name):<22} {value['mean']:.4f}{deviation}, evaluated on {found['measured']}")
     shown += [f"  {_words(name):<22} {signature}" for name, signature in found.get("signatures", {}).items()]
     return shown

@@ -1,4 +1,4 @@
-"""`gyebo finetune`: a pretrained model learns a task; the weights that are best on validation stay."""
+"""`gyebo finetune`: train a pretrained model on a task; the weights that are best on the validation set are kept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gyebo.tasks.metrics.metrics import measure
 from gyebo.tasks.prediction import PREDICTIONS, as_rows, write_predictions
 from gyebo.training import checkpoint, log
 from gyebo.training.device import peak_memory, reset_peak_memory
-from gyebo.training.loop import Rhythm, refuse_to_go_on, resume, train
+from gyebo.training.loop import Intervals, raise_if_stopped, resume, train
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer
 
@@ -36,12 +36,11 @@ MOST_CHECKPOINTS, MOST_EVALUATIONS = 200, 100  # of a run with many short epochs
 def finetune(
     options: FinetuneOptions, out: Path, *, resume: bool = False, overwrite: bool = False, console: Console | None = None
 ) -> dict[str, Any]:
-    """Fine-tune one seed in `out`, or go on with it; gives its result, which `run.toml` stores too.
+    """Fine-tune one seed in `out`, or resume it; returns its result, which is also stored in `run.toml`.
 
-    The root of `out` holds the weights of the best evaluation; of a translation, the mean of the last checkpoints where that is
-    better. With `resume`, a finished run gives its stored result at once
-    and a missing one is started. Raises ValueError for options that don't fit, `training.loop.Stopped` after a signal, `Failed`
-    where the loss is not finite.
+    The root of `out` holds the weights of the best evaluation; for translation, the average of the last checkpoints if that is
+    better. With `resume`, a finished run returns its stored result at once and a missing one is started. Raises ValueError for
+    options that don't fit, `training.loop.Stopped` after a signal, `Failed` where the loss is not finite.
     """
     refuse_processes()
     run_directory.refuse_to_replace(out, started_from(options))
@@ -63,7 +62,7 @@ def finetune(
 
 
 def _family(options: FinetuneOptions, record: dict[str, Any] | None) -> str | None:
-    """Whose way of fine-tuning is taken: that of a pretrained model; None where its weights are drawn."""
+    """The family whose fine-tuning defaults apply: that of a pretrained model; None for a newly initialised one."""
     if scratch(options.model):
         return None
     return record.get("family") if record else family_of(options.model)
@@ -76,19 +75,19 @@ def refuse_processes() -> None:
 
 
 def started_from(options: FinetuneOptions) -> tuple[str | None, ...]:
-    """What a fine-tuning reads that may lie in a directory."""
+    """The names of everything that a fine-tuning reads, any of which may be a path."""
     return options.model, options.tokenizer, options.task.data, options.task.test
 
 
 def options_of(record: dict[str, Any], out: Path) -> FinetuneOptions:
-    """The options that a fine-tuning was started with; ValueError where the run is none."""
+    """The options that a fine-tuning was started with; ValueError for other runs."""
     if record.get("kind") != KIND:
         raise ValueError(f"{out} holds a run of another kind, not a fine-tuning: choose another -o")
     return toml.check(FinetuneOptions, record["options"], str(out / "run.toml"))
 
 
 def replayed(record: dict[str, Any], out: Path) -> Trainer:
-    """The trainer of a run at its first step, to replay it. ValueError where its examples have changed since."""
+    """The trainer of a run at step 0, to train it again. ValueError where its examples have changed since."""
     setup = set_up(options_of(record, out))
     _same_examples(setup, record, out)
     return setup.trainer(record["plan"])
@@ -96,7 +95,7 @@ def replayed(record: dict[str, Any], out: Path) -> Trainer:
 
 def _same_examples(setup: Setup, record: dict[str, Any], out: Path) -> None:
     if setup.data.fingerprint != record["task"]["fingerprint"]:
-        raise ValueError(f"{out}: the examples of {setup.data.task.name} have changed since the run: bring the old ones back")
+        raise ValueError(f"{out}: the examples of {setup.data.task.name} have changed since the run: restore the old examples")
 
 
 def _run(options: FinetuneOptions, out: Path, record: dict[str, Any] | None, console: Console | None) -> dict[str, Any]:
@@ -114,7 +113,7 @@ def _run(options: FinetuneOptions, out: Path, record: dict[str, Any] | None, con
     start = time.perf_counter()
     _train(setup, trainer, out, plan, console)
     result = _finish(setup, trainer, out, record, time.perf_counter() - start)
-    refuse_to_go_on(trainer, out)
+    raise_if_stopped(trainer, out)
     return result
 
 
@@ -126,7 +125,7 @@ def _precision(setup: Setup) -> str:
 
 
 def _record(setup: Setup, plan: dict[str, Any]) -> dict[str, Any]:
-    """What a fresh run notes before it starts."""
+    """The record of a new run before it starts."""
     data = setup.data
     counts = {part: len(getattr(data, part)) for part in PARTS}
     return {
@@ -144,14 +143,14 @@ def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
     data = setup.data
     lines = [f"note: {note}" for note in data.notes]
     for part, features in setup.features.items():
-        if features.cut:
-            done = "left out" if len(features) < len(getattr(data, part)) else "cut"
-            to = {"train": "learn from", "valid": "choose by", "test": "be measured on"}[part]
-            count = f"{features.cut:,} examples to {to}"
+        if features.too_long:
+            done = "skipped" if len(features) < len(getattr(data, part)) else "truncated"
+            called = {"train": "training", "valid": "validation", "test": "test"}[part]
+            count = f"{features.too_long:,} {called} examples"
             lines.append(f"note: {count} are longer than {setup.longest[part]} tokens and were {done} (--max-length)")
     lines.append(
-        f"{data.task.name}: {len(data.train):,} examples to learn from, {len(data.valid):,} to choose by, "
-        f"{len(data.test):,} to be measured on ({data.measured})"
+        f"{data.task.name}: {len(data.train):,} training, {len(data.valid):,} validation and {len(data.test):,} test "
+        f"examples ({data.measured})"
     )
     lines.append(
         f"{plan['steps']:,} steps of {setup.step_size} ({plan['steps'] / setup.steps_per_epoch:.3g} epochs), "
@@ -173,41 +172,41 @@ def _train(setup: Setup, trainer: Trainer, out: Path, plan: dict[str, Any], cons
         scores.append(metrics[name])
         return metrics, setup.sample(predictions)
 
-    def enough() -> bool:
+    def early_stop() -> bool:
         return options.patience is not None and bool(scores) and since_best(scores) >= options.patience
 
     def keep(model: Any) -> None:
-        """The root's weights are written when they are found to be the best."""
+        """The weights at the root are written by `evaluate`, when they are the best."""
 
-    rhythm = Rhythm(
+    intervals = Intervals(
         checkpoint_every=max(1, round(setup.steps_per_epoch), plan["steps"] // MOST_CHECKPOINTS),
         evaluate_every=max(1, round(setup.steps_per_epoch / options.evaluations), plan["steps"] // MOST_EVALUATIONS),
         keep=max(2, setup.averaged),
     )
     model: Any = trainer.model
     progress = Progress(console, model.flops(1, max(1, round(setup.rows.mean_tokens))))
-    train(trainer, out, rhythm, evaluate=evaluate, save=keep, progress=progress, enough=enough)
+    train(trainer, out, intervals, evaluate=evaluate, save=keep, progress=progress, early_stop=early_stop)
 
 
 def since_best(scores: list[float]) -> int:
-    """How many evaluations came after the (first) best one."""
+    """Number of evaluations after the (first) best one."""
     return len(scores) - 1 - scores.index(max(scores))
 
 
 def _score(setup: Setup, model: Any, part: str, precision: str, quick: bool = False) -> tuple[dict[str, float], list[Any]]:
-    """The task's metrics of a model on a part of the examples, and its predictions."""
+    """The metrics and predictions of a model on one set of the examples."""
     predictions = setup.predictions(model, part, precision, quick=quick)
     return measure(setup.data.task, predictions, getattr(setup.data, part)), predictions
 
 
 def _chosen(setup: Setup, out: Path, plan: dict[str, Any]) -> tuple[Any, dict[str, float], str]:
-    """The model that stays, its metrics on validation, and which weights it has."""
+    """The final model, its metrics on the validation set, and a description of its weights."""
     best = load(out)[0].to(setup.device)
     valid, _ = _score(setup, best, "valid", plan["precision"])
     if setup.averaged < 2:
         return best, valid, "best"
     mean = setup.make_model().to(setup.device).eval()
-    count = checkpoint.load_mean(out / "checkpoints", setup.averaged, mean)
+    count = checkpoint.load_average(out / "checkpoints", setup.averaged, mean)
     other, _ = _score(setup, mean, "valid", plan["precision"])
     name = setup.data.task.score
     return (mean, other, f"mean of the last {count} checkpoints") if other[name] > valid[name] else (best, valid, "best")

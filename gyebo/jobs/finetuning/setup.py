@@ -1,4 +1,4 @@
-"""A fine-tuning, ready to be trained: what it is made of, and what every kind of task decides alike."""
+"""The setup of a fine-tuning, and the decisions that all kinds of task share."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.kinds.table import KINDS, find_kind
 from gyebo.tasks.splits import TaskData
 from gyebo.tasks.task import Task
-from gyebo.text.dropout import DroppingTokenizer
+from gyebo.text.dropout import BpeDropoutTokenizer
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.device import DTYPES
 from gyebo.training.optimizer import default_lr
 from gyebo.training.trainer import Trainer
 
 PARTS = ("train", "valid", "test")
-WIDE = 768  # the width for which tasks give their learning rate
-HEAD_ALONE = 5  # times the rate of training from scratch: what a head bears under which nothing moves
+REFERENCE_WIDTH = 768  # the model width for which tasks define their learning rate
+HEAD_ONLY_LR_FACTOR = 5  # learning rate of a head on a frozen body, relative to training from scratch
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a fine-tuning starts: `body()` makes the model without a task's head, anew at each call."""
+    """The starting point of a fine-tuning: `body()` returns a new model without a task head at each call."""
 
     family: tree.Family
-    tokenizer: Tokenizer  # the family's copy
+    tokenizer: Tokenizer  # the copy for the family
     config: Any
     body: Callable[[], Any]
 
@@ -44,13 +44,12 @@ Predict = Callable[[Any, str, Callable[[], Any], bool], list[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """All that a fine-tuning is made of, ready to be trained, whichever way its kind of task is answered.
+    """A fine-tuning, ready for training, for all kinds of task.
 
-    `max_length`: tokens of a training row; `longest`: of the longest row of each part. `batch`: rows of a step, or groups of
-    rows where a step is counted in tokens; `step_size`: what one update learns from, in words. `lr`: the peak rate.
-    `predict`: (model, part, autocast, quick) -> a prediction for each example of a part; quick: by a cheaper search, where
-    there is one. `averaged`: of how many last checkpoints a mean is tried. `sample`: predictions on validation -> lines to look
-    at.
+    `max_length`: maximum tokens of a training row; `longest`: the same for each set. `batch`: rows of a step, or groups of rows
+    if a step is measured in tokens; `step_size`: the size of a step in words. `predict`: (model, part, autocast, quick) -> a
+    prediction for each example of a set; quick: with a cheaper search, if there is one. `averaged`: number of last checkpoints
+    whose average is tried. `sample`: predictions on the validation set -> lines to show.
     """
 
     options: FinetuneOptions
@@ -73,16 +72,16 @@ class Setup:
 
     @property
     def family(self) -> tree.Family:
-        """Of the body."""
+        """The family of the body."""
         return self.origin.family
 
     @property
     def steps_per_epoch(self) -> float:
-        """Updates in an epoch."""
+        """Number of steps in an epoch."""
         return len(self.rows) / self.batch
 
     def plan(self, precision: str) -> dict[str, Any]:
-        """What is settled before the first step, and stays when a run is resumed."""
+        """The decisions made before the first step, which a resumed run keeps."""
         options, task = self.options, self.data.task
         warmup = options.optim.warmup
         return {
@@ -96,7 +95,7 @@ class Setup:
         }
 
     def trainer(self, plan: dict[str, Any]) -> Trainer:
-        """A fresh trainer."""
+        """A trainer at step 0."""
         return Trainer(
             self.make_model(),
             self.objective,
@@ -112,54 +111,54 @@ class Setup:
         )
 
     def predictions(self, model: Any, part: str, precision: str, *, quick: bool = False) -> list[Any]:
-        """What a model says of a part of the examples."""
+        """The predictions of a model for one set of the examples."""
         autocast = partial(torch.autocast, self.device.type, DTYPES[precision], enabled=precision != "float32")
         return self.predict(model, part, autocast, quick)
 
 
 def longest_row(options: FinetuneOptions, task: Task, context: int) -> int:
-    """Tokens of the longest row; ValueError where more are asked for than the model has positions."""
+    """Maximum tokens of a row; ValueError where --max-length exceeds the positions of the model."""
     if options.max_length and options.max_length > context:
         raise ValueError(f"--max-length {options.max_length} is longer than the {context} positions of {options.model}")
     return min(options.max_length or task.max_length, context)
 
 
 def learning_rate(options: FinetuneOptions, task: Task, origin: Origin) -> float:
-    """The peak rate: as asked, else that of training from scratch, more for a head alone, else the task's, larger for narrower
-    models."""
+    """The peak learning rate: as given; otherwise the default of training from scratch; a multiple of it for a head on a frozen
+    body; for other pretrained models that of the task, scaled by 1 / width."""
     width = origin.config.width
     if options.optim.lr:
         return options.optim.lr
     if scratch(options.model):
         return default_lr(width)
     if gives_features(options, origin.family):
-        return HEAD_ALONE * default_lr(width)
-    return float(f"{task.lr * WIDE / width:.2g}")
+        return HEAD_ONLY_LR_FACTOR * default_lr(width)
+    return float(f"{task.lr * REFERENCE_WIDTH / width:.2g}")
 
 
 def gives_features(options: FinetuneOptions, family: tree.Family) -> bool:
-    """Whether the body stays as it is, as its layers are features: a trained model of style mix."""
+    """Whether the body is frozen and its layers are features: a pretrained model of style mix."""
     return layers_are_features(family.head_style) and not scratch(options.model)
 
 
-def with_dropped_merges(
+def bpe_dropout_features(
     options: FinetuneOptions, task: Task, tokenizer: Tokenizer, encoded: Callable[..., Features]
 ) -> Callable[[int], Features] | None:
-    """The training examples as an epoch reads them under BPE-dropout, None without it; `encoded`: from a tokenizer to features.
+    """A function from an epoch to its training features under BPE-dropout, None without it; `encoded`: tokenizer -> features.
 
     ValueError where it would have no effect.
     """
     rate = options.bpe_dropout
     if not rate:
         return None
-    if not find_kind(task.kind).bpe_dropout or task.marked:
-        kinds = "relations" if task.marked else task.kind
+    if not find_kind(task.kind).bpe_dropout or task.entity_markers:
+        kinds = "relations" if task.entity_markers else task.kind
         possible = ", ".join(kind.name for kind in KINDS.values() if kind.bpe_dropout)
         raise ValueError(f"--set bpe_dropout={rate:g} is for whole texts ({possible}), not for {kinds}: leave it out")
-    DroppingTokenizer(tokenizer, rate, "")  # refuses other kinds of tokenizers now
+    BpeDropoutTokenizer(tokenizer, rate, "")  # raises for other kinds of tokenizers
 
     @lru_cache(maxsize=1)
-    def again(epoch: int) -> Features:
-        return encoded(tokenizer=DroppingTokenizer(tokenizer, rate, f"bpe-dropout {options.seed} {epoch}"))
+    def of_epoch(epoch: int) -> Features:
+        return encoded(tokenizer=BpeDropoutTokenizer(tokenizer, rate, f"bpe-dropout {options.seed} {epoch}"))
 
-    return again
+    return of_epoch

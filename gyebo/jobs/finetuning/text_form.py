@@ -1,4 +1,4 @@
-"""What learning to answer by text is made of: the tokenizer of both sides, batches by tokens, the search."""
+"""The setup of fine-tuning a model that answers by text: tokenizer of both sides, batches by tokens, beam search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from gyebo.config.finetune import FinetuneOptions, TranslationOptions, scratch
-from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, longest_row, with_dropped_merges
+from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, bpe_dropout_features, longest_row
 from gyebo.jobs.model_building import freeze, with_dropout
 from gyebo.objectives.translation import Translation
 from gyebo.tasks import text_answers
@@ -16,50 +16,52 @@ from gyebo.tasks.features import ExampleRows, token_groups
 from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.splits import TaskData
 from gyebo.text.tokenizer import Tokenizer
-from gyebo.text.training import train_tokenizer, train_two_sided
+from gyebo.text.training import train_tokenizer, train_translation_tokenizer
 from gyebo.training.trainer import initial_seed
 
-SHOWN = 2  # answers at each evaluation
+SAMPLES_SHOWN = 2  # at each evaluation
 
 
-def learn_tokenizer(asked: TranslationOptions, data: TaskData, ids: int) -> Tokenizer:
-    """A byte-level BPE from both sides of the training pairs, or one from each, with so many ids in all unless told otherwise;
-    said in the notes."""
+def train_pair_tokenizer(asked: TranslationOptions, data: TaskData, ids: int) -> Tokenizer:
+    """Train a byte-level BPE on both sides of the training pairs, or one on each side, and note it. `ids`: default size of the
+    vocabulary."""
     size, sources = asked.vocab_size or ids, [example.text for example in data.train]
     targets = [str(example.label) for example in data.train]
     if asked.separate:
-        tokenizer: Tokenizer = train_two_sided(sources, targets, size)
-        what = f"each language has a byte-level BPE of its own, over {tokenizer.vocab_size:,} ids together"
+        tokenizer: Tokenizer = train_translation_tokenizer(sources, targets, size)
+        what = f"one byte-level BPE per language, {tokenizer.vocab_size:,} ids in total"
     else:
         tokenizer = train_tokenizer((text for pair in zip(sources, targets) for text in pair), "bpe", size)
-        what = f"both languages share a byte-level BPE with {tokenizer.vocab_size:,} ids"
-    data.notes.append(f"no --tokenizer given: {what}, learned from the pairs")
+        what = f"one byte-level BPE for both languages with {tokenizer.vocab_size:,} ids"
+    data.notes.append(f"no --tokenizer given: {what}, trained on the pairs")
     return tokenizer
 
 
 def check_options(options: FinetuneOptions) -> None:
-    """ValueError for options that have no effect where text is the answer."""
+    """ValueError for options that have no effect on models that answer by text."""
     asked = options.translation
     for name, given in (("vocab_size", asked.vocab_size), ("separate", asked.separate)):
         if given and not scratch(options.model):
             raise ValueError(f"--set translation.{name} has no effect on {options.model}, which has a tokenizer: leave it out")
     for name in ("layers", "gradient_windows"):
         if getattr(options, name) is not None:
-            raise ValueError(f"--set {name} has no effect on a translation, whose model has no head: leave it out")
+            raise ValueError(f"--set {name} has no effect on translation, whose model has no head: leave it out")
     for name in ("batch", "micro_batch"):
         if getattr(options, name) is not None:
             flag = "--batch" if name == "batch" else "--set micro_batch"
-            raise ValueError(f"{flag} has no effect on a translation: use --set translation.batch_tokens")
+            raise ValueError(f"{flag} has no effect on translation: use --set translation.batch_tokens")
     if options.dropout != FinetuneOptions.model_fields["dropout"].default:
-        raise ValueError("--set dropout is that of a head, which a translation has not: use --set body_dropout")
+        raise ValueError("--set dropout is for task heads, and a translation model has none: use --set body_dropout")
 
 
 def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origin, device: torch.device) -> Setup:
-    """A model that writes its answers."""
+    """The setup of a model that generates its answers."""
     asked, tokenizer, task, form = options.translation, origin.tokenizer, data.task, kind.text
     assert form is not None
     if "eos" not in tokenizer.role_ids:
-        raise ValueError(f"the tokenizer of {options.tokenizer or options.model} names no end (eos), which a translation needs")
+        raise ValueError(
+            f"the tokenizer of {options.tokenizer or options.model} has no end token (eos), which translation needs"
+        )
     if asked.coverage_penalty and not origin.config.attends_source:
         raise ValueError(
             f"--set translation.coverage_penalty={asked.coverage_penalty:g} has no effect: {options.model} has no attention"
@@ -67,10 +69,11 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     context, length = origin.config.context, longest_row(options, task, origin.config.context)
     encode = partial(text_answers.encode, form, start=origin.config.first_id)
     features = {part: encode(getattr(data, part), tokenizer, max_length=context) for part in PARTS[1:]}
-    features = {"train": encode(data.train, tokenizer, max_length=length, drop=True), **features}
+    features = {"train": encode(data.train, tokenizer, max_length=length, skip_long=True), **features}
     kept = [data.train[number] for number in features["train"].example]
-    # Under BPE-dropout an example has more tokens; what the model could not read any more stays in those that fitted.
-    again = with_dropped_merges(options, task, tokenizer, partial(encode, kept, max_length=context, plain=tokenizer))
+    # Under BPE-dropout an example has more tokens; if they exceed the context, it is encoded without.
+    encoded = partial(encode, kept, max_length=context, fallback=tokenizer)
+    of_epoch = bpe_dropout_features(options, task, tokenizer, encoded)
     search = text_answers.search_options(asked.beams, asked.length_penalty, asked.coverage_penalty)
 
     def predict(model: Any, part: str, autocast: Any, quick: bool) -> list[Any]:
@@ -85,7 +88,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
         tokenizer=tokenizer,
         make_model=partial(_make_model, options, origin),
         features=features,
-        rows=ExampleRows(features["train"], again, token_groups(features["train"], asked.batch_tokens)),
+        rows=ExampleRows(features["train"], of_epoch, token_groups(features["train"], asked.batch_tokens)),
         objective=Translation(asked.smoothing),
         predict=predict,
         max_length=length,
@@ -94,12 +97,12 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
         step_size=f"{asked.batch_tokens:,} tokens",
         device=device,
         averaged=asked.average,
-        sample=lambda predictions: [f"{each.text} -> {found}" for each, found in zip(data.valid, predictions[:SHOWN])],
+        sample=lambda predictions: [f"{each.text} -> {found}" for each, found in zip(data.valid, predictions[:SAMPLES_SHOWN])],
     )
 
 
 def _make_model(options: FinetuneOptions, origin: Origin) -> Any:
-    """The model; all randomness from the seed."""
+    """The model; all randomness comes from the seed."""
     torch.manual_seed(initial_seed(options.seed))
     model = with_dropout(origin.body(), options.body_dropout)
     freeze(model, options.optim.freeze)

@@ -1,1 +1,1 @@
-"""Where a task's examples come from: files, the hub, the embedded world; their checks."""
+"""The sources of a task's examples: files, the hub, the built-in world; and checks of examples."""

@@ -1,4 +1,4 @@
-"""Checks of a task's examples: what can be used, labels that are unknown, and what is odd about the data."""
+"""Checks of a task's examples: usable ones, unknown labels, and anomalies of the data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gyebo.tasks.task import Example, Task
 
 @dataclass(frozen=True)
 class Loaded:
-    """The examples of one split, and in `notes` what was left out or is odd, one line each."""
+    """The examples of one split, and `notes` on skipped examples and anomalies, one line each."""
 
     examples: list[Example]
     notes: list[str]
@@ -29,22 +29,22 @@ def _are(count: int) -> str:
 
 
 def checked(task: Task, examples: list[Example], split: str, source: str, notes: Sequence[str] = ()) -> Loaded:
-    """The examples that can be used, with notes.
+    """The usable examples, with notes.
 
-    Empty texts are left out of training and kept elsewhere, both with their count. Raises ValueError for no examples, for a
-    label or tag that the task does not know, and for training data in which there is nothing to tell apart.
+    Empty texts are skipped in training data and kept elsewhere; both are noted. Raises ValueError for no examples, for an
+    unknown label or tag, and for training data with a single answer.
     """
     training = split == "train"
     found = list(notes)
     empty = [example for example in examples if _is_empty(task, example)]
     if empty:
-        done = f"{_are(len(empty))} left out" if training else f"{_are(len(empty))} kept, since every example counts"
+        done = f"{_are(len(empty))} skipped" if training else f"{_are(len(empty))} kept, because every example is scored"
         count = f"{_rows(len(empty), 'example')} of {len(examples):,}"
         found.append(f"{source}: {count} without text {done} (the first: {empty[0].id})")
     if training and empty:
         examples = [example for example in examples if not _is_empty(task, example)]
     if not examples:
-        raise ValueError(f"{source}: no example that {task.name} can use" + "".join(f"; {note}" for note in found))
+        raise ValueError(f"{source}: no usable example for {task.name}" + "".join(f"; {note}" for note in found))
     _check_labels(task, examples, source)
     if training:
         _check_difference(task, examples, source)
@@ -64,8 +64,8 @@ def _check_labels(task: Task, examples: list[Example], source: str) -> None:
             if label not in known:
                 count = sum(label in _labels(task, other) for other in examples)
                 raise ValueError(
-                    f"{source}: {example.id} has the label {label!r} ({_rows(count, 'example')}), but {task.name} knows: "
-                    f"{', '.join(task.labels)}"
+                    f"{source}: {example.id} has the label {label!r} ({_rows(count, 'example')}), but the labels of "
+                    f"{task.name} are: {', '.join(task.labels)}"
                 )
 
 
@@ -76,15 +76,15 @@ def _labels(task: Task, example: Example) -> tuple[Any, ...]:
 
 
 def _check_difference(task: Task, examples: list[Example], source: str) -> None:
-    """Training data must hold at least two answers: a model that always gives one would be perfect."""
+    """Training data must have at least two answers: otherwise a constant prediction would be perfect."""
     if reason := find_kind(task.kind).nothing_to_learn(examples):
-        raise ValueError(f"{source}: {reason}: nothing to learn")
+        raise ValueError(f"{source}: {reason}, so there is nothing to train on")
 
 
 def with_labels(task: Task, training: Sequence[Example]) -> Task:
-    """The task with the labels that its training data have, where it names none: sorted, numbers by size, "O" first.
+    """The task with the labels of its training data, if it defines none: sorted, numbers in ascending order, "O" first.
 
-    Kinds without class names, and tasks that name theirs, come back as they are.
+    Tasks of kinds without class names, and tasks that define their labels, are returned unchanged.
     """
     kind = find_kind(task.kind)
     if task.labels is not None or not kind.names_classes:
@@ -92,16 +92,14 @@ def with_labels(task: Task, training: Sequence[Example]) -> Task:
     return replace(task, labels=kind.order({str(label) for example in training for label in _labels(task, example)}))
 
 
-UNEVEN = 4.0  # the largest class against an even share
-
-
-FEW = 10  # examples of a class from which little can be learned
+UNEVEN = 4.0  # size of the largest class relative to that of balanced classes
+FEW = 10  # number of examples of a class below which it is reported
 
 
 def warnings(examples: Sequence[Example], labels: Sequence[str] | None = None) -> list[str]:
-    """What is odd about training data, one line each with figures: classes that are uneven, rare or missing, label noise.
+    """Anomalies of training data, one line each with figures: class imbalance, rare or missing classes, label noise.
 
-    `labels`: the class names; None takes those that occur. Of tags and answers the noise is looked at, of scores nothing.
+    `labels`: the class names; None: those that occur. Tags and answers are checked for noise only, scores not at all.
     """
     found = []
     counts = Counter(example.label for example in examples if isinstance(example.label, str))
@@ -116,7 +114,7 @@ def _imbalance(counts: Counter[str]) -> list[str]:
     found = []
     if len(counts) > 1 and (most >= 0.8 * total or most >= UNEVEN * total / len(counts)):
         found.append(
-            f"classes are uneven: {largest!r} is {most / total:.1%} of {total:,} examples, so always saying it has "
+            f"class imbalance: {largest!r} is {most / total:.1%} of {total:,} examples, so the majority class has "
             f"accuracy {most / total:.3f}: look at macro_f1"
         )
     few = sorted((count, name) for name, count in counts.items() if count < FEW)
@@ -127,25 +125,25 @@ def _imbalance(counts: Counter[str]) -> list[str]:
 
 
 def _noise(examples: Sequence[Example]) -> list[str]:
-    """Texts that stand there several times with different answers; scores of one text may differ."""
+    """Texts that occur several times with different labels; scores of the same text may differ."""
     groups: dict[tuple[int, ...], list[Example]] = defaultdict(list)
     for example in examples:
         if isinstance(example.label, float):
             continue
         groups[tuple(split_key(text) for text in (example.text, example.pair or "", *example.options))].append(example)
-    torn = [group for group in groups.values() if len({_answer(example) for example in group}) > 1]
-    if not torn:
+    noisy = [group for group in groups.values() if len({_answer(example) for example in group}) > 1]
+    if not noisy:
         return []
-    count = sum(map(len, torn))
-    first = torn[0]
+    count = sum(map(len, noisy))
+    first = noisy[0]
     if first[0].label is None:
         said = f"{len({_answer(example) for example in first})} different answers"
     else:
         said = ", ".join(f"{label!r} {n}" for label, n in Counter(example.label for example in first).most_common())
     shown = first[0].text if len(first[0].text) <= 60 else f"{first[0].text[:60]}..."
-    texts = "1 text" if len(torn) == 1 else f"{len(torn):,} texts"
+    texts = "1 text" if len(noisy) == 1 else f"{len(noisy):,} texts"
     return [
-        f"label noise: {texts} ({count:,} examples, {count / len(examples):.1%}) with more than one answer up to case and "
+        f"label noise: {texts} ({count:,} examples, {count / len(examples):.1%}) with more than one label up to case and "
         f"white space, such as {shown!r} ({said})"
     ]
 

@@ -1,7 +1,7 @@
-"""Files of tasks as rows: where each stands, and its values. One at a time, except JSON, which is one value.
+"""Files of tasks as rows: the place of each row and its values. Rows are read one at a time, except from JSON files.
 
 Tables (.csv quoted; .tsv and .txt unquoted, as most data sets are released), .jsonl, .json (a list), .parquet, blocks of
-lines ("character<TAB>tag", CoNLL), and SQuAD's nested JSON. Each but parquet also as .gz or .zst.
+lines ("character<TAB>tag", CoNLL), and SQuAD's nested JSON. All but parquet also as .gz or .zst.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ csv.field_size_limit(1 << 30)  # a context may be a whole article
 
 
 def form_of(path: Path) -> str:
-    """The ending of a file without .gz or .zst and without its dot, in lower case: "tsv" for `train.TSV.gz`."""
+    """The file extension without .gz or .zst and without its dot, in lower case: "tsv" for `train.TSV.gz`."""
     name = path.name.lower()
     for packed in PACKED[1:]:
         name = name.removesuffix(packed)
@@ -53,9 +53,9 @@ def _raw_lines(path: Path) -> Iterator[str]:
 
 
 def table(path: Path, header: tuple[str, ...] | None = None) -> Iterator[Row]:
-    """The rows of a table by column name: quoted where it is a .csv, else unquoted and split at tabs.
+    """The rows of a table by column name: quoted if it is a .csv, otherwise unquoted and split at tabs.
 
-    `header`: the names of the columns where the file does not begin with them. Raises ValueError for an empty file.
+    `header`: the names of the columns, if the file has no header. Raises ValueError for an empty file.
     """
     if form_of(path) == "csv":
         found: Iterator[list[str]] = csv.reader(_raw_lines(path), strict=True)
@@ -89,7 +89,7 @@ def json_lines(path: Path) -> Iterator[Row]:
 
 
 def json_list(path: Path) -> Iterator[Row]:
-    """The objects of a .json file that holds a list of them; ValueError for another file."""
+    """The objects of a .json file that holds a list of objects; ValueError for other files."""
     values = _json(path)
     if not isinstance(values, list):
         raise ValueError(f"{path}: holds a {type(values).__name__}, not a list of objects")
@@ -140,9 +140,9 @@ def parquet(path: Path) -> Iterator[Row]:
 
 
 def blocks(path: Path) -> Iterator[Row]:
-    """Blocks of lines between blank ones, split at tabs: {"lines": [fields, ...], "comment": fields of the last "## " line}.
+    """Blocks of lines between blank lines, split at tabs: {"lines": [fields, ...], "comment": fields of the last "## " line}.
 
-    A line is never stripped: its first field can be a space, or "#". A line of one tab is blank too, as in KLUE.
+    Lines are not stripped: the first field can be a space, or "#". A line with a single tab is blank too, as in KLUE.
     """
     found: list[list[str]] = []
     comment: list[str] = []
@@ -162,30 +162,30 @@ def blocks(path: Path) -> Iterator[Row]:
 
 
 def any_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file of any form, by its ending; ValueError for an ending that is not known."""
+    """The rows of a file of any format, by its extension; ValueError for an unknown extension."""
     forms = {
         "csv": table, "tsv": table, "txt": table, "jsonl": json_lines, "json": json_list, "parquet": parquet,
     }  # fmt: skip
     form = form_of(path)
     if form == "parquet" and path.suffix.lower() != ".parquet":
-        raise ValueError(f"{path}: parquet is compressed inside; unpack it first")
+        raise ValueError(f"{path}: parquet files are compressed already: decompress the {path.suffix} first")
     if form not in forms:
         raise ValueError(f"{path}: not one of {', '.join('.' + f for f in forms)} (also .gz, .zst)")
     return forms[form](path)
 
 
 class Spans:
-    """Reads questions with their answers' places: the context, the question, and the answers in any of these forms.
+    """Reads questions with the positions of their answers: the context, the question, and the answers in one of these forms.
 
     [{"text": ..., "answer_start": ...}, ...] (SQuAD), {"text": [...], "answer_start": [...]} (the hub's SQuAD), or the text
-    of one answer, whose place is in the column `start`, or found where it occurs in the context once.
+    of one answer, with its position in the column `start`, or without if it occurs in the context exactly once.
     """
 
     def __init__(self, context: str, question: str, answers: str, start: str = "answer_start") -> None:
         self.context, self.question, self.answers, self.start = context, question, answers, start
 
     def __call__(self, values: dict[str, Any], where: str, labelled: bool) -> Iterator[Example]:
-        """The row's example. Raises `MissingColumn`, and ValueError for an answer that does not stand where it should."""
+        """The example of the row. Raises `MissingColumn`, and ValueError for an answer that is not at its position."""
         context = text_of(values, (self.context,))
         identity = look(values, ("id", "guid"))
         found = need(values, (self.answers,)) if labelled else look(values, (self.answers,))
@@ -201,7 +201,7 @@ class Spans:
         elif isinstance(found, dict):
             texts, starts = found.get("text"), found.get("answer_start")
             if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
-                raise ValueError(f'{self.answers} needs as many "answer_start" as "text", each a list')
+                raise ValueError(f'{self.answers} needs two lists of equal length, "text" and "answer_start"')
             for text, start in zip(texts, starts):
                 yield _place(context, text, start)
         elif isinstance(found, list) and all(isinstance(answer, dict) and "text" in answer for answer in found):
@@ -212,9 +212,9 @@ class Spans:
 
 
 def _place(context: str, text: Any, start: Any) -> tuple[int, str]:
-    """Where an answer stands; ValueError where it does not."""
+    """(start, text) of an answer; ValueError where the context does not have it there."""
     if not isinstance(text, str) or not text:
-        raise ValueError(f"the answer {text!r} is no text")
+        raise ValueError(f"the answer {text!r} is not a text")
     if start is None or start == "":
         count = context.count(text)
         if count != 1:
@@ -226,12 +226,12 @@ def _place(context: str, text: Any, start: Any) -> tuple[int, str]:
         raise ValueError(f"answer_start is {start!r}, not a number") from None
     if at < 0 or context[at : at + len(text)] != text:
         there = f"there is {context[at : at + len(text)]!r}" if 0 <= at < len(context) else f"of {len(context)}"
-        raise ValueError(f"the answer {text!r} does not stand at character {at} of the context, {there}")
+        raise ValueError(f"the answer {text!r} is not at character {at} of the context, {there}")
     return at, text
 
 
 def question_rows(path: Path) -> Iterator[Row]:
-    """SQuAD's nested JSON for .json that begins as an object, else any form."""
+    """SQuAD's nested JSON if a .json file starts with an object, otherwise any format."""
     if form_of(path) == "json":
         first = next((line.strip() for line in lines(path) if line.strip()), "")
         if first.startswith("{"):

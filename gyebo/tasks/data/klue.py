@@ -23,7 +23,7 @@ RELATIONS = (
     "per:children", "per:siblings", "per:spouse", "per:other_family", "per:colleagues", "per:product", "per:religion",
     "per:title",
 )  # fmt: skip
-# The order matters: the metric makes one class of those from the 16th on (see `klue_metrics`).
+# The order matters: the metric treats those from the 16th on as one class (`gyebo/tasks/metrics/klue.py`).
 DEPENDENCIES = (
     "NP", "NP_AJT", "VP", "NP_SBJ", "VP_MOD", "NP_OBJ", "AP", "NP_CNJ", "NP_MOD", "VNP", "DP", "VP_AJT", "VNP_MOD", "NP_CMP",
     "VP_SBJ", "VP_CMP", "VP_OBJ", "VNP_CMP", "AP_MOD", "X_AJT", "VP_CNJ", "VNP_AJT", "IP", "X", "X_SBJ", "VNP_OBJ", "VNP_SBJ",
@@ -48,7 +48,7 @@ def entities(values: dict[str, Any], where: str, labelled: bool) -> Iterator[Exa
 
 
 def relations(values: dict[str, Any], where: str, labelled: bool) -> Iterator[Example]:
-    """RE: the sentence as text; `answers` are the subject and the object. The file counts the last character in."""
+    """RE: the sentence as text; `answers` are the subject and the object. End indices in the file are inclusive."""
     text = text_of(values, ("sentence",))
     label = need(values, ("label",)) if labelled else look(values, ("label",))
     if labelled and not label:
@@ -85,7 +85,7 @@ def dependencies(values: dict[str, Any], where: str, labelled: bool) -> Iterator
     try:
         places = tuple(int(head) for head in heads) if known else ()
     except ValueError:
-        raise ValueError(f"a head among {' '.join(map(str, heads))} is no number") from None
+        raise ValueError(f"a head among {' '.join(map(str, heads))} is not a number") from None
     if [int(n) for n in numbers] != list(range(1, len(words) + 1)):
         raise ValueError(f"words are numbered {' '.join(map(str, numbers))}, not 1 to {len(words)}")
     if wrong := next((head for head in places if not 0 <= head <= len(words)), None):
@@ -104,19 +104,19 @@ questions = Spans("context", "question", "answers")
 
 
 def dialogue_states(values: dict[str, Any], where: str, labelled: bool) -> Iterator[Example]:
-    """DST: one example for each turn of the user: the turns up to it, one a line, and the state after it."""
+    """DST: one example for each turn of the user: the turns up to it, one per line, and the state after it."""
     turns = need(values, ("dialogue",))
-    told: list[str] = []
+    history: list[str] = []
     number = 0
     for turn in turns:
         if not isinstance(turn, dict) or not {"role", "text"} <= set(turn):
             raise ValueError("a turn has no role and text")
-        told.append(f"{turn['role']}: {turn['text']}")
+        history.append(f"{turn['role']}: {turn['text']}")
         if turn["role"] == "user":
             state = turn.get("state")
             if state is None and labelled:
-                raise MissingColumn(f"no column 'state' in a user's turn; there is: {', '.join(turn)}")
-            yield Example(id=f"{_guid(values, where)}-{number}", text="\n".join(told), state=tuple(state or ()))
+                raise MissingColumn(f"no column 'state' in a user's turn; available: {', '.join(turn)}")
+            yield Example(id=f"{_guid(values, where)}-{number}", text="\n".join(history), state=tuple(state or ()))
             number += 1
 
 

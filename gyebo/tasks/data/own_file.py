@@ -1,7 +1,7 @@
 """Tasks on a user's own file: classification, regression, pair, tagging, spans, choice and translation, without any code.
 
 .csv (quoted), .tsv and .txt (unquoted, with a header), .jsonl, .json (a list) and .parquet; tagging also CoNLL's lines of
-a word and its tag, spans also SQuAD's .json; each but parquet also .gz or .zst.
+a word and its tag, spans also SQuAD's .json; all but parquet also as .gz or .zst.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from gyebo.tasks.task import Task
 
 
 def is_own(name: str) -> bool:
-    """Whether a task of that name is one on a user's own file."""
+    """Whether the name denotes a kind of task on a user's own file."""
     return name in own_files()
 
 
@@ -19,12 +19,12 @@ def user_task(name: str, text: str | None = None, pair: str | None = None, label
     """A task on a user's own files, by a name of `own_files()`; `text`, `pair` and `label` name columns.
 
     Defaults: text, label; pair: text, pair, label; tagging: text, spans; spans: context, question, answers; choice: text,
-    options, label. `pair` with classification or regression makes it a task of two texts. choice: `pair` names one column
-    with a list, or several, "a,b,c,d"; its label is the number of the right option, from 0, or the option itself.
-    translation: `text` and `label` name the languages: columns, or the endings of two aligned files; there is no default.
+    options, label. With `pair`, classification and regression read two texts. choice: `pair` names one column with a list, or
+    several columns, "a,b,c,d"; its label is the index of the correct option, or the option itself. translation: `text` and
+    `label` name the languages: columns, or the extensions of two aligned files; there is no default.
     Raises ValueError for an unknown name, and where `pair` has no effect.
     """
     known = own_files()
     if name not in known:
-        raise ValueError(f"unknown kind of task {name!r}; there is: {', '.join(known)}")
+        raise ValueError(f"unknown kind of task {name!r}; available: {', '.join(known)}")
     return known[name].task(text, pair, label)

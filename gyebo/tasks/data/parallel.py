@@ -10,14 +10,14 @@ from gyebo.data.sources import PACKED
 from gyebo.tasks.data.files import any_rows, lines
 from gyebo.tasks.task import Columns, Row, Task
 
-SOURCE, TARGET = "\0source", "\0target"  # the columns of two aligned files, called as no user's column is
-HUB_COLUMN = "translation"  # data sets of the hub have one column, which maps languages to sentences
+SOURCE, TARGET = "\0source", "\0target"  # column names of two aligned files, which no user's column can have
+HUB_COLUMN = "translation"  # column of data sets of the hub that maps languages to sentences
 METRICS = ("bleu", "chrf")
 _ENDINGS = ("", ".txt")  # after the name of the language: train.en, train.en.txt
 
 
 def aligned(source: Path, target: Path) -> Iterator[Row]:
-    """The lines of two files side by side. Raises ValueError with both counts where one has more lines than the other."""
+    """The lines of two files in parallel. Raises ValueError with both counts if one has more lines than the other."""
     end = object()
     number = 0
     for number, (here, there) in enumerate(zip_longest(lines(source), lines(target), fillvalue=end), 1):
@@ -33,7 +33,7 @@ def aligned(source: Path, target: Path) -> Iterator[Row]:
 
 
 def language_file(stem: str, language: str) -> Path:
-    """The file STEM.LANGUAGE, also with .txt and packed. Raises FileNotFoundError where there is none."""
+    """The file STEM.LANGUAGE, also with .txt and compressed. Raises FileNotFoundError where there is none."""
     for ending in _ENDINGS:
         for packed in PACKED:
             path = Path(f"{stem}.{language}{ending}{packed}")
@@ -41,7 +41,7 @@ def language_file(stem: str, language: str) -> Path:
                 return path
     there = sorted(path.name for path in Path(stem).parent.glob(f"{Path(stem).name}.*"))[:6]
     raise FileNotFoundError(
-        f"{stem}.{language}: no such file (also looked for with .txt, .gz, .zst); there is: {', '.join(there) or 'nothing'}"
+        f"{stem}.{language}: no such file (also looked for with .txt, .gz, .zst); available: {', '.join(there) or 'nothing'}"
     )
 
 
@@ -52,7 +52,7 @@ def files_of(stem: str, languages: tuple[str, str]) -> tuple[Path, Path]:
 
 
 def translation_task(source: str, target: str) -> Task:
-    """The task of translating from one language or column to another, on a user's own text."""
+    """The task of translating from one language (or column) to another, on a user's own text."""
     return Task(
         name="translation",
         title=f"translation from {source} to {target} on your own text",
@@ -61,7 +61,7 @@ def translation_task(source: str, target: str) -> Task:
         metrics=METRICS,
         score=METRICS[0],
         rows=any_rows,
-        together=aligned,
+        aligned_rows=aligned,
         convert=Columns((source, f"{HUB_COLUMN}.{source}", SOURCE), label=(target, f"{HUB_COLUMN}.{target}", TARGET)),
         languages=(source, target),
         epochs=30,

@@ -1,6 +1,6 @@
-"""Sets of texts or pairs with a label in tables and lists: GLUE as released, the Korean ones, and their rows on the hub.
+"""Columns of tasks with labelled texts or pairs: GLUE as released, Korean data sets, and their rows on the hub.
 
-Label codes of the files become the names that the hub gives them, so a model says "acceptable", not "1".
+Label codes of the files become the class names of the hub, so that a model predicts "acceptable" instead of "1".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tagged texts of a user's own: spans in columns, or CoNLL's lines of a word and its tag."""
+"""Tagged texts in a user's own files: spans in columns, or CoNLL's lines of a word and its tag."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from gyebo.tasks.data.files import any_rows, blocks, form_of, lines
 from gyebo.tasks.data.world import span_tags
 from gyebo.tasks.task import Example, Row, look, need, text_of
 
-_LINES = ("conll", "iob", "bio", "txt")  # endings of files that hold a word and its tag a line
+_LINES = ("conll", "iob", "bio", "txt")  # extensions of files with a word and its tag per line
 
 
 def tagged_rows(path: Path) -> Iterator[Row]:
-    """Blocks of a word and its tag, for .conll, .iob, .bio, .txt and .tsv whose first line is no header; else any form."""
+    """Blocks of words with tags, for .conll, .iob, .bio, .txt and .tsv without a header; otherwise any format."""
     if form_of(path) in _LINES or (form_of(path) == "tsv" and _is_blocks(path)):
         return blocks(path)
     return any_rows(path)
 
 
 def _is_blocks(path: Path) -> bool:
-    """Whether the first line that is no comment ends with a tag."""
+    """Whether the first line other than a comment ends with a tag."""
     first = next((line for line in lines(path) if line.strip() and not line.startswith("## ")), None)
     return first is not None and _as_bio(_fields(first.split("\t"))[-1:]) is not None
 
@@ -34,7 +34,7 @@ class TaggedText:
         self.text, self.spans = text, spans
 
     def __call__(self, values: dict[str, Any], where: str, labelled: bool) -> Iterator[Example]:
-        """The row's example. Raises `MissingColumn`, and ValueError for spans or tags that are none."""
+        """The example of the row. Raises `MissingColumn`, and ValueError for invalid spans or tags."""
         if "lines" in values:
             yield from self._words(values, where)
             return
@@ -48,7 +48,7 @@ class TaggedText:
         identity = look(values, ("id", "guid"))
         tags = span_tags(len(text), tuple(self._span(span) for span in found or ())) if found is not None else ()
         if labelled and found is None:
-            raise ValueError(f"{self.spans} is empty; a text without any has []")
+            raise ValueError(f"{self.spans} is empty; a text without spans has []")
         yield Example(id=where if identity is None else str(identity), text=text, tags=tags)
 
     def _span(self, span: Any) -> tuple[int, int, str]:
@@ -70,23 +70,23 @@ class TaggedText:
         if tags is None:
             raise ValueError(f"the tags {' '.join(line[-1] for line in fields)!r} are not B-TYPE, I-TYPE or O")
         words = [line[0] for line in fields]
-        # A column of single characters, spaces among them, is a text cut up; else words stand apart.
-        apart = any(len(word) > 1 for word in words)
-        pieces: list[str] = []
-        marks: list[str] = []
+        # Lines of single characters are a text with its spaces; words are separated by spaces.
+        separate = any(len(word) > 1 for word in words)
+        parts: list[str] = []
+        character_tags: list[str] = []
         for word, tag in zip(words, tags):
             inside = f"I-{tag[2:]}" if tag != "O" else "O"
-            if pieces and apart:
-                pieces.append(" ")
-                marks.append(tag if tag.startswith("I-") else "O")
-            pieces.append(word)
-            marks += [tag, *[inside] * (len(word) - 1)]
+            if parts and separate:
+                parts.append(" ")
+                character_tags.append(tag if tag.startswith("I-") else "O")
+            parts.append(word)
+            character_tags += [tag, *[inside] * (len(word) - 1)]
         comment = values["comment"]
-        yield Example(id=comment[0] if comment else where, text="".join(pieces), tags=tuple(marks))
+        yield Example(id=comment[0] if comment else where, text="".join(parts), tags=tuple(character_tags))
 
 
 def _fields(line: list[str]) -> list[str]:
-    """The fields of a line, which stand apart by tabs or, where there is none, by spaces."""
+    """The fields of a line, separated by tabs or, if there is none, by spaces."""
     return line if len(line) > 1 else line[0].split()
 
 
@@ -99,8 +99,8 @@ def _as_bio(tags: Sequence[str]) -> list[str] | None:
         if tag == "O":
             found.append(tag)
         elif dash and kind and begin in ("B", "I", "E", "S"):
-            goes_on = begin in ("I", "E") and before[2:] == kind
-            found.append(f"{'I' if goes_on else 'B'}-{kind}")
+            continues = begin in ("I", "E") and before[2:] == kind
+            found.append(f"{'I' if continues else 'B'}-{kind}")
         else:
             return None
         before = found[-1]

@@ -1,7 +1,7 @@
-"""Tasks of the embedded world: nothing to download, the same examples everywhere.
+"""Tasks of the built-in world: no download, the same examples on every machine.
 
-Each split draws from indices and a seed of its own, and takes only texts whose hash falls to it, so that no text of one
-split occurs in another, although the world's short sentences repeat. Repeated texts within a split are taken once.
+Each split samples from its own indices with its own seed, and keeps only texts whose hash belongs to it, so that no text of one
+split occurs in another, although short sentences of the world repeat. Repeated texts within a split are kept once.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from gyebo.data.prepare import split_key
 from gyebo.tasks.task import Example
 
 SIZES = {"train": 4000, "dev": 500, "test": 1000}
-SIZES_OF_DOCUMENTS = {"train": 2000, "dev": 250, "test": 500}  # whole documents are written for them, which takes longer
-# The seed of a split, where its indices begin, and which remainders of the hash modulo 4 are its own.
+SIZES_OF_DOCUMENTS = {"train": 2000, "dev": 250, "test": 500}  # these need whole documents, which take longer
+# Seed of a split, its first index, and the remainders of the hash modulo 4 that belong to it.
 _DRAWS = {"train": (0, 0, (0, 2)), "dev": (1, 1_000_000, (1,)), "test": (2, 2_000_000, (3,))}
-_MOST_DRAWS = 40  # for each example that is asked for
+_MOST_DRAWS = 40  # samples per requested example
 
 
 def sentiment(found: world.Sentiment) -> Example:
@@ -33,7 +33,7 @@ def entailment(found: world.Entailment) -> Example:
 
 
 def similarity(found: world.Similarity) -> Example:
-    """Two reports and how many of five details agree."""
+    """Two reports and the number of details, of five, that agree."""
     return Example("", found.first, found.second, found.score)
 
 
@@ -48,26 +48,26 @@ def named_entities(found: world.Entities) -> Example:
 
 
 def question(found: world.Question) -> Example:
-    """Context, question, and where the answer stands."""
+    """Context, question, and the position of the answer."""
     return Example("", found.context, found.question, answers=((found.start, found.answer),))
 
 
 def to_english(found: world.Translation) -> Example:
-    """A Korean sentence and its English."""
+    """A Korean sentence and its English translation."""
     return Example("", found.ko, label=found.en)
 
 
 def to_korean(found: world.Translation) -> Example:
-    """An English sentence and its Korean."""
+    """An English sentence and its Korean translation."""
     return Example("", found.en, label=found.ko)
 
 
 def span_tags(length: int, spans: tuple[tuple[int, int, str], ...]) -> tuple[str, ...]:
-    """(start, end, type) in characters, end exclusive, as BIO tags; ValueError where spans overlap or lie outside."""
+    """(start, end, type) in characters, end exclusive, as BIO tags; ValueError where spans overlap or are outside the text."""
     tags = ["O"] * length
     for start, end, kind in spans:
         if not 0 <= start < end <= length:
-            raise ValueError(f"the span [{start}, {end}] does not lie in the text of {length} characters")
+            raise ValueError(f"the span [{start}, {end}] is outside the text of {length} characters")
         if any(tag != "O" for tag in tags[start:end]):
             raise ValueError(f"the span [{start}, {end}] overlaps another; a character has one tag")
         tags[start:end] = [f"B-{kind}"] + [f"I-{kind}"] * (end - start - 1)
@@ -77,20 +77,20 @@ def span_tags(length: int, spans: tuple[tuple[int, int, str], ...]) -> tuple[str
 def examples(
     draw: Callable[..., Iterator[Any]], convert: Callable[[Any], Example], sizes: dict[str, int], split: str
 ) -> Iterator[Example]:
-    """The examples of a split; ValueError for a split that there is not, or where the world has too few texts."""
+    """The examples of a split; ValueError for an unknown split, or where the world has too few texts."""
     if split not in sizes:
-        raise ValueError(f"unknown split {split!r}; there is: {', '.join(sizes)}")
-    seed, start, own = _DRAWS[split]
+        raise ValueError(f"unknown split {split!r}; available: {', '.join(sizes)}")
+    seed, start, remainders = _DRAWS[split]
     seen: set[int] = set()
     for index, found in enumerate(draw(sizes[split] * _MOST_DRAWS, seed=seed, start=start), start):
         example = convert(found)
         key = split_key(f"{example.text}\n{example.pair or ''}")
-        if key % 4 in own and key not in seen:
+        if key % 4 in remainders and key not in seen:
             seen.add(key)
             yield replace(example, id=f"{split}-{index}")
             if len(seen) == sizes[split]:
                 return
-    raise ValueError(f"the world gave {len(seen)} different texts for {split}, not {sizes[split]}")
+    raise ValueError(f"the world has {len(seen)} different texts for {split}, not {sizes[split]}")
 
 
 SENTIMENT = partial(examples, world.sentiments, sentiment, SIZES)

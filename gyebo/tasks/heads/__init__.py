@@ -1,1 +1,1 @@
-"""Task heads over the model protocol, one file for each part."""
+"""Task heads on pretrained bodies."""

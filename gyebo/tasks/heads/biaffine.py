@@ -1,13 +1,13 @@
 """Dependency parsing as a head: the deep biaffine parser of Dozat & Manning 2017, "Deep Biaffine Attention for Neural
 Dependency Parsing" (ICLR), on words instead of its LSTM's states.
 
-    word = [its first piece ; its last piece]        (as the KLUE baseline reads words, Park et al. 2021)
+    word = [its first token ; its last token]        (as in the KLUE baseline, Park et al. 2021)
     arc score of (word i, head j)      = dep_i' U head_j + u' head_j                   equations 4 to 6 of the paper
     relation score r of (word i, j)    = dep_i' U_r head_j + w_r' [dep_i ; head_j] + b_r       equations 2 and 3
 
-with dep and head two networks of one layer each, apart for arcs and relations. A learned vector stands for the root.
+where dep and head are one-layer networks, separate ones for arcs and relations. The root has a learned vector.
 
-Letters: B batch, T length, D width, W words, R relations. Heads are counted as in treebanks: 0 is the root, j the j-th word.
+Letters: B batch, T length, D width, W words, R relations. Heads are numbered as in treebanks: 0 is the root, j the j-th word.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ IGNORE = -100
 
 
 class Parser(nn.Module):
-    """The biaffine head. `relations`: how many. `arc_width`, `relation_width` as in the paper; `dropout` acts on the inputs and
-    behind the four networks. Matrices start as N(0, init_std), biases 0."""
+    """The biaffine head. `relations`: their number. `arc_width`, `relation_width` as in the paper; `dropout` is applied to the
+    inputs and to the outputs of the four networks. Matrices are initialised as N(0, init_std), biases as 0."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Parser(nn.Module):
 
     @torch.no_grad()
     def initialise(self, init_std: float) -> None:
-        """Draw fresh weights from torch's generator."""
+        """Initialise the weights with torch's generator."""
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 parameter.zero_()
@@ -59,8 +59,8 @@ class Parser(nn.Module):
                 parameter.normal_(0.0, init_std)
 
     def forward(self, hidden: Tensor, word_first: Tensor, word_last: Tensor, word_mask: Tensor | None = None) -> ParsingOutput:
-        """hidden [B, T, D]; the positions of each word's first and last piece [B, W]; `word_mask` [B, W], 0 where there is no
-        word (such rows of the answer mean nothing)."""
+        """hidden [B, T, D]; positions of the first and last token of each word [B, W]; `word_mask` [B, W], 0 at padding, where
+        the output is undefined."""
         batch, words = word_first.shape
         real = torch.ones_like(word_first, dtype=torch.bool) if word_mask is None else word_mask.bool()
         rows = torch.arange(batch, device=hidden.device)[:, None]
@@ -83,7 +83,7 @@ class Parser(nn.Module):
 
 def parsing_loss(scores: ParsingOutput, heads: Tensor, relations: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """{"arc", "relation"}: (sum of the cross-entropy, number of words), from the true head and relation of each word [B, W],
-    -100 where there is no word. The relation is scored at the true head, as in the paper."""
+    -100 at padding. The relation is scored at the true head, as in the paper."""
     real = heads != IGNORE
     known = heads.where(real, 0)
     chosen = _relations_at(scores, known)
@@ -93,7 +93,7 @@ def parsing_loss(scores: ParsingOutput, heads: Tensor, relations: Tensor) -> dic
 
 
 def greedy_parse(scores: ParsingOutput) -> tuple[Tensor, Tensor]:
-    """The best head of each word and the best relation to it, [B, W] each; heads of different words may form a circle."""
+    """The best head of each word and the best relation to it, [B, W] each; the heads may form a cycle."""
     heads = scores.arc_logits.argmax(-1)
     chosen = _relations_at(scores, heads)
     return heads, chosen.argmax(-1)

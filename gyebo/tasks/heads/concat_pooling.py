@@ -1,12 +1,12 @@
-"""The classifier of ULMFiT (Howard & Ruder 2018, 3.3): the whole text, pooled, then two layers.
+"""The classifier head of ULMFiT (Howard & Ruder 2018, 3.3): two layers on the whole text, pooled.
 
     text, window by window -> [last; maximum; mean] -> norm -> dropout -> dense -> ReLU -> norm -> dropout -> linear
 
-BPT3C (back-propagation through time for text classification): a long text is read in windows, each from the state in which the
-one before it ended; all of them are pooled, and the gradient flows inside each window, so its memory and its steps are bounded.
+BPT3C (back-propagation through time for text classification): a long text is read in windows, each starting from the state at
+the end of the one before; all are pooled, and the gradient flows within each window, so that memory and steps are bounded.
 
-Norms are over the batch (Ioffe & Szegedy 2015): in training a text's answer depends on those it is learned with, in evaluation
-on running means alone. So parts of a batch that are accumulated are *not* the batch: fine-tuning refuses them for this head.
+Batch normalization (Ioffe & Szegedy 2015): in training the output for a text depends on the other texts of the batch, in
+evaluation on running means only. Gradient accumulation would therefore change the result, and fine-tuning refuses it here.
 
 Letters: B batch, T length, D width of the body, H of the dense layer.
 """
@@ -26,11 +26,11 @@ from gyebo.nn.pooling import last_token, max_token, mean_token
 from gyebo.nn.state import each
 
 DENSE = 50  # width between the two layers
-BETWEEN = 0.1  # dropout before the last one
+BETWEEN = 0.1  # dropout before the last layer
 
 
 class BatchNorm(nn.Module):
-    """Normalise each of D numbers over the batch [B, D] in training, by running means in evaluation."""
+    """Normalise each of D features over the batch [B, D] in training, with running statistics in evaluation."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -42,14 +42,14 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, D] -> [B, D], in float32 or finer; B of at least 2 in training."""
+        """[B, D] -> [B, D], in float32 or higher precision; B is at least 2 in training."""
         x = x.to(torch.promote_types(x.dtype, self.weight.dtype))
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training)
 
 
 class ConcatHead(nn.Module):
-    """The two layers over pooled texts [B, 3*D]. `p`: dropout before the first; `windows`: through how many windows, from a
-    text's end, a gradient flows, None: all. Matrices start as N(0, init_std)."""
+    """The two layers on pooled texts [B, 3*D]. `p`: dropout before the first; `windows`: number of windows at the end of a text
+    through which the gradient flows, None: all. Matrices are initialised as N(0, init_std)."""
 
     def __init__(self, width: int, outputs: int, p: float, init_std: float):
         super().__init__()
@@ -80,25 +80,27 @@ def read_text(
     windows: int | None = None,
     return_layers: bool = False,
 ) -> tuple[Encoded, Tensor]:
-    """One text a row as a body reads it, its last layer before dropout (`raw` [B, T, D]), and the mask [B, T] of the result.
+    """The body's output for one text per row, with its last layer before dropout (`raw` [B, T, D]), and the mask [B, T] of it.
 
-    In training the texts are read in windows of `config.window` tokens, counted from their ends, and stand on the right of
-    the result: the gradient stops at a window's border, and does not reach beyond the last `windows`. In evaluation they are
-    read at once, to the same values. Raises ValueError where all layers are asked for in training.
+    In training the texts are read in windows of `config.window` tokens, counted from their ends, and are right-aligned in the
+    result: the gradient stops at window boundaries, and flows only through the last `windows`. In evaluation they are read at
+    once, with the same values. Raises ValueError where all layers are requested in training.
     """
     mask = torch.ones_like(input_ids) if attention_mask is None else (attention_mask != 0).long()
     if not body.training:
         return body.encode(input_ids, attention_mask=mask, return_raw=True, return_layers=return_layers), mask
     if return_layers:
         raise ValueError("output_hidden_states: in training a text is read in windows; call model.eval() first")
-    order = mask.argsort(dim=1, stable=True)[:, -int(mask.sum(1).max()) :]  # padding first, and no column of nothing else
+    order = mask.argsort(dim=1, stable=True)[
+        :, -int(mask.sum(1).max()) :
+    ]  # padding on the left, and no columns of padding only
     input_ids, mask = input_ids.gather(1, order), mask.gather(1, order)
     window, length = body.config.window, input_ids.shape[1]
-    edges = sorted({0, *range(length, 0, -window)})
-    learned = 0 if windows is None else max(0, length - windows * window)
+    cuts = sorted({0, *range(length, 0, -window)})
+    first_trained = 0 if windows is None else max(0, length - windows * window)
     state, parts = body.fresh_state(len(input_ids)), []
-    for start, end in pairwise(edges):
-        with torch.set_grad_enabled(torch.is_grad_enabled() and start >= learned):
+    for start, end in pairwise(cuts):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and start >= first_trained):
             encoded = body.encode(input_ids[:, start:end], attention_mask=mask[:, start:end], state=state, return_raw=True)
         state = each(Tensor.detach, encoded.state)
         parts.append(encoded.raw)

@@ -17,7 +17,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu
 
 
 class Head(nn.Module):
-    """One or two linear layers on rows [..., D]; starts as N(0, init_std), biases 0."""
+    """One or two linear layers on rows [..., D]; initialised as N(0, init_std), biases as 0."""
 
     def __init__(self, spec: HeadSpec, width: int, outputs: int, *, p: float, init_std: float):
         super().__init__()
@@ -28,7 +28,7 @@ class Head(nn.Module):
 
     @torch.no_grad()
     def initialise(self, init_std: float) -> None:
-        """Draw fresh weights from torch's generator."""
+        """Initialise the weights with torch's generator."""
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 layer.weight.normal_(0.0, init_std)
@@ -40,13 +40,13 @@ class Head(nn.Module):
         p = self.p if self.training else 0.0
         if self.dense is not None:
             assert self.spec.activation
-            rows = dropout(rows, p) if self.spec.before else rows
+            rows = dropout(rows, p) if self.spec.dropout_before else rows
             rows = _ACTIVATIONS[self.spec.activation](self.dense(rows))
-        return self.out(dropout(rows, p) if self.spec.between else rows)
+        return self.out(dropout(rows, p) if self.spec.dropout_between else rows)
 
 
 def make_head(form: HeadForm, style: str, config: Any, *, labels: int, dropout: float) -> nn.Module:
-    """A fresh head for a body of this config (`width`, `init_std`), with so many labels where they have names."""
+    """A newly initialised head for a body of this config (`width`, `init_std`). `labels`: their number, if they have names."""
     outputs = labels if form.outputs is None else form.outputs
     if form.build is not None:
         return form.build(config, outputs, dropout)
@@ -56,10 +56,10 @@ def make_head(form: HeadForm, style: str, config: Any, *, labels: int, dropout: 
 
 
 def reads_pooled(form: HeadForm, style: str) -> bool:
-    """Whether the body needs its pooler."""
-    return form.specs[style].rows == "pooled"
+    """Whether the head reads the output of the body's pooler."""
+    return form.specs[style].pooling == "pooled"
 
 
 def reads_windows(form: HeadForm, style: str) -> bool:
-    """Whether texts are read in windows, and norms go over the batch (`gyebo/tasks/heads/concat_pooling.py`)."""
-    return form.specs[style].rows == WINDOWS
+    """Whether texts are read in windows, with batch normalization (`gyebo/tasks/heads/concat_pooling.py`)."""
+    return form.specs[style].pooling == WINDOWS

@@ -1,6 +1,7 @@
-"""What a task reads of a body whose layers are features: a mixture of its own of all of them, or one (Peters et al. 2018, 3.2).
+"""The input of a head on a body whose layers are features: a learned weighted sum of them, or one layer (Peters et al. 2018,
+3.2).
 
-Letters: B batch, T length, D width, K layers, the token's vector among them.
+Letters: B batch, T length, D width, K layers, including the token vectors.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from gyebo.nn.outputs import Encoded
 from gyebo.tasks.heads.styles import layers_are_features
 
 MIX, STATIC, TOP = LAYERS = ("mix", "static", "top")
-"""A learned mixture; the token's vector alone, whatever stands beside it; the last layer alone."""
+"""A learned weighted sum of the layers; the token vectors without context; the last layer."""
 
 
 class Mix(nn.Module):
-    """gain * sum over k of softmax(scores)_k * layer_k: K + 1 numbers. Starts as the plain mean."""
+    """gain * sum over k of softmax(scores)_k * layer_k: K + 1 parameters. Initialised as the mean."""
 
     def __init__(self, layers: int):
         super().__init__()
@@ -28,13 +29,13 @@ class Mix(nn.Module):
 
     def forward(self, layers: Sequence[Tensor]) -> Tensor:
         """K of [B, T, D] -> [B, T, D]."""
-        shares = self.gain * self.scores.softmax(0)
-        return torch.stack([share * layer for share, layer in zip(shares, layers, strict=True)]).sum(0)
+        weights = self.gain * self.scores.softmax(0)
+        return torch.stack([weight * layer for weight, layer in zip(weights, layers, strict=True)]).sum(0)
 
 
 def check_layers(style: str, layers: str | None) -> str | None:
-    """What a head of this style reads: "mix" unless otherwise asked, None where there is no choice. Raises ValueError for a
-    choice that it has not."""
+    """The input of a head of this style: "mix" by default, None for styles without a choice. Raises ValueError for an unknown
+    choice, or one for a style without."""
     if not layers_are_features(style):
         if layers is not None:
             raise ValueError(f"layers = {layers!r} is for models whose layers are features (ELMo): leave it out")
@@ -45,12 +46,12 @@ def check_layers(style: str, layers: str | None) -> str | None:
 
 
 def make_mix(layers: str | None, config: Any) -> Mix | None:
-    """The mixture of a body of this config, where there is one."""
+    """The weighted sum for a body of this config; None if `layers` is not "mix"."""
     return Mix(config.layers + 1) if layers == MIX else None
 
 
 def read_layers(body: Any, layers: str | None, mix: Mix | None, inputs: dict[str, Any]) -> tuple[Tensor, Encoded]:
-    """What a head reads of a body [B, T, D], and all that the body gave; nothing is computed beyond it."""
+    """The input of a head [B, T, D], and the body's output, computed no further than needed."""
     if mix is not None:
         encoded = body.encode(**inputs | {"return_layers": True})
         return mix(encoded.layers), encoded

@@ -1,6 +1,6 @@
 """A fine-tuned model: a pretrained body with the head of a kind of task.
 
-What a head reads and consists of is said by the family's style (`styles.py` beside this) and the kind (`gyebo/tasks/kinds/`).
+The head is determined by the family's style (`styles.py`) and the kind of task (`gyebo/tasks/kinds/`).
 Letters: B batch, C choices, T length, W words, D width.
 """
 
@@ -21,12 +21,12 @@ from gyebo.tasks.kinds.classification import PROBLEMS
 from gyebo.tasks.kinds.kind import HeadForm, Kind
 from gyebo.tasks.kinds.table import find_kind
 
-_POOLINGS = {"first": first_token, "pooled": first_token, "last": last_token, "max": max_token}  # else every token
+_POOLINGS = {"first": first_token, "pooled": first_token, "last": last_token, "max": max_token}  # otherwise every token
 
 
 class TaskModel(nn.Module):
     """A body and a head. `labels`: the names of the outputs (none for spans and choice). `problem`: problem_type of
-    `transformers`, one of those of the kind, None where it has none. `layers`: of style mix, what is read of the body: one of
+    `transformers`, one of those of the kind, None where it has none. `layers`: for style mix, the input of the head: one of
     `gyebo.tasks.heads.layer_mix.LAYERS`."""
 
     heads: ClassVar[tuple[str, ...]] = ()  # what it was pretrained with is taken off
@@ -54,23 +54,23 @@ class TaskModel(nn.Module):
 
     @property
     def form(self) -> HeadForm:
-        """How the head answers."""
+        """The definition of the head."""
         assert self.kind.head is not None
         return self.kind.head
 
     @property
     def config(self) -> Any:
-        """The body's."""
+        """The config of the body."""
         return self.body.config
 
     @property
     def family(self) -> str:
-        """The body's."""
+        """The family of the body."""
         return self.body.family
 
     @property
     def dropout(self) -> float:
-        """Of the head."""
+        """Dropout of the head."""
         return self.head.p
 
     def forward(
@@ -86,15 +86,15 @@ class TaskModel(nn.Module):
         labels: None = None,
         **extra: Tensor,
     ) -> Any:
-        """The head's scores for one text a row, ids [B, T] (choice: [B, C, T], and so all inputs).
+        """The head's outputs for one text per row, ids [B, T] (choice: [B, C, T], as all inputs).
 
-        classification, regression, tagging and choice give `TaskOutput`, spans `SpansOutput`, dependency `ParsingOutput` of
-        `gyebo.nn.outputs`; the latter reads the positions [B, W] of each word's first and last token, `word_first` and
-        `word_last`, and `word_mask`, 0 where there is no word. `document_ids` may stand in the place of the mask; a row holds
-        one text, so all that are not 0 are the same. Raises ValueError for `labels`, and for inputs of another kind of task.
+        classification, regression, tagging and choice return `TaskOutput`, spans `SpansOutput`, dependency `ParsingOutput` of
+        `gyebo.nn.outputs`; the latter takes the positions [B, W] of each word's first and last token, `word_first` and
+        `word_last`, and `word_mask`, 0 at padding. `document_ids` may replace the mask; a row holds one text, so all ids that
+        are not 0 are equal. Raises ValueError for `labels`, and for inputs of another kind of task.
         """
         if labels is not None:
-            raise ValueError("labels= is not taken: a model has no loss here; the task has it")
+            raise ValueError("labels= is not supported: models compute no loss; use gyebo.tasks.objective")
         self._check_inputs(input_ids, extra, output_attentions)
         if attention_mask is None and document_ids is not None:
             attention_mask = (document_ids != 0).long()
@@ -103,21 +103,21 @@ class TaskModel(nn.Module):
         if self.form.grouped:
             inputs = {name: tensor.flatten(0, 1) for name, tensor in inputs.items()}
         wanted = {"return_layers": output_hidden_states, "return_attentions": output_attentions}
-        asked: dict[str, Any] = inputs | {name: True for name, value in wanted.items() if value}
+        arguments: dict[str, Any] = inputs | {name: True for name, value in wanted.items() if value}
         if isinstance(self.head, ConcatHead):
-            encoded, mask = read_text(self.body, windows=self.head.windows, **asked)
+            encoded, mask = read_text(self.body, windows=self.head.windows, **arguments)
             assert encoded.raw is not None
             scores = self.head(concat_pool(encoded.raw, mask))
         else:
-            hidden, encoded = read_layers(self.body, self.layers, self.mix, asked)
+            hidden, encoded = read_layers(self.body, self.layers, self.mix, arguments)
             scores = self.head(self._rows(hidden, inputs.get("attention_mask")), **extra)
         if self.form.grouped:
             scores = scores.view(input_ids.shape[:2])
-        layers = encoded.layers if output_hidden_states else None  # a mixture reads them unasked
+        layers = encoded.layers if output_hidden_states else None  # style mix computes them in any case
         return self.form.output(scores, hidden_states=layers, attentions=encoded.attentions)
 
     def _check_inputs(self, input_ids: Tensor, extra: dict[str, Tensor], attentions: bool) -> None:
-        """ValueError for inputs that the kind does not take, and for those that it lacks."""
+        """ValueError for inputs that the kind does not take, and for missing ones."""
         form = self.form
         if attentions and not self.body.gives_attentions:
             raise ValueError(f"output_attentions: {self.family} has no attention whose weights could be given: leave it out")
@@ -129,32 +129,33 @@ class TaskModel(nn.Module):
             raise ValueError(f"input_ids of kind {self.kind.name} must be [B, C, T], but is {list(input_ids.shape)} instead")
 
     def _rows(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        rows = self.form.specs[self.style].rows
-        if rows not in _POOLINGS:
+        pooling = self.form.specs[self.style].pooling
+        if pooling not in _POOLINGS:
             return hidden
-        vectors = _POOLINGS[rows](hidden, mask)
+        vectors = _POOLINGS[pooling](hidden, mask)
         return self.body.pool(vectors) if reads_pooled(self.form, self.style) else vectors
 
     def train(self, mode: bool = True) -> TaskModel:
-        """Into training mode or out of it; features that stay as they are, those of style mix, are read without dropout."""
+        """Set training mode; a frozen body whose layers are features (style mix) stays in evaluation mode, without dropout."""
         super().train(mode)
         if layers_are_features(self.style) and not any(parameter.requires_grad for parameter in self.body.parameters()):
             self.body.eval()
         return self
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """Parameters from input to output: the body's groups, that of its table first, then the head's, with the mixture."""
+        """Parameters from input to output: the groups of the body, starting with its token embedding, then the head and the
+        weights of the layers."""
         table = None if self.body.reads_characters else self.body.token_embedding
         groups = sorted(self.body.layer_groups(), key=lambda group: not any(p is table.weight for p in group) if table else 0)
         return [*groups, [p for part in self._added() for p in part.parameters()]]
 
     def flops(self, tokens: float, context: int, projected: float = 0.0) -> float:
-        """Operations of a forward pass over so many tokens in rows of `context`: the body's. The head's vanish beside them, and
-        nothing is projected on a vocabulary, whatever `projected` says."""
+        """FLOPs of a forward pass of the body over `tokens` tokens in rows of `context`. Those of the head are negligible, and
+        `projected` has no effect, since there is no output layer over the vocabulary."""
         return self.body.flops(tokens, context, 0.0)
 
     def count_parameters(self, *, embeddings: bool = True) -> int:
-        """Of body and head, tied tensors once; without `embeddings`: less the tables."""
+        """Number of parameters of body and head, tied ones once; without `embeddings`: without the embedding tables."""
         added = sum(p.numel() for part in self._added() for p in part.parameters())
         return self.body.count_parameters(embeddings=embeddings) + added
 
@@ -172,21 +173,21 @@ def add_head(
     problem: str | None = None,
     layers: str | None = None,
 ) -> TaskModel:
-    """Put a fresh head on a pretrained model; what it has learned to pretrain with (LM, MLM, NSP) is taken off.
+    """Put a newly initialised head on a pretrained model; its pretraining heads (LM, MLM, NSP) are removed.
 
-    The weights move into the result: do not use `model` afterwards. A pooler that the head needs and the model lacks starts
-    afresh. `kind`: the name of one of `gyebo.tasks.kinds.table.KINDS`. `labels`: names of the outputs, or their number; none
-    for regression, spans and choice. `dropout`: of the head. `problem`: problem_type of `transformers`, by default the kind's
-    first. `layers`: what a head of style mix reads of the body. Random numbers come from torch's generator. Raises ValueError
+    The weights move into the result: do not use `model` afterwards. A pooler that the head needs and the model lacks is newly
+    initialised. `kind`: the name of one of `gyebo.tasks.kinds.table.KINDS`. `labels`: names of the outputs, or their number;
+    none for regression, spans and choice. `dropout`: of the head. `problem`: problem_type of `transformers`, by default the
+    first of the kind. `layers`: the input of a head of style mix. Random numbers come from torch's generator. Raises ValueError
     for an unknown style or kind, one that the model cannot have, labels or layers that do not fit, or dropout out of range.
     """
     check_style(style)
     found = find_kind(kind)
     form = found.head
     if form is None:
-        raise ValueError(f"kind {kind} is answered by no head")
+        raise ValueError(f"kind {kind} has no head")
     if reads_windows(form, style) and not model.carries_state:
-        raise ValueError(f"{model.family} hands no state on from window to window, which a head of style concat needs")
+        raise ValueError(f"{model.family} carries no state between windows, which a head of style concat needs")
     names = _names(found, form, labels)
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout of a head must be from 0 to below 1, but is {dropout} instead")
@@ -200,7 +201,7 @@ def add_head(
 
 
 def _problem(kind: Kind, labels: int, asked: str | None) -> str | None:
-    """problem_type of `transformers`: the first one of the kind, unless another is asked for."""
+    """problem_type of `transformers`: the first one of the kind, unless another is requested."""
     assert kind.head is not None
     known = kind.head.problems
     if asked is not None and asked not in known:
@@ -217,25 +218,24 @@ def _names(kind: Kind, form: HeadForm, labels: Sequence[str] | int | None) -> tu
     names = default_labels(labels) if isinstance(labels, int) else tuple(labels or ())
     if form.outputs is not None:
         if len(names) not in (0, form.outputs):
-            raise ValueError(f"labels: kind {kind.name} has none to name, but {len(names)} were given")
+            raise ValueError(f"labels: kind {kind.name} has no labels, but {len(names)} were given")
         return ()
     if not names:
         raise ValueError(f"labels: kind {kind.name} needs at least one, but none was given")
     if len(set(names)) != len(names):
-        raise ValueError("labels: a name stands there twice")
+        raise ValueError("labels: a label occurs twice")
     return names
 
 
 def default_labels(count: int) -> tuple[str, ...]:
-    """LABEL_0, LABEL_1 and so on, as `transformers` calls what has no name."""
+    """LABEL_0, LABEL_1 and so on, the names that `transformers` gives to labels without one."""
     return tuple(f"LABEL_{number}" for number in range(count))
 
 
 def without_pretraining_heads(model: Any, pooler: bool = False) -> Any:
-    """The model as a body, its weights shared: without its pretraining heads, with or without its pooler.
+    """The model as a body with shared weights: without its pretraining heads, with or without its pooler.
 
-    An output layer tied to the token embedding (GPT) holds no weights of its own and stays: fine-tuning may go on learning the
-    language with it. An untied one goes.
+    An output layer tied to the token embedding (GPT) has no weights of its own and is kept; an untied one is removed.
     """
     parts = dict.fromkeys(model.parts(), False) | ({"pooler": pooler} if model.has_pooler else {})
     changed = {name: value for name, value in parts.items() if getattr(model.config, name) != value}
@@ -255,12 +255,12 @@ def without_pretraining_heads(model: Any, pooler: bool = False) -> Any:
 
 
 def drop_untied_output(body: Any) -> None:
-    """Take off a causal model's output layer where it is not the token embedding."""
+    """Remove the output layer of a causal model unless it is tied to the token embedding."""
     if body.output is not None and not body.config.tied:
         del body.lm_head
         body.heads = ()
 
 
 def body_of(model: Any) -> Any:
-    """The body of a fine-tuned model, else the model itself."""
+    """The body of a fine-tuned model, otherwise the model itself."""
     return model.body if isinstance(model, TaskModel) else model

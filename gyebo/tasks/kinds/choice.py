@@ -1,4 +1,4 @@
-"""Multiple choice: a prompt with each of its options as a pair, scored side by side (Radford et al. 2018, section 3.3)."""
+"""Multiple choice: the prompt with each option as a pair, each pair with a score (Radford et al. 2018, section 3.3)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, Outputs, OwnFile, h
 from gyebo.tasks.kinds.own_columns import column_task
 from gyebo.tasks.task import Example, look, need, number, text_of
 from gyebo.text.batch import longest_first
-from gyebo.text.template import frame_of
+from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
 
 
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding) -> Features:
-    """Prompts (`text`) with their `options` as inputs [N, C, T] and "labels" [N], the number of the right option from 0.
+    """Prompts (`text`) with their `options` as inputs [N, C, T] and "labels" [N], the index of the correct option.
 
-    Of prompt and option the longer gives way first; an example counts once in `cut`, however many of its options were cut.
-    Raises ValueError where examples differ in the number of options, have fewer than two, or a label that is none of them.
+    The longer one of prompt and option is truncated first; an example counts once in `too_long`. Raises ValueError where
+    examples differ in the number of options, have fewer than two, or a label that is not one of them.
     """
-    frame = frame_of(tokenizer, 2)
-    room = frame.room(encoding.max_length)
+    template = template_of(tokenizer, 2)
+    room = template.room(encoding.max_length)
     labelled = all_labelled(examples, has_label)
     count = len(examples[0].options) if examples else 2
     for example in examples:
@@ -38,49 +38,49 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding
     prompts = tokenizer.encode_batch([example.text for example in examples])
     options = iter(tokenizer.encode_batch([option for example in examples for option in example.options]))
     rows = []
-    cut = 0
+    too_long = 0
     for prompt in prompts:
-        lost = False
+        truncated = False
         for option in (next(options) for _ in range(count)):
             first, second = longest_first(len(prompt), len(option), room)
-            lost |= first < len(prompt) or second < len(option)
-            rows.append(frame.around(prompt[:first], option[:second]))
-        cut += lost
-    features = features_of(examples, tokenizer, rows, options=count, cut=cut)
+            truncated |= first < len(prompt) or second < len(option)
+            rows.append(template.apply(prompt[:first], option[:second]))
+        too_long += truncated
+    features = features_of(examples, tokenizer, rows, options=count, too_long=too_long)
     if labelled:
-        features.fixed["labels"] = np.array([_right(example) for example in examples], np.int64)
+        features.fixed["labels"] = np.array([_correct_option(example) for example in examples], np.int64)
     return features
 
 
-def _right(example: Example) -> int:
+def _correct_option(example: Example) -> int:
     label = str(example.label).removesuffix(".0")
     if not label.isdecimal() or int(label) >= len(example.options):
         last = len(example.options) - 1
-        raise ValueError(f"example {example.id}: label {example.label!r} is not the number of an option, 0 to {last}")
+        raise ValueError(f"example {example.id}: label {example.label!r} is not the index of an option, 0 to {last}")
     return int(label)
 
 
 def decode(features: Features, examples: Sequence[Example], outputs: list[Outputs], labels: Sequence[str]) -> list[int]:
-    """The number of the best option of every example."""
+    """The index of the best option of every example."""
     return [int(row.argmax()) for row in outputs[0]]
 
 
 class Options:
-    """Reads a prompt, its options (a column with a list, or one column each) and which one is right."""
+    """Reads a prompt, its options (one column with a list, or one column each) and the correct one."""
 
     def __init__(self, text: str, options: str, label: str) -> None:
         self.text, self.options, self.label = text, options.split(","), label
 
     def __call__(self, values: dict[str, Any], where: str, labelled: bool) -> Iterator[Example]:
-        """The row's example. Raises `MissingColumn`, and ValueError for a label that is none of the options."""
+        """The example of the row. Raises `MissingColumn`, and ValueError for a label that is not one of the options."""
         if len(self.options) == 1:
             found = need(values, (self.options[0],))
             if not isinstance(found, list) or not all(isinstance(option, str) for option in found):
-                raise ValueError(f"{self.options[0]} is not a list of texts; name its columns as one,two,three")
+                raise ValueError(f"{self.options[0]} is not a list of texts; if options are columns, name them one,two,three")
         else:
             found = [text_of(values, (name,)) for name in self.options]
         if len(found) < 2:
-            raise ValueError(f"{len(found)} option is no choice")
+            raise ValueError(f"{len(found)} option, but a choice needs at least two")
         label = need(values, (self.label,)) if labelled else look(values, (self.label,))
         if labelled and (label is None or label == ""):
             raise ValueError(f"{self.label} is empty")
@@ -89,25 +89,21 @@ class Options:
             id=where if identity is None else str(identity),
             text=text_of(values, (self.text,)),
             options=tuple(found),
-            label=None if label is None or label == "" else self._right(label, found),
+            label=None if label is None or label == "" else self._index(label, found),
         )
 
-    def _right(self, label: Any, options: list[str]) -> int:
+    def _index(self, label: Any, options: list[str]) -> int:
         if isinstance(label, str) and options.count(label) == 1:
             return options.index(label)
         try:
             at = number(label, self.label)
         except ValueError:
-            raise ValueError(f"{self.label} is {label!r}, none of the {len(options)} options and no number of one") from None
+            raise ValueError(
+                f"{self.label} is {label!r}, neither one of the {len(options)} options nor the index of one"
+            ) from None
         if at != int(at) or not 0 <= at < len(options):
             raise ValueError(f"{self.label} is {label!r}, but options are numbered 0 to {len(options) - 1}")
         return int(at)
-
-
-# one file, several splits ---------------------------------------------------------------------------------------------
-
-
-# what to know before training -----------------------------------------------------------------------------------------
 
 
 KIND = Kind(
@@ -137,5 +133,5 @@ KIND = Kind(
         ),
     ),
     bpe_dropout=True,
-    row=lambda example, prediction, shares: {"prediction": prediction, "option": example.options[prediction]},
+    row=lambda example, prediction, probability_key: {"prediction": prediction, "option": example.options[prediction]},
 )

@@ -15,7 +15,7 @@ from gyebo.tasks.kinds.own_columns import column_task
 from gyebo.tasks.kinds.relation import marking
 from gyebo.tasks.task import Example
 from gyebo.text.batch import longest_first
-from gyebo.text.template import frame_of
+from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ PROBLEMS = ("single_label_classification", "multi_label_classification")
 
 
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding) -> Features:
-    """Texts or pairs as rows, with "labels" [N], the number of the class, where all are known. An example with `answers` is a
-    relation: its entities get markers."""
+    """Texts or pairs as rows, with "labels" [N], the ids of the classes, if all are known. An example with `answers` is a
+    relation: markers are added around its entities."""
     features = encode_texts(examples, tokenizer, encoding.max_length)
     if all_labelled(examples, has_label):
         numbers = [number_of(example, example.label, encoding.labels) for example in examples]
@@ -36,26 +36,26 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding
 
 
 def encode_texts(examples: Sequence[Example], tokenizer: Tokenizer, max_length: int) -> Features:
-    """Texts or pairs as rows without labels; of a pair the longer text is cut first."""
-    frames = {1: frame_of(tokenizer, 1), 2: frame_of(tokenizer, 2)}
+    """Texts or pairs as rows without labels; the longer text of a pair is truncated first."""
+    templates = {1: template_of(tokenizer, 1), 2: template_of(tokenizer, 2)}
     mark = marking(tokenizer) if any(example.answers for example in examples) else None
     plain = iter(tokenizer.encode_batch([example.text for example in examples if not example.answers]))
     pairs = iter(tokenizer.encode_batch([example.pair for example in examples if example.pair is not None]))
     rows = []
-    cut = 0
+    too_long = 0
     for example in examples:
         texts = [mark(example) if mark and example.answers else next(plain)]
         if example.pair is not None:
             texts.append(next(pairs))
-        frame = frames[len(texts)]
-        sizes = longest_first(len(texts[0]), sum(map(len, texts[1:])), frame.room(max_length))
-        cut += sum(sizes) < sum(map(len, texts))
-        rows.append(frame.around(*(text[:size] for text, size in zip(texts, sizes))))
-    return features_of(examples, tokenizer, rows, cut=cut)
+        template = templates[len(texts)]
+        sizes = longest_first(len(texts[0]), sum(map(len, texts[1:])), template.room(max_length))
+        too_long += sum(sizes) < sum(map(len, texts))
+        rows.append(template.apply(*(text[:size] for text, size in zip(texts, sizes))))
+    return features_of(examples, tokenizer, rows, too_long=too_long)
 
 
 def rows_of(batch: dict[str, Tensor]) -> int:
-    """How many rows a batch has, each with one label."""
+    """Number of rows of a batch, each with one label."""
     return len(batch["input_ids"])
 
 
@@ -69,23 +69,23 @@ def loss(output: TaskOutput, batch: dict[str, Tensor]) -> Tensor:
 def decode(
     features: Features, examples: Sequence[Example], outputs: list[Outputs], labels: Sequence[str]
 ) -> list[dict[str, float]]:
-    """Of every example a mapping from class name to probability."""
+    """A mapping from class name to probability for every example."""
     import torch
 
-    shares = torch.from_numpy(stacked(outputs[0])).softmax(-1).tolist()
-    return [dict(zip(labels, row)) for row in shares]
+    probabilities = torch.from_numpy(stacked(outputs[0])).softmax(-1).tolist()
+    return [dict(zip(labels, row)) for row in probabilities]
 
 
 def one_class(examples: Sequence[Example]) -> str | None:
-    """Why training examples of one class teach nothing: a model that always gives it would be perfect."""
+    """The reason why examples of a single class cannot be used for training: a constant prediction would be perfect."""
     seen = {example.label for example in examples}
     return f"all {len(examples):,} examples have one class, {next(iter(seen))!r}" if len(seen) < 2 else None
 
 
-def row(example: Example, prediction: Mapping[str, float], shares: str) -> dict[str, Any]:
-    """The likeliest class, and the numbers of all by name."""
-    numbers = {name: round(share, 6) for name, share in prediction.items()}
-    return {"prediction": max(prediction, key=prediction.__getitem__), shares: numbers}
+def row(example: Example, prediction: Mapping[str, float], probability_key: str) -> dict[str, Any]:
+    """The most probable class, and the probabilities (or margins) of all by name."""
+    numbers = {name: round(value, 6) for name, value in prediction.items()}
+    return {"prediction": max(prediction, key=prediction.__getitem__), probability_key: numbers}
 
 
 KIND = Kind(

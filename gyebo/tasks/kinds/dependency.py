@@ -1,7 +1,7 @@
-"""Dependency parsing: words as first and last piece, heads and relations; and from scores to the best tree.
+"""Dependency parsing: words as first and last token, heads and relations; and the best tree from scores.
 
-A word is represented by its first and last piece, as in KLUE-DP (Park et al. 2021). Heads are counted as in treebanks: 0 is the
-root, j the j-th word. A tree has one root word, which KLUE's sentences have too.
+A word is represented by its first and last token, as in KLUE-DP (Park et al. 2021). Heads are numbered as in treebanks: 0 is
+the root, j the j-th word. A tree has one root word, as KLUE's sentences have.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gyebo.tasks.features import TEXT, Features, all_labelled, features_of, numb
 from gyebo.tasks.heads.styles import EVERY_TOKEN, STYLES
 from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, Outputs
 from gyebo.tasks.task import Example
-from gyebo.text.template import frame_of
+from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ FIELDS = (
 )
 
 
-def word_pieces(words: Sequence[str], offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The first and last piece of each word; offsets: the pieces of the words joined by single spaces.
+def word_tokens(words: Sequence[str], offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The first and last token of each word; offsets: those of the tokens of the words, joined by single spaces.
 
-    The space before a word belongs to none. A word that the tokenizer drops takes the piece at its place.
+    The space before a word belongs to no word. A word without tokens gets the token at its place.
     """
-    borders = np.cumsum([0, *(len(word) + 1 for word in words)])
+    bounds = np.cumsum([0, *(len(word) + 1 for word in words)])
     starts = np.array([start for start, _ in offsets])
     ends = np.array([end for _, end in offsets])
     result = []
-    for begin, after in pairwise(borders.tolist()):
+    for begin, after in pairwise(bounds.tolist()):
         first = int(np.searchsorted(np.maximum.accumulate(ends), begin, side="right"))
         last = int(np.searchsorted(starts, after - 1, side="left")) - 1
         first = min(first, len(offsets) - 1)
@@ -54,38 +54,38 @@ def word_pieces(words: Sequence[str], offsets: Sequence[tuple[int, int]]) -> lis
 
 
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding) -> Features:
-    """Sentences of `words` as rows with "word_first" and "word_last" [N, W], places in the row, and with "heads" and
-    "relations" [N, W] where the examples have heads (-100 where a word's head was cut off).
+    """Sentences of `words` as rows with "word_first" and "word_last" [N, W], positions in the row, and with "heads" and
+    "relations" [N, W] if the examples have heads (-100 where the head of a word was truncated).
 
-    `encoding.labels`: the relations. Of a sentence that is too long the words that fit are kept; `cut`
-    counts these sentences. Raises ValueError for a sentence without words, an empty word, heads and
-    relations that do not fit the words or the labels, or where `max_length` leaves no room.
+    `encoding.labels`: the relations. A sentence that is too long keeps the words that fit. Raises ValueError for a sentence
+    without words, an empty word, heads and relations that do not fit the words or the labels, or where `max_length` leaves no
+    room.
     """
     labels = encoding.labels
-    frame = frame_of(tokenizer, 1)
-    room = frame.room(encoding.max_length, least=1)
+    template = template_of(tokenizer, 1)
+    room = template.room(encoding.max_length, least=1)
     labelled = all_labelled(examples, lambda example: bool(example.heads))
     for example in examples:
         _check(example)
     texts = [" ".join(example.words) for example in examples]
     rows, firsts, lasts, heads, relations = [], [], [], [], []
-    cut = 0
+    too_long = 0
     for example, text, ids in zip(examples, texts, tokenizer.encode_batch(texts)):
-        pieces = word_pieces(example.words, tokenizer.offsets(text)) if ids else []
+        spans = word_tokens(example.words, tokenizer.offsets(text)) if ids else []
         if len(ids) > room:
-            pieces = [(first, last) for first, last in pieces if last < room]
-            ids = ids[: pieces[-1][1] + 1 if pieces else 0]
-            cut += 1
-        framed = frame.around(ids)
-        rows.append(framed)
-        firsts.append([framed.starts[0] + first for first, _ in pieces])
-        lasts.append([framed.starts[0] + last for _, last in pieces])
+            spans = [(first, last) for first, last in spans if last < room]
+            ids = ids[: spans[-1][1] + 1 if spans else 0]
+            too_long += 1
+        row = template.apply(ids)
+        rows.append(row)
+        firsts.append([row.starts[0] + first for first, _ in spans])
+        lasts.append([row.starts[0] + last for _, last in spans])
         if labelled:
-            known = [head <= len(pieces) for head in example.heads[: len(pieces)]]
+            known = [head <= len(spans) for head in example.heads[: len(spans)]]
             numbers = [number_of(example, relation, labels) for relation in example.relations]
             heads.append([head if ok else IGNORE for head, ok in zip(example.heads, known)])
             relations.append([number if ok else IGNORE for number, ok in zip(numbers, known)])
-    features = features_of(examples, tokenizer, rows, cut=cut)
+    features = features_of(examples, tokenizer, rows, too_long=too_long)
     words = {"word_first": ragged(firsts), "word_last": ragged(lasts)}
     if labelled:
         words |= {"heads": ragged(heads), "relations": ragged(relations)}
@@ -95,7 +95,7 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding
 def _check(example: Example) -> None:
     words, heads = example.words, example.heads
     if not words:
-        raise ValueError(f"example {example.id}: no words; dependency parsing needs words, not text")
+        raise ValueError(f"example {example.id}: no words; dependency parsing needs words instead of text")
     if not all(words):
         raise ValueError(f"example {example.id}: word {words.index('') + 1} is empty; a word needs a character")
     if heads and not len(heads) == len(example.relations) == len(words):
@@ -104,15 +104,17 @@ def _check(example: Example) -> None:
             "each word needs one of both"
         )
     if any(not 0 <= head <= len(words) for head in heads):
-        raise ValueError(f"example {example.id}: a head lies outside 0 to {len(words)} (words count from 1, 0 is the root)")
+        raise ValueError(
+            f"example {example.id}: a head is outside 0 to {len(words)} (words are numbered from 1, 0 is the root)"
+        )
 
 
 def best_tree(scores: NDArray[Any]) -> NDArray[np.int64]:
     """The heads [W] of the best tree over W words with exactly one root word (Chu & Liu 1965, Edmonds 1967).
 
-    scores [W, W + 1]: `scores[i, h]` for h as the head of word i + 1, 0 the root; a word as its own head is not read.
-    One root: an edge from the root costs more than a tree can gain elsewhere. Raises ValueError for another shape or a score
-    that is not finite.
+    scores [W, W + 1]: `scores[i, h]` for h as the head of word i + 1, 0 the root; the score of a word as its own head is
+    ignored. A single root is enforced by a penalty on edges from the root that exceeds what a tree can gain elsewhere. Raises
+    ValueError for another shape or a score that is not finite.
     """
     words = len(scores)
     if scores.shape != (words, words + 1):
@@ -129,7 +131,8 @@ def best_tree(scores: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _arborescence(scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The best heads towards node 0, whose own is 0: each node takes its best head; a cycle becomes one node, and so on."""
+    """The best heads of a tree with root 0 (whose head is 0): each node takes its best head; a cycle is contracted to one node,
+    and so on recursively."""
     heads = scores.argmax(1)
     heads[0] = 0
     cycle = _cycle(heads)
@@ -138,7 +141,7 @@ def _arborescence(scores: NDArray[np.float64]) -> NDArray[np.int64]:
     inner = np.array(cycle)
     outer = np.setdiff1d(np.arange(len(heads)), inner)  # ascending: node 0 stays the first
     new = len(outer)
-    # To enter the cycle at a node is to give up that node's edge in it.
+    # Entering the cycle at a node replaces that node's edge in it.
     entering = scores[np.ix_(inner, outer)] - scores[inner, heads[inner]][:, None]
     leaving = scores[np.ix_(outer, inner)]
     small = np.full((new + 1, new + 1), -np.inf)
@@ -171,7 +174,7 @@ def _cycle(heads: NDArray[np.int64]) -> list[int] | None:
 
 
 def parse(arcs: NDArray[Any], relations: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The heads of the best tree and the best relation to them, [W] each, of one sentence.
+    """The heads of the best tree of a sentence and the best relation to each, [W] each.
 
     arcs [W, W + 1] as for `best_tree`; relations [W, W + 1, labels]: scores for word i + 1 under head h.
     """
@@ -187,8 +190,8 @@ def trees(
 ) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
     """The head and the relation of each word of every example.
 
-    parses: for each row of the features, in order, what `parse` gives. A word that did not fit hangs on the word before it,
-    with that word's relation, so that the whole is a tree with one root.
+    parses: the result of `parse` for each row of the features, in order. A truncated word gets the word before it as head, with
+    the relation of that word, so that the result is a tree with one root.
     """
     if len(parses) != len(features):
         raise ValueError(f"parses: {len(parses)} given for {len(features)} sentences; give one for each")
@@ -196,8 +199,8 @@ def trees(
     for example, (heads, relations) in zip(examples, parses):
         names = [labels[number] for number in relations]
         missing = range(len(names), len(example.words))
-        filler = names[-1] if names else labels[0]
-        found.append(((*map(int, heads), *missing), (*names, *(filler for _ in missing))))
+        last = names[-1] if names else labels[0]
+        found.append(((*map(int, heads), *missing), (*names, *(last for _ in missing))))
     return found
 
 
@@ -205,13 +208,13 @@ def decode(
     features: Features, examples: Sequence[Example], outputs: list[Outputs], labels: Sequence[str]
 ) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
     """As `trees`, from the scores of heads and relations."""
-    # A sentence's scores come cut to its words; its heads are those words and the root.
+    # The scores of a sentence come without padding of its words; possible heads are these words and the root.
     parses = [parse(arcs[:, : len(arcs) + 1], names[:, : len(arcs) + 1]) for arcs, names in zip(*outputs)]
     return trees(features, parses, examples, labels)
 
 
 def count(batch: dict[str, Tensor]) -> int:
-    """Words that have a head."""
+    """Number of words that have a head."""
     return int((batch["heads"] != IGNORE).sum())
 
 

@@ -1,4 +1,4 @@
-"""Dialogue state tracking: read and scored only; no family here learns it."""
+"""Dialogue state tracking: examples can be read and scored; no head answers it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a kind of task is: one record, and one file beside this one for each.
+"""What a kind of task is: one record. Each kind has a file in this folder.
 
-A kind is answered by a head on a pretrained body (`Kind.head`), by text that the model writes (`Kind.text`), or by both. Files
-of kinds import torch inside functions only, so that recipes and files of a user's own are read without it.
+A kind is answered by a head on a pretrained body (`Kind.head`), by generated text (`Kind.text`), or by either. Files of kinds
+import torch inside functions only, so that recipes and users' own files can be read without it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     Batch = dict[str, Tensor]
 
 Outputs = list[NDArray[Any]]
-"""One tensor of a model's output: an array for each row of the features, without padding."""
+"""One output tensor of a model: an array for each row of the features, without padding."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """How examples become rows. `max_length`: tokens of the longest row, roles included. `labels`: the names of classes, tags
-    or relations in the order of their numbers. `stride`: tokens from one window of a long text to the next."""
+    """How examples become rows. `max_length`: tokens of the longest row, special tokens included. `labels`: the names of
+    classes, tags or relations in the order of their ids. `stride`: tokens from one window of a long text to the next."""
 
     max_length: int
     labels: Sequence[str] = ()
@@ -39,19 +39,19 @@ class Encoding:
 
 @dataclass(frozen=True, kw_only=True)
 class HeadForm:
-    """How a head on a pretrained body answers.
+    """A head on a pretrained body that answers a kind of task.
 
-    `transformers_class`: what follows "FAMILYFor" in the name of the class of `transformers`.
-    `specs`: head style of a family -> what the head reads and consists of. `build`: (config, labels, dropout) -> a head that is
-    the same for all styles, in the place of what the spec says.
-    `outputs`: how many outputs it has, where they have no names; `default_labels`: how many with names, unless told otherwise.
-    `problems`: what problem_type of `transformers` may be, the usual one first.
+    `transformers_class`: suffix of the class of `transformers` after "FAMILYFor".
+    `specs`: head style of a family -> input and layers of the head. `build`: (config, labels, dropout) -> a head that is the
+    same for all styles and replaces that of the spec.
+    `outputs`: number of outputs, where they have no names; `default_labels`: number of named outputs, where none is given.
+    `problems`: possible values of problem_type of `transformers`, the usual one first.
     `encode`: examples as rows. `strides`: long texts are read in windows, so `Encoding.stride` has an effect.
-    `grouped`: a row is several texts side by side, [B, C, T], each with one output.
+    `grouped`: a row has several texts, [B, C, T], each with one output.
     `inputs`: fields of a batch that the head takes besides those of the body; `optional` ones may be missing.
-    `output`: (tensor or tensors of the head, hidden_states=, attentions=) -> the dataclass that the model gives.
-    `places`: the column of the features whose lengths the outputs have, None: one output a row.
-    `count`: labels of a batch; `loss`: (output, batch) -> the sum over them.
+    `output`: (tensor or tensors of the head, hidden_states=, attentions=) -> the output dataclass of the model.
+    `places`: the column of the features with the same lengths as the outputs, None: one output per row.
+    `count`: number of labels of a batch; `loss`: (output, batch) -> sum over them.
     `decode`: (features, examples, outputs, labels) -> a prediction for each example.
     """
 
@@ -75,7 +75,7 @@ class HeadForm:
 
 @dataclass(frozen=True, kw_only=True)
 class TextForm:
-    """How text answers: `source` is read, `target` is learned to be written, and `answer` makes the prediction of it."""
+    """How generated text answers: example -> the `source` text, the `target` text, and (text, example) -> the `answer`."""
 
     source: Callable[[Example], str]
     target: Callable[[Example], str]
@@ -84,15 +84,15 @@ class TextForm:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnFile:
-    """A kind on a user's own file, as it is called on the command line. `task`: (text, pair, label), the names of columns or
-    None, -> the task; raises ValueError for columns that are missing or have no effect."""
+    """A kind of task on a user's own file, with its `name` on the command line. `task`: (text, pair, label), names of columns
+    or None, -> the task; raises ValueError for columns that are missing or have no effect."""
 
     name: str
     task: Callable[[str | None, str | None, str | None], Task]
 
 
 def has_label(example: Example) -> bool:
-    """Whether the right class, score, option or text is known."""
+    """Whether the correct class, score, option or text is known."""
     return example.label is not None
 
 
@@ -102,18 +102,18 @@ def all_texts(example: Example) -> tuple[str, ...]:
 
 
 def sorted_names(found: set[str]) -> tuple[str, ...]:
-    """Class names in order; numbers by size."""
+    """Class names in alphabetical order; numbers in ascending order."""
     whole = all(name.removeprefix("-").isdecimal() for name in found)
     return tuple(sorted(found, key=lambda name: (int(name) if whole else 0, name)))
 
 
-def bare_row(example: Example, prediction: Any, shares: str) -> dict[str, Any]:
-    """The prediction alone."""
+def bare_row(example: Example, prediction: Any, probability_key: str) -> dict[str, Any]:
+    """Only the prediction."""
     return {"prediction": prediction}
 
 
-def always_teaches(examples: Sequence[Example]) -> str | None:
-    """Nothing can be wrong with training examples as a whole."""
+def always_trainable(examples: Sequence[Example]) -> str | None:
+    """For kinds without such a check."""
     return None
 
 
@@ -121,17 +121,17 @@ def always_teaches(examples: Sequence[Example]) -> str | None:
 class Kind:
     """One kind of task.
 
-    `pipeline_tag`: of the Hugging Face hub. `head`, `text`: how it is learned and answered; neither: it can be read and scored
-    only. `own_files`: how it is called on a user's own file. `command`: what answers a file of texts, "predict" or
-    "translate"; "evaluate" where only a task's examples can be answered. `lines`: a line of a plain text can be an example.
-    `bpe_dropout`: its answers do not depend on where a token ends. `linear`: the linear baseline does it.
+    `pipeline_tag`: of the Hugging Face hub. `head`, `text`: how it is trained and answered; with neither it can only be read
+    and scored. `own_files`: the kind on a user's own file, by name. `command`: the command for files of texts, "predict" or
+    "translate"; "evaluate" if it has predictions only for examples of a task. `lines`: a line of plain text can be an example.
+    `bpe_dropout`: BPE-dropout is possible, as labels do not depend on tokens. `linear`: the linear baseline supports it.
     `class_names`: example -> the names of its classes, None where labels have no names; `order`: names found in training data
-    -> the task's labels. `answered`: whether an example has its answer. `always_answered`: in test sets too. `texts`: what of
-    an example must not be empty. `one_answer`: the same text with different answers is label noise.
-    `empty`: the prediction for an example without text, None: the model is asked.
-    `nothing_to_learn`: training examples -> why they teach nothing, in words, or None.
-    `row`: (example, prediction, what the numbers beside a class are called) -> fields of a line of predictions.
-    `picture`: "confusion" or "lengths", drawn of the test set's predictions.
+    -> the labels of the task. `answered`: whether an example has an answer. `always_answered`: test sets must have answers.
+    `texts`: the texts of an example that must not be empty. `one_answer`: the same text with different answers is label noise.
+    `empty`: the prediction for an example without text, None: that of the model.
+    `nothing_to_learn`: training examples -> the reason why they cannot be used for training, or None.
+    `row`: (example, prediction, key of the probabilities by class) -> fields of a line of predictions.
+    `picture`: plot of the predictions on the test set, "confusion" or "lengths".
     """
 
     name: str
@@ -150,13 +150,13 @@ class Kind:
     texts: Callable[[Example], tuple[str, ...]] = all_texts
     one_answer: bool = True
     empty: Callable[[], Any] | None = None
-    nothing_to_learn: Callable[[Sequence[Example]], str | None] = always_teaches
+    nothing_to_learn: Callable[[Sequence[Example]], str | None] = always_trainable
     row: Callable[[Example, Any, str], dict[str, Any]] = bare_row
     picture: str | None = None
 
     @property
     def names_classes(self) -> bool:
-        """Whether its labels have names."""
+        """Whether the labels have names."""
         return self.class_names is not None
 
 

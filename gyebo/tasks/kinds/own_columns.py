@@ -1,4 +1,4 @@
-"""The task of a kind on a user's own file: which columns hold what, unless told otherwise."""
+"""The task of a kind on a user's own file: default columns, metrics and maximum length."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def column_task(
     convert: Callable[[str, str | None, str], Convert] | None = None,
     pairs: bool = True,
 ) -> Callable[[str | None, str | None, str | None], Task]:
-    """A function (text, pair, label) -> task of this kind on a user's own file; each is the name of a column, None: the default
-    given here.
+    """A function (text, pair, label) -> task of this kind on a user's own file; each is the name of a column, or None for the
+    default given here.
 
-    `rows`: reads the file; `convert`: from the columns' names to what makes examples of a row, by default `Columns` (`number`:
-    labels are scores). `pairs` False: the function raises ValueError where a second column is named.
+    `rows`: reads the file; `convert`: names of the columns -> a function from a row to its examples, by default `Columns`
+    (`number`: labels are scores). `pairs` False: the function raises ValueError where a second column is named.
     """
 
     def task(given_text: str | None, given_pair: str | None, given_label: str | None) -> Task:

@@ -1,5 +1,5 @@
-"""Regression: a score for a text or a pair. `transformers` has no head of its own for it: it is a classification with one
-output and problem_type "regression"."""
+"""Regression: a score for a text or a pair. In `transformers` it is a classification with one output and problem_type
+"regression"."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding) -> Features:
-    """Texts or pairs as rows, with their scores as "labels" [N], float32, where all are known."""
+    """Texts or pairs as rows, with their scores as "labels" [N], float32, if all are known."""
     features = classification.encode_texts(examples, tokenizer, encoding.max_length)
     if all_labelled(examples, has_label):
         features.fixed["labels"] = np.array([_score(example) for example in examples], np.float32)
@@ -52,7 +52,7 @@ def decode(features: Features, examples: Sequence[Example], outputs: list[Output
 
 
 def one_score(examples: Sequence[Example]) -> str | None:
-    """Why training examples of one score teach nothing."""
+    """The reason why examples with a single score cannot be used for training."""
     seen = {example.label for example in examples}
     return f"all {len(examples):,} examples have one score, {next(iter(seen))!r}" if len(seen) < 2 else None
 

@@ -1,15 +1,15 @@
-"""Questions whose answer is a span of a context, or nothing: windows with labels, and answers from start and end scores.
+"""Question answering: the answer is a span of a context, or none. Windows with labels; answers from start and end scores.
 
-As in SQuAD 2.0 (Devlin et al. 2018, section 4.3) and KLUE-MRC: the question and a window of the context make a row; a new
-window begins every `stride` tokens; a window without the whole answer points at a null place; the score of a span is its start
-score + its end score; the answer is empty where the null score (the lowest of all windows) is higher than the best span's by
+As in SQuAD 2.0 (Devlin et al. 2018, section 4.3) and KLUE-MRC: a row is the question and a window of the context; a new window
+starts every `stride` tokens; the label of a window without the whole answer is a null position; the score of a span is its
+start score + its end score; the answer is empty if the null score (the lowest of all windows) exceeds that of the best span by
 more than a threshold. A span starts in the window where its first token has most context, so no span counts twice.
 
-The null place is `cls`; in a family without it the role that ends the row; in a family without any (GPT) an `eos` that is
-added as the last token, where a causal model has read question and context.
+The null position is `cls`; in a family without it the special token that ends the row; in a family without either (GPT) an
+`eos` added as the last token, where a causal model has read question and context.
 
-Answers are characters of the original context, whatever the pieces are: from the first character of the first piece to the last
-of the last, without spaces around.
+Answers are substrings of the original context: from the first character of the first token to the last character of the last
+one, without surrounding spaces.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from gyebo.tasks.kinds.classification import rows_of
 from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, OwnFile
 from gyebo.tasks.kinds.own_columns import column_task
 from gyebo.tasks.task import Example
-from gyebo.text.template import anchor_place, anchored, frame_of, homes, windows
+from gyebo.text.template import null_position, template_of, window_of_token, windows, with_null_token
 from gyebo.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 STRIDE = 128
-QUESTION = 64  # tokens of a question that are read, as in SQuAD and KLUE
-LONGEST = 30  # tokens of an answer
-BEST = 20  # starts and ends that are tried in a window, and answers that are kept
+QUESTION = 64  # maximum tokens of a question, as in SQuAD and KLUE
+LONGEST = 30  # maximum tokens of an answer
+BEST = 20  # number of starts and ends tried in a window, and of answers kept
 
 
 @dataclass(frozen=True)
@@ -54,44 +54,43 @@ class Answer:
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding) -> Features:
     """Contexts (`text`) and questions (`pair`) as rows, with "start_positions" and "end_positions" [rows] of the first answer.
 
-    Without `answers` the label is the null place. `Features.cut` counts questions that were cut: to 64 tokens, or to half of
-    what a row can hold where that is less.
-    Raises ValueError for an example without a question, an answer that is not in the context where it should be, or where
-    `max_length` leaves no room for the context. `encoding.stride`: by default 128 tokens, as KLUE.
+    Without `answers` the label is the null position. `Features.too_long` counts truncated questions: to 64 tokens, or to half
+    of the room of a row if that is less. `encoding.stride`: by default 128 tokens, as in KLUE. Raises ValueError for an example
+    without a question, an answer that is not at its place in the context, or where `max_length` leaves no room for the context.
     """
     max_length, stride = encoding.max_length, encoding.stride or STRIDE
-    frame = anchored(frame_of(tokenizer, 2), tokenizer)
-    frame.room(max_length, least=2)
+    template = with_null_token(template_of(tokenizer, 2), tokenizer)
+    template.room(max_length, least=2)
     contexts = tokenizer.encode_batch([example.text for example in examples])
     questions = tokenizer.encode_batch([_question(example) for example in examples])
     rows, numbers, nulls, labels, firsts, lasts = [], [], [], [], [], []
-    cut = 0
+    too_long = 0
     for number, (example, context, question) in enumerate(zip(examples, contexts, questions)):
-        limit = min(QUESTION, frame.room(max_length) // 2)
-        cut += len(question) > limit
+        limit = min(QUESTION, template.room(max_length) // 2)
+        too_long += len(question) > limit
         question = question[:limit]
         offsets = np.array(tokenizer.offsets(example.text), np.int64).reshape(-1, 2)
         answer = _tokens_of(example, offsets)
-        room = frame.room(max_length) - len(question)
+        room = template.room(max_length) - len(question)
         cuts = windows(len(context), room, stride)
-        home = homes(cuts)
+        window_of = window_of_token(cuts)
         for window, (start, end) in enumerate(cuts):
-            framed = frame.around(question, context[start:end])
-            null = anchor_place(frame, len(framed.ids))
-            shift = framed.starts[1] - start
+            row = template.apply(question, context[start:end])
+            null = null_position(template, len(row.ids))
+            shift = row.starts[1] - start
             whole = answer is not None and start <= answer[0] and answer[1] < end
             labels.append((answer[0] + shift, answer[1] + shift) if whole and answer is not None else (null, null))
-            first, last = np.zeros((2, len(framed.ids)), np.int64)
-            first[framed.starts[1] :][: end - start] = offsets[start:end, 0]
-            last[framed.starts[1] :][: end - start] = offsets[start:end, 1]
+            first, last = np.zeros((2, len(row.ids)), np.int64)
+            first[row.starts[1] :][: end - start] = offsets[start:end, 0]
+            last[row.starts[1] :][: end - start] = offsets[start:end, 1]
             # The sign of `last` says whether a span may start here: the token has most context in this window.
-            last[framed.starts[1] :][: end - start][home[start:end] != window] *= -1
-            rows.append(framed)
+            last[row.starts[1] :][: end - start][window_of[start:end] != window] *= -1
+            rows.append(row)
             numbers.append(number)
             nulls.append(null)
             firsts.append(first)
             lasts.append(last)
-    features = features_of(examples, tokenizer, rows, example=numbers, cut=cut)
+    features = features_of(examples, tokenizer, rows, example=numbers, too_long=too_long)
     positions = np.array(labels, np.int64).reshape(-1, 2)
     features.fixed.update(start_positions=positions[:, 0], end_positions=positions[:, 1])
     features.notes.update(null=np.array(nulls, np.int64), first=ragged(firsts), last=ragged(lasts))
@@ -124,8 +123,8 @@ def n_best(
 ) -> tuple[list[list[Answer]], list[float]]:  # fmt: skip
     """The best spans of every example over all its windows, the best first, and its null score.
 
-    starts, ends: the scores of each row of the features, in order, [T] each. longest: tokens of an answer. best: how many
-    starts and ends of a window are combined, and how many spans an example keeps.
+    starts, ends: the scores of each row of the features, in order, [T] each. longest: maximum tokens of an answer. best: number
+    of starts and ends of a window that are combined, and of spans kept per example.
     """
     if len(starts) != len(features) or len(ends) != len(features):
         raise ValueError(f"scores: {len(starts)} starts and {len(ends)} ends given for {len(features)} rows; give one for each")
@@ -164,7 +163,7 @@ def _spans(
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
-    """The characters without spaces on either side."""
+    """The span without spaces at either end."""
     while start < end and text[start].isspace():
         start += 1
     while start < end and text[end - 1].isspace():
@@ -173,7 +172,7 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def loss(output: SpansOutput, batch: dict[str, Tensor]) -> Tensor:
-    """Half the cross-entropy of the start and half that of the end, summed over the rows; padding is no place for either."""
+    """Mean of the cross-entropies of start and end, summed over the rows; padding is masked."""
     import torch
     import torch.nn.functional as F
 
@@ -187,21 +186,21 @@ def decode(
     features: Features, examples: Sequence[Example], outputs: Sequence[Sequence[NDArray[Any]]], labels: Sequence[str] = (),
     *, threshold: float = 0.0, longest: int = LONGEST,
 ) -> list[str]:  # fmt: skip
-    """The answer to every example, from the start scores and the end scores of each row [T]; "" where there is none: the null
-    score is above the best span's by more than `threshold`."""
+    """The answer to every example, from the start and end scores of each row [T]; "" if the null score exceeds that of the best
+    span by more than `threshold`."""
     starts, ends = outputs
     answers, null = n_best(features, starts, ends, examples, longest=longest)
     return [spans[0].text if spans and score - spans[0].score <= threshold else "" for spans, score in zip(answers, null)]
 
 
 def no_answers(examples: Sequence[Example]) -> str | None:
-    """Why training examples without any answer teach nothing."""
+    """The reason why examples without any answer cannot be used for training."""
     if any(example.answers for example in examples):
         return None
-    return f"none of {len(examples):,} questions has an answer in its text"
+    return f"none of {len(examples):,} questions has an answer in its context"
 
 
-_ENDS = HeadSpec("every", between=False)
+_ENDS = HeadSpec("every", dropout_between=False)
 
 KIND = Kind(
     name="spans",

@@ -26,14 +26,14 @@ KINDS: dict[str, Kind] = {
 
 
 def find_kind(name: str) -> Kind:
-    """The kind of that name; ValueError for none."""
+    """The kind of that name; ValueError for an unknown one."""
     if name not in KINDS:
-        raise ValueError(f"unknown kind of task {name!r}; there is: {', '.join(KINDS)}")
+        raise ValueError(f"unknown kind of task {name!r}; available: {', '.join(KINDS)}")
     return KINDS[name]
 
 
 def own_files() -> dict[str, OwnFile]:
-    """What one may call a task on a file of one's own."""
+    """The kinds of task on a user's own file, by their names on the command line."""
     return {own.name: own for kind in KINDS.values() for own in kind.own_files}
 
 
@@ -48,19 +48,19 @@ def encode(
 ) -> Features:
     """The examples as features of a kind of task that a head answers.
 
-    tokenizer: the family's copy. labels: the names of classes, tags or relations in the order of their numbers; None for
-    regression, spans and choice. max_length: the longest row, roles included; the longer text of a pair is cut first, and
-    `Features.cut` says how many examples lost tokens. stride: tokens from one window of a long text to the next (tagging:
-    half a window by default; spans: 128, as KLUE).
+    tokenizer: the copy for the family. labels: the names of classes, tags or relations in the order of their ids; None for
+    regression, spans and choice. max_length: tokens of the longest row, special tokens included; the longer text of a pair is
+    truncated first, and `Features.too_long` is the number of truncated examples. stride: tokens from one window of a long text
+    to the next (default for tagging: half a window; for spans: 128, as in KLUE).
 
     Raises ValueError for an unknown kind, labels that are missing, unknown, or without effect, no room for text, a stride
     without effect, an example that does not fit its kind (its id is named), or a set in which only some are labelled.
     """
     kind = find_kind(name)
     if kind.head is None:
-        raise ValueError(f"kind: no head answers {name!r}, so it has no features of this form")
+        raise ValueError(f"kind {name!r} has no head, so it has no features of this form")
     if kind.names_classes and not labels:
-        raise ValueError(f"labels: {name} needs the names of its labels; give them in the order of their numbers")
+        raise ValueError(f"labels: {name} needs the names of its labels, in the order of their ids")
     if not kind.names_classes and labels:
         raise ValueError(f"labels have no effect on {name}; leave them out")
     if stride is not None and (not kind.head.strides or stride < 1):

@@ -1,16 +1,16 @@
-"""Tags of characters (BIO) as labels of pieces, and predictions for pieces as tags of characters.
+"""Tagging: tags of characters (BIO) as labels of tokens, and predictions for tokens as tags of characters.
 
-As in KLUE-NER (Park et al. 2021), every piece is labelled, not only the first of a word, and takes the tag of its first
-character; on the way back a piece's characters inherit its tag, B for the first and I for the others, and an unknown piece
-is spread over all characters that it covers. What the pieces of gyebo add to KLUE's rule:
+As in KLUE-NER (Park et al. 2021), every token has a label, not only the first of a word: the tag of its first character. In
+decoding, the characters of a token inherit its tag, B for the first and I for the others; the tag of an unknown token applies
+to all characters that it covers. Rules in addition to KLUE's:
 
-- a piece that begins with a space takes the tag of its first character that is none;
-- a character whose bytes lie in several pieces belongs to the first of them; a piece in which no character begins goes on
-  with the one that it covers (I), and its prediction is not read;
-- no label, and no prediction, for spaces: a space is inside an entity where its neighbours are, else it is O. KLUE's pieces
-  hold no spaces and its scores leave them out; nor do the roles around the text have labels here (KLUE labels them O).
+- a token that starts with a space has the tag of its first other character;
+- a character whose bytes are in several tokens belongs to the first of them; a token in which no character starts continues
+  the character that it covers (I), and its prediction is ignored;
+- spaces have no labels and no predictions: a space is inside an entity if its neighbours are, otherwise O. KLUE's tokens
+  contain no spaces, and its scores ignore them. Special tokens around the text have no labels (KLUE labels them O).
 
-A text that is longer than a row is cut into overlapping windows. A piece is labelled and predicted in the one window where it
+A text that is longer than a row is cut into overlapping windows. A token is labelled and predicted in the one window where it
 has most context, so each counts once.
 """
 
@@ -30,7 +30,7 @@ from gyebo.tasks.heads.styles import EVERY_TOKEN, STYLES
 from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, OwnFile
 from gyebo.tasks.kinds.own_columns import column_task
 from gyebo.tasks.task import Example
-from gyebo.text.template import Framed, frame_of, homes, windows
+from gyebo.text.template import TemplatedText, template_of, window_of_token, windows
 from gyebo.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -40,15 +40,15 @@ OUTSIDE = "O"
 Spans = list[tuple[int, int]]
 
 
-def inside(tag: str) -> str:
-    """The tag of the next character of the same entity: "B-PS" -> "I-PS", others stay as they are."""
+def inside_tag(tag: str) -> str:
+    """The tag of the next character of the same entity: "B-PS" -> "I-PS", others are unchanged."""
     return "I" + tag[1:] if tag.startswith("B-") else tag
 
 
-def owned(offsets: Spans) -> Spans:
-    """For each piece the [start, end) of the characters that begin in it; empty (start = end) where none does.
+def own_characters(offsets: Spans) -> Spans:
+    """For each token the [start, end) of the characters that start in it; empty (start = end) where none does.
 
-    offsets: as `Tokenizer.offsets` gives them, where pieces that share a character overlap.
+    offsets: those of `Tokenizer.offsets`, where tokens that share a character overlap.
     """
     spans = []
     reached = 0
@@ -59,31 +59,31 @@ def owned(offsets: Spans) -> Spans:
     return spans
 
 
-def piece_tags(text: str, tags: Sequence[str], offsets: Spans) -> list[str | None]:
-    """The tag of each piece, None for pieces of spaces only and pieces that cover nothing. See the head of this file."""
+def token_tags(text: str, tags: Sequence[str], offsets: Spans) -> list[str | None]:
+    """The tag of each token, None for tokens of spaces only and tokens that cover nothing. Rules: see the top of this file."""
     found: list[str | None] = []
-    for (start, end), (first, last) in zip(offsets, owned(offsets)):
+    for (start, end), (first, last) in zip(offsets, own_characters(offsets)):
         place = next((place for place in range(first, last) if not text[place].isspace()), None)
         if place is not None:
             found.append(tags[place])
         elif first == last and end > start and not text[start].isspace():
-            found.append(inside(tags[start]))
+            found.append(inside_tag(tags[start]))
         else:
             found.append(None)
     return found
 
 
 def character_tags(text: str, spans: Spans, tags: Sequence[str]) -> list[str]:
-    """The tag of each character of the text, from the characters that each piece owns and the pieces' tags.
+    """The tag of each character of the text, from the `own_characters` of each token and the tags of the tokens.
 
-    Spaces, and characters that no piece owns (some published tokenizers drop them), follow their neighbours.
+    Spaces, and characters without a token (some published tokenizers drop them), follow their neighbours.
     """
     found: list[str | None] = [None] * len(text)
     for (first, last), tag in zip(spans, tags):
         for place in range(first, last):
             if not text[place].isspace():
                 found[place] = tag
-                tag = inside(tag)
+                tag = inside_tag(tag)
     before: str | None = None
     after: list[str | None] = [None] * len(text)
     for place in range(len(text) - 1, 0, -1):
@@ -92,7 +92,7 @@ def character_tags(text: str, spans: Spans, tags: Sequence[str]) -> list[str]:
     for place, known in enumerate(found):
         if known is None:
             follows = after[place]
-            result.append(follows if follows is not None and before is not None and inside(before) == follows else OUTSIDE)
+            result.append(follows if follows is not None and before is not None and inside_tag(before) == follows else OUTSIDE)
         else:
             result.append(known)
             before = known
@@ -107,29 +107,31 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding
     """
     labels, max_length, stride = encoding.labels, encoding.max_length, encoding.stride
     if OUTSIDE not in labels:
-        raise ValueError(f"labels: tagging needs the tag {OUTSIDE!r} for what belongs to nothing; found {', '.join(labels)}")
-    frame = frame_of(tokenizer, 1)
-    room = frame.room(max_length, least=1)
+        raise ValueError(
+            f"labels: tagging needs the tag {OUTSIDE!r} for characters outside entities; found {', '.join(labels)}"
+        )
+    template = template_of(tokenizer, 1)
+    room = template.room(max_length, least=1)
     labelled = all_labelled([example for example in examples if example.text], lambda example: bool(example.tags))
-    rows: list[Framed] = []
+    rows: list[TemplatedText] = []
     numbers: list[int] = []
     targets, firsts, lasts = (list[NDArray[np.int64]]() for _ in range(3))
     texts = tokenizer.encode_batch([example.text for example in examples])
     for number, (example, ids) in enumerate(zip(examples, texts)):
         offsets = tokenizer.offsets(example.text)
         target = _targets(example, labels, offsets) if labelled else np.full(len(ids), IGNORE)
-        spans = np.array(owned(offsets), np.int64).reshape(-1, 2)
+        spans = np.array(own_characters(offsets), np.int64).reshape(-1, 2)
         cuts = windows(len(ids), room, min(stride or max(1, room // 2), room))
-        home = homes(cuts)
+        window_of = window_of_token(cuts)
         for window, (start, end) in enumerate(cuts):
-            framed = frame.around(ids[start:end])
-            here = np.zeros(max(1, len(framed.ids)), bool)
-            here[framed.starts[0] : framed.starts[0] + end - start] = home[start:end] == window
-            rows.append(framed)
+            templated = template.apply(ids[start:end])
+            here = np.zeros(max(1, len(templated.ids)), bool)
+            here[templated.starts[0] : templated.starts[0] + end - start] = window_of[start:end] == window
+            rows.append(templated)
             numbers.append(number)
             for lists, values, fill in ((targets, target, IGNORE), (firsts, spans[:, 0], 0), (lasts, spans[:, 1], 0)):
                 row = np.full(len(here), fill)
-                row[here] = values[start:end][home[start:end] == window]
+                row[here] = values[start:end][window_of[start:end] == window]
                 lists.append(row)
     features = features_of(examples, tokenizer, rows, example=numbers)
     if labelled:
@@ -143,13 +145,13 @@ def _targets(example: Example, labels: Sequence[str], offsets: Spans) -> NDArray
         raise ValueError(f"example {example.id}: {len(example.tags)} tags for {len(example.text)} characters; each needs one")
     for tag in set(example.tags):
         number_of(example, tag, labels)
-    tags = piece_tags(example.text, example.tags, offsets)
-    # A lone B may be followed by the bytes of its own character only, with an I that the data never use.
+    tags = token_tags(example.text, example.tags, offsets)
+    # An entity of one character whose bytes are several tokens needs an I tag, which the data may not have.
     return np.array([IGNORE if tag is None or tag not in labels else labels.index(tag) for tag in tags], np.int64)
 
 
 def count(batch: dict[str, Tensor]) -> int:
-    """Tokens that have a label."""
+    """Number of tokens that have a label."""
     return int((batch["labels"] != IGNORE).sum())
 
 
@@ -166,7 +168,7 @@ def decode(
 ) -> list[list[str]]:
     """One tag per character of every example.
 
-    outputs[0]: for each row of the features, in order, the numbers of the tags [T] or their logits [T, labels].
+    outputs[0]: for each row of the features, in order, the ids of the tags [T] or their logits [T, labels].
     """
     predictions = outputs[0]
     if len(predictions) != len(features):
@@ -185,7 +187,7 @@ def decode(
 
 
 def entities(tags: Sequence[str]) -> list[tuple[int, int, str]]:
-    """(start, end, type) of the entities in BIO tags: a B and the I's of its type right after it, as strict scoring has it."""
+    """(start, end, type) of the entities in BIO tags: a B and the I's of its type that follow, as in strict scoring."""
     found: list[tuple[int, int, str]] = []
     for place, tag in enumerate(tags):
         begin, _, kind = tag.partition("-")
@@ -197,13 +199,13 @@ def entities(tags: Sequence[str]) -> list[tuple[int, int, str]]:
 
 
 def order(found: set[str]) -> tuple[str, ...]:
-    """All tags of the types that were found, "O" first: a type seen at a beginning only may go on in another text."""
+    """All tags of the types that were found, "O" first: also I tags of types that occur only with B."""
     tags = {f"{begin}-{tag[2:]}" for tag in found if tag != OUTSIDE for begin in "BI"}
     return (OUTSIDE, *sorted(tags, key=lambda tag: (tag[2:], tag[0])))
 
 
 def nothing_tagged(examples: Sequence[Example]) -> str | None:
-    """Why training examples without any tag but O teach nothing."""
+    """The reason why examples without any tag but O cannot be used for training."""
     if any(tag != OUTSIDE for example in examples for tag in example.tags):
         return None
     return f"no character of {len(examples):,} examples has a tag other than {OUTSIDE}"
@@ -243,5 +245,5 @@ KIND = Kind(
     answered=lambda example: bool(example.tags),
     empty=list,
     nothing_to_learn=nothing_tagged,
-    row=lambda example, prediction, shares: {"prediction": prediction, "spans": entities(prediction)},
+    row=lambda example, prediction, probability_key: {"prediction": prediction, "spans": entities(prediction)},
 )

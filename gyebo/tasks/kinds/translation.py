@@ -12,7 +12,7 @@ def _own(source: str | None, pair: str | None, target: str | None) -> Task:
         raise ValueError("--pair has no effect on translation: leave it out")
     if source is None or target is None:
         missing = "--text (the source)" if source is None else "--label (the target)"
-        raise ValueError(f"translation needs the names of both languages, as in --text en --label de; missing: {missing}")
+        raise ValueError(f"translation needs the names of both languages, e.g. --text en --label de; missing: {missing}")
     return translation_task(source, target)
 
 

@@ -1,1 +1,1 @@
-"""How predictions are scored."""
+"""Metrics of tasks."""

@@ -8,8 +8,8 @@ from typing import Any
 from gyebo.tasks.metrics.inputs import check, library
 from gyebo.tasks.task import Example
 
-# Our name -> the class of sacrebleu and its options. "none": the text is tokenised already, as the literature on files that are
-# lower-cased and tokenised has it; `force`: both stand side by side, so no warning is needed that one of them may not fit.
+# Our name -> the class of sacrebleu and its options. "none": the text is tokenised already, as in the literature on such files;
+# `force`: no warning that one of the two may not suit the text, as both are reported.
 SCORES: dict[str, tuple[str, dict[str, Any]]] = {
     "bleu": ("BLEU", {"force": True}),
     "bleu_tokenized": ("BLEU", {"tokenize": "none", "force": True}),
@@ -38,17 +38,17 @@ def bleu(predictions: Sequence[Any], examples: Sequence[Example], labels: Any = 
 
 
 def bleu_tokenized(predictions: Sequence[Any], examples: Sequence[Example], labels: Any = None) -> dict[str, float]:
-    """BLEU over words that stand between spaces, for text that was tokenised before."""
+    """BLEU over words split at spaces, for text that is tokenised already."""
     return _score("bleu_tokenized", predictions, examples)
 
 
 def chrf(predictions: Sequence[Any], examples: Sequence[Example], labels: Any = None) -> dict[str, float]:
-    """chrF2 (Popovic 2015): an F-score of runs of up to 6 characters."""
+    """chrF2 (Popovic 2015): an F-score of character n-grams of up to 6 characters."""
     return _score("chrf", predictions, examples)
 
 
 def signatures(names: Sequence[str], predictions: Sequence[Any], examples: Sequence[Example]) -> dict[str, str]:
-    """How each of these scores is computed, in sacrebleu's words; names of other metrics are left out."""
+    """The signature of sacrebleu for each of these scores; names of other metrics are skipped."""
     found = {}
     for name in names:
         if name in SCORES:
@@ -63,7 +63,7 @@ def by_length(
 ) -> list[tuple[float, int, float]]:
     """BLEU of sentences of similar length: (mean words of a reference, sentences, `bleu_tokenized`), shortest first.
 
-    Groups hold references of up to `step`, `2 * step`, ... words; one with fewer than `least` sentences is left out.
+    Groups have references of up to `step`, `2 * step`, ... words; those with fewer than `least` sentences are skipped.
     """
     groups: dict[int, list[int]] = {}
     for number, reference in enumerate(references):

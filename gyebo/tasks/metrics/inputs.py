@@ -1,4 +1,4 @@
-"""What metrics stand on: predictions beside what is right, checked, and the libraries that compute."""
+"""Inputs of metrics: predictions and correct answers, checked; and the libraries that compute metrics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def library(name: str) -> Any:
 
 
 def check(predictions: Sequence[Any], examples: Sequence[Example]) -> None:
-    """ValueError unless there is a prediction for each example, and at least one."""
+    """ValueError unless there is one prediction for each example, and at least one example."""
     if len(predictions) != len(examples):
         raise ValueError(f"{len(predictions):,} predictions for {len(examples):,} examples: give one for each, in order")
     if not examples:
@@ -32,16 +32,16 @@ def check(predictions: Sequence[Any], examples: Sequence[Example]) -> None:
 
 
 def classes(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[Any], list[Any]]:
-    """(predicted, right) classes; of probabilities by name the largest. ValueError for an example without a label."""
+    """(predicted, right) classes; of probabilities by name the class with the largest. ValueError for a missing label."""
     check(predictions, examples)
     if missing := next((example for example in examples if example.label is None), None):
-        raise ValueError(f"{missing.id} has no label: these data can be predicted, but not scored")
+        raise ValueError(f"{missing.id} has no label: predictions are possible, scores are not")
     predicted = [max(found, key=found.__getitem__) if isinstance(found, Mapping) else found for found in predictions]
     return predicted, [example.label for example in examples]
 
 
 def scores(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[float], list[float]]:
-    """(predicted, right) numbers; ValueError for one that is not finite, or an example without a score."""
+    """(predicted, right) numbers; ValueError for one that is not finite, or a missing score."""
     found, right = classes(predictions, examples)
     numbers = [float(value) for value in found]
     for value, example in zip(numbers, examples):
@@ -51,18 +51,18 @@ def scores(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[lis
 
 
 def tag_lists(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[list[str]], list[list[str]]]:
-    """(predicted, right) tags of each text; ValueError where their numbers differ, or an example has none."""
+    """(predicted, right) tags of each text; ValueError where their numbers differ, or an example has no tags."""
     check(predictions, examples)
     for found, example in zip(predictions, examples):
         if example.text and not example.tags:
-            raise ValueError(f"{example.id} has no tags: these data can be predicted, but not scored")
+            raise ValueError(f"{example.id} has no tags: predictions are possible, scores are not")
         if len(found) != len(example.tags):
             raise ValueError(f"{example.id} has {len(example.tags)} characters, but {len(found)} predicted tags")
     return [list(found) for found in predictions], [list(example.tags) for example in examples]
 
 
 def seqeval_f1(predicted: list[list[str]], right: list[list[str]], average: str) -> float:
-    """seqeval's F1 of entities in strict mode with IOB2: an entity counts where type and both ends are right."""
+    """seqeval's F1 of entities in strict mode with IOB2: an entity is correct if its type and both ends are."""
     metrics, scheme = library("seqeval.metrics"), library("seqeval.scheme")
     if not any(tag != "O" for tags in (*predicted, *right) for tag in tags):
         return 0.0  # no entity anywhere, which seqeval cannot average

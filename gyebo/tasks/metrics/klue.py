@@ -1,7 +1,7 @@
-"""KLUE's metrics exactly as its reference code computes them, quirks included, so that figures can be compared.
+"""KLUE's metrics exactly as its reference code computes them, quirks included, so that figures are comparable.
 
 Source: Park et al. 2021 and KLUE-baseline (github.com/KLUE-benchmark/KLUE-baseline), whose figures are these times 100.
-Where the code says another thing than the paper or its own comments, the code is followed and the docstring says so.
+Where the code differs from the paper or from its own comments, we follow the code, and the docstring says so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OTHERS_FROM = 15
 
 
 def similar_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """STS: F1 of "similar", where predictions and scores are both cut at >= 3 (not the file's binary label)."""
+    """STS: F1 of "similar", where predictions and scores count as similar from 3 on (not by the file's binary label)."""
     predicted, right = scores(predictions, examples)
     f1 = library("sklearn.metrics").f1_score
     return {"similar_f1": float(f1([r >= SIMILAR for r in right], [p >= SIMILAR for p in predicted], zero_division=0.0))}
@@ -32,26 +32,26 @@ def similar_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: 
 
 
 def _without_spaces(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[list[str]], list[list[str]]]:
-    """(predicted, right) tags of the characters that are no space: the reference code drops those before it scores."""
+    """(predicted, right) tags without those of spaces, which the reference code drops before scoring."""
     kept = [[i for i, character in enumerate(example.text) if character != " "] for example in examples]
 
-    def cut(side: list[list[str]]) -> list[list[str]]:
+    def select(side: list[list[str]]) -> list[list[str]]:
         return [[tags[i] for i in places] for tags, places in zip(side, kept)]
 
     predicted, right = tag_lists(predictions, examples)
-    return cut(predicted), cut(right)
+    return select(predicted), select(right)
 
 
 def klue_entity_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """NER: mean of the entity F1 of each type, strict and IOB2 by seqeval, over characters that are no space."""
+    """NER: mean of the entity F1 of each type, strict and IOB2 by seqeval, over characters other than spaces."""
     return {"klue_entity_macro_f1": seqeval_f1(*_without_spaces(predictions, examples), "macro")}
 
 
 def klue_character_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """NER: mean of the F1 of all 13 tags over characters that are no space. A tag that never occurs counts as 1.
+    """NER: mean of the F1 of all 13 tags over characters other than spaces. A tag that never occurs counts as 1.
 
-    O is one of the 13, though the reference code's comment says it is left out. That code also counts the roles at both ends
-    of a sentence as two right O's; here they are no characters and not counted (a difference of about 0.0001).
+    O is one of the 13, although a comment in the reference code says that it is excluded. That code also counts the special
+    tokens at both ends of a sentence as two correct O's; here they are not counted (a difference of about 0.0001).
     """
     predicted, right = _without_spaces(predictions, examples)
     f1 = library("sklearn.metrics").f1_score
@@ -63,7 +63,7 @@ def klue_character_macro_f1(predictions: Sequence[Any], examples: Sequence[Examp
 
 
 def relation_micro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """RE: F1 over all decisions for a relation; `no_relation` is none, but predicting it where there is one costs recall."""
+    """RE: F1 over all relations but `no_relation`; predicting `no_relation` where there is a relation lowers recall."""
     predicted, right = classes(predictions, examples)
     kept = [name for name in labels or RELATIONS if name != NO_RELATION]
     f1 = library("sklearn.metrics").f1_score(right, predicted, labels=kept, average="micro", zero_division=0.0)
@@ -73,8 +73,8 @@ def relation_micro_f1(predictions: Sequence[Any], examples: Sequence[Example], l
 def relation_auprc(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
     """RE: mean over all relations, `no_relation` included, of the area under precision against recall (trapezoids).
 
-    A relation that no example has is left out of the mean, where the reference code has no defined value (KLUE's own dev and
-    test have all 30). ValueError unless each prediction is a mapping relation -> probability.
+    A relation that no example has, for which the reference code is undefined, is excluded from the mean (KLUE's own dev and
+    test sets have all 30). ValueError unless each prediction is a mapping relation -> probability.
     """
     _, right = classes(predictions, examples)
     names = list(labels or RELATIONS)
@@ -112,15 +112,15 @@ def _words(predictions: Sequence[Any], examples: Sequence[Example]) -> list[tupl
 
 
 def uas_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """DP: called UAS, but it is the mean over *head positions* (0, 1, 2, ...) of each position's F1 as a class."""
+    """DP: called UAS, but it is the macro F1 of *head positions* (0, 1, 2, ...) as classes."""
     words = _words(predictions, examples)
     right, predicted = [r[0] for _, r in words], [p[0] for p, _ in words]
     return {"uas_macro_f1": float(library("sklearn.metrics").f1_score(right, predicted, average="macro", zero_division=0.0))}
 
 
 def las_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """DP: called LAS, but it is the mean F1 of relations, where those from the 16th on are one class, and a word with a
-    wrong head counts as a class of its own that is never right (and takes part in the mean, with F1 0).
+    """DP: called LAS, but it is the macro F1 of relations, where those from the 16th on are one class, and the prediction for a
+    word with a wrong head is a separate class that is never correct (and is part of the mean, with F1 0).
     """
     numbers = {name: number for number, name in enumerate(labels or DEPENDENCIES)}
     right, predicted = [], []
@@ -139,25 +139,25 @@ def _merged(number: int) -> int:
 
 # answers --------------------------------------------------------------------------------------------------------------
 
-# Meant to drop quotation marks and brackets, but the class closes early: it takes one of them only before "()‘’".
+# Intended to drop quotation marks and brackets, but the character class ends early: it matches one of them only before "()‘’".
 _QUOTES = re.compile(r"""['"《》<>〈〉]\(\)‘’""")
 
 
 def klue_normalise(text: str) -> str:
-    """As KLUE-MRC compares answers: lower case, without ASCII punctuation, white space squeezed. Korean brackets stay."""
+    """Normalisation of answers in KLUE-MRC: lower case, no ASCII punctuation, single spaces. Korean brackets are kept."""
     kept = "".join(c for c in _QUOTES.sub(" ", text.lower()) if c not in string.punctuation)
     return " ".join(kept.split())
 
 
 def klue_exact_match(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """MRC: the share of answers that are one of the right ones after `klue_normalise`; no answer is the empty one."""
+    """MRC: the share of answers that equal a correct one after `klue_normalise`; no answer is the empty string."""
     check(predictions, examples)
     found = [klue_normalise(p) in _answers(example) for p, example in zip(predictions, examples)]
     return {"klue_exact_match": sum(found) / len(found)}
 
 
 def klue_rouge_w(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """MRC: called ROUGE-W, but it is the F1 of the longest common run of characters over both lengths, best over answers."""
+    """MRC: called ROUGE-W, but it is the F1 of the longest common substring relative to both lengths, best over answers."""
     check(predictions, examples)
     found = [max(_run_f1(klue_normalise(p), a) for a in _answers(example)) for p, example in zip(predictions, examples)]
     return {"klue_rouge_w": statistics.fmean(found)}
@@ -170,7 +170,7 @@ def _answers(example: Example) -> list[str]:
 def _run_f1(predicted: str, right: str) -> float:
     if not right:
         return float(not predicted)
-    # difflib, as the reference: in answers of 200 characters or more it ignores frequent ones, and so finds shorter runs.
+    # difflib, as the reference: in answers of 200 characters or more it ignores frequent ones, and finds shorter substrings.
     run = SequenceMatcher(None, predicted, right).find_longest_match(0, len(predicted), 0, len(right)).size
     return 2 * run / (len(predicted) + len(right))
 
@@ -179,13 +179,13 @@ def _run_f1(predicted: str, right: str) -> float:
 
 
 def joint_goal_accuracy(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """DST: the share of turns whose whole state is right."""
+    """DST: the share of turns whose whole state is correct."""
     check(predictions, examples)
     return {"joint_goal_accuracy": sum(set(p) == set(e.state) for p, e in zip(predictions, examples)) / len(examples)}
 
 
 def slot_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """DST: called micro F1, but it is the mean over turns of each turn's F1; two empty states are 1."""
+    """DST: called micro F1, but it is the mean of the F1 of each turn; two empty states count as 1."""
     check(predictions, examples)
     return {"slot_f1": statistics.fmean(_state_f1(list(p), list(e.state)) for p, e in zip(predictions, examples))}
 

@@ -1,7 +1,7 @@
-"""Metrics that many tasks share, all metrics by name, a task's figures, GLUE's score, and the spread over seeds.
+"""Metrics shared by many tasks, all metrics by name, the metrics of a task, GLUE's score, and statistics over seeds.
 
-A metric is a function (predictions, examples) -> {name: value}, a fraction of 1. What a prediction is: see `gyebo.tasks.task`.
-Every metric takes `labels`, the task's class names in order, and uses them where its definition needs them. Built on
+A metric is a function (predictions, examples) -> {name: value}, as a fraction of 1. `gyebo.tasks.task` defines predictions.
+Every metric takes `labels`, the task's class names in order, and uses them if its definition needs them. Computed with
 scikit-learn, scipy, seqeval and sacrebleu (extra `metrics`).
 """
 
@@ -25,25 +25,25 @@ from gyebo.tasks.task import Example, Task
 
 
 def accuracy(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """Share of examples with the right class (or the right option)."""
+    """Share of examples with the correct class (or option)."""
     predicted, right = classes(predictions, examples)
     return {"accuracy": sum(p == r for p, r in zip(predicted, right)) / len(right)}
 
 
 def macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """Mean of the F1 of each class that occurs, predicted or right, as scikit-learn's default has it."""
+    """Mean of the F1 of each class that occurs in predictions or labels, as scikit-learn's default."""
     predicted, right = classes(predictions, examples)
     return {"macro_f1": float(library("sklearn.metrics").f1_score(right, predicted, average="macro", zero_division=0.0))}
 
 
 def micro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """F1 of all decisions together; with one class per example it is the accuracy."""
+    """F1 over all decisions; with one class per example it equals accuracy."""
     predicted, right = classes(predictions, examples)
     return {"micro_f1": float(library("sklearn.metrics").f1_score(right, predicted, average="micro", zero_division=0.0))}
 
 
 def positive_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """F1 of the second of two `labels` (MRPC, QQP: those that are paraphrases). ValueError unless there are two."""
+    """F1 of the second of two `labels` (MRPC, QQP: paraphrases). ValueError unless there are two."""
     if labels is None or len(labels) != 2:
         raise ValueError(f"positive_f1 needs two labels, the second one positive, but got {labels}")
     predicted, right = classes(predictions, examples)
@@ -52,13 +52,13 @@ def positive_f1(predictions: Sequence[Any], examples: Sequence[Example], labels:
 
 
 def matthews(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """Matthews' correlation coefficient (CoLA); 0 where all predictions are one class."""
+    """Matthews' correlation coefficient (CoLA); 0 if all predictions are the same class."""
     predicted, right = classes(predictions, examples)
     return {"matthews": float(library("sklearn.metrics").matthews_corrcoef(right, predicted))}
 
 
 def confusion(predictions: Sequence[Any], examples: Sequence[Example], labels: Sequence[str]) -> list[list[int]]:
-    """Counts: a row for each right class, a column for each predicted one, both in the order of `labels`.
+    """Counts: a row for each true class, a column for each predicted one, both in the order of `labels`.
 
     Raises ValueError for a class that is not among them.
     """
@@ -76,12 +76,12 @@ def confusion(predictions: Sequence[Any], examples: Sequence[Example], labels: S
 
 
 def pearson(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """Pearson's correlation with the scores; 0 where either side is constant."""
+    """Pearson's correlation with the scores; 0 if either is constant."""
     return {"pearson": _correlation("pearsonr", *scores(predictions, examples))}
 
 
 def spearman(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """Spearman's rank correlation with the scores, equal scores sharing their mean rank; 0 where either side is constant."""
+    """Spearman's rank correlation with the scores, where equal scores have their mean rank; 0 if either is constant."""
     return {"spearman": _correlation("spearmanr", *scores(predictions, examples))}
 
 
@@ -99,12 +99,12 @@ def _correlation(function: str, predicted: list[float], right: list[float]) -> f
 
 
 def entity_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """F1 over all entities (CoNLL's): strict, IOB2, by seqeval; types count by how often they occur."""
+    """Micro F1 over all entities (CoNLL): strict, IOB2, by seqeval."""
     return {"entity_f1": seqeval_f1(*tag_lists(predictions, examples), "micro")}
 
 
 def entity_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """Mean of the entity F1 of each type that occurs, predicted or right: strict, IOB2, by seqeval."""
+    """Mean of the entity F1 of each type that occurs in predictions or labels: strict, IOB2, by seqeval."""
     return {"entity_macro_f1": seqeval_f1(*tag_lists(predictions, examples), "macro")}
 
 
@@ -114,13 +114,13 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def normalise_answer(text: str) -> str:
-    """As SQuAD compares answers: lower case, without ASCII punctuation and English articles, white space squeezed."""
+    """Normalisation of answers in SQuAD: lower case, no ASCII punctuation, no English articles, single spaces."""
     kept = "".join(c for c in text.lower() if c not in string.punctuation)
     return " ".join(_ARTICLES.sub(" ", kept).split())
 
 
 def exact_match(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """SQuAD's exact match (Rajpurkar et al. 2016, 2018): the best over the answers; no answer is the empty one."""
+    """SQuAD's exact match (Rajpurkar et al. 2016, 2018): the best over the answers; no answer is the empty string."""
     check(predictions, examples)
     found = [
         max(float(normalise_answer(prediction) == answer) for answer in _answers(example))
@@ -130,7 +130,7 @@ def exact_match(predictions: Sequence[Any], examples: Sequence[Example], labels:
 
 
 def answer_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """SQuAD's F1 of words (Rajpurkar et al. 2016, 2018): the best over the answers; no answer is right or wrong."""
+    """SQuAD's F1 of words (Rajpurkar et al. 2016, 2018): the best over the answers; an empty answer has F1 1 or 0."""
     check(predictions, examples)
     found = [
         max(_word_f1(normalise_answer(prediction).split(), answer.split()) for answer in _answers(example))
@@ -140,7 +140,7 @@ def answer_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: L
 
 
 def _answers(example: Example) -> list[str]:
-    """The normalised answers; those that normalisation empties ("the") count only where there is no other."""
+    """The normalised answers without empty ones ("the" becomes empty), or [""] where no other is left."""
     return [text for _, answer in example.answers if (text := normalise_answer(answer))] or [""]
 
 
@@ -184,7 +184,7 @@ METRICS: dict[str, Callable[[Sequence[Any], Sequence[Example], Labels], Values]]
 
 
 def measure(task: Task, predictions: Sequence[Any], examples: Sequence[Example]) -> Values:
-    """The task's metrics, as fractions of 1, in its order; `task.score` names the one that ranks.
+    """The metrics of a task, as fractions of 1, in its order; `task.score` names the one that ranks models.
 
     Raises ValueError where the numbers of predictions and examples differ, examples have no labels, or the extra `metrics`
     is missing.
@@ -195,7 +195,7 @@ def measure(task: Task, predictions: Sequence[Any], examples: Sequence[Example])
     return values
 
 
-# What counts in GLUE's score: one figure for each task, or several that are averaged first.
+# The metrics in GLUE's score: one for each task, or several that are averaged first.
 GLUE: dict[str, tuple[str, ...]] = {
     "glue-cola": ("matthews",),
     "glue-sst2": ("accuracy",),
@@ -210,20 +210,20 @@ GLUE: dict[str, tuple[str, ...]] = {
 
 
 def glue_score(results: Mapping[str, Mapping[str, float]], *, without: Sequence[str] = ()) -> float:
-    """GLUE's score: the mean over its nine tasks, a task's two figures averaged first (Wang et al. 2019), as a fraction.
+    """GLUE's score: the mean over its nine tasks, two metrics of a task averaged first (Wang et al. 2019), as a fraction.
 
-    `results`: task -> its metrics; glue-mnli has `accuracy` (matched) and `accuracy_mismatched`. `without`: tasks that are
-    left out and have to be named beside the score, as ("glue-wnli",) in BERT's paper. Raises ValueError for anything missing
-    or unknown.
+    `results`: task -> its metrics; glue-mnli has `accuracy` (matched) and `accuracy_mismatched`. `without`: excluded tasks,
+    which have to be reported with the score, e.g. ("glue-wnli",) in BERT's paper. Raises ValueError for missing or unknown
+    tasks and metrics.
     """
     if unknown := [name for name in without if name not in GLUE]:
-        raise ValueError(f"{', '.join(unknown)} is no task of GLUE; there is: {', '.join(GLUE)}")
+        raise ValueError(f"{', '.join(unknown)} is not a task of GLUE; available: {', '.join(GLUE)}")
     means = []
     for task, names in GLUE.items():
         if task in without:
             continue
         if missing := [name for name in names if name not in results.get(task, {})]:
-            raise ValueError(f"GLUE's score needs {' and '.join(missing)} of {task}; leave the task out by name, or add it")
+            raise ValueError(f"GLUE's score needs {' and '.join(missing)} of {task}; add it, or exclude the task by name")
         means.append(statistics.fmean(results[task][name] for name in names))
     if not means:
         raise ValueError("GLUE's score needs at least one task")
@@ -234,8 +234,8 @@ def glue_score(results: Mapping[str, Mapping[str, float]], *, without: Sequence[
 
 
 @dataclass(frozen=True)
-class Spread:
-    """A value over seeds. `deviation`: the sample standard deviation (divisor n - 1), None for one seed."""
+class SeedStatistics:
+    """Statistics of a value over seeds. `deviation`: sample standard deviation (divisor n - 1), None for one seed."""
 
     count: int
     mean: float
@@ -245,9 +245,11 @@ class Spread:
     highest: float
 
 
-def mean_and_spread(values: Sequence[float]) -> Spread:
-    """Mean, spread and median over seeds (GLUE is reported as the median of 5); ValueError for none or one not finite."""
+def seed_statistics(values: Sequence[float]) -> SeedStatistics:
+    """Mean, standard deviation and median over seeds (GLUE reports the median of 5); ValueError for no value, or one that is
+    not finite."""
     if not values or not all(math.isfinite(value) for value in values):
         raise ValueError(f"values must be finite numbers, at least one, but are {list(values)}")
     deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Spread(len(values), statistics.fmean(values), deviation, statistics.median(values), min(values), max(values))
+    mean, median = statistics.fmean(values), statistics.median(values)
+    return SeedStatistics(len(values), mean, deviation, median, min(values), max(values))

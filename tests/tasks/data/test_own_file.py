@@ -89,8 +89,8 @@ def test_tagging_from_spans(tmp_path):
 @pytest.mark.parametrize(
     "spans, said",
     [
-        ([[0, 9, "A"]], r"the span \[0, 9\] does not lie in the text of 4 characters"),
-        ([[1, 1, "A"]], r"the span \[1, 1\] does not lie"),
+        ([[0, 9, "A"]], r"the span \[0, 9\] is outside the text of 4 characters"),
+        ([[1, 1, "A"]], r"the span \[1, 1\] is outside"),
         ([[0, 2, "A"], [1, 3, "B"]], r"the span \[1, 3\] overlaps another"),
         ([["0", 2, "A"]], "start and end are numbers"),
         ([[0, 2]], r"has \[0, 2\], not \[start, end, type\]"),
@@ -168,12 +168,12 @@ def test_choice(tmp_path):
 
 
 def test_what_a_user_gets_wrong(tmp_path):
-    with pytest.raises(ValueError, match="unknown kind of task 'ner'; there is: classification"):
+    with pytest.raises(ValueError, match="unknown kind of task 'ner'; available: classification"):
         user_task("ner")
     with pytest.raises(ValueError, match="tagging has one text"):
         user_task("tagging", pair="b")
     path = write(tmp_path / "a.csv", as_csv(ROWS))
-    with pytest.raises(ValueError, match="a.csv: no column 'text'; there is: 본문, 분류"):
+    with pytest.raises(ValueError, match="a.csv: no column 'text'; available: 본문, 분류"):
         load(user_task("classification"), "train", path)
     with pytest.raises(FileNotFoundError, match=r"b.csv: no such file"):
         load(user_task("classification"), "train", tmp_path / "b.csv")

@@ -183,7 +183,7 @@ def test_several_examples_keep_apart():
 def test_a_long_question_is_cut_and_counted():
     tokenizer = tokenizer_of("byte")
     features = encode("spans", [Example("a", "x" * 9, "q" * 80), Example("b", "x", "q" * 64)], tokenizer, None, 140)
-    assert features.cut == 1 and features.lengths.tolist() == [64 + 9 + 3, 64 + 1 + 3]
+    assert features.too_long == 1 and features.lengths.tolist() == [64 + 9 + 3, 64 + 1 + 3]
     features = encode("spans", [Example("a", "x" * 9, "q" * 80)], tokenizer, None, 11)  # half of what is left, at most
     assert (features.columns["input_ids"][0] == tokenizer.encode("q")[0]).sum() == 4 and features.lengths.max() == 11
 

@@ -30,7 +30,7 @@ def tags_that_pieces_can_hold(text, tokenizer, draw):
     """Tags drawn piece by piece, so that no entity begins or ends inside one."""
     tags = [None] * len(text)
     kind = None  # of the entity that is open
-    for first, last in tagging.owned(tokenizer.offsets(text)):
+    for first, last in tagging.own_characters(tokenizer.offsets(text)):
         shown = [place for place in range(first, last) if not text[place].isspace()]
         if not shown:
             continue
@@ -69,8 +69,8 @@ def test_rows_hold_the_pieces_and_each_is_labelled_once(layout, text, length):
     features = encode("tagging", [Example("a", text, tags=("O",) * len(text))], tokenizer, LABELS, length)
     batch = features.batch(np.arange(len(features)))
     assert batch["input_ids"].shape == batch["labels"].shape and batch["input_ids"].shape[1] <= length
-    spaces = sum(text[a:b].isspace() for a, b in tagging.owned(tokenizer.offsets(text)) if a < b)
-    pairs = zip(tagging.owned(tokenizer.offsets(text)), tokenizer.offsets(text))
+    spaces = sum(text[a:b].isspace() for a, b in tagging.own_characters(tokenizer.offsets(text)) if a < b)
+    pairs = zip(tagging.own_characters(tokenizer.offsets(text)), tokenizer.offsets(text))
     empty = [start for (start, end), (first, _) in pairs if start == end and text[first].isspace()]
     assert (batch["labels"] != IGNORE).sum() == len(tokenizer.encode(text)) - spaces - len(empty)
     roles = np.isin(batch["input_ids"], [id for role, id in tokenizer.role_ids.items() if role in ("cls", "sep", "pad")])
@@ -82,10 +82,10 @@ def test_rows_hold_the_pieces_and_each_is_labelled_once(layout, text, length):
 def test_hand_made_pieces():
     text, tags = "나는 서울 역에", ("B-PS", "O", "O", "B-LC", "I-LC", "I-LC", "I-LC", "O")
     offsets = [(0, 2), (2, 4), (4, 5), (5, 6), (6, 8)]  # 나는| 서|울| |역에
-    assert tagging.piece_tags(text, tags, offsets) == ["B-PS", "B-LC", "I-LC", None, "I-LC"]
-    back = tagging.character_tags(text, tagging.owned(offsets), ["O", "B-LC", "I-LC", "B-PS", "I-LC"])
+    assert tagging.token_tags(text, tags, offsets) == ["B-PS", "B-LC", "I-LC", None, "I-LC"]
+    back = tagging.character_tags(text, tagging.own_characters(offsets), ["O", "B-LC", "I-LC", "B-PS", "I-LC"])
     assert back == ["O", "O", "O", "B-LC", "I-LC", "I-LC", "I-LC", "I-LC"]  # the space's own B-PS is not read
-    assert tagging.character_tags(text, tagging.owned(offsets), ["B-PS", "B-PS", "B-PS", "O", "I-LC"]) == [
+    assert tagging.character_tags(text, tagging.own_characters(offsets), ["B-PS", "B-PS", "B-PS", "O", "I-LC"]) == [
         "B-PS", "I-PS", "O", "B-PS", "B-PS", "O", "I-LC", "I-LC",
     ]  # fmt: skip
     # A piece of KLUE's kind, an unknown word, spreads over its characters: B, then I.
@@ -94,8 +94,11 @@ def test_hand_made_pieces():
     assert tagging.character_tags("가\u0000나", [(0, 1), (2, 3)], ["B-PS", "I-PS"]) == ["B-PS", "I-PS", "I-PS"]
     assert tagging.character_tags("가\u0000나", [(0, 1), (2, 3)], ["B-PS", "B-PS"]) == ["B-PS", "O", "B-PS"]
     # Bytes of one character in three pieces, the last with the next character.
-    assert tagging.piece_tags("가나", ("B-PS", "O"), [(0, 1), (0, 1), (0, 2)]) == ["B-PS", "I-PS", "O"]
-    assert tagging.character_tags("가나", tagging.owned([(0, 1), (0, 1), (0, 2)]), ["B-PS", "B-LC", "O"]) == ["B-PS", "O"]
+    assert tagging.token_tags("가나", ("B-PS", "O"), [(0, 1), (0, 1), (0, 2)]) == ["B-PS", "I-PS", "O"]
+    assert tagging.character_tags("가나", tagging.own_characters([(0, 1), (0, 1), (0, 2)]), ["B-PS", "B-LC", "O"]) == [
+        "B-PS",
+        "O",
+    ]
 
 
 def test_an_unknown_piece_covers_all_its_characters():

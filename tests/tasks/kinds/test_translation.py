@@ -22,7 +22,7 @@ from gyebo.tasks.metrics.bleu import by_length
 from gyebo.tasks.metrics.metrics import measure
 from gyebo.tasks.registry import find
 from gyebo.tasks.task import Example
-from gyebo.text.dropout import DroppingTokenizer
+from gyebo.text.dropout import BpeDropoutTokenizer
 from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 
@@ -62,22 +62,22 @@ def test_rows_hold_source_target_and_what_is_predicted(tokenizer):
 
 def test_long_pairs_are_left_out_of_training_and_cut_elsewhere(tokenizer):
     room = len(tokenizer.encode(PAIRS[0][0])) + 1
-    kept = encode(examples(), tokenizer, max(room, len(tokenizer.encode(PAIRS[0][1])) + 1), start=1, drop=True)
-    assert 2 not in kept.example and 0 in kept.example and kept.cut == 4 - len(kept) > 0
+    kept = encode(examples(), tokenizer, max(room, len(tokenizer.encode(PAIRS[0][1])) + 1), start=1, skip_long=True)
+    assert 2 not in kept.example and 0 in kept.example and kept.too_long == 4 - len(kept) > 0
     cut = encode(examples(), tokenizer, 4, start=1)
-    assert len(cut) == 4 and cut.cut and int(cut.lengths.max()) <= 4
+    assert len(cut) == 4 and cut.too_long and int(cut.lengths.max()) <= 4
     assert cut.columns["input_ids"][2].tolist()[-1] == tokenizer.role_ids["eos"]
 
 
 def test_with_dropped_merges_what_became_too_long_keeps_its_pieces(tokenizer):
     """So every target still ends where its sentence does."""
-    dropping = DroppingTokenizer(tokenizer, 0.3, "x")
+    dropping = BpeDropoutTokenizer(tokenizer, 0.3, "x")
     longest = max(len(tokenizer.encode(text)) for pair in PAIRS for text in pair) + 4
-    found = encode(examples(PAIRS * 5), dropping, longest, start=1, plain=tokenizer)
+    found = encode(examples(PAIRS * 5), dropping, longest, start=1, fallback=tokenizer)
     for number, (source, target) in enumerate(PAIRS * 5):
         assert tokenizer.decode(found.columns["input_ids"][number].tolist()) == source
         assert tokenizer.decode(found.columns["labels"][number].tolist()) == target
-    assert found.cut > 0 and any(
+    assert found.too_long > 0 and any(
         found.columns["labels"][n].tolist()[:-1] != tokenizer.encode(target) for n, (_, target) in enumerate(PAIRS * 5)
     )
 
@@ -99,8 +99,8 @@ def test_every_epoch_has_every_pair_once_in_batches_of_like_length(tokenizer):
     assert order[: len(rows)] != order[len(rows) :] and order == [rows.ids(step, 1, 5) for step in range(2 * len(rows))]
     assert order != [rows.ids(step, 1, 6) for step in range(2 * len(rows))]
     assert len(rows.step(3, 1, 5)["input_ids"]) == len(rows.ids(3, 1, 5))
-    with pytest.raises(ValueError, match="no example to learn from"):
-        token_groups(encode(examples([("나무 바다", "the film was good")]), tokenizer, 2, start=1, drop=True), 60)
+    with pytest.raises(ValueError, match="no training examples"):
+        token_groups(encode(examples([("나무 바다", "the film was good")]), tokenizer, 2, start=1, skip_long=True), 60)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -193,7 +193,7 @@ def test_empty_lines_are_left_out_of_training_with_their_count_and_refused_elsew
 @pytest.mark.parametrize(
     ("make", "source", "words"),
     [
-        (lambda p: write(p / "a.en", ["one"]), "a", r"a\.de: no such file .*there is: a\.en"),
+        (lambda p: write(p / "a.en", ["one"]), "a", r"a\.de: no such file .*available: a\.en"),
         (lambda p: write(p / "a.tsv", ["en\tfr", "one\tun"]), "a.tsv", "no column 'de'"),
         (lambda p: (write(p / "a.en", []), write(p / "a.de", [])), "a", "the files are empty"),
     ],

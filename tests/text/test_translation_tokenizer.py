@@ -7,10 +7,10 @@ import pytest
 from text_corpus import PROBES, corpus
 
 import gyebo
-from gyebo.text.dropout import DroppingTokenizer
+from gyebo.text.dropout import BpeDropoutTokenizer
 from gyebo.text.tokenizer import Tokenizer
-from gyebo.text.training import train_two_sided
-from gyebo.text.two_sided import TARGET_FILE, TwoSided
+from gyebo.text.training import train_translation_tokenizer
+from gyebo.text.translation_tokenizer import TARGET_FILE, TranslationTokenizer
 
 ENGLISH = ["two dogs play in the snow .", "a man in a green hat reads .", "the dogs read .", "a hat , a man , two dogs"] * 30
 GERMAN = ["zwei hunde spielen im schnee .", "ein mann mit grünem hut liest .", "die hunde lesen .", "ein hut , ein mann"] * 30
@@ -59,7 +59,7 @@ def theirs(marian):
 
 def test_both_sides_give_transformers_ids(marian, theirs):
     ours = Tokenizer.load(marian)
-    assert isinstance(ours, TwoSided) and ours.vocab_size == ours.target.vocab_size == len(theirs.get_vocab())
+    assert isinstance(ours, TranslationTokenizer) and ours.vocab_size == ours.target.vocab_size == len(theirs.get_vocab())
     assert ours.role_ids == {"pad": theirs.pad_token_id, "eos": theirs.eos_token_id, "unk": theirs.unk_token_id}
     sources = theirs(TEXTS)["input_ids"]
     targets = theirs(text_target=TEXTS)["input_ids"]
@@ -99,7 +99,7 @@ def test_a_published_translator_opens_and_translates(marian, tmp_path):
     transformers.MarianMTModel(config).save_pretrained(tmp_path / "opus")
     ours.save(tmp_path / "opus")
     model, tokenizer = gyebo.load(tmp_path / "opus")
-    assert isinstance(tokenizer, TwoSided)
+    assert isinstance(tokenizer, TranslationTokenizer)
     from gyebo.jobs.translate import translate
 
     assert len(translate(str(tmp_path / "opus"), ["two dogs .", "", "a man"], {"beams": 2})) == 3
@@ -131,7 +131,7 @@ def test_what_is_wrong_is_named(marian, tmp_path, name, content, message):
 
 @pytest.fixture(scope="module")
 def pair():
-    return train_two_sided(ENGLISH, GERMAN, 600)
+    return train_translation_tokenizer(ENGLISH, GERMAN, 600)
 
 
 def test_each_side_is_the_tokenizer_of_its_language(pair):
@@ -152,7 +152,11 @@ def test_each_side_is_the_tokenizer_of_its_language(pair):
 def test_it_is_saved_and_opened_and_is_gone_with_the_next_save(pair, tmp_path):
     pair.save(tmp_path)
     again = Tokenizer.load(tmp_path)
-    assert isinstance(again, TwoSided) and again.fingerprint == pair.fingerprint and again.vocab_size == pair.vocab_size
+    assert (
+        isinstance(again, TranslationTokenizer)
+        and again.fingerprint == pair.fingerprint
+        and again.vocab_size == pair.vocab_size
+    )
     assert again.encode_batch(ENGLISH) == pair.encode_batch(ENGLISH)
     assert again.target.encode_batch(GERMAN) == pair.target.encode_batch(GERMAN)
     (tmp_path / TARGET_FILE).write_text("{}")
@@ -167,7 +171,7 @@ def test_a_save_takes_the_place_of_an_earlier_tokenizer_whole_or_not_at_all(mari
     model = Transformer(Transformer.sizes["tiny"])
     gyebo.save(model, pair, tmp_path)
     gyebo.save(model, None, tmp_path)
-    assert isinstance(Tokenizer.load(tmp_path), TwoSided) and (tmp_path / TARGET_FILE).is_file()
+    assert isinstance(Tokenizer.load(tmp_path), TranslationTokenizer) and (tmp_path / TARGET_FILE).is_file()
     gyebo.save(model, Tokenizer.load(marian), tmp_path)
     assert Tokenizer.load(tmp_path).encode_batch(TEXTS) == Tokenizer.load(marian).encode_batch(TEXTS)
     gyebo.save(model, pair, tmp_path)
@@ -184,7 +188,7 @@ def test_the_hub_is_asked_for_every_file_of_a_tokenizer():
 
 
 def test_dropout_cuts_both_sides(pair):
-    dropping = DroppingTokenizer(pair, 0.9, "x")
+    dropping = BpeDropoutTokenizer(pair, 0.9, "x")
     for side, plain, texts in ((dropping, pair, ENGLISH), (dropping.target, pair.target, GERMAN)):
         cut = side.encode_batch(texts)
         assert sum(map(len, cut)) > sum(map(len, plain.encode_batch(texts)))
@@ -192,7 +196,7 @@ def test_dropout_cuts_both_sides(pair):
 
 
 def test_no_further_tokens(pair):
-    with pytest.raises(ValueError, match="two sides takes no further tokens"):
+    with pytest.raises(ValueError, match="takes no further tokens"):
         pair.with_tokens(["<x>"])
 
 

@@ -1,8 +1,8 @@
-"""Tokenizers of a translator whose languages are cut apart: one for each side, over one list of ids.
+"""Tokenizers of translation models with separate segmentation of source and target, over one list of ids.
 
-Two kinds. gyebo learns a byte-level BPE from each language; a piece that both learned has one id. Marian's published models
-(Helsinki-NLP/opus-mt-...) have a SentencePiece model for each side, and in `vocab.json` the list of ids; a text in them may
-begin with the code of the language that is wanted, ">>fra<<".
+There are two kinds. gyebo trains a byte-level BPE on each language; tokens of both share one id. The published Marian models
+(Helsinki-NLP/opus-mt-...) have a SentencePiece model for each side, and the list of ids in `vocab.json`; a source text may
+start with the code of the target language, ">>fra<<".
 """
 
 from __future__ import annotations
@@ -20,57 +20,58 @@ from gyebo.text.roles import Roles
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.tokenizer_files import PUBLISHED
 
-TARGET_FILE = "target_tokenizer.json"  # of gyebo's kind; the source's is `tokenizer.json`
+TARGET_FILE = "target_tokenizer.json"  # of tokenizers trained by gyebo; that of the source is `tokenizer.json`
 SOURCE_MODEL, TARGET_MODEL, IDS = "source.spm", "target.spm", "vocab.json"
 _CODE = re.compile(r">>.*?<<")
 _CONFIG = "tokenizer_config.json"
 
 
-class TwoSided(Tokenizer):
-    """The source's tokenizer, which knows that of the target.
+class TranslationTokenizer(Tokenizer):
+    """The tokenizer of the source, with that of the target as `target`, which encodes and decodes translations.
 
-    `target`: what translations are encoded and decoded with. Both have the `vocab_size` of the list of ids. `files`: of a
-    published one, the files it came from, which are what is saved.
+    Both have the `vocab_size` of the list of ids. `files`: the original files of a published tokenizer, which `save` writes.
     """
 
     def __init__(self, source: Tokenizer, target: Tokenizer, files: dict[str, bytes] | None = None) -> None:
         if source.role_ids != target.role_ids:
-            raise ValueError("the two sides' tokenizers give their roles different ids: they do not belong together")
+            raise ValueError(
+                "the source and target tokenizers have different ids for special tokens: they do not belong together"
+            )
         self.__dict__.update(source.__dict__)
         self._source, self._target, self._files = source, target, files
         self.vocab_size = target.vocab_size = max(source.vocab_size, target.vocab_size)
 
     @property
     def target(self) -> Tokenizer:
-        """The other side's tokenizer."""
+        """The tokenizer of the target."""
         return self._target
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of both sides' fingerprints."""
+        """SHA-256 of the fingerprints of both sides."""
         return hashlib.sha256(f"{self._source.fingerprint} {self._target.fingerprint}".encode()).hexdigest()
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The source side's."""
+        """Ids of source texts."""
         return self._source.encode_batch(texts)
 
     def __call__(self, *texts: Any, **options: Any) -> dict[str, Any]:
-        """The source side's batches; of a published pair as `MarianTokenizer` gives them for sources."""
+        """Batches of source texts; for a published tokenizer as those of `MarianTokenizer`."""
         return self._source(*texts, **options)
 
     def for_family(self, roles: Roles) -> Tokenizer:
-        """Both sides for a family; a published pair stays as it is."""
+        """Both sides for a family; a published tokenizer is unchanged."""
         if self._files is not None:
             return self
-        return TwoSided(self._source.for_family(roles), self._target.for_family(roles))
+        return TranslationTokenizer(self._source.for_family(roles), self._target.for_family(roles))
 
     def with_tokens(self, tokens: Sequence[str]) -> Tokenizer:
-        """Not for two sides: ValueError."""
-        raise ValueError("a tokenizer with two sides takes no further tokens")
+        """Not supported: ValueError."""
+        raise ValueError("a translation tokenizer takes no further tokens")
 
     def save(self, directory: str | Path, *, max_length: int | None = None) -> None:
-        """Write both sides: gyebo's kind as `tokenizer.json`, which `transformers.AutoTokenizer` opens for sources, and
-        `target_tokenizer.json` of the same form; a published pair as it was, for `transformers.MarianTokenizer`."""
+        """Write both sides: `tokenizer.json`, which `transformers.AutoTokenizer` opens for sources, and
+        `target_tokenizer.json` in the same format; for a published one its files, for `transformers.MarianTokenizer`."""
         folder = Path(directory)
         if self._files is None:
             self._source.save(folder, max_length=max_length)
@@ -83,24 +84,24 @@ class TwoSided(Tokenizer):
 
 
 def read_target(source: Tokenizer, folder: Path) -> Tokenizer:
-    """The tokenizer of a folder whose `tokenizer.json` was read: with two sides where the other one is there."""
+    """The tokenizer of a folder whose `tokenizer.json` is `source`: a `TranslationTokenizer` if the target's file exists."""
     file = folder / TARGET_FILE
     if not file.is_file():
         return source
     try:
-        return TwoSided(source, source.with_spec(json.loads(file.read_text(encoding="utf-8"))))
+        return TranslationTokenizer(source, source.with_spec(json.loads(file.read_text(encoding="utf-8"))))
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{file}: not a tokenizer.json ({error}); the file is damaged or something else") from error
+        raise ValueError(f"{file}: not a tokenizer.json ({error}); the file is damaged or of another kind") from error
 
 
 # -- Marian's ----------------------------------------------------------------------------------------------------------
 
 
 class _Side(Tokenizer):
-    """One side of a published pair: a SentencePiece model whose pieces have the ids of another list.
+    """One side of a published pair: a SentencePiece model whose tokens have the ids of a separate list.
 
-    Pieces of the list that this side's model has not are never found in a text, but have their string when ids become text;
-    pieces of the model that are not in the list are unknown.
+    Tokens of the list that are missing in this model never occur in encoding, but can be decoded; tokens of the model that are
+    not in the list are unknown.
     """
 
     def __init__(self, spec: tokenizer_json.Spec, ids: dict[str, int], max_length: int | None) -> None:
@@ -108,16 +109,16 @@ class _Side(Tokenizer):
         scores = dict(vocab) if isinstance(vocab, list) else None
         own = set(scores if scores is not None else vocab)
         listed = sorted(ids, key=ids.__getitem__)
-        pieces = [*listed, *sorted(own - ids.keys())]
+        tokens = [*listed, *sorted(own - ids.keys())]
         unknown = ids["<unk>"]
         if scores is not None:
-            model = {**spec["model"], "vocab": [[piece, scores.get(piece, 0.0)] for piece in pieces], "unk_id": unknown}
+            model = {**spec["model"], "vocab": [[token, scores.get(token, 0.0)] for token in tokens], "unk_id": unknown}
         else:
-            model = {**spec["model"], "vocab": {piece: id for id, piece in enumerate(pieces)}, "unk_token": "<unk>"}
+            model = {**spec["model"], "vocab": {token: id for id, token in enumerate(tokens)}, "unk_token": "<unk>"}
         end = {"id": "</s>", "ids": [ids["</s>"]], "tokens": ["</s>"]}
-        frame = [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}]
-        pair = [frame[0], {"Sequence": {"id": "B", "type_id": 0}}, frame[1]]
-        template = {"type": "TemplateProcessing", "single": frame, "pair": pair, "special_tokens": {"</s>": end}}
+        single = [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}]
+        pair = [single[0], {"Sequence": {"id": "B", "type_id": 0}}, single[1]]
+        template = {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": {"</s>": end}}
         roles = {role: token for role, token in (("pad", "<pad>"), ("eos", "</s>"), ("unk", "<unk>")) if token in ids}
         spec = {**spec, "model": model, "added_tokens": [], "post_processor": template}
         super().__init__(
@@ -128,10 +129,10 @@ class _Side(Tokenizer):
             max_length=max_length,
         )
         self.vocab_size, self._ids = len(listed), ids
-        self._unreachable = frozenset(ids[piece] for piece in ids.keys() - own)
+        self._unreachable = frozenset(ids[token] for token in ids.keys() - own)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text; a language's code at its beginning is one id."""
+        """Ids of each text; a language code at its start is one id."""
         codes = [found.group() if (found := _CODE.match(text)) else "" for text in texts]
         rest = [text[len(code) :] for text, code in zip(texts, codes)]
         unknown = self.role_ids["unk"]
@@ -140,12 +141,12 @@ class _Side(Tokenizer):
         return [start + self._listed(encoding, text) for start, encoding, text in zip(first, encodings, rest)]
 
     def _listed(self, encoding: Any, text: str) -> list[int]:
-        """Ids in the list. What this side's model does not know is looked up as it is written: the list may have it from the
-        other side."""
+        """Ids in the list. Strings unknown to this side's model are looked up in the list, which may have them from the other
+        side."""
         unknown, found = self.role_ids["unk"], []
-        for id, (start, end), piece in zip(encoding.ids, encoding.offsets, encoding.tokens):
+        for id, (start, end), token in zip(encoding.ids, encoding.offsets, encoding.tokens):
             if id == unknown:
-                written = piece if self._spec["model"]["type"] == "Unigram" else text[start:end].replace(" ", "▁")
+                written = token if self._spec["model"]["type"] == "Unigram" else text[start:end].replace(" ", "▁")
                 id = self._ids.get(written, unknown)
             found.append(id if id < self.vocab_size else unknown)
         return found
@@ -160,7 +161,7 @@ class _Side(Tokenizer):
         max_length: int | None = None,
         return_tensors: str | None = None,
     ) -> dict[str, Any]:
-        """Model inputs of texts, as `Tokenizer.__call__` gives them; pairs there are none."""
+        """Model inputs of texts, as `Tokenizer.__call__` returns them; pairs are not supported."""
         if max_length is not None and not truncation:
             raise ValueError("max_length has an effect only with truncation=True")
         end = [self.role_ids["eos"]] if add_special_tokens else []
@@ -179,10 +180,10 @@ class _Side(Tokenizer):
         return as_arrays(columns, return_tensors)
 
 
-def read_marian(folder: Path) -> TwoSided:
+def read_marian(folder: Path) -> TranslationTokenizer:
     """The tokenizer of a published Marian model: `source.spm`, `target.spm` and `vocab.json`.
 
-    Raises FileNotFoundError where one is missing, ValueError for a damaged one and for separate lists of ids, ImportError
+    Raises FileNotFoundError if one is missing, ValueError for a damaged one and for separate lists of ids, ImportError
     without the extra `data`.
     """
     from gyebo.text.sentencepiece import read_model
@@ -197,11 +198,13 @@ def read_marian(folder: Path) -> TwoSided:
         raise ValueError(f"{folder / _CONFIG}: separate_vocabs is set: gyebo reads pairs with one list of ids")
     ids = read_json(folder / IDS)
     if sorted(ids.values(), key=str) != sorted(range(len(ids)), key=str):
-        raise ValueError(f"{folder / IDS}: the ids are not 0 to {len(ids) - 1}, one for each piece; the file is damaged")
+        raise ValueError(f"{folder / IDS}: the ids are not 0 to {len(ids) - 1}, one for each token; the file is damaged")
     if missing := [token for token in ("</s>", "<unk>", "<pad>") if token not in ids]:
         raise ValueError(f"{folder / IDS}: {', '.join(missing)} missing; a Marian tokenizer has them")
     limit = config.get("model_max_length")
     length = int(limit) if isinstance(limit, (int, float)) and 0 < limit < 1e12 else None
     source, target = (_Side(read_model(folder / name, {})[0], ids, length) for name in names[:2])
     kept = (*names, _CONFIG, "special_tokens_map.json")
-    return TwoSided(source, target, {name: (folder / name).read_bytes() for name in kept if (folder / name).is_file()})
+    return TranslationTokenizer(
+        source, target, {name: (folder / name).read_bytes() for name in kept if (folder / name).is_file()}
+    )
