@@ -284,7 +284,7 @@ def _lacks(facts: ObjectiveFacts) -> str:
 
 def _idle(task: RecipeTask, style: str) -> str | None:
     """The name of an option of a task that has no effect on models with this style of head; None where there is none."""
-    if task.gradient_windows and STYLES[style].input != WINDOWS:
+    if task.gradient_windows and STYLES[style].pooling != WINDOWS:
         return "gradient_windows"
     return task.without_effect_on_features() if layers_are_features(style) else task.layers and "layers"
 
