@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gyebo.cli import options as shared
+from gyebo.config.errors import OptionError
 
 MODEL_HELP = "A run, a transformers directory, a hub id, FAMILY:SIZE (from scratch), or linear."
 TASK_HELP = "nsmc, klue-ner ... (gyebo tasks), or classification, regression, pair, tagging, spans, choice, translation."
@@ -107,8 +108,7 @@ def _refuse(**options: Any) -> None:
     """What the linear baseline has no use for."""
     for name, value in options.items():
         if value is not None:
-            flag = "--set" if name == "settings" else shared.flag(name)
-            raise ValueError(f"{flag} has no effect on linear: leave it out")
+            raise OptionError(f"‹{name}› has no effect on linear: leave it out")
 
 
 def _linear(named: dict[str, Any], out: Path, overwrite: bool, json: bool) -> None:
@@ -116,7 +116,7 @@ def _linear(named: dict[str, Any], out: Path, overwrite: bool, json: bool) -> No
     from gyebo.config.finetune import TaskOptions
     from gyebo.jobs.finetuning.linear import finetune_linear
 
-    _show(finetune_linear(toml.check(TaskOptions, named, name=shared.flag), out, overwrite=overwrite), out, json)
+    _show(finetune_linear(toml.check(TaskOptions, named, section="task"), out, overwrite=overwrite), out, json)
 
 
 def _show(found: dict[str, Any], out: Path, json: bool) -> None:

@@ -37,6 +37,7 @@ from gyebo.compare.results import Comparison, Row, rank, run_directory
 from gyebo.compare.session import Jobs, Session, attempt, finite, held_out, write
 from gyebo.compare.tasks import examine, finetune_all, read_tasks, train_baselines
 from gyebo.config import toml
+from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
 from gyebo.jobs.run_directory import bring_back, forget, refuse_to_replace, set_aside
 from gyebo.training import log
@@ -100,30 +101,30 @@ def resume_command(out: Path) -> str:
 def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> None:
     """Make `out` the directory of this recipe's comparison; ValueError where it is another's or not to be touched."""
     if resume and overwrite:
-        raise ValueError("--resume and --overwrite exclude each other: go on with the comparison, or start it again")
+        raise OptionError("‹resume› and ‹overwrite› exclude each other: go on with the comparison, or start it again")
     if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file: choose another -o")
+        raise OptionError(f"{out} is a file: choose another ‹out›")
     if not (out / "runs").is_dir():
         bring_back(out)  # what a start that was killed had replaced
     stored = out / "recipe.toml"
     entries = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
     if entries and not stored.is_file():
-        raise ValueError(f"{out} holds files but no recipe.toml, so it is no comparison of ours: choose another -o")
+        raise OptionError(f"{out} holds files but no recipe.toml, so it is no comparison of ours: choose another ‹out›")
     begun = resume and (out / "plan.json").is_file()  # nothing is taken away then
     if not begun and (foreign := sorted(name for name in entries if name not in WRITTEN and not name.endswith(".png"))):
-        raise ValueError(f"{out} holds {foreign[0]}, which no comparison writes, so it is none of ours: choose another -o")
+        raise OptionError(f"{out} holds {foreign[0]}, which no comparison writes, so it is none of ours: choose another ‹out›")
     names = [name for task in recipe.tasks for name in (task.data, task.test)]
     refuse_to_replace(out, [*names, *recipe.data.corpus, recipe.data.valid, recipe.tokenizer.path])
     if entries and resume:
         changes = recipes.changed(recipes.parse(toml.read(stored), str(stored)), recipe)
         if changes:
-            raise ValueError(
+            raise OptionError(
                 f"{out} can't be resumed with another recipe: {'; '.join(changes)}."
-                " Choose another -o, or --overwrite to start again"
+                " Choose another ‹out›, or ‹overwrite› to start again"
             )
         return
     if entries and not overwrite:
-        raise ValueError(f"{out} exists already: pass --resume to go on or --overwrite to start again")
+        raise OptionError(f"{out} exists already: pass ‹resume› to go on or ‹overwrite› to start again")
     if entries:
         set_aside(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -155,9 +156,9 @@ def _plan(session: Session) -> None:
     prepared = session.jobs.prepare(first, out, console=session.console)
     before = session.state.get("prepared", prepared)
     if before["fingerprint"] != prepared["fingerprint"]:
-        raise ValueError(
+        raise OptionError(
             f"{out} can't be resumed: the corpus has changed since (fingerprint {before['fingerprint'][:12]} then,"
-            f" {prepared['fingerprint'][:12]} now). Bring the old text back, or --overwrite to start again"
+            f" {prepared['fingerprint'][:12]} now). Bring the old text back, or ‹overwrite› to start again"
         )
     session.state |= {"prepared": prepared, "candidates": session.state.get("candidates", {})}
     session.keep()
@@ -293,8 +294,7 @@ def compare_files(
 ) -> bool:
     """Run a recipe file into `out` and print the answer; False where a run failed. Errors as in `load` and `compare`.
 
-    corpus: takes the place of the recipe's. tasks: "NAME" or "NAME=DATA", likewise. settings: `section.field=value`, as in
-    `--set`.
+    corpus: takes the place of the recipe's. tasks: "NAME" or "NAME=DATA", likewise. settings: `section.field=value`.
     """
     console = console or Console()
     asked = load(recipe, corpus=corpus or (), tasks=tasks or (), settings=settings)

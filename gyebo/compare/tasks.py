@@ -17,6 +17,7 @@ from rich.markup import escape
 from gyebo.compare.recipe import BASELINE, Candidate, RecipeTask
 from gyebo.compare.results import run_directory, task_directory
 from gyebo.compare.session import Session, attempt, finite
+from gyebo.config.errors import OptionError
 from gyebo.config.finetune import TaskOptions
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.splits import read_task
@@ -51,9 +52,9 @@ def read_tasks(session: Session) -> None:
     for task in session.recipe.tasks:
         found, stored = session.jobs.examine(task.source), before.get(task.called, {})
         if stored.get("fingerprint", found["fingerprint"]) != found["fingerprint"]:
-            raise ValueError(
+            raise OptionError(
                 f"{session.out} can't be resumed: the examples of {task.called} have changed since. Bring the old ones back, or"
-                " --overwrite to start again"
+                " ‹overwrite› to start again"
             )
         session.state["tasks"][task.called] = stored | found
         if not stored:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gyebo.config.errors import OptionError
 from gyebo.data.plan import FIRST, ROOM, SEEN, SIZE, Plan, pack
 from gyebo.data.shards import Split
 
@@ -133,7 +134,7 @@ def _documents(split: Split, starts: Starts) -> Iterator[tuple[int, int, NDArray
 
 def _room(context: int, frame: int) -> int:
     if context <= frame:
-        raise ValueError(f"--context {context} leaves no room beside the {frame} roles that frame a text: raise it")
+        raise OptionError(f"‹context›={context} leaves no room beside the {frame} roles that frame a text: raise it")
     return context - frame
 
 

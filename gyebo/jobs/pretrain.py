@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from pathlib import Path
@@ -11,6 +10,9 @@ from typing import Any
 from rich.console import Console
 
 import gyebo
+from gyebo.config import toml
+from gyebo.config.errors import OptionError
+from gyebo.config.flags import words_for
 from gyebo.config.run import RunOptions
 from gyebo.evaluation import measures
 from gyebo.figures.curves import training_curve
@@ -25,9 +27,6 @@ from gyebo.training.device import peak_memory, pick_device, reset_peak_memory
 from gyebo.training.loop import Rhythm, refuse_to_go_on, resume, train
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer
-
-# Options of [data] and [train] that are typed with --set.
-WITHOUT_FLAG = {"order", "plan_seed", "micro_batch_tokens", "evaluate_every", "evaluate_tokens"}
 
 
 def pretrain(
@@ -50,8 +49,8 @@ def pretrain(
         if record:
             changed = run_directory.differences(run_directory.options_of(record, out), options)
             if changed:
-                raise ValueError(
-                    f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new -o to change them"
+                raise OptionError(
+                    f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new ‹out› to change them"
                 )
             if "result" in record:
                 return record["result"]
@@ -214,25 +213,10 @@ def _card(setup: Setup, out: Path, result: dict[str, Any], pictures: dict[str, s
 
 def command_of(options: RunOptions, out: Path) -> str:
     """What one types to get this run: every option that differs from its default."""
-    verb = ["distill", options.teacher] if options.teacher else ["pretrain", options.family]
-    words = ["gyebo", *verb, *options.data.corpus, "-o", str(out)]
-    hidden = {"family", "teacher", "model", "objective", "data", "optim", "budget", "train"}
+    verb, first = ("distill", options.teacher) if options.teacher else ("pretrain", options.family)
+    hidden = {"family", "teacher", "data.corpus"}
     hidden |= {"size"} if options.start_from or options.teacher else set()
     hidden |= {"vocab_size"} if options.tokenizer else set()
-    flags = options.model_dump(mode="json", exclude=hidden, exclude_defaults=True)
-    flags |= options.budget.model_dump(mode="json", exclude_none=True)
-    settings: dict[str, Any] = {}
-    for section, group in (("data", options.data), ("train", options.train), ("optim", options.optim)):
-        for name, value in group.model_dump(mode="json", exclude={"corpus"}, exclude_defaults=True).items():
-            if section == "optim" or name in WITHOUT_FLAG:
-                settings[f"{section}.{name}"] = value
-            else:
-                flags[name] = value
-    for section, fields in (("model", options.model), ("objective", options.objective)):
-        settings |= {f"{section}.{name}": value for name, value in fields.items()}
-    for name, value in flags.items():
-        flag = "--from" if name == "start_from" else f"--{name.replace('_', '-')}"
-        words += [flag] if value is True else [flag, str(value)]
-    for name, value in settings.items():
-        words += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
-    return shlex.join(words)
+    given = toml.flat(options.model_dump(mode="json", exclude_defaults=True))
+    words = words_for({field: value for field, value in given.items() if field not in hidden}, verb)
+    return shlex.join(["gyebo", verb, str(first), *options.data.corpus, "-o", str(out), *words])

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from gyebo.config.errors import OptionError
 from gyebo.figures.attention import MOST, attention_map
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate as search
@@ -66,15 +67,15 @@ def translate(
 def _check_picture(opened: Opened, texts: Sequence[str]) -> None:
     """ValueError where no attention can be drawn: before anything is translated."""
     if len(texts) != 1:
-        raise ValueError(f"--attention draws one sentence, but there are {len(texts)}: give it with --text")
+        raise OptionError(f"‹attention› draws one sentence, but there are {len(texts)}: give it as ‹text›")
     if not texts[0].strip():
-        raise ValueError("--attention draws a sentence, but the text is empty")
+        raise OptionError("‹attention› draws a sentence, but the text is empty")
     if not opened.model.config.attends_source:
-        raise ValueError(f"--attention: {opened.name} has none, so there is nothing to draw")
+        raise OptionError(f"‹attention›: {opened.name} has none, so there is nothing to draw")
     assert opened.tokenizer is not None
     pieces = len(opened.tokenizer.encode(texts[0]))
     if pieces > MOST:
-        raise ValueError(f"--attention: the sentence has {pieces} pieces, more than a picture can show ({MOST})")
+        raise OptionError(f"‹attention›: the sentence has {pieces} tokens, more than a picture can show ({MOST})")
 
 
 def search_options(opened: Opened, settings: dict[str, Any]) -> GenerationOptions:
@@ -84,7 +85,7 @@ def search_options(opened: Opened, settings: dict[str, Any]) -> GenerationOption
     if beams == 1:
         for name in ("length_penalty", "coverage_penalty"):
             if name in settings:
-                raise ValueError(f"--{name.replace('_', '-')} has no effect without beams: set --beams to 2 or more")
+                raise OptionError(f"‹{name}› has no effect without beams: set ‹beams› to 2 or more")
         return text_answers.search_options(1)
     names = ("length_penalty", "coverage_penalty")
     return GenerationOptions(beams=beams, **{name: settings.get(name, getattr(stored, name)) for name in names})

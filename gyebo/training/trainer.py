@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gyebo.config.errors import OptionError
 from gyebo.config.run import OptimOptions
 from gyebo.data.streams import tokens_seen
 from gyebo.nn.state import StateTree, each, leaves
@@ -68,8 +69,9 @@ class Trainer:
 
     def __post_init__(self) -> None:
         if self.batch_rows < distributed.world_size():
-            raise ValueError(
-                f"--batch-tokens makes {self.batch_rows} rows, but {distributed.world_size()} processes need one each: raise it"
+            raise OptionError(
+                f"‹train.batch_tokens› makes {self.batch_rows} rows, but {distributed.world_size()} processes need one each: "
+                "raise it"
             )
         self.model.to(self.device).train()
         self.optimizer = make_optimizer(self.model, self.options)

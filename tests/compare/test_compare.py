@@ -179,7 +179,7 @@ def test_a_stop_says_how_to_go_on(tmp_path, jobs, recipe):
 def test_an_existing_directory_is_refused(tmp_path, jobs, recipe):
     out = tmp_path / "out"
     compare(recipe(), out, **jobs.functions)
-    with pytest.raises(ValueError, match="--resume to go on or --overwrite"):
+    with pytest.raises(ValueError, match="resume to go on or overwrite"):
         compare(recipe(), out, **jobs.functions)
     with pytest.raises(ValueError, match="exclude each other"):
         compare(recipe(), out, resume=True, overwrite=True, **jobs.functions)

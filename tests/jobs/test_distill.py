@@ -90,7 +90,7 @@ def test_the_layers_can_be_chosen_and_nothing_else_of_the_shape(teachers, run_op
     setup = set_up(distilling(run_options, teachers("bert"), model={"layers": 3, "attention_dropout": 0.0}), tmp_path, None)
     config = setup.make_model().config
     assert (config.layers, config.attention_dropout) == (3, 0.0)
-    with pytest.raises(ValueError, match=r"--set model\.width: a student has its teacher's shape"):
+    with pytest.raises(ValueError, match=r"^model\.width: a student has its teacher's shape"):
         set_up(distilling(run_options, teachers("bert"), model={"width": 64}), tmp_path, None)
     with pytest.raises(ValueError, match="a student has 1 to 4 layers, those of its teacher, but 5 were asked for"):
         set_up(distilling(run_options, teachers("bert"), model={"layers": 5}), tmp_path, None).make_model()

@@ -119,7 +119,7 @@ def test_a_budget_knows_its_operations(made, tmp_path):
         changed = options.model_copy(update={"data": options.data.model_copy(update=data)})
         with pytest.raises(ValueError, match=said):
             set_up(changed, tmp_path, None)
-    with pytest.raises(ValueError, match="--compile: elmo reads token by token"):
+    with pytest.raises(ValueError, match="train.compile: elmo reads token by token"):
         set_up(options.model_copy(update={"train": options.train.model_copy(update={"compile": True})}), tmp_path, None)
     with pytest.raises(ValueError, match="model.filters must be a list of whole numbers"):
         set_up(options.model_copy(update={"model": {"filters": 3}}), tmp_path, None)

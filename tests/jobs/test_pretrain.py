@@ -99,7 +99,7 @@ def test_minutes_are_measured_once_and_stored(run_options, tmp_path, monkeypatch
 def test_what_it_starts_from_is_not_replaced(run_options, tmp_path):
     out = tmp_path / "run"
     pretrain(run_options(2), out)
-    with pytest.raises(ValueError, match="which the run starts from: choose another -o"):
+    with pytest.raises(ValueError, match="which the run starts from: choose another out"):
         pretrain(run_options(2, start_from=str(out)), out, overwrite=True)
     before = (out / "model.safetensors").read_bytes()
     with pytest.raises((FileNotFoundError, ValueError)):
@@ -121,7 +121,7 @@ def test_the_reserve_grows_with_what_is_evaluated_and_saved():
         )
 
     assert 600 > steps(1000, 10**6) > steps(10**6, 10**6) > steps(10**6, 10**9) >= 1
-    with pytest.raises(ValueError, match=r"--minutes 10: evaluations and checkpoints alone would take .* hold out less text"):
+    with pytest.raises(ValueError, match=r"minutes=10: evaluations and checkpoints alone would take .* hold out less text"):
         steps(10**8, 10**6)
 
 
@@ -135,7 +135,7 @@ def test_minutes_are_minutes(run_options, tmp_path):
 
 def test_exactly_one_budget(run_options):
     for wrong in ({}, {"steps": 3, "tokens": 5}):
-        with pytest.raises(ValueError, match=r"exactly one of --steps, --tokens, --flops, --minutes"):
+        with pytest.raises(ValueError, match=r"exactly one of budget.steps, budget.tokens, budget.flops, budget.minutes"):
             budgeted(run_options, **wrong)
 
 
@@ -349,8 +349,8 @@ def test_from_refuses_what_contradicts_it(finished, run_options, tokenizer_folde
     _, first, _ = finished
     for changes, message in [
         ({"family": "gpt"}, "holds a gpt2 model, not gpt"),
-        ({"model": {"layers": 1}}, r"model.layers contradicts --from"),
-        ({"context": 64}, "--context 64 is longer than the 32 positions"),
+        ({"model": {"layers": 1}}, r"model.layers contradicts start_from"),
+        ({"context": 64}, "context=64 is longer than the 32 positions"),
     ]:
         with pytest.raises(ValueError, match=message):
             pretrain(started_from(run_options, first, **changes), tmp_path / "run")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gyebo
+from gyebo.config import toml
 from gyebo.config.finetune import FinetuneOptions, scratch
+from gyebo.config.flags import words_for
 from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve, score_by_length
 from gyebo.interchange.model_card import model_card
 from gyebo.models import family as tree
@@ -19,16 +20,6 @@ from gyebo.tasks.metrics.metrics import confusion, mean_and_spread
 from gyebo.tasks.splits import TaskData, open_task
 
 CURVE, CONFUSION, LENGTHS = "learning.png", "confusion.png", "lengths.png"
-WITHOUT_FLAG = (
-    "micro_batch",
-    "dropout",
-    "body_dropout",
-    "bpe_dropout",
-    "layers",
-    "gradient_windows",
-    "evaluations",
-)  # typed with --set, as all of optim but these
-OPTIM_FLAGS = ("lr", "layer_decay", "freeze")
 
 
 def pictures(out: Path, data: TaskData, predictions: list[Any], records: list[dict[str, Any]]) -> dict[str, str]:
@@ -99,26 +90,10 @@ def _words(name: str) -> str:
 
 def command_of(options: FinetuneOptions, out: Path, seeds: Sequence[int]) -> str:
     """What one types to get this run: every option that differs from its default."""
-    words = ["gyebo", "finetune", options.model, options.task.name, "-o", str(out)]
-    flags = options.task.model_dump(mode="json", exclude={"name"}, exclude_none=True)
-    flags |= {} if list(seeds) == [0] else {"seeds": ",".join(map(str, seeds))}
-    settings: dict[str, Any] = {}
-    others = options.model_dump(mode="json", exclude={"model", "task", "optim", "translation", "seed"}, exclude_defaults=True)
-    settings |= {f"shape.{name}": value for name, value in others.pop("shape", {}).items()}
-    for name, value in others.items():
-        (settings if name in WITHOUT_FLAG else flags)[name] = value
-    for name, value in options.optim.model_dump(mode="json", exclude_defaults=True).items():
-        if name in OPTIM_FLAGS:
-            flags[name] = value
-        else:
-            settings[f"optim.{name}"] = value
-    for name, value in options.translation.model_dump(mode="json", exclude_defaults=True).items():
-        settings[f"translation.{name}"] = value
-    for name, value in flags.items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
-    for name, value in settings.items():
-        words += ["--set", f"{name}={json.dumps(value)}"]
-    return shlex.join(words)
+    given = toml.flat(options.model_dump(mode="json", exclude={"model", "seed"}, exclude_defaults=True))
+    name = given.pop("task.name")
+    given |= {} if list(seeds) == [0] else {"seed": ",".join(map(str, seeds))}
+    return shlex.join(["gyebo", "finetune", options.model, name, "-o", str(out), *words_for(given, "finetune")])
 
 
 def summary(results: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from gyebo.config.errors import OptionError
 from gyebo.config.run import BudgetOptions
 from gyebo.training import distributed
 from gyebo.training.trainer import Trainer
@@ -79,9 +80,9 @@ def steps_for(
     reserve = evaluating + SAVES * (0.05 + parameters * SAVE_SECONDS_PER_PARAMETER)
     left = budget.minutes * 60 - reserve
     if left < step_seconds:
-        raise ValueError(
-            f"--minutes {budget.minutes:g}: evaluations and checkpoints alone would take {reserve / 60:.1f}: give more, or "
-            "hold out less text (--valid-share)"
+        raise OptionError(
+            f"‹budget.minutes›={budget.minutes:g}: evaluations and checkpoints alone would take {reserve / 60:.1f}: give "
+            "more, or hold out less text (‹data.valid_share›)"
         )
     return math.floor(left / step_seconds)
 

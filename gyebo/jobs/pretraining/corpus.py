@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
 from gyebo.data.prepare import Corpus, open_corpus, training_texts
 from gyebo.data.prepare import prepare as prepare_shards
@@ -23,12 +24,12 @@ def refuse_idle(corpus: Corpus) -> None:
     kinds = {source.kind for source in [*corpus.sources, *corpus.valid]}
     names = ", ".join(corpus.options.corpus)
     for option, value, idle, affected, why in (
-        ("--text-field", corpus.options.text_field, "text", {"jsonl", "csv", "tsv", "parquet"}, "it has no columns or keys"),
-        ("--documents", corpus.options.documents, "line", {"txt"}, "it is no plain text, so its rows are the documents"),
-        ("--bad-bytes", corpus.options.bad_bytes, "refuse", {"txt", "jsonl", "csv", "tsv"}, "it holds text already decoded"),
+        ("text_field", corpus.options.text_field, "text", {"jsonl", "csv", "tsv", "parquet"}, "it has no columns or keys"),
+        ("documents", corpus.options.documents, "line", {"txt"}, "it is no plain text, so its rows are the documents"),
+        ("bad_bytes", corpus.options.bad_bytes, "refuse", {"txt", "jsonl", "csv", "tsv"}, "it holds text already decoded"),
     ):
         if value != idle and not kinds & affected:
-            raise ValueError(f"{option} {value} has no effect on {names}: {why}; leave it out")
+            raise OptionError(f"‹data.{option}›={value} has no effect on {names}: {why}; leave it out")
 
 
 def open_tokenizer(options: RunOptions, corpus: Corpus, out: Path, console: Console | None) -> Tokenizer:
@@ -39,7 +40,7 @@ def open_tokenizer(options: RunOptions, corpus: Corpus, out: Path, console: Cons
     if (folder / "tokenizer_config.json").is_file():
         return Tokenizer.load(folder)
     if console:
-        console.print(f"no --tokenizer given: training a byte-level BPE with {options.vocab_size:,} ids on the corpus")
+        console.print(f"no tokenizer given: training a byte-level BPE with {options.vocab_size:,} ids on the corpus")
     texts = training_texts(corpus)
     first = next(texts, None)
     if first is None:
@@ -82,7 +83,7 @@ def open_data(
 
 def _unit(options: RunOptions) -> str:
     kinds = {"line": "line", "blank": "block between blank lines", "file": "file"}
-    return f"{kinds[options.data.documents]} (--documents)"
+    return f"{kinds[options.data.documents]} (option documents)"
 
 
 def prepare(options: RunOptions, out: Path, console: Console | None = None) -> dict[str, Any]:
