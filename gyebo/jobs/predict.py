@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gyebo.config.errors import OptionError
 from gyebo.jobs.finetuned_model import Opened, open_model
 from gyebo.jobs.inference import check_precision
 from gyebo.jobs.run_directory import refuse_existing
@@ -60,15 +61,15 @@ def _examples(opened: Opened, file: Path, text: str | None, pair: str | None) ->
         raise ValueError(f"{opened.name} does {kind.name}, whose examples are no texts: use gyebo evaluate {opened.name} TASK")
     marked = trained is not None and not is_own(trained.task.name) and open_task(trained.task).marked
     if marked and (form_of(file) == "txt" or text or pair):
-        raise ValueError(
+        raise OptionError(
             f"{file}: {opened.name} tells how two entities of a text are related, and has to be told which: give a file of the "
-            f"form of {trained.task.name}, without --text and --pair"  # type: ignore[union-attr]
+            f"form of {trained.task.name}, without ‹text› and ‹pair›"  # type: ignore[union-attr]
         )
     if form_of(file) != "txt":
         return _columns(opened, file, text, pair)
-    for flag, value in (("text", text), ("pair", pair)):
+    for name, value in (("text", text), ("pair", pair)):
         if value is not None:
-            raise ValueError(f"--{flag} has no effect on {file}, whose lines are the texts: leave it out")
+            raise OptionError(f"‹{name}› has no effect on {file}, whose lines are the texts: leave it out")
     if not kind.lines or (trained and trained.paired):
         what = "two texts" if kind.lines else kind.name
         raise ValueError(f"{file}: {opened.name} reads {what}, which lines can't hold: give a .csv, .tsv, .jsonl or .parquet")

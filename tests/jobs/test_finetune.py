@@ -245,7 +245,7 @@ def test_frozen_layers_stay_as_they_are(models, data, tmp_path, family, groups):
             name = names[id(parameter)]
             if name in old:
                 assert torch.equal(old[name], parameter) == (number < groups), name
-    with pytest.raises(ValueError, match=r"--freeze 9: the model has \d groups of layers with its head: freeze fewer"):
+    with pytest.raises(ValueError, match=r"optim.freeze=9: the model has \d groups of layers with its head: freeze fewer"):
         finetune(tuning(models(family), data, optim={"freeze": 9}), tmp_path / "no")
     assert not (tmp_path / "no").exists()
 
@@ -356,7 +356,7 @@ def test_what_a_run_starts_from_is_never_overwritten(models, data, tmp_path):
         (tuning(models("bert"), data), models("bert").parent),
         (tuning(models("bert"), data), data.parent),
     ):
-        with pytest.raises(ValueError, match="which the run starts from: choose another -o"):
+        with pytest.raises(ValueError, match="which the run starts from: choose another out"):
             finetune(options, out, overwrite=True)
     assert models("bert").is_dir() and data.is_file()
 
@@ -370,10 +370,10 @@ def test_several_processes_are_refused(models, data, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch": 5000}, "--batch 5000 is more than the"),
-        ({"max_length": 65}, "--max-length 65 is longer than the 64 positions of"),
+        ({"batch": 5000}, "batch=5000 is more than the"),
+        ({"max_length": 65}, "max_length=65 is longer than the 64 positions of"),
         ({"max_length": 3}, None),
-        ({"tokenizer": "x"}, "--tokenizer has no effect with"),
+        ({"tokenizer": "x"}, "tokenizer has no effect with"),
     ],
 )
 def test_options_that_do_not_fit(models, data, tmp_path, changes, message):
@@ -390,7 +390,7 @@ def test_options_that_do_not_fit(models, data, tmp_path, changes, message):
     [
         ("bert:huge", "unknown size 'huge' of bert"),
         ("brt:mini", "unknown family 'brt'; did you mean bert"),
-        ("bert:tiny", "starts from scratch and needs a tokenizer: --tokenizer DIR"),
+        ("bert:tiny", "starts from scratch and needs a tokenizer: tokenizer=DIR"),
     ],
 )
 def test_a_start_from_scratch_that_does_not_fit(data, tmp_path, model, message):
@@ -413,7 +413,7 @@ def test_what_is_replaced_stays_until_the_new_run_has_begun(models, data, tmp_pa
     out.rename(tmp_path / ".run.replaced")
     out.mkdir()
     (out / run_directory.STARTING).touch()
-    with pytest.raises(ValueError, match="exists already: pass --resume"):
+    with pytest.raises(ValueError, match="exists already: pass resume"):
         finetune_seeds(options, seeds, out)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     finetune_seeds(options.model_copy(update={"epochs": 0.5}), seeds, out, overwrite=True)
@@ -458,5 +458,5 @@ def test_a_shape_of_ones_own(data, tokenizer_folder, tmp_path):
     ]:
         with pytest.raises(ValueError, match=message):
             set_up(options.model_copy(update={"shape": shape}))
-    with pytest.raises(ValueError, match="--set shape.layers has no effect with some-run"):
+    with pytest.raises(ValueError, match="shape.layers has no effect with some-run"):
         tuning("some-run", data, shape={"layers": 1})

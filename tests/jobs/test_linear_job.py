@@ -66,7 +66,7 @@ def test_what_it_cannot_do_is_refused(tmp_path):
         finetune_linear(TaskOptions(name="tagging", data=str(file)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     options = tuning("x", reviews(tmp_path)).task
-    with pytest.raises(ValueError, match="which the run starts from: choose another -o"):
+    with pytest.raises(ValueError, match="which the run starts from: choose another out"):
         finetune_linear(options, tmp_path, overwrite=True)
     finetune_linear(options, tmp_path / "run")
     with pytest.raises(ValueError, match="exists already"):

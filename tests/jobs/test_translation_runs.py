@@ -106,11 +106,11 @@ def test_as_many_lines_come_out_as_go_in(learned):
 def test_its_attention_is_drawn(learned, tmp_path):
     job.translate(str(learned), ["나무 바다 하늘"], picture=tmp_path / "map.png")
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match="--attention draws one sentence, but there are 2"):
+    with pytest.raises(ValueError, match="attention draws one sentence, but there are 2"):
         job.translate(str(learned), ["나무", "바다"], picture=tmp_path / "two.png")
-    with pytest.raises(ValueError, match="--attention draws a sentence, but the text is empty"):
+    with pytest.raises(ValueError, match="attention draws a sentence, but the text is empty"):
         job.translate(str(learned), [" "], picture=tmp_path / "none.png")
-    with pytest.raises(ValueError, match="--attention: the sentence has .* more than a picture can show"):
+    with pytest.raises(ValueError, match="attention: the sentence has .* more than a picture can show"):
         job.translate(str(learned), ["나무 " * 60], picture=tmp_path / "long.png")
 
 
@@ -157,15 +157,15 @@ def test_a_stopped_run_goes_on_to_the_same_weights_and_verifies(folder, tokenize
     [
         ({"model": "bert:mini"}, "bert:mini does not translate, as translation .*transformer:mini"),
         ({"task": {"name": "world-sentiment"}}, "transformer:tiny translates, and has no head for world-sentiment"),
-        ({"batch": 8}, "--batch has no effect on a translation: use --set translation.batch_tokens"),
+        ({"batch": 8}, "batch has no effect on a translation: use translation.batch_tokens"),
         ({"layers": "top"}, "layers has no effect on a translation"),
-        ({"dropout": 0.2}, "--set dropout is that of a head"),
-        ({"translation": {"vocab_size": 400}}, "translation.vocab_size=400 has no effect beside --tokenizer"),
+        ({"dropout": 0.2}, "dropout is that of a head"),
+        ({"translation": {"vocab_size": 400}}, "translation.vocab_size=400 has no effect beside tokenizer"),
         (
             {"model": "seq2seq:tiny", "shape": {"attention": "none"}, "translation": {"coverage_penalty": 0.2}},
             "translation.coverage_penalty=0.2 has no effect: seq2seq:tiny has no attention",
         ),
-        ({"translation": {"separate": True}}, "translation.separate=True has no effect beside --tokenizer"),
+        ({"translation": {"separate": True}}, "translation.separate=True has no effect beside tokenizer"),
         ({"translation": {"beams": 1, "coverage_penalty": 0.1}}, "coverage_penalty"),
     ],
 )
@@ -227,7 +227,7 @@ def test_options_of_translations_are_refused_elsewhere(tokenizer, tmp_path):
         "task": {"name": "world-sentiment"},
         "translation": {"beams": 2},
     }
-    with pytest.raises(ValueError, match="--set translation... has no effect on world-sentiment"):
+    with pytest.raises(ValueError, match="translation.beams has no effect on world-sentiment"):
         finetune(FinetuneOptions.model_validate(values), tmp_path / "run")
 
 

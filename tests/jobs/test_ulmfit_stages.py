@@ -242,7 +242,7 @@ def test_parts_of_a_batch_are_refused_for_norms_over_it(stages, data, tmp_path):
     _, domain = stages
     with pytest.raises(ValueError, match=r"micro_batch=7: the head of ulmfit has norms over the batch of 16"):
         finetune(tuning(domain, data, micro_batch=7), tmp_path / "no")
-    with pytest.raises(ValueError, match="--batch 1: the head of ulmfit has norms over the batch"):
+    with pytest.raises(ValueError, match="batch=1: the head of ulmfit has norms over the batch"):
         finetune(tuning(domain, data, batch=1), tmp_path / "no")
     assert not (tmp_path / "no").exists()
     assert set_up(tuning(domain, data, micro_batch=16)).plan("float32")["micro_batch"] == 16
@@ -271,7 +271,7 @@ def test_held_out_text_is_read_whole_whatever_the_window(run_options, tmp_path):
 
 
 def test_a_window_longer_than_a_text_is_refused(run_options, tmp_path):
-    with pytest.raises(ValueError, match="--context 300: a window of the text is at most as long as a text, 256 tokens"):
+    with pytest.raises(ValueError, match="context=300: a window of the text is at most as long as a text, 256 tokens"):
         pretrain(run_options(family="ulmfit", context=300), tmp_path / "run")
     with pytest.raises(ValueError, match="unknown option 'model.window'"):
         pretrain(run_options(family="ulmfit", model={"window": 8}), tmp_path / "run")

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from gyebo.config.finetune import FinetuneOptions, TranslationOptions, scratch
+from gyebo.config.errors import OptionError
+from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, gives_features, longest_row, with_dropped_merges
 from gyebo.jobs.model_building import freeze, grow_vocabulary, layers_of, spell_more, with_dropout
 from gyebo.models import family as tree
@@ -35,7 +36,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     features = {part: encode(kind.name, getattr(data, part), tokenizer, labels, length) for part in PARTS}
     count = len(features["train"])
     if options.batch and options.batch > count:
-        raise ValueError(f"--batch {options.batch} is more than the {count:,} rows of the examples to learn from: lower it")
+        raise OptionError(f"‹batch›={options.batch} is more than the {count:,} rows of the examples to learn from: lower it")
     batch = min(options.batch or task.batch, count)
     _refuse_parts(options, origin.family, kind, batch)
 
@@ -68,12 +69,13 @@ def check_options(options: FinetuneOptions, kind: Kind, family: tree.Family) -> 
     """ValueError for options that have no effect where a head answers, or on this head."""
     assert kind.head is not None
     if options.gradient_windows and not reads_windows(kind.head, family.head_style):
-        raise ValueError(
-            f"--set gradient_windows={options.gradient_windows} has no effect on {kind.name} with {family.name}, which reads "
+        raise OptionError(
+            f"‹gradient_windows›={options.gradient_windows} has no effect on {kind.name} with {family.name}, which reads "
             "in no windows: leave it out"
         )
-    if options.translation != TranslationOptions():
-        raise ValueError(f"--set translation... has no effect on {options.task.name}, which is {kind.name}: leave it out")
+    if changed := options.translation.model_dump(exclude_defaults=True):
+        name = next(iter(changed))
+        raise OptionError(f"‹translation.{name}› has no effect on {options.task.name}, which is {kind.name}: leave it out")
     check_features(options, family)
 
 
@@ -81,13 +83,13 @@ def check_features(options: FinetuneOptions, family: tree.Family) -> None:
     """ValueError for options that mean nothing where the body gives features, and for those that mean something there only."""
     check_layers(family.head_style, options.layers)
     if options.layers and scratch(options.model):
-        raise ValueError(
-            f"layers = {options.layers!r} chooses among the layers of a trained model: leave it out with {options.model}"
+        raise OptionError(
+            f"‹layers›={options.layers} chooses among the layers of a trained model: leave it out with {options.model}"
         )
     idle = options.without_effect_on_features() if gives_features(options, family) else None
     if idle:
-        raise ValueError(
-            f"{idle} has no effect on {family.title}: its layers are features, which stay as they are; leave it out"
+        raise OptionError(
+            f"‹{idle}› has no effect on {family.title}: its layers are features, which stay as they are; leave it out"
         )
 
 
@@ -97,11 +99,11 @@ def _refuse_parts(options: FinetuneOptions, family: tree.Family, kind: Kind, bat
     if not reads_windows(kind.head, family.head_style):
         return
     if batch < 2:
-        raise ValueError(f"--batch 1: the head of {family.name} has norms over the batch, which needs two examples or more")
+        raise OptionError(f"‹batch›=1: the head of {family.name} has norms over the batch, which needs two examples or more")
     if options.micro_batch and options.micro_batch < batch:
-        raise ValueError(
-            f"--set micro_batch={options.micro_batch}: the head of {family.name} has norms over the batch of {batch}, of which "
-            "parts would learn something else: leave it out, or lower --batch"
+        raise OptionError(
+            f"‹micro_batch›={options.micro_batch}: the head of {family.name} has norms over the batch of {batch}, of which "
+            "parts would learn something else: leave it out, or lower ‹batch›"
         )
 
 

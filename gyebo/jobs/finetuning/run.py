@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from gyebo.config import toml
+from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.interchange import load, save
 from gyebo.interchange.loading import family_of
@@ -51,8 +52,8 @@ def finetune(
         if record:
             changed = run_directory.differences(options_of(record, out), options)
             if changed:
-                raise ValueError(
-                    f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new -o to change them"
+                raise OptionError(
+                    f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new ‹out› to change them"
                 )
             if "result" in record:
                 return record["result"]
@@ -83,7 +84,7 @@ def started_from(options: FinetuneOptions) -> tuple[str | None, ...]:
 def options_of(record: dict[str, Any], out: Path) -> FinetuneOptions:
     """The options that a fine-tuning was started with; ValueError where the run is none."""
     if record.get("kind") != KIND:
-        raise ValueError(f"{out} holds a run of another kind, not a fine-tuning: choose another -o")
+        raise OptionError(f"{out} holds a run of another kind, not a fine-tuning: choose another ‹out›")
     return toml.check(FinetuneOptions, record["options"], str(out / "run.toml"))
 
 
@@ -148,7 +149,7 @@ def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
             done = "left out" if len(features) < len(getattr(data, part)) else "cut"
             to = {"train": "learn from", "valid": "choose by", "test": "be measured on"}[part]
             count = f"{features.cut:,} examples to {to}"
-            lines.append(f"note: {count} are longer than {setup.longest[part]} tokens and were {done} (--max-length)")
+            lines.append(f"note: {count} are longer than {setup.longest[part]} tokens and were {done} (max_length)")
     lines.append(
         f"{data.task.name}: {len(data.train):,} examples to learn from, {len(data.valid):,} to choose by, "
         f"{len(data.test):,} to be measured on ({data.measured})"

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.models import family as tree
 from gyebo.tasks.features import ExampleRows, Features
@@ -120,7 +121,7 @@ class Setup:
 def longest_row(options: FinetuneOptions, task: Task, context: int) -> int:
     """Tokens of the longest row; ValueError where more are asked for than the model has positions."""
     if options.max_length and options.max_length > context:
-        raise ValueError(f"--max-length {options.max_length} is longer than the {context} positions of {options.model}")
+        raise OptionError(f"‹max_length›={options.max_length} is longer than the {context} positions of {options.model}")
     return min(options.max_length or task.max_length, context)
 
 
@@ -155,7 +156,7 @@ def with_dropped_merges(
     if not find_kind(task.kind).bpe_dropout or task.marked:
         kinds = "relations" if task.marked else task.kind
         possible = ", ".join(kind.name for kind in KINDS.values() if kind.bpe_dropout)
-        raise ValueError(f"--set bpe_dropout={rate:g} is for whole texts ({possible}), not for {kinds}: leave it out")
+        raise OptionError(f"‹bpe_dropout›={rate:g} is for whole texts ({possible}), not for {kinds}: leave it out")
     DroppingTokenizer(tokenizer, rate, "")  # refuses other kinds of tokenizers now
 
     @lru_cache(maxsize=1)
