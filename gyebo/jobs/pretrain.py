@@ -22,6 +22,7 @@ from gyebo.jobs import run_directory
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.corpus import floor
 from gyebo.jobs.pretraining.setup import Setup, plan_run, set_up
+from gyebo.jobs.results import PretrainResult, RunPlan, read, read_pretraining
 from gyebo.training import distributed, log
 from gyebo.training.device import peak_memory, pick_device, reset_peak_memory
 from gyebo.training.loop import Rhythm, refuse_to_go_on, resume, train
@@ -31,8 +32,8 @@ from gyebo.training.trainer import Trainer
 
 def pretrain(
     options: RunOptions, out: Path, *, resume: bool = False, overwrite: bool = False, console: Console | None = None
-) -> dict[str, Any]:
-    """Train one run in `out`, or go on with it; gives its result, which `run.toml` stores too (other processes: nothing).
+) -> PretrainResult | None:
+    """Train one run in `out`, or go on with it; gives its result, which `run.toml` stores too (other processes: None).
 
     With `resume`, a finished run gives its stored result at once and a missing one is started. Raises ValueError for options
     that don't fit, `training.loop.Stopped` after a signal, `Failed` where the loss is not finite.
@@ -53,7 +54,7 @@ def pretrain(
                     f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new ‹out› to change them"
                 )
             if "result" in record:
-                return record["result"]
+                return read_pretraining(record["result"], str(out / "run.toml"))
         try:
             return _run(options, out, record, console)
         except BaseException:
@@ -67,7 +68,7 @@ def started_from(options: RunOptions) -> tuple[str | None, ...]:
     return options.start_from, options.teacher, options.tokenizer, options.data.valid, *options.data.corpus
 
 
-def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console: Console | None) -> dict[str, Any]:
+def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console: Console | None) -> PretrainResult | None:
     first = distributed.rank() == 0
     if first:
         setup = set_up(options, out, console)
@@ -81,44 +82,46 @@ def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console:
         if console and (options.budget.minutes or options.train.precision == "auto"):
             console.print("measuring the speed of this machine", highlight=False)
         # All processes measure together, as they will train; the first one's figures count.
-        plan = distributed.from_first(plan_run(setup))
+        plan: RunPlan = distributed.from_first(plan_run(setup))
         record = {
             "options": options.model_dump(mode="json"),
-            "plan": plan,
+            "plan": plan.as_dict(),
             "corpus": {"fingerprint": fingerprint, **{k: setup.prepared.meta[k] for k in ("train", "valid")}},
             "versions": run_directory.versions(),
             "state": {"finished": False, "weights": "newest"},
         }
         if first:
             run_directory.write(out, record)
+    else:
+        plan = read(RunPlan, record["plan"], str(out / "run.toml"))
     if console:
-        _announce(setup, record["plan"], console)
+        _announce(setup, plan, console)
     reset_peak_memory(setup.device)
-    trainer = setup.trainer(record["plan"]["precision"], record["plan"]["steps"], compile=options.train.compile)
+    trainer = setup.trainer(plan.precision, plan.steps, compile=options.train.compile)
     start = time.perf_counter()
-    _train(setup, trainer, out, record, console)
-    result = _finish(setup, trainer, out, record, time.perf_counter() - start) if first else {}
+    _train(setup, trainer, out, plan, console)
+    result = _finish(setup, trainer, out, record, plan, time.perf_counter() - start) if first else None
     refuse_to_go_on(trainer, out)
     return result
 
 
-def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
+def _announce(setup: Setup, plan: RunPlan, console: Console) -> None:
     console.print(
-        f"{setup.family.title} {setup.shape}: {plan['parameters']:,} parameters, {plan['steps']:,} steps of "
-        f"{plan['tokens_per_step']:,.0f} tokens ({plan['epochs']:.2f} epochs), {plan['precision']} on {plan['device']}",
+        f"{setup.family.title} {setup.shape}: {plan.parameters:,} parameters, {plan.steps:,} steps of "
+        f"{plan.tokens_per_step:,.0f} tokens ({plan.epochs:.2f} epochs), {plan.precision} on {plan.device}",
         highlight=False,
     )
     if not setup.facts.likelihood:
         console.print(f"objective: {setup.objective.describe()}", highlight=False)
 
 
-def _train(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], console: Console | None) -> None:
-    options, plan = setup.options.train, record["plan"]
+def _train(setup: Setup, trainer: Trainer, out: Path, plan: RunPlan, console: Console | None) -> None:
+    options = setup.options.train
     say = console.print if console else print
     resume(trainer, out, say)
-    every = budget.tenth(plan["steps"])
+    every = budget.tenth(plan.steps)
     rhythm = Rhythm(options.checkpoint_every or every, options.evaluate_every or every, options.keep)
-    autocast = setup.autocast(plan["precision"])
+    autocast = setup.autocast(plan.precision)
 
     def evaluate(model: Any) -> tuple[dict[str, float], list[str]]:
         last = trainer.step == trainer.steps
@@ -129,37 +132,37 @@ def _train(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], co
     def save_root(model: Any) -> None:
         save(model, setup.tokenizer, out)
 
-    progress = Progress(console, plan["flops_per_step"] / 3 / plan["tokens_per_step"])
+    progress = Progress(console, plan.flops_per_step / 3 / plan.tokens_per_step)
     train(trainer, out, rhythm, evaluate=evaluate, save=save_root, progress=progress)
 
 
-def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], wall: float) -> dict[str, Any]:
-    plan, meta = record["plan"], setup.prepared.meta
+def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], plan: RunPlan, wall: float) -> PretrainResult:
+    meta = setup.prepared.meta
     last = next(r for r in reversed(log.read(out)) if "evaluation" in r)
     bytes_per_token = meta["train"]["bytes"] / setup.rows.plan.positions
-    result = {
-        "family": setup.family.name,
-        "size": setup.shape,
-        "seed": setup.options.seed,
-        "steps": trainer.step,
-        "tokens": trainer.tokens,
-        "bytes": round(trainer.tokens * bytes_per_token),
-        "epochs": trainer.step * setup.batch_rows / len(setup.rows.plan),
-        "flops": plan["flops_per_step"] * trainer.step,
-        "parameters": plan["parameters"],
-        "parameters_without_embeddings": plan["parameters_without_embeddings"],
-        "seconds": max(wall, trainer.seconds),
-        "tokens_per_second": trainer.tokens / trainer.seconds,
-        "memory_bytes": peak_memory(setup.device),
-        "precision": plan["precision"],
-        "lr": trainer.peak_lr,
-        "valid": last["evaluation"] | _floor(setup),
-        "samples": setup.sample(trainer.model, 3),
-        "metric": setup.facts.metric,
-    }
+    result = PretrainResult(
+        family=setup.family.name,
+        size=setup.shape,
+        seed=setup.options.seed,
+        steps=trainer.step,
+        tokens=trainer.tokens,
+        bytes=round(trainer.tokens * bytes_per_token),
+        epochs=trainer.step * setup.batch_rows / len(setup.rows.plan),
+        flops=plan.flops_per_step * trainer.step,
+        parameters=plan.parameters,
+        parameters_without_embeddings=plan.parameters_without_embeddings,
+        seconds=max(wall, trainer.seconds),
+        tokens_per_second=trainer.tokens / trainer.seconds,
+        memory_bytes=peak_memory(setup.device),
+        precision=plan.precision,
+        lr=trainer.peak_lr,
+        valid=last["evaluation"] | _floor(setup),
+        samples=setup.sample(trainer.model, 3),
+        metric=setup.facts.metric,
+    )
     pictures = _draw(setup, out, bytes_per_token)
     save(trainer.model, setup.tokenizer, out, card=_card(setup, out, result, pictures))
-    run_directory.write(out, record | {"state": {"finished": True, "weights": "last"}, "result": result})
+    run_directory.write(out, record | {"state": {"finished": True, "weights": "last"}, "result": result.as_dict()})
     return result
 
 
@@ -185,9 +188,9 @@ def _draw(setup: Setup, out: Path, bytes_per_token: float) -> dict[str, str]:
     return {f"{facts.unit} during training": "loss.png"}
 
 
-def _card(setup: Setup, out: Path, result: dict[str, Any], pictures: dict[str, str]) -> str:
-    facts, valid = setup.facts, result["valid"]
-    metrics = {name.replace("_", " "): valid[name] for name in facts.card_metrics if name in valid}
+def _card(setup: Setup, out: Path, result: PretrainResult, pictures: dict[str, str]) -> str:
+    facts, valid = setup.facts, result.valid
+    metrics = {name.replace("_", " "): value for name in facts.card_metrics if (value := valid.get(name)) is not None}
     return model_card(
         name=out.name,
         family=setup.family.name,
@@ -195,17 +198,17 @@ def _card(setup: Setup, out: Path, result: dict[str, Any], pictures: dict[str, s
         year=setup.family.year,
         paper=setup.family.paper,
         size=setup.shape,
-        parameters=result["parameters"],
-        parameters_without_embeddings=result["parameters_without_embeddings"],
+        parameters=result.parameters,
+        parameters_without_embeddings=result.parameters_without_embeddings,
         corpus=", ".join(setup.options.data.corpus),
-        tokens=result["tokens"],
-        budget=f"{result['steps']:,} steps of {setup.tokens_per_step:,.0f} tokens on average, seed {result['seed']}",
+        tokens=result.tokens,
+        budget=f"{result.steps:,} steps of {setup.tokens_per_step:,.0f} tokens on average, seed {result.seed}",
         metrics=metrics,
         command=command_of(setup.options, out),
         base_model=setup.options.start_from,
         auto_class=facts.auto_class if setup.family.in_transformers else None,
         pipeline_tag=facts.pipeline_tag,
-        samples=result["samples"],
+        samples=result.samples,
         pictures=pictures,
         version=gyebo.__version__,
     )

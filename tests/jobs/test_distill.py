@@ -49,7 +49,7 @@ def test_a_run_tells_of_three_terms_and_opens_in_transformers(teachers, run_opti
 
     out = tmp_path / "run"
     result = pretrain(distilling(run_options, teachers("bert"), 12), out)
-    assert result["size"] == f"student of {teachers('bert')}" and result["family"] == "distilbert"
+    assert result.size == f"student of {teachers('bert')}" and result.family == "distilbert"
     records = [record for record in log.read(out) if "loss" in record]
     for record in records:
         parts = 20 * record["loss_soft"] + 2 * record["loss_mlm"] + record["loss_cosine"]
@@ -60,7 +60,7 @@ def test_a_run_tells_of_three_terms_and_opens_in_transformers(teachers, run_opti
     batch = tokenizer(["나무 정말 바다 좋아한다."], return_tensors="pt")
     with torch.no_grad():
         torch.testing.assert_close(ours(**batch).logits, theirs(**batch).logits, atol=1e-4, rtol=0)
-    assert evaluate(str(out))["masked_loss"] == pytest.approx(result["valid"]["masked_loss"], rel=1e-6)
+    assert evaluate(str(out))["masked_loss"] == pytest.approx(result.valid["masked_loss"], rel=1e-6)
     words = command_of(distilling(run_options, teachers("bert"), 12), out)
     assert words.startswith(f"gyebo distill {teachers('bert')} {corpus} -o {out}") and "--steps 12" in words
     assert "gyebo distill" in (out / "README.md").read_text(encoding="utf-8")

@@ -63,7 +63,7 @@ def paired(bert, place):
 def test_a_run_gives_its_own_figures_again(tuned):
     options, out, result = tuned
     found = evaluate_task(out)
-    assert found["measured"] == "a tenth held out" and found["accuracy"] == pytest.approx(result["test"]["accuracy"])
+    assert found["measured"] == "a tenth held out" and found["accuracy"] == pytest.approx(result.test["accuracy"])
     assert evaluate_task(out, options.task) == found
     assert evaluate_task(out, TaskOptions(name="classification", data=options.task.data, text="review", label="mood")) == found
 
@@ -149,12 +149,12 @@ def test_int8_says_nearly_the_same(tuned, tmp_path):
     shares = {name: np.array([list(row["probabilities"].values()) for row in found]) for name, found in rows.items()}
     assert np.abs(shares["int8"] - shares["bfloat16"]).max() > 0
     assert np.abs(shares["int8"] - shares["float32"]).max() < 0.1
-    assert evaluate_task(out, precision="int8")["accuracy"] == pytest.approx(result["test"]["accuracy"], abs=0.1)
+    assert evaluate_task(out, precision="int8")["accuracy"] == pytest.approx(result.test["accuracy"], abs=0.1)
 
 
 def test_a_text_is_read_as_far_as_in_training(tuned, tmp_path):
     _, out, result = tuned
-    assert result["max_length"] == 32 and trained_on(out).max_length == 32
+    assert result.max_length == 32 and trained_on(out).max_length == 32
     long = "나무 정말 " * 40
     (tmp_path / "a.txt").write_text(f"{long}좋아한다.\n{long}기다린다.\n", encoding="utf-8")
     first, second = predict(out, str(tmp_path / "a.txt"))
@@ -228,7 +228,7 @@ def test_the_linear_baseline_predicts_too(data, place, tmp_path):
     options = tuning("x", data).task
     result = finetune_linear(options, tmp_path / "linear")
     found = evaluate_task(str(tmp_path / "linear"))
-    assert found["accuracy"] == result["test"]["accuracy"]["mean"]
+    assert found["accuracy"] == result.test["accuracy"].mean
     (tmp_path / "a.txt").write_text("나무 정말 바다 좋아한다.\n나무 정말 바다 기다린다.\n", encoding="utf-8")
     rows = predict(str(tmp_path / "linear"), str(tmp_path / "a.txt"))
     assert [row["prediction"] for row in rows] == ["positive", "negative"]

@@ -183,7 +183,7 @@ def test_without_a_tokenizer_both_languages_share_one(folder, tmp_path):
         options(folder, folder).model_dump() | {"tokenizer": None, "steps": 2, "translation": {"vocab_size": 300, "beams": 1}}
     )
     result = finetune(asked, tmp_path / "run")
-    assert any("both languages share a byte-level BPE with 300 ids" in note for note in result["notes"])
+    assert any("both languages share a byte-level BPE with 300 ids" in note for note in result.notes)
     assert Tokenizer.load(tmp_path / "run").vocab_size == 300
 
 
@@ -194,12 +194,12 @@ def test_each_language_with_a_tokenizer_of_its_own(folder, tmp_path):
     result = finetune(
         FinetuneOptions.model_validate(values | {"tokenizer": None, "translation": translation}), tmp_path / "run"
     )
-    assert any("each language has a byte-level BPE of its own" in note for note in result["notes"])
-    assert result["test"]["bleu"] > 0.6 and (tmp_path / "run" / "target_tokenizer.json").is_file()
+    assert any("each language has a byte-level BPE of its own" in note for note in result.notes)
+    assert result.test["bleu"] > 0.6 and (tmp_path / "run" / "target_tokenizer.json").is_file()
     assert job.translate(str(tmp_path / "run"), ["나무 바다"]) == ["tree sea"]
     further = values | {"model": str(tmp_path / "run"), "tokenizer": None, "steps": 2}
     again = finetune(FinetuneOptions.model_validate(further), tmp_path / "further")
-    assert again["test"]["bleu"] > 0.6
+    assert again.test["bleu"] > 0.6
 
 
 def test_a_corpus_inside_of_what_is_overwritten_is_kept(folder, tokenizer, tmp_path):

@@ -13,6 +13,7 @@ from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.config.flags import words_for
 from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve, score_by_length
 from gyebo.interchange.model_card import model_card
+from gyebo.jobs.results import FinetuneResult, FinetuneSummary, Spread, TaskResult
 from gyebo.models import family as tree
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.metrics.bleu import by_length
@@ -40,11 +41,11 @@ def pictures(out: Path, data: TaskData, predictions: list[Any], records: list[di
     return drawn
 
 
-def card(options: FinetuneOptions, out: Path, result: dict[str, Any], over: dict[str, Any] | None = None) -> str:
+def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: FinetuneSummary | None = None) -> str:
     """The model card of a fine-tuned model. `over`: the `summary` of all seeds, where the model is the best of several."""
-    task, family = open_task(options.task), tree.find(result["family"])
-    seeds = over["seeds"] if over else [result["seed"]]
-    chosen = f"seed {result['seed']}" + (f", the best on validation of {', '.join(map(str, seeds))}" if over else "")
+    task, family = open_task(options.task), tree.find(result.family)
+    seeds = over.seeds if over else [result.seed]
+    chosen = f"seed {result.seed}" + (f", the best on validation of {', '.join(map(str, seeds))}" if over else "")
     started = None if scratch(options.model) else options.model
     return model_card(
         name=out.name,
@@ -53,33 +54,33 @@ def card(options: FinetuneOptions, out: Path, result: dict[str, Any], over: dict
         year=family.year,
         paper=family.paper,
         size=f"{options.model}, from scratch" if started is None else f"fine-tuned from {started}",
-        parameters=result["parameters"],
-        corpus=f"{task.title} ({result['examples']:,} examples)",
-        tokens=result["tokens"],
-        budget=f"{result['steps']:,} steps of {result['step_size']} ({result['epochs']:.2f} epochs), {chosen}",
+        parameters=result.parameters,
+        corpus=f"{task.title} ({result.examples:,} examples)",
+        tokens=result.tokens,
+        budget=f"{result.steps:,} steps of {result.step_size} ({result.epochs:.2f} epochs), {chosen}",
         metrics=_metrics(result, over),
         command=command_of(options, out, seeds),
         base_model=started,
-        pictures=result["pictures"],
-        pipeline_tag=find_kind(result["kind"]).pipeline_tag,
-        auto_class=result.get("auto_class"),
+        pictures=result.pictures,
+        pipeline_tag=find_kind(result.kind).pipeline_tag,
+        auto_class=result.auto_class,
         limitations=[
             *([task.note] if task.note else []),
-            *(f"{_words(name)}: {signature}" for name, signature in result.get("signatures", {}).items()),
+            *(f"{_words(name)}: {signature}" for name, signature in result.signatures.items()),
         ],
         version=gyebo.__version__,
     )
 
 
-def _metrics(result: dict[str, Any], over: dict[str, Any] | None) -> dict[str, float | int | str]:
-    parts = {"test": result["measured"], "valid": "validation"}
+def _metrics(result: FinetuneResult, over: FinetuneSummary | None) -> dict[str, float | int | str]:
+    parts = {"test": result.measured, "valid": "validation"}
     found: dict[str, float | int | str] = {
-        f"{_words(name)} ({called})": value for part, called in parts.items() for name, value in result[part].items()
+        f"{_words(name)} ({called})": value for part, called in parts.items() for name, value in getattr(result, part).items()
     }
     if over:
         found |= {
-            f"{_words(name)} ({result['measured']}), all seeds": f"{value['mean']:.4g} ± {value['spread']:.2g}"
-            for name, value in over["test"].items()
+            f"{_words(name)} ({result.measured}), all seeds": f"{value.mean:.4g} ± {value.spread:.2g}"
+            for name, value in over.test.items()
         }
     return found
 
@@ -96,31 +97,38 @@ def command_of(options: FinetuneOptions, out: Path, seeds: Sequence[int]) -> str
     return shlex.join(["gyebo", "finetune", options.model, name, "-o", str(out), *words_for(given, "finetune")])
 
 
-def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(results: Sequence[TaskResult]) -> FinetuneSummary:
     """Several seeds as one: every metric's values, mean and standard deviation; the best seed on validation."""
     first = results[0]
-    parts = {}
-    for part in ("valid", "test"):
-        parts[part] = {name: _spread([result[part][name] for result in results]) for name in first[part]}
-    best = max(results, key=lambda result: result["valid"][first["score"]])
-    kept = {
-        name: first.get(name) for name in ("task", "model", "score", "measured", "examples", "lr", "parameters", "auto_class")
-    }
-    kept["signatures"] = first.get("signatures", {})
-    return {**kept, "seeds": [result["seed"] for result in results], **parts, "best_seed": best["seed"]}
+    best = max(results, key=lambda result: result.valid[first.score])
+    return FinetuneSummary(
+        task=first.task,
+        model=first.model,
+        score=first.score,
+        measured=first.measured,
+        examples=first.examples,
+        lr=first.lr,
+        parameters=first.parameters,
+        auto_class=first.auto_class,
+        signatures=first.signatures,
+        seeds=[result.seed for result in results],
+        valid={name: _spread([result.valid[name] for result in results]) for name in first.valid},
+        test={name: _spread([result.test[name] for result in results]) for name in first.test},
+        best_seed=best.seed,
+    )
 
 
-def _spread(values: list[float]) -> dict[str, Any]:
+def _spread(values: list[float]) -> Spread:
     found = mean_and_spread(values)
-    return {"mean": found.mean, "spread": found.deviation, "values": values}
+    return Spread(mean=found.mean, spread=found.deviation, values=[*values])
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def lines(found: FinetuneSummary) -> list[str]:
     """A summary for a terminal."""
-    seeds = found["seeds"]
-    shown = [f"{found['task']} with {found['model']}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}:"]
-    for name, value in found["test"].items():
-        spread = f" ± {value['spread']:.4f} ({', '.join(f'{v:.4f}' for v in value['values'])})" if len(seeds) > 1 else ""
-        shown.append(f"  {_words(name):<22} {value['mean']:.4f}{spread}, measured on {found['measured']}")
-    shown += [f"  {_words(name):<22} {signature}" for name, signature in found.get("signatures", {}).items()]
+    seeds = found.seeds
+    shown = [f"{found.task} with {found.model}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}:"]
+    for name, value in found.test.items():
+        spread = f" ± {value.spread:.4f} ({', '.join(f'{v:.4f}' for v in value.values)})" if len(seeds) > 1 else ""
+        shown.append(f"  {_words(name):<22} {value.mean:.4f}{spread}, measured on {found.measured}")
+    shown += [f"  {_words(name):<22} {signature}" for name, signature in found.signatures.items()]
     return shown

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import shutil
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +14,7 @@ from gyebo.config.run import RunOptions
 from gyebo.data.prepare import Corpus, open_corpus, training_texts
 from gyebo.data.prepare import prepare as prepare_shards
 from gyebo.data.shards import Prepared
+from gyebo.jobs.results import CorpusFacts
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
 
@@ -86,25 +86,21 @@ def _unit(options: RunOptions) -> str:
     return f"{kinds[options.data.documents]} (option documents)"
 
 
-def prepare(options: RunOptions, out: Path, console: Console | None = None) -> dict[str, Any]:
-    """Tokenizer and shards for several runs: where the tokenizer is, and what the corpus holds.
-
-    Gives tokenizer (path), documents, valid_documents, tokens, bytes, sample, floor_bits_per_byte (None where unknown) and
-    fingerprint.
-    """
+def prepare(options: RunOptions, out: Path, console: Console | None = None) -> CorpusFacts:
+    """Tokenizer and shards for several runs: where the tokenizer is, and what the corpus holds."""
     out.mkdir(parents=True, exist_ok=True)
     _, prepared = open_data(options, out, console)
     train, valid = prepared.meta["train"], prepared.meta["valid"]
-    return {
-        "tokenizer": options.tokenizer or str(out / "tokenizer"),
-        "documents": train["documents"],
-        "valid_documents": valid["documents"],
-        "tokens": train["tokens"],
-        "bytes": train["bytes"],
-        "sample": prepared.meta["sample"],
-        "floor_bits_per_byte": floor(prepared),
-        "fingerprint": prepared.meta["fingerprint"],
-    }
+    return CorpusFacts(
+        tokenizer=options.tokenizer or str(out / "tokenizer"),
+        documents=train["documents"],
+        valid_documents=valid["documents"],
+        tokens=train["tokens"],
+        bytes=train["bytes"],
+        sample=prepared.meta["sample"],
+        floor_bits_per_byte=floor(prepared),
+        fingerprint=prepared.meta["fingerprint"],
+    )
 
 
 def floor(prepared: Prepared) -> float | None:

@@ -25,6 +25,7 @@ from gyebo.jobs.model_building import shaped, with_pieces
 from gyebo.jobs.objective_building import build_objective, held_out_rows, options_of
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.corpus import open_data
+from gyebo.jobs.results import DryRun, RunPlan
 from gyebo.models import family as tree
 from gyebo.objectives import table
 from gyebo.objectives.distillation import start_from_teacher
@@ -244,7 +245,7 @@ def _inherit(options: RunOptions, model: Any, tokenizer: Tokenizer | None) -> Ru
     return options
 
 
-def plan_run(setup: Setup) -> dict[str, Any]:
+def plan_run(setup: Setup) -> RunPlan:
     """Precision and steps of a run, with what they were computed from."""
     options = setup.options
 
@@ -272,25 +273,25 @@ def plan_run(setup: Setup) -> dict[str, Any]:
         held_out_tokens=setup.valid.plan.positions,
         evaluate_tokens=options.train.evaluate_tokens,
     )
-    return {
-        "steps": steps,
-        "precision": precision,
-        "tokens_per_step": setup.tokens_per_step,
-        "flops_per_step": flops,
-        "seconds_per_step": seconds,
-        "epochs": steps * setup.batch_rows / len(setup.rows.plan),
-        "parameters": model.count_parameters(),
-        "parameters_without_embeddings": model.count_parameters(embeddings=False),
-        "device": setup.device.type,
-    }
+    return RunPlan(
+        steps=steps,
+        precision=precision,
+        tokens_per_step=setup.tokens_per_step,
+        flops_per_step=flops,
+        seconds_per_step=seconds,
+        epochs=steps * setup.batch_rows / len(setup.rows.plan),
+        parameters=model.count_parameters(),
+        parameters_without_embeddings=model.count_parameters(embeddings=False),
+        device=setup.device.type,
+    )
 
 
-def plan_steps(options: RunOptions, out: Path, console: Console | None = None) -> dict[str, Any]:
+def plan_steps(options: RunOptions, out: Path, console: Console | None = None) -> RunPlan:
     """`plan_run` for options alone: turns a budget into steps and chooses the precision, measuring where needed."""
     return plan_run(set_up(options, out, console))
 
 
-def dry_run(options: RunOptions, out: Path, console: Console) -> dict[str, Any]:
+def dry_run(options: RunOptions, out: Path, console: Console) -> DryRun:
     """What a run would be: parameters, tokens, epochs, memory and time, measured on a few steps; nothing is trained."""
     setup = set_up(options, out, console)
     plan = plan_run(setup)
@@ -299,8 +300,8 @@ def dry_run(options: RunOptions, out: Path, console: Console) -> dict[str, Any]:
     def make(precision: str) -> Trainer:
         return setup.trainer(precision, 1000, compile=options.train.compile)
 
-    plan["seconds_per_step"] = budget.seconds_per_step(make, plan["precision"], MEASURE_SECONDS)
-    plan["memory_bytes"] = peak_memory(setup.device)
-    for line in budget.describe(plan):
+    seconds = budget.seconds_per_step(make, plan.precision, MEASURE_SECONDS)
+    found = DryRun(**plan.as_dict() | {"seconds_per_step": seconds, "memory_bytes": peak_memory(setup.device)})
+    for line in budget.describe(found, seconds):
         console.print(line, highlight=False)
-    return plan
+    return found
