@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "nn": set(),
     "models": {"nn"},
     "data": {"config", "text", "world"},
-    "objectives": {"nn", "text", "data"},
+    "objectives": {"config", "nn", "text", "data"},
     "generation": {"nn", "text"},
     "training": {"config", "data", "objectives", "nn", "figures"},
     "tasks": {"nn", "objectives", "generation", "data", "text", "world", "config"},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import typer
 
@@ -25,6 +27,8 @@ from gyebo.cli.tokenizer import train
 from gyebo.cli.translate import translate
 from gyebo.cli.verify import verify
 from gyebo.cli.world import world
+from gyebo.config.errors import NamesOptions
+from gyebo.config.flags import typed
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
@@ -61,4 +65,18 @@ def register(app: typer.Typer) -> None:
         app.add_typer(group, name=name)
     for name, function in COMMANDS.items():
         group_name, _, last = name.rpartition(" ")
-        groups.get(group_name, app).command(last)(function)
+        groups.get(group_name, app).command(last)(_naming_flags(name, function))
+
+
+def _naming_flags(command: str, function: Callable[..., None]) -> Callable[..., None]:
+    """The command's function, whose errors name options as they are typed there."""
+
+    @functools.wraps(function)
+    def run(*words: Any, **options: Any) -> None:
+        try:
+            function(*words, **options)
+        except NamesOptions as error:
+            error.args = (typed(error.text, command),)
+            raise
+
+    return run

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gyebo.cli import options as shared
+from gyebo.config.errors import OptionError
 
 
 def evaluate(
@@ -82,7 +83,7 @@ def _is_task(name: str) -> bool:
 
 def _refuse(options: dict[str, Any], what: str) -> None:
     for name in options:
-        raise ValueError(f"{shared.flag(name)} has no effect on {what}")
+        raise OptionError(f"‹{name}› has no effect on {what}")
 
 
 def _task(model: str, name: str | None, own: dict[str, Any], device: str, precision: str | None) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def _task(model: str, name: str | None, own: dict[str, Any], device: str, precis
     from gyebo.jobs.evaluate import evaluate_task
 
     path = own.pop("predictions", None)
-    options = toml.check(TaskOptions, {"name": name, **own}, name=shared.flag) if name else None
+    options = toml.check(TaskOptions, {"name": name, **own}, section="task") if name else None
     return evaluate_task(model, options, device=device, precision=precision or "float32", predictions=path)
 
 

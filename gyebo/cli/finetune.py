@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gyebo.cli import options as shared
+from gyebo.config.errors import OptionError
+
+if TYPE_CHECKING:
+    from gyebo.jobs.results import FinetuneSummary
 
 MODEL_HELP = "A run, a transformers directory, a hub id, FAMILY:SIZE (from scratch), or linear."
 TASK_HELP = "nsmc, klue-ner ... (gyebo tasks), or classification, regression, pair, tagging, spans, choice, translation."
@@ -111,8 +115,7 @@ def _refuse(**options: Any) -> None:
     """What the linear baseline has no use for."""
     for name, value in options.items():
         if value is not None:
-            flag = "--set" if name == "settings" else shared.flag(name)
-            raise ValueError(f"{flag} has no effect on linear: leave it out")
+            raise OptionError(f"‹{name}› has no effect on linear: leave it out")
 
 
 def _linear(named: dict[str, Any], out: Path, overwrite: bool, json: bool) -> None:
@@ -120,15 +123,15 @@ def _linear(named: dict[str, Any], out: Path, overwrite: bool, json: bool) -> No
     from gyebo.config.finetune import TaskOptions
     from gyebo.jobs.finetuning.linear import finetune_linear
 
-    _show(finetune_linear(toml.check(TaskOptions, named, name=shared.flag), out, overwrite=overwrite), out, json)
+    _show(finetune_linear(toml.check(TaskOptions, named, section="task"), out, overwrite=overwrite), out, json)
 
 
-def _show(found: dict[str, Any], out: Path, json: bool) -> None:
+def _show(found: FinetuneSummary, out: Path, json: bool) -> None:
     from gyebo.jobs.finetuning.report import lines
 
     if json:
-        print(json_module.dumps(found, ensure_ascii=False))
+        print(json_module.dumps(found.as_dict(), ensure_ascii=False))
         return
     print("\n".join(lines(found)))
-    opens = f" and opens in transformers ({found['auto_class']})" if found["auto_class"] else ""
-    print(f"The model is in {out}{opens}. Next: gyebo {'translate' if found.get('signatures') else 'predict'} {out} FILE")
+    opens = f" and opens in transformers ({found.auto_class})" if found.auto_class else ""
+    print(f"The model is in {out}{opens}. Next: gyebo {'translate' if found.signatures else 'predict'} {out} FILE")

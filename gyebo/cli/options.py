@@ -119,22 +119,19 @@ def lines_from_stdin() -> list[str]:
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
 
 
-def flag(field: str) -> str:
-    """How one types an option of a run: "train.batch_tokens" is --batch-tokens."""
-    last = field.rsplit(".", 1)[-1]
-    return {"start_from": "--from"}.get(last, f"--{last.replace('_', '-')}")
-
-
 def named(settings: list[str]) -> list[str]:
     """The fields that --set names."""
     return [setting.partition("=")[0].strip() for setting in settings]
 
 
 def checked(kind: Any, values: dict[str, Any], settings: list[str]) -> Any:
-    """The options of that kind from a command's values and its --set; ValueError names what is wrong as it was typed."""
+    """The options of that kind from a command's values and its --set; OptionError names what is wrong as it was typed."""
     from gyebo.config import toml
+    from gyebo.config.errors import NAMED, OptionError
 
     fields = named(settings)
-    return toml.check(
-        kind, toml.override(values, settings), name=lambda field: f"--set {field}" if field in fields else flag(field)
-    )
+    try:
+        return toml.check(kind, toml.override(values, settings))
+    except OptionError as error:
+        text = NAMED.sub(lambda match: f"--set {match[1]}{match[2]}" if match[1] in fields else match[0], error.text)
+        raise OptionError(text) from None

@@ -108,20 +108,22 @@ def perform(run: Any, out: Path | None, *, dry_run: bool, resume: bool, overwrit
     """Train as the checked options `run` say, and tell what came of it; `dry_run`: what would."""
     from gyebo.jobs import pretrain as job
     from gyebo.jobs.pretraining import setup
+    from gyebo.jobs.results import DryRun, PretrainResult
 
     speak = shared.console(json)
+    result: DryRun | PretrainResult | None
     if dry_run or out is None:
         with tempfile.TemporaryDirectory() as folder:  # a tokenizer may be trained on the way, but nothing is to be left
             result = setup.dry_run(run, Path(folder), speak)
     else:
         result = job.pretrain(run, out, resume=resume, overwrite=overwrite, console=speak)
     if json:
-        print(json_module.dumps(result, ensure_ascii=False))
-    elif result and not dry_run:
+        print(json_module.dumps(result.as_dict() if result else {}, ensure_ascii=False))
+    elif isinstance(result, PretrainResult):
         from gyebo.models.family import find
         from gyebo.objectives import table
 
-        family, (words, value) = find(result["family"]), table.reported(result)
+        family, (words, value) = find(result.family), result.reported
         opens = " and opens in transformers" if family.in_transformers else ""
         print(f"{value:.4f} {words} on held-out text. The model is in {out}{opens}.")
         print(f"Next: gyebo {table.find(family.objective).next_command.format(out=out)}")

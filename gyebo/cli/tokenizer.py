@@ -56,7 +56,7 @@ def train(
     )
     speak = shared.console(json)
     result = train_tokenizer(
-        toml.check(DataOptions, values, name=shared.flag),
+        toml.check(DataOptions, values, section="data"),
         out,
         kind=kind,
         vocab_size=vocab_size,

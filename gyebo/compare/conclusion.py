@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gyebo.compare.recipe import BASELINE
 from gyebo.compare.results import BITS, FAILED, Comparison, Row
 from gyebo.compare.table_rows import digits, words
 
@@ -14,9 +13,9 @@ def conclusion(comparison: Comparison) -> tuple[str, str]:
     leader, rows = comparison.leader, [row for row in comparison.rows if row.verdict != FAILED]
     lost = [_failure(row, comparison) for row in comparison.rows if row.failures]
     lost += [
-        f"The linear baseline failed on {task}: {known['baseline_failed'].rstrip('.')}."
+        f"The linear baseline failed on {task}: {known.baseline_failed.rstrip('.')}."
         for task, known in comparison.tasks.items()
-        if known.get("baseline_failed")
+        if known.baseline_failed
     ]
     if leader is None:
         return "No candidate finished, so nothing can be said.", " ".join(lost)
@@ -79,7 +78,7 @@ def _of_what(leader: Row, comparison: Comparison) -> str:
 
 
 def _metric(comparison: Comparison) -> str:
-    return words(comparison.tasks[comparison.ranked_by]["score"])
+    return words(comparison.tasks[comparison.ranked_by].score)
 
 
 def _reaches(row: Row, comparison: Comparison) -> str:
@@ -87,9 +86,9 @@ def _reaches(row: Row, comparison: Comparison) -> str:
     if not comparison.tasks:
         verb = "needs" if comparison.recipe.measured_by.lower_is_better else "reaches"
         return f"On text that it had never seen it {verb} {mean} {comparison.on_text}."
-    counts = comparison.tasks[comparison.ranked_by]["examples"]
+    counts = comparison.tasks[comparison.ranked_by].examples
     return (
-        f"Fine-tuned on {counts['train']:,} labelled examples, it reaches {_metric(comparison)} {mean} on {counts['test']:,}"
+        f"Fine-tuned on {counts.train:,} labelled examples, it reaches {_metric(comparison)} {mean} on {counts.test:,}"
         " that it had never seen."
     )
 
@@ -100,14 +99,13 @@ def _more(low: float, high: float) -> str:
 
 def _beside_baseline(leader: Row, comparison: Comparison) -> str:
     task = comparison.ranked_by
-    gap = comparison.against_baseline(leader, task)
-    if gap is None:
+    gap, baseline = comparison.against_baseline(leader, task), comparison.tasks[task].linear
+    if gap is None or baseline is None:
         return ""
     said = ("above" if gap.mean > 0 else "below") if gap.shown else "not shown to differ from"
-    seconds = comparison.tasks[task][BASELINE]["seconds"]
     return (
         f"{leader.name} is {said} the linear baseline ({digits(comparison.baseline(task))}), which only counts which letters"
-        f" stand together and was trained in {max(1, round(seconds)):,} s."
+        f" stand together and was trained in {max(1, round(baseline.seconds)):,} s."
     )
 
 

@@ -58,7 +58,7 @@ def _task_picture(result: Comparison, task: str) -> Picture | None:
     rows = [row for row in drawn(result) if row.scores_by(task)]
     if not rows:
         return None
-    score, baseline = words(result.tasks[task]["score"]), result.baseline(task)
+    score, baseline = words(result.tasks[task].score), result.baseline(task)
     figure = intervals(
         _ends(rows, task),
         f"{score} on {task}",
@@ -101,12 +101,14 @@ def _curve(result: Comparison, row: Row, x: str) -> Curve:
     metric = result.recipe.measured_by.metric
     logs: list[dict[int, tuple[float, float]]] = []  # a seed each: step -> point
     for seed, end in row.results.items():
-        scale = end[x] / end["tokens"]
+        total: float = getattr(end, x)
+        scale, last = total / end.tokens, end.valid[metric]
+        assert last is not None, "rows without the metric are left out"
         records = log.read(run_directory(result.out, row.name, seed))
         points = {
             line["step"]: (line["tokens"] * scale, line["evaluation"][metric]) for line in records if "evaluation" in line
         }
-        logs.append(points | {end["steps"]: (end[x], end["valid"][metric])})
+        logs.append(points | {end.steps: (total, last)})
     steps = sorted(set(logs[0]).intersection(*logs[1:]))  # the tokens of a step differ a little from seed to seed
     seeds = [tuple(zip(*(points[step] for step in steps))) for points in logs]
     color = colors(result)[row.name]

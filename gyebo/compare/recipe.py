@@ -116,10 +116,7 @@ class RecipeTask(TuningOptions, TaskOptions):
             raise ValueError(f"called {self.called!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)")
         if self.lr is not None and self.optim.lr is not None:
             raise ValueError("lr and optim.lr are the same option: keep one")
-        try:
-            task = open_task(self.source)
-        except ValueError as error:
-            raise ValueError(str(error).replace("--", "")) from None  # it speaks of flags, which are fields here
+        task = open_task(self.source)
         if find_kind(task.kind).head is None and find_kind(task.kind).text is None:
             raise ValueError(f"{task.name} can be read and scored, but not fine-tuned: name another task")
         if find_kind(task.kind).head is None:
@@ -170,10 +167,7 @@ class Recipe(Section):
             for task in self.tasks:
                 if idle := _idle(self.learned_by(candidate, task), find(candidate.family).head_style):
                     raise ValueError(f"task {task.called}: {idle} has no effect on candidate {candidate.name}: leave it out")
-                try:
-                    self.finetuning(candidate, task, "a-model", 0, "auto")
-                except ValueError as error:
-                    raise ValueError(str(error).replace("--", "")) from None  # it speaks of flags, which are fields here
+                self.finetuning(candidate, task, "a-model", 0, "auto")
             if self.tasks and candidate.name.lower() == BASELINE:
                 raise ValueError(f"candidate {candidate.name}: so is the baseline called: choose another `name`")
         for name, seeds in (("seeds", self.seeds), ("tuning_seeds", self.tuning_seeds)):
@@ -346,17 +340,9 @@ def dump(recipe: Recipe) -> str:
 
 def changed(before: Recipe, after: Recipe) -> list[str]:
     """What differs between two recipes, one `field was X, is Y` each."""
-    old, new = _flat(before.model_dump()), _flat(after.model_dump())
+    old, new = toml.flat(before.model_dump()), toml.flat(after.model_dump())
     return [
         f"{field} was {old.get(field)!r}, is {new.get(field)!r}"
         for field in dict.fromkeys([*old, *new])
         if old.get(field) != new.get(field)
     ]
-
-
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(values, dict):
-        return {key: item for name, value in values.items() for key, item in _flat(value, f"{prefix}{name}.").items()}
-    if isinstance(values, list) and values and isinstance(values[0], dict):
-        return _flat({str(index): value for index, value in enumerate(values, 1)}, prefix)
-    return {prefix.rstrip("."): list(values) if isinstance(values, tuple) else values}

@@ -44,7 +44,7 @@ def markdown(comparison: Comparison) -> str:
 def failures(comparison: Comparison) -> list[tuple[str, str, str]]:
     """What failed, as (candidate or baseline, where, reason)."""
     found = [(row.name, where, reason) for row in comparison.rows for where, reason in row.failures.items()]
-    baselines = {task: known.get("baseline_failed") for task, known in comparison.tasks.items()}
+    baselines = {task: known.baseline_failed for task, known in comparison.tasks.items()}
     return found + [(f"{BASELINE} baseline", task, reason) for task, reason in baselines.items() if reason]
 
 
@@ -58,9 +58,9 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "ranked_by": comparison.ranked_by,
         "floor_bits_per_byte": comparison.floor,
         "recipe": comparison.recipe.model_dump(mode="json"),
-        "prepared": comparison.prepared,
+        "prepared": comparison.prepared.as_dict(),
         "environment": comparison.environment,
-        "tasks": comparison.tasks,
+        "tasks": {name: task.as_dict() for name, task in comparison.tasks.items()},
         "candidates": [_candidate(comparison, row) for row in comparison.rows],
         "differences": [entry for metric in metrics for entry in _differences(comparison, metric)],
     }
@@ -79,9 +79,9 @@ def _candidate(comparison: Comparison, row: Row) -> dict[str, Any]:
         "verdict": row.verdict,
         **on_text,
         "tasks": {task: _task(comparison, row, task) for task in comparison.tasks},
-        "plan": comparison.plan.get(row.name, {}),
-        "sweep": row.sweep,
-        "seeds": {str(seed): result for seed, result in row.results.items()},
+        "plan": comparison.plan[row.name].as_dict() if row.name in comparison.plan else {},
+        "sweep": row.sweep.as_dict() if row.sweep else None,
+        "seeds": {str(seed): result.as_dict() for seed, result in row.results.items()},
         "failures": row.failures,
     }
 
@@ -89,11 +89,11 @@ def _candidate(comparison: Comparison, row: Row) -> dict[str, Any]:
 def _task(comparison: Comparison, row: Row, task: str) -> dict[str, Any]:
     summary, gap = row.summary_by(task), comparison.against_baseline(row, task)
     return {
-        "score": comparison.tasks[task]["score"],
+        "score": comparison.tasks[task].score,
         "verdict": row.verdicts[task],
         **(asdict(summary) if summary else {}),
         "against_baseline": asdict(gap) if gap else None,
-        "seeds": {str(seed): result for seed, result in row.tasks.get(task, {}).items()},
+        "seeds": {str(seed): result.as_dict() for seed, result in row.tasks.get(task, {}).items()},
     }
 
 

@@ -58,7 +58,7 @@ def render(result: Comparison) -> str:
         repeat=shlex.join(["gyebo", "compare", str(result.out / "recipe.toml"), "-o", f"{result.out}-again"]),
         recipe=toml.dump(result.recipe.model_dump(exclude_defaults=True)),
         environment=result.environment,
-        sample=result.prepared["sample"],
+        sample=result.prepared.sample,
     )
 
 
@@ -80,7 +80,7 @@ def _shows(result: Comparison) -> list[tuple[Samples, list[tuple[str, list[str]]
 def _samples(row: Row) -> list[str]:
     """Those of the best seed, or of the first one where no task is finished or all began with it."""
     seed = row.best_seed if row.best_seed in row.results else next(iter(row.results), None)
-    return [] if seed is None else row.results[seed]["samples"][:SAMPLES]
+    return [] if seed is None else row.results[seed].samples[:SAMPLES]
 
 
 # ---- what was held equal, and what to type
@@ -104,8 +104,8 @@ def equal_terms(result: Comparison) -> list[tuple[str, str]]:
         "steps": f"{given:,} steps for each run",
     }[budget]
     texts = (
-        f"{', '.join(recipe.data.corpus)}: {prepared['documents']:,} documents to learn from"
-        f" ({short(prepared['bytes'], 'B')}, {short(prepared['tokens'])} tokens), {prepared['valid_documents']:,} held out"
+        f"{', '.join(recipe.data.corpus)}: {prepared.documents:,} documents to learn from"
+        f" ({short(prepared.bytes, 'B')}, {short(prepared.tokens)} tokens), {prepared.valid_documents:,} held out"
     )
     pieces = recipe.tokenizer.path or "one byte-level BPE, learned from the text that the models learn from"
     terms = [
@@ -138,12 +138,12 @@ def _task_terms(result: Comparison) -> list[tuple[str, str]]:
         known, learning = result.tasks[task.called], task.model_dump(exclude_defaults=True, exclude={"name", "called", "optim"})
         own = learning | {f"optim.{name}": value for name, value in task.optim.model_dump(exclude_defaults=True).items()}
         chosen = ", ".join(f"{name} {value}" for name, value in own.items())
-        counts = known["examples"]
+        counts = known.examples
         terms.append(
             (
                 f"Task {task.called}",
-                f"{known['title']}: the same {counts['train']:,} labelled examples to learn from, {counts['valid']:,} by which"
-                f" the best moment is kept, {counts['test']:,} that are measured ({known['measured']});"
+                f"{known.title}: the same {counts.train:,} labelled examples to learn from, {counts.valid:,} by which"
+                f" the best moment is kept, {counts.test:,} that are measured ({known.measured});"
                 f" {chosen or 'all options the defaults of the task'}",
             )
         )
@@ -153,7 +153,7 @@ def _task_terms(result: Comparison) -> list[tuple[str, str]]:
 def unequal_terms(result: Comparison) -> list[tuple[str, str]]:
     """What the candidates didn't share, beyond family and size."""
     terms = []
-    shared = {name: f"{entry['precision']}" for name, entry in result.plan.items()}
+    shared = {name: entry.precision for name, entry in result.plan.items()}
     if len(set(shared.values())) > 1:
         terms.append(("Precision (what was faster for each)", differing(shared)))
     learned = {candidate.name: candidate.objective_facts.learns for candidate in result.recipe.candidates}
@@ -192,7 +192,7 @@ def commands(result: Comparison) -> list[tuple[str, str]]:
     if leader is None or leader.best_seed is None:
         return lines
     lines += _task_commands(result, leader, leader.best_seed) if result.tasks else []
-    model, words = str(result.run(leader, leader.best_seed)), result.prepared["sample"].split()
+    model, words = str(result.run(leader, leader.best_seed)), result.prepared.sample.split()
     family, facts = find(leader.candidate.family), leader.candidate.objective_facts
     masked = " ".join([*words[:2], family.tokens.get("mask", ""), *words[3:6]])
     filled = {"name": leader.name, "model": model, "start": " ".join(words[:2]), "masked": masked}
@@ -204,7 +204,7 @@ def commands(result: Comparison) -> list[tuple[str, str]]:
 
 def _task_commands(result: Comparison, leader: Row, seed: int) -> list[tuple[str, str]]:
     task = result.ranked_by
-    model, kind = str(result.task_run(leader, task, seed)), leader.tasks[task][seed].get("auto_class")
+    model, kind = str(result.task_run(leader, task, seed)), leader.tasks[task][seed].auto_class
     use = (f"Let {leader.name} do {task} on texts of your own", shlex.join(["gyebo", "predict", model, "my-texts.txt"]))
     return [use, _opened(model, kind)] if kind else [use]
 

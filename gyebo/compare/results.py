@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gyebo.compare.recipe import BASELINE, Candidate, Recipe
+from gyebo.compare.plan import CandidatePlan, KnownTask, Sweep
+from gyebo.compare.recipe import Candidate, Recipe
 from gyebo.compare.statistics import CONFIDENCE, Difference, Summary, against, summarise, verdicts
+from gyebo.jobs.results import CorpusFacts, FinetuneResult, PretrainResult
 from gyebo.objectives.table import LIKELIHOOD, ObjectiveFacts, of_unit
 
 BITS = LIKELIHOOD.unit  # what is measured by is a task, or a metric of held-out text by its words; no task can be called so
@@ -18,24 +20,23 @@ BASELINE_TITLE = "linear baseline"
 CORRELATIONS = ("pearson", "spearman", "matthews")  # from -1 to 1; other scores of tasks begin at 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One candidate: what each seed gave, or why it gave nothing.
 
-    `results`: seed -> result of `pretrain`, in the recipe's order. `tasks`: task -> seed -> result of `finetune`, a seed of the
-    recipe's `tuning_seeds` where it has any.
-    `failures`: "seed N", "TASK, seed N" or "sweep" -> reason. `sweep`: the chosen "lr", the "trials" and their cost in
-    "tokens", "flops" and "seconds". `ranked_by`: the metric of the table, a task or a metric of held-out text by its words.
+    `results`: by seed, in the recipe's order. `tasks`: task -> seed -> result, a seed of the recipe's `tuning_seeds` where it
+    has any. `failures`: "seed N", "TASK, seed N" or "sweep" -> reason. `ranked_by`: the metric of the table, a task or a metric
+    of held-out text by its words.
 
     `verdicts`: metric -> "best", "no difference shown", "behind", "failed" (a run that it needs failed: not ranked, as its
     luckier seeds would flatter it), "nothing to compare with", or "-" where the metric can't measure the family.
     """
 
     candidate: Candidate
-    results: dict[int, dict[str, Any]]
+    results: dict[int, PretrainResult] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    sweep: dict[str, Any] | None = None
-    tasks: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    sweep: Sweep | None = None
+    tasks: dict[str, dict[int, FinetuneResult]] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)
     ranked_by: str = BITS
 
@@ -52,9 +53,9 @@ class Row:
     def scores_by(self, metric: str) -> dict[int, float]:
         """Finished seed -> figure of held-out text, or the score on the task's test examples; empty where there is none."""
         if facts := of_unit(metric):
-            found = {seed: result["valid"].get(facts.metric) for seed, result in self.results.items()}
+            found = {seed: result.valid.get(facts.metric) for seed, result in self.results.items()}
             return {seed: value for seed, value in found.items() if value is not None}
-        return {seed: result["test"][result["score"]] for seed, result in self.tasks.get(metric, {}).items()}
+        return {seed: result.test[result.score] for seed, result in self.tasks.get(metric, {}).items()}
 
     def summary_by(self, metric: str) -> Summary | None:
         """Mean and spread over seeds; None where no seed has a score."""
@@ -68,7 +69,7 @@ class Row:
             return None
         if of_unit(metric):
             return summary.low, summary.high
-        score = next(iter(self.tasks[metric].values()))["score"]
+        score = next(iter(self.tasks[metric].values())).score
         return max(summary.low, -1.0 if score in CORRELATIONS else 0.0), min(summary.high, 1.0)
 
     def failures_by(self, metric: str) -> dict[str, str]:
@@ -91,37 +92,40 @@ class Row:
         if of_unit(self.ranked_by):
             found = self.scores_by(self.ranked_by)
         else:
-            found = {seed: result["valid"][result["score"]] for seed, result in self.tasks.get(self.ranked_by, {}).items()}
+            found = {seed: result.valid[result.score] for seed, result in self.tasks.get(self.ranked_by, {}).items()}
         best = max if higher_is_better(self.ranked_by) else min
         return best(found, key=found.__getitem__) if found else None
 
-    def mean(self, key: str, task: str | None = None) -> float | None:
-        """Mean over seeds of an entry of the results (a dot leads into a section); None where a seed lacks it."""
-        values: list[Any] = list((self.results if task is None else self.tasks.get(task, {})).values())
-        for part in key.split("."):
-            values = [value.get(part) for value in values]
-        return math.fsum(values) / len(values) if values and None not in values else None
+    def mean(self, figure: Callable[[PretrainResult], float | None]) -> float | None:
+        """Mean over seeds of a figure of the pretrainings; None where a seed lacks it."""
+        return _mean([figure(result) for result in self.results.values()])
+
+    def task_mean(self, task: str, figure: Callable[[FinetuneResult], float | None]) -> float | None:
+        """Mean over seeds of a figure of the fine-tunings on a task; None where a seed lacks it."""
+        return _mean([figure(result) for result in self.tasks.get(task, {}).values()])
 
 
-@dataclass(frozen=True)
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known and len(known) == len(values) else None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A finished comparison. `rows`: best mean first, failed ones last. `prepared`: what `prepare` told of the corpus.
-
-    `tasks`: task -> what `examine` told of it, and as "linear" the baseline's summary (None: none, see "baseline_failed").
-    """
+    """A finished comparison. `rows`: best mean first, failed ones last. `plan`: by candidate. `tasks`: by name."""
 
     recipe: Recipe
     out: Path
     rows: list[Row]
-    prepared: dict[str, Any]
-    plan: dict[str, dict[str, Any]]
+    prepared: CorpusFacts
+    plan: dict[str, CandidatePlan]
     environment: dict[str, Any]
-    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tasks: dict[str, KnownTask] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
         """Whether every run of every candidate finished, and every baseline."""
-        baselines = [task.get("baseline_failed") for task in self.tasks.values()]
+        baselines = [task.baseline_failed for task in self.tasks.values()]
         return not any(row.failures for row in self.rows) and not any(baselines)
 
     @property
@@ -137,7 +141,7 @@ class Comparison:
     @property
     def floor(self) -> float | None:
         """The known entropy of the held-out text, bits per byte, if there is one and a model that it bounds."""
-        return self.prepared.get("floor_bits_per_byte") if any(row.candidate.likelihood for row in self.rows) else None
+        return self.prepared.floor_bits_per_byte if any(row.candidate.likelihood for row in self.rows) else None
 
     @property
     def leader(self) -> Row | None:
@@ -155,11 +159,11 @@ class Comparison:
     def baseline(self, task: str) -> float | None:
         """The score of the linear baseline; None where there is none."""
         known = self.tasks[task]
-        return known[BASELINE]["test"][known["score"]]["mean"] if known.get(BASELINE) else None
+        return known.linear.test[known.score].mean if known.linear else None
 
     def resolution(self, metric: str) -> float:
         """In which steps a metric counts: one example of a task."""
-        return 0.0 if of_unit(metric) else 1 / self.tasks[metric]["examples"]["test"]
+        return 0.0 if of_unit(metric) else 1 / self.tasks[metric].examples.test
 
     def against_baseline(self, row: Row, task: str) -> Difference | None:
         """A row's score minus the baseline's, with an interval for all rows of the table together; None without either."""
@@ -185,15 +189,13 @@ def higher_is_better(metric: str) -> bool:
     return facts is None or not facts.lower_is_better
 
 
-def rank(
-    rows: Sequence[Row], tasks: Mapping[str, dict[str, Any]] | None = None, on_text: ObjectiveFacts = LIKELIHOOD
-) -> list[Row]:
+def rank(rows: Sequence[Row], tasks: Mapping[str, KnownTask] | None = None, on_text: ObjectiveFacts = LIKELIHOOD) -> list[Row]:
     """The rows with their verdicts by every metric, best mean by the first one first, those with a failure last.
 
     tasks: as in `Comparison`; the first one ranks, where there is none the metric of held-out text that `on_text` reports.
     """
     tasks = tasks or {}
-    said = {name: _judge(rows, name, 1 / task["examples"]["test"]) for name, task in tasks.items()}
+    said = {name: _judge(rows, name, 1 / task.examples.test) for name, task in tasks.items()}
     said[on_text.unit] = _judge(rows, on_text.unit, 0.0)
     first = next(iter(said))
     judged = [replace(row, verdicts={name: found[row.name] for name, found in said.items()}, ranked_by=first) for row in rows]

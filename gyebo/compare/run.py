@@ -20,6 +20,7 @@ import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from rich.markup import escape
 import gyebo
 from gyebo.compare import recipe as recipes
 from gyebo.compare.conclusion import conclusion
+from gyebo.compare.plan import CandidatePlan, Sweep, Trial
 from gyebo.compare.recipe import Candidate, Recipe, load
 from gyebo.compare.rendering import as_json, markdown, rich_table
 from gyebo.compare.report import commands, write_report
@@ -37,7 +39,9 @@ from gyebo.compare.results import Comparison, Row, rank, run_directory
 from gyebo.compare.session import Jobs, Session, attempt, finite, held_out, write
 from gyebo.compare.tasks import examine, finetune_all, read_tasks, train_baselines
 from gyebo.config import toml
+from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
+from gyebo.jobs.results import PretrainResult
 from gyebo.jobs.run_directory import bring_back, forget, refuse_to_replace, set_aside
 from gyebo.training import log
 
@@ -68,15 +72,24 @@ def compare(
 
     out = out.resolve()  # runs remember the tokenizer's path: the same one from wherever the comparison is resumed
     open_directory(recipe, out, resume=resume, overwrite=overwrite)
-    session = Session(recipe, out, console or Console(quiet=True), jobs or real_jobs())
+    session = Session(recipe=recipe, out=out, console=console or Console(quiet=True), jobs=jobs or real_jobs())
     try:
         with _replacing(out):
             _plan(session)
-        rows = rank(_train(session), session.state["tasks"], recipe.measured_by)
+        rows = rank(_train(session), session.state.tasks, recipe.measured_by)
     except Stopped as stop:
         raise Stopped(f"stopped; go on with: {resume_command(out)}") from stop
     state = session.state
-    comparison = Comparison(recipe, out, rows, state["prepared"], state["candidates"], environment(), state["tasks"])
+    assert state.prepared is not None
+    comparison = Comparison(
+        recipe=recipe,
+        out=out,
+        rows=rows,
+        prepared=state.prepared,
+        plan=state.candidates,
+        environment=environment(),
+        tasks=state.tasks,
+    )
     write(out / "results.json", json.dumps(finite(as_json(comparison)), ensure_ascii=False, indent=1, allow_nan=False))
     write(out / "results.md", markdown(comparison))
     write_report(comparison)
@@ -89,7 +102,14 @@ def real_jobs() -> Jobs:
     from gyebo.jobs.finetuning import linear, run
     from gyebo.jobs.pretraining import corpus, setup
 
-    return Jobs(corpus.prepare, setup.plan_steps, pretrain.pretrain, examine, run.finetune, linear.finetune_linear)
+    return Jobs(
+        prepare=corpus.prepare,
+        plan_steps=setup.plan_steps,
+        pretrain=pretrain.pretrain,
+        examine=examine,
+        finetune=run.finetune,
+        linear=linear.finetune_linear,
+    )
 
 
 def resume_command(out: Path) -> str:
@@ -100,30 +120,30 @@ def resume_command(out: Path) -> str:
 def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> None:
     """Make `out` the directory of this recipe's comparison; ValueError where it is another's or not to be touched."""
     if resume and overwrite:
-        raise ValueError("--resume and --overwrite exclude each other: go on with the comparison, or start it again")
+        raise OptionError("‹resume› and ‹overwrite› exclude each other: go on with the comparison, or start it again")
     if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file: choose another -o")
+        raise OptionError(f"{out} is a file: choose another ‹out›")
     if not (out / "runs").is_dir():
         bring_back(out)  # what a start that was killed had replaced
     stored = out / "recipe.toml"
     entries = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
     if entries and not stored.is_file():
-        raise ValueError(f"{out} holds files but no recipe.toml, so it is no comparison of ours: choose another -o")
+        raise OptionError(f"{out} holds files but no recipe.toml, so it is no comparison of ours: choose another ‹out›")
     begun = resume and (out / "plan.json").is_file()  # nothing is taken away then
     if not begun and (foreign := sorted(name for name in entries if name not in WRITTEN and not name.endswith(".png"))):
-        raise ValueError(f"{out} holds {foreign[0]}, which no comparison writes, so it is none of ours: choose another -o")
+        raise OptionError(f"{out} holds {foreign[0]}, which no comparison writes, so it is none of ours: choose another ‹out›")
     names = [name for task in recipe.tasks for name in (task.data, task.test)]
     refuse_to_replace(out, [*names, *recipe.data.corpus, recipe.data.valid, recipe.tokenizer.path])
     if entries and resume:
         changes = recipes.changed(recipes.parse(toml.read(stored), str(stored)), recipe)
         if changes:
-            raise ValueError(
+            raise OptionError(
                 f"{out} can't be resumed with another recipe: {'; '.join(changes)}."
-                " Choose another -o, or --overwrite to start again"
+                " Choose another ‹out›, or ‹overwrite› to start again"
             )
         return
     if entries and not overwrite:
-        raise ValueError(f"{out} exists already: pass --resume to go on or --overwrite to start again")
+        raise OptionError(f"{out} exists already: pass ‹resume› to go on or ‹overwrite› to start again")
     if entries:
         set_aside(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -147,24 +167,23 @@ def _replacing(out: Path) -> Iterator[None]:
 def _plan(session: Session) -> None:
     """Read the tasks and prepare the text, then fix steps and precision of each candidate; what is fixed stays."""
     recipe, out = session.recipe, session.out
-    path = out / "plan.json"
-    if path.is_file():
-        session.state = json.loads(path.read_text(encoding="utf-8"))
+    session.restore()
     read_tasks(session)
     first = recipe.options(recipe.candidates[0], recipe.seeds[0], recipe.tokenizer.path)
-    prepared = session.jobs.prepare(first, out, console=session.console)
-    before = session.state.get("prepared", prepared)
-    if before["fingerprint"] != prepared["fingerprint"]:
-        raise ValueError(
-            f"{out} can't be resumed: the corpus has changed since (fingerprint {before['fingerprint'][:12]} then,"
-            f" {prepared['fingerprint'][:12]} now). Bring the old text back, or --overwrite to start again"
+    prepared = session.jobs.prepare(first, out, session.console)
+    before = session.state.prepared or prepared
+    if before.fingerprint != prepared.fingerprint:
+        raise OptionError(
+            f"{out} can't be resumed: the corpus has changed since (fingerprint {before.fingerprint[:12]} then,"
+            f" {prepared.fingerprint[:12]} now). Bring the old text back, or ‹overwrite› to start again"
         )
-    session.state |= {"prepared": prepared, "candidates": session.state.get("candidates", {})}
+    session.state.prepared = prepared
     session.keep()
     for candidate in recipe.candidates:  # all of them first: an option that doesn't fit is found before hours of training
-        if candidate.name not in session.state["candidates"]:
+        if candidate.name not in session.state.candidates:
             options = recipe.options(candidate, recipe.seeds[0], session.tokenizer)
-            session.state["candidates"][candidate.name] = session.jobs.plan_steps(options, out, console=session.console)
+            plan = session.jobs.plan_steps(options, out, session.console)
+            session.state.candidates[candidate.name] = CandidatePlan(**plan.as_dict())
             session.keep()
     train_baselines(session)
 
@@ -176,29 +195,34 @@ def _sweep(session: Session, candidate: Candidate) -> str:
     out. The choice is kept, so that no later event changes it.
     """
     recipe, plan = session.recipe, session.plan(candidate)
-    if recipe.sweep is None or "sweep" in plan:
+    if recipe.sweep is None or plan.sweep is not None:
         return ""
-    steps = max(1, round(recipe.sweep.share * plan["steps"]))
-    trials: list[dict[str, Any]] = []
+    steps = max(1, round(recipe.sweep.share * plan.steps))
+    trials: list[Trial] = []
     for rate in recipe.sweep.lr:
-        fixed = {"steps": steps, "precision": plan["precision"], "lr": rate}
+        fixed = {"steps": steps, "precision": plan.precision, "lr": rate}
         options = recipe.options(candidate, max(recipe.seeds) + 1, session.tokenizer, **fixed)
         directory = session.out / "sweeps" / candidate.name / f"lr-{rate!r}"
         session.console.print(f"{candidate.name}: trying learning rate {rate:g} for {steps:,} steps", highlight=False)
         result, reason = _pretrain(session, options, directory)
-        cost = result if result is not None else _spent(directory, plan["flops_per_step"])
+        cost = _cost(result) if result is not None else _spent(directory, plan.flops_per_step)
         name, score = (None, None) if result is None else held_out(result)
-        trials.append({"lr": rate, "figure": name, "score": score, "reason": reason} | {key: cost[key] for key in COSTS})
-    done = [trial for trial in trials if trial["score"] is not None]
+        trials.append(Trial(lr=rate, figure=name, score=score, reason=reason, **cost))
+    done = [(trial.score, trial.lr) for trial in trials if trial.score is not None]
     if not done:
-        return f"no learning rate of the sweep worked: {trials[-1]['reason']}"
+        return f"no learning rate of the sweep worked: {trials[-1].reason}"
     sign = 1 if candidate.objective_facts.lower_is_better else -1
-    best = min(done, key=lambda trial: sign * trial["score"])["lr"]
-    total = {key: sum(trial[key] for trial in trials) for key in COSTS}
-    plan["sweep"] = {"lr": best, "steps": steps, "trials": trials} | total
+    best = min(done, key=lambda trial: sign * trial[0])[1]
+    total = {key: sum(getattr(trial, key) for trial in trials) for key in COSTS}
+    sweep = Sweep(lr=best, steps=steps, trials=trials, **total)
+    session.state.candidates[candidate.name] = replace(plan, sweep=sweep)
     session.keep()
     session.console.print(f"{candidate.name}: learning rate {best:g}", highlight=False)
     return ""
+
+
+def _cost(result: PretrainResult) -> dict[str, float]:
+    return {key: getattr(result, key) for key in COSTS}
 
 
 def _spent(directory: Path, flops_per_step: float) -> dict[str, float]:
@@ -214,7 +238,7 @@ def _spent(directory: Path, flops_per_step: float) -> dict[str, float]:
 def _train(session: Session) -> list[Row]:
     """Every seed of every candidate, seed by seed: a slower hour of the machine meets all candidates alike."""
     recipe = session.recipe
-    rows = {candidate.name: Row(candidate, {}) for candidate in recipe.candidates}
+    rows = {candidate.name: Row(candidate=candidate) for candidate in recipe.candidates}
     for candidate in recipe.candidates:
         reason = _sweep(session, candidate)
         if reason:
@@ -225,17 +249,14 @@ def _train(session: Session) -> list[Row]:
             minutes = (time.perf_counter() - begun) / 60
             session.console.rule(f"run {number} of {total}: {candidate.name}, seed {seed} ({minutes:.1f} min so far)")
             _train_seed(session, rows[candidate.name], seed)
-    sweeps = {candidate.name: session.plan(candidate).get("sweep") for candidate in recipe.candidates}
-    return [Row(row.candidate, row.results, row.failures, sweeps[row.name], row.tasks) for row in rows.values()]
+    return [replace(row, sweep=session.plan(row.candidate).sweep) for row in rows.values()]
 
 
 def _train_seed(session: Session, row: Row, seed: int) -> None:
     """Pretrain one seed of a candidate, and fine-tune it on every task; what came of it goes into the row."""
     candidate, plan = row.candidate, session.plan(row.candidate)
-    rate = plan.get("sweep", {}).get("lr")
-    options = session.recipe.options(
-        candidate, seed, session.tokenizer, steps=plan["steps"], precision=plan["precision"], lr=rate
-    )
+    rate = plan.sweep.lr if plan.sweep else None
+    options = session.recipe.options(candidate, seed, session.tokenizer, steps=plan.steps, precision=plan.precision, lr=rate)
     result, reason = _pretrain(session, options, run_directory(session.out, row.name, seed))
     if result is None:
         row.failures[f"seed {seed}"] = reason
@@ -251,10 +272,16 @@ def _train_seed(session: Session, row: Row, seed: int) -> None:
         row.failures.update({f"{task}, seed {tuning}": why for task, why in failed.items()})
 
 
-def _pretrain(session: Session, options: RunOptions, directory: Path) -> tuple[dict[str, Any] | None, str]:
+def _pretrain(session: Session, options: RunOptions, directory: Path) -> tuple[PretrainResult | None, str]:
     """Train one run, or take the stored result of a finished one; None and the reason where it failed."""
     note = session.out / "failures" / f"{directory.parent.name}-{directory.name}.txt"
-    return attempt(lambda: session.jobs.pretrain(options, directory, resume=True, console=session.console), held_out, note)
+
+    def train() -> PretrainResult:
+        result = session.jobs.pretrain(options, directory, resume=True, console=session.console)
+        assert result is not None, "a comparison is the only process"
+        return result
+
+    return attempt(train, held_out, note)
 
 
 def environment() -> dict[str, Any]:
@@ -293,8 +320,7 @@ def compare_files(
 ) -> bool:
     """Run a recipe file into `out` and print the answer; False where a run failed. Errors as in `load` and `compare`.
 
-    corpus: takes the place of the recipe's. tasks: "NAME" or "NAME=DATA", likewise. settings: `section.field=value`, as in
-    `--set`.
+    corpus: takes the place of the recipe's. tasks: "NAME" or "NAME=DATA", likewise. settings: `section.field=value`.
     """
     console = console or Console()
     asked = load(recipe, corpus=corpus or (), tasks=tasks or (), settings=settings)

@@ -9,55 +9,71 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
 
+from gyebo.compare.plan import PLAN, CandidatePlan, KnownTask, State
 from gyebo.compare.recipe import Candidate, Recipe, RecipeTask
-from gyebo.objectives.table import reported
+from gyebo.config.finetune import FinetuneOptions, TaskOptions
+from gyebo.config.run import RunOptions
+from gyebo.jobs.results import CorpusFacts, FinetuneResult, FinetuneSummary, PretrainResult, RunPlan, Stored, TaskFacts, read
 
-Job = Callable[..., dict[str, Any]]
+Result = TypeVar("Result", bound=Stored)
 
 
-@dataclass(frozen=True)
+class Pretrain(Protocol):
+    """`gyebo.jobs.pretrain.pretrain`."""
+
+    def __call__(self, options: RunOptions, out: Path, *, resume: bool, console: Console | None) -> PretrainResult | None:
+        """Train a run, or take the result of a finished one."""
+
+
+class Finetune(Protocol):
+    """`gyebo.jobs.finetuning.run.finetune`."""
+
+    def __call__(self, options: FinetuneOptions, out: Path, *, resume: bool, console: Console | None) -> FinetuneResult:
+        """Fine-tune one seed, or take the result of a finished one."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Jobs:
-    """The functions that do the work, those of `gyebo.jobs` unless a test brings others.
+    """The functions that do the work, those of `gyebo.jobs` unless a test brings others."""
 
-    `examine`: TaskOptions -> what `gyebo.compare.tasks.examine` tells of the task's examples.
-    """
-
-    prepare: Job
-    plan_steps: Job
-    pretrain: Job
-    examine: Job
-    finetune: Job
-    linear: Job
+    prepare: Callable[[RunOptions, Path, Console | None], CorpusFacts]
+    plan_steps: Callable[[RunOptions, Path, Console | None], RunPlan]
+    pretrain: Pretrain
+    examine: Callable[[TaskOptions], TaskFacts]
+    finetune: Finetune
+    linear: Callable[[TaskOptions, Path], FinetuneSummary]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Session:
-    """What the parts of a comparison share while it runs.
-
-    `state` is plan.json: {"prepared": {...}, "candidates": {name: {...}}, "tasks": {name: {...}}}.
-    """
+    """What the parts of a comparison share while it runs."""
 
     recipe: Recipe
     out: Path
     console: Console
     jobs: Jobs
-    state: dict[str, Any] = field(default_factory=dict)
+    state: State = field(default_factory=State)
 
     def keep(self) -> None:
         """Write the state to plan.json."""
-        write(self.out / "plan.json", json.dumps(self.state, ensure_ascii=False, indent=1, allow_nan=False))
+        write(self.out / PLAN, json.dumps(finite(self.state.as_dict()), ensure_ascii=False, indent=1, allow_nan=False))
 
-    def plan(self, candidate: Candidate) -> dict[str, Any]:
+    def restore(self) -> None:
+        """Read the state from plan.json, where there is one."""
+        if (path := self.out / PLAN).is_file():
+            self.state = read(State, json.loads(path.read_text(encoding="utf-8")), str(path))
+
+    def plan(self, candidate: Candidate) -> CandidatePlan:
         """What is fixed for all seeds of a candidate."""
-        return self.state["candidates"][candidate.name]
+        return self.state.candidates[candidate.name]
 
-    def known(self, task: RecipeTask) -> dict[str, Any]:
+    def known(self, task: RecipeTask) -> KnownTask:
         """What was found out of a task before the runs."""
-        return self.state["tasks"][task.called]
+        return self.state.tasks[task.called]
 
     @property
     def tokenizer(self) -> str:
@@ -66,8 +82,8 @@ class Session:
 
 
 def attempt(
-    work: Callable[[], dict[str, Any]], figure: Callable[[dict[str, Any]], tuple[str, float]], note: Path
-) -> tuple[dict[str, Any] | None, str]:
+    work: Callable[[], Result], figure: Callable[[Result], tuple[str, float | None]], note: Path
+) -> tuple[Result | None, str]:
     """Do one piece of work; None and the reason where it failed, with the traceback in `note`.
 
     figure: result -> (its name, its value), which must be a number. A stop and a broken disk are no candidate's failure: they
@@ -79,7 +95,7 @@ def attempt(
     try:
         result = work()
         name, value = figure(result)
-        if not math.isfinite(value):
+        if value is None or not math.isfinite(value):
             raise FloatingPointError(f"{name} is {value}")
     except (Stopped, DiskFull, OSError):
         raise
@@ -92,9 +108,9 @@ def attempt(
     return result, ""
 
 
-def held_out(result: dict[str, Any]) -> tuple[str, float]:
+def held_out(result: PretrainResult) -> tuple[str, float]:
     """The metric that a pretraining reports and its learning rate is chosen by: (its words, value)."""
-    words, value = reported(result)
+    words, value = result.reported
     return f"held-out {words}", value
 
 

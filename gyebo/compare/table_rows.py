@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
-from gyebo.compare.recipe import BASELINE
 from gyebo.compare.results import BASELINE_TITLE, FAILED, Comparison, Row
 from gyebo.compare.statistics import Summary
+from gyebo.jobs.results import FinetuneResult, PretrainResult
 from gyebo.objectives.table import Line, ObjectiveFacts
 
 # What a task's score says, in words for a reader who doesn't program; all are 1 where nothing is wrong.
@@ -44,7 +44,7 @@ class Measure:
 
 def columns(comparison: Comparison) -> list[str]:
     """The names of the table's columns: the candidates, and the linear baseline where a task has one."""
-    with_baseline = any(task.get(BASELINE) for task in comparison.tasks.values())
+    with_baseline = any(task.linear for task in comparison.tasks.values())
     return [row.name for row in comparison.rows] + ([BASELINE_TITLE] if with_baseline else [])
 
 
@@ -84,7 +84,7 @@ def short(value: float | None, unit: str = "") -> str:
 
 def digits(value: float | None) -> str:
     """A score with four digits."""
-    return "-" if value is None else f"{value:.4f}"
+    return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"
 
 
 def words(metric: str) -> str:
@@ -126,22 +126,38 @@ def _seeds(metric: str) -> Callable[[Row], str]:
     return cell
 
 
-def _each(key: str, form: Callable[[Any], str], task: str | None = None) -> Callable[[Row], str]:
-    """The distinct values over seeds, usually one."""
-
-    def cell(row: Row) -> str:
-        results = row.results if task is None else row.tasks.get(task, {})
-        return ", ".join(dict.fromkeys(form(result[key]) for result in results.values())) or "-"
-
-    return cell
+def _each(show: Callable[[PretrainResult], str]) -> Callable[[Row], str]:
+    """The distinct values over seeds of the pretraining, usually one."""
+    return lambda row: _distinct(show(result) for result in row.results.values())
 
 
-def _mean(key: str, form: Callable[[float], str], task: str | None = None) -> Callable[[Row], str]:
-    def cell(row: Row) -> str:
-        value = row.mean(key, task)
-        return "-" if value is None else form(value)
+def _task_each(task: str, show: Callable[[FinetuneResult], str]) -> Callable[[Row], str]:
+    """The same of the fine-tunings on a task."""
+    return lambda row: _distinct(show(result) for result in row.tasks.get(task, {}).values())
 
-    return cell
+
+def _distinct(shown: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(shown)) or "-"
+
+
+def _mean(figure: Callable[[PretrainResult], float | None], form: Callable[[float], str]) -> Callable[[Row], str]:
+    """The mean over seeds of the pretraining."""
+    return lambda row: "-" if (value := row.mean(figure)) is None else form(value)
+
+
+def _task_mean(
+    task: str, figure: Callable[[FinetuneResult], float | None], form: Callable[[float], str]
+) -> Callable[[Row], str]:
+    """The same of the fine-tunings on a task."""
+    return lambda row: "-" if (value := row.task_mean(task, figure)) is None else form(value)
+
+
+def _test_score(name: str, result: FinetuneResult) -> float | None:
+    return result.test.get(name)
+
+
+def _bytes(count: float) -> str:
+    return short(count, "B")
 
 
 def _minutes(seconds: float) -> str:
@@ -151,11 +167,9 @@ def _minutes(seconds: float) -> str:
 def _sweep(row: Row) -> str:
     if row.sweep is None:
         return "none"
-    cost, rates = row.sweep, [trial["lr"] for trial in row.sweep["trials"]]
-    spent = (
-        f"{len(rates)} trials: {short(cost['tokens'])} tokens, {short(cost['flops'], 'FLOP')}, {cost['seconds'] / 60:.1f} min"
-    )
-    edge = cost["lr"] in (min(rates), max(rates))
+    cost, rates = row.sweep, [trial.lr for trial in row.sweep.trials]
+    spent = f"{len(rates)} trials: {short(cost.tokens)} tokens, {short(cost.flops, 'FLOP')}, {cost.seconds / 60:.1f} min"
+    edge = cost.lr in (min(rates), max(rates))
     return spent + ("; the best rate is at the edge of those tried" if edge else "")
 
 
@@ -168,12 +182,12 @@ VERDICT = "What the scores allow us to say, given how much they differ from seed
 
 def _task_lines(comparison: Comparison, task: str) -> list[Measure]:
     known = comparison.tasks[task]
-    baseline, score = known.get(BASELINE), known["score"]
-    measured = {name: digits(value["mean"]) for name, value in baseline["test"].items()} if baseline else {}
-    counts = known["examples"]
+    baseline, score = known.linear, known.score
+    measured = {name: digits(value.mean) for name, value in baseline.test.items()} if baseline else {}
+    counts = known.examples
     explanation = (
         f"{'The score; h' if task == comparison.ranked_by else 'H'}igher is better. {SCORES.get(score, 'At most 1.')} Asked on"
-        f" {counts['test']:,} examples that no model had seen, after learning from {counts['train']:,} labelled ones. Mean over"
+        f" {counts.test:,} examples that no model had seen, after learning from {counts.train:,} labelled ones. Mean over"
         " the seeds ± their standard deviation."
     )
     if comparison.recipe.tuning_seeds:
@@ -196,21 +210,32 @@ def _task_lines(comparison: Comparison, task: str) -> list[Measure]:
         Measure(f"{task}: each seed", EACH_SEED, _seeds(task)),
     ]
     results = [result for row in comparison.rows for result in row.tasks.get(task, {}).values()]
-    for name in dict.fromkeys(name for result in results for name in result["test"] if name != score):
-        meaning, cell = SCORES.get(name, "Another score of the same answers."), _mean(f"test.{name}", digits, task)
+    for name in dict.fromkeys(name for result in results for name in result.test if name != score):
+        meaning, cell = (
+            SCORES.get(name, "Another score of the same answers."),
+            _task_mean(task, partial(_test_score, name), digits),
+        )
         lines.append(Measure(f"{task}: {words(name)}", meaning, cell, baseline=measured.get(name, "-")))
-    spent = _minutes(baseline["seconds"]) if baseline else "-"
+    spent = _minutes(baseline.seconds) if baseline else "-"
     return [
         *lines,
         Measure(
             f"{task}: minutes of fine-tuning",
             "Time on the clock to teach one pretrained model the task. It comes on top of the pretraining.",
-            _mean("seconds", _minutes, task),
+            _task_mean(task, lambda run: run.seconds, _minutes),
             first=True,
             baseline=spent,
         ),
-        Measure(f"{task}: learning rate", "How large the steps of fine-tuning were.", _each("lr", "{:.3g}".format, task)),
-        Measure(f"{task}: steps", "How often the model was corrected in fine-tuning.", _each("steps", "{:,}".format, task)),
+        Measure(
+            f"{task}: learning rate",
+            "How large the steps of fine-tuning were.",
+            _task_each(task, lambda run: f"{run.lr:.3g}"),
+        ),
+        Measure(
+            f"{task}: steps",
+            "How often the model was corrected in fine-tuning.",
+            _task_each(task, lambda run: f"{run.steps:,}"),
+        ),
     ]
 
 
@@ -250,7 +275,7 @@ def _text_lines(facts: ObjectiveFacts, ranks: bool) -> list[Measure]:
 
 
 def _line(line: Line) -> Measure:
-    return Measure(line.heading, line.meaning, _mean(f"valid.{line.metric}", line.form.format))
+    return Measure(line.heading, line.meaning, _mean(lambda run: run.valid.get(line.metric), line.form.format))
 
 
 def _text_seeds(facts: ObjectiveFacts) -> Callable[[Row], str]:
@@ -259,12 +284,12 @@ def _text_seeds(facts: ObjectiveFacts) -> Callable[[Row], str]:
 
 
 def _cost_lines(comparison: Comparison) -> list[Measure]:
-    found = [task[BASELINE]["parameters"] for task in comparison.tasks.values() if task.get(BASELINE)]
+    found = [task.linear.parameters for task in comparison.tasks.values() if task.linear]
     return [
         Measure(
             "Parameters",
             "The size of the model: how many numbers it learned.",
-            _mean("parameters", short),
+            _mean(lambda run: run.parameters, short),
             first=True,
             baseline=", ".join(dict.fromkeys(map(short, found))) or "-",
         ),
@@ -276,23 +301,33 @@ COST_LINES = [
     Measure(
         "... without embeddings",
         "The same without the table that turns tokens and positions into numbers.",
-        _mean("parameters_without_embeddings", short),
+        _mean(lambda run: run.parameters_without_embeddings, short),
     ),
-    Measure("Learning rate", "How large the steps of learning were at their largest.", _each("lr", "{:.3g}".format)),
-    Measure("Steps", "How often the model was corrected.", _each("steps", "{:,}".format)),
-    Measure("Tokens seen", "How many pieces of words it read, repeats included.", _mean("tokens", short), first=True),
-    Measure("Bytes seen", "How much text that was.", _mean("bytes", lambda value: short(value, "B"))),
-    Measure("Epochs", "How often it went through the whole text.", _mean("epochs", "{:.2f}".format)),
+    Measure("Learning rate", "How large the steps of learning were at their largest.", _each(lambda run: f"{run.lr:.3g}")),
+    Measure("Steps", "How often the model was corrected.", _each(lambda run: f"{run.steps:,}")),
+    Measure(
+        "Tokens seen",
+        "How many pieces of words it read, repeats included.",
+        _mean(lambda run: run.tokens, short),
+        first=True,
+    ),
+    Measure("Bytes seen", "How much text that was.", _mean(lambda run: run.bytes, _bytes)),
+    Measure("Epochs", "How often it went through the whole text.", _mean(lambda run: run.epochs, "{:.2f}".format)),
     Measure(
         "Computation",
         "Calculations spent on one training run (FLOP: one addition or multiplication; T: 10¹², P: 10¹⁵).",
-        _mean("flops", lambda value: short(value, "FLOP")),
+        _mean(lambda run: run.flops, lambda value: short(value, "FLOP")),
         first=True,
     ),
-    Measure("Minutes", "Time on the clock of one training run on the text.", _mean("seconds", _minutes), first=True),
-    Measure("Tokens per second", "How fast it trained on this machine.", _mean("tokens_per_second", short)),
-    Measure("Memory", "The most memory that training needed.", _mean("memory_bytes", lambda b: short(b, "B")), first=True),
-    Measure("Precision", "How exactly the machine calculated.", _each("precision", str)),
+    Measure(
+        "Minutes",
+        "Time on the clock of one training run on the text.",
+        _mean(lambda run: run.seconds, _minutes),
+        first=True,
+    ),
+    Measure("Tokens per second", "How fast it trained on this machine.", _mean(lambda run: run.tokens_per_second, short)),
+    Measure("Memory", "The most memory that training needed.", _mean(lambda run: run.memory_bytes, _bytes), first=True),
+    Measure("Precision", "How exactly the machine calculated.", _each(lambda run: run.precision)),
     Measure(
         "Search for the learning rate",
         "What was spent before, to find this candidate's learning rate. It comes on top of the training runs.",

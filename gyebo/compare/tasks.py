@@ -9,36 +9,35 @@ from __future__ import annotations
 
 import shutil
 import time
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 from rich.markup import escape
 
+from gyebo.compare.plan import Baseline, KnownTask
 from gyebo.compare.recipe import BASELINE, Candidate, RecipeTask
 from gyebo.compare.results import run_directory, task_directory
-from gyebo.compare.session import Session, attempt, finite
+from gyebo.compare.session import Session, attempt
+from gyebo.config.errors import OptionError
 from gyebo.config.finetune import TaskOptions
+from gyebo.jobs.results import ExampleCounts, FinetuneResult, TaskFacts
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.splits import read_task
 
 
-def examine(options: TaskOptions) -> dict[str, Any]:
-    """Read a task's examples: its kind, title, score, how many there are, on which part it is measured, and a fingerprint.
-
-    `labels`: its classes, None where it has none. `notes`: what was left out or is odd. Raises what `read_task` does.
-    """
+def examine(options: TaskOptions) -> TaskFacts:
+    """Read a task's examples. Raises what `read_task` does."""
     data = read_task(options)
-    return {
-        "title": data.task.title,
-        "kind": data.task.kind,
-        "score": data.task.score,
-        "labels": None if data.task.labels is None else len(data.task.labels),
-        "measured": data.measured,
-        "examples": {"train": len(data.train), "valid": len(data.valid), "test": len(data.test)},
-        "notes": data.notes,
-        "note": data.task.note,
-        "fingerprint": data.fingerprint,
-    }
+    return TaskFacts(
+        title=data.task.title,
+        kind=data.task.kind,
+        score=data.task.score,
+        labels=None if data.task.labels is None else len(data.task.labels),
+        measured=data.measured,
+        examples=ExampleCounts(train=len(data.train), valid=len(data.valid), test=len(data.test)),
+        notes=data.notes,
+        note=data.task.note,
+        fingerprint=data.fingerprint,
+    )
 
 
 def read_tasks(session: Session) -> None:
@@ -46,24 +45,27 @@ def read_tasks(session: Session) -> None:
 
     Raises ValueError where the examples are others than when the comparison began.
     """
-    before = session.state.get("tasks", {})
-    session.state["tasks"] = {}
+    before = session.state.tasks
+    session.state.tasks = {}
     for task in session.recipe.tasks:
-        found, stored = session.jobs.examine(task.source), before.get(task.called, {})
-        if stored.get("fingerprint", found["fingerprint"]) != found["fingerprint"]:
-            raise ValueError(
+        found, stored = session.jobs.examine(task.source), before.get(task.called)
+        if stored and stored.fingerprint != found.fingerprint:
+            raise OptionError(
                 f"{session.out} can't be resumed: the examples of {task.called} have changed since. Bring the old ones back, or"
-                " --overwrite to start again"
+                " ‹overwrite› to start again"
             )
-        session.state["tasks"][task.called] = stored | found
+        known = KnownTask(**vars(found))
+        if stored:
+            known = replace(known, linear=stored.linear, baseline_failed=stored.baseline_failed)
+        session.state.tasks[task.called] = known
         if not stored:
-            counts = found["examples"]
+            counts = found.examples
             session.console.print(
-                f"{task.called}: {counts['train']:,} examples to learn from, {counts['valid']:,} to choose by,"
-                f" {counts['test']:,} to be measured on ({found['measured']})",
+                f"{task.called}: {counts.train:,} examples to learn from, {counts.valid:,} to choose by,"
+                f" {counts.test:,} to be measured on ({found.measured})",
                 highlight=False,
             )
-            for note in found["notes"]:
+            for note in found.notes:
                 session.console.print(f"[dim]note: {escape(note)}[/dim]", highlight=False)
 
 
@@ -71,33 +73,36 @@ def train_baselines(session: Session) -> None:
     """The linear baseline of each task that it can do, once: nothing in it is random. A failed one is tried again."""
     for task in session.recipe.tasks:
         known = session.known(task)
-        if find_kind(known["kind"]).linear and not known.get(BASELINE):
+        if find_kind(known.kind).linear and not known.linear:
             _train_baseline(session, task, known)
 
 
-def _train_baseline(session: Session, task: RecipeTask, known: dict[str, Any]) -> None:
+def _train_baseline(session: Session, task: RecipeTask, known: KnownTask) -> None:
     directory = session.out / "tasks" / BASELINE / task.called
     shutil.rmtree(directory, ignore_errors=True)  # of a run that was cut: it takes seconds, and is done again
+
+    def train() -> Baseline:
+        begun = time.perf_counter()
+        found = session.jobs.linear(task.source, directory)
+        return Baseline(**vars(found), seconds=time.perf_counter() - begun)
+
+    def figure(result: Baseline) -> tuple[str, float | None]:
+        return f"{_words(known.score)} of the linear baseline", result.test[known.score].mean
+
     found, reason = attempt(
-        lambda: _baseline(session, task, directory),
-        lambda result: (f"{_words(known['score'])} of the linear baseline", result["test"][known["score"]]["mean"]),
+        train,
+        figure,
         session.out / "failures" / "tasks" / BASELINE / f"{task.called}.txt",
     )
-    known |= {BASELINE: finite(found), "baseline_failed": reason}
+    session.state.tasks[task.called] = replace(known, linear=found, baseline_failed=reason)
     session.keep()
-    said = f"[red]failed:[/red] {escape(reason)}" if found is None else f"{found['test'][known['score']]['mean']:.4f}"
-    session.console.print(f"{task.called}: the linear baseline, {_words(known['score'])} {said}", highlight=False)
-
-
-def _baseline(session: Session, task: RecipeTask, directory: Path) -> dict[str, Any]:
-    begun = time.perf_counter()
-    found = session.jobs.linear(task.source, directory)
-    return found | {"seconds": time.perf_counter() - begun}
+    said = f"[red]failed:[/red] {escape(reason)}" if found is None else f"{found.test[known.score].mean:.4f}"
+    session.console.print(f"{task.called}: the linear baseline, {_words(known.score)} {said}", highlight=False)
 
 
 def finetune_all(
     session: Session, candidate: Candidate, seed: int, tuning: int
-) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+) -> tuple[dict[str, FinetuneResult], dict[str, str]]:
     """Every task from the model that was pretrained with a seed, once: {task: result}, {task: why there is none}."""
     results, failures = {}, {}
     for task in session.recipe.tasks:
@@ -107,21 +112,21 @@ def finetune_all(
             said = f"[red]failed:[/red] {escape(reason)}"
         else:
             results[task.called] = result
-            said = f"{_words(result['score'])} {result['test'][result['score']]:.4f} ({result['measured']})"
+            said = f"{_words(result.score)} {result.test[result.score]:.4f} ({result.measured})"
         session.console.print(f"{candidate.name}, seed {tuning}, {task.called}: {said}", highlight=False)
     return results, failures
 
 
 def _finetune(
     session: Session, candidate: Candidate, task: RecipeTask, seed: int, tuning: int
-) -> tuple[dict[str, Any] | None, str]:
+) -> tuple[FinetuneResult | None, str]:
     model = str(run_directory(session.out, candidate.name, seed))
-    options = session.recipe.finetuning(candidate, task, model, tuning, session.plan(candidate)["precision"])
+    options = session.recipe.finetuning(candidate, task, model, tuning, session.plan(candidate).precision)
     directory = task_directory(session.out, candidate.name, task.called, tuning)
     note = session.out / "failures" / "tasks" / candidate.name / f"{task.called}-seed-{tuning}.txt"
     return attempt(
         lambda: session.jobs.finetune(options, directory, resume=True, console=session.console),
-        lambda result: (f"{_words(result['score'])} on {result['measured']}", result["test"][result["score"]]),
+        lambda result: (f"{_words(result.score)} on {result.measured}", result.test[result.score]),
         note,
     )
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gyebo.config.errors import OptionError
 from gyebo.config.run import Device, OptimOptions, Precision, Schedule, Section
 
 
@@ -85,7 +86,7 @@ class TuningOptions(Section):
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.epochs and self.steps:
-            raise ValueError("epochs and steps exclude each other: keep one")
+            raise OptionError("‹epochs› and ‹steps› exclude each other: keep one")
         return self
 
     def without_effect_on_features(self) -> str | None:
@@ -117,10 +118,10 @@ class FinetuneOptions(TuningOptions):
     @model_validator(mode="after")
     def _scratch(self) -> FinetuneOptions:
         if self.tokenizer and not scratch(self.model):
-            raise ValueError(f"--tokenizer has no effect with {self.model}: a trained model has its own")
+            raise OptionError(f"‹tokenizer› has no effect with {self.model}: a trained model has its own")
         if self.shape and not scratch(self.model):
             name = next(iter(self.shape))
-            raise ValueError(f"--set shape.{name} has no effect with {self.model}: a trained model has its own shape")
+            raise OptionError(f"‹shape.{name}› has no effect with {self.model}: a trained model has its own shape")
         return self
 
 

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gyebo.config.errors import OptionError
+
 Schedule = Literal["cosine", "linear", "constant", "inverse-root", "slanted-triangular"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -39,9 +41,9 @@ class DataOptions(Section):
 
     @model_validator(mode="after")
     def _one_held_out_part(self) -> DataOptions:
-        given = [f"--{n.replace('_', '-')}" for n in ("valid", "valid_last", "valid_share") if getattr(self, n) is not None]
+        given = [f"‹{n}›" for n in ("valid", "valid_last", "valid_share") if getattr(self, n) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} exclude each other: keep one")
+            raise OptionError(f"{' and '.join(given)} exclude each other: keep one")
         return self
 
     @property
@@ -69,7 +71,7 @@ class OptimOptions(Section):
     @model_validator(mode="after")
     def _betas(self) -> OptimOptions:
         if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas must lie in [0, 1), but are {list(self.betas)} instead")
+            raise OptionError(f"‹betas› must lie in [0, 1), but are {list(self.betas)} instead")
         return self
 
 
@@ -85,8 +87,8 @@ class BudgetOptions(Section):
     def _exactly_one(self) -> BudgetOptions:
         given = [name for name in ("steps", "tokens", "flops", "minutes") if getattr(self, name) is not None]
         if len(given) != 1:
-            found = " and ".join(f"--{name}" for name in given) or "none"
-            raise ValueError(f"the budget needs exactly one of --steps, --tokens, --flops, --minutes; found {found}")
+            found = " and ".join(f"‹{name}›" for name in given) or "none"
+            raise OptionError(f"the budget needs exactly one of ‹steps›, ‹tokens›, ‹flops›, ‹minutes›; found {found}")
         return self
 
 
@@ -116,7 +118,7 @@ class ModelOptions(Section):
 class RunOptions(ModelOptions):
     """All that decides a pretraining run."""
 
-    start_from: str | None = Field(None, description="start from these weights (--from)")
+    start_from: str | None = Field(None, description="start from these weights")
     teacher: str | None = Field(None, description="learn from this model (gyebo distill)")
     tokenizer: str | None = Field(None, description="a tokenizer's directory; by default one is trained on the corpus")
     vocab_size: int = Field(16_000, gt=0, description="of the tokenizer that is trained where none is given")

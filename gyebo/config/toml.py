@@ -4,39 +4,41 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from gyebo.config.errors import OptionError, marked, within
+
 Options = TypeVar("Options", bound=BaseModel)
 
 
-def check(kind: type[Options], values: Mapping[str, Any], origin: str = "", name: Callable[[str], str] = str) -> Options:
-    """Build the options; ValueError with one line for all mistakes, naming the field, what was found and what there is.
+def check(kind: type[Options], values: Mapping[str, Any], origin: str = "", *, section: str = "") -> Options:
+    """Build the options; OptionError with one line for all mistakes, naming the field, what was found and what there is.
 
-    `origin` is said first: the file or the command that the values came from. `name`: how the user wrote a dotted field.
+    `origin` is said first: the file that the values came from. `section`: where the options belong, as a field is named.
     """
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        raise ValueError("; ".join(_line(kind, problem, origin, name) for problem in error.errors())) from None
+        raise OptionError("; ".join(_line(kind, problem, origin, section) for problem in error.errors())) from None
 
 
-def _line(kind: type[BaseModel], problem: Any, origin: str, name: Callable[[str], str]) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
+def _line(kind: type[BaseModel], problem: Any, origin: str, section: str) -> str:
+    where = ".".join(str(part) for part in ([section] if section else []) + list(problem["loc"]))
     start = f"{origin}: " if origin else ""
     if problem["type"] == "extra_forbidden":
-        return f"{start}unknown option {where!r}{suggest(where, described(kind))}"
-    message = problem["msg"].removeprefix("Value error, ")
+        return f"{start}unknown option {where!r}{suggest(where, described(kind, f'{section}.' if section else ''))}"
     if problem["type"] == "value_error":
-        return f"{start}{message}"
+        return f"{start}{within(where, marked(problem['ctx']['error']))}"
     if problem["type"] == "missing":
-        return f"{start}{name(where)} is missing"
+        return f"{start}‹{where}› is missing"
+    message = problem["msg"]
     message = message.replace("Input should be", "must be", 1) if message.startswith("Input") else f"is wrong ({message})"
-    return f"{start}{name(where)} {message}, but is {problem['input']!r} instead"
+    return f"{start}‹{where}› {message}, but is {problem['input']!r} instead"
 
 
 def described(kind: type[BaseModel], prefix: str = "") -> dict[str, str]:
@@ -49,6 +51,15 @@ def described(kind: type[BaseModel], prefix: str = "") -> dict[str, str]:
         else:
             found[prefix + name] = field.description or ""
     return found
+
+
+def flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested values by their dotted names; the sections of a list are numbered from 1, empty sections are left out."""
+    if isinstance(values, dict):
+        return {key: item for name, value in values.items() for key, item in flat(value, f"{prefix}{name}.").items()}
+    if isinstance(values, list) and values and isinstance(values[0], dict):
+        return flat({str(index): value for index, value in enumerate(values, 1)}, prefix)
+    return {prefix.removesuffix("."): list(values) if isinstance(values, tuple) else values}
 
 
 def suggest(name: str, known: Iterable[str] | Mapping[str, str]) -> str:
@@ -68,13 +79,13 @@ def suggest(name: str, known: Iterable[str] | Mapping[str, str]) -> str:
 def override(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     """Apply `section.field=value` settings (values in TOML, or a bare word) to nested values; gives a copy.
 
-    Raises ValueError where a setting has no "=" or runs through something that is no section.
+    Raises OptionError where a setting has no "=" or runs through something that is no section.
     """
     result = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name:
-            raise ValueError(f"--set needs section.field=value, but got {setting!r}")
+            raise OptionError(f"‹settings› needs section.field=value, but got {setting!r}")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -84,7 +95,7 @@ def override(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
         for section in sections:
             target = target.setdefault(section, {})
             if not isinstance(target, dict):
-                raise ValueError(f"--set {setting}: {section} is not a section")
+                raise OptionError(f"‹settings› {setting}: {section} is not a section")
         target[last] = value
     return result
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gyebo.config.errors import OptionError
 from gyebo.data.plan import FIRST, ROOM, SEEN, SIZE, Plan, pack
 from gyebo.data.shards import Split
 
@@ -136,7 +137,7 @@ def _documents(split: Split, starts: Starts) -> Iterator[tuple[int, int, NDArray
 
 def _room(context: int, special: int) -> int:
     if context <= special:
-        raise ValueError(f"--context {context} leaves no room for text besides the {special} special tokens: increase it")
+        raise OptionError(f"‹context›={context} leaves no room for text besides the {special} special tokens: increase it")
     return context - special
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gyebo.config.errors import OptionError
 from gyebo.data.shards import Split
 
 
@@ -106,8 +107,8 @@ def lanes(split: Split, context: int, extra: int, count: int, plan_seed: int, se
     ends = np.cumsum(lengths[documents])
     length = int(ends[-1]) // count if len(ends) else 0
     if length < context:
-        raise ValueError(
+        raise OptionError(
             f"{int(ends[-1]) if len(ends) else 0:,} tokens are too few for {count} lanes of at least {context}: lower "
-            "--batch-tokens or --context, or use more text"
+            "‹train.batch_tokens› or ‹context›, or use more text"
         )
     return Lanes(context, count, documents, ends, np.array([*range(0, length, context), length]), seed)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 from gyebo.data import sources
 from gyebo.data.shards import SPLITS, Prepared, token_dtype, write_part
@@ -60,7 +61,7 @@ def split_key(text: str) -> int:
 
 
 def split_documents(texts: list[str], options: DataOptions, cut: int | None, held_out: bool) -> dict[str, list[str]]:
-    """The documents of a chunk by split. `cut`: for --valid-last, number of characters of this chunk that are training text."""
+    """The documents of a chunk by split. `cut`: for `valid_last`, number of characters of this chunk that are training text."""
     if held_out:
         return {"train": [], "valid": texts}
     if cut is None:
@@ -86,7 +87,7 @@ def training_texts(corpus: Corpus) -> Iterator[str]:
 
 
 def _cuts(corpus: Corpus) -> Callable[[Chunk], int | None]:
-    """Of a chunk, the number of characters that are training text, for --valid-last: a first pass counts all characters."""
+    """Of a chunk, the number of characters that are training text, for `valid_last`: a first pass counts all characters."""
     share = corpus.options.valid_last
     if share is None:
         return lambda chunk: None
@@ -265,9 +266,9 @@ def _meta(corpus: Corpus, tokenizer: Tokenizer, records: list[dict[str, Any]]) -
     if not totals["train"]["documents"] and corpus.sources:
         raise ValueError(f"{names}: all {totals['valid']['documents']} documents were held out: hold out less")
     if not totals["valid"]["documents"]:
-        raise ValueError(
-            f"{names}: nothing was held out of {totals['train']['documents']} documents: pass --valid FILE, a larger "
-            "--valid-share, or --valid-last 0.1 (with --documents file also for a single text)"
+        raise OptionError(
+            f"{names}: nothing was held out of {totals['train']['documents']} documents: pass ‹data.valid›=FILE, a larger "
+            "‹data.valid_share›, or ‹data.valid_last›=0.1 (with ‹data.documents›=file also for a single text)"
         )
     world_only = all(source.path is None for source in [*corpus.sources, *corpus.valid])
     return {

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 
 CHUNK_BYTES = 4 << 20
@@ -159,9 +160,7 @@ def _spool_hub(corpus: str, spool: Path, field: str) -> Source:
         with aside.open("w", encoding="utf-8") as file:
             for row in rows:
                 if field not in row:
-                    raise ValueError(
-                        f"{corpus}: no field {field!r}; available: {', '.join(row)} (choose one with --text-field)"
-                    )
+                    raise OptionError(f"{corpus}: no field {field!r}; available: {', '.join(row)} (‹data.text_field›=NAME)")
                 file.write(json.dumps({field: row[field]}, ensure_ascii=False) + "\n")
     except (OSError, ConnectionError) as error:
         raise ValueError(f"{corpus}: the hub can't be reached or has no such data set ({type(error).__name__})") from None
@@ -252,7 +251,9 @@ def _table(path: Path, kind: str, options: DataOptions) -> Iterator[str]:
         if header is None:
             return
         if options.text_field not in header:
-            raise ValueError(f"{path}: no column {options.text_field!r}; available: {', '.join(header)} (--text-field NAME)")
+            raise OptionError(
+                f"{path}: no column {options.text_field!r}; available: {', '.join(header)} (‹data.text_field›=NAME)"
+            )
         column = header.index(options.text_field)
         number = 1
         try:
@@ -285,10 +286,10 @@ def _parquet(path: Path, options: DataOptions) -> Iterator[str]:
         raise ValueError(f"{path}: not a parquet file: {error}") from None
     if options.text_field not in file.schema_arrow.names:
         names = ", ".join(file.schema_arrow.names)
-        raise ValueError(f"{path}: no column {options.text_field!r}; available: {names} (--text-field NAME)")
+        raise OptionError(f"{path}: no column {options.text_field!r}; available: {names} (‹data.text_field›=NAME)")
     kind = file.schema_arrow.field(options.text_field).type
     if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
-        raise ValueError(f"{path}: the column {options.text_field!r} holds {kind}, not text (--text-field NAME)")
+        raise OptionError(f"{path}: the column {options.text_field!r} holds {kind}, not text (‹data.text_field›=NAME)")
     for batch in file.iter_batches(columns=[options.text_field]):
         for value in batch.column(0).to_pylist():
             yield "" if value is None else value
@@ -300,8 +301,8 @@ def decode(raw: bytes, path: Path | str, offset: int, bad_bytes: str) -> str:
         return raw.decode("utf-8", "replace" if bad_bytes == "replace" else "strict")
     except UnicodeDecodeError as error:
         at = offset + error.start
-        raise ValueError(
-            f"{path}: byte {at} (0x{raw[error.start]:02x}) is not UTF-8: convert the file, or pass --bad-bytes replace"
+        raise OptionError(
+            f"{path}: byte {at} (0x{raw[error.start]:02x}) is not UTF-8: convert the file, or pass ‹data.bad_bytes›=replace"
         ) from None
 
 
@@ -345,7 +346,7 @@ def _json_texts(chunk: Chunk, options: DataOptions) -> list[str]:
             value = row.get(options.text_field, 0) if isinstance(row, dict) else 0
             if not isinstance(value, str | None):
                 keys = ", ".join(row) if isinstance(row, dict) else type(row).__name__
-                raise ValueError(f"{where} has no text {options.text_field!r}; it has: {keys} (--text-field NAME)")
+                raise OptionError(f"{where} has no text {options.text_field!r}; it has: {keys} (‹data.text_field›=NAME)")
             found.append(value or "")
         offset += len(line) + 1
     return found

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gyebo.config import toml
+from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 from gyebo.data.prepare import cache_folder
 from gyebo.data.sources import Source, chunks, resolve, rows_of
@@ -51,10 +52,10 @@ def embed(
     _check_out(out, overwrite)
     place = pick_device(device)
     check_precision(precision, place)
-    options = toml.check(DataOptions, {**(data or {}), "corpus": [source]}, name=lambda field: f"--{field.replace('_', '-')}")
+    options = toml.check(DataOptions, {**(data or {}), "corpus": [source]}, section="data")
     sources = resolve([source], cache_folder() / "spool", options)
     if any(found.path is not None and found.path.resolve() == out.resolve() for found in sources):
-        raise ValueError(f"-o {out} is a file of the input: choose another name")
+        raise OptionError(f"‹out›={out} is a file of the input: choose another name")
     _refuse_idle(sources, options)
     model, tokenizer = load(name)
     if tokenizer is None:
@@ -78,11 +79,11 @@ def embed(
 
 def _check_out(out: Path, overwrite: bool) -> None:
     if out.suffix not in SUFFIXES:
-        raise ValueError(f"-o {out}: must end with {' or '.join(SUFFIXES)}")
+        raise OptionError(f"‹out›={out} must end with {' or '.join(SUFFIXES)}")
     if out.is_dir():
-        raise ValueError(f"-o {out}: is a directory; give the name of a file")
+        raise OptionError(f"‹out›={out} is a directory; give the name of a file")
     if out.exists() and not overwrite:
-        raise ValueError(f"{out} exists already: choose another name, or use --overwrite")
+        raise OptionError(f"{out} exists already: choose another name, or use ‹overwrite›")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"{out.parent}: no such directory to write {out.name} into")
 
@@ -91,11 +92,11 @@ def _refuse_idle(sources: list[Source], options: DataOptions) -> None:
     """ValueError for an option that has no effect on files of these formats."""
     kinds = {source.kind for source in sources}
     for option, value, idle, affected in (
-        ("--text-field", options.text_field, "text", {"jsonl", "csv", "tsv", "parquet"}),
-        ("--bad-bytes", options.bad_bytes, "refuse", {"txt", "jsonl", "csv", "tsv"}),
+        ("text_field", options.text_field, "text", {"jsonl", "csv", "tsv", "parquet"}),
+        ("bad_bytes", options.bad_bytes, "refuse", {"txt", "jsonl", "csv", "tsv"}),
     ):
         if value != idle and not kinds & affected:
-            raise ValueError(f"{option} {value} has no effect on {', '.join(options.corpus)}: leave it out")
+            raise OptionError(f"‹data.{option}›={value} has no effect on {', '.join(options.corpus)}: leave it out")
 
 
 def _windows(sources: list[Source], options: DataOptions) -> Iterator[list[str]]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from gyebo.config import toml
+from gyebo.config.errors import OptionError
 from gyebo.config.finetune import TaskOptions
 from gyebo.config.run import DataOptions
 from gyebo.data.prepare import open_corpus, prepare
@@ -52,7 +53,7 @@ def evaluate(
     charged, and "note" says so. Raises ValueError where the model has no tokenizer, or is no run and no corpus is given.
     """
     if precision is not None and precision not in DTYPES:
-        raise ValueError(f"--precision must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
+        raise OptionError(f"‹precision› must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
     place = pick_device(device)
     model, tokenizer = load(name)
     if tokenizer is None:
@@ -69,7 +70,7 @@ def evaluate(
     trained = record["options"].get("context") if record and not model.has_windows else None
     window = context or trained or model.config.context
     if not 2 <= window <= model.config.context:
-        raise ValueError(f"--context must be from 2 to the model's {model.config.context}, but is {window} instead")
+        raise OptionError(f"‹context› must be from 2 to the model's {model.config.context}, but is {window} instead")
     precision = precision or (record["plan"]["precision"] if record else "float32")
     half = lambda: torch.autocast(place.type, DTYPES[precision], enabled=precision != "float32")  # noqa: E731
     facts = table.find(find(model.family).objective, teacher=bool(record and record["options"].get("teacher")))
@@ -114,13 +115,9 @@ def _uncharged(tokenizer: Tokenizer, vocab_size: int) -> str:
 
 def _text(corpus: Sequence[str], data: dict[str, Any], tokenizer: Tokenizer) -> Prepared:
     """A corpus as the held-out part of a preparation."""
-    opened = open_corpus(toml.check(DataOptions, {**data, "corpus": list(corpus)}, name=_flag), hold_out_all=True)
+    opened = open_corpus(toml.check(DataOptions, {**data, "corpus": list(corpus)}, section="data"), hold_out_all=True)
     refuse_idle(opened)
     return prepare(opened, tokenizer)
-
-
-def _flag(field: str) -> str:
-    return f"--{field.replace('_', '-')}"
 
 
 def _record(name: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -128,7 +125,7 @@ def _record(name: str, data: dict[str, Any]) -> dict[str, Any]:
     if not (Path(name) / "run.toml").is_file():
         raise ValueError(f"{name} is not a run of gyebo, so it has no held-out part: name a corpus")
     for option in data:
-        raise ValueError(f"{_flag(option)} has no effect without a CORPUS: the run's held-out part is read as the run read it")
+        raise OptionError(f"‹data.{option}› has no effect without a CORPUS: the run's held-out part is read as the run read it")
     return run_directory.read(Path(name))
 
 
@@ -188,8 +185,8 @@ def _held_out(options: TaskOptions, opened: FinetunedModel, labels: tuple[str, .
         for column in ("text", "pair", "label"):
             given = getattr(options, column)
             if given is not None and given != getattr(known, column):
-                raise ValueError(
-                    f"--{column} {given}: {opened.name} learned from other columns of {options.data}, and was measured on what "
+                raise OptionError(
+                    f"‹{column}›={given}: {opened.name} learned from other columns of {options.data}, and was measured on what "
                     "was set aside there: leave the columns out, or name another file"
                 )
         if known.test is not None and options is not known:

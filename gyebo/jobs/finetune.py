@@ -13,6 +13,7 @@ from gyebo.config.finetune import FinetuneOptions
 from gyebo.jobs import run_directory
 from gyebo.jobs.finetuning.report import card, lines, summary
 from gyebo.jobs.finetuning.run import finetune, refuse_processes, started_from
+from gyebo.jobs.results import FinetuneResult, FinetuneSummary
 
 RESULTS = "results.json"
 OF_ONE_SEED = ("metrics.jsonl", "run.toml", "events.*")  # stay beside the checkpoints that they belong to
@@ -26,7 +27,7 @@ def finetune_seeds(
     resume: bool = False,
     overwrite: bool = False,
     console: Console | None = None,
-) -> dict[str, Any]:
+) -> FinetuneSummary:
     """Fine-tune each seed and give the summary of all: mean and spread of every metric, and the seed that is best on
     validation.
 
@@ -50,15 +51,15 @@ def finetune_seeds(
             run_directory.abandon(out)
         raise
     found = summary(list(results.values()))
-    best = found["best_seed"]
+    best = found.best_seed
     _copy(out / f"seed-{best}", out)
     _write(out / "README.md", card(options, out, results[best], found))
     _write(out / "results.md", "\n".join(lines(found)) + "\n")
-    _keep(out, {"finished": True, **noted, **found, "result": results[best]})
+    _keep(out, {"finished": True, **noted, **found.as_dict(), "result": results[best].as_dict()})
     return found
 
 
-def _one(options: FinetuneOptions, seed: int, out: Path, console: Console | None) -> dict[str, Any]:
+def _one(options: FinetuneOptions, seed: int, out: Path, console: Console | None) -> FinetuneResult:
     if console:
         console.rule(f"seed {seed}")
     found = finetune(options.model_copy(update={"seed": seed}), out / f"seed-{seed}", resume=True, console=console)

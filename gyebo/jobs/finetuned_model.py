@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gyebo.config import toml
+from gyebo.config.errors import OptionError
 from gyebo.config.finetune import TaskOptions, TranslationOptions
 from gyebo.generation.options import GenerationOptions
 from gyebo.interchange import load
@@ -54,7 +55,7 @@ def trained_on(name: str) -> TrainingRecord | None:
     else:
         return None
     if not result:
-        raise ValueError(f"{name}: its fine-tuning is not finished: continue it with --resume")
+        raise OptionError(f"{name}: its fine-tuning is not finished: continue it with ‹resume›")
     task = toml.check(TaskOptions, options["task"], f"{name}: the stored task")
     searched = toml.check(TranslationOptions, options.get("translation", {}), f"{name}: the stored options")
     return TrainingRecord(task, result["paired"], result.get("max_length"), searched)
@@ -78,7 +79,7 @@ class FinetunedModel:
         probabilities. `max_length`: maximum tokens of a row, if the training record has none; None: the context."""
         if isinstance(self.model, linear.LinearModel):
             if precision != "float32":
-                raise ValueError(f"--precision {precision} has no effect on the linear baseline: leave it out")
+                raise OptionError(f"‹precision›={precision} has no effect on the linear baseline: leave it out")
             return margins(self.model, examples)
         autocast = partial(ready, self.model, pick_device(device), precision)
         blank = [replace(example, label=None, tags=(), heads=(), relations=()) for example in examples]

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from gyebo.config.errors import OptionError
 from gyebo.generation import complete, stream
 from gyebo.generation.options import options_from
 from gyebo.interchange import load
@@ -18,7 +19,7 @@ def open_generator(name: str, precision: str, device: str = "auto") -> tuple[Any
     """A model in evaluation mode on its device, and its tokenizer; ValueError for a missing one, or an unknown precision."""
     place = pick_device(device)
     if precision not in DTYPES:
-        raise ValueError(f"--precision must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
+        raise OptionError(f"‹precision› must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
     model, tokenizer = load(name)
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer")

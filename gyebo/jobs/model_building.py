@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from gyebo.config import toml
+from gyebo.config.errors import OptionError
 from gyebo.tasks.heads.task_model import drop_untied_output
 from gyebo.text.characters import spelling
 from gyebo.text.tokenizer import Tokenizer
@@ -60,7 +61,7 @@ def freeze(model: Any, groups: int) -> None:
     """Keep the first groups of layers as they are; ValueError where nothing would be left to learn."""
     layers = layers_of(model)
     if groups >= len(layers):
-        raise ValueError(f"--freeze {groups}: the model has {len(layers)} groups of layers with its head: freeze fewer")
+        raise OptionError(f"‹optim.freeze›={groups}: the model has {len(layers)} groups of layers with its head: freeze fewer")
     for group in layers[:groups]:
         for parameter in group:
             parameter.requires_grad_(False)
@@ -90,7 +91,7 @@ FIXED = {"vocab_size", "context", "window", "symbols", "pad_id", "bos_id", "eos_
 def shaped(
     size: Any, changes: dict[str, Any], tokenizer: Tokenizer, *, context: int | None = None, section: str = "model"
 ) -> Any:
-    """The size's config with the tokenizer's vocabulary and roles, a run's context, and the fields of `--set SECTION.*`. The
+    """The size's config with the tokenizer's vocabulary and roles, a run's context, and the fields of `section`. The
     context is the window of a config that has one: how long a text may be stays as it is.
 
     Raises ValueError for a field that the family has not, or a value of another kind.
@@ -101,9 +102,9 @@ def shaped(
             raise ValueError(f"unknown option '{section}.{name}'{toml.suggest(name, sorted(set(kinds) - FIXED))}")
         accepted, words = KINDS[kinds[name]]
         if not isinstance(value, accepted) or (isinstance(value, bool) and accepted is not bool):
-            raise ValueError(f"{section}.{name} must be {words}, but is {value!r} instead")
+            raise OptionError(f"‹{section}.{name}› must be {words}, but is {value!r} instead")
     if context and "window" in kinds and context > size.context:
-        raise ValueError(f"--context {context}: a window of the text is at most as long as a text, {size.context} tokens")
+        raise OptionError(f"‹context›={context}: a window of the text is at most as long as a text, {size.context} tokens")
     ids = {f"{role}_id": tokenizer.role_ids.get(role) for role in ("pad", "bos", "eos")}
     asked = {"window" if "window" in kinds else "context": context} if context else {}
     return dataclasses.replace(size, vocab_size=tokenizer.vocab_size, **ids, **asked, **changes)

@@ -21,7 +21,7 @@ def options_of(facts: ObjectiveFacts, family: Family, given: Mapping[str, Any]) 
 def build_objective(facts: ObjectiveFacts, options: Mapping[str, Any], setting: Setting) -> Objective:
     """The objective with checked options; ValueError names what it does not take."""
     module = facts.load()
-    return module.build(toml.check(module.Options, dict(options), "--set objective"), setting)
+    return module.build(toml.check(module.Options, dict(options), section="objective"), setting)
 
 
 def held_out_rows(objective: Objective, split: Split, context: int, pad: int) -> Rows:

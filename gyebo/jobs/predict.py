@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gyebo.config.errors import OptionError
 from gyebo.jobs.finetuned_model import FinetunedModel, open_model
 from gyebo.jobs.inference import check_precision
 from gyebo.jobs.run_directory import refuse_existing
@@ -57,21 +58,21 @@ def _examples(opened: FinetunedModel, file: Path, text: str | None, pair: str | 
     if kind.command == "translate":
         raise ValueError(f"{opened.name} is a translation model: use gyebo translate {opened.name} {file}")
     if kind.command == "evaluate":
-        raise ValueError(
+        raise OptionError(
             f"{opened.name} is a model for {kind.name}, whose examples are more than texts: use gyebo evaluate "
             f"{opened.name} TASK"
         )
     relation = trained is not None and not is_own(trained.task.name) and open_task(trained.task).entity_markers
     if relation and (form_of(file) == "txt" or text or pair):
-        raise ValueError(
+        raise OptionError(
             f"{file}: {opened.name} classifies the relation of two entities, which the file must mark: give a file in the "
-            f"format of {trained.task.name}, without --text and --pair"  # type: ignore[union-attr]
+            f"format of {trained.task.name}, without ‹text› and ‹pair›"  # type: ignore[union-attr]
         )
     if form_of(file) != "txt":
         return _columns(opened, file, text, pair)
-    for flag, value in (("text", text), ("pair", pair)):
+    for name, value in (("text", text), ("pair", pair)):
         if value is not None:
-            raise ValueError(f"--{flag} has no effect on {file}, whose lines are the texts: leave it out")
+            raise OptionError(f"‹{name}› has no effect on {file}, whose lines are the texts: leave it out")
     if not kind.lines or (trained and trained.paired):
         what = "two texts" if kind.lines else kind.name
         raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from pathlib import Path
@@ -11,6 +10,9 @@ from typing import Any
 from rich.console import Console
 
 import gyebo
+from gyebo.config import toml
+from gyebo.config.errors import OptionError
+from gyebo.config.flags import words_for
 from gyebo.config.run import RunOptions
 from gyebo.evaluation import measures
 from gyebo.figures.curves import training_curve
@@ -20,20 +22,18 @@ from gyebo.jobs import run_directory
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.corpus import floor
 from gyebo.jobs.pretraining.setup import Setup, plan_run, set_up
+from gyebo.jobs.results import PretrainResult, RunPlan, read, read_pretraining
 from gyebo.training import distributed, log
 from gyebo.training.device import peak_memory, pick_device, reset_peak_memory
 from gyebo.training.loop import Intervals, raise_if_stopped, resume, train
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer
 
-# Options of [data] and [train] that are typed with --set.
-WITHOUT_FLAG = {"order", "plan_seed", "micro_batch_tokens", "evaluate_every", "evaluate_tokens"}
-
 
 def pretrain(
     options: RunOptions, out: Path, *, resume: bool = False, overwrite: bool = False, console: Console | None = None
-) -> dict[str, Any]:
-    """Train one run in `out`, or go on with it; gives its result, which `run.toml` stores too (other processes: nothing).
+) -> PretrainResult | None:
+    """Train one run in `out`, or go on with it; gives its result, which `run.toml` stores too (other processes: None).
 
     With `resume`, a finished run gives its stored result at once and a missing one is started. Raises ValueError for options
     that don't fit, `training.loop.Stopped` after a signal, `Failed` where the loss is not finite.
@@ -50,11 +50,11 @@ def pretrain(
         if record:
             changed = run_directory.differences(run_directory.options_of(record, out), options)
             if changed:
-                raise ValueError(
-                    f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new -o to change them"
+                raise OptionError(
+                    f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new ‹out› to change them"
                 )
             if "result" in record:
-                return record["result"]
+                return read_pretraining(record["result"], str(out / "run.toml"))
         try:
             return _run(options, out, record, console)
         except BaseException:
@@ -68,7 +68,7 @@ def started_from(options: RunOptions) -> tuple[str | None, ...]:
     return options.start_from, options.teacher, options.tokenizer, options.data.valid, *options.data.corpus
 
 
-def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console: Console | None) -> dict[str, Any]:
+def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console: Console | None) -> PretrainResult | None:
     first = distributed.rank() == 0
     if first:
         setup = set_up(options, out, console)
@@ -82,44 +82,46 @@ def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console:
         if console and (options.budget.minutes or options.train.precision == "auto"):
             console.print("measuring the speed of this machine", highlight=False)
         # All processes measure together, as they will train; the first one's figures count.
-        plan = distributed.from_first(plan_run(setup))
+        plan: RunPlan = distributed.from_first(plan_run(setup))
         record = {
             "options": options.model_dump(mode="json"),
-            "plan": plan,
+            "plan": plan.as_dict(),
             "corpus": {"fingerprint": fingerprint, **{k: setup.prepared.meta[k] for k in ("train", "valid")}},
             "versions": run_directory.versions(),
             "state": {"finished": False, "weights": "newest"},
         }
         if first:
             run_directory.write(out, record)
+    else:
+        plan = read(RunPlan, record["plan"], str(out / "run.toml"))
     if console:
-        _announce(setup, record["plan"], console)
+        _announce(setup, plan, console)
     reset_peak_memory(setup.device)
-    trainer = setup.trainer(record["plan"]["precision"], record["plan"]["steps"], compile=options.train.compile)
+    trainer = setup.trainer(plan.precision, plan.steps, compile=options.train.compile)
     start = time.perf_counter()
-    _train(setup, trainer, out, record, console)
-    result = _finish(setup, trainer, out, record, time.perf_counter() - start) if first else {}
+    _train(setup, trainer, out, plan, console)
+    result = _finish(setup, trainer, out, record, plan, time.perf_counter() - start) if first else None
     raise_if_stopped(trainer, out)
     return result
 
 
-def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
+def _announce(setup: Setup, plan: RunPlan, console: Console) -> None:
     console.print(
-        f"{setup.family.title} {setup.shape}: {plan['parameters']:,} parameters, {plan['steps']:,} steps of "
-        f"{plan['tokens_per_step']:,.0f} tokens ({plan['epochs']:.2f} epochs), {plan['precision']} on {plan['device']}",
+        f"{setup.family.title} {setup.shape}: {plan.parameters:,} parameters, {plan.steps:,} steps of "
+        f"{plan.tokens_per_step:,.0f} tokens ({plan.epochs:.2f} epochs), {plan.precision} on {plan.device}",
         highlight=False,
     )
     if not setup.facts.likelihood:
         console.print(f"objective: {setup.objective.describe()}", highlight=False)
 
 
-def _train(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], console: Console | None) -> None:
-    options, plan = setup.options.train, record["plan"]
+def _train(setup: Setup, trainer: Trainer, out: Path, plan: RunPlan, console: Console | None) -> None:
+    options = setup.options.train
     say = console.print if console else print
     resume(trainer, out, say)
-    every = budget.tenth(plan["steps"])
+    every = budget.tenth(plan.steps)
     intervals = Intervals(options.checkpoint_every or every, options.evaluate_every or every, options.keep)
-    autocast = setup.autocast(plan["precision"])
+    autocast = setup.autocast(plan.precision)
 
     def evaluate(model: Any) -> tuple[dict[str, float], list[str]]:
         last = trainer.step == trainer.steps
@@ -130,37 +132,37 @@ def _train(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], co
     def save_root(model: Any) -> None:
         save(model, setup.tokenizer, out)
 
-    progress = Progress(console, plan["flops_per_step"] / 3 / plan["tokens_per_step"])
+    progress = Progress(console, plan.flops_per_step / 3 / plan.tokens_per_step)
     train(trainer, out, intervals, evaluate=evaluate, save=save_root, progress=progress)
 
 
-def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], wall: float) -> dict[str, Any]:
-    plan, meta = record["plan"], setup.prepared.meta
+def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], plan: RunPlan, wall: float) -> PretrainResult:
+    meta = setup.prepared.meta
     last = next(r for r in reversed(log.read(out)) if "evaluation" in r)
     bytes_per_token = meta["train"]["bytes"] / setup.rows.plan.positions
-    result = {
-        "family": setup.family.name,
-        "size": setup.shape,
-        "seed": setup.options.seed,
-        "steps": trainer.step,
-        "tokens": trainer.tokens,
-        "bytes": round(trainer.tokens * bytes_per_token),
-        "epochs": trainer.step * setup.batch_rows / len(setup.rows.plan),
-        "flops": plan["flops_per_step"] * trainer.step,
-        "parameters": plan["parameters"],
-        "parameters_without_embeddings": plan["parameters_without_embeddings"],
-        "seconds": max(wall, trainer.seconds),
-        "tokens_per_second": trainer.tokens / trainer.seconds,
-        "memory_bytes": peak_memory(setup.device),
-        "precision": plan["precision"],
-        "lr": trainer.peak_lr,
-        "valid": last["evaluation"] | _floor(setup),
-        "samples": setup.sample(trainer.model, 3),
-        "metric": setup.facts.metric,
-    }
+    result = PretrainResult(
+        family=setup.family.name,
+        size=setup.shape,
+        seed=setup.options.seed,
+        steps=trainer.step,
+        tokens=trainer.tokens,
+        bytes=round(trainer.tokens * bytes_per_token),
+        epochs=trainer.step * setup.batch_rows / len(setup.rows.plan),
+        flops=plan.flops_per_step * trainer.step,
+        parameters=plan.parameters,
+        parameters_without_embeddings=plan.parameters_without_embeddings,
+        seconds=max(wall, trainer.seconds),
+        tokens_per_second=trainer.tokens / trainer.seconds,
+        memory_bytes=peak_memory(setup.device),
+        precision=plan.precision,
+        lr=trainer.peak_lr,
+        valid=last["evaluation"] | _floor(setup),
+        samples=setup.sample(trainer.model, 3),
+        metric=setup.facts.metric,
+    )
     pictures = _draw(setup, out, bytes_per_token)
     save(trainer.model, setup.tokenizer, out, card=_card(setup, out, result, pictures))
-    run_directory.write(out, record | {"state": {"finished": True, "weights": "last"}, "result": result})
+    run_directory.write(out, record | {"state": {"finished": True, "weights": "last"}, "result": result.as_dict()})
     return result
 
 
@@ -186,9 +188,9 @@ def _draw(setup: Setup, out: Path, bytes_per_token: float) -> dict[str, str]:
     return {f"{facts.unit} during training": "loss.png"}
 
 
-def _card(setup: Setup, out: Path, result: dict[str, Any], pictures: dict[str, str]) -> str:
-    facts, valid = setup.facts, result["valid"]
-    metrics = {name.replace("_", " "): valid[name] for name in facts.card_metrics if name in valid}
+def _card(setup: Setup, out: Path, result: PretrainResult, pictures: dict[str, str]) -> str:
+    facts, valid = setup.facts, result.valid
+    metrics = {name.replace("_", " "): value for name in facts.card_metrics if (value := valid.get(name)) is not None}
     return model_card(
         name=out.name,
         family=setup.family.name,
@@ -196,17 +198,17 @@ def _card(setup: Setup, out: Path, result: dict[str, Any], pictures: dict[str, s
         year=setup.family.year,
         paper=setup.family.paper,
         size=setup.shape,
-        parameters=result["parameters"],
-        parameters_without_embeddings=result["parameters_without_embeddings"],
+        parameters=result.parameters,
+        parameters_without_embeddings=result.parameters_without_embeddings,
         corpus=", ".join(setup.options.data.corpus),
-        tokens=result["tokens"],
-        budget=f"{result['steps']:,} steps of {setup.tokens_per_step:,.0f} tokens on average, seed {result['seed']}",
+        tokens=result.tokens,
+        budget=f"{result.steps:,} steps of {setup.tokens_per_step:,.0f} tokens on average, seed {result.seed}",
         metrics=metrics,
         command=command_of(setup.options, out),
         base_model=setup.options.start_from,
         auto_class=facts.auto_class if setup.family.in_transformers else None,
         pipeline_tag=facts.pipeline_tag,
-        samples=result["samples"],
+        samples=result.samples,
         pictures=pictures,
         version=gyebo.__version__,
     )
@@ -214,25 +216,10 @@ def _card(setup: Setup, out: Path, result: dict[str, Any], pictures: dict[str, s
 
 def command_of(options: RunOptions, out: Path) -> str:
     """What one types to get this run: every option that differs from its default."""
-    verb = ["distill", options.teacher] if options.teacher else ["pretrain", options.family]
-    words = ["gyebo", *verb, *options.data.corpus, "-o", str(out)]
-    hidden = {"family", "teacher", "model", "objective", "data", "optim", "budget", "train"}
+    verb, first = ("distill", options.teacher) if options.teacher else ("pretrain", options.family)
+    hidden = {"family", "teacher", "data.corpus"}
     hidden |= {"size"} if options.start_from or options.teacher else set()
     hidden |= {"vocab_size"} if options.tokenizer else set()
-    flags = options.model_dump(mode="json", exclude=hidden, exclude_defaults=True)
-    flags |= options.budget.model_dump(mode="json", exclude_none=True)
-    settings: dict[str, Any] = {}
-    for section, group in (("data", options.data), ("train", options.train), ("optim", options.optim)):
-        for name, value in group.model_dump(mode="json", exclude={"corpus"}, exclude_defaults=True).items():
-            if section == "optim" or name in WITHOUT_FLAG:
-                settings[f"{section}.{name}"] = value
-            else:
-                flags[name] = value
-    for section, fields in (("model", options.model), ("objective", options.objective)):
-        settings |= {f"{section}.{name}": value for name, value in fields.items()}
-    for name, value in flags.items():
-        flag = "--from" if name == "start_from" else f"--{name.replace('_', '-')}"
-        words += [flag] if value is True else [flag, str(value)]
-    for name, value in settings.items():
-        words += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
-    return shlex.join(words)
+    given = toml.flat(options.model_dump(mode="json", exclude_defaults=True))
+    words = words_for({field: value for field, value in given.items() if field not in hidden}, verb)
+    return shlex.join(["gyebo", verb, str(first), *options.data.corpus, "-o", str(out), *words])

@@ -10,6 +10,7 @@ from typing import Any
 
 import gyebo
 from gyebo.config import toml
+from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions, Section
 
 STARTING = ".gyebo-starting"  # stands in a directory that was empty when it was claimed, until its first record is written
@@ -22,14 +23,14 @@ FREE_TO_CHANGE = {"device", "checkpoint_every", "evaluate_every", "evaluate_toke
 def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -> bool:
     """Make the output directory ready; True where it holds something to resume.
 
-    Raises ValueError for an existing one without --resume or --overwrite, and for one that isn't ours. A start that ended
+    Raises ValueError for an existing one without `resume` or `overwrite`, and for one that isn't ours. A start that ended
     before `kind` was written left nothing worth keeping: it is begun anew. What `overwrite` replaces stands aside until the new
     run has begun (`started`), and comes back where it does not (`abandon`).
     """
     if resume and overwrite:
-        raise ValueError("--resume and --overwrite exclude each other: go on with the run, or start it again")
+        raise OptionError("‹resume› and ‹overwrite› exclude each other: go on with the run, or start it again")
     if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file: choose another -o")
+        raise OptionError(f"{out} is a file: choose another ‹out›")
     if not out.exists() or {path.name for path in out.iterdir()} <= LEFT_BY_A_START:
         bring_back(out)  # what a start that was killed had replaced
     names = {path.name for path in out.iterdir()} if out.exists() else set()
@@ -38,18 +39,18 @@ def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -
         if resume:
             return True
         if kind == TOKENIZER and names - {TOKENIZER, "tokenizer_config.json"}:
-            raise ValueError(f"{out} holds more than a tokenizer: choose another -o")
+            raise OptionError(f"{out} holds more than a tokenizer: choose another ‹out›")
         if not overwrite:
-            hint = "" if kind == TOKENIZER else "--resume to go on or "
-            raise ValueError(f"{out} exists already: pass {hint}--overwrite to start again")
+            hint = "" if kind == TOKENIZER else "‹resume› to go on or "
+            raise OptionError(f"{out} exists already: pass {hint}‹overwrite› to start again")
         set_aside(out)
     elif STARTING in names and names <= LEFT_BY_A_START:
         shutil.rmtree(out)
     elif names & {ONE, SEVERAL} and kind in (ONE, SEVERAL):
         held, asked = ("one seed", "several") if ONE in names else ("several seeds", "one")
-        raise ValueError(f"{out} holds a run of {held}, but {asked} would be written: choose another -o")
+        raise OptionError(f"{out} holds a run of {held}, but {asked} would be written: choose another ‹out›")
     elif names:
-        raise ValueError(f"{out} exists already and holds no {kind}, so it is not one of ours: choose another -o")
+        raise OptionError(f"{out} exists already and holds no {kind}, so it is not one of ours: choose another ‹out›")
     out.mkdir(parents=True, exist_ok=True)
     (out / STARTING).touch()
     return False
@@ -58,7 +59,7 @@ def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -
 def _check_kind(out: Path, kind: str, names: set[str]) -> None:
     """ValueError for a comparison, which has a results.json too."""
     if kind == SEVERAL and names & {"recipe.toml", "plan.json"}:
-        raise ValueError(f"{out} holds a comparison, not a fine-tuning: choose another -o")
+        raise OptionError(f"{out} holds a comparison, not a fine-tuning: choose another ‹out›")
 
 
 def _replaced(out: Path) -> Path:
@@ -101,7 +102,7 @@ def refuse_to_replace(out: Path, names: Iterable[str | None]) -> None:
     for name in names:
         there = name and (Path(name).exists() or any(Path(name).parent.glob(f"{Path(name).name}.*")))
         if there and Path(str(name)).resolve().is_relative_to(out.resolve()):
-            raise ValueError(f"-o {out} holds {name}, which the run starts from: choose another -o")
+            raise OptionError(f"‹out›={out} holds {name}, which the run starts from: choose another ‹out›")
 
 
 def versions() -> dict[str, str]:
@@ -141,16 +142,9 @@ def options_of(record: dict[str, Any], out: Path) -> RunOptions:
 
 def differences(stored: Section, given: Section) -> list[str]:
     """What a resumed run may not change, as `name: stored -> given`."""
-    old, new = _flat(stored.model_dump(mode="json")), _flat(given.model_dump(mode="json"))
+    old, new = toml.flat(stored.model_dump(mode="json")), toml.flat(given.model_dump(mode="json"))
     names = [n for n in {**old, **new} if old.get(n) != new.get(n) and n.rsplit(".", 1)[-1] not in FREE_TO_CHANGE]
     return [f"{name}: {old.get(name)!r} stored, {new.get(name)!r} given" for name in names]
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 def refuse_existing(out: Path | None, overwrite: bool | None, source: str | None = None) -> None:
@@ -160,7 +154,7 @@ def refuse_existing(out: Path | None, overwrite: bool | None, source: str | None
     if not out.parent.is_dir():
         raise ValueError(f"{out}: there is no folder {out.parent}")
     if source is not None and Path(source).resolve() == out.resolve():
-        raise ValueError(f"-o {out} is the file that is read: choose another name")
+        raise OptionError(f"‹out›={out} is the file that is read: choose another name")
     if out.exists() and (out.is_dir() or not overwrite):
-        hint = "choose another name" if out.is_dir() or overwrite is None else "choose another name, or --overwrite it"
-        raise ValueError(f"{out} exists already: {hint}")
+        hint = "choose another name" if out.is_dir() or overwrite is None else "choose another name, or ‹overwrite› it"
+        raise OptionError(f"{out} exists already: {hint}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from gyebo.config.errors import OptionError
 from gyebo.figures.attention import MOST, attention_map
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate as search
@@ -66,15 +67,15 @@ def translate(
 def _check_picture(opened: FinetunedModel, texts: Sequence[str]) -> None:
     """ValueError, before translating, where the attention cannot be plotted."""
     if len(texts) != 1:
-        raise ValueError(f"--attention plots one sentence, but there are {len(texts)}: give one with --text")
+        raise OptionError(f"‹attention› plots one sentence, but there are {len(texts)}: give one with ‹text›")
     if not texts[0].strip():
-        raise ValueError("--attention plots one sentence, but the text is empty")
+        raise OptionError("‹attention› plots one sentence, but the text is empty")
     if not opened.model.config.attends_source:
-        raise ValueError(f"--attention: {opened.name} has no attention")
+        raise OptionError(f"‹attention›: {opened.name} has no attention")
     assert opened.tokenizer is not None
     tokens = len(opened.tokenizer.encode(texts[0]))
     if tokens > MOST:
-        raise ValueError(f"--attention: the {tokens} tokens of the sentence do not fit into the plot (maximum {MOST})")
+        raise OptionError(f"‹attention›: the {tokens} tokens of the sentence do not fit into the plot (maximum {MOST})")
 
 
 def search_options(opened: FinetunedModel, settings: dict[str, Any]) -> GenerationOptions:
@@ -84,7 +85,7 @@ def search_options(opened: FinetunedModel, settings: dict[str, Any]) -> Generati
     if beams == 1:
         for name in ("length_penalty", "coverage_penalty"):
             if name in settings:
-                raise ValueError(f"--{name.replace('_', '-')} has no effect without beams: set --beams to 2 or more")
+                raise OptionError(f"‹{name}› has no effect without beams: set ‹beams› to 2 or more")
         return text_answers.search_options(1)
     names = ("length_penalty", "coverage_penalty")
     return GenerationOptions(beams=beams, **{name: settings.get(name, getattr(stored, name)) for name in names})

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from gyebo.config.errors import OptionError
 from gyebo.data import input_formats
 from gyebo.data.batches import IGNORE
 from gyebo.data.plan import FIRST, SIZE, Plan, stored
@@ -108,8 +109,8 @@ class Bidirectional(Defaults):
 def build(options: Options, setting: Setting) -> Bidirectional:
     """The objective for a tokenizer; documents are framed by its bos and eos. Raises ValueError to read across borders."""
     if setting.across_documents:
-        raise ValueError(
-            "--across-documents has no effect here: each document is read for itself, from both ends; leave it out"
+        raise OptionError(
+            "‹data.across_documents› has no effect here: each document is read for itself, from both ends; leave it out"
         )
     ids = setting.tokenizer.role_ids
     return Bidirectional(ids.get("bos"), ids.get("eos"))

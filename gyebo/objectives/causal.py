@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from gyebo.config.errors import OptionError
 from gyebo.data import input_formats
 from gyebo.data.batches import IGNORE
 from gyebo.data.plan import FIRST, SIZE, Plan, stored
@@ -127,7 +128,7 @@ def build(options: Options, setting: Setting) -> Causal:
     """
     for name, weight in options.model_dump().items():
         if weight and not setting.gives_raw:
-            raise ValueError(f"--set objective.{name}={weight:g} is for recurrent families: leave it out")
+            raise OptionError(f"‹objective.{name}›={weight:g} is for recurrent families: leave it out")
     ids = setting.tokenizer.role_ids
     return Causal(ids.get("bos"), ids.get("eos"), setting.across_documents, options.ar, options.tar)
 

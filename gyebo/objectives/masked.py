@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
+from gyebo.config.errors import OptionError
 from gyebo.data import input_formats
 from gyebo.data.batches import IGNORE
 from gyebo.data.plan import DOCUMENT, FIRST, ROOM, SIZE, Plan, stored
@@ -39,7 +40,7 @@ ATTEMPTS = 100  # to draw another document; a corpus where that fails has hardly
 
 
 class Options(BaseModel):
-    """What one may choose: `--set objective.NAME=VALUE`."""
+    """What one may choose, in the section `objective`."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     format: Literal["auto", "segment-pair", "sentence-pair", "full-sentences", "doc-sentences"] = Field(
@@ -258,22 +259,22 @@ def build(options: Options, setting: Setting) -> Masked:
     read across their borders.
     """
     if setting.across_documents:
-        raise ValueError("--across-documents has no effect here: use --set objective.format=full-sentences")
+        raise OptionError("‹data.across_documents› has no effect here: use ‹objective.format›=full-sentences")
     tokenizer, roles = setting.tokenizer, setting.roles
     marks = marks_of(tokenizer)
     if "mask" not in tokenizer.role_ids:
         raise ValueError("masked language modelling needs a mask token, and the tokenizer names none: train one with gyebo")
     if options.next_sentence and "nsp" not in setting.heads:
-        raise ValueError("objective.next_sentence: this family has no head for it")
+        raise OptionError("‹objective.next_sentence›: this family has no head for it")
     format, several = options.format, 0.0
     if format in ("auto", *PAIRS):
         several = input_formats.share_of_several_sentences(setting.split, marks.sentence_starts)
     if format == "auto":
         format = "segment-pair" if several >= 0.5 and "nsp" in setting.heads else "doc-sentences"
     if format in PAIRS and several < 0.1:
-        raise ValueError(
-            f"objective.format = {format}: only {several:.0%} of the documents have two sentences, so there are hardly pairs: "
-            "use doc-sentences, or another --documents"
+        raise OptionError(
+            f"‹objective.format›={format}: only {several:.0%} of the documents have two sentences, so there are hardly pairs: "
+            "use doc-sentences, or another ‹data.documents›"
         )
     pairs = format in PAIRS
     if options.next_sentence and not pairs:

@@ -264,9 +264,6 @@ def of_unit(unit: str) -> ObjectiveFacts | None:
     return next((facts for facts in OBJECTIVES.values() if facts.unit == unit), None)
 
 
-def reported(result: Mapping[str, Any]) -> tuple[str, float]:
-    """What a finished run reports of held-out text: (the metric's words, its value). `result`: of `gyebo pretrain`, old ones
-    too, which call the metric `headline`, or say none and have bits per byte."""
-    metric = result.get("metric", result.get("headline", LIKELIHOOD.metric))
-    words = next((facts.unit for facts in OBJECTIVES.values() if facts.metric == metric), metric)
-    return words, result["valid"][metric]
+def words_of(metric: str) -> str:
+    """What a reported metric of held-out text is called: its unit; itself where no objective has it any more."""
+    return next((facts.unit for facts in OBJECTIVES.values() if facts.metric == metric), metric)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gyebo.config.errors import OptionError
 from gyebo.nn.pooling import first_token, last_token, mean_token
 from gyebo.tasks.heads.task_model import body_of
 from gyebo.text.tokenizer import Tokenizer
@@ -23,13 +24,13 @@ POOLINGS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {"mean": mean_t
 def check_pooling(model: Any, pooling: str) -> None:
     """ValueError for an unknown pooling, or one whose vector does not represent the text with this model."""
     if pooling not in POOLINGS:
-        raise ValueError(f"--pooling must be one of {', '.join(POOLINGS)}, but is {pooling!r} instead")
+        raise OptionError(f"‹pooling› must be one of {', '.join(POOLINGS)}, but is {pooling!r} instead")
     body = body_of(model)
     if body.encodes_source:
-        raise ValueError(f"{model.family} is a translation model without text embeddings: use an encoder such as bert")
+        raise OptionError(f"{model.family} is a translation model without text embeddings: use an encoder such as bert")
     if pooling == "cls" and body.generates:  # a generator is causal
-        raise ValueError(
-            f"--pooling cls: {model.family} reads from left to right, so its first token does not attend to the text after "
+        raise OptionError(
+            f"‹pooling›=cls: {model.family} reads from left to right, so its first token does not attend to the text after "
             "it: use mean or last"
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gyebo.config.errors import OptionError
 from gyebo.config.finetune import TaskOptions
 from gyebo.data.prepare import split_key
 from gyebo.data.sources import HUB, hub_name
@@ -64,12 +65,12 @@ def open_task(options: TaskOptions) -> Task:
     """The registered task of that name, or a kind of task on a user's own file; ValueError for options without effect."""
     if is_own(options.name):
         if options.data is None:
-            raise ValueError(f"{options.name} needs --data FILE and the names of its columns (--text, --label)")
+            raise OptionError(f"{options.name} needs ‹data›=FILE and the names of its columns (‹text›, ‹label›)")
         return user_task(options.name, options.text, options.pair, options.label)
     task = find_task(options.name)
-    for flag in ("text", "pair", "label", "test"):
-        if getattr(options, flag) is not None:
-            raise ValueError(f"--{flag} has no effect on {task.name}, whose files have a fixed format: leave it out")
+    for name in ("text", "pair", "label", "test"):
+        if getattr(options, name) is not None:
+            raise OptionError(f"‹{name}› has no effect on {task.name}, whose files have a fixed format: leave it out")
     return task
 
 
@@ -145,9 +146,9 @@ def same_source(first: str | None, second: str | None) -> bool:
 
 def _own(task: Task, options: TaskOptions) -> TaskData:
     if options.test and options.test.startswith(HUB) and not hub_name(options.test)[2]:
-        raise ValueError(f"--test {options.test}: say which of its splits to measure on, as in --test {options.test}:test")
+        raise OptionError(f"‹test›={options.test}: say which of its splits to measure on, as in ‹test›={options.test}:test")
     if same_source(options.data, options.test):
-        raise ValueError(f"--test {options.test} is what is learned from: name other examples, or leave it out")
+        raise OptionError(f"‹test›={options.test} is what is learned from: name other examples, or leave it out")
     found = loading.load(task, "train", options.data)
     task = checks.with_labels(task, found.examples)
     if options.test is None:
@@ -161,8 +162,8 @@ def _own(task: Task, options: TaskOptions) -> TaskData:
 
 def _registered(task: Task, options: TaskOptions) -> TaskData:
     if options.data is not None and Path(options.data).is_file():
-        raise ValueError(
-            f"--data {options.data}: {task.name} is trained from its folder, which holds a file for each split; to train on"
+        raise OptionError(
+            f"‹data›={options.data}: {task.name} is trained from its folder, which holds a file for each split; to train on"
             f" one file, name a kind of task: gyebo finetune MODEL classification --data FILE --text NAME --label NAME"
         )
     source = _source(task, options)
@@ -186,7 +187,7 @@ def _source(task: Task, options: TaskOptions) -> str | None:
     if options.data is None:
         return loading.HUB
     if options.data != loading.HUB and not Path(options.data).exists():
-        raise FileNotFoundError(f"--data {options.data}: no such folder")
+        raise FileNotFoundError(f"{options.data}: no such folder")
     return options.data
 
 

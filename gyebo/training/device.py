@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from gyebo.config.errors import OptionError
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -18,7 +20,7 @@ def pick_device(name: str) -> torch.device:
         name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
     if not available.get(name, False):
         here = ", ".join(kind for kind, found in available.items() if found)
-        raise ValueError(f"--device {name}: not available on this machine; available: {here}")
+        raise OptionError(f"‹device›={name}: not available on this machine; available: {here}")
     return torch.device(name)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from gyebo.config.errors import NamesOptions
 from gyebo.training import checkpoint, distributed, log
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import NotFinite, Trainer
@@ -20,7 +21,7 @@ Evaluate = Callable[[nn.Module], tuple[dict[str, float], list[str]]]
 Save = Callable[[nn.Module], None]
 
 
-class Stopped(Exception):
+class Stopped(NamesOptions):
     """SIGTERM or Ctrl-C; the message says how to resume."""
 
 
@@ -30,7 +31,7 @@ def raise_if_stopped(trainer: Trainer, out: Path) -> None:
         raise Stopped(f"stopped; {out} is finished")
 
 
-class Failed(RuntimeError):
+class Failed(NamesOptions, RuntimeError):
     """The run cannot continue; the message says why, and names the last good checkpoint."""
 
 
@@ -126,7 +127,7 @@ def train(
                 trainer.stop_requested = stop
                 if stop and not done:
                     raise Stopped(
-                        f"stopped after step {trainer.step} of {trainer.steps}, saved in {out}; continue with --resume"
+                        f"stopped after step {trainer.step} of {trainer.steps}, saved in {out}; continue with ‹resume›"
                     )
         finally:
             progress.stop()
@@ -143,7 +144,7 @@ def _step(trainer: Trainer, out: Path, book: log.Log | None, progress: Progress)
         rows = trainer.rows.ids(trainer.step, trainer.batch_rows, trainer.seed)
         raise Failed(
             f"{error}: the loss is not finite, training stopped (documents {rows}); the last good checkpoint is {last}. "
-            "Lower the learning rate (--set optim.lr=...), or look at these documents"
+            "Lower the learning rate (‹optim.lr›), or look at these documents"
         ) from None
     trainer.seconds += time.perf_counter() - start
     if book:

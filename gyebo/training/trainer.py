@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gyebo.config.errors import OptionError
 from gyebo.config.run import OptimOptions
 from gyebo.data.streams import tokens_seen
 from gyebo.nn.state import StateTree, each, leaves
@@ -68,8 +69,8 @@ class Trainer:
 
     def __post_init__(self) -> None:
         if self.batch_rows < distributed.world_size():
-            raise ValueError(
-                f"--batch-tokens gives {self.batch_rows} rows for {distributed.world_size()} processes: increase it"
+            raise OptionError(
+                f"‹train.batch_tokens› gives {self.batch_rows} rows for {distributed.world_size()} processes: increase it"
             )
         self.model.to(self.device).train()
         self.optimizer = make_optimizer(self.model, self.options)

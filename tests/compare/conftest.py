@@ -9,6 +9,17 @@ import pytest
 
 from gyebo.compare.recipe import parse
 from gyebo.compare.session import Jobs
+from gyebo.jobs.results import (
+    CorpusFacts,
+    ExampleCounts,
+    FinetuneResult,
+    FinetuneSummary,
+    PretrainResult,
+    RunPlan,
+    Spread,
+    TaskFacts,
+    read,
+)
 from gyebo.models.family import find
 
 FLOOR = 0.5
@@ -47,33 +58,37 @@ class Fake:
     def prepare(self, options, out, console=None):
         self.event("prepare", options.tokenizer, options.vocab_size)
         (out / "tokenizer").mkdir(exist_ok=True)
-        return {
-            "tokenizer": options.tokenizer or str(out / "tokenizer"),
-            "documents": 1000,
-            "valid_documents": 10,
-            "tokens": 50_000,
-            "bytes": 200_000,
-            "sample": self.sample,
-            "floor_bits_per_byte": FLOOR,
-            "fingerprint": self.fingerprint,
-        }
+        return CorpusFacts(
+            tokenizer=options.tokenizer or str(out / "tokenizer"),
+            documents=1000,
+            valid_documents=10,
+            tokens=50_000,
+            bytes=200_000,
+            sample=self.sample,
+            floor_bits_per_byte=FLOOR,
+            fingerprint=self.fingerprint,
+        )
 
     def plan_steps(self, options, out, console=None):
         self.event("plan", options.family, options.size, options.seed)
         precision = "bfloat16" if options.family == "gpt" else "float32"
         steps = len(self.events) * 100  # what a measurement would give differs each time
-        return {
-            "steps": options.budget.steps or steps,
-            "precision": precision,
-            "tokens_per_step": 1000.0,
-            "flops_per_step": 2e9,
-            "seconds_per_step": 0.5,
-        }
+        return RunPlan(
+            steps=options.budget.steps or steps,
+            precision=precision,
+            tokens_per_step=1000.0,
+            flops_per_step=2e9,
+            seconds_per_step=0.5,
+            epochs=2.0,
+            parameters=1_234_567,
+            parameters_without_embeddings=234_567,
+            device="cpu",
+        )
 
     def pretrain(self, options, out, *, resume=False, overwrite=False, console=None):
         stored = Path(out) / "result.json"
         if resume and stored.is_file():
-            return json.loads(stored.read_text())
+            return read(PretrainResult, json.loads(stored.read_text()), str(stored))
         out.mkdir(parents=True, exist_ok=True)
         seed, steps, lr = options.seed, options.budget.steps, options.optim.lr
         causal = find(options.family).objective == "causal"
@@ -89,48 +104,48 @@ class Fake:
         if failing:
             raise RuntimeError("step 7: the loss is not finite\nmore")
         likelihood = {"bits_per_character": 2 * score, "perplexity": 10.0, "bytes": 2000, "floor_bits_per_byte": FLOOR}
-        result = {
-            "family": options.family,
-            "size": options.size,
-            "seed": seed,
-            "steps": steps,
-            "tokens": 1000 * steps,  # of a step on the way: a little different from seed to seed
-            "bytes": 4000 * steps,
-            "epochs": steps / 50,
-            "flops": 2e9 * steps,
-            "parameters": 1_234_567,
-            "parameters_without_embeddings": 234_567,
-            "seconds": 0.5 * steps,
-            "tokens_per_second": 2000.0,
-            "memory_bytes": 3_000_000,
-            "precision": options.train.precision,
-            "lr": lr or 3e-4,
-            "valid": {metric: score, "tokens": 500} | (likelihood if causal else {"masked_accuracy": 0.25}),
-            "samples": self.samples,
-            "metric": metric,
-        }
-        stored.write_text(json.dumps(result))
+        result = PretrainResult(
+            family=options.family,
+            size=options.size,
+            seed=seed,
+            steps=steps,
+            tokens=1000 * steps,  # of a step on the way: a little different from seed to seed
+            bytes=4000 * steps,
+            epochs=steps / 50,
+            flops=2e9 * steps,
+            parameters=1_234_567,
+            parameters_without_embeddings=234_567,
+            seconds=0.5 * steps,
+            tokens_per_second=2000.0,
+            memory_bytes=3_000_000,
+            precision=options.train.precision,
+            lr=lr or 3e-4,
+            valid={metric: score, "tokens": 500} | (likelihood if causal else {"masked_accuracy": 0.25}),
+            samples=self.samples,
+            metric=metric,
+        )
+        stored.write_text(json.dumps(result.as_dict()))
         return result
 
     def examine(self, options):
         self.event("examine", options.name)
-        return {
-            "title": f"the task {options.name}",
-            "kind": self.kinds.get(options.name, "classification"),
-            "score": "accuracy",
-            "labels": 2,
-            "measured": "test",
-            "examples": {"train": 4000, "valid": 500, "test": 1000},
-            "notes": [],
-            "note": "",
-            "fingerprint": self.examples,
-        }
+        return TaskFacts(
+            title=f"the task {options.name}",
+            kind=self.kinds.get(options.name, "classification"),
+            score="accuracy",
+            labels=2,
+            measured="test",
+            examples=ExampleCounts(train=4000, valid=500, test=1000),
+            notes=[],
+            note="",
+            fingerprint=self.examples,
+        )
 
     def finetune(self, options, out, *, resume=False, overwrite=False, console=None):
         """Only from a finished run, whose family decides the score."""
         stored = Path(out) / "result.json"
         if resume and stored.is_file():
-            return json.loads(stored.read_text())
+            return read(FinetuneResult, json.loads(stored.read_text()), str(stored))
         out.mkdir(parents=True, exist_ok=True)
         family = json.loads((Path(options.model) / "result.json").read_text())["family"]
         assert options.model.endswith(f"seed-{self.pretrained if self.pretrained is not None else options.seed}")
@@ -139,26 +154,29 @@ class Fake:
         if (task, family, options.seed) in self.failing:
             raise RuntimeError("step 3: the loss is not finite")
         score = self.task_scores.get(task, {}).get(family, {}).get(options.seed, 0.5)
-        result = {
-            "task": task,
-            "model": options.model,
-            "seed": options.seed,
-            "score": "accuracy",
-            "measured": "test",
-            "valid": {"accuracy": 1 - score, "macro_f1": 0.4},  # so that the seeds' order differs from that on the test
-            "test": {"accuracy": score, "macro_f1": 0.3},
-            "steps": 90,
-            "epochs": 3.0,
-            "examples": 4000,
-            "lr": options.optim.lr or 5e-4,
-            "precision": options.precision,
-            "parameters": 1_200_000,
-            "seconds": 120.0,
-            "memory_bytes": 2_000_000,
-            "notes": [],
-            "auto_class": "AutoModelForSequenceClassification",
-        }
-        stored.write_text(json.dumps(result))
+        result = FinetuneResult(
+            task=task,
+            kind="classification",
+            model=options.model,
+            family=family,
+            tokens=100_000,
+            seed=options.seed,
+            score="accuracy",
+            measured="test",
+            valid={"accuracy": 1 - score, "macro_f1": 0.4},  # so that the seeds' order differs from that on the test
+            test={"accuracy": score, "macro_f1": 0.3},
+            steps=90,
+            epochs=3.0,
+            examples=4000,
+            lr=options.optim.lr or 5e-4,
+            precision=options.precision,
+            parameters=1_200_000,
+            seconds=120.0,
+            memory_bytes=2_000_000,
+            notes=[],
+            auto_class="AutoModelForSequenceClassification",
+        )
+        stored.write_text(json.dumps(result.as_dict()))
         return result
 
     def linear(self, options, out, *, overwrite=False):
@@ -168,14 +186,32 @@ class Fake:
         if ("linear", options.name) in self.failing:
             raise ValueError("too few examples")
         mean = self.linear_scores.get(options.name, 0.6)
-        score = {"accuracy": {"mean": mean, "spread": None, "values": [mean]}, "macro_f1": {"mean": 0.2, "spread": None}}
-        return {"task": options.name, "score": "accuracy", "parameters": 54_321, "valid": score, "test": score}
+        score = {"accuracy": Spread(mean=mean, values=[mean]), "macro_f1": Spread(mean=0.2, values=[0.2])}
+        return FinetuneSummary(
+            task=options.name,
+            model="linear",
+            score="accuracy",
+            measured="test",
+            examples=4000,
+            parameters=54_321,
+            seeds=[0],
+            valid=score,
+            test=score,
+            best_seed=0,
+        )
 
     @property
     def functions(self):
         """As `compare` takes them."""
         return {
-            "jobs": Jobs(self.prepare, self.plan_steps, self.pretrain, self.examine, self.finetune, self.linear),
+            "jobs": Jobs(
+                prepare=self.prepare,
+                plan_steps=self.plan_steps,
+                pretrain=self.pretrain,
+                examine=self.examine,
+                finetune=self.finetune,
+                linear=self.linear,
+            ),
         }
 
     def but(self, **changed):

@@ -179,7 +179,7 @@ def test_a_stop_says_how_to_go_on(tmp_path, jobs, recipe):
 def test_an_existing_directory_is_refused(tmp_path, jobs, recipe):
     out = tmp_path / "out"
     compare(recipe(), out, **jobs.functions)
-    with pytest.raises(ValueError, match="--resume to go on or --overwrite"):
+    with pytest.raises(ValueError, match="resume to go on or overwrite"):
         compare(recipe(), out, **jobs.functions)
     with pytest.raises(ValueError, match="exclude each other"):
         compare(recipe(), out, resume=True, overwrite=True, **jobs.functions)
@@ -253,7 +253,7 @@ def test_a_broken_disk_is_no_candidates_failure(tmp_path, jobs, recipe):
 
 
 def test_options_that_do_not_fit_are_found_before_any_training(tmp_path, jobs, recipe):
-    def plan(options, out, **keywords):
+    def plan(options, out, console):
         if options.family == "gpt2":
             raise ValueError("unknown option 'model.layer'; did you mean layers?")
         return jobs.plan_steps(options, out)
@@ -272,8 +272,8 @@ def test_the_sweep_picks_by_held_out_score_and_counts_its_cost(tmp_path, jobs, r
     measured = [event for event in jobs.events if event[0] == "train" and event[3] == 100]
     assert {event[5] for event in measured} == {1e-3}
     for row in result.rows:
-        assert row.sweep["lr"] == 1e-3
-        assert (row.sweep["tokens"], row.sweep["flops"], row.sweep["seconds"]) == (3 * 20_000, 3 * 20 * 2e9, 3 * 10.0)
+        assert row.sweep.lr == 1e-3
+        assert (row.sweep.tokens, row.sweep.flops, row.sweep.seconds) == (3 * 20_000, 3 * 20 * 2e9, 3 * 10.0)
     assert "3 trials: 60.0 k tokens, 120 GFLOP, 0.5 min" in (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
 
 
@@ -282,11 +282,11 @@ def test_a_failed_trial_costs_what_it_trained_and_the_choice_stays(tmp_path, job
     asked = recipe(sweep={"lr": [1e-3, 3e-3], "share": 0.2}, budget={"steps": 100}, seeds=[0])
     result = compare(asked, tmp_path / "out", **jobs.functions)
     sweep = next(row.sweep for row in result.rows if row.name == "gpt-tiny")
-    spent = sweep["trials"][1]["tokens"]  # its log ends halfway, in the middle of a line
+    spent = sweep.trials[1].tokens  # its log ends halfway, in the middle of a line
     assert 0 < spent < 20_000
     assert spent % 1000 == 0
-    assert sweep["tokens"] == 20_000 + spent
-    assert sweep["trials"][1]["flops"] == spent / 1000 * 2e9
+    assert sweep.tokens == 20_000 + spent
+    assert sweep.trials[1].flops == spent / 1000 * 2e9
     assert result.ok  # a rate that is too high is what a sweep is for
     jobs.failing = set()
     jobs.scores["gpt"][1] = -1.0

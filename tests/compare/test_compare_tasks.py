@@ -325,7 +325,7 @@ def test_a_sweep_chooses_by_the_figure_of_the_candidates_own_objective(tmp_path,
     )
     result = compare(asked, tmp_path / "out", **jobs.functions)
     assert ("bert", "world-sentiment", 1) not in jobs.tuned()  # trials are not fine-tuned
-    found = {row.name: (row.sweep["lr"], row.sweep["trials"][0]["figure"]) for row in result.rows}
+    found = {row.name: (row.sweep.lr, row.sweep.trials[0].figure) for row in result.rows}
     assert found == {
         "bert-mini": (1e-3, "held-out nats per masked token"),
         "gpt2-mini": (1e-3, "held-out bits per byte"),
@@ -341,10 +341,10 @@ def test_examples_are_told_with_a_fingerprint_of_all_of_them(tmp_path):
     file.write_text("\n".join(["review,verdict", *rows]), encoding="utf-8")
     options = TaskOptions(name="classification", data=str(file), text="review", label="verdict")
     first = examine(options)
-    assert (first["kind"], first["score"], first["labels"], first["measured"]) == (
+    assert (first.kind, first.score, first.labels, first.measured) == (
         "classification", "macro_f1", 2, "a tenth held out",
     )  # fmt: skip
-    assert sum(first["examples"].values()) == 200
+    assert sum(first.examples.as_dict().values()) == 200
     assert examine(options) == first
     file.write_text("\n".join(["review,verdict", *rows[:-1], rows[-1].replace("good", "bad")]), encoding="utf-8")
-    assert examine(options)["fingerprint"] != first["fingerprint"]
+    assert examine(options).fingerprint != first.fingerprint

@@ -56,10 +56,11 @@ WRONG = [
     ({"tasks": [TASK, {"epochs": 2}]}, "task 2: name is missing"),
     ({"tasks": [TASK | {"epoch": 2}]}, "task 1: unknown option 'epoch'; did you mean epochs"),
     ({"tasks": [TASK | {"epochs": 0}]}, "task 1: epochs must be greater than 0"),
+    ({"tasks": [TASK | {"epochs": 2, "steps": 9}]}, "task 1: epochs and steps exclude each other"),
     ({"tasks": [TASK | {"optim": {"warmpu": 0}}]}, "task 1: unknown option 'optim.warmpu'; did you mean optim.warmup"),
     ({"tasks": [TASK | {"lr": 1e-3, "optim": {"lr": 1e-3}}]}, "task 1: lr and optim.lr are the same option"),
     ({"tasks": [TASK | {"text": "review"}]}, "task 1: text has no effect on world-sentiment"),
-    ({"tasks": [{"name": "classification"}]}, "task 1: classification needs your data: data FILE"),
+    ({"tasks": [{"name": "classification"}]}, "task 1: classification needs your data: data=FILE"),
     ({"tasks": [{"name": "klue-dst"}]}, "task 1: klue-dst can be read and scored, but not fine-tuned"),
     (
         {"candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"lr": 1.0}}]},

@@ -3,7 +3,9 @@
 import pytest
 
 from gyebo.config import toml
-from gyebo.config.run import RunOptions
+from gyebo.config.errors import NAMED, OptionError
+from gyebo.config.finetune import FinetuneOptions
+from gyebo.config.run import DataOptions, RunOptions
 
 BASE = {"family": "gpt2", "data": {"corpus": ["a.txt"]}, "budget": {"steps": 5}}
 
@@ -40,7 +42,10 @@ def test_settings_are_toml_or_bare_words():
             "optim.schedule must be 'cosine', 'linear', 'constant', 'inverse-root' or 'slanted-triangular', but",
         ),
         ("train.keep=1", "train.keep must be greater than or equal to 2, but is 1 instead"),
-        ("budget.tokens=5", "exactly one of --steps, --tokens, --flops, --minutes; found --steps and --tokens"),
+        (
+            "budget.tokens=5",
+            "exactly one of budget.steps, budget.tokens, budget.flops, budget.minutes; found budget.steps and budget.tokens",
+        ),
         ("data.corpus=[]", "data.corpus"),
         ("data.documents=page", "data.documents must be 'line', 'blank' or 'file', but is 'page' instead"),
         ("train=5", "train must be a valid dictionary"),
@@ -61,9 +66,9 @@ def test_an_unknown_option_beside_many_names_only_its_section():
 @pytest.mark.parametrize(
     ("setting", "line"),
     [
-        ("optim.lr", "--set needs section.field=value, but got 'optim.lr'"),
-        ("=3", "--set needs section.field=value"),
-        ("family.name=x", "--set family.name=x: family is not a section"),
+        ("optim.lr", "settings needs section.field=value, but got 'optim.lr'"),
+        ("=3", "settings needs section.field=value"),
+        ("family.name=x", "settings family.name=x: family is not a section"),
     ],
 )
 def test_settings_that_are_none(setting, line):
@@ -72,7 +77,7 @@ def test_settings_that_are_none(setting, line):
 
 
 def test_held_out_parts_exclude_each_other():
-    with pytest.raises(ValueError, match="--valid-last and --valid-share exclude each other"):
+    with pytest.raises(ValueError, match="data.valid_last and data.valid_share exclude each other"):
         check("data.valid_last=0.1", "data.valid_share=0.1")
 
 
@@ -102,6 +107,29 @@ def test_a_missing_file(tmp_path):
         toml.read(tmp_path / "o.toml")
 
 
-def test_the_name_a_user_typed_is_the_name_in_the_message():
-    with pytest.raises(ValueError, match=r"^--keep must be"):
-        toml.check(RunOptions, BASE | {"train": {"keep": 0}}, name=lambda field: "--" + field.rsplit(".", 1)[-1])
+@pytest.mark.parametrize(
+    ("kind", "values", "section", "fields"),
+    [
+        (RunOptions, BASE | {"train": {"keep": 0}}, "", ["train.keep"]),
+        (
+            RunOptions,
+            BASE | {"data": {"corpus": ["a"], "valid": "b", "valid_last": 0.1}},
+            "",
+            ["data.valid", "data.valid_last"],
+        ),
+        (DataOptions, {"corpus": ["a"], "valid": "b", "valid_last": 0.1}, "data", ["data.valid", "data.valid_last"]),
+        (DataOptions, {"corpus": ["a"], "documents": "page"}, "data", ["data.documents"]),
+        (DataOptions, {}, "data", ["data.corpus"]),
+        (FinetuneOptions, {"model": "m", "task": {"name": "t"}, "epochs": 1, "steps": 1}, "", ["epochs", "steps"]),
+    ],
+)
+def test_an_error_names_its_options_with_their_sections(kind, values, section, fields):
+    with pytest.raises(OptionError) as caught:
+        toml.check(kind, values, section=section)
+    assert [match[1] for match in NAMED.finditer(caught.value.text)] == fields
+    assert "‹" not in str(caught.value) and all(field in str(caught.value) for field in fields)
+
+
+def test_an_unknown_option_of_a_section_is_named_with_it():
+    with pytest.raises(OptionError, match=r"^unknown option 'data.documnts'; did you mean data.documents"):
+        toml.check(DataOptions, {"corpus": ["a"], "documnts": "line"}, section="data")

@@ -49,7 +49,7 @@ def test_a_run_tells_of_three_terms_and_opens_in_transformers(teachers, run_opti
 
     out = tmp_path / "run"
     result = pretrain(distilling(run_options, teachers("bert"), 12), out)
-    assert result["size"] == f"student of {teachers('bert')}" and result["family"] == "distilbert"
+    assert result.size == f"student of {teachers('bert')}" and result.family == "distilbert"
     records = [record for record in log.read(out) if "loss" in record]
     for record in records:
         parts = 20 * record["loss_soft"] + 2 * record["loss_mlm"] + record["loss_cosine"]
@@ -60,7 +60,7 @@ def test_a_run_tells_of_three_terms_and_opens_in_transformers(teachers, run_opti
     batch = tokenizer(["나무 정말 바다 좋아한다."], return_tensors="pt")
     with torch.no_grad():
         torch.testing.assert_close(ours(**batch).logits, theirs(**batch).logits, atol=1e-4, rtol=0)
-    assert evaluate(str(out))["masked_loss"] == pytest.approx(result["valid"]["masked_loss"], rel=1e-6)
+    assert evaluate(str(out))["masked_loss"] == pytest.approx(result.valid["masked_loss"], rel=1e-6)
     words = command_of(distilling(run_options, teachers("bert"), 12), out)
     assert words.startswith(f"gyebo distill {teachers('bert')} {corpus} -o {out}") and "--steps 12" in words
     assert "gyebo distill" in (out / "README.md").read_text(encoding="utf-8")
@@ -90,7 +90,7 @@ def test_the_layers_can_be_chosen_and_nothing_else_of_the_shape(teachers, run_op
     setup = set_up(distilling(run_options, teachers("bert"), model={"layers": 3, "attention_dropout": 0.0}), tmp_path, None)
     config = setup.make_model().config
     assert (config.layers, config.attention_dropout) == (3, 0.0)
-    with pytest.raises(ValueError, match=r"--set model\.width: a student has its teacher's shape"):
+    with pytest.raises(ValueError, match=r"^model\.width: a student has its teacher's shape"):
         set_up(distilling(run_options, teachers("bert"), model={"width": 64}), tmp_path, None)
     with pytest.raises(ValueError, match="a student has 1 to 4 layers, those of its teacher, but 5 were asked for"):
         set_up(distilling(run_options, teachers("bert"), model={"layers": 5}), tmp_path, None).make_model()

@@ -53,13 +53,13 @@ def made(corpus, tokenizer_folder, tmp_path_factory):
 
 def test_it_learns_in_both_directions_and_says_what_it_is(made):
     _, out, result = made
-    valid = result["valid"]
-    assert result["metric"] == "bidirectional_loss" and "bits_per_byte" not in valid
+    valid = result.valid
+    assert result.metric == "bidirectional_loss" and "bits_per_byte" not in valid
     assert valid["bidirectional_loss"] < math.log(400) - 2.5
     assert max(valid["forward_perplexity"], valid["backward_perplexity"]) < 40
     card = (out / "README.md").read_text(encoding="utf-8")
     assert 'library_name: "gyebo"' in card and "gyebo pretrain elmo" in card and "forward perplexity" in card
-    assert result["samples"] == [] and (out / "loss.png").is_file()
+    assert result.samples == [] and (out / "loss.png").is_file()
 
 
 def test_the_run_holds_how_its_pieces_are_spelled(made):
@@ -84,7 +84,7 @@ def test_evaluation_gives_the_runs_own_figures_and_those_of_other_text(made, cor
     """Of one text, by its formula: each direction, and bits per byte of that from the left."""
     _, out, result = made
     found = evaluate(str(out))
-    assert found.items() >= {name: pytest.approx(value, rel=1e-6) for name, value in result["valid"].items()}.items()
+    assert found.items() >= {name: pytest.approx(value, rel=1e-6) for name, value in result.valid.items()}.items()
     assert "no likelihood" in found["note"]
     text = corpus.read_text(encoding="utf-8").splitlines()[0]
     (tmp_path / "one.txt").write_text(text + "\n", encoding="utf-8")
@@ -113,13 +113,13 @@ def test_a_budget_knows_its_operations(made, tmp_path):
     options, _, _ = made
     plan = plan_run(set_up(options, tmp_path, None))
     model = set_up(options, tmp_path, None).make_model()
-    assert plan["parameters"] == model.count_parameters()
-    assert plan["flops_per_step"] == pytest.approx(3 * model.flops(plan["tokens_per_step"], 64))
+    assert plan.parameters == model.count_parameters()
+    assert plan.flops_per_step == pytest.approx(3 * model.flops(plan.tokens_per_step, 64))
     for data, said in (({"across_documents": True}, "across-documents"), ({"order": "lanes"}, "hands no state on")):
         changed = options.model_copy(update={"data": options.data.model_copy(update=data)})
         with pytest.raises(ValueError, match=said):
             set_up(changed, tmp_path, None)
-    with pytest.raises(ValueError, match="--compile: elmo reads token by token"):
+    with pytest.raises(ValueError, match="train.compile: elmo reads token by token"):
         set_up(options.model_copy(update={"train": options.train.model_copy(update={"compile": True})}), tmp_path, None)
     with pytest.raises(ValueError, match="model.filters must be a list of whole numbers"):
         set_up(options.model_copy(update={"model": {"filters": 3}}), tmp_path, None)
@@ -155,7 +155,7 @@ def test_a_tagger_learns_on_frozen_layers(made, tags, tmp_path, layers):
     if layers is None:
         assert float(after.mix.scores.detach().std()) > 1e-3 and float(after.mix.gain.detach()) != 1.0
     # Which noun stands first shows in its sentence alone: a vector that ignores it can't tell.
-    assert (result["test"]["entity_f1"] > 0.9) == (layers != "static")
+    assert (result.test["entity_f1"] > 0.9) == (layers != "static")
 
 
 def _optimizer(out):
@@ -168,11 +168,11 @@ def test_a_classifier_learns_and_is_replayed_and_asked(made, tmp_path):
     _, out, _ = made
     options = tuning(out, reviews(tmp_path, 300), epochs=16, evaluations=1, dropout=0.0, layers="static", optim={"lr": 2e-2})
     result = finetune(options, tmp_path / "tuned")
-    assert result["test"]["accuracy"] > 0.75 and result["auto_class"] is None
+    assert result.test["accuracy"] > 0.75 and result.auto_class is None
     (tmp_path / "new.txt").write_text("\n".join(text for text, _ in sentences(5, 3)) + "\n", encoding="utf-8")
     assert len(predict(str(tmp_path / "tuned"), str(tmp_path / "new.txt"))) == 5
     assert verify(tmp_path / "tuned", Console(quiet=True))
-    assert evaluate_again(tmp_path / "tuned")["accuracy"] == result["test"]["accuracy"]
+    assert evaluate_again(tmp_path / "tuned")["accuracy"] == result.test["accuracy"]
 
 
 def evaluate_again(out):

@@ -120,7 +120,7 @@ def test_int8_is_near_and_refused_where_it_is_nothing(model, tokenizer_folder, t
     assert np.abs(eighth - half).max() > 0
     assert 0 < np.abs(eighth - full).max() < 0.2 * np.abs(full).max()
     lstm = make("lstm", tokenizer_folder, tmp_path / "lstm")
-    with pytest.raises(ValueError, match="--precision int8 has no effect on lstm, which has no linear layers"):
+    with pytest.raises(ValueError, match="precision=int8 has no effect on lstm, which has no linear layers"):
         job.embed(str(lstm), source, tmp_path / "x.npy", precision="int8")
 
 
@@ -178,16 +178,16 @@ def test_what_is_refused(model, tmp_path):
 
     refused(name, source, tmp_path / "x.csv", words="must end with .npy or .parquet")
     (tmp_path / "there.npy").write_bytes(b"")
-    refused(name, source, tmp_path / "there.npy", words="--overwrite")
+    refused(name, source, tmp_path / "there.npy", words="overwrite")
     (tmp_path / "folder.npy").mkdir()
     refused(name, source, tmp_path / "folder.npy", words="is a directory")
     refused(name, source, tmp_path / "no" / "x.npy", words="no such directory", kind=FileNotFoundError)
     out = tmp_path / "x.npy"
-    refused(name, source, out, pooling="max", words="--pooling must be one of mean, cls, last")
+    refused(name, source, out, pooling="max", words="pooling must be one of mean, cls, last")
     refused(name, source, out, pooling="cls", words="reads from left to right")
-    refused(name, source, out, precision="float16", words="--precision must be one of")
-    refused(name, source, out, data={"text_field": "body"}, words="--text-field body has no effect")
-    refused(name, source, out, data={"bad_bytes": "drop"}, words="--bad-bytes must be 'refuse' or 'replace'")
+    refused(name, source, out, precision="float16", words="precision must be one of")
+    refused(name, source, out, data={"text_field": "body"}, words="data.text_field=body has no effect")
+    refused(name, source, out, data={"bad_bytes": "drop"}, words="data.bad_bytes must be 'refuse' or 'replace'")
     refused(name, str(tmp_path / "no.txt"), out, words="no such file", kind=FileNotFoundError)
     (tmp_path / "empty.txt").write_text("")
     refused(name, str(tmp_path / "empty.txt"), out, words="contains no text")

@@ -19,6 +19,7 @@ from gyebo.jobs.finetuning import run as job
 from gyebo.jobs.finetuning.build import set_up
 from gyebo.jobs.finetuning.report import command_of, summary
 from gyebo.jobs.finetuning.run import finetune, replayed, since_best
+from gyebo.jobs.results import Spread, TaskResult
 from gyebo.models.family import FAMILIES
 from gyebo.tasks.splits import read_task
 from gyebo.training import checkpoint, log
@@ -59,15 +60,15 @@ def test_each_family_learns_what_can_be_told_apart(models, data, tmp_path, famil
     result = finetune(tuning(models(family), data, epochs=6, evaluations=1, optim={"lr": 3e-3}), tmp_path / "run")
     labels = Counter(example.label for example in read_task(tuning("x", data).task).test)
     assert max(labels.values()) / labels.total() < 0.7  # always the same answer
-    assert result["test"]["accuracy"] > 0.85 and result["valid"]["accuracy"] > 0.85
-    assert result["family"] == family and result["measured"] == "a tenth held out"
+    assert result.test["accuracy"] > 0.85 and result.valid["accuracy"] > 0.85
+    assert result.family == family and result.measured == "a tenth held out"
 
 
 @pytest.mark.parametrize("family", ["gpt2", pytest.param("roberta", marks=pytest.mark.slow)])
 def test_it_learns_from_scratch(data, tokenizer_folder, tmp_path, family):
     options = tuning(f"{family}:tiny", data, epochs=6, evaluations=1, tokenizer=str(tokenizer_folder))
     result = finetune(options, tmp_path / "run")
-    assert result["test"]["accuracy"] > 0.85 and result["lr"] == 1e-3
+    assert result.test["accuracy"] > 0.85 and result.lr == 1e-3
     model, tokenizer = load(tmp_path / "run")
     assert model.config.vocab_size == tokenizer.vocab_size == 400
     assert "from scratch" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
@@ -113,8 +114,8 @@ def test_what_a_run_leaves(tuned, data):
         *("metrics.jsonl", "predictions.jsonl", "learning.png", "confusion.png", "checkpoints"),
     }
     record = toml.read(out / "run.toml")
-    assert record["state"] == {"finished": True, "weights": "best"} and record["result"]["test"] == result["test"]
-    assert sum(record["task"]["examples"].values()) == 200 and record["task"]["examples"]["train"] == result["examples"]
+    assert record["state"] == {"finished": True, "weights": "best"} and record["result"]["test"] == result.test
+    assert sum(record["task"]["examples"].values()) == 200 and record["task"]["examples"]["train"] == result.examples
     card = (out / "README.md").read_text(encoding="utf-8")
     assert "AutoModelForSequenceClassification" in card and "text-classification" in card and "confusion.png" in card
     assert "gyebo finetune" in card and "--epochs 3" in card and str(data) in card
@@ -126,7 +127,7 @@ def test_predictions_are_those_that_were_measured(tuned):
     rows = [json.loads(line) for line in (out / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
     test = read_task(options.task).test
     assert [(row["id"], row["label"]) for row in rows] == [(e.id, e.label) for e in test]
-    assert sum(row["label"] == row["prediction"] for row in rows) / len(rows) == result["test"]["accuracy"]
+    assert sum(row["label"] == row["prediction"] for row in rows) / len(rows) == result.test["accuracy"]
     for row in rows:
         shares = row["probabilities"]
         assert set(shares) == {"positive", "negative"} and sum(shares.values()) == pytest.approx(1, abs=1e-5)
@@ -169,7 +170,7 @@ def test_the_root_holds_the_best_weights(models, data, tmp_path, monkeypatch):
     assert len(seen) == len(steps) + 2 >= 6 and not same(seen[1], seen[0]) and not same(seen[1], seen[3])
     best = load(tmp_path / "run")[0].state_dict()
     assert same(best, seen[1]) and same(seen[-2], seen[1]) and same(seen[-1], seen[1])
-    assert result["best_step"] == steps[1] and result["steps"] == steps[-1]
+    assert result.best_step == steps[1] and result.steps == steps[-1]
 
 
 def interrupted(options, out, step, monkeypatch):
@@ -215,7 +216,7 @@ def test_a_run_can_be_replayed(tuned):
     trainer = replayed(toml.read(out / "run.toml"), out)
     last, before = checkpoint.steps(out / "checkpoints")
     trainer.restore(checkpoint.read(before, trainer.model, trainer.optimizer))
-    while trainer.step < result["steps"]:
+    while trainer.step < result.steps:
         trainer.advance()
     assert same(checkpoint.weights(trainer.model), load_file(last / "model.safetensors"))
 
@@ -224,9 +225,9 @@ def test_patience_ends_a_run_that_gets_no_better(models, data, tmp_path):
     options = tuning(models("bert"), data, epochs=5, patience=2, optim={"lr": 1e-12})
     result = finetune(options, tmp_path / "run")
     evaluated = [record for record in log.read(tmp_path / "run") if "evaluation" in record]
-    assert len(evaluated) == 3 and result["steps"] == evaluated[-1]["step"] and result["best_step"] == evaluated[0]["step"]
-    assert result["epochs"] < 2
-    assert finetune(options, tmp_path / "run", resume=True)["steps"] == result["steps"]
+    assert len(evaluated) == 3 and result.steps == evaluated[-1]["step"] and result.best_step == evaluated[0]["step"]
+    assert result.epochs < 2
+    assert finetune(options, tmp_path / "run", resume=True).steps == result.steps
 
 
 def test_how_long_ago_the_best_was():
@@ -245,7 +246,7 @@ def test_frozen_layers_stay_as_they_are(models, data, tmp_path, family, groups):
             name = names[id(parameter)]
             if name in old:
                 assert torch.equal(old[name], parameter) == (number < groups), name
-    with pytest.raises(ValueError, match=r"--freeze 9: the model has \d groups of layers with its head: freeze fewer"):
+    with pytest.raises(ValueError, match=r"optim.freeze=9: the model has \d groups of layers with its head: freeze fewer"):
         finetune(tuning(models(family), data, optim={"freeze": 9}), tmp_path / "no")
     assert not (tmp_path / "no").exists()
 
@@ -284,19 +285,20 @@ def test_seeds_give_mean_spread_and_the_best_model(models, data, tmp_path):
     found = finetune_seeds(options, [3, 4], out)
     results = [toml.read(out / f"seed-{seed}" / "run.toml")["result"] for seed in (3, 4)]
     values = [result["test"]["macro_f1"] for result in results]
-    assert found["test"]["macro_f1"] == {"mean": statistics.mean(values), "spread": statistics.stdev(values), "values": values}
+    mean, deviation = statistics.mean(values), statistics.stdev(values)
+    assert found.test["macro_f1"] == Spread(mean=mean, spread=deviation, values=values)
     best = max(results, key=lambda result: result["valid"]["macro_f1"])["seed"]
-    assert found["best_seed"] == best and same(root(out), root(out / f"seed-{best}"))
+    assert found.best_seed == best and same(root(out), root(out / f"seed-{best}"))
     assert not same(root(out), root(out / f"seed-{7 - best}"))
     assert not (out / "run.toml").exists() and not list(out.glob("events*"))
     kept = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    assert kept["finished"] and kept["seeds"] == [3, 4] and kept["test"] == found["test"]
+    assert kept["finished"] and kept["seeds"] == [3, 4] and kept["test"] == found.as_dict()["test"]
     card = (out / "README.md").read_text(encoding="utf-8")
     assert f"seed {best}, the best on validation of 3, 4" in card and "--seeds 3,4" in card and "±" in card
     assert "±" in (out / "results.md").read_text(encoding="utf-8")
     written = {path: path.stat().st_mtime_ns for path in out.glob("seed-*/model.safetensors")}
     more = finetune_seeds(options, [3, 4, 5], out, resume=True)
-    assert more["seeds"] == [3, 4, 5] and more["test"]["accuracy"]["values"][:2] == found["test"]["accuracy"]["values"]
+    assert more.seeds == [3, 4, 5] and more.test["accuracy"].values[:2] == found.test["accuracy"].values
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in written.items())
     with pytest.raises(ValueError, match="exists already"):
         finetune_seeds(options, [3, 4], out)
@@ -304,7 +306,7 @@ def test_seeds_give_mean_spread_and_the_best_model(models, data, tmp_path):
 
 def test_one_seed_is_a_run(models, data, tmp_path):
     found = finetune_seeds(tuning(models("bert"), data), [2], tmp_path / "run")
-    assert found["seeds"] == [2] and found["test"]["accuracy"]["spread"] is None
+    assert found.seeds == [2] and found.test["accuracy"].spread is None
     assert toml.read(tmp_path / "run" / "run.toml")["options"]["seed"] == 2
     with pytest.raises(ValueError, match="holds a run of one seed, but several would be written"):
         finetune_seeds(tuning(models("bert"), data), [2, 3], tmp_path / "run")
@@ -319,10 +321,11 @@ def test_seeds_that_are_refused_leave_nothing(models, data, tmp_path):
 
 def test_the_best_seed_is_chosen_on_validation():
     def result(seed, valid, test):
-        return {"seed": seed, "score": "f", "valid": {"f": valid}, "test": {"f": test}, "task": "t", "model": "m"}
+        facts = {"task": "t", "kind": "k", "model": "m", "score": "f", "measured": "test", "examples": 9}
+        return TaskResult(seed=seed, valid={"f": valid}, test={"f": test}, parameters=1, seconds=1.0, **facts)
 
     found = summary([result(0, 0.5, 0.9), result(1, 0.6, 0.2), result(2, 0.6, 0.3)])
-    assert found["best_seed"] == 1 and found["test"]["f"]["mean"] == pytest.approx(1.4 / 3)
+    assert found.best_seed == 1 and found.test["f"].mean == pytest.approx(1.4 / 3)
 
 
 def test_a_tuned_model_can_be_tuned_again_on_another_task(tuned, models, tmp_path):
@@ -356,7 +359,7 @@ def test_what_a_run_starts_from_is_never_overwritten(models, data, tmp_path):
         (tuning(models("bert"), data), models("bert").parent),
         (tuning(models("bert"), data), data.parent),
     ):
-        with pytest.raises(ValueError, match="which the run starts from: choose another -o"):
+        with pytest.raises(ValueError, match="which the run starts from: choose another out"):
             finetune(options, out, overwrite=True)
     assert models("bert").is_dir() and data.is_file()
 
@@ -370,10 +373,10 @@ def test_several_processes_are_refused(models, data, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch": 5000}, "--batch 5000 is more than the"),
-        ({"max_length": 65}, "--max-length 65 is longer than the 64 positions of"),
+        ({"batch": 5000}, "batch=5000 is more than the"),
+        ({"max_length": 65}, "max_length=65 is longer than the 64 positions of"),
         ({"max_length": 3}, None),
-        ({"tokenizer": "x"}, "--tokenizer has no effect with"),
+        ({"tokenizer": "x"}, "tokenizer has no effect with"),
     ],
 )
 def test_options_that_do_not_fit(models, data, tmp_path, changes, message):
@@ -390,7 +393,7 @@ def test_options_that_do_not_fit(models, data, tmp_path, changes, message):
     [
         ("bert:huge", "unknown size 'huge' of bert"),
         ("brt:mini", "unknown family 'brt'; did you mean bert"),
-        ("bert:tiny", "starts from scratch and needs a tokenizer: --tokenizer DIR"),
+        ("bert:tiny", "starts from scratch and needs a tokenizer: tokenizer=DIR"),
     ],
 )
 def test_a_start_from_scratch_that_does_not_fit(data, tmp_path, model, message):
@@ -413,7 +416,7 @@ def test_what_is_replaced_stays_until_the_new_run_has_begun(models, data, tmp_pa
     out.rename(tmp_path / ".run.replaced")
     out.mkdir()
     (out / run_directory.STARTING).touch()
-    with pytest.raises(ValueError, match="exists already: pass --resume"):
+    with pytest.raises(ValueError, match="exists already: pass resume"):
         finetune_seeds(options, seeds, out)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     finetune_seeds(options.model_copy(update={"epochs": 0.5}), seeds, out, overwrite=True)
@@ -458,5 +461,5 @@ def test_a_shape_of_ones_own(data, tokenizer_folder, tmp_path):
     ]:
         with pytest.raises(ValueError, match=message):
             set_up(options.model_copy(update={"shape": shape}))
-    with pytest.raises(ValueError, match="--set shape.layers has no effect with some-run"):
+    with pytest.raises(ValueError, match="shape.layers has no effect with some-run"):
         tuning("some-run", data, shape={"layers": 1})

@@ -39,10 +39,10 @@ def end_to_end(options, out):
     data = read_task(options.task)
     rows = [json.loads(line) for line in (out / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["id"] for row in rows] == [e.id for e in data.test]
-    assert set(result["test"]) == set(data.task.metrics) and all(-1 <= value <= 1 for value in result["test"].values())
+    assert set(result.test) == set(data.task.metrics) and all(-1 <= value <= 1 for value in result.test.values())
     again = evaluate_task(str(out))
-    assert {name: again[name] for name in result["test"]} == pytest.approx(result["test"], abs=1e-6)
-    assert again["measured"] == result["measured"] and again["examples"] == len(rows)
+    assert {name: again[name] for name in result.test} == pytest.approx(result.test, abs=1e-6)
+    assert again["measured"] == result.measured and again["examples"] == len(rows)
     return result, rows
 
 
@@ -50,10 +50,10 @@ def end_to_end(options, out):
 def test_every_kind_runs_on_ones_own_file(models, tmp_path, kind):
     name, task = own_file(kind, tmp_path)
     result, rows = end_to_end(tuning(models("bert"), name=name, task=task, optim={"lr": 2e-3}), tmp_path / "run")
-    assert result["kind"] == ("classification" if kind == "pair" else kind)
-    assert result["paired"] == (kind in ("pair", "regression", "spans"))
+    assert result.kind == ("classification" if kind == "pair" else kind)
+    assert result.paired == (kind in ("pair", "regression", "spans"))
     classes = {"tagging": "TokenClassification", "spans": "QuestionAnswering", "choice": "MultipleChoice"}
-    assert result["auto_class"] == f"AutoModelFor{classes.get(kind, 'SequenceClassification')}"
+    assert result.auto_class == f"AutoModelFor{classes.get(kind, 'SequenceClassification')}"
     if kind == "regression":
         import transformers
 
@@ -76,14 +76,14 @@ def test_a_treebank_is_parsed(models, tmp_path):
     folder = treebank(tmp_path / "data", {"train": 90, "dev": 10, "test": 8})
     options = tuning(models("bert"), folder, name="klue-dp", epochs=2, optim={"lr": 2e-3})
     result, rows = end_to_end(options, tmp_path / "run")
-    assert result["measured"] == "test" and len(rows) == 8 and result["auto_class"] is None
+    assert result.measured == "test" and len(rows) == 8 and result.auto_class is None
     assert all(len(row["prediction"]) == 2 for row in rows)
 
 
 @pytest.mark.parametrize("name", ["world-sentiment", pytest.param("world-questions", marks=pytest.mark.slow)])
 def test_the_world_runs_end_to_end(models, small_world, tmp_path, name):
     result, _ = end_to_end(tuning(models("gpt2"), name=name), tmp_path / "run")
-    assert (result["examples"], result["measured"]) == (60, "test")
+    assert (result.examples, result.measured) == (60, "test")
 
 
 def test_relations_add_their_markers_to_the_vocabulary(models, tmp_path):
@@ -99,7 +99,7 @@ def test_relations_add_their_markers_to_the_vocabulary(models, tmp_path):
         (tmp_path / f"re_{split}.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
     result, _ = end_to_end(tuning(models("roberta"), tmp_path, name="klue-re"), tmp_path / "run")
     model, tokenizer = load(tmp_path / "run")
-    assert tokenizer.vocab_size == 404 == model.config.vocab_size and result["measured"] == "dev"
+    assert tokenizer.vocab_size == 404 == model.config.vocab_size and result.measured == "dev"
 
 
 @pytest.mark.parametrize("family", ["gpt2", "bert"])

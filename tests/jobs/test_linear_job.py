@@ -17,10 +17,10 @@ from tests.jobs.tuning_files import json_lines, pairs, reviews, table, tagged, t
 def test_it_learns_and_is_measured_on_the_part_that_networks_are(tmp_path):
     options = tuning("x", reviews(tmp_path)).task
     found = finetune_linear(options, tmp_path / "run")
-    assert found["model"] == "linear" and found["seeds"] == [0] and found["test"]["accuracy"]["mean"] > 0.9
+    assert found.model == "linear" and found.seeds == [0] and found.test["accuracy"].mean > 0.9
     data, model = read_task(options), linear.load(tmp_path / "run")
     again = measure(data.task, model.predict(data.test), data.test)
-    assert {name: value["mean"] for name, value in found["test"].items()} == pytest.approx(again)
+    assert {name: value.mean for name, value in found.test.items()} == pytest.approx(again)
     record = toml.read(tmp_path / "run" / "run.toml")
     assert record["kind"] == "linear" and record["state"]["finished"] and not record["result"]["paired"]
     rows = [json.loads(line) for line in (tmp_path / "run" / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -32,7 +32,7 @@ def test_scores_of_pairs(tmp_path):
     file = table(tmp_path / "pairs.csv", ("text", "second", "same", "score"), pairs(120))
     options = TaskOptions(name="regression", data=str(file), pair="second", label="score")
     found = finetune_linear(options, tmp_path / "run")
-    assert found["score"] == "pearson" and found["test"]["pearson"]["mean"] > 0.5
+    assert found.score == "pearson" and found.test["pearson"].mean > 0.5
     assert toml.read(tmp_path / "run" / "run.toml")["result"]["paired"]
 
 
@@ -57,7 +57,7 @@ def test_relations_are_scored_by_their_margins(tmp_path):
     for split in ("train", "dev"):
         (tmp_path / f"re_{split}.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
     found = finetune_linear(TaskOptions(name="klue-re", data=str(tmp_path)), tmp_path / "run" / "linear")
-    assert found["test"]["relation_auprc"]["mean"] > 0.9 and found["test"]["relation_micro_f1"]["mean"] > 0.9
+    assert found.test["relation_auprc"].mean > 0.9 and found.test["relation_micro_f1"].mean > 0.9
 
 
 def test_what_it_cannot_do_is_refused(tmp_path):
@@ -66,9 +66,9 @@ def test_what_it_cannot_do_is_refused(tmp_path):
         finetune_linear(TaskOptions(name="tagging", data=str(file)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     options = tuning("x", reviews(tmp_path)).task
-    with pytest.raises(ValueError, match="which the run starts from: choose another -o"):
+    with pytest.raises(ValueError, match="which the run starts from: choose another out"):
         finetune_linear(options, tmp_path, overwrite=True)
     finetune_linear(options, tmp_path / "run")
     with pytest.raises(ValueError, match="exists already"):
         finetune_linear(options, tmp_path / "run")
-    assert finetune_linear(options, tmp_path / "run", overwrite=True)["seeds"] == [0]
+    assert finetune_linear(options, tmp_path / "run", overwrite=True).seeds == [0]

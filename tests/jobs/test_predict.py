@@ -63,7 +63,7 @@ def paired(bert, place):
 def test_a_run_gives_its_own_figures_again(tuned):
     options, out, result = tuned
     found = evaluate_task(out)
-    assert found["measured"] == "a tenth held out" and found["accuracy"] == pytest.approx(result["test"]["accuracy"])
+    assert found["measured"] == "a tenth held out" and found["accuracy"] == pytest.approx(result.test["accuracy"])
     assert evaluate_task(out, options.task) == found
     assert evaluate_task(out, TaskOptions(name="classification", data=options.task.data, text="review", label="mood")) == found
 
@@ -71,7 +71,7 @@ def test_a_run_gives_its_own_figures_again(tuned):
 def test_other_columns_of_the_learned_file_are_refused(tuned, place):
     """They would be ignored: what counts is what was set aside there."""
     options, out, _ = tuned
-    with pytest.raises(ValueError, match=r"--label other: .* learned from other columns of .*reviews\.csv"):
+    with pytest.raises(ValueError, match=r"label=other: .* learned from other columns of .*reviews\.csv"):
         evaluate_task(out, options.task.model_copy(update={"label": "other"}))
 
 
@@ -149,12 +149,12 @@ def test_int8_says_nearly_the_same(tuned, tmp_path):
     shares = {name: np.array([list(row["probabilities"].values()) for row in found]) for name, found in rows.items()}
     assert np.abs(shares["int8"] - shares["bfloat16"]).max() > 0
     assert np.abs(shares["int8"] - shares["float32"]).max() < 0.1
-    assert evaluate_task(out, precision="int8")["accuracy"] == pytest.approx(result["test"]["accuracy"], abs=0.1)
+    assert evaluate_task(out, precision="int8")["accuracy"] == pytest.approx(result.test["accuracy"], abs=0.1)
 
 
 def test_a_text_is_read_as_far_as_in_training(tuned, tmp_path):
     _, out, result = tuned
-    assert result["max_length"] == 32 and trained_on(out).max_length == 32
+    assert result.max_length == 32 and trained_on(out).max_length == 32
     long = "나무 정말 " * 40
     (tmp_path / "a.txt").write_text(f"{long}좋아한다.\n{long}기다린다.\n", encoding="utf-8")
     first, second = predict(out, str(tmp_path / "a.txt"))
@@ -228,12 +228,12 @@ def test_the_linear_baseline_predicts_too(data, place, tmp_path):
     options = tuning("x", data).task
     result = finetune_linear(options, tmp_path / "linear")
     found = evaluate_task(str(tmp_path / "linear"))
-    assert found["accuracy"] == result["test"]["accuracy"]["mean"]
+    assert found["accuracy"] == result.test["accuracy"].mean
     (tmp_path / "a.txt").write_text("나무 정말 바다 좋아한다.\n나무 정말 바다 기다린다.\n", encoding="utf-8")
     rows = predict(str(tmp_path / "linear"), str(tmp_path / "a.txt"))
     assert [row["prediction"] for row in rows] == ["positive", "negative"]
     assert all(set(row["margins"]) == {"positive", "negative"} for row in rows)
-    with pytest.raises(ValueError, match="--precision int8 has no effect on the linear baseline"):
+    with pytest.raises(ValueError, match="precision=int8 has no effect on the linear baseline"):
         predict(str(tmp_path / "linear"), str(tmp_path / "a.txt"), precision="int8")
 
 
@@ -247,16 +247,16 @@ def test_what_cannot_predict(bert, tuned, place, tmp_path):
         predict(tuned[1], str(tmp_path / "empty.txt"))
     with pytest.raises(FileNotFoundError, match=r"no\.txt: no such file"):
         predict(tuned[1], str(tmp_path / "no.txt"))
-    with pytest.raises(ValueError, match="--precision must be one of float32, bfloat16, int8, but is 'half'"):
+    with pytest.raises(ValueError, match="precision must be one of float32, bfloat16, int8, but is 'half'"):
         predict(tuned[1], text, precision="half")
-    with pytest.raises(ValueError, match="--text has no effect on"):
+    with pytest.raises(ValueError, match="text has no effect on"):
         predict(tuned[1], text, text="review")
     with pytest.raises(ValueError, match=r"there is no folder .*nowhere"):
         predict(tuned[1], text, tmp_path / "nowhere" / "out")
     with pytest.raises(ValueError, match=r"a\.txt is the file that is read"):
         predict(tuned[1], text, tmp_path / "a.txt", overwrite=True)
     predict(tuned[1], text, tmp_path / "out")
-    with pytest.raises(ValueError, match="out exists already: choose another name, or use --overwrite"):
+    with pytest.raises(ValueError, match="out exists already: choose another name, or use overwrite"):
         predict(tuned[1], text, tmp_path / "out")
     assert len(predict(tuned[1], text, tmp_path / "out", overwrite=True)) == 1
 
@@ -318,9 +318,9 @@ def test_parts_never_overlap_and_a_share_is_a_part_of_the_training_examples(data
 
 
 def test_what_is_learned_from_is_no_test(data, tmp_path):
-    with pytest.raises(ValueError, match=r"--test .*reviews\.csv is what is learned from"):
+    with pytest.raises(ValueError, match=r"test=.*reviews\.csv is what is learned from"):
         read_task(tuning("x", data, task={"test": str(data)}).task)
-    with pytest.raises(ValueError, match="--test hf:a/b: say which of its splits to measure on, as in --test hf:a/b:test"):
+    with pytest.raises(ValueError, match="test=hf:a/b: say which of its splits to measure on, as in test=hf:a/b:test"):
         read_task(tuning("x", data, task={"test": "hf:a/b"}).task)
     assert same_source("hf:a/b", "hf:a/b:train") and not same_source("hf:a/b:test", "hf:a/b")
     assert not same_source("hf:a/b/one", "hf:a/b/two") and same_source(str(data), str(data.parent / "." / data.name))

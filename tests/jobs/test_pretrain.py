@@ -69,8 +69,8 @@ def test_a_budget_of_tokens_is_divided_by_the_exact_mean(run_options, tmp_path):
     assert plan["steps"] == round(5000 / plan["tokens_per_step"])
     out = tmp_path / "run"
     result = pretrain(budgeted(run_options, tokens=5000), out)
-    assert result["steps"] == plan["steps"] == len(losses(out))
-    assert result["tokens"] == pytest.approx(5000, abs=plan["tokens_per_step"])
+    assert result.steps == plan["steps"] == len(losses(out))
+    assert result.tokens == pytest.approx(5000, abs=plan["tokens_per_step"])
 
 
 def test_a_budget_of_flops_is_matrix_products_forward_and_twice_backward(run_options, tmp_path):
@@ -99,7 +99,7 @@ def test_minutes_are_measured_once_and_stored(run_options, tmp_path, monkeypatch
 def test_what_it_starts_from_is_not_replaced(run_options, tmp_path):
     out = tmp_path / "run"
     pretrain(run_options(2), out)
-    with pytest.raises(ValueError, match="which the run starts from: choose another -o"):
+    with pytest.raises(ValueError, match="which the run starts from: choose another out"):
         pretrain(run_options(2, start_from=str(out)), out, overwrite=True)
     before = (out / "model.safetensors").read_bytes()
     with pytest.raises((FileNotFoundError, ValueError)):
@@ -121,7 +121,7 @@ def test_the_reserve_grows_with_what_is_evaluated_and_saved():
         )
 
     assert 600 > steps(1000, 10**6) > steps(10**6, 10**6) > steps(10**6, 10**9) >= 1
-    with pytest.raises(ValueError, match=r"--minutes 10: evaluations and checkpoints alone would take .* hold out less text"):
+    with pytest.raises(ValueError, match=r"minutes=10: evaluations and checkpoints alone would take .* hold out less text"):
         steps(10**8, 10**6)
 
 
@@ -129,13 +129,13 @@ def test_the_reserve_grows_with_what_is_evaluated_and_saved():
 def test_minutes_are_minutes(run_options, tmp_path):
     start = time.perf_counter()
     result = pretrain(budgeted(run_options, minutes=0.2), tmp_path / "run")
-    assert 0.2 * 60 * 0.4 < result["seconds"] < 0.2 * 60 * 2  # the tests beside this one slow the machine down
+    assert 0.2 * 60 * 0.4 < result.seconds < 0.2 * 60 * 2  # the tests beside this one slow the machine down
     assert time.perf_counter() - start < 0.2 * 60 * 2 + 2 * MEASURE_SECONDS + 5
 
 
 def test_exactly_one_budget(run_options):
     for wrong in ({}, {"steps": 3, "tokens": 5}):
-        with pytest.raises(ValueError, match=r"exactly one of --steps, --tokens, --flops, --minutes"):
+        with pytest.raises(ValueError, match=r"exactly one of budget.steps, budget.tokens, budget.flops, budget.minutes"):
             budgeted(run_options, **wrong)
 
 
@@ -214,13 +214,13 @@ def test_evaluate_gives_the_runs_own_last_figures(finished):
     assert last["step"] == 6
     found = evaluate(str(out), [])
     assert {name: found[name] for name in last["evaluation"]} == last["evaluation"]
-    assert result["valid"]["bits_per_byte"] == found["bits_per_byte"]
+    assert result.valid["bits_per_byte"] == found["bits_per_byte"]
 
 
 def test_a_run_in_bfloat16_is_evaluated_as_it_was(run_options, tmp_path):
     result = pretrain(run_options(3, train={"precision": "bfloat16"}), tmp_path / "run")
-    assert evaluate(str(tmp_path / "run"), [])["bits_per_byte"] == result["valid"]["bits_per_byte"]
-    assert evaluate(str(tmp_path / "run"), [], precision="float32")["bits_per_byte"] != result["valid"]["bits_per_byte"]
+    assert evaluate(str(tmp_path / "run"), [])["bits_per_byte"] == result.valid["bits_per_byte"]
+    assert evaluate(str(tmp_path / "run"), [], precision="float32")["bits_per_byte"] != result.valid["bits_per_byte"]
 
 
 # -- repeating -------------------------------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def test_the_record_repeats_the_run(finished, tmp_path):
 def test_the_card_is_written_and_its_command_gives_the_same_run(finished, tmp_path, monkeypatch):
     options, out, result = finished
     card = (out / "README.md").read_text(encoding="utf-8")
-    assert f"{result['valid']['bits_per_byte']:.4g}" in card and "library_name" in card
+    assert f"{result.valid['bits_per_byte']:.4g}" in card and "library_name" in card
     command = re.search(r"```sh\n(gyebo pretrain .*)\n```", card)[1]
     assert parsed(command, monkeypatch) == (options, str(out))
 
@@ -349,8 +349,8 @@ def test_from_refuses_what_contradicts_it(finished, run_options, tokenizer_folde
     _, first, _ = finished
     for changes, message in [
         ({"family": "gpt"}, "holds a gpt2 model, not gpt"),
-        ({"model": {"layers": 1}}, r"model.layers contradicts --from"),
-        ({"context": 64}, "--context 64 is longer than the 32 positions"),
+        ({"model": {"layers": 1}}, r"model.layers contradicts start_from"),
+        ({"context": 64}, "context=64 is longer than the 32 positions"),
     ]:
         with pytest.raises(ValueError, match=message):
             pretrain(started_from(run_options, first, **changes), tmp_path / "run")

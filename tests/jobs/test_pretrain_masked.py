@@ -18,7 +18,6 @@ from gyebo.jobs.pretrain import command_of, pretrain
 from gyebo.jobs.pretraining.setup import set_up
 from gyebo.jobs.verify import verify
 from gyebo.objectives.masked import encode
-from gyebo.objectives.table import reported
 from gyebo.training import log
 from tests.training.test_resume import final_weights, interrupted
 
@@ -86,7 +85,7 @@ def test_transformers_opens_the_run_and_agrees(made, run_options, family):
     torch.testing.assert_close(found.logits[real], expected_logits[real], atol=1e-4, rtol=0)
     if family == "bert":
         torch.testing.assert_close(found.seq_relationship_logits, expected.seq_relationship_logits, atol=1e-4, rtol=0)
-    assert result["metric"] == "masked_loss" and "bits_per_byte" not in result["valid"]
+    assert result.metric == "masked_loss" and "bits_per_byte" not in result.valid
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])
@@ -108,7 +107,7 @@ def test_evaluate_gives_the_runs_own_last_figures(made, run_options, corpus):
     for family in FAMILIES:
         _, out, result = made(family, run_options)
         found = evaluate(str(out))
-        assert found["masked_loss"] == pytest.approx(result["valid"]["masked_loss"], rel=1e-6)
+        assert found["masked_loss"] == pytest.approx(result.valid["masked_loss"], rel=1e-6)
         assert "no likelihood" in found["note"]
     other = evaluate(str(out), [str(corpus)], context=32)
     assert other["pieces"] > 500 and 0 < other["masked_accuracy"] < 1
@@ -131,9 +130,9 @@ def test_the_masked_loss_is_that_of_transformers_under_the_same_masks(made, run_
             nats += float(torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum"))
             right += int((logits.argmax(-1) == labels).sum())
             pieces += int((labels != IGNORE).sum())
-    assert result["valid"]["pieces"] == pieces
-    assert result["valid"]["masked_loss"] == pytest.approx(nats / pieces, rel=1e-4)
-    assert result["valid"]["masked_accuracy"] == pytest.approx(right / pieces)
+    assert result.valid["pieces"] == pieces
+    assert result.valid["masked_loss"] == pytest.approx(nats / pieces, rel=1e-4)
+    assert result.valid["masked_accuracy"] == pytest.approx(right / pieces)
 
 
 def test_all_ways_of_masking_are_measured_under_the_same_masks(run_options, tmp_path):
@@ -203,11 +202,11 @@ def test_the_run_says_what_it_was(made, run_options):
     assert "AutoModelForMaskedLM" in card and "fill-mask" in card and "masked loss" in card and "continues text" not in card
     assert load_file(out / "model.safetensors") and (out / "loss.png").stat().st_size > 5000
     record = toml.read(out / "run.toml")
-    assert record["result"]["valid"] == result["valid"]
+    assert record["result"]["valid"] == result.valid
     changed = options.model_copy(update={"objective": {"format": "doc-sentences", "rate": 0.2}})
     words = command_of(changed, out)
     assert "--set 'objective.format=\"doc-sentences\"'" in words and "--set objective.rate=0.2" in words
-    assert reported(result) == ("nats per masked token", result["valid"]["masked_loss"])
+    assert result.reported == ("nats per masked token", result.valid["masked_loss"])
     assert all("loss_nsp" in r for r in log.read(out) if "loss" in r)
 
 
@@ -219,7 +218,7 @@ def test_the_run_says_what_it_was(made, run_options):
         ({"objective": {"format": "sentences"}}, "format must be"),
         (
             {"data": {"across_documents": True}},
-            "--across-documents has no effect here: use --set objective.format=full-sentences",
+            "across_documents has no effect here: use objective.format=full-sentences",
         ),
         ({"objective": {"format": "segment-pair", "next_sentence": True}}, "has no head for it"),
         ({"model": {"nsp": True}}, "unknown option 'model.nsp'"),

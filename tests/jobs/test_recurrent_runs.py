@@ -38,10 +38,10 @@ def run(request, corpus, tokenizer_folder, tmp_path_factory):
 
 def test_it_learns_and_says_what_it_is(run):
     out, result = run
-    assert result["valid"]["bits_per_byte"] < 1.2  # the first words alone leave about 2
+    assert result.valid["bits_per_byte"] < 1.2  # the first words alone leave about 2
     card = (out / "README.md").read_text(encoding="utf-8")
     assert 'library_name: "gyebo"' in card and "from transformers import" not in card
-    assert "gyebo.load" in card and f"gyebo pretrain {result['family']}" in card
+    assert "gyebo.load" in card and f"gyebo pretrain {result.family}" in card
 
 
 def test_evaluation_charges_every_byte(run, corpus):

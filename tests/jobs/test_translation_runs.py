@@ -106,11 +106,11 @@ def test_as_many_lines_come_out_as_go_in(learned):
 def test_its_attention_is_drawn(learned, tmp_path):
     job.translate(str(learned), ["나무 바다 하늘"], picture=tmp_path / "map.png")
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match="--attention plots one sentence, but there are 2"):
+    with pytest.raises(ValueError, match="attention plots one sentence, but there are 2"):
         job.translate(str(learned), ["나무", "바다"], picture=tmp_path / "two.png")
-    with pytest.raises(ValueError, match="--attention .* the text is empty"):
+    with pytest.raises(ValueError, match="attention .* the text is empty"):
         job.translate(str(learned), [" "], picture=tmp_path / "none.png")
-    with pytest.raises(ValueError, match=r"--attention: .* \(maximum \d+\)"):
+    with pytest.raises(ValueError, match=r"attention: .* \(maximum \d+\)"):
         job.translate(str(learned), ["나무 " * 60], picture=tmp_path / "long.png")
 
 
@@ -157,15 +157,15 @@ def test_a_stopped_run_goes_on_to_the_same_weights_and_verifies(folder, tokenize
     [
         ({"model": "bert:mini"}, "bert:mini is not a translation model.*transformer:mini"),
         ({"task": {"name": "world-sentiment"}}, "transformer:tiny .*world-sentiment is a classification task"),
-        ({"batch": 8}, "--batch has no effect on translation: use --set translation.batch_tokens"),
+        ({"batch": 8}, "batch has no effect on translation: use translation.batch_tokens"),
         ({"layers": "top"}, "layers has no effect on translation"),
-        ({"dropout": 0.2}, "--set dropout .*--set body_dropout"),
-        ({"translation": {"vocab_size": 400}}, "translation.vocab_size=400 has no effect with --tokenizer"),
+        ({"dropout": 0.2}, "dropout .*body_dropout"),
+        ({"translation": {"vocab_size": 400}}, "translation.vocab_size=400 has no effect with tokenizer"),
         (
             {"model": "seq2seq:tiny", "shape": {"attention": "none"}, "translation": {"coverage_penalty": 0.2}},
             "translation.coverage_penalty=0.2 has no effect: seq2seq:tiny has no attention",
         ),
-        ({"translation": {"separate": True}}, "translation.separate=True has no effect with --tokenizer"),
+        ({"translation": {"separate": True}}, "translation.separate=True has no effect with tokenizer"),
         ({"translation": {"beams": 1, "coverage_penalty": 0.1}}, "coverage_penalty"),
     ],
 )
@@ -183,7 +183,7 @@ def test_without_a_tokenizer_both_languages_share_one(folder, tmp_path):
         options(folder, folder).model_dump() | {"tokenizer": None, "steps": 2, "translation": {"vocab_size": 300, "beams": 1}}
     )
     result = finetune(asked, tmp_path / "run")
-    assert any("for both languages with 300 ids" in note for note in result["notes"])
+    assert any("for both languages with 300 ids" in note for note in result.notes)
     assert Tokenizer.load(tmp_path / "run").vocab_size == 300
 
 
@@ -194,12 +194,12 @@ def test_each_language_with_a_tokenizer_of_its_own(folder, tmp_path):
     result = finetune(
         FinetuneOptions.model_validate(values | {"tokenizer": None, "translation": translation}), tmp_path / "run"
     )
-    assert any("one byte-level BPE per language" in note for note in result["notes"])
-    assert result["test"]["bleu"] > 0.6 and (tmp_path / "run" / "target_tokenizer.json").is_file()
+    assert any("one byte-level BPE per language" in note for note in result.notes)
+    assert result.test["bleu"] > 0.6 and (tmp_path / "run" / "target_tokenizer.json").is_file()
     assert job.translate(str(tmp_path / "run"), ["나무 바다"]) == ["tree sea"]
     further = values | {"model": str(tmp_path / "run"), "tokenizer": None, "steps": 2}
     again = finetune(FinetuneOptions.model_validate(further), tmp_path / "further")
-    assert again["test"]["bleu"] > 0.6
+    assert again.test["bleu"] > 0.6
 
 
 def test_a_corpus_inside_of_what_is_overwritten_is_kept(folder, tokenizer, tmp_path):
@@ -229,7 +229,7 @@ def test_options_of_translations_are_refused_elsewhere(tokenizer, tmp_path):
         "task": {"name": "world-sentiment"},
         "translation": {"beams": 2},
     }
-    with pytest.raises(ValueError, match="--set translation... has no effect on world-sentiment"):
+    with pytest.raises(ValueError, match="translation.beams has no effect on world-sentiment"):
         finetune(FinetuneOptions.model_validate(values), tmp_path / "run")
 
 

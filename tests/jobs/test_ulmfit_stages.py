@@ -123,11 +123,11 @@ def test_it_learns_resumes_and_is_replayed(stages, data, tmp_path, monkeypatch):
     _, domain = stages
     options = tuning(domain, data, epochs=20, optim={"layer_decay": 0.9})  # what 80 steps have taught the body is not enough
     whole = finetune(options, tmp_path / "a")
-    assert whole["test"]["accuracy"] > 0.85
+    assert whole.test["accuracy"] > 0.85
     record = toml.read(tmp_path / "a" / "run.toml")
     assert record["options"]["optim"]["unfreeze"] == 0.5 and record["options"]["optim"]["schedule"] == "slanted-triangular"
     advance = Trainer.advance
-    for stop in (3, whole["steps"] // 2 + 2):
+    for stop in (3, whole.steps // 2 + 2):
 
         def stopping(self, stop=stop):
             found = advance(self)
@@ -140,7 +140,7 @@ def test_it_learns_resumes_and_is_replayed(stages, data, tmp_path, monkeypatch):
             with pytest.raises(Stopped):
                 finetune(options, tmp_path / "b", resume=(tmp_path / "b").exists())
     again = finetune(options, tmp_path / "b", resume=True)
-    assert same(root(tmp_path / "a"), root(tmp_path / "b")) and again["test"] == whole["test"]
+    assert same(root(tmp_path / "a"), root(tmp_path / "b")) and again.test == whole.test
     last = checkpoint.steps(tmp_path / "a" / "checkpoints")[0]
     stored = load_file(last / "model.safetensors")
     assert same(stored, load_file(tmp_path / "b" / "checkpoints" / last.name / "model.safetensors"))
@@ -212,7 +212,7 @@ def test_every_kind_of_task_is_learned(stages, tmp_path, kind):
     }
     options = tuning(domain, files[kind](), kind, task=columns.get(kind, {}))
     result = finetune(options, tmp_path / "run")
-    assert all(value == value for value in result["test"].values())  # no NaN
+    assert all(value == value for value in result.test.values())  # no NaN
     model = gyebo.load(tmp_path / "run")[0]
     assert (type(model.head).__name__ == "ConcatHead") == (kind in ("regression", "pair"))
 
@@ -242,7 +242,7 @@ def test_parts_of_a_batch_are_refused_for_norms_over_it(stages, data, tmp_path):
     _, domain = stages
     with pytest.raises(ValueError, match=r"micro_batch=7: the head of ulmfit has .* 16"):
         finetune(tuning(domain, data, micro_batch=7), tmp_path / "no")
-    with pytest.raises(ValueError, match="--batch 1: the head of ulmfit .*at least two"):
+    with pytest.raises(ValueError, match="batch=1: the head of ulmfit .*at least two"):
         finetune(tuning(domain, data, batch=1), tmp_path / "no")
     assert not (tmp_path / "no").exists()
     assert set_up(tuning(domain, data, micro_batch=16)).plan("float32")["micro_batch"] == 16
@@ -271,7 +271,7 @@ def test_held_out_text_is_read_whole_whatever_the_window(run_options, tmp_path):
 
 
 def test_a_window_longer_than_a_text_is_refused(run_options, tmp_path):
-    with pytest.raises(ValueError, match="--context 300: a window of the text is at most as long as a text, 256 tokens"):
+    with pytest.raises(ValueError, match="context=300: a window of the text is at most as long as a text, 256 tokens"):
         pretrain(run_options(family="ulmfit", context=300), tmp_path / "run")
     with pytest.raises(ValueError, match="unknown option 'model.window'"):
         pretrain(run_options(family="ulmfit", model={"window": 8}), tmp_path / "run")

@@ -15,7 +15,7 @@ from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import pretrain
 from gyebo.models.family import FAMILIES
 from gyebo.objectives import OBJECTIVES
-from gyebo.objectives.table import find, reported, resolve
+from gyebo.objectives.table import find, resolve, words_of
 from tests.objectives.toy import FACTS
 from tests.training.test_resume import final_weights, interrupted
 
@@ -49,29 +49,21 @@ def test_a_student_learns_by_the_objective_that_has_a_teacher():
         find("causal", teacher=True)
 
 
-@pytest.mark.parametrize(
-    ("result", "told"),
-    [
-        ({"metric": "masked_loss", "valid": {"masked_loss": 3.0}}, ("nats per masked token", 3.0)),
-        ({"headline": "masked_loss", "valid": {"masked_loss": 3.0}}, ("nats per masked token", 3.0)),  # before 0.1
-        ({"valid": {"bits_per_byte": 2.0}}, ("bits per byte", 2.0)),  # before families without a likelihood
-        ({"metric": "other", "valid": {"other": 1.0}}, ("other", 1.0)),  # of a row that is no longer there
-    ],
-)
-def test_old_results_are_read(result, told):
-    assert reported(result) == told
+def test_a_metric_is_called_by_its_unit():
+    assert words_of("masked_loss") == "nats per masked token"
+    assert words_of("other") == "other"  # of a row that is no longer there
 
 
 def test_a_row_from_outside_is_trained_resumed_and_evaluated(toy, run_options, tmp_path, monkeypatch, capsys):
     options = run_options(6, family="gpt", objective={"ahead": 3})
     result = pretrain(options, tmp_path / "whole")
     interrupted(options, tmp_path / "again", 3, monkeypatch)
-    assert pretrain(options, tmp_path / "again", resume=True)["valid"] == result["valid"]
+    assert pretrain(options, tmp_path / "again", resume=True).valid == result.valid
     for name, tensor in final_weights(tmp_path / "whole").items():
         assert torch.equal(tensor, final_weights(tmp_path / "again")[name]), name
-    assert result["metric"] == "ahead_share" and result["samples"] == ["guess 0", "guess 1", "guess 2"]
-    assert "floor_bits_per_byte" not in result["valid"]
-    assert evaluate(str(tmp_path / "whole")) == result["valid"]
+    assert result.metric == "ahead_share" and result.samples == ["guess 0", "guess 1", "guess 2"]
+    assert "floor_bits_per_byte" not in result.valid
+    assert evaluate(str(tmp_path / "whole")) == result.valid
     card = (tmp_path / "whole" / "README.md").read_text(encoding="utf-8")
     assert "ahead share" in card and "AutoModel.from_pretrained" in card and "share of tokens foreseen during training" in card
     perform(options, tmp_path / "whole", dry_run=False, resume=True, overwrite=False, json=False)

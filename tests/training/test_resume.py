@@ -128,7 +128,7 @@ def test_sigterm_saves_and_says_how_to_go_on(whole, tmp_path):
     wait_for_step(out, 5, process)
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 1 and "--resume" in error
+    assert process.returncode == 1 and "resume" in error
     step = checkpoint.step_of(checkpoint.newest(out / "checkpoints")[0])
     assert step == len(losses(out)) >= 5
     assert killed_and_resumed(whole, tmp_path, []) and same(final_weights(out), final_weights(whole[1]))
@@ -232,7 +232,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(run_options, tmp_path, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save_file", full)
-        with pytest.raises(checkpoint.DiskFull, match=r"step-6.*No space left.*step-3.*--resume"):
+        with pytest.raises(checkpoint.DiskFull, match=r"step-6.*No space left.*step-3.*resume"):
             pretrain(options, out)
     assert sorted(p.name for p in (out / "checkpoints").iterdir()) == ["step-0", "step-3"]
     assert checkpoint.problem(out / "checkpoints" / "step-3") is None
@@ -293,7 +293,7 @@ def test_without_a_whole_checkpoint_it_starts_again_with_an_empty_log(run_option
 def test_an_existing_directory_is_refused(run_options, tmp_path):
     out = tmp_path / "run"
     pretrain(run_options(2), out)
-    with pytest.raises(ValueError, match=r"exists already: pass --resume.*--overwrite"):
+    with pytest.raises(ValueError, match=r"exists already: pass resume.*overwrite"):
         pretrain(run_options(2), out)
     assert pretrain(run_options(3), out, overwrite=True)["steps"] == 3
     other = tmp_path / "thesis"

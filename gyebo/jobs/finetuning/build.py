@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.interchange import load
 from gyebo.jobs.finetuning import head_form, text_form
@@ -74,11 +75,11 @@ def _tokenizer(options: FinetuneOptions, data: TaskData, family: tree.Family, id
     if options.tokenizer:
         for name, value in (("vocab_size", options.translation.vocab_size), ("separate", options.translation.separate or None)):
             if value is not None:
-                raise ValueError(f"--set translation.{name}={value} has no effect with --tokenizer: leave one out")
+                raise OptionError(f"‹translation.{name}›={value} has no effect with ‹tokenizer›: leave one out")
         return Tokenizer.load(options.tokenizer)
     if not family.answers_by_text:
-        raise ValueError(
-            f"{options.model} starts from scratch and needs a tokenizer: --tokenizer DIR (a run directory works too)"
+        raise OptionError(
+            f"{options.model} starts from scratch and needs a tokenizer: ‹tokenizer›=DIR (a run directory works too)"
         )
     return text_form.train_pair_tokenizer(options.translation, data, ids)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from gyebo.config.finetune import FinetuneOptions, TranslationOptions, scratch
+from gyebo.config.errors import OptionError
+from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, bpe_dropout_features, gives_features, longest_row
 from gyebo.jobs.model_building import freeze, grow_vocabulary, layers_of, spell_more, with_dropout
 from gyebo.models import family as tree
@@ -35,7 +36,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     features = {part: encode(kind.name, getattr(data, part), tokenizer, labels, length) for part in PARTS}
     count = len(features["train"])
     if options.batch and options.batch > count:
-        raise ValueError(f"--batch {options.batch} is more than the {count:,} rows of the training examples: lower it")
+        raise OptionError(f"‹batch›={options.batch} is more than the {count:,} rows of the training examples: lower it")
     batch = min(options.batch or task.batch, count)
     _check_batch(options, origin.family, kind, batch)
 
@@ -68,12 +69,13 @@ def check_options(options: FinetuneOptions, kind: Kind, family: tree.Family) -> 
     """ValueError for options that have no effect on models with a head, or on this head."""
     assert kind.head is not None
     if options.gradient_windows and not reads_windows(kind.head, family.head_style):
-        raise ValueError(
-            f"--set gradient_windows={options.gradient_windows} has no effect on {kind.name} with {family.name}, which "
+        raise OptionError(
+            f"‹gradient_windows›={options.gradient_windows} has no effect on {kind.name} with {family.name}, which "
             "does not read in windows: leave it out"
         )
-    if options.translation != TranslationOptions():
-        raise ValueError(f"--set translation... has no effect on {options.task.name}, a {kind.name} task: leave it out")
+    if changed := options.translation.model_dump(exclude_defaults=True):
+        name = next(iter(changed))
+        raise OptionError(f"‹translation.{name}› has no effect on {options.task.name}, a {kind.name} task: leave it out")
     check_features(options, family)
 
 
@@ -82,10 +84,10 @@ def check_features(options: FinetuneOptions, family: tree.Family) -> None:
     there."""
     check_layers(family.head_style, options.layers)
     if options.layers and scratch(options.model):
-        raise ValueError(f"layers = {options.layers!r} selects layers of a pretrained model: leave it out with {options.model}")
+        raise OptionError(f"‹layers›={options.layers} selects layers of a pretrained model: leave it out with {options.model}")
     idle = options.without_effect_on_features() if gives_features(options, family) else None
     if idle:
-        raise ValueError(f"{idle} has no effect on {family.title}, whose layers are frozen features: leave it out")
+        raise OptionError(f"‹{idle}› has no effect on {family.title}, whose layers are frozen features: leave it out")
 
 
 def _check_batch(options: FinetuneOptions, family: tree.Family, kind: Kind, batch: int) -> None:
@@ -94,11 +96,11 @@ def _check_batch(options: FinetuneOptions, family: tree.Family, kind: Kind, batc
     if not reads_windows(kind.head, family.head_style):
         return
     if batch < 2:
-        raise ValueError(f"--batch 1: the head of {family.name} has batch normalization, which needs at least two examples")
+        raise OptionError(f"‹batch›=1: the head of {family.name} has batch normalization, which needs at least two examples")
     if options.micro_batch and options.micro_batch < batch:
-        raise ValueError(
-            f"--set micro_batch={options.micro_batch}: the head of {family.name} has batch normalization over the batch of "
-            f"{batch}, so micro-batches would change the result: leave it out, or lower --batch"
+        raise OptionError(
+            f"‹micro_batch›={options.micro_batch}: the head of {family.name} has batch normalization over the batch of "
+            f"{batch}, so micro-batches would change the result: leave it out, or lower ‹batch›"
         )
 
 

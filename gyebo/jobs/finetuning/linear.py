@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 from gyebo.config.finetune import TaskOptions
 from gyebo.jobs import run_directory
 from gyebo.jobs.finetuned_model import margins
 from gyebo.jobs.finetuning.report import summary
+from gyebo.jobs.results import FinetuneSummary, TaskResult
 from gyebo.tasks import linear
 from gyebo.tasks.kinds.table import KINDS, find_kind
 from gyebo.tasks.metrics.metrics import measure
@@ -17,7 +17,7 @@ from gyebo.tasks.prediction import PREDICTIONS, as_rows, write_predictions
 from gyebo.tasks.splits import TaskData, read_task
 
 
-def finetune_linear(options: TaskOptions, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
+def finetune_linear(options: TaskOptions, out: Path, *, overwrite: bool = False) -> FinetuneSummary:
     """Train the linear baseline on a task and evaluate it; returns the summary of its run (training is deterministic).
 
     Raises ValueError for a kind of task that it does not support, and what reading the task raises.
@@ -36,7 +36,7 @@ def finetune_linear(options: TaskOptions, out: Path, *, overwrite: bool = False)
     return summary([found])
 
 
-def _run(options: TaskOptions, data: TaskData, out: Path) -> dict[str, Any]:
+def _run(options: TaskOptions, data: TaskData, out: Path) -> TaskResult:
     start = time.perf_counter()
     model = linear.fit(data.train, data.task.labels)
     seconds = time.perf_counter() - start
@@ -46,20 +46,21 @@ def _run(options: TaskOptions, data: TaskData, out: Path) -> dict[str, Any]:
     write_predictions(
         out / PREDICTIONS, as_rows(find_kind(data.task.kind), data.test, predictions["test"], probability_key="margins")
     )
-    result = {
-        "task": data.task.name,
-        "kind": data.task.kind,
-        "model": "linear",
-        "seed": 0,
-        "score": data.task.score,
-        "measured": data.measured,
-        **scores,
-        "examples": len(data.train),
-        "paired": data.paired,
-        "parameters": int(model.weight.size + model.bias.size),
-        "seconds": seconds,
-        "notes": data.notes,
-    }
+    result = TaskResult(
+        task=data.task.name,
+        kind=data.task.kind,
+        model="linear",
+        seed=0,
+        score=data.task.score,
+        measured=data.measured,
+        valid=scores["valid"],
+        test=scores["test"],
+        examples=len(data.train),
+        paired=data.paired,
+        parameters=int(model.weight.size + model.bias.size),
+        seconds=seconds,
+        notes=data.notes,
+    )
     record = {"kind": "linear", "options": {"task": options.model_dump(mode="json")}, "versions": run_directory.versions()}
-    run_directory.write(out, record | {"state": {"finished": True, "weights": "last"}, "result": result})
+    run_directory.write(out, record | {"state": {"finished": True, "weights": "last"}, "result": result.as_dict()})
     return result

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gyebo
+from gyebo.config import toml
 from gyebo.config.finetune import FinetuneOptions, scratch
+from gyebo.config.flags import words_for
 from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve, score_by_length
 from gyebo.interchange.model_card import model_card
+from gyebo.jobs.results import FinetuneResult, FinetuneSummary, Spread, TaskResult
 from gyebo.models import family as tree
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.metrics.bleu import by_length
@@ -19,16 +21,6 @@ from gyebo.tasks.metrics.metrics import confusion, seed_statistics
 from gyebo.tasks.splits import TaskData, open_task
 
 CURVE, CONFUSION, LENGTHS = "learning.png", "confusion.png", "lengths.png"
-WITHOUT_FLAG = (
-    "micro_batch",
-    "dropout",
-    "body_dropout",
-    "bpe_dropout",
-    "layers",
-    "gradient_windows",
-    "evaluations",
-)  # options without a flag, given with --set
-OPTIM_FLAGS = ("lr", "layer_decay", "freeze")  # options of optim with a flag
 
 
 def pictures(out: Path, data: TaskData, predictions: list[Any], records: list[dict[str, Any]]) -> dict[str, str]:
@@ -49,12 +41,12 @@ def pictures(out: Path, data: TaskData, predictions: list[Any], records: list[di
     return drawn
 
 
-def card(options: FinetuneOptions, out: Path, result: dict[str, Any], over: dict[str, Any] | None = None) -> str:
+def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: FinetuneSummary | None = None) -> str:
     """The model card of a fine-tuned model. `over`: the `summary` of all seeds, where the model is the best of several."""
-    task, family = open_task(options.task), tree.find(result["family"])
-    seeds = over["seeds"] if over else [result["seed"]]
+    task, family = open_task(options.task), tree.find(result.family)
+    seeds = over.seeds if over else [result.seed]
     others = ", ".join(map(str, seeds))
-    chosen = f"seed {result['seed']}" + (f", the best of seeds {others} on the validation set" if over else "")
+    chosen = f"seed {result.seed}" + (f", the best of seeds {others} on the validation set" if over else "")
     started = None if scratch(options.model) else options.model
     return model_card(
         name=out.name,
@@ -63,33 +55,33 @@ def card(options: FinetuneOptions, out: Path, result: dict[str, Any], over: dict
         year=family.year,
         paper=family.paper,
         size=f"{options.model}, from scratch" if started is None else f"fine-tuned from {started}",
-        parameters=result["parameters"],
-        corpus=f"{task.title} ({result['examples']:,} examples)",
-        tokens=result["tokens"],
-        budget=f"{result['steps']:,} steps of {result['step_size']} ({result['epochs']:.2f} epochs), {chosen}",
+        parameters=result.parameters,
+        corpus=f"{task.title} ({result.examples:,} examples)",
+        tokens=result.tokens,
+        budget=f"{result.steps:,} steps of {result.step_size} ({result.epochs:.2f} epochs), {chosen}",
         metrics=_metrics(result, over),
         command=command_of(options, out, seeds),
         base_model=started,
-        pictures=result["pictures"],
-        pipeline_tag=find_kind(result["kind"]).pipeline_tag,
-        auto_class=result.get("auto_class"),
+        pictures=result.pictures,
+        pipeline_tag=find_kind(result.kind).pipeline_tag,
+        auto_class=result.auto_class,
         limitations=[
             *([task.note] if task.note else []),
-            *(f"{_words(name)}: {signature}" for name, signature in result.get("signatures", {}).items()),
+            *(f"{_words(name)}: {signature}" for name, signature in result.signatures.items()),
         ],
         version=gyebo.__version__,
     )
 
 
-def _metrics(result: dict[str, Any], over: dict[str, Any] | None) -> dict[str, float | int | str]:
-    parts = {"test": result["measured"], "valid": "validation"}
+def _metrics(result: FinetuneResult, over: FinetuneSummary | None) -> dict[str, float | int | str]:
+    parts = {"test": result.measured, "valid": "validation"}
     found: dict[str, float | int | str] = {
-        f"{_words(name)} ({called})": value for part, called in parts.items() for name, value in result[part].items()
+        f"{_words(name)} ({called})": value for part, called in parts.items() for name, value in getattr(result, part).items()
     }
     if over:
         found |= {
-            f"{_words(name)} ({result['measured']}), all seeds": f"{value['mean']:.4g} ± {value['spread']:.2g}"
-            for name, value in over["test"].items()
+            f"{_words(name)} ({result.measured}), all seeds": f"{value.mean:.4g} ± {value.spread:.2g}"
+            for name, value in over.test.items()
         }
     return found
 
@@ -100,53 +92,44 @@ def _words(name: str) -> str:
 
 def command_of(options: FinetuneOptions, out: Path, seeds: Sequence[int]) -> str:
     """The command line of this run: every option that differs from its default."""
-    words = ["gyebo", "finetune", options.model, options.task.name, "-o", str(out)]
-    flags = options.task.model_dump(mode="json", exclude={"name"}, exclude_none=True)
-    flags |= {} if list(seeds) == [0] else {"seeds": ",".join(map(str, seeds))}
-    settings: dict[str, Any] = {}
-    others = options.model_dump(mode="json", exclude={"model", "task", "optim", "translation", "seed"}, exclude_defaults=True)
-    settings |= {f"shape.{name}": value for name, value in others.pop("shape", {}).items()}
-    for name, value in others.items():
-        (settings if name in WITHOUT_FLAG else flags)[name] = value
-    for name, value in options.optim.model_dump(mode="json", exclude_defaults=True).items():
-        if name in OPTIM_FLAGS:
-            flags[name] = value
-        else:
-            settings[f"optim.{name}"] = value
-    for name, value in options.translation.model_dump(mode="json", exclude_defaults=True).items():
-        settings[f"translation.{name}"] = value
-    for name, value in flags.items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
-    for name, value in settings.items():
-        words += ["--set", f"{name}={json.dumps(value)}"]
-    return shlex.join(words)
+    given = toml.flat(options.model_dump(mode="json", exclude={"model", "seed"}, exclude_defaults=True))
+    name = given.pop("task.name")
+    given |= {} if list(seeds) == [0] else {"seed": ",".join(map(str, seeds))}
+    return shlex.join(["gyebo", "finetune", options.model, name, "-o", str(out), *words_for(given, "finetune")])
 
 
-def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(results: Sequence[TaskResult]) -> FinetuneSummary:
     """Several seeds as one record: values, mean and standard deviation of every metric; the best seed on validation."""
     first = results[0]
-    parts = {}
-    for part in ("valid", "test"):
-        parts[part] = {name: _over_seeds([result[part][name] for result in results]) for name in first[part]}
-    best = max(results, key=lambda result: result["valid"][first["score"]])
-    kept = {
-        name: first.get(name) for name in ("task", "model", "score", "measured", "examples", "lr", "parameters", "auto_class")
-    }
-    kept["signatures"] = first.get("signatures", {})
-    return {**kept, "seeds": [result["seed"] for result in results], **parts, "best_seed": best["seed"]}
+    best = max(results, key=lambda result: result.valid[first.score])
+    return FinetuneSummary(
+        task=first.task,
+        model=first.model,
+        score=first.score,
+        measured=first.measured,
+        examples=first.examples,
+        lr=first.lr,
+        parameters=first.parameters,
+        auto_class=first.auto_class,
+        signatures=first.signatures,
+        seeds=[result.seed for result in results],
+        valid={name: _over_seeds([result.valid[name] for result in results]) for name in first.valid},
+        test={name: _over_seeds([result.test[name] for result in results]) for name in first.test},
+        best_seed=best.seed,
+    )
 
 
-def _over_seeds(values: list[float]) -> dict[str, Any]:
+def _over_seeds(values: list[float]) -> Spread:
     found = seed_statistics(values)
-    return {"mean": found.mean, "spread": found.deviation, "values": values}
+    return Spread(mean=found.mean, spread=found.deviation, values=[*values])
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def lines(found: FinetuneSummary) -> list[str]:
     """A summary for the terminal."""
-    seeds = found["seeds"]
-    shown = [f"{found['task']} with {found['model']}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}:"]
-    for name, value in found["test"].items():
-        deviation = f" ± {value['spread']:.4f} ({', '.join(f'{v:.4f}' for v in value['values'])})" if len(seeds) > 1 else ""
-        shown.append(f"  {_words(name):<22} {value['mean']:.4f}{deviation}, evaluated on {found['measured']}")
-    shown += [f"  {_words(name):<22} {signature}" for name, signature in found.get("signatures", {}).items()]
+    seeds = found.seeds
+    shown = [f"{found.task} with {found.model}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}:"]
+    for name, value in found.test.items():
+        spread = f" ± {value.spread:.4f} ({', '.join(f'{v:.4f}' for v in value.values)})" if len(seeds) > 1 else ""
+        shown.append(f"  {_words(name):<22} {value.mean:.4f}{spread}, evaluated on {found.measured}")
+    shown += [f"  {_words(name):<22} {signature}" for name, signature in found.signatures.items()]
     return shown

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from gyebo.config import toml
+from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.interchange import load, save
 from gyebo.interchange.loading import family_of
@@ -20,6 +21,7 @@ from gyebo.jobs.finetuning.report import card, pictures
 from gyebo.jobs.finetuning.setup import PARTS, Setup
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.setup import MEASURE_SECONDS
+from gyebo.jobs.results import FinetuneResult, read
 from gyebo.tasks.metrics.bleu import signatures
 from gyebo.tasks.metrics.metrics import measure
 from gyebo.tasks.prediction import PREDICTIONS, as_rows, write_predictions
@@ -35,7 +37,7 @@ MOST_CHECKPOINTS, MOST_EVALUATIONS = 200, 100  # of a run with many short epochs
 
 def finetune(
     options: FinetuneOptions, out: Path, *, resume: bool = False, overwrite: bool = False, console: Console | None = None
-) -> dict[str, Any]:
+) -> FinetuneResult:
     """Fine-tune one seed in `out`, or resume it; returns its result, which is also stored in `run.toml`.
 
     The root of `out` holds the weights of the best evaluation; for translation, the average of the last checkpoints if that is
@@ -50,11 +52,11 @@ def finetune(
         if record:
             changed = run_directory.differences(options_of(record, out), options)
             if changed:
-                raise ValueError(
-                    f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new -o to change them"
+                raise OptionError(
+                    f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new ‹out› to change them"
                 )
             if "result" in record:
-                return record["result"]
+                return read(FinetuneResult, record["result"], str(out / "run.toml"))
         return _run(options, out, record, console)
     except BaseException:
         run_directory.abandon(out)
@@ -82,7 +84,7 @@ def started_from(options: FinetuneOptions) -> tuple[str | None, ...]:
 def options_of(record: dict[str, Any], out: Path) -> FinetuneOptions:
     """The options that a fine-tuning was started with; ValueError for other runs."""
     if record.get("kind") != KIND:
-        raise ValueError(f"{out} holds a run of another kind, not a fine-tuning: choose another -o")
+        raise OptionError(f"{out} holds a run of another kind, not a fine-tuning: choose another ‹out›")
     return toml.check(FinetuneOptions, record["options"], str(out / "run.toml"))
 
 
@@ -98,7 +100,7 @@ def _same_examples(setup: Setup, record: dict[str, Any], out: Path) -> None:
         raise ValueError(f"{out}: the examples of {setup.data.task.name} have changed since the run: restore the old examples")
 
 
-def _run(options: FinetuneOptions, out: Path, record: dict[str, Any] | None, console: Console | None) -> dict[str, Any]:
+def _run(options: FinetuneOptions, out: Path, record: dict[str, Any] | None, console: Console | None) -> FinetuneResult:
     setup = set_up(options)
     if record:
         _same_examples(setup, record, out)
@@ -147,7 +149,7 @@ def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
             done = "skipped" if len(features) < len(getattr(data, part)) else "truncated"
             called = {"train": "training", "valid": "validation", "test": "test"}[part]
             count = f"{features.too_long:,} {called} examples"
-            lines.append(f"note: {count} are longer than {setup.longest[part]} tokens and were {done} (--max-length)")
+            lines.append(f"note: {count} are longer than {setup.longest[part]} tokens and were {done} (max_length)")
     lines.append(
         f"{data.task.name}: {len(data.train):,} training, {len(data.valid):,} validation and {len(data.test):,} test "
         f"examples ({data.measured})"
@@ -212,41 +214,41 @@ def _chosen(setup: Setup, out: Path, plan: dict[str, Any]) -> tuple[Any, dict[st
     return (mean, other, f"mean of the last {count} checkpoints") if other[name] > valid[name] else (best, valid, "best")
 
 
-def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], wall: float) -> dict[str, Any]:
+def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], wall: float) -> FinetuneResult:
     data, plan = setup.data, record["plan"]
     best, valid, weights = _chosen(setup, out, plan)
     test, predictions = _score(setup, best, "test", plan["precision"])
     write_predictions(out / PREDICTIONS, as_rows(setup.kind, data.test, predictions))
     records = log.read(out)
-    result = {
-        "task": data.task.name,
-        "kind": setup.kind.name,
-        "model": setup.options.model,
-        "family": setup.family.name,
-        "seed": setup.options.seed,
-        "score": data.task.score,
-        "measured": data.measured,
-        "valid": valid,
-        "test": test,
-        "steps": trainer.step,
-        "best_step": _best_step(records, data.task.score),
-        "epochs": trainer.step / setup.steps_per_epoch,
-        "step_size": setup.step_size,
-        "weights": weights,
-        "signatures": signatures(data.task.metrics, predictions, data.test),
-        "tokens": trainer.tokens,
-        "examples": len(data.train),
-        "paired": data.paired,
+    result = FinetuneResult(
+        task=data.task.name,
+        kind=setup.kind.name,
+        model=setup.options.model,
+        family=setup.family.name,
+        seed=setup.options.seed,
+        score=data.task.score,
+        measured=data.measured,
+        valid=valid,
+        test=test,
+        steps=trainer.step,
+        best_step=_best_step(records, data.task.score),
+        epochs=trainer.step / setup.steps_per_epoch,
+        step_size=setup.step_size,
+        weights=weights,
+        signatures=signatures(data.task.metrics, predictions, data.test),
+        tokens=trainer.tokens,
+        examples=len(data.train),
+        paired=data.paired,
         **{name: plan[name] for name in ("batch", "lr", "max_length", "precision")},
-        "parameters": best.count_parameters(),
-        "seconds": max(wall, trainer.seconds),
-        "memory_bytes": peak_memory(setup.device),
-        "auto_class": auto_class(best),
-        "notes": data.notes,
-        "pictures": pictures(out, data, predictions, records),
-    }
+        parameters=best.count_parameters(),
+        seconds=max(wall, trainer.seconds),
+        memory_bytes=peak_memory(setup.device),
+        auto_class=auto_class(best),
+        notes=data.notes,
+        pictures=pictures(out, data, predictions, records),
+    )
     save(best, setup.tokenizer, out, card=card(setup.options, out, result))
-    run_directory.write(out, record | {"state": {"finished": True, "weights": weights}, "result": result})
+    run_directory.write(out, record | {"state": {"finished": True, "weights": weights}, "result": result.as_dict()})
     return result
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.models import family as tree
 from gyebo.tasks.features import ExampleRows, Features
@@ -119,7 +120,7 @@ class Setup:
 def longest_row(options: FinetuneOptions, task: Task, context: int) -> int:
     """Maximum tokens of a row; ValueError where --max-length exceeds the positions of the model."""
     if options.max_length and options.max_length > context:
-        raise ValueError(f"--max-length {options.max_length} is longer than the {context} positions of {options.model}")
+        raise OptionError(f"‹max_length›={options.max_length} is longer than the {context} positions of {options.model}")
     return min(options.max_length or task.max_length, context)
 
 
@@ -154,7 +155,7 @@ def bpe_dropout_features(
     if not find_kind(task.kind).bpe_dropout or task.entity_markers:
         kinds = "relations" if task.entity_markers else task.kind
         possible = ", ".join(kind.name for kind in KINDS.values() if kind.bpe_dropout)
-        raise ValueError(f"--set bpe_dropout={rate:g} is for whole texts ({possible}), not for {kinds}: leave it out")
+        raise OptionError(f"‹bpe_dropout›={rate:g} is for whole texts ({possible}), not for {kinds}: leave it out")
     BpeDropoutTokenizer(tokenizer, rate, "")  # raises for other kinds of tokenizers
 
     @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, TranslationOptions, scratch
 from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, bpe_dropout_features, longest_row
 from gyebo.jobs.model_building import freeze, with_dropout
@@ -33,7 +34,7 @@ def train_pair_tokenizer(asked: TranslationOptions, data: TaskData, ids: int) ->
     else:
         tokenizer = train_tokenizer((text for pair in zip(sources, targets) for text in pair), "bpe", size)
         what = f"one byte-level BPE for both languages with {tokenizer.vocab_size:,} ids"
-    data.notes.append(f"no --tokenizer given: {what}, trained on the pairs")
+    data.notes.append(f"no tokenizer given: {what}, trained on the pairs")
     return tokenizer
 
 
@@ -42,16 +43,15 @@ def check_options(options: FinetuneOptions) -> None:
     asked = options.translation
     for name, given in (("vocab_size", asked.vocab_size), ("separate", asked.separate)):
         if given and not scratch(options.model):
-            raise ValueError(f"--set translation.{name} has no effect on {options.model}, which has a tokenizer: leave it out")
+            raise OptionError(f"‹translation.{name}› has no effect on {options.model}, which has a tokenizer: leave it out")
     for name in ("layers", "gradient_windows"):
         if getattr(options, name) is not None:
-            raise ValueError(f"--set {name} has no effect on translation, whose model has no head: leave it out")
+            raise OptionError(f"‹{name}› has no effect on translation, whose model has no head: leave it out")
     for name in ("batch", "micro_batch"):
         if getattr(options, name) is not None:
-            flag = "--batch" if name == "batch" else "--set micro_batch"
-            raise ValueError(f"{flag} has no effect on translation: use --set translation.batch_tokens")
+            raise OptionError(f"‹{name}› has no effect on translation: use ‹translation.batch_tokens›")
     if options.dropout != FinetuneOptions.model_fields["dropout"].default:
-        raise ValueError("--set dropout is for task heads, and a translation model has none: use --set body_dropout")
+        raise OptionError("‹dropout› is for task heads, and a translation model has none: use ‹body_dropout›")
 
 
 def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origin, device: torch.device) -> Setup:
@@ -63,8 +63,8 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
             f"the tokenizer of {options.tokenizer or options.model} has no end token (eos), which translation needs"
         )
     if asked.coverage_penalty and not origin.config.attends_source:
-        raise ValueError(
-            f"--set translation.coverage_penalty={asked.coverage_penalty:g} has no effect: {options.model} has no attention"
+        raise OptionError(
+            f"‹translation.coverage_penalty›={asked.coverage_penalty:g} has no effect: {options.model} has no attention"
         )
     context, length = origin.config.context, longest_row(options, task, origin.config.context)
     encode = partial(text_answers.encode, form, start=origin.config.first_id)

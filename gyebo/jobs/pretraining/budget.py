@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
+from gyebo.config.errors import OptionError
 from gyebo.config.run import BudgetOptions
+from gyebo.jobs.results import DryRun
 from gyebo.training import distributed
 from gyebo.training.trainer import Trainer
 
@@ -79,9 +80,9 @@ def steps_for(
     reserve = evaluating + SAVES * (0.05 + parameters * SAVE_SECONDS_PER_PARAMETER)
     left = budget.minutes * 60 - reserve
     if left < step_seconds:
-        raise ValueError(
-            f"--minutes {budget.minutes:g}: evaluations and checkpoints alone would take {reserve / 60:.1f}: give more, or "
-            "hold out less text (--valid-share)"
+        raise OptionError(
+            f"‹budget.minutes›={budget.minutes:g}: evaluations and checkpoints alone would take {reserve / 60:.1f}: give "
+            "more, or hold out less text (‹data.valid_share›)"
         )
     return math.floor(left / step_seconds)
 
@@ -91,15 +92,14 @@ def tenth(steps: int) -> int:
     return max(1, math.ceil(steps / EVALUATIONS))
 
 
-def describe(plan: dict[str, Any]) -> list[str]:
-    """What `--dry-run` prints, line by line."""
-    minutes = plan["seconds_per_step"] * plan["steps"] / 60
+def describe(plan: DryRun, step_seconds: float) -> list[str]:
+    """What a dry run prints, line by line."""
     return [
-        f"parameters      {plan['parameters']:,} ({plan['parameters_without_embeddings']:,} without embeddings)",
-        f"steps           {plan['steps']:,} of {plan['tokens_per_step']:,.0f} tokens on average",
-        f"tokens          {plan['steps'] * plan['tokens_per_step']:,.0f}",
-        f"epochs          {plan['epochs']:.2f}",
-        f"compute         {plan['steps'] * plan['flops_per_step']:.3g} FLOPs",
-        f"memory          {plan['memory_bytes'] / 2**20:,.0f} MiB at the most",
-        f"expected time   {minutes:,.1f} minutes in {plan['precision']} on {plan['device']}",
+        f"parameters      {plan.parameters:,} ({plan.parameters_without_embeddings:,} without embeddings)",
+        f"steps           {plan.steps:,} of {plan.tokens_per_step:,.0f} tokens on average",
+        f"tokens          {plan.steps * plan.tokens_per_step:,.0f}",
+        f"epochs          {plan.epochs:.2f}",
+        f"compute         {plan.steps * plan.flops_per_step:.3g} FLOPs",
+        f"memory          {plan.memory_bytes / 2**20:,.0f} MiB at the most",
+        f"expected time   {step_seconds * plan.steps / 60:,.1f} minutes in {plan.precision} on {plan.device}",
     ]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 import shutil
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
 from gyebo.data.prepare import Corpus, open_corpus, training_texts
 from gyebo.data.prepare import prepare as prepare_shards
 from gyebo.data.shards import Prepared
+from gyebo.jobs.results import CorpusFacts
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
 
@@ -23,12 +24,12 @@ def refuse_idle(corpus: Corpus) -> None:
     kinds = {source.kind for source in [*corpus.sources, *corpus.valid]}
     names = ", ".join(corpus.options.corpus)
     for option, value, idle, affected, why in (
-        ("--text-field", corpus.options.text_field, "text", {"jsonl", "csv", "tsv", "parquet"}, "it has no columns or keys"),
-        ("--documents", corpus.options.documents, "line", {"txt"}, "it is no plain text, so its rows are the documents"),
-        ("--bad-bytes", corpus.options.bad_bytes, "refuse", {"txt", "jsonl", "csv", "tsv"}, "it holds text already decoded"),
+        ("text_field", corpus.options.text_field, "text", {"jsonl", "csv", "tsv", "parquet"}, "it has no columns or keys"),
+        ("documents", corpus.options.documents, "line", {"txt"}, "it is no plain text, so its rows are the documents"),
+        ("bad_bytes", corpus.options.bad_bytes, "refuse", {"txt", "jsonl", "csv", "tsv"}, "it holds text already decoded"),
     ):
         if value != idle and not kinds & affected:
-            raise ValueError(f"{option} {value} has no effect on {names}: {why}; leave it out")
+            raise OptionError(f"‹data.{option}›={value} has no effect on {names}: {why}; leave it out")
 
 
 def open_tokenizer(options: RunOptions, corpus: Corpus, out: Path, console: Console | None) -> Tokenizer:
@@ -39,7 +40,7 @@ def open_tokenizer(options: RunOptions, corpus: Corpus, out: Path, console: Cons
     if (folder / "tokenizer_config.json").is_file():
         return Tokenizer.load(folder)
     if console:
-        console.print(f"no --tokenizer given: training a byte-level BPE with {options.vocab_size:,} ids on the corpus")
+        console.print(f"no tokenizer given: training a byte-level BPE with {options.vocab_size:,} ids on the corpus")
     texts = training_texts(corpus)
     first = next(texts, None)
     if first is None:
@@ -82,28 +83,24 @@ def open_data(
 
 def _unit(options: RunOptions) -> str:
     kinds = {"line": "line", "blank": "block between blank lines", "file": "file"}
-    return f"{kinds[options.data.documents]} (--documents)"
+    return f"{kinds[options.data.documents]} (option documents)"
 
 
-def prepare(options: RunOptions, out: Path, console: Console | None = None) -> dict[str, Any]:
-    """Tokenizer and shards for several runs: where the tokenizer is, and what the corpus holds.
-
-    Gives tokenizer (path), documents, valid_documents, tokens, bytes, sample, floor_bits_per_byte (None where unknown) and
-    fingerprint.
-    """
+def prepare(options: RunOptions, out: Path, console: Console | None = None) -> CorpusFacts:
+    """Tokenizer and shards for several runs: where the tokenizer is, and what the corpus holds."""
     out.mkdir(parents=True, exist_ok=True)
     _, prepared = open_data(options, out, console)
     train, valid = prepared.meta["train"], prepared.meta["valid"]
-    return {
-        "tokenizer": options.tokenizer or str(out / "tokenizer"),
-        "documents": train["documents"],
-        "valid_documents": valid["documents"],
-        "tokens": train["tokens"],
-        "bytes": train["bytes"],
-        "sample": prepared.meta["sample"],
-        "floor_bits_per_byte": floor(prepared),
-        "fingerprint": prepared.meta["fingerprint"],
-    }
+    return CorpusFacts(
+        tokenizer=options.tokenizer or str(out / "tokenizer"),
+        documents=train["documents"],
+        valid_documents=valid["documents"],
+        tokens=train["tokens"],
+        bytes=train["bytes"],
+        sample=prepared.meta["sample"],
+        floor_bits_per_byte=floor(prepared),
+        fingerprint=prepared.meta["fingerprint"],
+    )
 
 
 def floor(prepared: Prepared) -> float | None:

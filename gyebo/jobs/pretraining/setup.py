@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
 from gyebo.data.batches import Rows
 from gyebo.data.lanes import Lanes, lanes
@@ -24,6 +25,7 @@ from gyebo.jobs.model_building import shaped, with_pieces
 from gyebo.jobs.objective_building import build_objective, held_out_rows, options_of
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.corpus import open_data
+from gyebo.jobs.results import DryRun, RunPlan
 from gyebo.models import family as tree
 from gyebo.objectives import table
 from gyebo.objectives.distillation import start_from_teacher
@@ -57,7 +59,7 @@ class Setup:
     device: torch.device
 
     def trainer(self, precision: str, steps: int, *, compile: bool = False) -> Trainer:
-        """A fresh trainer: weights drawn from the seed, or those of --from."""
+        """A fresh trainer: weights drawn from the seed, or those that the run starts from."""
         return Trainer(
             self.make_model(),
             self.objective,
@@ -119,7 +121,9 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         tree.find_size(family, options.size)
     cls = tree.model_class(family.name)
     if options.train.compile and not cls.compiles:
-        raise ValueError(f"--compile: {family.name} reads token by token, and each step would be compiled anew: leave it out")
+        raise OptionError(
+            f"‹train.compile›: {family.name} reads token by token, and each step would be compiled anew: leave it out"
+        )
     own = opened[1] if opened and options.tokenizer == str(named) else None
     tokenizer, prepared = open_data(options, out, console, own)
     tokenizer = tokenizer.for_family(roles_of(family))
@@ -130,7 +134,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         )
     context = options.context or config.context
     if context > config.context:
-        raise ValueError(f"--context {context} is longer than the {config.context} positions of {named}")
+        raise OptionError(f"‹context›={context} is longer than the {config.context} positions of {named}")
     facts = table.find(family.objective, teacher=options.teacher is not None)
     setting = Setting(
         tokenizer,
@@ -154,9 +158,9 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     micro_rows = max(1, asked // window) if asked else batch_rows
     plan = _plan(options, family, objective, prepared, window, batch_rows)
     if batch_rows > len(plan):
-        raise ValueError(
+        raise OptionError(
             f"{', '.join(options.data.corpus)}: {len(plan)} rows of {window} tokens, less than one batch of {batch_rows}: "
-            f"lower --batch-tokens (now {options.train.batch_tokens}) or --context, or bring more text"
+            f"lower ‹train.batch_tokens› (now {options.train.batch_tokens}) or ‹context›, or bring more text"
         )
     rows = Rows(prepared.train, plan, objective, pad)
     return Setup(
@@ -180,15 +184,15 @@ def _plan(
     """Which text stands in which row: lanes for a family that hands a state on, unless `data.order` says otherwise."""
     order, carries = options.data.order, tree.model_class(family.name).carries_state
     if order == "lanes" and not carries:
-        raise ValueError(f"--set data.order=lanes: {family.name} hands no state on from row to row; leave it out")
+        raise OptionError(f"‹data.order›=lanes: {family.name} hands no state on from row to row; leave it out")
     if order == "shuffled" or not carries:
         return objective.plan(prepared.train, context, options.data.plan_seed, prepared.folder)
     return lanes(prepared.train, context, objective.extra, batch_rows, options.data.plan_seed, options.seed)
 
 
 def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: Tokenizer) -> tuple[Any, Callable[[Any], Any]]:
-    """The config of a run's model, and what makes the model from it: drawn from the seed, read with --from, or a student that
-    starts from its teacher."""
+    """The config of a run's model, and what makes the model from it: drawn from the seed, read from `start_from`, or a student
+    that starts from its teacher."""
     cls = tree.model_class(family.name)
     if options.start_from:
         return opened.config, lambda config: load(str(options.start_from))[0]
@@ -218,7 +222,7 @@ def student_config(cls: Any, teacher: Any, options: RunOptions) -> Any:
     """The shape of a student: its teacher's, with half the layers unless `model.layers` says otherwise."""
     other = sorted(set(options.model) - {"layers", "embedding_dropout", "attention_dropout", "residual_dropout"})
     if other:
-        raise ValueError(f"--set model.{other[0]}: a student has its teacher's shape; only layers and dropout can be set")
+        raise OptionError(f"‹model.{other[0]}›: a student has its teacher's shape; only layers and dropout can be set")
     own, theirs = ({field.name for field in dataclasses.fields(config)} for config in (cls.config_class, teacher.config))
     shared = (own & theirs) - {"segments", *cls.parts(), *teacher.parts()}
     values = {name: getattr(teacher.config, name) for name in shared} | {"layers": max(1, teacher.config.layers // 2)}
@@ -226,22 +230,22 @@ def student_config(cls: Any, teacher: Any, options: RunOptions) -> Any:
 
 
 def _inherit(options: RunOptions, model: Any, tokenizer: Tokenizer | None) -> RunOptions:
-    """Options that follow from --from or a teacher: its tokenizer, where none is named."""
+    """Options that follow from `start_from` or a teacher: its tokenizer, where none is named."""
     name = options.start_from or options.teacher
     if isinstance(model, TaskModel):
         raise ValueError(f"{name} was fine-tuned and has no head to pretrain with: name the model that it was fine-tuned from")
     if options.start_from and model.family != options.family:
-        raise ValueError(f"--from {name} holds a {model.family} model, not {options.family}")
+        raise OptionError(f"‹start_from›={name} holds a {model.family} model, not {options.family}")
     if options.start_from and options.model:
-        raise ValueError(f"--set model.{next(iter(options.model))} contradicts --from: the shape is that of {name}")
+        raise OptionError(f"‹model.{next(iter(options.model))}› contradicts ‹start_from›: the shape is that of {name}")
     if options.tokenizer is None:
         if tokenizer is None:
-            raise ValueError(f"{name} has no tokenizer: name one with --tokenizer")
+            raise OptionError(f"{name} has no tokenizer: name one with ‹tokenizer›")
         options = options.model_copy(update={"tokenizer": str(name)})
     return options
 
 
-def plan_run(setup: Setup) -> dict[str, Any]:
+def plan_run(setup: Setup) -> RunPlan:
     """Precision and steps of a run, with what they were computed from."""
     options = setup.options
 
@@ -269,25 +273,25 @@ def plan_run(setup: Setup) -> dict[str, Any]:
         held_out_tokens=setup.valid.plan.positions,
         evaluate_tokens=options.train.evaluate_tokens,
     )
-    return {
-        "steps": steps,
-        "precision": precision,
-        "tokens_per_step": setup.tokens_per_step,
-        "flops_per_step": flops,
-        "seconds_per_step": seconds,
-        "epochs": steps * setup.batch_rows / len(setup.rows.plan),
-        "parameters": model.count_parameters(),
-        "parameters_without_embeddings": model.count_parameters(embeddings=False),
-        "device": setup.device.type,
-    }
+    return RunPlan(
+        steps=steps,
+        precision=precision,
+        tokens_per_step=setup.tokens_per_step,
+        flops_per_step=flops,
+        seconds_per_step=seconds,
+        epochs=steps * setup.batch_rows / len(setup.rows.plan),
+        parameters=model.count_parameters(),
+        parameters_without_embeddings=model.count_parameters(embeddings=False),
+        device=setup.device.type,
+    )
 
 
-def plan_steps(options: RunOptions, out: Path, console: Console | None = None) -> dict[str, Any]:
+def plan_steps(options: RunOptions, out: Path, console: Console | None = None) -> RunPlan:
     """`plan_run` for options alone: turns a budget into steps and chooses the precision, measuring where needed."""
     return plan_run(set_up(options, out, console))
 
 
-def dry_run(options: RunOptions, out: Path, console: Console) -> dict[str, Any]:
+def dry_run(options: RunOptions, out: Path, console: Console) -> DryRun:
     """What a run would be: parameters, tokens, epochs, memory and time, measured on a few steps; nothing is trained."""
     setup = set_up(options, out, console)
     plan = plan_run(setup)
@@ -296,8 +300,8 @@ def dry_run(options: RunOptions, out: Path, console: Console) -> dict[str, Any]:
     def make(precision: str) -> Trainer:
         return setup.trainer(precision, 1000, compile=options.train.compile)
 
-    plan["seconds_per_step"] = budget.seconds_per_step(make, plan["precision"], MEASURE_SECONDS)
-    plan["memory_bytes"] = peak_memory(setup.device)
-    for line in budget.describe(plan):
+    seconds = budget.seconds_per_step(make, plan.precision, MEASURE_SECONDS)
+    found = DryRun(**plan.as_dict() | {"seconds_per_step": seconds, "memory_bytes": peak_memory(setup.device)})
+    for line in budget.describe(found, seconds):
         console.print(line, highlight=False)
-    return plan
+    return found

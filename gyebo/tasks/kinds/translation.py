@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gyebo.config.errors import OptionError
 from gyebo.tasks.data.parallel import translation_task
 from gyebo.tasks.kinds.kind import Kind, OwnFile, TextForm, all_texts
 from gyebo.tasks.task import Example, Task
@@ -9,10 +10,10 @@ from gyebo.tasks.task import Example, Task
 
 def _own(source: str | None, pair: str | None, target: str | None) -> Task:
     if pair is not None:
-        raise ValueError("--pair has no effect on translation: leave it out")
+        raise OptionError("‹pair› has no effect on translation: leave it out")
     if source is None or target is None:
-        missing = "--text (the source)" if source is None else "--label (the target)"
-        raise ValueError(f"translation needs the names of both languages, e.g. --text en --label de; missing: {missing}")
+        missing = "‹text› (the source)" if source is None else "‹label› (the target)"
+        raise OptionError(f"translation needs the names of both languages, e.g. ‹text›=en ‹label›=de; missing: {missing}")
     return translation_task(source, target)
 
 

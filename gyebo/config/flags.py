@@ -1,0 +1,86 @@
+"""The table from options to the flags of each command: how one types an option, in messages and in the command of a run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from gyebo.config.errors import NAMED
+
+
+def _flags(section: str, fields: str) -> dict[str, str]:
+    """Options whose flag is their own name."""
+    return {f"{section}{field}": f"--{field.replace('_', '-')}" for field in fields.split()}
+
+
+ALL = {"out": "-o", "resume": "--resume", "overwrite": "--overwrite", "settings": "--set"}
+BUDGET = _flags("budget.", "steps tokens minutes")
+DATA = {"data.corpus": "CORPUS"} | _flags("data.", "documents text_field bad_bytes valid valid_last valid_share")
+TRAIN = _flags("train.", "batch_tokens device precision")
+
+# command -> option -> flag, or the argument in capitals; all else of these commands' options is typed with --set.
+FLAGS: dict[str, dict[str, str]] = {
+    "pretrain": {
+        "family": "FAMILY",
+        "start_from": "--from",
+        **_flags("", "size tokenizer vocab_size context seed"),
+        **DATA,
+        **_flags("data.", "across_documents"),
+        **TRAIN,
+        **_flags("train.", "checkpoint_every keep compile"),
+        **BUDGET,
+        **_flags("budget.", "flops"),
+    },
+    "distill": {"teacher": "TEACHER", "model.layers": "--layers", **_flags("", "context seed"), **DATA, **TRAIN, **BUDGET},
+    "finetune": {
+        "model": "MODEL",
+        "task.name": "TASK",
+        "seed": "--seeds",
+        **_flags("", "tokenizer epochs steps batch max_length patience device precision"),
+        **_flags("task.", "data text pair label test train_share"),
+        **_flags("optim.", "lr layer_decay freeze"),
+    },
+}
+RECIPES = {"compare", "demo", "lab run"}  # their options stand in a recipe, under their own names
+
+
+def typed(text: str, command: str) -> str:
+    """A message with marked options (`gyebo.config.errors`) as a user of that command types them."""
+
+    def shown(match: re.Match[str]) -> str:
+        name = flag(match[1], command)
+        value = " " if match[2] and name.startswith("-") and not name.startswith("--set ") else match[2]
+        return name + value
+
+    return NAMED.sub(shown, text)
+
+
+def flag(field: str, command: str) -> str:
+    """How one types an option of a command: "train.batch_tokens" of pretrain is --batch-tokens, "optim.lr" is --set optim.lr.
+
+    A name without its section is that of the option which ends so.
+    """
+    if field in ALL:
+        return ALL[field]
+    if command in RECIPES:
+        return field
+    last = field.rpartition(".")[2]
+    if command not in FLAGS:
+        return f"--{last.replace('_', '-')}"
+    known = FLAGS[command]
+    ends = [flag for name, flag in known.items() if last == field and name.endswith(f".{field}")]
+    return known.get(field) or (ends[0] if ends else f"--set {field}")
+
+
+def words_for(given: Mapping[str, Any], command: str) -> list[str]:
+    """What one types after a command's arguments to give it these options: flags first, then --set."""
+    flags, settings = [], []
+    for field, value in given.items():
+        name = flag(field, command)
+        if name.startswith("--set "):
+            settings += ["--set", f"{field}={json.dumps(value, ensure_ascii=False)}"]
+        else:
+            flags += [name] if value is True else [name, str(value)]
+    return flags + settings

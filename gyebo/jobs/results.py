@@ -1,0 +1,220 @@
+"""What jobs find out, as data for comparisons, reports and Python users; stored in run.toml, plan.json and results.json.
+
+No torch here. What a stored record of an older version lacks takes its default; an entry that is unknown is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from gyebo.objectives.table import LIKELIHOOD, words_of
+
+Number = int | float
+Kind = TypeVar("Kind")
+
+
+class Stored:
+    """What can be stored as plain values, and read again."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Nested plain values."""
+        return asdict(self)  # type: ignore[call-overload,no-any-return]
+
+
+def read(kind: type[Kind], values: Mapping[str, Any], origin: str) -> Kind:
+    """What was stored; ValueError with one line where an entry is missing, unknown or of another type. `origin`: the file."""
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        found = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].lower()}" for problem in error.errors()]
+        raise ValueError(f"{origin}: this is no {kind.__name__} as gyebo stores it ({'; '.join(found)})") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusFacts(Stored):
+    """A prepared corpus: its tokenizer's directory, what it holds for training, and its fingerprint.
+
+    floor_bits_per_byte: the known entropy of the held-out text, None where unknown.
+    """
+
+    tokenizer: str
+    documents: int
+    valid_documents: int
+    tokens: int
+    bytes: int
+    sample: str
+    floor_bits_per_byte: float | None = None
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan(Stored):
+    """A budget as steps, with the precision; flops_per_step: forward and backward; seconds_per_step: None if not measured."""
+
+    steps: int
+    precision: str
+    tokens_per_step: float
+    flops_per_step: Number
+    seconds_per_step: float | None = None
+    epochs: float
+    parameters: int
+    parameters_without_embeddings: int
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryRun(RunPlan):
+    """A plan measured on a few steps; memory_bytes: the most that they needed."""
+
+    memory_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainResult(Stored):
+    """A finished pretraining.
+
+    bytes: of the text seen, estimated by the corpus' mean; seconds: on the clock; valid: metrics of the held-out text; metric:
+    the one that is reported.
+    """
+
+    family: str
+    size: str
+    seed: int
+    steps: int
+    tokens: int
+    bytes: int
+    epochs: float
+    flops: Number
+    parameters: int
+    parameters_without_embeddings: int
+    seconds: float
+    tokens_per_second: float
+    memory_bytes: int
+    precision: str
+    lr: float
+    valid: dict[str, Number | None]
+    samples: list[str] = field(default_factory=list)
+    metric: str = LIKELIHOOD.metric
+
+    def __getitem__(self, name: str) -> Any:
+        """result["steps"] is result.steps; KeyError for a figure that there is not."""
+        if name not in self.__dataclass_fields__:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    @property
+    def reported(self) -> tuple[str, float]:
+        """The metric that is reported: its words, its value."""
+        value = self.valid[self.metric]
+        assert value is not None, "a finished run has its metric"
+        return words_of(self.metric), value
+
+
+def read_pretraining(values: Mapping[str, Any], origin: str) -> PretrainResult:
+    """A stored result of a pretraining; older ones call the reported metric `headline`."""
+    names = {"headline": "metric"}
+    return read(PretrainResult, {names.get(name, name): value for name, value in values.items()}, origin)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleCounts(Stored):
+    """How many examples a task has to learn from, to choose by and to be measured on."""
+
+    train: int
+    valid: int
+    test: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskFacts(Stored):
+    """A task with its examples. labels: how many classes, None where it has none; score: the metric that ranks; measured: what
+    it is measured on, in words; notes: what was left out or is odd; note: of the task itself."""
+
+    title: str
+    kind: str
+    score: str
+    labels: int | None = None
+    measured: str
+    examples: ExampleCounts
+    notes: list[str] = field(default_factory=list)
+    note: str = ""
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskResult(Stored):
+    """A finished fine-tuning, or the linear baseline's. valid, test: metric -> value; score: the metric that ranks; signatures:
+    how a metric was computed, where that has a standard form."""
+
+    task: str
+    kind: str
+    model: str
+    seed: int
+    score: str
+    measured: str
+    valid: dict[str, float]
+    test: dict[str, float]
+    examples: int
+    paired: bool = False
+    parameters: int
+    seconds: float
+    lr: float | None = None
+    auto_class: str | None = None
+    signatures: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneResult(TaskResult):
+    """A finished fine-tuning of one seed.
+
+    best_step: where the weights are from, unless `weights` says that they are a mean; step_size: in words; max_length: tokens
+    of a row; pictures: caption -> file.
+    """
+
+    family: str
+    steps: int
+    best_step: int | None = None
+    epochs: float
+    step_size: str = ""
+    weights: str = "best"
+    tokens: int
+    batch: int | None = None
+    max_length: int | None = None
+    precision: str
+    memory_bytes: int
+    pictures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread(Stored):
+    """A metric over seeds: mean, standard deviation (None of one seed), and each value. None as mean: it was not finite."""
+
+    mean: float | None
+    spread: float | None = None
+    values: list[float | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSummary(Stored):
+    """Several seeds of one fine-tuning; fields as in `TaskResult`. best_seed: by the score on validation."""
+
+    task: str
+    model: str
+    score: str
+    measured: str
+    examples: int
+    lr: float | None = None
+    parameters: int
+    auto_class: str | None = None
+    signatures: dict[str, str] = field(default_factory=dict)
+    seeds: list[int]
+    valid: dict[str, Spread]
+    test: dict[str, Spread]
+    best_seed: int
