@@ -65,7 +65,7 @@ def finetune(
     if model == "linear":
         _refuse(
             tokenizer=tokenizer,
-            seeds=seeds,
+            seed=seeds,
             epochs=epochs,
             steps=steps,
             batch=batch,

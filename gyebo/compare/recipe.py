@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from gyebo.config import toml
+from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, TaskOptions, TuningOptions
 from gyebo.config.run import BudgetOptions, DataOptions, ModelOptions, OptimOptions, RunOptions, Section, TrainOptions
 from gyebo.models.family import find, find_size
@@ -156,9 +157,9 @@ class Recipe(Section):
         for candidate in self.candidates:
             facts = candidate.objective_facts
             if not self.tasks and not (facts.ranks and facts.metric == self.measured_by.metric):
-                raise ValueError(
+                raise OptionError(
                     f"candidate {candidate.name}: {find(candidate.family).title} {_lacks(self.measured_by)}, so only a task can"
-                    ' rank it: add [[tasks]] with name = "nsmc", or classification and a data file (or --task NAME)'
+                    ' rank it: add [[tasks]] with name = "nsmc", or classification and a data file (or ‹task›=NAME)'
                 )
             if candidate.tuning and not self.tasks:
                 raise ValueError(
@@ -205,17 +206,17 @@ class Recipe(Section):
         """Such a metric ranks models that are shown the same texts with the same tokens masked, and no others."""
         for name in ("family", "size") if self.context is None else ("family",):
             if len(found := {getattr(candidate, name): 0 for candidate in self.candidates}) > 1:
-                raise ValueError(
+                raise OptionError(
                     f"the candidates give texts no probability, and differ in {name} ({', '.join(found)}), so they are"
-                    " shown different parts of the text: add [[tasks]] (or --task NAME), or let them differ in less"
+                    " shown different parts of the text: add [[tasks]] (or ‹task›=NAME), or let them differ in less"
                 )
         published = find(self.candidates[0].family).published
         for name, default in ((name, published.get(name, default)) for name, default in facts.shown_by.items()):
             values = [candidate.objective.get(name, default) for candidate in self.candidates]
             if any(value != values[0] for value in values):
-                raise ValueError(
+                raise OptionError(
                     f"the candidates differ in objective.{name} ({', '.join(map(str, values))}), so they are shown different"
-                    " texts, and their losses can't be compared: add [[tasks]] (or --task NAME)"
+                    " texts, and their losses can't be compared: add [[tasks]] (or ‹task›=NAME)"
                 )
 
     def options(self, candidate: Candidate, seed: int, tokenizer: str | None, **changes: Any) -> RunOptions:
@@ -293,7 +294,7 @@ def _different(names: Sequence[str], what: str, field: str) -> None:
 def load(path: str | Path, *, corpus: Sequence[str] = (), tasks: Sequence[str] = (), settings: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe.
 
-    corpus: takes the place of the recipe's `[data] corpus` (`--corpus` of the command). tasks: "NAME" or "NAME=DATA", take
+    corpus: takes the place of the recipe's `[data] corpus`. tasks: "NAME" or "NAME=DATA", take
     the place of its tasks; one that the recipe has too keeps its other options. settings: `section.field=value`.
     Raises FileNotFoundError or ValueError with one line that names the file and the field.
     """
@@ -322,7 +323,7 @@ def parse(values: dict[str, Any], origin: str = "recipe") -> Recipe:
         if name in LISTS and not (isinstance(value, list) and all(isinstance(entry, dict) for entry in value)):
             raise ValueError(f"{origin}: {name} must be [[{name}]] sections, but is {value!r} instead")
     if not values.get("data", {}).get("corpus"):
-        raise ValueError(f'{origin}: no corpus: write [data] corpus = ["my-text.txt"] or give --corpus my-text.txt')
+        raise OptionError(f'{origin}: no corpus: write [data] corpus = ["my-text.txt"] or give ‹corpus›=my-text.txt')
     candidates = values.get("candidates", [])
     if len(candidates) < 2:
         raise ValueError(f"{origin}: a comparison needs at least two [[candidates]] sections; found {len(candidates)}")

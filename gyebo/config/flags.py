@@ -20,7 +20,7 @@ BUDGET = _flags("budget.", "steps tokens minutes")
 DATA = {"data.corpus": "CORPUS"} | _flags("data.", "documents text_field bad_bytes valid valid_last valid_share")
 TRAIN = _flags("train.", "batch_tokens device precision")
 
-# command -> option -> flag, or the argument in capitals; all else of these commands' options is typed with --set.
+# command -> option -> flag, or the argument in capitals; what else a run may set is typed with --set.
 FLAGS: dict[str, dict[str, str]] = {
     "pretrain": {
         "family": "FAMILY",
@@ -42,8 +42,9 @@ FLAGS: dict[str, dict[str, str]] = {
         **_flags("task.", "data text pair label test train_share"),
         **_flags("optim.", "lr layer_decay freeze"),
     },
+    "compare": _flags("", "task corpus"),
 }
-RECIPES = {"compare", "demo", "lab run"}  # their options stand in a recipe, under their own names
+RECIPES = {"compare", "demo", "lab run"}  # their other options stand in a recipe, under their own names
 
 
 def typed(text: str, command: str) -> str:
@@ -64,12 +65,11 @@ def flag(field: str, command: str) -> str:
     """
     if field in ALL:
         return ALL[field]
+    known, last = FLAGS.get(command, {}), field.rpartition(".")[2]
     if command in RECIPES:
-        return field
-    last = field.rpartition(".")[2]
-    if command not in FLAGS:
+        return known.get(field, field)
+    if not known:
         return f"--{last.replace('_', '-')}"
-    known = FLAGS[command]
     ends = [flag for name, flag in known.items() if last == field and name.endswith(f".{field}")]
     return known.get(field) or (ends[0] if ends else f"--set {field}")
 

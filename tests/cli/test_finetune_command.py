@@ -9,6 +9,7 @@ from gyebo.config import toml
 from gyebo.config.finetune import FinetuneOptions, LearningOptions
 from gyebo.interchange import load
 from gyebo.jobs.finetuning.report import command_of
+from gyebo.jobs.results import FinetuneSummary
 from gyebo.tasks.registry import TASKS
 from tests.jobs.tuning_files import json_lines, reviews, saved_model, sentences, table, tagged
 
@@ -124,7 +125,8 @@ def test_the_command_of_a_card_makes_the_same_run(cli, monkeypatch, tmp_path):
     }
     options = FinetuneOptions.model_validate(values)
     caught = []
-    stand_in = {"task": "t", "model": "m", "seeds": [1], "test": {}, "measured": "x", "auto_class": None}
+    facts = {"task": "t", "model": "m", "score": "s", "measured": "x", "examples": 9, "parameters": 1}
+    stand_in = FinetuneSummary(seeds=[1], valid={}, test={}, best_seed=1, **facts)
     monkeypatch.setattr("gyebo.jobs.finetune.finetune_seeds", lambda *words, **named: caught.append(words) or stand_in)
     for seeds in ([0], [1, 2]):
         assert cli(*shlex.split(command_of(options, tmp_path / "r", seeds))[1:]).code == 0
@@ -304,7 +306,7 @@ def test_distill_refuses_what_does_not_fit(refused, bert, trained, tuned, corpus
     assert "a student has 1 to 2 layers, those of its teacher, but 3" in line
     assert "the budget needs exactly one of" in refused("distill", bert, corpus, "-o", tmp_path / "s")
     line = refused("distill", bert, corpus, *words, "--set", "objective.temperatur=2")
-    assert "unknown option 'temperatur'; did you mean temperature" in line
+    assert "unknown option 'objective.temperatur'; did you mean objective.temperature" in line
     line = refused("distill", bert, corpus, *words, "--set", "model.width=8")
     assert "--set model.width: a student has its teacher's shape" in line
     assert not (tmp_path / "s").exists()

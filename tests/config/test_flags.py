@@ -47,6 +47,7 @@ def test_what_is_no_option_of_a_run_has_its_flag_too():
     assert set(ALL.values()) <= parameters("pretrain")[0] & parameters("compare")[0]
     for command in RECIPES | set(SECTIONS):
         parameters(command)
+    assert set(FLAGS["compare"].values()) <= parameters("compare")[0]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_what_is_no_option_of_a_run_has_its_flag_too():
         ("finetune", "‹optim.lr›, ‹seed› and ‹micro_batch›=2", "--lr, --seeds and --set micro_batch=2"),
         ("evaluate", "‹data.bad_bytes›=replace, ‹precision›", "--bad-bytes replace, --precision"),
         ("embed", "‹out›=a.txt, or ‹overwrite› it", "-o a.txt, or --overwrite it"),
-        ("compare", "‹data.valid›=x, ‹resume›, ‹out›", "data.valid=x, --resume, -o"),
+        ("compare", "‹data.valid›=x, ‹resume›, ‹out›, ‹task›=nsmc", "data.valid=x, --resume, -o, --task nsmc"),
     ],
 )
 def test_a_message_as_it_is_typed(command, text, shown):
@@ -107,7 +108,17 @@ def test_messages_name_options_that_exist():
     """Every option that a message marks by a constant name, anywhere in the package; marks stand in errors only."""
     known = {name for kind in (RunOptions, FinetuneOptions) for name in fields(kind)} | set(ALL)
     known |= {name.rpartition(".")[2] for name in known}  # in the check of a section, or of a command without sections
-    known |= {"objective.format", "objective.next_sentence", "attention", "beams", "predictions", "pooling", "precision"}
+    known |= {
+        "objective.format",
+        "objective.next_sentence",
+        "attention",
+        "beams",
+        "predictions",
+        "pooling",
+        "precision",
+        "task",
+        "corpus",
+    }
     package = Path(toml.__file__).parents[1]
     for path in package.rglob("*.py"):
         if path.parent.name == "config" and path.name in ("errors.py", "flags.py"):

@@ -118,8 +118,7 @@ def test_a_row_from_outside_ranks_and_is_reported(toy, corpus, tokenizer_folder,
     assert "further right is better" in page and "Bits per byte" not in page
     assert f"gyebo embed {tmp_path / 'out'}/runs/{result.rows[0].name}/seed-0 texts.txt" in page
     for row in result.rows:
-        trials = row.sweep["trials"]
-        assert row.sweep["lr"] == max(trials, key=lambda trial: trial["score"])["lr"]
+        assert row.sweep.lr == max(row.sweep.trials, key=lambda trial: trial.score).lr
 
 
 def test_what_ranks_only_where_all_are_shown_the_same_is_refused_elsewhere(toy, monkeypatch, corpus):
