@@ -256,7 +256,7 @@ def test_what_cannot_predict(bert, tuned, place, tmp_path):
     with pytest.raises(ValueError, match=r"a\.txt is the file that is read"):
         predict(tuned[1], text, tmp_path / "a.txt", overwrite=True)
     predict(tuned[1], text, tmp_path / "out")
-    with pytest.raises(ValueError, match="out exists already: choose another name, or use --overwrite"):
+    with pytest.raises(ValueError, match="out exists already: .*--overwrite"):
         predict(tuned[1], text, tmp_path / "out")
     assert len(predict(tuned[1], text, tmp_path / "out", overwrite=True)) == 1
 

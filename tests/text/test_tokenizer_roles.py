@@ -95,11 +95,11 @@ def test_a_batch_goes_wrong_in_one_line():
 def test_wrong_roles_are_refused():
     for arguments, message in (
         (({"padding": "<p>"},), "unknown special token 'padding'"),
-        (({"pad": ""},), "empty token"),
-        (({"pad": "<p>"}, ("cls", "$A")), "names the role 'cls'"),
-        (({"cls": "<c>"}, ("cls",)), "must hold"),
+        (({"pad": ""},), "'pad' has an empty string"),
+        (({"pad": "<p>"}, ("cls", "$A")), "uses 'cls'"),
+        (({"cls": "<c>"}, ("cls",)), "must have"),
         (({"cls": "<c>"}, ("cls:x", "$A")), "must be a number"),
-        (({"cls": "<c>"}, ("$A",), ("$A", "cls")), "must hold"),
+        (({"cls": "<c>"}, ("$A",), ("$A", "cls")), "must have"),
     ):
         with pytest.raises(ValueError, match=message):
             Roles(*arguments)
