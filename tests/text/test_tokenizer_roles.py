@@ -105,7 +105,7 @@ def test_wrong_roles_are_refused():
             Roles(*arguments)
     with pytest.raises(ValueError, match="padding_side"):
         Roles({"pad": "<p>"}, padding_side="both")
-    with pytest.raises(ValueError, match="piece that the tokenizer learned"):
+    with pytest.raises(ValueError, match="special token 'a' is also an ordinary token"):
         trained("bpe").for_family(Roles({"pad": "a"}))
     with pytest.raises(ValueError, match="reserved slot"):
         trained("bpe").for_family(Roles({"pad": "<|reserved-3|>"}))
