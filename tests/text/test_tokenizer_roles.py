@@ -107,7 +107,7 @@ def test_wrong_roles_are_refused():
         Roles({"pad": "<p>"}, padding_side="both")
     with pytest.raises(ValueError, match="special token 'a' is also an ordinary token"):
         trained("bpe").for_family(Roles({"pad": "a"}))
-    with pytest.raises(ValueError, match="reserved slot"):
+    with pytest.raises(ValueError, match="is reserved"):
         trained("bpe").for_family(Roles({"pad": "<|reserved-3|>"}))
 
 
