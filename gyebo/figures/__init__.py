@@ -1,1 +1,1 @@
-"""Arrays in, pictures out."""
+"""Plots, from arrays to files."""

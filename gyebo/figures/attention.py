@@ -1,4 +1,4 @@
-"""Attention between two texts as a picture."""
+"""Plot of the attention between two texts."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 from gyebo.figures.curves import GRID, INK, save
 
-MOST = 80  # pieces of a text; more could not be read
-OTHER_SCRIPTS = 0x2000  # from this code point on matplotlib's own font has next to no letters
-# Fonts with Hangul and Latin, as systems have them.
+MOST = 80  # tokens of a text; more would not be legible
+OTHER_SCRIPTS = 0x2000  # from this code point on, matplotlib's default font has hardly any letters
+# Common fonts with Hangul and Latin.
 KOREAN = ("NanumGothic", "Noto Sans CJK KR", "Noto Sans KR", "Malgun Gothic", "Apple SD Gothic Neo", "UnDotum", "Baekmuk Gulim")
 
 
 def attention_map(path: Path, weights: NDArray[Any], source: Sequence[str], target: Sequence[str]) -> None:
-    """Draw weights [U, T], from each of the target's U pieces to each of the source's T; the bar says how much the darkest is.
+    """Plot weights [U, T], from each of the U tokens of the target to each of the T of the source, with a colour bar.
 
-    Pieces of a script for which this machine has no font are shown as numbers. Raises ValueError for more than `MOST` pieces.
+    Tokens in a script for which this machine has no font are shown as numbers. Raises ValueError for more than `MOST` tokens.
     """
     if max(weights.shape) > MOST:
         raise ValueError(
-            f"attention of {weights.shape[0]} to {weights.shape[1]} pieces is more than a picture can show ({MOST})"
+            f"attention of {weights.shape[0]} to {weights.shape[1]} tokens does not fit into the plot (maximum {MOST})"
         )
     installed = {font.name for font in font_manager.fontManager.ttflist}
     font = next((name for name in KOREAN if name in installed), None)
@@ -35,8 +35,8 @@ def attention_map(path: Path, weights: NDArray[Any], source: Sequence[str], targ
     bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=12)
     bar.ax.tick_params(colors=INK, length=0)
     bar.outline.set_visible(False)
-    for pieces, axis in ((source, axes.xaxis), (target, axes.yaxis)):
-        axis.set_ticks(range(len(pieces)), [_shown(piece, number, font) for number, piece in enumerate(pieces, 1)])
+    for tokens, axis in ((source, axes.xaxis), (target, axes.yaxis)):
+        axis.set_ticks(range(len(tokens)), [_shown(token, number, font) for number, token in enumerate(tokens, 1)])
         for label in axis.get_ticklabels():
             if font and not _plain(label.get_text()):
                 label.set_fontfamily(font)
@@ -53,7 +53,7 @@ def _plain(text: str) -> bool:
     return all(ord(character) < OTHER_SCRIPTS for character in text)
 
 
-def _shown(piece: str, number: int, font: str | None) -> str:
-    """A piece as it can be written here; a dollar would begin a formula."""
-    piece = piece.strip() or "_"
-    return piece.replace("$", r"\$") if font or _plain(piece) else f"#{number}"
+def _shown(token: str, number: int, font: str | None) -> str:
+    """A token as a tick label; a dollar sign would start a formula."""
+    token = token.strip() or "_"
+    return token.replace("$", r"\$") if font or _plain(token) else f"#{number}"

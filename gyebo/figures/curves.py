@@ -1,6 +1,6 @@
-"""Curves of training: arrays in, pictures out. No pyplot, so no global state and no display.
+"""Plots of training and comparisons, from arrays. Without pyplot, so without global state and display.
 
-Text in a picture is Latin: many machines lack a Korean font for matplotlib.
+Text in plots is Latin: many machines lack a Korean font for matplotlib.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 INK, MUTED, GRID = "#33373d", "#777d86", "#d9dce1"
 COLORS = ("#1f6fb4", "#c9561f", "#23824f", "#8250b4", "#9a7300", "#b8336a", "#3e6577", "#6f6148")
-DASHES = ("-", "--", "-.", ":")  # more lines than colours: the same colours again, dashed
+DASHES = ("-", "--", "-.", ":")  # with more lines than colours, colours repeat with other dashes
 
 Points = tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a comparison: a (x, y) pair of sequences for each seed; point i of every seed is the same step's.
+    """One line of a comparison: a pair of sequences (x, y) for each seed; point i is at the same step for every seed.
 
-    `finals`: the (x, y) of each seed's last and most exact measurement, drawn as a dot. `color`: its number among the colours
-    (where other pictures of the page have more lines); by default its place in the list.
+    `finals`: (x, y) of the final, exact evaluation of each seed, plotted as a dot. `color`: index of its colour, for the same
+    colour in all plots of a page; by default its index in the list.
     """
 
     name: str
@@ -51,11 +51,10 @@ def training_curve(
     floor: float | None = None,
     y_label: str = "bits per byte",
 ) -> None:
-    """Draw one run into a PNG: training loss (raw and smoothed) and held-out evaluations, all in bits per byte or in nats.
+    """Plot one run into a PNG: training loss (raw and smoothed) and held-out evaluations, all in bits per byte or in nats.
 
-    losses: nats per token at `steps`. evaluations: (step, figure). bytes_per_token: UTF-8 bytes of the text over its
-    tokens, which turns nats per token into bits per byte; None leaves nats. floor: the known entropy of the held-out text,
-    bits per byte.
+    losses: nats per token at `steps`. evaluations: (step, value). bytes_per_token: UTF-8 bytes per token of the text, to
+    convert nats per token into bits per byte; None: nats. floor: the known entropy of the held-out text, in bits per byte.
     """
     if len(steps) != len(losses):
         raise ValueError(f"a loss for every step, but there are {len(steps)} steps and {len(losses)} losses")
@@ -76,9 +75,8 @@ def training_curve(
 
 
 def smooth(values: Sequence[float] | np.ndarray, span: int | None = None) -> np.ndarray:
-    """Exponential moving average without the start's bias; span: its length in values (default: a fiftieth of them).
-
-    Adam's correction (Kingma & Ba 2015) for the start: the first value is itself, not half of it.
+    """Exponential moving average with bias correction (as in Adam, Kingma & Ba 2015): the first value is unchanged. span: its
+    length in values (default: a fiftieth of them).
     """
     values = np.asarray(values, dtype=float)
     keep = 1 - 2 / ((span or max(1, len(values) // 50)) + 1)
@@ -90,9 +88,9 @@ def smooth(values: Sequence[float] | np.ndarray, span: int | None = None) -> np.
 
 
 def comparison(curves: Sequence[Curve], x_label: str, *, floor: float | None = None, y_label: str = "bits per byte") -> Figure:
-    """The candidates' held-out curves: the mean over seeds as a thick line, each seed as a thin one.
+    """Held-out curves of the candidates: the mean over seeds as a thick line, each seed as a thin one.
 
-    floor: the known entropy of the text as a dashed line, in the unit of y.
+    floor: the known entropy of the text, in the unit of y, as a dashed line.
     """
     figure, axes = canvas(x_label, y_label)
     for index, curve in enumerate(curves):
@@ -112,9 +110,9 @@ def comparison(curves: Sequence[Curve], x_label: str, *, floor: float | None = N
 
 
 def mean_curve(seeds: Sequence[Points]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over seeds of each point's x and y; ValueError where the seeds don't have the same number of points."""
+    """Mean over seeds of x and y of each point; ValueError where the seeds differ in the number of points."""
     if len({len(values) for points in seeds for values in points}) != 1:
-        raise ValueError("the curves of one candidate's seeds need the same number of points")
+        raise ValueError("the curves of all seeds of a candidate need the same number of points")
     x, y = (np.array([np.asarray(points[part], dtype=float) for points in seeds]) for part in (0, 1))  # [seeds, points]
     return x.mean(axis=0), y.mean(axis=0)
 
@@ -126,10 +124,10 @@ def intervals(
     colors: Sequence[int] | None = None,
     mark: tuple[str, float] | None = None,
 ) -> Figure:
-    """Where each candidate ended: a row each of (name, score of each seed, low and high of the mean's interval or None).
+    """Final scores of the candidates: rows of (name, score of each seed, low and high of the confidence interval of the mean,
+    or None).
 
-    colors: each row's number among the colours, by default its place. mark: the name and value of a dashed line to compare
-    with.
+    colors: index of the colour of each row, by default its index. mark: name and value of a dashed reference line.
     """
     figure, axes = canvas(x_label, "", height=0.75 + 0.42 * max(2, len(rows)) + (0.3 if mark else 0))
     if mark:
@@ -149,7 +147,7 @@ def intervals(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a picture (the ending names the format) so that a kill leaves the old one or the new one, never half."""
+    """Write a plot atomically; the extension determines the format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.part")
     figure.savefig(aside, format=path.suffix.removeprefix("."), dpi=160, facecolor="white", metadata=_undated(path.suffix))
@@ -157,22 +155,22 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def inline_svg(figure: Figure, description: str) -> str:
-    """The picture as an <svg> element for a page: no address in it, colours as CSS variables, so that a page may darken it.
+    """The plot as an <svg> element for a page, without external references, and with colours as CSS variables for dark mode.
 
-    Variables: --ink, --muted, --grid, --c0 to --c7; each has the light colour as its fallback.
+    Variables: --ink, --muted, --grid, --c0 to --c7; each with the light colour as fallback.
     """
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "gyebo"}):  # the same picture gives the same bytes
+    with matplotlib.rc_context({"svg.hashsalt": "gyebo"}):  # the same plot gives the same bytes
         figure.savefig(buffer, format="svg", transparent=True, metadata=_undated(".svg"))
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", buffer.getvalue(), flags=re.DOTALL)
     text = text[text.index("<svg") :]
-    own = f"p{zlib.crc32(description.encode())}-"  # several pictures share a page, and ids must not
+    own = f"p{zlib.crc32(description.encode())}-"  # several plots share a page, so their ids must differ
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{own}", text)
     names = {INK: "ink", MUTED: "muted", GRID: "grid"} | {color: f"c{index}" for index, color in enumerate(COLORS)}
     text = re.sub(r"#[0-9a-f]{6}\b", lambda m: f"var(--{names[m[0]]}, {m[0]})" if m[0] in names else m[0], text)
     view = re.search(r'viewBox="[^"]*"', text)
     assert view, "matplotlib writes a viewBox"
-    # HTML needs no namespaces, and the size is the page's to choose: the view box is all that stays of the root
+    # HTML needs no namespaces, and the page sets the size: of the root only the view box is kept
     start = f'<svg {view[0]} role="img" aria-label={quoteattr(description)} stroke-linejoin="round">'
     return (start + text[text.index(">") + 1 :]).strip()
 
@@ -182,7 +180,7 @@ def _undated(suffix: str) -> dict[str, None]:
 
 
 def canvas(x_label: str, y_label: str, height: float = 3.1) -> tuple[Figure, Axes]:
-    """A picture with one pair of axes in the style of all."""
+    """A figure with one pair of axes in the common style."""
     figure = Figure(figsize=(4.8, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(x_label, color=INK)
@@ -202,7 +200,7 @@ def _floor(axes: Axes, floor: float | None) -> None:
 
 
 def _limit(axes: Axes, lines: Sequence[Points], floor: float | None) -> None:
-    """Show where the lines end: what lies in the first twentieth (an untrained model) may leave the picture at the top."""
+    """Set the y range by the end of the lines: the first twentieth (an untrained model) may be cut off at the top."""
     points = [(x, y) for line in lines for x, y in zip(*line)]
     if not points:
         return

@@ -1,4 +1,4 @@
-"""Lines over many powers of ten, for experiments."""
+"""Plots with a logarithmic axis, for experiments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gyebo.figures.curves import COLORS, DASHES, INK, canvas, save
 
 
 def log_lines(path: Path, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> None:
-    """Draw {name: (x, y)} with a logarithmic y axis; points that are not finite and above 0 are left out."""
+    """Plot {name: (x, y)} with a logarithmic y axis; points that are not finite and positive are skipped."""
     figure, axes = canvas(x_label, y_label)
     for number, (name, (x, y)) in enumerate(curves.items()):
         shown = [(a, b) for a, b in zip(x, y) if 0 < b < math.inf]

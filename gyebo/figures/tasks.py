@@ -1,4 +1,4 @@
-"""Pictures of a fine-tuning: what was taken for what, and how the score rose. Arrays in, pictures out."""
+"""Plots of fine-tuning, from arrays: confusion matrix, scores and learning curve."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from matplotlib.figure import Figure
 
 from gyebo.figures.curves import COLORS, GRID, INK, canvas, save, smooth
 
-MOST = 40  # classes that a picture can show
+MOST = 40  # maximum number of classes in a plot
 
 
 def confusion_matrix(path: Path, counts: Sequence[Sequence[int]], labels: Sequence[str]) -> None:
-    """Draw counts [right, predicted] as shares of each right class, with the counts written into small matrices.
+    """Plot counts [true, predicted] as shares of each true class, with the counts as numbers in small matrices.
 
-    Raises ValueError for more classes than a picture can show, or counts that are not square.
+    Raises ValueError for more than `MOST` classes, or counts that are not square.
     """
     table = np.asarray(counts)
     if table.shape != (len(labels), len(labels)):
         raise ValueError(f"counts must be {len(labels)} x {len(labels)}, but are {table.shape} instead")
     if len(labels) > MOST:
-        raise ValueError(f"{len(labels)} classes are more than a picture can show ({MOST})")
+        raise ValueError(f"{len(labels)} classes do not fit into the plot (maximum {MOST})")
     side = max(2.6, 0.42 * len(labels) + 1.6)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
     shares = table / np.maximum(table.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xlabel("predicted", color=INK)
-    axes.set_ylabel("right", color=INK)
-    plain = [label.replace("$", r"\$") for label in labels]  # a dollar would begin a formula
+    axes.set_ylabel("true", color=INK)
+    plain = [label.replace("$", r"\$") for label in labels]  # a dollar sign would start a formula
     shown = [label if label.isascii() else f"#{number}" for number, label in enumerate(plain)]  # many machines lack the font
     axes.set_xticks(range(len(labels)), shown, rotation=90 if len(labels) > 4 else 0)
     axes.set_yticks(range(len(labels)), shown)
@@ -45,7 +45,7 @@ def confusion_matrix(path: Path, counts: Sequence[Sequence[int]], labels: Sequen
 
 
 def score_by_length(path: Path, curves: Mapping[str, Sequence[tuple[float, float]]], score: str) -> None:
-    """Draw {name: (words of a sentence, score of those of about that length)}."""
+    """Plot {name: (number of words, score of sentences of about that length)}."""
     figure, axes = canvas("words of the reference", score)
     for number, (name, points) in enumerate(curves.items()):
         x, y = zip(*points) if points else ((), ())
@@ -57,7 +57,7 @@ def score_by_length(path: Path, curves: Mapping[str, Sequence[tuple[float, float
 
 
 def error_by_labels(path: Path, curves: Mapping[str, Sequence[tuple[int, Sequence[float]]]], error: str) -> None:
-    """Draw {name: (labelled examples, the error in percent of each seed)}: means, and the seeds' range; logarithmic axes."""
+    """Plot {name: (labelled examples, error in percent of each seed)}: means and ranges over seeds; logarithmic axes."""
     figure, axes = canvas("labelled examples", error)
     for number, (name, points) in enumerate(curves.items()):
         x, errors = [labels for labels, _ in points], [seeds for _, seeds in points]
@@ -77,7 +77,7 @@ def error_by_labels(path: Path, curves: Mapping[str, Sequence[tuple[int, Sequenc
 def learning_curve(
     path: Path, losses: Sequence[tuple[float, float]], scores: Sequence[tuple[float, float]], score: str
 ) -> None:
-    """Draw (step, loss) of training, smoothed, and (step, score) on validation, which has the axis on the right.
+    """Plot (step, loss) of training, smoothed, and (step, score) on the validation set, with its axis on the right.
 
     score: the name of the metric.
     """

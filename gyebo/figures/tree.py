@@ -1,4 +1,4 @@
-"""The family tree as a picture: time runs down, one row a family, one lane a line of descent."""
+"""Plot of the family tree: time runs downwards, one row per family, one lane per line of descent."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from matplotlib.path import Path as Line
 
 from gyebo.figures.curves import COLORS, INK, MUTED, save
 
-ROW, LANE, WIDTH = 0.62, 0.34, 8.6  # inches: height of a row, distance of two lanes, width of the picture
+ROW, LANE, WIDTH = 0.62, 0.34, 8.6  # inches: height of a row, distance between lanes, width of the figure
 
 
 @dataclass(frozen=True)
 class Member:
-    """One family. `parents`: names of members; the first is the line it stands in, others are drawn dashed."""
+    """One family. `parents`: names of members; the line to the first is solid, those to others are dashed."""
 
     name: str
     title: str
@@ -32,9 +32,9 @@ class Member:
 
 
 def draw_tree(members: Sequence[Member], path: Path) -> None:
-    """Draw the members into `path` (.svg or .png); text is Latin, black on white.
+    """Plot the members into `path` (.svg or .png); text is Latin, black on white.
 
-    Raises ValueError for no members, a name twice, a parent that is unknown or younger, or a circle of parents.
+    Raises ValueError for no members, a duplicate name, a parent that is unknown or younger, or a cycle of parents.
     """
     rows = order(members)
     lanes = assign_lanes(rows)
@@ -66,7 +66,7 @@ def order(members: Sequence[Member]) -> list[Member]:
     waiting = sorted(members, key=lambda member: member.year)
     for member in members:
         if names.count(member.name) > 1:
-            raise ValueError(f"{member.name} stands in the tree twice")
+            raise ValueError(f"{member.name} occurs in the tree twice")
         for parent in member.parents:
             if parent not in names:
                 raise ValueError(f"{member.name}: its parent {parent!r} is not in the tree")
@@ -84,9 +84,10 @@ def order(members: Sequence[Member]) -> list[Member]:
 
 
 def assign_lanes(rows: Sequence[Member]) -> dict[str, int]:
-    """A lane for each member, parents first: its parent's if nothing else continues there, else the first free one."""
+    """A lane for each member, parents first: that of its parent if nothing else continues there, otherwise the first free
+    one."""
     row = {member.name: index for index, member in enumerate(rows)}
-    busy: dict[int, int] = {}  # lane -> the last row that it is drawn in
+    busy: dict[int, int] = {}  # lane -> the last row in which it is used
     lanes: dict[str, int] = {}
     for index, member in enumerate(rows):
         start = row[member.parents[0]] if member.parents else index - 1
@@ -101,14 +102,14 @@ def assign_lanes(rows: Sequence[Member]) -> dict[str, int]:
 
 
 def _kept(rows: Sequence[Member], lanes: dict[str, int], index: int) -> set[int]:
-    """Lanes whose last member still has its first child to come."""
+    """Lanes whose last member has children in later rows only."""
     coming = {member.parents[0] for member in rows[index + 1 :] if member.parents}
     last = {lanes[member.name]: member.name for member in rows[:index]}
     return {lane for lane, name in last.items() if name in coming}
 
 
 def _branch(axes: Axes, parent: tuple[int, int], child: tuple[int, int], color: str, dashed: bool) -> None:
-    """A line of descent turns into the child's lane at once; a further parent's runs beside its own lane and turns last."""
+    """The line to the first parent changes lanes at the parent; lines to further parents change at the child."""
     (x0, y0), (x1, y1) = parent, child
     if dashed:
         side = x0 + (0.2 if x1 >= x0 else -0.2)

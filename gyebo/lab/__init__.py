@@ -1,7 +1,7 @@
-"""Textbook claims as experiments that anyone can run in minutes: one file a claim.
+"""Experiments on textbook claims that run in minutes: one file per claim.
 
-A module of this folder has `CLAIM` (what the textbook says, in a sentence), `SOURCE` (who says it) and `run(out, seeds, say)`,
-which writes a picture and gives {"holds": whether it was seen, "finding": in a sentence, and the figures}.
+A module of this folder has `CLAIM` (the claim in a sentence), `SOURCE` (its source) and `run(out, seeds, say)`, which writes a
+plot and returns {"holds": whether the claim was confirmed, "finding": a sentence, and the measurements}.
 """
 
 from __future__ import annotations

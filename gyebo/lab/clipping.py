@@ -1,7 +1,8 @@
-"""Clipping the gradient's norm: an RNN that diverges at a learning rate learns at the same rate with clipping.
+"""Gradient clipping: an RNN that diverges at some learning rate can be trained at the same rate with clipping.
 
-The net predicts the next byte of the embedded world by plain gradient descent, without momentum, so that nothing but the
-gradient decides how far a step goes; its recurrent matrix starts with a gain above 1, from where gradients explode.
+The network predicts the next byte of the built-in world and is trained by plain gradient descent, without momentum, so that
+only the gradient determines the size of a step; its recurrent matrix is initialised with a gain above 1, so that gradients
+explode.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from gyebo.models.rnn import Rnn, RnnConfig
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.world import documents
 
-CLAIM = "without clipping an RNN diverges where with clipping it learns"
+CLAIM = "without gradient clipping an RNN diverges at a learning rate at which it can be trained with clipping"
 SOURCE = "Pascanu, Mikolov & Bengio 2013, On the difficulty of training recurrent neural networks"
 
 STEPS, ROWS, WINDOW, WIDTH, RATE, GAIN, LIMIT = 200, 8, 32, 64, 2.0, 2.0, 1.0
 
 
 def text(count: int = 300) -> Tensor:
-    """The bytes of some documents of the world, as ids [N]."""
+    """The bytes of the first `count` documents of the world, as ids [N]."""
     joined = "\n".join(document.text for document in islice(documents(count), count)).encode()
     return torch.from_numpy(np.frombuffer(joined, np.uint8).astype(np.int64))
 
 
 def losses(ids: Tensor, seed: int, limit: float) -> list[float]:
-    """Nats per byte at every step, until the last or until the loss is not finite; `limit`: of the gradient's norm."""
+    """Nats per byte at every step, until the last one or a loss that is not finite; `limit`: maximum gradient norm."""
     torch.manual_seed(seed)
     model = Rnn(RnnConfig(256, WINDOW, WIDTH, layers=1, dropout=0.0, init_std=0.3))
     block: Any = model.blocks[0]
@@ -58,7 +59,7 @@ def losses(ids: Tensor, seed: int, limit: float) -> list[float]:
 
 
 def run(out: Path, seeds: Sequence[int], say: Callable[[str], None]) -> dict[str, Any]:
-    """Train with and without clipping for each seed and draw `clipping.png`."""
+    """Train with and without clipping for each seed and plot `clipping.png`."""
     ids, uniform = text(), math.log(256)
     curves: dict[str, tuple[Sequence[float], Sequence[float]]] = {}
     ends: dict[str, list[float]] = {}
@@ -68,15 +69,15 @@ def run(out: Path, seeds: Sequence[int], say: Callable[[str], None]) -> dict[str
             smooth = [sum(found[max(0, n - 9) : n + 1]) / len(found[max(0, n - 9) : n + 1]) for n in range(len(found))]
             curves[f"{name}, seed {seed}"] = (range(1, len(found) + 1), smooth)
             ends.setdefault(name, []).append(smooth[-1])
-            say(f"{name}, seed {seed}: {smooth[-1]:.3f} nats per byte after {len(found)} steps (ignorance: {uniform:.3f})")
+            say(f"{name}, seed {seed}: {smooth[-1]:.3f} nats per byte after {len(found)} steps (uniform: {uniform:.3f})")
     log_lines(out / "clipping.png", curves, "step", "nats per byte, mean of ten steps")
     without, clipped = ends.values()
     diverged = sum(not end < uniform for end in without)
     return {
         "holds": diverged == len(without) and all(end < uniform for end in clipped),
         "finding": (
-            f"{diverged} of {len(without)} runs without clipping end worse than ignorance ({uniform:.2f} nats per byte); with "
-            f"clipping they end at {', '.join(f'{end:.2f}' for end in clipped)}"
+            f"{diverged} of {len(without)} runs without clipping end above the loss of a uniform distribution ({uniform:.2f} "
+            f"nats per byte); with clipping they end at {', '.join(f'{end:.2f}' for end in clipped)}"
         ),
         "without": without,
         "clipped": clipped,

@@ -1,8 +1,8 @@
-"""How much a word far back can teach: the gradient's norm against the distance, for RNN, LSTM, GRU and Transformer.
+"""The gradient norm as a function of distance, for RNN, LSTM, GRU and Transformer.
 
-The output at the last of T tokens depends on the embedding of each token before. Of a recurrent net the gradient on the way
-back is a product of one matrix a step, so its norm falls or grows as a power of the distance; through an LSTM's cell it is a
-product of forget gates near 1; a Transformer reaches every token in one step.
+The output at the last of T tokens depends on the embeddings of all tokens before. In a recurrent network, the gradient is a
+product of one matrix per step, so its norm decreases or grows exponentially with the distance; through the cell of an LSTM it
+is a product of forget gates near 1; a Transformer reaches every token in one step.
 
 Letters: B rows, T tokens, D width.
 """
@@ -23,7 +23,8 @@ from gyebo.models.rnn import Gru, Lstm, Rnn
 from gyebo.models.transformer import Transformer, TransformerConfig
 
 CLAIM = (
-    "over distance the gradient of an RNN vanishes or explodes, an LSTM's lasts longer, a Transformer's depends on no distance"
+    "with distance, the gradient of an RNN vanishes or explodes, that of an LSTM lasts longer, that of a Transformer does not "
+    "depend on it"
 )
 SOURCE = "Bengio et al. 1994; Hochreiter & Schmidhuber 1997; Pascanu et al. 2013; Vaswani et al. 2017, table 1"
 
@@ -31,25 +32,25 @@ LENGTH, WIDTH, VOCABULARY, ROWS = 100, 64, 64, 8
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A model whose gradient is measured: `hidden(ids)` [B, T, D]; `embedding`: the table through which ids come in."""
+class Probe:
+    """A model whose gradient is measured: `hidden(ids)` [B, T, D]; `embedding`: its token embedding."""
 
     hidden: Callable[[Tensor], Tensor]
     embedding: torch.nn.Embedding
 
 
-def gradient_norms(subject: Subject, ids: Tensor, seed: int = 0) -> Tensor:
-    """Norms [T] of the gradient of the last hidden vector in a random direction, with respect to each token's embedding: by
-    distance, from the last token on back; the mean over rows [B, T] of ids."""
+def gradient_norms(probe: Probe, ids: Tensor, seed: int = 0) -> Tensor:
+    """Norms [T] of the gradient of the last hidden vector, in a random direction, with respect to the embedding of each token:
+    by distance from the last token; the mean over the rows of ids [B, T]."""
     kept: list[Tensor] = []
 
     def keep(module: Any, arguments: Any, output: Tensor) -> Tensor:
-        kept.append(output.detach().requires_grad_())  # of a translator the source's first, then the target's
+        kept.append(output.detach().requires_grad_())  # with an encoder and a decoder: first the source, then the target
         return kept[-1]
 
-    hook = subject.embedding.register_forward_hook(keep)
+    hook = probe.embedding.register_forward_hook(keep)
     try:
-        last = subject.hidden(ids)[:, -1]
+        last = probe.hidden(ids)[:, -1]
     finally:
         hook.remove()
     direction = torch.randn(last.shape, generator=torch.Generator().manual_seed(seed))
@@ -60,7 +61,7 @@ def gradient_norms(subject: Subject, ids: Tensor, seed: int = 0) -> Tensor:
 
 
 def recurrent_model(cls: type[Rnn], gain: float = 1.0) -> Rnn:
-    """A fresh recurrent net of one layer whose recurrent matrix is orthogonal times `gain`."""
+    """A newly initialised recurrent network of one layer, with an orthogonal recurrent matrix times `gain`."""
     model = cls(cls.config_class(VOCABULARY, LENGTH, WIDTH, layers=1, dropout=0.0)).eval()
     block: Any = model.blocks[0]
     with torch.no_grad():
@@ -68,24 +69,24 @@ def recurrent_model(cls: type[Rnn], gain: float = 1.0) -> Rnn:
     return model
 
 
-def recurrent(cls: type[Rnn], gain: float = 1.0) -> Subject:
-    """`recurrent_model` as a subject."""
+def recurrent(cls: type[Rnn], gain: float = 1.0) -> Probe:
+    """`recurrent_model` as a probe."""
     model = recurrent_model(cls, gain)
-    return Subject(lambda ids: model.encode(ids).hidden, model.token_embedding)
+    return Probe(lambda ids: model.encode(ids).hidden, model.token_embedding)
 
 
-def transformer() -> Subject:
-    """The decoder of a fresh Transformer of two layers, with an empty source (its first id alone)."""
+def transformer() -> Probe:
+    """The decoder of a newly initialised Transformer of two layers, with an empty source (a single id)."""
     model = Transformer(TransformerConfig(VOCABULARY, LENGTH, WIDTH, 1, 2, 4, 2 * WIDTH, residual_dropout=0.0)).eval()
     blank = torch.zeros(ROWS, 1, dtype=torch.long)
 
     def hidden(ids: Tensor) -> Tensor:
         return model.encode(blank, None, ids).hidden
 
-    return Subject(hidden, model.token_embedding)
+    return Probe(hidden, model.token_embedding)
 
 
-SUBJECTS: dict[str, Callable[[], Subject]] = {
+PROBES: dict[str, Callable[[], Probe]] = {
     "RNN, recurrent matrix x 0.9": lambda: recurrent(Rnn, 0.9),
     "RNN": lambda: recurrent(Rnn),
     "RNN, recurrent matrix x 2": lambda: recurrent(Rnn, 2.0),
@@ -96,9 +97,9 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
 
 
 def run(out: Path, seeds: Sequence[int], say: Callable[[str], None]) -> dict[str, Any]:
-    """Measure all, draw `gradients.png`, and compare distance 99 with distance 10 (nearer ones depend on the cell's gates)."""
+    """Measure all, plot `gradients.png`, and compare distance 99 with 10 (shorter ones depend on the gates of the cell)."""
     curves: dict[str, Tensor] = {}
-    for name, make in SUBJECTS.items():
+    for name, make in PROBES.items():
         found = []
         for seed in seeds:
             torch.manual_seed(seed)
@@ -110,7 +111,7 @@ def run(out: Path, seeds: Sequence[int], say: Callable[[str], None]) -> dict[str
         out / "gradients.png",
         {name: (range(LENGTH), (curve / curve[0]).tolist()) for name, curve in curves.items()},
         "distance in tokens",
-        "gradient's norm, relative",
+        "relative gradient norm",
     )
     decades = {name: math.log10(float(curve[99] / curve[10])) for name, curve in curves.items()}
     vanishes, explodes = decades["RNN, recurrent matrix x 0.9"] < -2, decades["RNN, recurrent matrix x 2"] > 2
@@ -118,6 +119,6 @@ def run(out: Path, seeds: Sequence[int], say: Callable[[str], None]) -> dict[str
     shown = ", ".join(f"{name} {value:+.1f}" for name, value in decades.items())
     return {
         "holds": bool(vanishes and explodes and lasts),
-        "finding": f"from distance 10 to 99 the gradient changes by so many powers of ten: {shown}",
+        "finding": f"from distance 10 to 99 the gradient changes by these powers of ten: {shown}",
         "decades": decades,
     }

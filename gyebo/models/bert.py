@@ -3,17 +3,17 @@
 The encoder of the Transformer ("Attention Is All You Need", 2017) alone, at the size of GPT:
 
     token + position + segment -> norm -> dropout -> [ attention -> add -> norm -> feed-forward -> add -> norm ] x 12
-        any token       -> dense -> GELU -> norm -> vocabulary     "mlm": which token was hidden here?
+        any token       -> dense -> GELU -> norm -> vocabulary     "mlm": which token was masked here?
         the first token -> dense -> tanh -> 2                      "nsp": does the second segment follow the first?
 
 What differs from GPT (section 3 and appendix A of the paper):
 
-- attention sees both sides, so a token cannot be trained to predict its next one, which it sees: some are hidden instead;
-- a third embedding says to which of two segments a token belongs; the sum of the three is normalised;
-- GELU is the exact form (Google's own code computes the tanh form); the norms' epsilon is 1e-12;
-- a dense layer and a norm stand before the vocabulary's matrix, which is the token embedding, with a bias of its own.
+- attention is bidirectional, so the next token, which is visible, cannot be the target: some tokens are masked instead;
+- a third embedding marks which of two segments a token belongs to; the sum of the three is normalised;
+- GELU is the exact form (Google's code computes the tanh form); epsilon of the norms is 1e-12;
+- the masked-LM head has a dense layer and a norm before the output matrix, which is the token embedding, with a separate bias.
 
-Padding costs nothing here: everything but attention runs on the flat rows of real tokens (`gyebo/nn/ragged.py`).
+Padding costs nothing: everything except attention runs on flat rows of real tokens (`gyebo/nn/ragged.py`).
 
 Letters: B batch, T length, N real tokens, D width, H heads, K = D/H, V vocabulary.
 """
@@ -38,15 +38,15 @@ from gyebo.nn.ragged import Ragged, attend_ragged, first_tokens, ragged_layout, 
 
 @dataclass
 class BertConfig(GptConfig):
-    """The shape of a BERT; the defaults are the published base model, uncased, with both pretraining heads."""
+    """The configuration of a BERT; the defaults are the published base model, uncased, with both pretraining heads."""
 
     vocab_size: int = 30_522
     activation: str = "gelu"
     norm_eps: float = 1e-12
-    segments: int = 2  # rows of the segment table; one: the same vector for all
+    segments: int = 2  # rows of the segment table; 1: the same vector for all
     mlm: bool = True  # has the head that predicts masked tokens
-    nsp: bool = True  # has the head that tells a true next segment from a random one
-    pooler: bool = True  # has the dense layer with tanh over the first token
+    nsp: bool = True  # has the head for next-sentence prediction
+    pooler: bool = True  # has the dense layer with tanh on the first token
 
     least_segments: ClassVar[int] = 1
 
@@ -55,7 +55,7 @@ class BertConfig(GptConfig):
         if self.segments < self.least_segments:
             raise ValueError(f"segments must be at least {self.least_segments}, but is {self.segments} instead")
         if self.nsp and not self.pooler:
-            raise ValueError("nsp is on, but pooler is off: the head for the next sentence reads the pooled vector")
+            raise ValueError("nsp is on, but pooler is off: the next-sentence head needs the pooler")
 
     @property
     def first_position(self) -> int:
@@ -70,14 +70,14 @@ class BertConfig(GptConfig):
 
 @dataclass
 class Run:
-    """What the blocks share in one pass: where the rows stand, and where attention weights are collected."""
+    """Shared by the blocks in one pass: the layout of the rows, and the list that collects attention weights."""
 
     layout: Ragged
     attentions: list[Tensor] | None = None
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention to both sides; query, key and value come out of one matrix."""
+    """Bidirectional multi-head self-attention; query, key and value are computed by one matrix."""
 
     def __init__(self, config: BertConfig):
         super().__init__()
@@ -121,12 +121,12 @@ class MaskedHead(nn.Module):
         self.activation = ACTIVATIONS[config.head_activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., D] -> [..., D]: what the vocabulary's matrix is multiplied with."""
+        """[..., D] -> [..., D]: the input of the output matrix."""
         return self.norm(self.activation(self.dense(x)))
 
 
 class Bert(Pretrained, nn.Module):
-    """BERT with those of its pretraining heads that the config names."""
+    """BERT with the pretraining heads that the config switches on."""
 
     family: ClassVar[str] = "bert"
     compiles: ClassVar[bool] = True
@@ -167,11 +167,11 @@ class Bert(Pretrained, nn.Module):
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """Draw fresh weights from torch's generator.
+        """Initialise the weights with torch's generator.
 
         | tensor | distribution |
         | --- | --- |
-        | every matrix and embedding | N(0, init_std), not truncated (Google's code cuts it at two deviations) |
+        | every matrix and embedding | N(0, init_std), not truncated (Google's code truncates it at two standard deviations) |
         | biases | 0 |
         | norms | gain 1, bias 0 |
         """
@@ -196,9 +196,9 @@ class Bert(Pretrained, nn.Module):
     ) -> Encoded:
         """Run the blocks over ids [B, T]; `hidden` [B, T, D] is zero at padding.
 
-        `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) keeps attention and positions inside
-        each document; `token_type_ids` [B, T] says to which segment a token belongs (default: the first); `position_ids`
-        [B, T] are rows of the position table. Raises ValueError for a position or segment that has no row in its table.
+        `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) keeps attention and positions within
+        each document; `token_type_ids` [B, T] are the segments of the tokens (default: the first); `position_ids` [B, T] are
+        rows of the position table. Raises ValueError for a position or segment that has no row in its table.
         """
         layout = ragged_layout(
             input_ids.shape,
@@ -235,7 +235,7 @@ class Bert(Pretrained, nn.Module):
         return self.position_embedding(rows)
 
     def _segments(self, layout: Ragged, token_type_ids: Tensor | None) -> Tensor:
-        """Segment vectors of the rows, [N, D], or the first one [D] for all."""
+        """Segment vectors of the rows, [N, D], or the first vector [D] for all."""
         table = self.segment_embedding
         if table is None:
             raise ValueError(f"token_type_ids: {self.family} has no segments; leave them out")
@@ -257,10 +257,10 @@ class Bert(Pretrained, nn.Module):
         return torch.tanh(self.pooler(rows))
 
     def output_layer(self, hidden: Tensor, head: str = "mlm") -> tuple[Tensor, Tensor, Tensor | None]:
-        """A head as what stands before its last matrix product: rows [..., D], its matrix and bias.
+        """Input rows [..., D], weight and bias of the final projection of a head, for losses that never store all logits.
 
-        "mlm": any positions, matrix [V, D]. "nsp": vectors of first tokens, which are pooled here, matrix [2, D]. A loss that
-        never holds all logits starts from these. Raises ValueError for a head that this model has not.
+        "mlm": any positions, weight [V, D]. "nsp": vectors of first tokens, which are pooled here, weight [2, D]. Raises
+        ValueError for a head that this model does not have.
         """
         if head == "mlm" and self.mlm_head is not None:
             return self.mlm_head(hidden), self.mlm_head.decoder.weight, self.mlm_head.decoder.bias
@@ -286,12 +286,12 @@ class Bert(Pretrained, nn.Module):
         output_attentions: bool = False,
         labels: None = None,
     ) -> MaskedOutput:
-        """Every head that the model has; arguments as in `encode`. Raises ValueError for `labels`.
+        """The output of every head; arguments as in `encode`. Raises ValueError for `labels`.
 
-        Logits are zero at padding; what reads the first token reads each row's first real one.
+        Logits are zero at padding; "first token" is the first real token of each row.
         """
         if labels is not None:
-            raise ValueError("labels= is not taken: a model has no loss here; use an objective of gyebo.objectives, or a task")
+            raise ValueError("labels= is not supported: models compute no loss; use gyebo.objectives, or a task")
         encoded = self.encode(
             input_ids,
             attention_mask,
@@ -320,10 +320,8 @@ class Bert(Pretrained, nn.Module):
         return some.new_zeros(*real.shape, some.shape[-1]).index_put((real,), some)
 
     def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """Operations of a forward pass over so many tokens in rows of `context`.
-
-        `projected`: the share of the positions that is projected on the vocabulary.
-        """
+        """FLOPs of a forward pass over `tokens` tokens in rows of `context`. `projected`: share of positions at which the
+        output layer is computed."""
         config, width = self.config, self.config.width
         outputs = tokens * projected if config.mlm else 0.0
         heads = outputs * width**2 + tokens / context * (config.pooler * width**2 + config.nsp * 2 * width)

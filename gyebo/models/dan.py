@@ -2,12 +2,12 @@
 
     token -> mean over all tokens so far -> [ dense -> tanh -> dropout ] x layers -> vocabulary
 
-The deep averaging network is the feed-forward baseline of the tree: a text is the bag of its words, whose order is lost. What a
-recurrent network or attention is worth shows against it. The paper averages a whole text and classifies it; here each position
-has the mean of what stands up to it, so the same network is a language model too, and its last position is the paper's.
+The deep averaging network is the feed-forward baseline of the tree: a text is a bag of words, without their order. Recurrent
+networks and attention are compared with it. The paper averages a whole text and classifies it; here each position has the mean
+of the tokens up to it, so the same network is also a language model, and its last position is the paper's model.
 
-Word dropout (section 2.2 of the paper) leaves whole tokens out of the mean. Letters: B batch, T length, N rows, D width,
-V vocabulary.
+Word dropout (section 2.2 of the paper) drops whole tokens from the mean. Letters: B batch, T length, N rows, D width, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from gyebo.nn.ragged import over_sequences
 
 @dataclass
 class DanConfig:
-    """The shape of a DAN; the defaults are the paper's for sentiment, three layers of width 300."""
+    """The configuration of a DAN; the defaults are those of the paper for sentiment, three layers of width 300."""
 
     vocab_size: int = 16_000
     context: int = 1024  # tokens
     width: int = 300
     layers: int = 3
     dropout: float = 0.0  # after each layer
-    word_dropout: float = 0.3  # share of the tokens that are left out of the mean
+    word_dropout: float = 0.3  # share of the tokens that are dropped from the mean
     init_std: float = 0.05
     tied: bool = True  # the output layer is the token embedding
     pad_id: int | None = None
@@ -52,13 +52,13 @@ class DanConfig:
 
 @dataclass
 class Bag:
-    """What is remembered of B texts while they are written: the sum of their token vectors [B, D], and how many [B, 1]."""
+    """The cache of B texts in generation: the sum of their token vectors [B, D], and the number of tokens [B, 1]."""
 
     total: Tensor
     count: Tensor
 
     def reorder(self, rows: Tensor) -> Bag:
-        """The bags of rows [B'], repeats allowed, as new ones."""
+        """A new cache of rows [B'], repeats allowed."""
         return Bag(self.total.index_select(0, rows), self.count.index_select(0, rows))
 
 
@@ -88,7 +88,7 @@ class Dan(CausalWithoutPositions, nn.Module):
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """Draw fresh weights from torch's generator: tables N(0, init_std), other matrices uniform (Glorot & Bengio 2010),
+        """Initialise the weights with torch's generator: tables N(0, init_std), other matrices uniform (Glorot & Bengio 2010),
         biases 0."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -107,7 +107,7 @@ class Dan(CausalWithoutPositions, nn.Module):
     ) -> Encoded:
         """Read ids [B, T]; `hidden` [B, T, D] is zero at padding.
 
-        `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) keeps the mean inside each document. Raises
+        `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) keeps the mean within each document. Raises
         ValueError where a text is longer than `config.context`.
         """
         layout = self.lay_out(input_ids, attention_mask, document_ids)
@@ -117,14 +117,14 @@ class Dan(CausalWithoutPositions, nn.Module):
         return Encoded(layout.scatter(layers[-1]), tuple(map(layout.scatter, layers)) if return_layers else None)
 
     def _kept(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Token vectors [N, D] and how much each counts [N, 1]: 0 for those that word dropout leaves out."""
+        """Token vectors [N, D] and the weight of each [N, 1]: 0 for those that word dropout drops."""
         if not self.training or not self.config.word_dropout:
             return x, x.new_ones(len(x), 1)
         kept = torch.rand(len(x), 1, device=x.device) >= self.config.word_dropout
         return x * kept, kept.to(x.dtype)
 
     def _layers(self, x: Tensor) -> list[Tensor]:
-        """What goes into the network, and what each layer gives, [N, D]."""
+        """The input of the network and the output of each layer, [N, D]."""
         p = self.config.dropout if self.training else 0.0
         layers = [x]
         for block in self.blocks:
@@ -132,21 +132,22 @@ class Dan(CausalWithoutPositions, nn.Module):
         return layers
 
     def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Bag]:
-        """Read prompts [B, T] at once; gives the last real token's hidden [B, D] and the bags, the same for any `slots`."""
+        """Read prompts [B, T] at once; returns hidden [B, D] of each last real token, and the cache (`slots` is ignored)."""
         self.lay_out(input_ids, attention_mask)
         x = self.embed(input_ids)
         real = torch.ones_like(input_ids) if attention_mask is None else (attention_mask != 0).long()
-        wide = torch.promote_types(x.dtype, torch.float32)  # half precision stops counting at a few hundred
+        wide = torch.promote_types(x.dtype, torch.float32)  # half precision can't count beyond a few hundred
         bag = Bag((x * real[..., None]).sum(1, dtype=wide), real.sum(1, keepdim=True).to(wide))
         return self._layers((bag.total / bag.count.clamp(min=1)).to(x.dtype))[-1] * (bag.count > 0), bag
 
     def step(self, ids: Tensor, cache: Bag) -> Tensor:
-        """One more token a row: ids [B] -> hidden [B, D]; it is put into the bag."""
+        """One decoding step: ids [B] -> hidden [B, D]; the cache is updated in place."""
         x = self.embed(ids)
         cache.total, cache.count = cache.total + x, cache.count + 1
         return self._layers((cache.total / cache.count).to(x.dtype))[-1]
 
     def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """Operations of a forward pass over so many tokens, whatever the `context`; `projected`: on the vocabulary, a share."""
+        """FLOPs of a forward pass over `tokens` tokens, for any `context`. `projected`: share of positions at which the output
+        layer is computed."""
         config = self.config
         return 2 * tokens * config.width * (config.layers * config.width + projected * config.vocab_size)

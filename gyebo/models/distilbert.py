@@ -2,8 +2,8 @@
 
 The second child of BERT.
 
-What differs from BERT (section 3 of the paper): half the layers, no segment embedding, no pooler, so no next-sentence head
-either. It learns from a larger BERT, which is the objective's part, and starts from some of its layers.
+What differs from BERT (section 3 of the paper): half the layers, no segment embedding, no pooler and thus no next-sentence
+head. It is distilled from a larger BERT, which is part of the objective, and initialised with some of its layers.
 """
 
 from __future__ import annotations

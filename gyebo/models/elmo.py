@@ -1,23 +1,22 @@
 """ELMo: Peters et al. 2018, "Deep contextualized word representations".
 
-    the characters of a piece -> convolutions -> ReLU, the largest -> highway x 2 -> projection = the token's vector
+    the characters of a token -> convolutions -> maximum, ReLU -> highway x 2 -> projection = the token vector
     token -> LSTM -> LSTM, its input added    from left to right  \\
     token -> LSTM -> LSTM, its input added    from right to left  /  -> one output layer: the next, and the previous token
 
 What differs from the LSTM as a language model:
 
-- a token is read by its characters (Kim et al. 2015), not looked up: what looks alike starts alike. Tokens that occur more than
-  once in a batch are read once;
-- two models of the text, which share characters and output layer only: one has read what stands up to a token and predicts the
-  next, the other has read from the end and predicts the one before. Neither ever sees what it predicts, as one model of both
-  sides would;
-- cells are wide, what goes between them is narrow: each output is projected, and bounded inside the step (`clip`);
-- the second layer's input is added to its output.
+- token vectors are computed from characters (Kim et al. 2015) instead of looked up, so similar spellings have similar vectors.
+  Tokens that occur several times in a batch are computed once;
+- there are two language models, which share only the character encoder and the output layer: one reads from left to right and
+  predicts the next token, the other from right to left and predicts the previous one. Neither sees the token that it predicts,
+  as a single bidirectional model would;
+- cells are wide, their outputs narrow: each output is projected, and clipped within the step (`clip`);
+- the input of the second layer is added to its output.
 
-No layer is the answer alone: a task learns its own mixture of them (`gyebo/tasks/heads/layer_mix.py`), and the model stays as
-it is.
+A task uses a learned weighted sum of all layers (`gyebo/tasks/heads/layer_mix.py`), and the model is frozen.
 
-Letters: B batch, T length, N rows, U distinct pieces, C characters of a piece, P width of a direction, D = 2P, V vocabulary.
+Letters: B batch, T length, N rows, U distinct tokens, C characters of a token, P width of a direction, D = 2P, V vocabulary.
 """
 
 from __future__ import annotations
@@ -41,27 +40,27 @@ FILTERS = (32, 32, 64, 128, 256, 512, 1024)
 
 @dataclass
 class ElmoConfig:
-    """The shape of an ELMo; the defaults are the published model with the vocabulary that it was trained to predict."""
+    """The configuration of an ELMo; the defaults are the published model, with the vocabulary of its output layer."""
 
     vocab_size: int = 793_471
     context: int = 1024  # tokens
     symbols: int = 262  # rows of the character embedding
-    characters: int = 50  # of a piece, its marks among them
+    characters: int = 50  # of a token, including start and end symbols
     character_width: int = 16
-    filters: tuple[int, ...] = FILTERS  # how many convolutions there are over 1, 2, 3 ... characters
+    filters: tuple[int, ...] = FILTERS  # number of convolutions over 1, 2, 3 ... characters
     highways: int = 2
-    width: int = 1024  # of a token's vector: two directions, of half of it each
+    width: int = 1024  # of a token vector: half of it for each direction
     cells: int = 4096  # of each layer and direction
     layers: int = 2
-    clip: float = 3.0  # bounds cells and outputs inside the step; 0: nothing does
-    dropout: float = 0.1  # of what goes into each layer, and out of the last one
+    clip: float = 3.0  # bound of cells and outputs within the step; 0: none
+    dropout: float = 0.1  # of the input of each layer, and of the output of the last one
     init_std: float = 0.05  # of the output matrix
 
     pad_id: int | None = None
     bos_id: int | None = None
     eos_id: int | None = None
 
-    tied: ClassVar[bool] = False  # there is no table of tokens that the output layer could be
+    tied: ClassVar[bool] = False  # there is no token table to tie the output layer to
 
     def __post_init__(self) -> None:
         self.filters = tuple(self.filters)
@@ -76,8 +75,8 @@ class ElmoConfig:
         )
         if self.characters < max(3, len(self.filters)):
             raise ValueError(
-                f"characters must be at least {max(3, len(self.filters))}, for two marks, a byte and the widest filter, but is "
-                f"{self.characters} instead"
+                f"characters must be at least {max(3, len(self.filters))}, for start, a byte, end and the widest filter, but is"
+                f" {self.characters} instead"
             )
         if self.width < 2 or self.width % 2:
             raise ValueError(f"width must be even, a half for each direction, but is {self.width} instead")
@@ -86,12 +85,12 @@ class ElmoConfig:
 
     @property
     def direction(self) -> int:
-        """Width of what a direction hands on."""
+        """Width of the output of one direction."""
         return self.width // 2
 
 
 class Highway(nn.Module):
-    """Srivastava et al. 2015: g * relu(A x) + (1 - g) * x with g = sigmoid(B x); A, B and their biases out of one matrix."""
+    """Srivastava et al. 2015: g * relu(A x) + (1 - g) * x with g = sigmoid(B x); A and B are computed by one matrix."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -105,7 +104,7 @@ class Highway(nn.Module):
 
 
 class CharacterEncoder(nn.Module):
-    """From the characters of a piece to its vector."""
+    """From the characters of a token to its vector."""
 
     def __init__(self, config: ElmoConfig):
         super().__init__()
@@ -126,8 +125,8 @@ class CharacterEncoder(nn.Module):
         return self.projection(x)
 
     def _without_repeats(self, characters: Tensor) -> Tensor:
-        """Without the last columns, in which every row repeats its last symbol, but for so many that each convolution still
-        finds that symbol alone: its largest value stays the same."""
+        """Without the last columns, in which every row repeats its last symbol, except for as many as the widest convolution
+        has: the maximum of each convolution is unchanged."""
         place = torch.arange(1, characters.shape[1] + 1, device=characters.device)
         used = int(((characters != characters[:, -1:]).any(0) * place).max())
         return characters[:, : used + len(self.convolutions)]
@@ -143,13 +142,13 @@ class Block(nn.Module):
 
 
 class Elmo(WithoutPositions, nn.Module):
-    """ELMo as a pair of language models, and as what a task reads (`hidden` and `layers` of `encode`)."""
+    """ELMo as two language models, and as features for tasks (`hidden` and `layers` of `encode`)."""
 
     family: ClassVar[str] = "elmo"
     config_class: ClassVar[type] = ElmoConfig
     heads: ClassVar[tuple[str, ...]] = ("forward", "backward")
     reads_characters: ClassVar[bool] = True
-    compiles: ClassVar[bool] = False  # torch.compile would write out every step of the longest text
+    compiles: ClassVar[bool] = False  # torch.compile would unroll every step of the longest text
     sizes: ClassVar[dict[str, ElmoConfig]] = {
         "tiny": ElmoConfig(vocab_size=4096, context=128, filters=(8, 8, 16, 32), highways=1, width=64, cells=64, clip=0.0),
         "mini": ElmoConfig(vocab_size=16_000, context=256, filters=(16, 16, 32, 64, 128), width=256, cells=512, clip=0.0),
@@ -172,18 +171,18 @@ class Elmo(WithoutPositions, nn.Module):
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """Draw fresh weights from torch's generator. Convolutions start wider than in the released code (uniform between -0.05
-        and 0.05), with which tokens hardly differ at first, and Adam learns more slowly.
+        """Initialise the weights with torch's generator. Convolutions are initialised larger than in the released code (uniform
+        between -0.05 and 0.05), with which token vectors hardly differ at first, and training is slower.
 
         | tensor | distribution |
         | --- | --- |
         | characters | uniform between -1 and 1 |
-        | convolutions over n numbers | N(0, (2/n)^0.5), He et al. 2015 |
-        | highways, projection of the features, F wide | N(0, F^-0.5) |
-        | an LSTM's input matrix of each gate, its projection | uniform, Glorot & Bengio 2010 |
-        | an LSTM's recurrent matrix, each gate | orthogonal (Saxe et al. 2013) |
+        | convolutions over n inputs | N(0, (2/n)^0.5), He et al. 2015 |
+        | highways, projection of the features, of width F | N(0, F^-0.5) |
+        | input matrix of an LSTM, each gate; its projection | uniform, Glorot & Bengio 2010 |
+        | recurrent matrix of an LSTM, each gate | orthogonal (Saxe et al. 2013) |
         | output matrix | N(0, init_std) |
-        | biases | 0, but -2 for the gates of highways (they let the features through), 1 for forget gates |
+        | biases | 0, except -2 for the gates of highways (which then pass their input on), 1 for forget gates |
         """
         encoder: Any = self.encoder
         blocks: Any = self.blocks
@@ -212,16 +211,18 @@ class Elmo(WithoutPositions, nn.Module):
         return self.lm_head if self.heads else None
 
     def spell(self, table: Tensor) -> None:
-        """Take over how every id is spelled, symbols [V, C] (`gyebo.text.characters.spelling`); it is saved with the weights.
+        """Set the characters of every id, symbols [V, C] (`gyebo.text.characters.spelling`); they are saved with the weights.
 
         Raises ValueError for a table of another shape, or with symbols that have no row in the character embedding.
         """
         shape = (self.config.vocab_size, self.config.characters)
         if table.shape != shape:
-            raise ValueError(f"the spelling of the pieces must be {list(shape)}, but is {list(table.shape)} instead")
+            raise ValueError(f"the character table must be {list(shape)}, but is {list(table.shape)} instead")
         low, high = (0, 0) if table.is_meta else (int(table.min()), int(table.max()))
         if low < 0 or high >= self.config.symbols:
-            raise ValueError(f"symbols of the spelling must be from 0 to {self.config.symbols - 1}, but are {low} to {high}")
+            raise ValueError(
+                f"symbols of the character table must be from 0 to {self.config.symbols - 1}, but are {low} to {high}"
+            )
         self.spelling = table.to(self.spelling.device, torch.int32)
 
     def encode(
@@ -233,12 +234,13 @@ class Elmo(WithoutPositions, nn.Module):
         depth: int | None = None,
         return_layers: bool = False,
     ) -> Encoded:
-        """Read ids [B, T]; `hidden` [B, T, D], the two directions side by side, is zero at padding.
+        """Read ids [B, T]; `hidden` [B, T, D], the two directions concatenated, is zero at padding.
 
-        `input_ids` may be the symbols [B, T, C] of any words, which the vocabulary need not have: the published form. `layers`:
-        the token's vector, twice side by side, then each layer's output. `depth`: read so many layers only; 0: the token alone,
-        whatever stands beside it. `attention_mask` [B, T] is 0 at padding; each document of `document_ids` [B, T] (0 = padding)
-        is read for itself. Raises ValueError where a text is longer than `config.context`, or an id was never spelled.
+        `input_ids` may be the symbols [B, T, C] of any words, also of words outside the vocabulary, as in the published model.
+        `layers`: the token vector, repeated twice, then the output of each layer. `depth`: number of layers that are computed;
+        0: the token vectors without context. `attention_mask` [B, T] is 0 at padding; each document of `document_ids` [B, T]
+        (0 = padding) is read separately. Raises ValueError where a text is longer than `config.context`, or the characters of
+        an id are not set.
         """
         layout = self.lay_out(input_ids, attention_mask, document_ids)
         tokens = self._tokens(layout.gather(input_ids))
@@ -251,18 +253,18 @@ class Elmo(WithoutPositions, nn.Module):
         return Encoded(layout.scatter(layers[-1]), tuple(map(layout.scatter, layers)) if return_layers else None)
 
     def _tokens(self, rows: Tensor) -> Tensor:
-        """The vectors [N, P] of ids [N], or of words by their symbols [N, C]; each distinct one is read once."""
+        """The vectors [N, P] of ids [N], or of the symbols of words [N, C]; each distinct one is computed once."""
         words, places = rows.unique(dim=0, return_inverse=True)
         words = self.spelling[words] if rows.ndim == 1 else words
         if not bool(words[:, :1].all()):
             raise ValueError(
-                "this model does not know how its pieces are spelled: model.spell(gyebo.text.characters.spelling(tokenizer, "
-                f"{self.config.characters})) tells it"
+                "the characters of the tokens are not set: call model.spell(gyebo.text.characters.spelling(tokenizer, "
+                f"{self.config.characters}))"
             )
         return F.embedding(places, self.encoder(words))
 
     def _read(self, tokens: Tensor, steps: Steps, cells: list[ProjectedLstm]) -> list[Tensor]:
-        """What each layer of a direction gives, [N, P] each."""
+        """The output of each layer of one direction, [N, P] each."""
         p = self.config.dropout if self.training else 0.0
         x, layers = tokens.index_select(0, steps.order), []
         for number, cell in enumerate(cells):
@@ -273,10 +275,10 @@ class Elmo(WithoutPositions, nn.Module):
         return [x.index_select(0, steps.back) for x in (*layers[:-1], dropout(layers[-1], p))]
 
     def output_layer(self, hidden: Tensor, head: str = "forward") -> tuple[Tensor, Tensor, Tensor | None]:
-        """A head as what stands before its last matrix product: rows [..., P] of hidden [..., D], matrix [V, P], bias [V].
+        """Input rows [..., P] (from hidden [..., D]), weight [V, P] and bias [V] of the final projection of a head.
 
-        "forward": the next token, from those up to a position; "backward": the previous one, from those from it on. Raises
-        ValueError for a head that this model has not.
+        "forward" predicts the next token, from those up to a position; "backward" the previous one, from those from it on.
+        Raises ValueError for a head that this model does not have.
         """
         if head not in self.heads:
             known = ", ".join(self.heads) or "none, as this model has no head"
@@ -297,17 +299,16 @@ class Elmo(WithoutPositions, nn.Module):
         output_hidden_states: bool = False,
         labels: None = None,
     ) -> BidirectionalOutput:
-        """Both heads; arguments as in `encode`. Raises ValueError for `labels`."""
+        """The outputs of both heads; arguments as in `encode`. Raises ValueError for `labels`."""
         if labels is not None:
-            raise ValueError("labels= is not taken: a model has no loss here; use an objective of gyebo.objectives, or a task")
+            raise ValueError("labels= is not supported: models compute no loss; use gyebo.objectives, or a task")
         encoded = self.encode(input_ids, attention_mask, document_ids, return_layers=output_hidden_states)
         hidden = encoded.hidden
         return BidirectionalOutput(self.project(hidden), self.project(hidden, "backward"), hidden, encoded.layers)
 
     def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """Operations of a forward pass over so many tokens, whatever the `context`; `projected`: on the vocabulary, a share.
-
-        Every token is charged for its characters, whole columns of them, although a piece that comes again is not read again.
+        """FLOPs of a forward pass over `tokens` tokens, for any `context`. `projected`: share of positions at which the output
+        layer is computed. The characters of every token are counted in full width, although repeated tokens are computed once.
         """
         c, features = self.config, sum(self.config.filters)
         windows = sum((c.characters - over + 1) * over * count for over, count in enumerate(c.filters, 1))

@@ -4,9 +4,9 @@ The decoder of the Transformer ("Attention Is All You Need", 2017) without its e
 
     token + learned position -> dropout -> [ attention -> add -> norm -> feed-forward -> add -> norm ] x 12 -> vocabulary
 
-What differs from the 2017 decoder: positions are learned, not sinusoids; the activation is GELU (tanh form), not ReLU; the
-embedding is not multiplied by sqrt(D); dropout also acts on the attention weights. Normalisation stays *after* the addition
-(post-norm) and there is no norm at the end. The output layer is the token embedding.
+What differs from the 2017 decoder: learned positions instead of sinusoids; GELU (tanh form) instead of ReLU; the embedding is
+not multiplied by sqrt(D); dropout is also applied to the attention weights. Normalisation is still *after* the addition
+(post-norm), and there is no norm at the end. The output layer is the token embedding.
 
 Letters: B batch, T length, D width, H heads, K = D/H, V vocabulary.
 """
@@ -33,7 +33,7 @@ from gyebo.nn.ragged import Ragged, attend_ragged, ragged_layout, real_tokens
 
 @dataclass
 class GptConfig:
-    """The shape of a GPT; the defaults are the published model."""
+    """The configuration of a GPT; the defaults are the published model."""
 
     vocab_size: int = 40_478
     context: int = 512  # rows of the position table, tokens
@@ -74,7 +74,7 @@ class GptConfig:
 
 
 class Attention(nn.Module):
-    """Masked multi-head self-attention; query, key and value come out of one matrix."""
+    """Causal multi-head self-attention; query, key and value are computed by one matrix."""
 
     def __init__(self, config: GptConfig, layer: int):
         super().__init__()
@@ -103,9 +103,9 @@ class Attention(nn.Module):
 
 @dataclass
 class Run:
-    """What the blocks share in one pass: who may see whom, the cache, and where attention weights are collected.
+    """Shared by the blocks in one pass: the attention mask, the cache, and the list that collects attention weights.
 
-    `rows`: where the tokens stand, if there is padding or several documents a row: then x is [N, D], without any padding."""
+    `rows`: the flat layout, if there is padding or several documents per row: then x is [N, D], without padding."""
 
     allowed: Tensor | None = None
     causal: bool = True
@@ -162,7 +162,7 @@ class Gpt(Causal, nn.Module):
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """Draw fresh weights from torch's generator.
+        """Initialise the weights with torch's generator.
 
         | tensor | distribution |
         | --- | --- |
@@ -191,9 +191,9 @@ class Gpt(Causal, nn.Module):
     ) -> Encoded:
         """Run the blocks over ids [B, T]; without a cache, `hidden` [B, T, D] is zero at padding.
 
-        `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) keeps attention and positions inside
-        each document; `position_ids` [B, T] replaces the positions. An empty `cache` is filled on the way. Raises
-        ValueError where a position lies beyond `config.context`.
+        `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) keeps attention and positions within
+        each document; `position_ids` [B, T] replaces the positions. An empty `cache` is filled. Raises ValueError where a
+        position is beyond `config.context`.
         """
         shape, device = input_ids.shape[:2], input_ids.device
         given: dict[str, Any] = {"attention_mask": attention_mask, "document_ids": document_ids, "position_ids": position_ids}
@@ -221,7 +221,7 @@ class Gpt(Causal, nn.Module):
                 raise ValueError(f"positions must be from 0 to {most} (context), but are {low} to {high} instead")
 
     def _blocks(self, vectors: Tensor, positions: Tensor, run: Run) -> list[Tensor]:
-        """What goes into the blocks, and what each gives."""
+        """The input of the blocks, and the output of each."""
         x = vectors + self.position_embedding(positions)
         x = dropout(x, self.config.embedding_dropout if self.training else 0.0)
         layers = [x]
@@ -244,7 +244,7 @@ class Gpt(Causal, nn.Module):
     ) -> CausalOutput:
         """Logits [B, T, V] for the next token at every position; arguments as in `encode`. Raises ValueError for `labels`."""
         if labels is not None:
-            raise ValueError("labels= is not taken: a model has no loss here; use an objective of gyebo.objectives, or a task")
+            raise ValueError("labels= is not supported: models compute no loss; use gyebo.objectives, or a task")
         encoded = self.encode(
             input_ids,
             attention_mask,
@@ -256,7 +256,7 @@ class Gpt(Causal, nn.Module):
         return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers, encoded.attentions)
 
     def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, KeyValueCache]:
-        """Read prompts [B, T] at once; gives the last real token's hidden [B, D] and a cache with room for `slots` tokens."""
+        """Read prompts [B, T] at once; returns hidden [B, D] of the last real token of each, and a cache of `slots` tokens."""
         config, weight = self.config, self.token_embedding.weight
         batch, length = input_ids.shape
         dtype = torch.get_autocast_dtype(weight.device.type) if torch.is_autocast_enabled(weight.device.type) else weight.dtype
@@ -273,22 +273,23 @@ class Gpt(Causal, nn.Module):
         real = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
         cache.padded = not bool(real.all())
         cache.advance(real)
-        last = length - 1 - real.flip(1).int().argmax(1)  # the last real token, wherever the padding stands
+        last = length - 1 - real.flip(1).int().argmax(1)  # the last real token, wherever padding is
         return encoded.hidden[torch.arange(batch, device=last.device), last], cache
 
     def step(self, ids: Tensor, cache: KeyValueCache) -> Tensor:
-        """One more token a row: ids [B] -> hidden [B, D]; the cache, which must have room, is extended in place."""
+        """One decoding step: ids [B] -> hidden [B, D]; the cache, which must have room, is extended in place."""
         allowed = None
         if cache.padded:
-            fresh = torch.ones_like(ids, dtype=torch.bool)[:, None]
-            allowed = torch.cat([cache.real[:, : cache.used], fresh], 1)[:, None, None]  # [B, 1, 1, S]
+            new = torch.ones_like(ids, dtype=torch.bool)[:, None]
+            allowed = torch.cat([cache.real[:, : cache.used], new], 1)[:, None, None]  # [B, 1, 1, S]
         run = Run(allowed, causal=False, cache=cache)
         *_, hidden = self._blocks(self.embed(ids[:, None]), cache.positions[:, None], run)
         cache.advance(torch.ones_like(ids, dtype=torch.bool)[:, None])
         return hidden[:, 0]
 
     def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """Operations of a forward pass over so many tokens in rows of `context`; `projected`: on the vocabulary, as a share."""
+        """FLOPs of a forward pass over `tokens` tokens in rows of `context`. `projected`: share of positions at which the
+        output layer is computed."""
         config = self.config
         return transformer_flops(
             tokens,

@@ -2,10 +2,10 @@
 
 What differs from GPT (section 2.3 of the paper):
 
-- normalisation stands at the *input* of each sublayer (pre-norm), and once more after the last block;
-- the matrices that write into the residual stream start smaller, by 1/sqrt(2 x layers), so that its variance does not grow
-  with depth; positions start at half the spread (as released, not in the paper);
-- context 1024, byte-level BPE with 50,257 pieces; sizes up to 1.5 billion parameters.
+- normalisation at the *input* of each sublayer (pre-norm), and once more after the last block;
+- the matrices that write into the residual stream are initialised smaller, by 1/sqrt(2 x layers), so that its variance does not
+  grow with depth; positions with half the standard deviation (as released, not in the paper);
+- context 1024, byte-level BPE with 50,257 tokens; sizes up to 1.5 billion parameters.
 
 Letters: B batch, T length, D width.
 """
@@ -25,17 +25,17 @@ from gyebo.nn.dropout import dropout
 
 @dataclass
 class Gpt2Config(GptConfig):
-    """The shape of a GPT-2; the defaults are the published "small" (124M)."""
+    """The configuration of a GPT-2; the defaults are the published "small" (124M)."""
 
     vocab_size: int = 50_257
     context: int = 1024
     scale_attention: bool = True  # divide scores by sqrt(D/H)
-    scale_attention_by_layer: bool = False  # and by the layer's number, counted from 1
+    scale_attention_by_layer: bool = False  # and by the index of the layer, from 1
     upcast_attention: bool = False  # scores and weights in float32, whatever the precision
 
 
 class Gpt2Attention(Attention):
-    """GPT's attention; the scale of the scores may depend on the layer, their precision may be set apart."""
+    """GPT's attention; the scale of the scores may depend on the layer, and they may be computed in float32."""
 
     def __init__(self, config: Gpt2Config, layer: int):
         super().__init__(config, layer)
@@ -47,7 +47,7 @@ class Gpt2Attention(Attention):
 
 
 class Gpt2Block(Block):
-    """One layer: each sublayer reads a normalised copy and is added to the stream (pre-norm)."""
+    """One layer: the input of each sublayer is normalised, and its output is added to the residual stream (pre-norm)."""
 
     def __init__(self, config: Gpt2Config, layer: int):
         super().__init__(config, layer)
@@ -83,7 +83,7 @@ class Gpt2(Gpt):
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """Draw fresh weights from torch's generator.
+        """Initialise the weights with torch's generator.
 
         | tensor | distribution |
         | --- | --- |

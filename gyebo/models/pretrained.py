@@ -47,7 +47,7 @@ class Pretrained:
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> Self:
-        """Open a run, a `transformers` directory or a hub id as this class; ValueError where it holds another family."""
+        """Load a run, a `transformers` directory or a hub id as this class; ValueError if it has a model of another family."""
         from gyebo.interchange import load
 
         model, _ = load(name)
@@ -62,7 +62,7 @@ class Pretrained:
         save(self, None, directory)
 
     def count_parameters(self: Any, *, embeddings: bool = True) -> int:
-        """Trainable parameters, tied tensors once; without `embeddings`: less the tables and an output layer."""
+        """Number of trainable parameters, tied ones once; without `embeddings`: without embedding tables and output layer."""
         module: nn.Module = self
         tables = ("token_embedding", "position_embedding", "segment_embedding", "lm_head", "mlm_head.decoder")
         return sum(p.numel() for name, p in module.named_parameters() if embeddings or not name.startswith(tables))

@@ -121,8 +121,8 @@ def check_shape(
 
 
 class Speaking(Pretrained):
-    """Mixed into a model that has `token_embedding` and `lm_head`, the output layer over the same vocabulary. Letters: B batch,
-    T length, D width, V vocabulary."""
+    """Mixin for models with `token_embedding` and `lm_head`, the output layer over the same vocabulary. Letters: B batch, T
+    length, D width, V vocabulary."""
 
     heads: ClassVar[tuple[str, ...]] = ("lm",)
 
@@ -138,10 +138,8 @@ class Speaking(Pretrained):
         return self.token_embedding(tokens)
 
     def output_layer(self: Any, hidden: Tensor, head: str = "lm") -> tuple[Tensor, Tensor, Tensor | None]:
-        """A head as what stands before its last matrix product: rows [..., D], matrix [V, D], bias [V] or None.
-
-        A loss that never holds all logits starts from these.
-        """
+        """Input rows [..., D], weight [V, D] and bias [V] (or None) of the final projection of a head, for losses that never
+        store all logits."""
         if head != "lm":
             raise ValueError(f"head must be one of {', '.join(self.heads)}, but is {head!r} instead")
         return hidden, self.lm_head.weight, self.lm_head.bias
@@ -149,11 +147,11 @@ class Speaking(Pretrained):
     def project(self: Any, hidden: Tensor, head: str = "lm") -> Tensor:
         """Logits over the vocabulary for any subset of positions: [..., D] -> [..., V]."""
         rows, *_ = self.output_layer(hidden, head)
-        return self.lm_head(rows)  # the module, not its weight: for decoding it may be packed
+        return self.lm_head(rows)  # the module instead of its weight: it may be packed for decoding
 
 
 class Causal(Speaking):
-    """Mixed into a language model that has `blocks` and `encode` too."""
+    """Mixin for language models that also have `blocks` and `encode`."""
 
     def layer_groups(self: Any) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, each block, the rest."""
@@ -164,10 +162,10 @@ class Causal(Speaking):
 
 
 class WithoutPositions(Pretrained):
-    """A model that has no table of positions: what it knows of order comes from reading, or it knows none."""
+    """A model without position embeddings: it is recurrent, or has no word order."""
 
     def lay_out(self: Any, ids: Tensor, mask: Tensor | None = None, documents: Tensor | None = None) -> Ragged:
-        """Where the tokens of ids [B, T] stand. Raises ValueError where a text is longer than `config.context`."""
+        """The layout of ids [B, T]. Raises ValueError where a text is longer than `config.context`."""
         layout = ragged_layout(ids.shape[:2], ids.device, attention_mask=mask, document_ids=documents)
         most = self.config.context
         if layout.longest > most:
@@ -176,7 +174,7 @@ class WithoutPositions(Pretrained):
 
 
 class CausalWithoutPositions(WithoutPositions, Causal):
-    """A causal language model without a table of positions."""
+    """A causal language model without position embeddings."""
 
     def forward(
         self: Any,
@@ -189,7 +187,7 @@ class CausalWithoutPositions(WithoutPositions, Causal):
     ) -> CausalOutput:
         """Logits [B, T, V] for the next token at every position; arguments as in `encode`. Raises ValueError for `labels`."""
         if labels is not None:
-            raise ValueError("labels= is not taken: a model has no loss here; use an objective of gyebo.objectives, or a task")
+            raise ValueError("labels= is not supported: models compute no loss; use gyebo.objectives, or a task")
         encoded = self.encode(input_ids, attention_mask, document_ids, return_layers=output_hidden_states)
         return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers)
 
@@ -204,7 +202,7 @@ class Translating(Speaking):
 
     @property
     def start_id(self: Any) -> int:
-        """The id with which the decoder begins."""
+        """The first id of the decoder."""
         return self.config.first_id
 
     def forward(
@@ -220,7 +218,7 @@ class Translating(Speaking):
     ) -> TranslationOutput:
         """Logits [B, U, V] for the next token of the target; arguments as in `encode`. Raises ValueError for `labels`."""
         if labels is not None:
-            raise ValueError("labels= is not taken: a model has no loss here; use gyebo.tasks.objective, or gyebo finetune")
+            raise ValueError("labels= is not supported: models compute no loss; use gyebo.tasks.objective, or gyebo finetune")
         found = self.encode(
             input_ids,
             attention_mask,
@@ -241,7 +239,7 @@ class Translating(Speaking):
         )
 
     def lay_out(self: Any, ids: Tensor, mask: Tensor | None, *, dense: bool = False) -> tuple[Ragged, Tensor | None]:
-        """Where the tokens of ids [B, T] stand, and which of them attention may see, [B, T] (None: all).
+        """The layout of ids [B, T], and the attention mask [B, T] (None: all tokens).
 
         Raises ValueError where a sentence is longer than `config.context`.
         """
@@ -253,7 +251,7 @@ class Translating(Speaking):
         real = real_tokens(mask)
         if real is None or (not compiling and bool(real.all())):
             return layout, None
-        return layout, real | ~real.any(1, keepdim=True)  # in a row without any token: zeros, and nobody reads the answer
+        return layout, real | ~real.any(1, keepdim=True)  # a row without tokens attends to zeros; its output is not used
 
     def layer_groups(self: Any) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embedding, each block of the encoder, each of the decoder, the rest."""

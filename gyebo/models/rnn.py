@@ -2,17 +2,17 @@
 
     token -> dropout -> [ cell -> dropout ] x layers -> vocabulary
 
-A sentence is read token by token; all that is known of it is a state of fixed width, which each step replaces. The three differ
-in the cell alone (its equations: `gyebo/nn/recurrent.py`):
+A sentence is read token by token; it is represented by a state of fixed width, which each step updates. The three differ only
+in the cell (for its equations see `gyebo/nn/recurrent.py`):
 
 | | state | the gradient over t steps |
 | --- | --- | --- |
-| rnn | one vector, through a matrix and tanh | a product of t matrices: vanishes or explodes |
-| lstm | and a cell that gates keep, clear and fill | through the cell, a product of t forget gates near 1 |
-| gru | one vector, interpolated by a gate | as the LSTM's, with three matrices instead of four |
+| rnn | one vector, updated by a matrix and tanh | a product of t matrices: vanishes or explodes |
+| lstm | a vector and a cell, with forget, input and output gates | through the cell, a product of t forget gates near 1 |
+| gru | one vector, interpolated by a gate | as in the LSTM, with three matrices instead of four |
 
-Dropout acts between layers, never on the way from one time step to the next (Zaremba et al. 2014). The output layer is the
-token embedding (Press & Wolf 2016). `context` says over how many tokens a gradient flows and how long a text may be.
+Dropout is applied between layers, never between time steps (Zaremba et al. 2014). The output layer is the token embedding
+(Press & Wolf 2016). `context`: number of tokens over which gradients flow, and maximum length of a text.
 
 Letters: B batch, T length, N rows, S sequences, D width, V vocabulary.
 """
@@ -36,11 +36,11 @@ from gyebo.nn.state import StateTree
 
 @dataclass
 class RnnConfig:
-    """The shape of a recurrent language model; the defaults are the medium model of Zaremba et al. 2014."""
+    """The configuration of a recurrent language model; the defaults are the medium model of Zaremba et al. 2014."""
 
     vocab_size: int = 10_000
     context: int = 1024  # tokens
-    width: int = 650  # of the embedding and of each layer's state
+    width: int = 650  # of the embedding and of the state of each layer
     layers: int = 2
     dropout: float = 0.5
     init_std: float = 0.05  # of the embedding
@@ -61,12 +61,12 @@ class RnnConfig:
 
 @dataclass
 class Memory:
-    """What a recurrent model remembers of B texts while it generates: one state a layer, each tensor [B, its width]."""
+    """The cache of B texts in generation: one state per layer, each tensor [B, width of the layer]."""
 
     layers: list[State]
 
     def reorder(self, rows: Tensor) -> Memory:
-        """The memory of rows [B'], repeats allowed, as a new one."""
+        """A new cache of rows [B'], repeats allowed."""
         return Memory([tuple(part.index_select(0, rows) for part in state) for state in self.layers])
 
 
@@ -74,7 +74,7 @@ class Rnn(CausalWithoutPositions, nn.Module):
     """Elman's network as a language model."""
 
     family: ClassVar[str] = "rnn"
-    compiles: ClassVar[bool] = False  # the steps are a kernel already, and their shapes change with every batch
+    compiles: ClassVar[bool] = False  # the steps are one kernel already, and their shapes change with every batch
     generates: ClassVar[bool] = True
     carries_state: ClassVar[bool] = True
     gives_raw: ClassVar[bool] = True
@@ -100,19 +100,19 @@ class Rnn(CausalWithoutPositions, nn.Module):
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
-        """The width of each layer's input and of its state."""
+        """The widths of input and state of each layer."""
         return [(self.config.width, self.config.width)] * self.config.layers
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """Draw fresh weights from torch's generator.
+        """Initialise the weights with torch's generator.
 
         | tensor | distribution |
         | --- | --- |
         | embedding, output matrix | N(0, init_std) |
-        | a cell's input matrix, each gate | uniform, Glorot & Bengio 2010 |
-        | a cell's recurrent matrix, each gate | orthogonal: keeps the length of what it is multiplied with (Saxe et al. 2013) |
-        | biases | 0, but that of an LSTM's forget gate is 1 (Jozefowicz et al. 2015) |
+        | input matrix of a cell, each gate | uniform, Glorot & Bengio 2010 |
+        | recurrent matrix of a cell, each gate | orthogonal, which preserves norms (Saxe et al. 2013) |
+        | biases | 0, except 1 for the forget gate of an LSTM (Jozefowicz et al. 2015) |
         """
         for table in {self.token_embedding.weight, self.lm_head.weight}:
             table.normal_(0.0, self.config.init_std)
@@ -140,10 +140,9 @@ class Rnn(CausalWithoutPositions, nn.Module):
     ) -> Encoded:
         """Read ids [B, T]; `hidden` [B, T, D] is zero at padding.
 
-        `attention_mask` [B, T] is 0 at padding; each document of `document_ids` [B, T] (0 = padding) starts from a state of
-        zeros, but the first of each row from `state` where it is given: `Encoded.state` of the text before it.
-        `return_raw`: the last layer's output before dropout too. Raises ValueError where a text is longer than
-        `config.context`.
+        `attention_mask` [B, T] is 0 at padding; each document of `document_ids` [B, T] (0 = padding) starts from a zero state,
+        except the first of each row if `state` is given: `Encoded.state` of the text before it. `return_raw`: also return the
+        output of the last layer before dropout. Raises ValueError where a text is longer than `config.context`.
         """
         layout = self.lay_out(input_ids, attention_mask, document_ids)
         steps = time_steps(layout)
@@ -158,24 +157,25 @@ class Rnn(CausalWithoutPositions, nn.Module):
         )
 
     def fresh_state(self, rows: int) -> StateTree:
-        """What texts start from: "state", zeros [rows, K, D], K tensors of all layers together, D the width of the widest; what
-        a narrower one does not fill stays zero."""
+        """The initial state: "state", zeros [rows, K, D], for the K tensors of all layers, D the largest width; narrower ones
+        are padded with zeros."""
         widest = max(width for _, width in self.shapes)
         return {"state": self.token_embedding.weight.new_zeros(rows, len(self.shapes) * CELLS[self.cell].states, widest)}
 
     def reset(self, state: StateTree, which: Tensor) -> StateTree:
-        """The state with the rows of `which` [B] (bool) as fresh."""
+        """The state with the rows of `which` [B] (bool) reset to the initial state."""
         return {"state": state["state"].masked_fill(which[:, None, None], 0.0)}
 
     def _given(self, state: Tensor, steps: Steps) -> list[State]:
-        """A state [B, K, D] as each layer's, of all sequences, each [S, its width]: zeros but for the first one of a row."""
-        spread = state.new_zeros(steps.sequences, *state.shape[1:])
-        spread[steps.first] = state[steps.row[steps.first]]
-        parts = iter(spread.unbind(1))
+        """The initial state of each layer for all sequences, each [S, width of the layer], from a state [B, K, D]: zeros except
+        for the first sequence of each row."""
+        by_sequence = state.new_zeros(steps.sequences, *state.shape[1:])
+        by_sequence[steps.first] = state[steps.row[steps.first]]
+        parts = iter(by_sequence.unbind(1))
         return [tuple(next(parts)[:, :width] for _ in range(CELLS[self.cell].states)) for _, width in self.shapes]
 
     def _left(self, after: list[State], steps: Steps, before: Tensor) -> Tensor:
-        """The state [B, K, D] after each row's last sequence; that from before where a row has no token."""
+        """The state [B, K, D] after the last sequence of each row; unchanged (`before`) where a row has no token."""
         ends = [part[steps.last] for state in after for part in state]
         parts = torch.stack([F.pad(end, (0, before.shape[2] - end.shape[1])) for end in ends], 1)
         left = before.clone()
@@ -183,8 +183,8 @@ class Rnn(CausalWithoutPositions, nn.Module):
         return left
 
     def _read(self, x: Tensor, steps: Steps, states: list[State] | None) -> tuple[list[Tensor], Tensor, list[State]]:
-        """What goes into the layers and what each gives, [N, D]; what the last one gives before dropout; each layer's states
-        after the last token, [S, D]."""
+        """The input of the layers and the output of each, [N, D]; the output of the last one before dropout; the states of each
+        layer after the last token, [S, D]."""
         p = self.config.dropout if self.training else 0.0
         layers, after = [dropout(x, p)], []
         block: Any
@@ -195,7 +195,7 @@ class Rnn(CausalWithoutPositions, nn.Module):
         return layers, x, after
 
     def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Memory]:
-        """Read prompts [B, T] at once; gives the last real token's hidden [B, D] and the memory, the same for any `slots`."""
+        """Read prompts [B, T] at once; returns hidden [B, D] of each last real token, and the cache (`slots` is ignored)."""
         layout = self.lay_out(input_ids, attention_mask)
         steps = time_steps(layout)
         *_, states = self._read(layout.gather(self.embed(input_ids)), steps, None)
@@ -203,13 +203,14 @@ class Rnn(CausalWithoutPositions, nn.Module):
         return memory.layers[-1][0], memory
 
     def step(self, ids: Tensor, cache: Memory) -> Tensor:
-        """One more token a row: ids [B] -> hidden [B, D]; the memory is replaced in place."""
+        """One decoding step: ids [B] -> hidden [B, D]; the cache is updated in place."""
         layout = self.lay_out(ids[:, None])
         layers, _, cache.layers = self._read(self.embed(ids), time_steps(layout), cache.layers)
         return layers[-1]
 
     def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """Operations of a forward pass over so many tokens, whatever the `context`; `projected`: on the vocabulary, a share."""
+        """FLOPs of a forward pass over `tokens` tokens, for any `context`. `projected`: share of positions at which the output
+        layer is computed."""
         gates = CELLS[self.cell].gates
         cells = sum(recurrent_flops(tokens, inputs=inputs, width=width, gates=gates) for inputs, width in self.shapes)
         return cells + 2 * tokens * projected * self.config.width * self.config.vocab_size

@@ -1,11 +1,11 @@
 """RoBERTa: Liu et al. 2019, "RoBERTa: A Robustly Optimized BERT Pretraining Approach". The child of BERT.
 
-What differs from BERT is above all how it is trained (sections 3 and 4 of the paper: longer, on more text, in larger batches,
-masks drawn anew each time, no next-sentence prediction); that is the objective's part. In the model:
+The main difference from BERT is the training (sections 3 and 4 of the paper: longer, on more text, with larger batches, dynamic
+masking and no next-sentence prediction), which is part of the objective. In the model:
 
-- no pooler and no head for the next sentence; one segment, whose vector is added to every token;
+- no pooler and no next-sentence head; one segment, whose vector is added to every token;
 - positions start after the row of the padding id, so the table has context + pad_id + 1 rows (as released by fairseq);
-- norm epsilon 1e-5; byte-level BPE with 50,265 pieces;
+- norm epsilon 1e-5; byte-level BPE with 50,265 tokens;
 - the head for masked tokens has the exact GELU, whatever the blocks have.
 """
 
@@ -34,12 +34,12 @@ class RobertaConfig(BertConfig):
         if self.pad_id is None:
             raise ValueError("pad_id must be the id of padding, but is None instead: positions start after its row")
         if self.nsp:
-            raise ValueError("nsp = True is not possible: RoBERTa has no head for the next sentence; use BERT")
+            raise ValueError("nsp = True is not possible: RoBERTa has no next-sentence head; use BERT")
         super().__post_init__()
 
     @property
     def first_position(self) -> int:
-        """Row of the position table at which a text starts: after padding's."""
+        """Row of the position table at which a text starts: after that of padding."""
         return (self.pad_id or 0) + 1
 
     @property

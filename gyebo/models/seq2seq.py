@@ -1,30 +1,31 @@
 """Recurrent encoders and decoders: Sutskever et al. 2014, Bahdanau et al. 2014, Luong et al. 2015.
 
-One network reads a sentence, another writes its translation, which may have another length and another order.
+An encoder reads a sentence, and a decoder generates its translation, which may have another length and another order.
 
     source: token -> [ cell ] x layers -> a state of each token ----------------------- attention ------------+
                         | last states                                                                           v
     target: token ---> [ cell ] x layers -> a state of each token -------------> readout of state and context -> vocabulary
 
-What differs from a language model (`gyebo/models/rnn.py`): the decoder starts from what the encoder has read. Of that it gets
+What differs from a language model (`gyebo/models/rnn.py`): the decoder starts from the states of the encoder, with
 
-| `attention` | the score of a source state h for a decoder state s | what becomes of the context, their weighted mean c |
+| `attention` | score of a source state h for a decoder state s | use of the context c, the weighted mean of the h |
 | --- | --- | --- |
-| none | - | the encoder's last states are all that the decoder gets, whatever the sentence's length (Sutskever) |
-| additive | v tanh(W s + U h), s before the update | goes into the update, and with state and word into a maxout (Bahdanau) |
-| dot | s h, s after the update | tanh(W [c; s]); with input feeding also a part of the next step's input (Luong) |
+| none | - | the decoder only gets the last states of the encoder, whatever the length of the sentence (Sutskever) |
+| additive | v tanh(W s + U h), s before the update | input of the update, and with state and word of a maxout (Bahdanau) |
+| dot | s h, s after the update | tanh(W [c; s]); with input feeding also part of the input of the next step (Luong) |
 | general | s W h | the same |
 | concat | v tanh(W s + U h) | the same |
 
-Sutskever's encoder reads the source backwards (`reversed_source`), so that its beginning is near the translation's. Bahdanau's
-reads it both ways (`bidirectional`), and the decoder starts from tanh(W h), h the backward state at the first token; without
-attention h is the last state of both. With several layers the context goes into the first one, and s is the state of the last.
+Sutskever's encoder reads the source backwards (`reversed_source`), so that its start is near that of the translation.
+Bahdanau's is bidirectional (`bidirectional`), and the decoder starts from tanh(W h), h the backward state at the first token;
+without attention h is the last state of both directions. With several layers the context is an input of the first one, and s is
+the state of the last.
 
-Source and target share one vocabulary and embedding. Dropout acts on embeddings, each layer's output and the readout, never on
-the way from one time step to the next (Zaremba et al. 2014).
+Source and target share one vocabulary and embedding. Dropout is applied to embeddings, the output of each layer and the
+readout, never between time steps (Zaremba et al. 2014).
 
-Letters: B batch, T length of the source, U of the target, N rows of the source, M of the target, R rows that are written, Q
-states that look at a source, E width of the embedding, D of a state, C of an encoder's state (D, two ways 2D), G gates, V
+Letters: B batch, T length of the source, U of the target, N rows of the source, M of the target, R rows of a decoding step, Q
+queries to a source, E width of the embedding, D of a state, C of a state of the encoder (D, bidirectional 2D), G gates, V
 vocabulary.
 """
 
@@ -48,7 +49,7 @@ from gyebo.nn.recurrent import CELLS, Gates, State, gates, read, time_steps
 ATTENTIONS = ("none", "additive", "dot", "general", "concat")
 _CHOICES = {"cell": ("gru", "lstm"), "attention": ATTENTIONS}
 
-# What has no effect: an option, in which configs, and why.
+# Options without effect: the option, in which configs, and why.
 _REFUSED = (
     ("input_feeding", lambda c: c.attention == "none", "attention is none: there is nothing to feed"),
     ("input_feeding", lambda c: c.attention == "additive", "attention is additive: its context is part of the input already"),
@@ -59,17 +60,17 @@ _REFUSED = (
 
 @dataclass
 class Seq2seqConfig:
-    """The shape of an encoder and a decoder; the defaults are Bahdanau's, at one width."""
+    """The configuration of an encoder and a decoder; the defaults are Bahdanau's, with one width."""
 
     vocab_size: int = 30_000
     context: int = 1024  # tokens of a sentence
-    width: int = 1000  # of the states, and of what attention compares
+    width: int = 1000  # of the states, and of queries and keys of attention
     embedding: int | None = None  # None: the width
     layers: int = 1  # of the encoder, and of the decoder
     cell: str = "gru"
     bidirectional: bool = True
     attention: str = "additive"
-    maxout: int | None = None  # width of the layer that additive attention has below the output; None: the embedding's
+    maxout: int | None = None  # width of the maxout layer of additive attention; None: that of the embedding
     input_feeding: bool = False
     reversed_source: bool = False
     dropout: float = 0.0
@@ -78,7 +79,7 @@ class Seq2seqConfig:
     pad_id: int | None = None
     bos_id: int | None = None
     eos_id: int | None = None
-    start_id: int | None = None  # with which the decoder begins; None: bos_id, else pad_id
+    start_id: int | None = None  # first id of the decoder; None: bos_id, otherwise pad_id
 
     def __post_init__(self) -> None:
         sized = [name for name in ("embedding", "maxout") if getattr(self, name) is not None]
@@ -96,16 +97,19 @@ class Seq2seqConfig:
             if getattr(self, name) and refused(self):
                 raise ValueError(f"{name} has no effect where {why}; leave it out")
         if self.attention == "dot" and self.bidirectional:
-            raise ValueError("attention dot needs states of one width, but bidirectional ones are twice as wide: use general")
+            raise ValueError(
+                "attention dot needs equal widths of encoder and decoder states, but bidirectional ones are twice as wide: "
+                "use general"
+            )
         if self.tied and self.output_width != self.embedding_width:
             raise ValueError(
-                f"tied needs an embedding as wide as what the output layer reads, but they are {self.embedding_width} and "
-                f"{self.output_width} wide instead: set tied to false"
+                f"tied needs the same width of embedding and output layer, but they are {self.embedding_width} and "
+                f"{self.output_width}: set tied to false"
             )
 
     @property
     def first_id(self) -> int:
-        """The id with which the decoder begins."""
+        """The first id of the decoder."""
         return next((id for id in (self.start_id, self.bos_id, self.pad_id) if id is not None), 0)
 
     @property
@@ -115,41 +119,41 @@ class Seq2seqConfig:
 
     @property
     def decoder_layers(self) -> int:
-        """As many as the encoder has: each of them starts from the state of one of those."""
+        """Number of decoder layers, which equals that of the encoder: each starts from the state of one of its layers."""
         return self.layers
 
     @property
     def embedding_width(self) -> int:
-        """E."""
+        """Width of the embedding (E)."""
         return self.embedding or self.width
 
     @property
     def source_width(self) -> int:
-        """C."""
+        """Width of the states of the encoder (C)."""
         return self.width * (1 + self.bidirectional)
 
     @property
     def output_width(self) -> int:
-        """Of what the output layer reads."""
+        """Width of the input of the output layer."""
         return (self.maxout or self.embedding_width) if self.attention == "additive" else self.width
 
     @property
     def late_width(self) -> int:
-        """Of what the decoder's first layer reads beside the embedding: context, last attentional vector, or nothing."""
+        """Width of the decoder's input besides the embedding: context, last attentional vector, or nothing."""
         return self.source_width if self.attention == "additive" else self.width * self.input_feeding
 
     @property
     def readout_width(self) -> int:
-        """Of what the readout reads: state and context, under a maxout the embedding too."""
+        """Width of the input of the readout: state and context, with a maxout also the embedding."""
         return self.width + self.source_width + self.embedding_width * (self.attention == "additive")
 
 
-# Each layer's output, what attention found (with input feeding the attentional vector), its weights; None without attention.
-Found = tuple[list[Tensor], Tensor | None, Tensor | None]
+# Output of each layer, context (with input feeding the attentional vector), attention weights; None without attention.
+Attended = tuple[list[Tensor], Tensor | None, Tensor | None]
 
 
 class Attention(nn.Module):
-    """How well each state of the source fits a state of the decoder, and the mean of the source by these weights."""
+    """Attention of decoder states to the states of the source."""
 
     def __init__(self, config: Seq2seqConfig):
         super().__init__()
@@ -160,15 +164,15 @@ class Attention(nn.Module):
         self.energy = nn.Linear(width, 1, bias=False) if adds else None
 
     def keys(self, rows: Tensor) -> Tensor:
-        """What is compared with every query: the encoder's states [..., C] -> [..., D], twice that where a sigmoid reads it."""
+        """The keys: states of the encoder [..., C] -> [..., D], times 2 if they are the input of a sigmoid."""
         return self.key(rows) if self.energy is None else 2 * self.key(rows)
 
     def forward(self, states: Tensor, source: Sentences) -> tuple[Tensor, Tensor]:
-        """States [B, Q, D] that look -> contexts [B, Q, C] and weights [B, Q, T]."""
+        """Query states [B, Q, D] -> contexts [B, Q, C] and weights [B, Q, T]."""
         query = self.query(states)
         if self.energy is None:
             scores = query @ source.keys.mT
-        else:  # tanh(x) = 2 sigmoid(2x) - 1, which takes torch a sixth of the time; the softmax sees no constant
+        else:  # tanh(x) = 2 sigmoid(2x) - 1, six times as fast in torch; the constant cancels in the softmax
             scores = 2 * self.energy((2 * query[:, :, None] + source.keys[:, None]).sigmoid_()).squeeze(-1)
         if source.allowed is not None:
             scores = scores.masked_fill(~source.allowed, -math.inf)
@@ -177,7 +181,7 @@ class Attention(nn.Module):
 
 
 class Seq2seq(Translating, nn.Module):
-    """A recurrent encoder and decoder, with its output layer."""
+    """A recurrent encoder and decoder with an output layer."""
 
     family: ClassVar[str] = "seq2seq"
     config_class: ClassVar[type] = Seq2seqConfig
@@ -215,14 +219,14 @@ class Seq2seq(Translating, nn.Module):
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """Draw fresh weights from torch's generator.
+        """Initialise the weights with torch's generator.
 
         | tensor | distribution |
         | --- | --- |
         | embedding, output matrix | N(0, init_std) |
-        | a cell's recurrent matrix, each gate | orthogonal (Saxe et al. 2013) |
-        | other matrices, a cell's input matrix each gate | uniform, Glorot & Bengio 2010 |
-        | biases | 0, but that of an LSTM's forget gate is 1 (Jozefowicz et al. 2015) |
+        | recurrent matrix of a cell, each gate | orthogonal (Saxe et al. 2013) |
+        | other matrices; input matrix of a cell, each gate | uniform, Glorot & Bengio 2010 |
+        | biases | 0, except 1 for the forget gate of an LSTM (Jozefowicz et al. 2015) |
         """
         for name, parameter in self.named_parameters():
             kind = name.rpartition(".")[2]
@@ -247,11 +251,11 @@ class Seq2seq(Translating, nn.Module):
         return_layers: bool = False,
         return_attentions: bool = False,
     ) -> Encoded:
-        """Read the source, ids [B, T], and the target so far, `decoder_input_ids` [B, U] (default: what it starts with).
+        """Read the source, ids [B, T], and the target so far, `decoder_input_ids` [B, U] (default: its start id).
 
-        `hidden` is what the output layer reads, [B, U, width of it] and zero at padding; `encoder_hidden` [B, T, C] are the
-        encoder's states; `cross_attentions` one tensor [B, 1, U, T]. The masks are 0 at padding. Raises ValueError where a
-        sentence is longer than `config.context`, or where weights are asked of a model without attention.
+        `hidden` is the input of the output layer, [B, U, `config.output_width`] and zero at padding; `encoder_hidden` [B, T, C]
+        are the states of the encoder; `cross_attentions` is one tensor [B, 1, U, T]. The masks are 0 at padding. Raises
+        ValueError where a sentence is longer than `config.context`, or for `return_attentions` of a model without attention.
         """
         if return_attentions and self.config.attention == "none":
             raise ValueError("return_attentions has no effect: this model has no attention (attention = 'none')")
@@ -272,8 +276,8 @@ class Seq2seq(Translating, nn.Module):
         return dropout(x, self.config.dropout if self.training else 0.0)
 
     def _read(self, ids: Tensor, mask: Tensor | None) -> tuple[Ragged, list[Tensor], StateCache]:
-        """Where the source's tokens stand; what goes into the encoder and what each layer gives, [N, E or C]; what the decoder
-        begins with."""
+        """The layout of the source; the input of the encoder and the output of each layer, [N, E or C]; the initial cache of
+        the decoder."""
         layout, seen = self.lay_out(ids, mask)
         steps = time_steps(layout, backwards=self.config.reversed_source)
         layers, state = [self._drop(self.embed(layout.gather(ids)))], []
@@ -289,7 +293,7 @@ class Seq2seq(Translating, nn.Module):
         return layout, layers, cache
 
     def _begin(self, after: State, layer: int) -> State:
-        """What a layer of the decoder starts from, where the encoder's left these states, [B, C] each."""
+        """The initial state of a layer of the decoder, from the last states of that of the encoder, [B, C] each."""
         if not self.config.bidirectional:
             return after
         first = 0 if self.config.attention == "none" else self.config.width
@@ -297,17 +301,18 @@ class Seq2seq(Translating, nn.Module):
         return tuple(torch.tanh(bridge(part[:, first:])) for bridge, part in zip(bridges, after))
 
     def _write(self, ids: Tensor, layout: Ragged, cache: StateCache) -> tuple[list[Tensor], Tensor, Any]:
-        """Write targets that are known, ids [B, U]: at once, where no step waits for what attention found in the one before.
+        """Run the decoder on known targets, ids [B, U]: in parallel, unless a step needs the context of the one before.
 
-        Gives what goes into the decoder and what each layer gives, what the output layer reads, and the weights, [M, ...] each.
+        Returns the input of the decoder and the output of each layer, the input of the output layer, and the attention weights,
+        [M, ...] each.
         """
         embedded = self._drop(self.embed(layout.gather(ids)))
-        write = self._in_turn if self.config.late_width else self._at_once
-        layers, found, weights = write(embedded, layout, cache)
+        run = self._stepwise if self.config.late_width else self._parallel
+        layers, found, weights = run(embedded, layout, cache)
         return [embedded, *layers], self._hidden(layers[-1], embedded, found), weights
 
-    def _at_once(self, x: Tensor, layout: Ragged, cache: StateCache) -> Found:
-        """Embeddings [M, E] through the layers, then attention, each over all steps."""
+    def _parallel(self, x: Tensor, layout: Ragged, cache: StateCache) -> Attended:
+        """Apply the layers to embeddings [M, E], then attention, each over all steps at once."""
         steps, layers = time_steps(layout), []
         for block, state in zip(self.decoder, cache.state):
             start = tuple(part.index_select(0, steps.row) for part in state)
@@ -318,12 +323,12 @@ class Seq2seq(Translating, nn.Module):
         context, weights = self.attention(layout.scatter(x), cache.source)
         return layers, layout.gather(context), layout.gather(weights)
 
-    def _in_turn(self, x: Tensor, layout: Ragged, cache: StateCache) -> Found:
-        """As `_at_once`, step by step; what the embedding gives to the gates is computed before, for all steps."""
+    def _stepwise(self, x: Tensor, layout: Ragged, cache: StateCache) -> Attended:
+        """As `_parallel`, step by step; the contribution of the embeddings to the gates is computed before, for all steps."""
         grid, turns = aligned(layout), []
         early, cells = self._cells()
         for given in grid.scatter(F.linear(x, early, cells[0].input_bias)).unbind(1):
-            outputs, found, weights = self._turn(given, cells, cache)
+            outputs, found, weights = self._step(given, cells, cache)
             turns.append((*outputs, found, weights))
         *layers, found, weights = (grid.gather(torch.stack(parts, 1)) for parts in zip(*turns))
         return layers, found, weights
@@ -335,10 +340,10 @@ class Seq2seq(Translating, nn.Module):
         early, late = first.inputs.split([self.config.embedding_width, self.config.late_width], 1)
         return early, [first._replace(inputs=late), *others]
 
-    def _turn(self, given: Tensor, cells: list[Gates], cache: StateCache) -> Found:
-        """One step, from what the embedding gives to the first layer's gates, [R, G*D]; the cache goes along."""
+    def _step(self, given: Tensor, cells: list[Gates], cache: StateCache) -> Attended:
+        """One step, from the contribution of the embedding to the gates of the first layer, [R, G*D]; updates the cache."""
         early = self.config.attention == "additive"
-        context, weights = self._look(cache.state[-1][0], cache) if early else (None, None)
+        context, weights = self._attend(cache.state[-1][0], cache) if early else (None, None)
         x, outputs = cache.input_feed if context is None else context, []
         for number, cell in enumerate(cells):
             cell = cell if number else cell._replace(input_bias=given)
@@ -346,13 +351,13 @@ class Seq2seq(Translating, nn.Module):
             x = self._drop(cache.state[number][0])
             outputs.append(x)
         if not early:
-            context, weights = self._look(x, cache)
+            context, weights = self._attend(x, cache)
         if self.config.input_feeding:
             context = cache.input_feed = self._attentional(x, context)
         return outputs, context, weights
 
-    def _look(self, states: Tensor, cache: StateCache) -> tuple[Any, Any]:
-        """What states [R, D] find in their sentences: contexts [R, C] and weights [R, T]."""
+    def _attend(self, states: Tensor, cache: StateCache) -> tuple[Any, Any]:
+        """Attention of states [R, D] to their sources: contexts [R, C] and weights [R, T]."""
         if cache.source is None:
             return None, None
         context, weights = self.attention(states.unflatten(0, (-1, cache.rows_per_source)), cache.source)
@@ -363,7 +368,7 @@ class Seq2seq(Translating, nn.Module):
         return torch.tanh(self.readout(torch.cat([context, top], -1)))
 
     def _hidden(self, top: Tensor, embedded: Tensor, found: Tensor | None) -> Tensor:
-        """What the output layer reads: of the state, the embedding, and what was found, all [..., width]."""
+        """The input of the output layer, from state, embedding and context, all [..., width]."""
         if found is None:
             return top
         if self.config.attention == "additive":
@@ -373,32 +378,34 @@ class Seq2seq(Translating, nn.Module):
         return self._drop(found)
 
     def read_source(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> StateCache:
-        """Read sentences [B, T] to be translated; the cache is the same for any `slots`."""
+        """Read source sentences [B, T]; `slots` is ignored."""
         return self._read(input_ids, attention_mask)[2]
 
     def step(self, ids: Tensor, cache: StateCache) -> Tensor:
-        """One more token a row: ids [R] -> what the output layer reads, [R, width of it]; the cache is replaced in place.
+        """One decoding step: ids [R] -> the input of the output layer, [R, its width]; the cache is updated in place.
 
-        Raises ValueError where weights are watched of a model without attention.
+        Raises ValueError where the cache collects attention weights and the model has none.
         """
         embedded = self.embed(ids)
         early, cells = self._cells()
-        outputs, found, weights = self._turn(F.linear(embedded, early, cells[0].input_bias), cells, cache)
+        outputs, found, weights = self._step(F.linear(embedded, early, cells[0].input_bias), cells, cache)
         if cache.attentions is not None:
             if weights is None:
-                raise ValueError("this model has no attention (attention = 'none'): no weights to watch, no coverage")
+                raise ValueError(
+                    "this model has no attention (attention = 'none'): no attention weights and no coverage penalty"
+                )
             cache.attentions.append(weights)
         return self._hidden(outputs[-1], embedded, found)
 
     def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """Operations of a forward pass over so many tokens, half of them the source's, in sentences of `context`; `projected`:
-        the share of the target that is projected on the vocabulary."""
-        config, each = self.config, ("encoder", "decoder", "attention.query", "attention.key", "readout")
-        products = self._numbers(*each) + self._numbers("bridge") / context
+        """FLOPs of a forward pass over `tokens` tokens, half of them in the source, in sentences of `context`. `projected`:
+        share of target positions at which the output layer is computed."""
+        config, per_token = self.config, ("encoder", "decoder", "attention.query", "attention.key", "readout")
+        products = self._elements(*per_token) + self._elements("bridge") / context
         if config.attention != "none":
-            products += context * (config.width + config.source_width)  # the scores, and the mean
+            products += context * (config.width + config.source_width)  # scores and weighted mean
         return tokens * (products + projected * config.output_width * config.vocab_size)
 
-    def _numbers(self, *parts: str) -> int:
-        """How many the matrices of these parts have."""
+    def _elements(self, *parts: str) -> int:
+        """Number of elements of the matrices of these parts."""
         return sum(p.numel() for name, p in self.named_parameters() if p.ndim == 2 and name.startswith(parts))

@@ -1,21 +1,22 @@
 """The Transformer: Vaswani et al. 2017, "Attention Is All You Need".
 
-An encoder reads a sentence, a decoder writes its translation; nothing is recurrent, so a whole sentence is read at once.
+An encoder reads a sentence, a decoder generates its translation; without recurrence, a whole sentence is read in parallel.
 
     source: token + sinusoid -> dropout -> [ self-attention -> add -> norm -> feed-forward -> add -> norm ] x 6 ----------+
                                                                                                                        v
     target: token + sinusoid -> dropout -> [ masked self-attention -> add -> norm -> attention over the source -> add -> norm
                                              -> feed-forward -> add -> norm ] x 6 -> vocabulary
 
-What differs from the recurrent translators before it (`gyebo/models/seq2seq.py`): order comes from positions that are added to
-the embedding (section 3.5), not from reading in turn; every layer of the decoder looks at the source, through several heads.
-Source, target and the output layer share one matrix, which embeds with its numbers times sqrt(D) (section 3.4). Dropout acts
-on each sublayer's output and on the sums at the bottom (section 5.4). The paper's projections in attention have no biases.
+What differs from the recurrent encoders and decoders before it (`gyebo/models/seq2seq.py`): word order is represented by
+position vectors added to the embedding (section 3.5) instead of recurrence; every layer of the decoder has attention to the
+source, with several heads. Source, target and output layer share one matrix, multiplied by sqrt(D) as the embedding (section
+3.4). Dropout is applied to the output of each sublayer and to the sums of embeddings and positions (section 5.4). The paper's
+projections in attention have no biases.
 
-`pre_norm` normalises what goes *into* each sublayer, and once more at the end (Tensor2Tensor's later default).
+`pre_norm` normalises the *input* of each sublayer, and once more the final output (Tensor2Tensor's later default).
 
-Letters: B batch, T length of the source, U of the target, N real tokens of the source, M of the target, R rows that are
-written, D width, H heads, K = D/H, V vocabulary.
+Letters: B batch, T length of the source, U of the target, N real tokens of the source, M of the target, R rows of a decoding
+step, D width, H heads, K = D/H, V vocabulary.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from gyebo.nn.ragged import Ragged, attend_ragged
 
 @dataclass
 class TransformerConfig:
-    """The shape of a Transformer; the defaults are the published base model, which has no biases in attention."""
+    """The configuration of a Transformer; the defaults are the published base model, without biases in attention."""
 
     vocab_size: int = 37_000
     context: int = 1024  # tokens of a sentence
@@ -49,7 +50,7 @@ class TransformerConfig:
     heads: int = 8
     inner: int = 2048
     activation: str = "relu"
-    residual_dropout: float = 0.1  # on each sublayer's output, and on the sum of embedding and position
+    residual_dropout: float = 0.1  # on the output of each sublayer, and on the sum of embedding and position
     attention_dropout: float = 0.0  # on the weights of attention
     inner_dropout: float = 0.0  # after the activation
     norm_eps: float = 1e-6
@@ -62,7 +63,7 @@ class TransformerConfig:
     pad_id: int | None = None
     bos_id: int | None = None
     eos_id: int | None = None
-    start_id: int | None = None  # with which the decoder begins; None: bos_id, else pad_id
+    start_id: int | None = None  # first id of the decoder; None: bos_id, otherwise pad_id
 
     def __post_init__(self) -> None:
         check_shape(
@@ -85,33 +86,33 @@ class TransformerConfig:
 
     @property
     def first_id(self) -> int:
-        """The id with which the decoder begins."""
+        """The first id of the decoder."""
         return next((id for id in (self.start_id, self.bos_id, self.pad_id) if id is not None), 0)
 
     @property
     def init_std(self) -> float:
-        """Of the embedding, so that its numbers times sqrt(D) vary by 1."""
+        """Standard deviation of the embedding; times sqrt(D) it is 1."""
         return self.width**-0.5
 
 
 def position_table(config: TransformerConfig) -> Tensor:
-    """The vectors of all positions, [context, D]: nothing of them is learned."""
+    """The vectors of all positions, [context, D], which are not trained."""
     return sinusoids(torch.arange(config.context), config.width, config.context, config.positions)
 
 
-_MARIAN: dict[str, Any] = {"attention_bias": True, "positions": "halves", "norm_eps": 1e-5}  # as `transformers` has it
+_MARIAN: dict[str, Any] = {"attention_bias": True, "positions": "halves", "norm_eps": 1e-5}  # as in `transformers`
 
 
 @dataclass
 class Source:
-    """The source as the decoder sees it: where its rows stand, and what may be looked at, [B, 1, 1, T] (None: all of it)."""
+    """The source of the decoder: the layout of its rows, and the attention mask [B, 1, 1, T] (None: all tokens)."""
 
     layout: Ragged
     allowed: Tensor | None
 
 
 class SelfAttention(nn.Module):
-    """Attention of a sentence's tokens to each other; query, key and value come out of one matrix."""
+    """Self-attention; query, key and value are computed by one matrix."""
 
     def __init__(self, config: TransformerConfig, causal: bool):
         super().__init__()
@@ -126,14 +127,14 @@ class SelfAttention(nn.Module):
         return self.out(attend_ragged(qkv, layout, causal=self.causal, dropout=p, attentions=attentions))
 
     def step(self, x: Tensor, layer: int, cache: KeyValueCache) -> Tensor:
-        """The next token [R, 1, D] -> [R, 1, D], which sees those in the cache and itself."""
+        """The next token [R, 1, D] -> [R, 1, D], with attention to those in the cache and to itself."""
         query, key, value = split_heads(self.qkv(x), 3 * self.heads).chunk(3, 1)
         key, value = cache.write(layer, key, value)
         return self.out(join_heads(attend(query, key, value)))
 
 
 class SourceAttention(nn.Module):
-    """Attention of the target's tokens to the source: the query is theirs, key and value are the encoder's."""
+    """Cross-attention: queries from the target, keys and values from the encoder."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -150,7 +151,7 @@ class SourceAttention(nn.Module):
     def forward(
         self, x: Tensor, layout: Ragged, rows: Tensor, source: Source, attentions: list[Tensor] | None = None
     ) -> Tensor:
-        """[M, D] -> [M, D], over the encoder's `rows` [N, D]."""
+        """[M, D] -> [M, D], with attention to the encoder's `rows` [N, D]."""
         query = split_heads(layout.scatter(self.query(x)), self.heads)  # [B, H, U, K]
         key, value = self.keys(rows, source.layout)
         p = self.dropout if self.training else 0.0
@@ -181,7 +182,7 @@ class FeedForward(nn.Module):
 
 
 class Residual(nn.Module):
-    """What stands around every sublayer: x -> norm(x + dropout(f(x))), or with pre-norm x -> x + dropout(f(norm(x)))."""
+    """The residual connection of a sublayer f: x -> norm(x + dropout(f(x))), or with pre-norm x -> x + dropout(f(norm(x)))."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -189,11 +190,11 @@ class Residual(nn.Module):
         self.pre, self.dropout = config.pre_norm, config.residual_dropout
 
     def before(self, x: Tensor) -> Tensor:
-        """What the sublayer reads."""
+        """The input of the sublayer."""
         return self.norm(x) if self.pre else x
 
     def after(self, x: Tensor, change: Tensor) -> Tensor:
-        """The layer's input, and what the sublayer made of it, together."""
+        """The sum of the input and the output of the sublayer."""
         x = x + dropout(change, self.dropout if self.training else 0.0)
         return x if self.pre else self.norm(x)
 
@@ -230,10 +231,11 @@ class DecoderBlock(nn.Module):
         to_target: list[Tensor] | None = None,
         across: list[Tensor] | None = None,
     ) -> Tensor:
-        """[M, D] -> [M, D], over the encoder's `rows` [N, D]. The lists get the weights to the target, and to the source."""
+        """[M, D] -> [M, D], with attention to the encoder's `rows` [N, D]. The lists collect the weights to the target
+        (`to_target`) and to the source (`across`)."""
         x = self.attention_residual.after(x, self.attention(self.attention_residual.before(x), layout, to_target))
-        looked = self.source_attention(self.source_residual.before(x), layout, rows, source, across)
-        x = self.source_residual.after(x, looked)
+        attended = self.source_attention(self.source_residual.before(x), layout, rows, source, across)
+        x = self.source_residual.after(x, attended)
         return self.mlp_residual.after(x, self.mlp(self.mlp_residual.before(x)))
 
     def step(self, x: Tensor, layer: int, cache: SourceCache) -> Tensor:
@@ -244,7 +246,7 @@ class DecoderBlock(nn.Module):
 
 
 class Transformer(Translating, nn.Module):
-    """The Transformer of 2017, encoder and decoder, with its output layer."""
+    """The Transformer of 2017, encoder and decoder, with an output layer."""
 
     family: ClassVar[str] = "transformer"
     config_class: ClassVar[type] = TransformerConfig
@@ -273,12 +275,12 @@ class Transformer(Translating, nn.Module):
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """Draw fresh weights from torch's generator.
+        """Initialise the weights with torch's generator.
 
         | tensor | distribution |
         | --- | --- |
         | embedding, output matrix | N(0, 1 / sqrt(D)) |
-        | other matrices | uniform (Glorot & Bengio 2010), query, key and value each for itself |
+        | other matrices | uniform (Glorot & Bengio 2010), query, key and value separately |
         | biases | 0 |
         | norms | gain 1, bias 0 |
         """
@@ -304,10 +306,10 @@ class Transformer(Translating, nn.Module):
         return_layers: bool = False,
         return_attentions: bool = False,
     ) -> Encoded:
-        """Read the source, ids [B, T], and the target so far, `decoder_input_ids` [B, U] (default: what it starts with).
+        """Read the source, ids [B, T], and the target so far, `decoder_input_ids` [B, U] (default: its start id).
 
-        `hidden` [B, U, D] is the decoder's and zero at padding, `encoder_hidden` [B, T, D]; so with layers and attentions. The
-        masks are 0 at padding. Raises ValueError where a sentence is longer than `config.context`.
+        `hidden` [B, U, D] is that of the decoder and zero at padding, `encoder_hidden` [B, T, D] that of the encoder; likewise
+        layers and attentions. The masks are 0 at padding. Raises ValueError where a sentence is longer than `config.context`.
         """
         if decoder_input_ids is None:
             decoder_input_ids = input_ids.new_full((len(input_ids), 1), self.start_id)
@@ -328,19 +330,19 @@ class Transformer(Translating, nn.Module):
         )
 
     def _lay_out(self, ids: Tensor, mask: Tensor | None, dense: bool = False) -> Source:
-        """Where the tokens of ids [B, T] stand, and which may be seen from elsewhere."""
+        """The layout of ids [B, T], with its attention mask."""
         layout, seen = self.lay_out(ids, mask, dense=dense)
         return Source(layout, None if seen is None else seen[:, None, None])
 
     def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
-        """Token and position vectors together: ids and positions [...] -> [..., D]."""
+        """Sum of token and position vectors: ids and positions [...] -> [..., D]."""
         x = self.embed(ids)
         x = x * self.config.width**0.5 if self.config.scaled else x
         x = x + sinusoids(positions, self.config.width, self.config.context, self.config.positions).to(x.dtype)
         return dropout(x, self.config.residual_dropout if self.training else 0.0)
 
     def _read(self, ids: Tensor, layout: Ragged, attentions: list[Tensor] | None = None) -> list[Tensor]:
-        """What goes into the encoder and what each layer gives, [N, D]."""
+        """The input of the encoder and the output of each layer, [N, D]."""
         layers = [self._embed(layout.gather(ids), layout.positions)]
         for block in self.encoder:
             layers.append(block(layers[-1], layout, attentions))
@@ -357,7 +359,7 @@ class Transformer(Translating, nn.Module):
         to_target: list[Tensor] | None,
         across: list[Tensor] | None,
     ) -> list[Tensor]:
-        """What goes into the decoder and what each layer gives, [M, D]."""
+        """The input of the decoder and the output of each layer, [M, D]."""
         layers = [self._embed(layout.gather(ids), layout.positions)]
         for block in self.decoder:
             layers.append(block(layers[-1], layout, rows, source, to_target, across))
@@ -366,7 +368,7 @@ class Transformer(Translating, nn.Module):
         return layers
 
     def read_source(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> SourceCache:
-        """Read sentences [B, T] to be translated; the cache has room for `slots` tokens of each translation."""
+        """Read source sentences [B, T]; the cache has room for `slots` tokens of each translation."""
         source = self._lay_out(input_ids, attention_mask)
         rows = self._read(input_ids, source.layout)[-1]
         config, blocks = self.config, [block.source_attention for block in self.decoder]
@@ -385,20 +387,20 @@ class Transformer(Translating, nn.Module):
         )
 
     def step(self, ids: Tensor, cache: SourceCache) -> Tensor:
-        """One more token a row: ids [R] -> hidden [R, D]; the cache, which must have room, is extended in place."""
-        written = cache.target
-        x = self._embed(ids[:, None], written.positions[:, None])
+        """One decoding step: ids [R] -> hidden [R, D]; the cache, which must have room, is extended in place."""
+        target = cache.target
+        x = self._embed(ids[:, None], target.positions[:, None])
         for layer, block in enumerate(self.decoder):
             x = block.step(x, layer, cache)  # type: ignore[operator]
-        written.advance(torch.ones_like(ids, dtype=torch.bool)[:, None])
+        target.advance(torch.ones_like(ids, dtype=torch.bool)[:, None])
         return (self.decoder_norm(x) if self.config.pre_norm else x)[:, 0]
 
     def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """Operations of a forward pass over so many tokens, half of them the source's, in sentences of `context`; `projected`:
-        the share of the target that is projected on the vocabulary."""
+        """FLOPs of a forward pass over `tokens` tokens, half of them in the source, in sentences of `context`. `projected`:
+        share of target positions at which the output layer is computed."""
         config, half = self.config, tokens / 2
         shape = {"width": config.width, "inner": config.inner, "vocab_size": config.vocab_size}
         encoder = transformer_flops(half, context, layers=config.layers, outputs=0, **shape)
         decoder = transformer_flops(half, context, layers=config.decoder_layers, outputs=half * projected, **shape)
-        looking = 2 * half * config.decoder_layers * (4 * config.width**2 + 2 * context * config.width)
-        return encoder + decoder + looking
+        cross_attention = 2 * half * config.decoder_layers * (4 * config.width**2 + 2 * context * config.width)
+        return encoder + decoder + cross_attention

@@ -4,13 +4,13 @@
 
 The network is the AWD-LSTM of Merity et al. 2017, "Regularizing and Optimizing LSTM Language Models". It differs from the LSTM:
 
-| what | where the papers say so |
+| difference | section of the paper |
 | --- | --- |
 | layers of width H between an embedding and an output of width D, so that the tied table is small | Merity et al., 4.5 |
-| masks of dropout are drawn once a sequence, not once a step ("locked", variational) | 4.2, Gal & Ghahramani 2016 |
-| whole words leave the embedding | 4.3 |
-| DropConnect on each recurrent matrix: one mask a pass, so the recurrence itself is regularised and stays fused | 2 |
-| the loss holds activations small (AR) and slow (TAR): terms of the causal objective, on the last layer | 4.6 |
+| one dropout mask per sequence instead of one per step ("locked", variational) | 4.2, Gal & Ghahramani 2016 |
+| embedding dropout: whole words are dropped | 4.3 |
+| DropConnect on each recurrent matrix, one mask per pass, which regularises the recurrence and keeps its fused kernel | 2 |
+| activation regularization (AR, TAR): terms of the causal objective, on the last layer | 4.6 |
 
 What ULMFiT adds is how such a model is used: pretrained on general text, adapted to that of the domain, then fine-tuned with
 rates that fall layer by layer and are a slanted triangle over time, with layers that are unfrozen one after the other, and a
@@ -37,7 +37,7 @@ DROPOUTS = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_drop
 
 @dataclass
 class UlmfitConfig:
-    """The shape of an AWD-LSTM; the defaults are ULMFiT's, vocabulary included."""
+    """The configuration of an AWD-LSTM; the defaults are those of ULMFiT, including the vocabulary size."""
 
     vocab_size: int = 30_002
     context: int = 1024  # tokens of the longest text
@@ -45,10 +45,10 @@ class UlmfitConfig:
     width: int = 400  # of the embedding and of the last layer
     inner: int = 1150  # of the layers before it
     layers: int = 3
-    embedding_dropout: float = 0.05  # share of the vocabulary that is left out of a pass
+    embedding_dropout: float = 0.05  # share of the vocabulary that is dropped in a pass
     input_dropout: float = 0.4  # of the embedded tokens
     hidden_dropout: float = 0.3  # between layers
-    output_dropout: float = 0.4  # behind the last layer
+    output_dropout: float = 0.4  # after the last layer
     weight_dropout: float = 0.5  # of the recurrent matrices
     init_std: float = 0.05  # of the embedding
     tied: bool = True  # the output layer is the token embedding
@@ -68,9 +68,9 @@ class UlmfitConfig:
             raise ValueError(f"window must be at most context {self.context}, but is {self.window} instead")
 
 
-# For runs of minutes, which see little text twice; else a small model learns too slowly.
+# For runs of minutes, with few repeated texts; with more dropout small models train too slowly.
 _LIGHT: dict[str, Any] = dict(zip(DROPOUTS, (0.02, 0.1, 0.1, 0.05, 0.1)))
-# Those of Merity et al. 2017, section 5; fastai's for language models.
+# Rates of Merity et al. 2017, section 5, and of fastai's language models.
 _MERITY: dict[str, Any] = dict(zip(DROPOUTS, (0.1, 0.65, 0.3, 0.4, 0.5)))
 _FASTAI: dict[str, Any] = dict(zip(DROPOUTS, (0.02, 0.25, 0.15, 0.1, 0.2)))
 
@@ -93,7 +93,7 @@ class Ulmfit(Lstm):
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
-        """The width of each layer's input and of its state: D -> H -> ... -> H -> D."""
+        """The widths of input and state of each layer: D -> H -> ... -> H -> D."""
         config = self.config
         widths = [config.width, *[config.inner] * (config.layers - 1), config.width]
         return list(pairwise(widths))
@@ -101,7 +101,7 @@ class Ulmfit(Lstm):
     def embed(self, tokens: Tensor) -> Tensor:
         """Token vectors: ids [B, T], or probabilities over the vocabulary [B, T, V], -> [B, T, D].
 
-        In training, words that a mask over the vocabulary leaves out are zero wherever they stand.
+        In training, the vectors of dropped words are zero at all their positions.
         """
         if not self.training or not self.config.embedding_dropout:
             return super().embed(tokens)
@@ -111,18 +111,18 @@ class Ulmfit(Lstm):
 
     def _read(self, x: Tensor, steps: Steps, states: list[State] | None) -> tuple[list[Tensor], Tensor, list[State]]:
         config, on = self.config, float(self.training)
-        behind = [on * config.hidden_dropout] * (config.layers - 1) + [on * config.output_dropout]
+        rates = [on * config.hidden_dropout] * (config.layers - 1) + [on * config.output_dropout]
         layers, after = [locked_dropout(x, on * config.input_dropout, steps.sequence, steps.sequences)], []
         block: Any
         for number, block in enumerate(self.blocks):
             recurrent = dropout(block.weight_hh_l0, on * config.weight_dropout)
             x, state = read(block, layers[-1], steps, states[number] if states else None, recurrent)
-            layers.append(locked_dropout(x, behind[number], steps.sequence, steps.sequences))
+            layers.append(locked_dropout(x, rates[number], steps.sequence, steps.sequences))
             after.append(state)
         return layers, x, after
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """Parameters in the order in which their rates rise: the embedding, each LSTM, the output layer. A table that is both
-        stands at the end, as in fastai's language model, so that the output layer learns with the full rate."""
+        """Parameters in the order of ascending learning rates: the embedding, each LSTM, the output layer. A tied table is in
+        the last group, as in fastai's language model, so that the output layer has the full learning rate."""
         tables, *blocks, rest = super().layer_groups()
         return [*blocks, [*tables, *rest]] if self.config.tied else [tables, *blocks, rest]

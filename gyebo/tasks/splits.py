@@ -135,7 +135,7 @@ def _whole(task: Task, file: str) -> HeldOut:
 
 
 def same_source(first: str | None, second: str | None) -> bool:
-    """Whether two names stand for the same examples: the same file, or the same split of a data set of the hub."""
+    """Whether two names denote the same examples: the same file, or the same split of a data set of the hub."""
     if not first or not second:
         return False
     if first.startswith(HUB) and second.startswith(HUB):
@@ -146,9 +146,9 @@ def same_source(first: str | None, second: str | None) -> bool:
 
 def _own(task: Task, options: TaskOptions) -> TaskData:
     if options.test and options.test.startswith(HUB) and not hub_name(options.test)[2]:
-        raise OptionError(f"‹test›={options.test}: say which of its splits to measure on, as in ‹test›={options.test}:test")
+        raise OptionError(f"‹test›={options.test}: name the split that is the test set, e.g. ‹test›={options.test}:test")
     if same_source(options.data, options.test):
-        raise OptionError(f"‹test›={options.test} is what is learned from: name other examples, or leave it out")
+        raise OptionError(f"‹test›={options.test} is the training set: name another file, or leave it out")
     found = loading.load(task, "train", options.data)
     task = checks.with_labels(task, found.examples)
     if options.test is None:

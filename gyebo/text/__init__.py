@@ -1,1 +1,1 @@
-"""Text: normalisation, tokenizers (training, loading, roles), decoding while ids arrive."""
+"""Text: normalisation, tokenizers (training, loading, special tokens), incremental decoding."""

@@ -28,9 +28,9 @@ class IncrementalDecoder:
         """
         if self._skip_roles and id in self._tokenizer.all_role_ids:
             return ""
-        piece = self._tokenizer.piece_bytes(id, self._first)
+        raw = self._tokenizer.piece_bytes(id, self._first)
         self._first = False
-        return self._show(self._utf8.decode(piece))
+        return self._show(self._utf8.decode(raw))
 
     def finish(self) -> str:
         """The rest: bytes of an incomplete character as U+FFFD, as in `decode`."""

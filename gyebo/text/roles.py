@@ -61,16 +61,16 @@ class Roles:
 
 
 def roles_of(family: Any) -> Roles:
-    """The roles of a line of `gyebo.models.family`."""
+    """The special tokens of an entry of `gyebo.models.family`."""
     return Roles(tokens=family.tokens, single=family.single, pair=family.pair, model_inputs=family.model_inputs)
 
 
 @cache
 def split_piece(piece: str) -> tuple[str, int]:
-    """Split a template piece into its name and token type: `"sep:1"` -> ("sep", 1). Raises ValueError if not a number."""
+    """Split an entry of a template into name and token type: `"sep:1"` -> ("sep", 1). Raises ValueError if not a number."""
     name, colon, kind = piece.partition(":")
     if colon and not kind.isdigit():
-        raise ValueError(f"template piece {piece!r}: the token type after ':' must be a number")
+        raise ValueError(f"template entry {piece!r}: the token type after ':' must be a number")
     return name, int(kind) if colon else 0
 
 

@@ -1,7 +1,7 @@
-"""The embedded world: a small generated corpus in Korean and English whose entropy is known exactly.
+"""The built-in world: a small generated corpus in Korean and English whose entropy is known exactly.
 
-`documents` writes plain text with its log-probability, `log_probability` finds that of any text; the other functions
-make labelled data from the same facts. Deterministic by seed, free of any licence, standard library only.
+`documents` generates plain text with its log-probability, `log_probability` computes that of any text; the other functions
+generate labelled data from the same facts. Deterministic by seed, free of any licence, standard library only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Plain documents of the world, and the probability of a text: the two functions that a corpus needs."""
+"""Documents of the world, and the probability of a text."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from gyebo.world.sampler import sample
 
 @dataclass(frozen=True)
 class Document:
-    """One document. `log_probability` is a natural log; it includes the end of the document and, where both
-    languages may be written, the choice of language."""
+    """One document. `log_probability` is a natural log; it includes the end of the document and, if both languages are
+    possible, the choice of language."""
 
     text: str
     language: str
@@ -25,7 +25,7 @@ class Document:
 
 @lru_cache(maxsize=4)
 def grammar(world_seed: int = 0) -> Grammar:
-    """The full grammar of a world (kept, since it caches its tables)."""
+    """The full grammar of a world (cached, because it caches its tables)."""
     return Grammar(make_world(world_seed))
 
 
@@ -54,7 +54,7 @@ def documents(
 ) -> Iterator[Document]:
     """Documents `start` to `start + count` of a stream. Document i depends on (world_seed, languages, seed, i) only.
 
-    `world_seed` fixes the facts, so that streams of different `seed` tell of one world.
+    `world_seed` determines the facts, so that streams of different `seed` describe the same world.
     """
     languages = checked(languages)
     machine = grammar(world_seed)
@@ -64,8 +64,8 @@ def documents(
 
 
 def log_probability(text: str, *, world_seed: int = 0, languages: tuple[str, ...] = LANGUAGES) -> float:
-    """Natural log of the probability of `text` as a document, found from the text alone (see `parser`).
+    """Natural log of the probability of `text` as a document, computed from the text alone (see `parser`).
 
-    Raises `ValueError` naming the first offset (in characters) that the grammar can't write.
+    Raises `ValueError` with the first offset (in characters) from which the grammar can't generate the text.
     """
     return _parser(world_seed).log_probability(text, checked(languages))

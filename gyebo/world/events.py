@@ -1,4 +1,4 @@
-"""What a finished row changes in the scene: people move, things change hands, facts count as told.
+"""The effects of a completed row on the scene: people move, things change hands, facts count as told.
 
 `EFFECTS` maps the name of a row to a function of the scene; rows without an entry change nothing.
 """
@@ -27,10 +27,10 @@ def start_sentence(scene: Scene) -> None:
 
 
 def end_sentence(scene: Scene, name: str) -> None:
-    """After the last piece of a sentence that ended with the row `name`."""
+    """After the last token of a sentence that ended with the row `name`."""
     if name in ACTIONS:
         scene.carries_on = True
-        if scene.subject not in scene.mentioned:  # Korean may leave the subject out: it counts as mentioned
+        if scene.subject not in scene.mentioned:  # Korean may omit the subject: it counts as mentioned
             scene.mentioned.append(scene.subject)
     elif name not in SCENERY:
         scene.carries_on = scene.genre == "portrait" and name not in ("turn_to", "turn_back")
@@ -60,7 +60,7 @@ def _drop(scene: Scene, owner: int, item: Item) -> None:
 
 
 def _get(scene: Scene, owner: int, item: Item, giver: int | None = None, origin: int | None = None) -> None:
-    """`owner` now has `item`. One who wanted or had lost such a thing has it now."""
+    """`owner` now has `item`, and no longer wants or misses such a thing."""
     _drop(scene, owner, item)
     scene.held = (*scene.held, (owner, item, giver, origin))
     if scene.goal.get(owner) == item:

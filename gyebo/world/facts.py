@@ -1,6 +1,6 @@
-"""The facts of a world: who lives where and likes what, what things look like, what stands where. Fixed by the seed.
+"""The facts of a world: where people live and what they like, what things look like, where places are. Fixed by the seed.
 
-A fact that is reserved is never told by a plain document; the question and entailment tasks tell it in their own text.
+Reserved facts are never told in plain documents; the question and entailment tasks tell them in their own texts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from gyebo.world import lexicon
 
 RELATIONS = ("home", "job", "food", "colour", "hobby", "pet", "friend", "treasure")
 RESERVED_SHARE = 0.25
-CIRCLE = 6  # people whom a person knows
+CIRCLE = 6  # number of people whom a person knows
 
 Item = tuple[int, int]  # (quality, thing)
 
@@ -39,14 +39,14 @@ class Person:
     visited: tuple[int, ...]  # towns
     dream: int  # a town
     haunts: tuple[int, ...]  # places
-    circle: tuple[int, ...]  # people, the friend among them
+    circle: tuple[int, ...]  # people, including the friend
     ties: tuple[int, ...]  # how one of the circle is tied to this person (KINDS_OF_TIES)
     reserved: frozenset[str]  # names of relations
 
 
 @dataclass(frozen=True)
 class Place:
-    """What is found in a place."""
+    """The contents of a place."""
 
     items: tuple[Item, ...]
     creatures: tuple[int, ...]
@@ -74,7 +74,7 @@ TIES = (("이웃", "neighbor"), ("사촌", "cousin"), ("동창", "old classmate"
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """All facts of one seed, and how frequent each word is (`weights`, by table name)."""
+    """All facts of one seed, and the frequencies of words (`weights`, by table name)."""
 
     seed: int
     words: dict[str, tuple[tuple[str, str], ...]]
@@ -83,22 +83,22 @@ class World:
     towns: tuple[Town, ...]
     people: tuple[Person, ...]
     looks: dict[int, tuple[int, ...]]  # thing -> its possible qualities
-    flavours: dict[int, tuple[int, ...]]  # taste -> the foods that may taste so
+    flavours: dict[int, tuple[int, ...]]  # taste -> the foods that can have it
 
     def knows(self, person: int, relation: str) -> bool:
         """Whether plain documents may tell `relation` of `person`."""
         return relation not in self.people[person].reserved
 
     def is_shop(self, place: int) -> bool:
-        """Whether things are bought here (elsewhere they are picked up)."""
+        """Whether things are bought in a place (elsewhere they are picked up)."""
         return self.words["place"][place] in lexicon.SHOPS
 
     def is_eatery(self, place: int) -> bool:
-        """Whether food is ordered here."""
+        """Whether food is ordered in a place."""
         return self.words["place"][place] in lexicon.EATERIES
 
     def direction(self, town: int, place: int, reference: int) -> int:
-        """Index in `lexicon.SIDES` of where `place` lies, seen from `reference` (the larger difference decides)."""
+        """Index in `lexicon.SIDES` of the direction of `place` from `reference` (by the larger difference)."""
         (x, y), (rx, ry) = self.towns[town].spots[place], self.towns[town].spots[reference]
         if abs(x - rx) >= abs(y - ry):
             return 0 if x > rx else 1
@@ -119,7 +119,7 @@ _TABLES = {
     "pet_name": lexicon.PET_NAMES, "tie": TIES, "town_first": lexicon.TOWN_FIRST, "town_second": lexicon.TOWN_SECOND,
     "reaction": lexicon.REACTIONS, "pity": lexicon.PITIES,
 }  # fmt: skip
-_WHOLE = frozenset(["side", "tie"])  # tables that a cut-down world keeps whole
+_WHOLE = frozenset(["side", "tie"])  # tables that a reduced world keeps whole
 
 
 def _tables(limit: int | None) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -136,7 +136,7 @@ def _some(rng: random.Random, count: int, size: int, without: tuple[int, ...] = 
 
 
 def _towns(rng: random.Random, sizes: dict[str, int], looks: dict[int, tuple[int, ...]]) -> tuple[Town, ...]:
-    # each first part goes with two second parts at most: the parts of a name tell about each other
+    # each first part has two second parts at most, so that the parts of a name predict each other
     firsts, seconds = sizes["town_first"], sizes["town_second"]
     second = _some(rng, firsts, seconds)
     names = [(a, second[a % seconds]) for a in range(firsts)]
@@ -200,7 +200,7 @@ def _flavours(words: dict[str, tuple[tuple[str, str], ...]]) -> dict[int, tuple[
 
 
 def make_world(seed: int = 0, limit: int | None = None) -> World:
-    """The world of a seed. `limit` keeps that many words of each table (a cut-down world whose texts can be counted)."""
+    """The world of a seed. `limit`: number of words kept of each table (a reduced world whose texts can be counted)."""
     rng = random.Random(f"gyebo world {seed}")
     words = _tables(limit)
     sizes = {name: len(table) for name, table in words.items()}

@@ -1,16 +1,16 @@
-"""The machine that writes a document from left to right, one choice among different strings at a time.
+"""The grammar: a state machine that generates a document from left to right, one choice among different strings at a time.
 
-Sentences are given as rows (`story_rows`, `other_rows`): a weight, the flags that the scene must show, and the text in
-each language with gaps. The rows of a section are joined into a tree by their common beginnings, so that what two rows
-share is written before it is decided which of them it becomes. A node of that tree, together with the scene, is a state
-of the machine; `branches` gives its choices.
+Sentences are given as rows (`story_rows`, `other_rows`): a weight, the flags that the scene must have, and the text in
+each language with gaps. The rows of a section are joined into a prefix tree, so that the common start of two rows is
+generated before the choice between them. A node of that tree, together with the scene, is a state of the machine;
+`branches` gives its choices.
 
     row ("go", 6, "", "{place:에} [가다.past].", "[go.past] to {place:the}.")
          name, weight, flags, Korean, English: {slot:form}, [verb.form]
 
-A text that ends in ">name" goes on in another section within the same sentence. The machine's probability of a branch is
-the weight of the rows behind it over that of all rows that fit the scene, times the probability of the slot's value. The
-strings of a state are pairwise different and none begins with another (tested), so a text has one derivation.
+A text that ends in ">name" continues in another section within the same sentence. The probability of a branch is the weight
+of the rows below it over that of all rows that fit the scene, times the probability of the value of the slot. The strings of
+a state are pairwise different and none is a prefix of another (tested), so a text has one derivation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LANGUAGES = ("ko", "en")
 # genre -> probability that the document ends after a sentence, from the third on (a chat ends by saying goodbye)
 END = {"story": 1 / 18, "diary": 1 / 16, "portrait": 1 / 14, "guide": 1 / 14, "chat": 0.0}
 SHORTEST, LONGEST = 3, 80
-MAX_TABLES = 40_000  # tables of choices kept; the memory they take is forgotten beyond that
+MAX_TABLES = 40_000  # number of cached tables of choices; the cache is cleared beyond that
 
 Row = tuple[str, float, str, str | tuple[str, ...], str | tuple[str, ...]]
 ROWS: dict[str, tuple[Row, ...]] = {**story_rows.SECTIONS, **other_rows.SECTIONS}
@@ -51,18 +51,18 @@ class Token:
 
 @dataclass
 class Node:
-    """A place in the tree of a section: its branches, or the row that ends here."""
+    """A node of the tree of a section: its branches, or the row that ends here."""
 
     branches: list[Branch] = field(default_factory=list)
     row: Row | None = None
     jump: str = ""
-    relevant: int = 0  # the flags that its branches look at
+    relevant: int = 0  # the flags that its branches depend on
     fans: dict[int, Fan] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
 class Branch:
-    """One way on from a node. `weights` are those of the rows behind it: (weight, flags needed)."""
+    """A branch of a node. `weights` are those of the rows below it: (weight, flags needed)."""
 
     token: Token
     node: Node
@@ -103,7 +103,7 @@ def _verbs(text: str, language: str) -> str:
 
 
 def tokens(text: str, language: str) -> tuple[list[Token], str]:
-    """A row's text as tokens, one to a word (a space belongs to the word before it), and the section it goes on in."""
+    """The text of a row as tokens, one per word (a space belongs to the word before it), and the section that continues it."""
     text, _, jump = _verbs(text, language).partition(">")
     result = []
     for word in re.findall(r"(?:\{[^}]*\}|[^ {])+ ?", text):
@@ -127,13 +127,13 @@ def _needs(flags: str) -> int:
 
 
 def texts(row: Row, language: str) -> tuple[str, ...]:
-    """The ways in which `language` writes a row (equally likely)."""
+    """The texts of a row in `language` (equally likely)."""
     text = row[3] if language == "ko" else row[4]
     return (text,) if isinstance(text, str) else text
 
 
 def _inlined(rows: Iterable[Row], sections: dict[str, tuple[Row, ...]], language: str) -> list[Row]:
-    """`rows` with those that begin with a jump in Korean replaced by the rows of that section (English: left out)."""
+    """`rows` with those that start with a jump in Korean replaced by the rows of that section (English: omitted)."""
     result: list[Row] = []
     for name, weight, flags, ko, en in rows:
         if not (isinstance(ko, str) and ko.startswith(">")):
@@ -162,14 +162,14 @@ def _tree(rows: Iterable[Row], language: str) -> Node:
                 branch.weights.append((row[1] / len(variants), needs))
                 node = branch.node
             if node.branches or (node.row and node.row[0] != row[0]):
-                raise ValueError(f"row {row[0]!r}: {text!r} is the beginning of another row, or equal to one")
+                raise ValueError(f"row {row[0]!r}: {text!r} is the start of another row, or equal to one")
             node.row, node.jump = row, jump
     _finish(root)
     return root
 
 
 def _finish(node: Node) -> None:
-    """Join texts that follow without a choice to the piece before, and note which flags matter at a node."""
+    """Join texts that follow without a choice to the one before, and collect the flags that matter at a node."""
     for branch in node.branches:
         while branch.node.row is None and len(branch.node.branches) == 1 and not branch.node.branches[0].token.slot:
             only = branch.node.branches[0]
@@ -194,9 +194,9 @@ def _distribution(weights: list[float]) -> tuple[tuple[float, ...], tuple[float,
 
 
 class Grammar:
-    """The machine of one world: `start` makes a state, `branches` and `table` give its choices, `take` makes one.
+    """The state machine of one world: `start` returns a state, `branches` and `table` its choices, `take` makes a choice.
 
-    `rows` (default: all of them) and `longest` cut the grammar down, for tests that count all of its documents.
+    `rows` (default: all) and `longest` reduce the grammar, for tests that count all of its documents.
     """
 
     def __init__(self, world: World, rows: dict[str, tuple[Row, ...]] | None = None, longest: int = LONGEST) -> None:
@@ -222,7 +222,7 @@ class Grammar:
         scene.node = self._sections[scene.language][section]
 
     def branches(self, scene: Scene) -> Fan:
-        """The branches open at a state. A branch whose node is `None` ends the document (its only string is "")."""
+        """The branches of a state. A branch whose node is `None` ends the document (its only string is "")."""
         node = scene.node
         if node is None:
             return self._end_fan(scene)
@@ -235,7 +235,7 @@ class Grammar:
         weights = [sum(w for w, needs in b.weights if needs & flags == needs) for b in node.branches]
         kept = [(b, w) for b, w in zip(node.branches, weights) if w]
         if not kept:
-            raise AssertionError(f"no way on: {scene.section} in {scene.language}")
+            raise AssertionError(f"no branch: {scene.section} in {scene.language}")
         fan = Fan(tuple(b for b, _ in kept), *_distribution([w for _, w in kept]))
         node.fans[flags & node.relevant] = fan
         return fan
@@ -251,7 +251,7 @@ class Grammar:
         return self._end[share]
 
     def table(self, scene: Scene, branch: Branch) -> Table:
-        """The strings of a branch, each with the value it stands for; equal strings are one, with their sum."""
+        """The strings of a branch, each with its value; equal strings are merged, with the sum of their probabilities."""
         token = branch.token
         if not token.slot:
             table = self._literals.get(token.before)
@@ -275,14 +275,14 @@ class Grammar:
             text = write(self.world, scene.language, slot.kind, value, token.form)
             string = token.before + text + token.after
             if values.setdefault(string, value) != value:
-                raise ValueError(f"slot {token.slot!r}: {value!r} and {values[string]!r} are both written {string!r}")
+                raise ValueError(f"slot {token.slot!r}: {value!r} and {values[string]!r} have the same text {string!r}")
             weights[string] = weights.get(string, 0.0) + weight
         if not weights:
             raise AssertionError(f"slot {token.slot!r} has no value here")
         return Table(tuple(weights), tuple(values.values()), *_distribution(list(weights.values())))
 
     def take(self, scene: Scene, branch: Branch, value: Any) -> Row | None:
-        """Move `scene` along a branch, in place. Returns the row that is complete now, if any."""
+        """Move `scene` along a branch, in place. Returns the row that is completed, if any."""
         name = branch.token.slot
         if name:
             slot = SLOTS[name]

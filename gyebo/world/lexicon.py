@@ -1,7 +1,7 @@
 """The words of the world: each line pairs a Korean and an English form, "ko=en", entries separated by ";".
 
-Verbs and adjectives are in dictionary form, nouns in the singular. The order inside a class carries no meaning; the
-seed of the world decides which words are frequent.
+Verbs and adjectives are in dictionary form, nouns in the singular. The order within a class has no meaning; the
+seed of the world determines the frequencies of words.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def _groups(block: str) -> dict[str, tuple[tuple[str, str], ...]]:
     return {key.strip(): _pairs(rest) for key, _, rest in rows}
 
 
-# Which stems are irregular, and how. Every verb or adjective of this file that is irregular is here.
+# Irregular stems and their classes: all irregular verbs and adjectives of this file.
 IRREGULAR = {
     "돕다": "ㅂ", "줍다": "ㅂ", "굽다": "ㅂ", "눕다": "ㅂ", "춥다": "ㅂ", "덥다": "ㅂ", "무섭다": "ㅂ",
     "외롭다": "ㅂ", "즐겁다": "ㅂ", "부끄럽다": "ㅂ", "반갑다": "ㅂ", "고맙다": "ㅂ", "시끄럽다": "ㅂ",
@@ -209,7 +209,7 @@ LOOKS = _pairs("""
 통통한=plump; 어린=young; 늙은=old; 날쌘=swift; 졸린=drowsy; 배고픈=hungry; 겁 많은=timid; 귀여운=cute; 젖은=wet
 얌전한=gentle; 낯선=unknown; 다친=injured
 """)
-# what tastes so: f(ruits), s(nacks), d(ishes)
+# foods that can have these tastes: f(ruits), s(nacks), d(ishes)
 TASTES_OF = {
     "fs": _pairs("달콤한=sweet"), "f": _pairs("새콤한=sour; 싱싱한=fresh; 잘 익은=ripe"),
     "fsd": _pairs("맛있는=delicious; 차가운=cold"),

@@ -63,7 +63,7 @@ _GUIDE = (
 
 
 def _reply(*rows: tuple[str, float, str, str]) -> tuple:
-    """Turns of a chat: each begins with the name of the one who speaks."""
+    """Turns of a chat: each starts with the name of the speaker."""
     return tuple((name, weight, "", "{self}: " + ko, "{self}: " + en) for name, weight, ko, en in rows)
 
 

@@ -1,7 +1,7 @@
-"""The probability of a text, found from the text alone: all ways in which the grammar can write it, summed.
+"""The probability of a text, computed from the text alone: the sum over all derivations of the grammar.
 
-Independent of the sampler: it sees no trace of how a text came about and shares only the grammar's `branches`, `table`
-and `take`. At each state it keeps every string that the rest of the text begins with.
+Independent of the sampler: it does not know how a text was generated, and shares only `branches`, `table` and `take` of the
+grammar. At each state it follows every string that the rest of the text starts with.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from gyebo.world.scene import Scene
 
 
 class Parser:
-    """Reads texts of one grammar. Keeps an index of the choice tables that it has met (string by length)."""
+    """Parses texts of one grammar. Caches an index of the choice tables (strings by length)."""
 
     def __init__(self, grammar: Grammar) -> None:
         self._grammar = grammar
         self._indexes: dict[Table, tuple[tuple[int, ...], dict[str, int]]] = {}
 
     def _matches(self, table: Table, text: str, at: int) -> list[int]:
-        """Which strings of `table` stand in `text` at `at`."""
+        """Indices of the strings of `table` that occur in `text` at `at`."""
         strings = table.strings
         if len(strings) == 1:
             return [0] if text.startswith(strings[0], at) else []
@@ -40,7 +40,7 @@ class Parser:
     def log_probability(self, text: str, languages: tuple[str, ...] = ("ko", "en")) -> float:
         """Natural log of the probability of `text` as a whole document.
 
-        Raises `ValueError` with the first offset (in characters) from which no sentence of the grammar goes on.
+        Raises `ValueError` with the first offset (in characters) from which no sentence of the grammar continues.
         """
         grammar = self._grammar
         open_states: list[tuple[int, Scene, float]] = [
@@ -67,6 +67,6 @@ class Parser:
                 open_states.append((end, state, log + option_log))
         if not finished:
             shown = text[furthest : furthest + 20]
-            raise ValueError(f"the world's grammar can't write this text from character {furthest} on: {shown!r}")
+            raise ValueError(f"the world's grammar can't generate this text from character {furthest} on: {shown!r}")
         top = max(finished)
         return top + math.log(math.fsum(math.exp(f - top) for f in finished))

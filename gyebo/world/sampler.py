@@ -1,4 +1,4 @@
-"""Draws documents from a grammar: at each state one branch and one of its strings, by their probabilities."""
+"""Samples documents from a grammar: at each state one branch and one of its strings, by their probabilities."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def draw(grammar: Grammar, scene: Scene, rng: random.Random) -> tuple[Branch, An
 
 
 def sample(grammar: Grammar, languages: tuple[str, ...], rng: random.Random) -> tuple[str, str, float]:
-    """One document: (text, language, natural log of its probability, the choice of language and the end included)."""
+    """One document: (text, language, natural log of its probability, including the choice of language and the end)."""
     language = languages[int(rng.random() * len(languages))]
     scene = grammar.start(language)
     pieces, logs = [], [-math.log(len(languages))]

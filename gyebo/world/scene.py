@@ -1,6 +1,6 @@
-"""The state of a document while it is written: a function of the text so far.
+"""The state of a document in generation: a function of the text so far.
 
-`Scene` holds what a reader would remember; `situation` sums it up in flags that say which sentences fit now.
+`Scene` has what a reader would remember; `situation` summarises it in flags, which determine the sentences that fit next.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from gyebo.world.facts import RELATIONS, Item, World
 
-ME = -1  # the one who writes a diary
+ME = -1  # the author of a diary
 NOWHERE = -1
 WINTER = 3  # index in lexicon.SEASONS
 
@@ -21,7 +21,7 @@ _NAMES = [
     "ASK_FEELING", "ASK_LOVE", "NOT_INVITED", "TALKED", "FIXTURE_LEFT", "SELLS_LEFT", "MOOD_LEFT", "CREATURE_LEFT",
 ]  # fmt: skip
 FLAGS = {name: 1 << i for i, name in enumerate(_NAMES)}
-# F_HOME...: the relation of the subject may be told and was not; R_HOME...: the same of the one spoken to
+# F_HOME...: the fact of the subject may be told and has not been; R_HOME...: the same for the person spoken to
 FLAGS |= {f"F_{r.upper()}": 1 << (len(_NAMES) + i) for i, r in enumerate(RELATIONS)}
 FLAGS |= {f"R_{r.upper()}": 1 << (len(_NAMES) + len(RELATIONS) + i) for i, r in enumerate(RELATIONS)}
 _TOLD = tuple((r, FLAGS[f"F_{r.upper()}"], FLAGS[f"R_{r.upper()}"]) for r in RELATIONS)
@@ -30,7 +30,7 @@ LARGEST_CAST = 4
 
 
 class Scene:
-    """What the text so far has said. Plain containers, so that `copy` is cheap and exact."""
+    """The content of the text so far. Plain containers, so that `copy` is cheap and exact."""
 
     __slots__ = (
         "asked", "bound", "carries_on", "cast", "chat_item", "chat_third", "clue", "daytime", "first", "flags",
@@ -42,7 +42,7 @@ class Scene:
     def __init__(self, world: World, language: str) -> None:
         self.world = world
         self.language = language
-        self.node: object = None  # where in the grammar the machine stands
+        self.node: object = None  # the current node of the grammar
         self.flags = 0
         self.section = "open"  # which kind of sentence comes next
         self.genre = ""
@@ -71,8 +71,8 @@ class Scene:
         self.daytime = -1  # index of the time of day; -1: not said
         self.mapped: tuple[int, ...] = ()
         self.invited = NOWHERE
-        self.topic: Item | None = None  # the thing that was asked about
-        self.chat_third = ME  # whom the one who asks wants to know about
+        self.topic: Item | None = None  # the thing asked about
+        self.chat_third = ME  # the person asked about
         self.options: tuple[int, ...] = ()  # foods to choose from
         self.chat_item: tuple[int, Item, int] | None = None  # (buyer, item, place)
 
@@ -149,14 +149,14 @@ def situation(scene: Scene) -> int:
 
 
 def acquaintances(scene: Scene) -> tuple[int, ...]:
-    """Who may come in next: people whom the first of the cast knows (anyone at all in a diary)."""
+    """People who may be introduced next: those whom the first person knows (in a diary, anyone)."""
     if scene.genre == "diary":
         return tuple(range(len(scene.world.people)))
     return scene.world.people[scene.cast[0]].circle if scene.cast else ()
 
 
 def residents(scene: Scene) -> tuple[int, ...]:
-    """Who lives in the town of a guide, may be said to, and was not named."""
+    """People who live in the town of a guide, whose home may be told, and who have not been named."""
     return tuple(
         i for i, p in enumerate(scene.world.people)
         if p.home == scene.town and "home" not in p.reserved and (i, "home") not in scene.told

@@ -1,7 +1,7 @@
-"""What can stand in a gap of a sentence, how likely each filling is, and how it is written in each language.
+"""The possible values of a gap in a sentence, their probabilities, and their texts in each language.
 
-A slot is a pair of functions: `key(scene)` takes from the scene all that the choice depends on; `values(world, key)`
-gives the (weight, value) pairs from that alone, so that a choice can be computed once per key and looked up.
+A slot is a pair of functions: `key(scene)` extracts from the scene everything that the choice depends on; `values(world, key)`
+returns the (weight, value) pairs from the key alone, so that choices can be cached by key.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from gyebo.world.facts import World
 from gyebo.world.scene import ME, NOWHERE, WINTER, Scene, acquaintances, residents
 
 Weighted = list[tuple[float, Any]]
-FAVOURITE = 0.35  # how often an action takes the subject's own favourite where it has one that may be told
+FAVOURITE = 0.35  # probability that an action uses a favourite of the subject, if there is one that may be told
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A gap: `kind` says how a value is written; `sets_subject` makes the person chosen the subject of the sentence."""
+    """A gap: `kind` determines the text of a value; `sets_subject` makes the chosen person the subject of the sentence."""
 
     kind: str
     key: Callable[[Scene], Hashable]
@@ -29,7 +29,7 @@ class Slot:
 
     @property
     def is_person(self) -> bool:
-        """Whether filling it mentions somebody."""
+        """Whether its value mentions a person."""
         return self.kind == "person"
 
 
@@ -64,7 +64,7 @@ def _fact(kind: str, value: Callable[[World, int], Any]) -> Slot:
 
 
 def _known(scene: Scene, relation: str) -> int:
-    """The subject if its fact may be told, else nobody: keeps reserved facts out of what people do, too."""
+    """The subject if its fact may be told, otherwise nobody: actions don't reveal reserved facts either."""
     return scene.subject if scene.subject != ME and scene.world.knows(scene.subject, relation) else ME
 
 
@@ -91,7 +91,7 @@ def _named(people: Callable[[Scene], Iterable[int]]) -> Slot:
 
 
 def _new_key(scene: Scene) -> Hashable:
-    # a diary may meet anyone: its key must not hold the whole world
+    # a diary may mention anyone: its key must not contain the whole world
     return scene.genre == "diary" or scene.cast[0], scene.cast if scene.genre == "diary" else _met(scene)
 
 
@@ -159,7 +159,7 @@ def _held(scene: Scene) -> Hashable:
 
 
 def _two_ends(part: str, other: str, pairs: Callable[[Scene], tuple]) -> Slot:
-    """One half of a remembered pair; the second half to be written is chosen among those that fit the first."""
+    """One half of a known pair; the half that comes second in the text is chosen among those that fit the first."""
     at = 0 if part in ("gift", "bought", "promised") else 1
     kind = {"gift": "item", "bought": "item", "giver": "person", "origin": "place"}[part]
 
@@ -208,7 +208,7 @@ def _shops(world: World) -> list[int]:
 
 
 def _sold(world: World, shop: Any) -> Iterable[tuple[int, int]]:
-    """What a shop sells; before the shop is named (English), what any of them sells."""
+    """The goods of a shop; before the shop is named (in English), those of any shop."""
     return [item for i in _shops(world) if shop in (None, i) for item in world.places[i].items]
 
 
@@ -233,14 +233,14 @@ def _season_of(world: World, weather: Any) -> Weighted:
 
 
 def _food(world: World, key: Any) -> Weighted:
-    """A food, the favourite one more often, of those that may taste as was said."""
+    """A food that can have the taste told before; the favourite one is more frequent."""
     person, taste = key
     foods = _mixture(world, "food", () if person == ME else (world.people[person].food,))
     return foods if taste is None else [(p, f) for p, f in foods if f in world.flavours[taste]]
 
 
 def _undescribed(kind: str) -> Slot:
-    """A place of the town's map whose `kind` of fact was not told yet."""
+    """A place of the town whose fact of `kind` has not been told yet."""
     return Slot("place", lambda s: tuple(p for p in s.mapped if (p, kind) not in s.told), lambda w, k: _even(k))
 
 
@@ -261,7 +261,7 @@ def _reference(world: World, key: Any) -> Weighted:
 
 
 def _untold(name: str, kind: str) -> Slot:
-    """One of a list of facts of the subject that was not told yet."""
+    """One of a list of facts of the subject that has not been told yet."""
 
     def key(scene: Scene) -> Hashable:
         who = scene.subject
@@ -303,7 +303,7 @@ SLOTS: dict[str, Slot] = {
     "resident": Slot("person", residents, lambda w, k: [(1.0, (p, "name")) for p in k]),
     "neighbour": Slot("person", lambda s: (s.subject, s.cast),
                       lambda w, k: [(1.0, (p, "name")) for p in w.people[k[0]].circle if p not in k[1]]),
-    "person": Slot("person", lambda s: None, _anyone),  # the tasks fill it themselves
+    "person": Slot("person", lambda s: None, _anyone),  # filled by the tasks
     # facts of the subject
     "trait": _fact("trait", lambda w, p: w.people[p].trait),
     "home": _fact("town", lambda w, p: w.people[p].home),

@@ -28,7 +28,7 @@ _INTRO = (
 
 _BEAT = (
     ("act", 40, "", "{who:은} >act_named", "{who:Subj} >act_named"),
-    # Korean leaves the subject out where it stays the same; English says "he" there, which `who` offers
+    # Korean omits the subject where it stays the same; English has "he" there, which `who` offers
     ("zero", 45, "SAME", ">act", "{same:Subj} >act"),
     ("act", 10, "", "{then} {who:은} >act", "{then}, {who:subj} >act"),
     ("same", 6, "SAME", "그러고는 >act", "Then {same:subj} >act"),
@@ -193,7 +193,7 @@ _ASIDES = (
 )  # fmt: skip
 
 ACTS = (*_MOVES, *_THINGS, *_PEOPLE, *_ALONE)
-# names of the sentences after which the same subject may go on without being named, and of those that leave that open
+# names of the sentences after which the same subject may continue without being named, and of those that leave that open
 ACTIONS = frozenset(row[0] for row in (*ACTS, *_ASIDES, *_INTRO))
 SCENERY = frozenset(["weather", "time", "next_day", "creature", "mood", "fixture"])
 

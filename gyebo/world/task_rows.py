@@ -1,4 +1,4 @@
-"""The sentences of the tasks (see `tasks`): Korean and English side by side, in the notation of `grammar`."""
+"""The sentences of the tasks (see `tasks`) in Korean and English, in the notation of `grammar`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FACTS = {
     ),
 }  # fmt: skip
 
-# what one says of a handed-over thing: giver and receiver can be told apart only by particles and word order
+# statements about a gift: giver and receiver can be distinguished only by particles and word order
 GIFT = (
     ("{person:은} {friend:에게} {treasure:을} 주었다.", "{person} gave {friend} {treasure:a}."),
     ("{friend:은} {person:에게서} {treasure:을} 받았다.", "{friend} got {treasure:a} from {person}."),
@@ -84,7 +84,7 @@ OPINIONS = {
     ),
 }
 
-# one event told in two ways; two events are as similar as many of its gaps agree
+# two ways to tell one event; the similarity of two events is the number of gaps that agree
 EVENT = (
     ("{person:은} {any_daytime:에} {place:에서} {food:을} {meal:past}.",
      "{person} {meal:past} {food} {place:at} {any_daytime:at}."),

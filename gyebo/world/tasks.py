@@ -1,8 +1,8 @@
 """Labelled data of every kind from the facts of the world: translation pairs, sentiment, sentence pairs, entities,
 questions with answer spans, dialogues.
 
-Example i of each function depends on (world_seed, languages, seed, i) only. The texts of `questions` and `entailments`
-tell reserved facts, which plain documents never do, so that an answer can't be remembered from pretraining.
+Example i of each function depends on (world_seed, languages, seed, i) only. The texts of `questions` and `entailments` tell
+reserved facts, which plain documents never do, so that answers can't be memorised in pretraining.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Translation:
 
 @dataclass(frozen=True)
 class Sentiment:
-    """A short report and how it is meant: a label of `SENTIMENT_LABELS`, each with probability 1/2."""
+    """A short report and its sentiment: a label of `SENTIMENT_LABELS`, each with probability 1/2."""
 
     text: str
     label: str
@@ -46,7 +46,7 @@ class Sentiment:
 
 @dataclass(frozen=True)
 class Entailment:
-    """Whether `premise` says `hypothesis`: a label of `ENTAILMENT_LABELS`, each with probability 1/3."""
+    """Whether `premise` entails `hypothesis`: a label of `ENTAILMENT_LABELS`, each with probability 1/3."""
 
     premise: str
     hypothesis: str
@@ -56,7 +56,7 @@ class Entailment:
 
 @dataclass(frozen=True)
 class Similarity:
-    """Two sentences and their `score`: how many of five details (who, where, when, what, did what) agree, 0 to 5."""
+    """Two sentences and their `score`: the number of details (who, where, when, what, did what) that agree, 0 to 5."""
 
     first: str
     second: str
@@ -66,7 +66,7 @@ class Similarity:
 
 @dataclass(frozen=True)
 class NextSentence:
-    """Whether `second` followed `first` in a document (probability 1/2), or is a sentence of another one."""
+    """Whether `second` follows `first` in a document (probability 1/2), or is a sentence of another one."""
 
     first: str
     second: str
@@ -85,7 +85,7 @@ class Entities:
 
 @dataclass(frozen=True)
 class Question:
-    """A question whose `answer` stands in `context` at character `start`."""
+    """A question whose `answer` is in `context` at character `start`."""
 
     context: str
     question: str
@@ -103,7 +103,7 @@ class Dialogue:
 
 
 def _examples(kind: str, count: int, seed: int, start: int, languages: tuple[str, ...]):
-    """For each index its own random numbers and language."""
+    """A random generator and a language for each index."""
     languages = checked(languages)
     for i in indices(count, start):
         rng = random.Random(f"gyebo {kind} {'+'.join(languages)} {seed} {i}")
@@ -120,7 +120,7 @@ def _render(world: World, template: str, values: Callable[[str], Any], language:
 
 
 def _pick(world: World, rng: random.Random, slot: str) -> Any:
-    """A random filling of a gap of `task_rows`, from the whole vocabulary."""
+    """A random value for a gap of `task_rows`, from the whole vocabulary."""
     if slot in ("person", "friend"):
         return rng.randrange(len(world.people)), "name"
     if slot == "town":
@@ -132,7 +132,7 @@ def _pick(world: World, rng: random.Random, slot: str) -> Any:
 
 
 class _Draws(dict[str, Any]):
-    """Fillings, drawn when first asked for."""
+    """Values of gaps, sampled on first use."""
 
     def __init__(self, world: World, rng: random.Random, **fixed: Any) -> None:
         super().__init__(fixed)
@@ -147,7 +147,7 @@ class _Draws(dict[str, Any]):
 
 
 def _story(machine: Grammar, language: str, rng: random.Random, on_step: Callable[..., None]) -> None:
-    """Walk through one document; `on_step(scene, branch, value, string)` sees each step before it is taken."""
+    """Generate one document; `on_step(scene, branch, value, string)` is called before each step."""
     scene = machine.start(language)
     while True:
         branch, value, string, _ = draw(machine, scene, rng)
@@ -175,7 +175,7 @@ def _sentences(machine: Grammar, language: str, rng: random.Random) -> list[str]
 
 
 def _translated(scene: Scene, row: Row, language: str, rng: random.Random) -> str:
-    """A finished row in the other language; a gap that only this language has follows from the scene."""
+    """A completed row in the other language; gaps that only this language has follow from the scene."""
 
     def value(slot: str) -> Any:
         if slot in scene.bound:
@@ -187,7 +187,7 @@ def _translated(scene: Scene, row: Row, language: str, rng: random.Random) -> st
 
 
 def translations(count: int, *, seed: int = 0, start: int = 0, world_seed: int = 0) -> Iterator[Translation]:
-    """Parallel sentences of documents: each is written in one language and told again in the other."""
+    """Parallel sentences of documents: each is generated in one language and translated into the other."""
     machine = grammar(world_seed)
     for rng, language in _examples("translation", count, seed, start, LANGUAGES):
         other = LANGUAGES[1 - LANGUAGES.index(language)]
@@ -217,7 +217,7 @@ def translations(count: int, *, seed: int = 0, start: int = 0, world_seed: int =
 def sentiments(
     count: int, *, seed: int = 0, start: int = 0, languages: tuple[str, ...] = LANGUAGES, world_seed: int = 0
 ) -> Iterator[Sentiment]:
-    """Short reports, positive or negative; some turn at "but", some deny, so single words can mislead."""
+    """Short reports, positive or negative; some change at "but", some are negated, so single words can mislead."""
     world = grammar(world_seed).world
     for rng, language in _examples("sentiment", count, seed, start, languages):
         label = SENTIMENT_LABELS[rng.randrange(2)]
@@ -227,7 +227,7 @@ def sentiments(
 
 
 def _fact(world: World, person: int, relation: str) -> dict[str, Any]:
-    """The gaps of `task_rows.FACTS[relation]` as they are for `person`."""
+    """The values of the gaps of `task_rows.FACTS[relation]` for `person`."""
     p = world.people[person]
     known = {"town": p.home, "job": p.job, "food": p.food, "colour": p.colour, "hobby": p.hobby, "pet": p.pet[0],
              "pet_name": p.pet[1], "friend": (p.friend, "name"), "treasure": p.treasure}  # fmt: skip
@@ -244,7 +244,7 @@ def _reserved(world: World) -> list[tuple[int, str]]:
 
 
 def _false(world: World, rng: random.Random, values: dict[str, Any], gap: str) -> dict[str, Any]:
-    """`values` with another filling of `gap`."""
+    """`values` with another value for `gap`."""
     while True:
         other = _pick(world, rng, gap)
         if other != values[gap] and not (gap == "friend" and other == values["person"]):
@@ -254,7 +254,7 @@ def _false(world: World, rng: random.Random, values: dict[str, Any], gap: str) -
 def entailments(
     count: int, *, seed: int = 0, start: int = 0, languages: tuple[str, ...] = LANGUAGES, world_seed: int = 0
 ) -> Iterator[Entailment]:
-    """Premises of two reserved facts, or of a gift; the hypothesis says one in other words, something else, or denies it."""
+    """Premises of two reserved facts, or of a gift; the hypothesis paraphrases one, is unrelated, or contradicts it."""
     world = grammar(world_seed).world
     facts = _reserved(world)
     for rng, language in _examples("entailment", count, seed, start, languages):
@@ -278,7 +278,7 @@ def entailments(
 
 
 def _gift(world: World, rng: random.Random, label: str, language: str) -> Entailment:
-    """Who gave and who got: the words are the same, particles and order tell."""
+    """Giver and receiver: the words are the same, only particles and word order differ."""
     giver, receiver, third = rng.sample(range(len(world.people)), 3)
     values = {"person": (giver, "name"), "friend": (receiver, "name"), "treasure": _pick(world, rng, "treasure")}
     at = LANGUAGES.index(language)
@@ -386,7 +386,7 @@ def questions(
 
 
 def _answer(world: World, template: str, values: dict[str, Any], gap: str, language: str) -> tuple[int, str]:
-    """Where in a statement the filling of `gap` stands, and its text without particle or article."""
+    """The position of the value of `gap` in a statement, and its text without particle or article."""
     at = 0
     for token in tokens(template, language)[0]:
         at += len(token.before)

@@ -1,4 +1,4 @@
-"""How the value of a slot is written: the word of its table in either language, with its particle, ending or article."""
+"""The text of the value of a slot: the word of its table in a language, with its particle, ending or article."""
 
 from __future__ import annotations
 

@@ -21,13 +21,13 @@ def test_a_confusion_matrix_shows_shares_of_each_right_class(drawn, tmp_path):
     assert axes.images[0].get_array().tolist() == [[0.75, 0.25], [0.0, 0.0]]  # a class without examples is no division by 0
     assert sorted(text.get_text() for text in axes.texts) == ["0", "0", "1", "3"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["no", "#1"]  # many machines lack a Korean font
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "right")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
 
 
 def test_many_classes_are_drawn_without_counts_and_too_many_not_at_all(drawn, tmp_path):
     confusion_matrix(tmp_path / "a.png", np.eye(13, dtype=int), [str(n) for n in range(13)])
     assert not drawn[0].axes[0].texts
-    with pytest.raises(ValueError, match=f"41 classes are more than a picture can show \\({MOST}\\)"):
+    with pytest.raises(ValueError, match=f"41 classes .*{MOST}"):
         confusion_matrix(tmp_path / "a.png", np.eye(41), [str(n) for n in range(41)])
     with pytest.raises(ValueError, match=r"counts must be 2 x 2, but are \(2, 3\)"):
         confusion_matrix(tmp_path / "a.png", np.ones((2, 3)), ["a", "b"])

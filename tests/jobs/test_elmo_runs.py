@@ -105,7 +105,7 @@ def test_what_it_cannot_do_is_refused_by_name(made):
     _, out, _ = made
     with pytest.raises(ValueError, match="Elmo cannot generate text"):
         generate(str(out), ["나무"], {})
-    with pytest.raises(ValueError, match="elmo: this model has no head for masked tokens"):
+    with pytest.raises(ValueError, match="elmo: this model has no masked-LM head"):
         fill(str(out), ["나무 [MASK]"])
 
 

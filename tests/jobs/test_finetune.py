@@ -294,7 +294,7 @@ def test_seeds_give_mean_spread_and_the_best_model(models, data, tmp_path):
     kept = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert kept["finished"] and kept["seeds"] == [3, 4] and kept["test"] == found.as_dict()["test"]
     card = (out / "README.md").read_text(encoding="utf-8")
-    assert f"seed {best}, the best on validation of 3, 4" in card and "--seeds 3,4" in card and "±" in card
+    assert f"seed {best}, the best of seeds 3, 4 on the validation set" in card and "--seeds 3,4" in card and "±" in card
     assert "±" in (out / "results.md").read_text(encoding="utf-8")
     written = {path: path.stat().st_mtime_ns for path in out.glob("seed-*/model.safetensors")}
     more = finetune_seeds(options, [3, 4, 5], out, resume=True)

@@ -243,7 +243,7 @@ def test_what_else_a_translator_can_not_do_is_said_by_name(learned, folder, tmp_
         evaluate(str(learned), [str(folder / "train.ko")])
     with pytest.raises(ValueError, match="transformer is a translation model"):
         embed(*load(learned), ["나무"])
-    with pytest.raises(ValueError, match="cannot write text"):
+    with pytest.raises(ValueError, match="cannot generate text"):
         generate(str(learned), ["나무"], {})
 
 

@@ -271,7 +271,7 @@ def test_each_distinct_piece_is_read_once(model):
 
 def test_a_model_that_was_not_told_the_spelling_says_so():
     model = build(spelled=False)
-    with pytest.raises(ValueError, match="does not know how its pieces are spelled"):
+    with pytest.raises(ValueError, match="model.spell"):
         model.encode(tokens(1, 3))
     model.encode(words(3)[None])  # symbols need no table
     for table, said in ((words(52), r"must be \[53, 9\], but is \[52, 9\]"), (words(53) + 1, "from 0 to 22")):

@@ -89,7 +89,7 @@ def test_the_parser_names_the_first_offset_that_cannot_be_written():
         log_probability(text[:at] + "flew away" + text[at:])
     assert int(str(error.value).split("character ")[1].split()[0]) <= at
     for wrong in ("", "x", text + " ", text + "\n", text[:-1]):
-        with pytest.raises(ValueError, match="grammar can't write"):
+        with pytest.raises(ValueError, match="grammar can't generate"):
             log_probability(wrong)
 
 

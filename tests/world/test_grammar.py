@@ -157,7 +157,7 @@ def test_a_share_of_the_facts_is_reserved():
 
 def test_a_row_that_begins_another_is_refused():
     rows = {"open": (("a", 1, "", "가", "a b"), ("b", 1, "", "가", "a"))}
-    with pytest.raises(ValueError, match="beginning of another row"):
+    with pytest.raises(ValueError, match="start of another row"):
         Grammar(make_world(0), rows)
 
 
