@@ -66,11 +66,11 @@ def budgeted(run_options, **what):
 
 def test_a_budget_of_tokens_is_divided_by_the_exact_mean(run_options, tmp_path):
     plan = plan_steps(budgeted(run_options, tokens=5000), tmp_path)
-    assert plan["steps"] == round(5000 / plan["tokens_per_step"])
+    assert plan.steps == round(5000 / plan.tokens_per_step)
     out = tmp_path / "run"
     result = pretrain(budgeted(run_options, tokens=5000), out)
-    assert result.steps == plan["steps"] == len(losses(out))
-    assert result.tokens == pytest.approx(5000, abs=plan["tokens_per_step"])
+    assert result.steps == plan.steps == len(losses(out))
+    assert result.tokens == pytest.approx(5000, abs=plan.tokens_per_step)
 
 
 def test_a_budget_of_flops_is_matrix_products_forward_and_twice_backward(run_options, tmp_path):
@@ -78,8 +78,8 @@ def test_a_budget_of_flops_is_matrix_products_forward_and_twice_backward(run_opt
     width, layers, vocabulary, context = 32, 2, 400, 32
     # Per token: 2 operations for each weight of the matrices, and 4 x width for each position of the context in attention.
     token = 2 * (layers * 12 * width**2 + vocabulary * width) + layers * 4 * width * context
-    assert plan["flops_per_step"] == pytest.approx(3 * plan["tokens_per_step"] * token, rel=1e-9)
-    assert plan["steps"] == round(1e9 / plan["flops_per_step"])
+    assert plan.flops_per_step == pytest.approx(3 * plan.tokens_per_step * token, rel=1e-9)
+    assert plan.steps == round(1e9 / plan.flops_per_step)
 
 
 def test_minutes_are_measured_once_and_stored(run_options, tmp_path, monkeypatch):
@@ -93,7 +93,7 @@ def test_minutes_are_measured_once_and_stored(run_options, tmp_path, monkeypatch
         raise AssertionError("a resumed run measures nothing")
 
     monkeypatch.setattr(budget, "seconds_per_step", again)
-    assert pretrain(options, tmp_path / "run", resume=True)["steps"] == stored == len(losses(tmp_path / "run"))
+    assert pretrain(options, tmp_path / "run", resume=True).steps == stored == len(losses(tmp_path / "run"))
 
 
 def test_what_it_starts_from_is_not_replaced(run_options, tmp_path):
@@ -105,7 +105,7 @@ def test_what_it_starts_from_is_not_replaced(run_options, tmp_path):
     with pytest.raises((FileNotFoundError, ValueError)):
         pretrain(run_options(2, data={"corpus": [str(tmp_path / "typo.txt")]}), out, overwrite=True)
     assert (out / "model.safetensors").read_bytes() == before
-    assert pretrain(run_options(3), out, overwrite=True)["steps"] == 3 and not (tmp_path / ".run.replaced").exists()
+    assert pretrain(run_options(3), out, overwrite=True).steps == 3 and not (tmp_path / ".run.replaced").exists()
 
 
 def test_the_reserve_grows_with_what_is_evaluated_and_saved():
@@ -135,7 +135,7 @@ def test_minutes_are_minutes(run_options, tmp_path):
 
 def test_exactly_one_budget(run_options):
     for wrong in ({}, {"steps": 3, "tokens": 5}):
-        with pytest.raises(ValueError, match=r"exactly one of budget.steps, budget.tokens, budget.flops, budget.minutes"):
+        with pytest.raises(ValueError, match=r"exactly one of steps, tokens, flops, minutes"):
             budgeted(run_options, **wrong)
 
 
@@ -315,7 +315,7 @@ def test_the_settings_above_leave_no_option_out():
         "budget.flops",
         "budget.minutes",
     }
-    a, b = run_directory._flat(options.model_dump()), run_directory._flat(default.model_dump())
+    a, b = toml.flat(options.model_dump()), toml.flat(default.model_dump())
     assert {name for name in toml.described(RunOptions) if a.get(name) == b.get(name)} - {"model", "objective"} == others
 
 

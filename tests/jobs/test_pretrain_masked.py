@@ -213,13 +213,10 @@ def test_the_run_says_what_it_was(made, run_options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"objective": {"fromat": "x"}}, "unknown option 'fromat'; did you mean format?"),
+        ({"objective": {"fromat": "x"}}, "unknown option 'objective.fromat'; did you mean objective.format"),
         ({"objective": {"rate": 1.5}}, "rate must be less than 1, but is 1.5"),
         ({"objective": {"format": "sentences"}}, "format must be"),
-        (
-            {"data": {"across_documents": True}},
-            "across_documents has no effect here: use objective.format=full-sentences",
-        ),
+        ({"data": {"across_documents": True}}, "data.across_documents has no effect here"),
         ({"objective": {"format": "segment-pair", "next_sentence": True}}, "has no head for it"),
         ({"model": {"nsp": True}}, "unknown option 'model.nsp'"),
     ],
