@@ -302,13 +302,8 @@ def test_recipes_without_a_meaning_are_refused(corpus, tokenizer_folder, tmp_pat
     assert recipes.parse(wrong | {"candidates": two}).tasks[0].layers == "static"
     for option, value in (("body_dropout", 0.1), ("gradient_windows", 2), ("optim", {"unfreeze": 0.5})):
         wrong["tasks"][0] = recipe_of(corpus, tokenizer_folder, reviews(tmp_path))["tasks"][0] | {option: value}
-<<<<<<< HEAD
-        named = "unfreeze" if option == "optim" else option
-        with pytest.raises(ValueError, match=f"{named} has no effect on candidate elmo-tiny"):
-=======
         named = "optim.unfreeze" if option == "optim" else option
         with pytest.raises(ValueError, match=f"task moods: {named} has no effect on candidate elmo-tiny"):
->>>>>>> wt-C2
             recipes.parse(wrong)
     wrong["tasks"][0] |= {"optim": {}, "gradient_windows": 2}
     ulmfit = [{"family": "ulmfit", "size": "tiny"}, {"family": "ulmfit", "size": "tiny", "name": "other"}]
