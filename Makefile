@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-slow lint format
+.PHONY: demo test test-slow coverage lint format
 .DELETE_ON_ERROR:
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -24,6 +24,9 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(TESTS) -m "not slow"
+
+coverage: $(VENV)/.installed-dev
 	$(TESTS) -m "not slow" --cov --cov-report=term
 
 test-slow: $(VENV)/.installed-dev

@@ -61,7 +61,7 @@ def tokenizer_folder(corpus, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_options(corpus, tokenizer_folder):
     """A function that makes the options of a tiny run; keywords go to their sections by name."""
     from gyebo.config.run import RunOptions

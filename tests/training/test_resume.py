@@ -5,8 +5,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -17,16 +15,9 @@ from gyebo.config import toml
 from gyebo.jobs.pretrain import pretrain
 from gyebo.training import checkpoint, log
 from gyebo.training.loop import Failed, Stopped
+from tests.training.own_process import errors_of, start
 
 STEPS = 40
-RUNNER = """
-import sys, tomllib, pathlib
-from gyebo.config.run import RunOptions
-from gyebo.jobs.pretrain import pretrain
-if __name__ == "__main__":
-    options = RunOptions.model_validate(tomllib.loads(pathlib.Path(sys.argv[1]).read_text()))
-    pretrain(options, pathlib.Path(sys.argv[2]), resume=True)
-"""
 
 
 def final_weights(out):
@@ -64,21 +55,15 @@ def whole(corpus, tokenizer_folder, tmp_path_factory):
     }
     (folder / "run.toml").write_text(toml.dump(options))
     out = folder / "run"
-    run(folder / "run.toml", out).wait()
+    start(folder / "run.toml", out).join()
     record = toml.read(out / "run.toml")
     assert record["state"]["finished"] and record["result"]["epochs"] > 1
     return folder / "run.toml", out
 
 
-def run(options, out):
-    return subprocess.Popen(
-        [sys.executable, "-c", RUNNER, str(options), str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-
-
 def wait_for_step(out, step, process):
     stop = time.monotonic() + 60
-    while time.monotonic() < stop and process.poll() is None:
+    while time.monotonic() < stop and process.is_alive():
         if (out / "metrics.jsonl").exists() and len((out / "metrics.jsonl").read_text().splitlines()) >= step:
             return
         time.sleep(0.002)
@@ -89,14 +74,14 @@ def killed_and_resumed(whole, tmp_path, instants):
     options, _ = whole
     out = tmp_path / "run"
     for step, delay in instants:
-        process = run(options, out)
+        process = start(options, out)
         wait_for_step(out, step, process)
         time.sleep(delay)
         process.kill()
-        process.wait()
-    process = run(options, out)
-    _, error = process.communicate()
-    assert process.returncode == 0, error
+        process.join()
+    process = start(options, out)
+    process.join()
+    assert process.exitcode == 0, errors_of(out).read_text()
     return out
 
 
@@ -124,11 +109,11 @@ def test_killed_at_twenty_random_instants(whole, tmp_path, turn):
 def test_sigterm_saves_and_says_how_to_go_on(whole, tmp_path):
     options, _ = whole
     out = tmp_path / "run"
-    process = run(options, out)
+    process = start(options, out)
     wait_for_step(out, 5, process)
-    process.send_signal(signal.SIGTERM)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 1 and "resume" in error
+    process.terminate()
+    process.join(60)
+    assert process.exitcode == 1 and "resume" in errors_of(out).read_text()
     step = checkpoint.step_of(checkpoint.newest(out / "checkpoints")[0])
     assert step == len(losses(out)) >= 5
     assert killed_and_resumed(whole, tmp_path, []) and same(final_weights(out), final_weights(whole[1]))

@@ -145,6 +145,16 @@ def test_a_loss_that_is_not_finite_changes_nothing(run_options, tmp_path):
         torch.testing.assert_close(p, before[name], equal_nan=True, rtol=0, atol=0)
 
 
+def test_a_gradient_that_is_not_finite_changes_nothing(run_options, tmp_path):
+    trainer = set_up(run_options(), tmp_path, None).trainer("float32", 10)
+    weight = trainer.model.blocks[0].mlp.up.weight
+    weight.register_hook(lambda gradient: gradient * float("inf"))
+    before = weight.detach().clone()
+    with pytest.raises(NotFinite, match=r"step 1: loss \d.*norm of the gradient (nan|inf)"):
+        trainer.advance()
+    assert trainer.step == 0 and torch.equal(weight, before)
+
+
 def test_a_checkpoint_is_read_strictly(run_options, tmp_path):
     trainer, _ = trained(run_options(), tmp_path, 2)
     path = checkpoint.write(tmp_path / "c", trainer.model, trainer.optimizer, trainer.state(), {}, 2)

@@ -1,0 +1,50 @@
+"""What a run shows while it trains."""
+
+import io
+from types import SimpleNamespace
+
+import pytest
+import torch
+from rich.console import Console
+
+from gyebo.training import progress
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Shows one step of 1000 tokens that took 2 seconds, then an evaluation; gives what stands on the console."""
+
+    def show():
+        clock = iter([10.0, 12.0, 12.0, 12.0, 12.0])
+        monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+        monkeypatch.setattr(progress, "matmul_rate", lambda device, precision: 1e6)
+        out = io.StringIO()
+        console = Console(file=out, width=120)
+        display = progress.Progress(console, 100.0)
+        trainer = SimpleNamespace(tokens=0, step=0, steps=4, device=torch.device("cpu"), precision="float32", seconds=0.0)
+        display.start(trainer)
+        trainer.tokens, trainer.step, trainer.seconds = 1000, 1, 2.0
+        display.step(trainer, {"loss": 1.5})
+        display.evaluation(trainer, {"bits_per_byte": 2.25, "bytes": 7}, ["a [b] c"])
+        display.stop()
+        return out.getvalue()
+
+    return show
+
+
+def test_a_log_has_a_line_for_each_evaluation(shown):
+    line, sample = shown().splitlines()
+    assert "step 1/4" in line and "2.250" in line and "500 tokens/s" in line
+    assert "15% of peak" in line  # 3 * 100 FLOPs a token, 500 tokens/s, of 1e6 FLOP/s
+    assert "0.1 min left" in line  # 3 steps of 2 s
+    assert sample.strip() == "a [b] c"  # not read as rich's markup
+
+
+def test_without_a_console_nothing_is_measured(monkeypatch):
+    monkeypatch.setattr(progress, "matmul_rate", lambda *_: pytest.fail("measured"))
+    display = progress.Progress(None, 1.0)
+    trainer = SimpleNamespace(tokens=0)
+    display.start(trainer)
+    display.step(trainer, {"loss": 1.0})
+    display.evaluation(trainer, {}, [])
+    display.stop()
