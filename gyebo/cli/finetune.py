@@ -79,14 +79,14 @@ def finetune(
             precision=None if precision == "auto" else precision,
             settings=settings,
         )
-        _linear(named, out, overwrite, json)
+        _linear(named, out, overwrite=overwrite, json=json)
         return
     values: dict[str, Any] = shared.given(
         model=model, tokenizer=tokenizer, epochs=epochs, steps=steps, batch=batch, max_length=max_length, patience=patience
     )
     values |= {"device": device, "precision": precision, "task": named}
     values["optim"] = shared.given(lr=lr, layer_decay=layer_decay, freeze=freeze)
-    _run(values, settings or [], _seeds(seeds), out, resume, overwrite, json)
+    _run(values, settings or [], _seeds(seeds), out=out, resume=resume, overwrite=overwrite, json=json)
 
 
 def _seeds(text: str | None) -> list[int]:
@@ -100,7 +100,7 @@ def _seeds(text: str | None) -> list[int]:
 
 
 def _run(
-    values: dict[str, Any], settings: list[str], seeds: list[int], out: Path, resume: bool, overwrite: bool, json: bool
+    values: dict[str, Any], settings: list[str], seeds: list[int], *, out: Path, resume: bool, overwrite: bool, json: bool
 ) -> None:
     from gyebo.config.finetune import FinetuneOptions
     from gyebo.jobs.finetune import finetune_seeds
@@ -118,7 +118,7 @@ def _refuse(**options: Any) -> None:
             raise OptionError(f"‹{name}› has no effect on linear: leave it out")
 
 
-def _linear(named: dict[str, Any], out: Path, overwrite: bool, json: bool) -> None:
+def _linear(named: dict[str, Any], out: Path, *, overwrite: bool, json: bool) -> None:
     from gyebo.config import toml
     from gyebo.config.finetune import TaskOptions
     from gyebo.jobs.finetuning.linear import finetune_linear

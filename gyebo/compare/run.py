@@ -266,7 +266,7 @@ def _train_seed(session: Session, row: Row, seed: int) -> None:
     name, score = held_out(result)
     session.console.print(f"{row.name}, seed {seed}: {name} {score:.4f}", highlight=False)
     for tuning in session.recipe.tunings(seed):
-        learned, failed = finetune_all(session, candidate, seed, tuning)
+        learned, failed = finetune_all(session, candidate, seed=seed, tuning=tuning)
         for task, found in learned.items():
             row.tasks.setdefault(task, {})[tuning] = found
         row.failures.update({f"{task}, seed {tuning}": why for task, why in failed.items()})

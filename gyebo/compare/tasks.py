@@ -101,12 +101,12 @@ def _train_baseline(session: Session, task: RecipeTask, known: KnownTask) -> Non
 
 
 def finetune_all(
-    session: Session, candidate: Candidate, seed: int, tuning: int
+    session: Session, candidate: Candidate, *, seed: int, tuning: int
 ) -> tuple[dict[str, FinetuneResult], dict[str, str]]:
     """Every task from the model that was pretrained with a seed, once: {task: result}, {task: why there is none}."""
     results, failures = {}, {}
     for task in session.recipe.tasks:
-        result, reason = _finetune(session, candidate, task, seed, tuning)
+        result, reason = _finetune(session, candidate, task, seed=seed, tuning=tuning)
         if result is None:
             failures[task.called] = reason
             said = f"[red]failed:[/red] {escape(reason)}"
@@ -118,7 +118,7 @@ def finetune_all(
 
 
 def _finetune(
-    session: Session, candidate: Candidate, task: RecipeTask, seed: int, tuning: int
+    session: Session, candidate: Candidate, task: RecipeTask, *, seed: int, tuning: int
 ) -> tuple[FinetuneResult | None, str]:
     model = str(run_directory(session.out, candidate.name, seed))
     options = session.recipe.finetuning(candidate, task, model, tuning, session.plan(candidate).precision)

@@ -56,7 +56,7 @@ def pretrain(
             if "result" in record:
                 return read_pretraining(record["result"], str(out / "run.toml"))
         try:
-            return _run(options, out, record, console)
+            return _run(options, out, record=record, console=console)
         except BaseException:
             if distributed.rank() == 0:
                 run_directory.abandon(out)
@@ -68,7 +68,7 @@ def started_from(options: RunOptions) -> tuple[str | None, ...]:
     return options.start_from, options.teacher, options.tokenizer, options.data.valid, *options.data.corpus
 
 
-def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console: Console | None) -> PretrainResult | None:
+def _run(options: RunOptions, out: Path, *, record: dict[str, Any] | None, console: Console | None) -> PretrainResult | None:
     first = distributed.rank() == 0
     if first:
         setup = set_up(options, out, console)
@@ -99,8 +99,8 @@ def _run(options: RunOptions, out: Path, record: dict[str, Any] | None, console:
     reset_peak_memory(setup.device)
     trainer = setup.trainer(plan.precision, plan.steps, compile=options.train.compile)
     start = time.perf_counter()
-    _train(setup, trainer, out, plan, console)
-    result = _finish(setup, trainer, out, record, plan, time.perf_counter() - start) if first else None
+    _train(setup, trainer, out, plan=plan, console=console)
+    result = _finish(setup, trainer, out, record=record, plan=plan, wall=time.perf_counter() - start) if first else None
     raise_if_stopped(trainer, out)
     return result
 
@@ -115,7 +115,7 @@ def _announce(setup: Setup, plan: RunPlan, console: Console) -> None:
         console.print(f"objective: {setup.objective.describe()}", highlight=False)
 
 
-def _train(setup: Setup, trainer: Trainer, out: Path, plan: RunPlan, console: Console | None) -> None:
+def _train(setup: Setup, trainer: Trainer, out: Path, *, plan: RunPlan, console: Console | None) -> None:
     options = setup.options.train
     say = console.print if console else print
     resume(trainer, out, say)
@@ -136,7 +136,7 @@ def _train(setup: Setup, trainer: Trainer, out: Path, plan: RunPlan, console: Co
     train(trainer, out, intervals, evaluate=evaluate, save=save_root, progress=progress)
 
 
-def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], plan: RunPlan, wall: float) -> PretrainResult:
+def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any], plan: RunPlan, wall: float) -> PretrainResult:
     meta = setup.prepared.meta
     last = next(r for r in reversed(log.read(out)) if "evaluation" in r)
     bytes_per_token = meta["train"]["bytes"] / setup.rows.plan.positions
@@ -161,7 +161,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], p
         metric=setup.facts.metric,
     )
     pictures = _draw(setup, out, bytes_per_token)
-    save(trainer.model, setup.tokenizer, out, card=_card(setup, out, result, pictures))
+    save(trainer.model, setup.tokenizer, out, card=_card(setup, out, result, pictures=pictures))
     run_directory.write(out, record | {"state": {"finished": True, "weights": "last"}, "result": result.as_dict()})
     return result
 
@@ -188,7 +188,7 @@ def _draw(setup: Setup, out: Path, bytes_per_token: float) -> dict[str, str]:
     return {f"{facts.unit} during training": "loss.png"}
 
 
-def _card(setup: Setup, out: Path, result: PretrainResult, pictures: dict[str, str]) -> str:
+def _card(setup: Setup, out: Path, result: PretrainResult, *, pictures: dict[str, str]) -> str:
     facts, valid = setup.facts, result.valid
     metrics = {name.replace("_", " "): value for name in facts.card_metrics if (value := valid.get(name)) is not None}
     return model_card(

@@ -80,7 +80,7 @@ def test_it_is_fine_tuned_and_asked(run, tmp_path):
     rates = {"lr": 5e-3, "layer_decay": 1.0}  # a body of so few steps has to learn as much as the head
     tuned = finetune(tuning(out, reviews(tmp_path), epochs=12, body_dropout=0.05, optim=rates), tmp_path / "tuned")
     assert tuned.test["accuracy"] > 0.8 and tuned.auto_class is None
-    assert dropouts(tuned["family"], 0.05).items() <= vars(gyebo.load(tmp_path / "tuned")[0].config).items()
+    assert dropouts(tuned.family, 0.05).items() <= vars(gyebo.load(tmp_path / "tuned")[0].config).items()
     (tmp_path / "new.txt").write_text("\n".join(text for text, _ in sentences(5, 3)) + "\n", encoding="utf-8")
     assert len(predict(str(tmp_path / "tuned"), str(tmp_path / "new.txt"))) == 5
     assert embed(str(out), str(tmp_path / "new.txt"), tmp_path / "x.npy", pooling="last")["width"] == 48
