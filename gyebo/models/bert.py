@@ -43,10 +43,10 @@ class BertConfig(GptConfig):
     vocab_size: int = 30_522
     activation: str = "gelu"
     norm_eps: float = 1e-12
-    segments: int = 2  # rows of the segment table; one: the same vector for all
-    mlm: bool = True  # has the head that predicts masked tokens
-    nsp: bool = True  # has the head that tells a true next segment from a random one
-    pooler: bool = True  # has the dense layer with tanh over the first token
+    segments: int = 2  # rows of the segment table; 1: the same vector for all
+    mlm: bool = True  # has the head that predicts hidden tokens
+    nsp: bool = True  # has the head for next-sentence prediction
+    pooler: bool = True  # has the dense layer with tanh on the first token
 
     least_segments: ClassVar[int] = 1
 

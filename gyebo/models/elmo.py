@@ -147,7 +147,7 @@ class Elmo(WithoutPositions, nn.Module):
     family: ClassVar[str] = "elmo"
     config_class: ClassVar[type] = ElmoConfig
     heads: ClassVar[tuple[str, ...]] = ("forward", "backward")
-    compiles: ClassVar[bool] = False  # torch.compile would write out every step of the longest text
+    compiles: ClassVar[bool] = False  # torch.compile would unroll every step of the longest text
     sizes: ClassVar[dict[str, ElmoConfig]] = {
         "tiny": ElmoConfig(vocab_size=4096, context=128, filters=(8, 8, 16, 32), highways=1, width=64, cells=64, clip=0.0),
         "mini": ElmoConfig(vocab_size=16_000, context=256, filters=(16, 16, 32, 64, 128), width=256, cells=512, clip=0.0),

@@ -74,7 +74,7 @@ class Rnn(CausalWithoutPositions, nn.Module):
     """Elman's network as a language model."""
 
     family: ClassVar[str] = "rnn"
-    compiles: ClassVar[bool] = False  # the steps are a kernel already, and their shapes change with every batch
+    compiles: ClassVar[bool] = False  # the steps are one kernel already, and their shapes change with every batch
     cell: ClassVar[str] = "rnn"
     config_class: ClassVar[type] = RnnConfig
     sizes: ClassVar[dict[str, RnnConfig]] = {

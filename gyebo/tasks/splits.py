@@ -145,9 +145,9 @@ def same_source(first: str | None, second: str | None) -> bool:
 
 def _own(task: Task, options: TaskOptions) -> TaskData:
     if options.test and options.test.startswith(HUB) and not hub_name(options.test)[2]:
-        raise ValueError(f"--test {options.test}: say which of its splits to measure on, as in --test {options.test}:test")
+        raise ValueError(f"--test {options.test}: name the split that is the test set, e.g. --test {options.test}:test")
     if same_source(options.data, options.test):
-        raise ValueError(f"--test {options.test} is what is learned from: name other examples, or leave it out")
+        raise ValueError(f"--test {options.test} is the training set: name another file, or leave it out")
     found = loading.load(task, "train", options.data)
     task = checks.with_labels(task, found.examples)
     if options.test is None:
