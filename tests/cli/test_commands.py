@@ -62,7 +62,7 @@ def test_pretrain_speaks_and_ends_with_what_to_type_next(cli, corpus, tokenizer_
 
 def test_pretrain_trains_a_tokenizer_where_none_is_given_and_says_so(cli, corpus, tmp_path):
     found = cli("pretrain", "gpt2", corpus, "-o", tmp_path / "r", "--steps", "1", "--vocab-size", "400", *TINY)
-    assert "no --tokenizer given: training a byte-level BPE with 400 ids" in found.out
+    assert "no tokenizer given: training a byte-level BPE with 400 ids" in found.out
     assert gyebo.load(tmp_path / "r")[0].config.vocab_size == 400
 
 

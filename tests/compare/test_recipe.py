@@ -60,7 +60,7 @@ WRONG = [
     ({"tasks": [TASK | {"optim": {"warmpu": 0}}]}, "task 1: unknown option 'optim.warmpu'; did you mean optim.warmup"),
     ({"tasks": [TASK | {"lr": 1e-3, "optim": {"lr": 1e-3}}]}, "task 1: lr and optim.lr are the same option"),
     ({"tasks": [TASK | {"text": "review"}]}, "task 1: text has no effect on world-sentiment"),
-    ({"tasks": [{"name": "classification"}]}, "task 1: classification needs your data: data=FILE"),
+    ({"tasks": [{"name": "classification"}]}, "task 1: classification needs data=FILE"),
     ({"tasks": [{"name": "klue-dst"}]}, "task 1: klue-dst can be read and scored, but not fine-tuned"),
     (
         {"candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"lr": 1.0}}]},

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from generation_models import make_pair
 from torch import nn
 
 from gyebo.models.gpt import Gpt
 from gyebo.models.gpt2 import Gpt2
+from tests.generation.generation_models import make_pair
 
 
 @pytest.fixture(scope="session", params=["gpt", "gpt2"])

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from generation_models import END, PAD, PROMPTS, Parrot, make_pair
 
 from gyebo.generation import GenerationOptions, decode, search
+from tests.generation.generation_models import END, PAD, PROMPTS, Parrot, make_pair
 
 
 def reference(theirs, prompts, keep, **settings):

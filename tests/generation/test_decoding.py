@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from generation_models import END, PAD, PROMPTS, VOCABULARY, Parrot, make_pair
 
 from gyebo.generation import GenerationOptions, decode
 from gyebo.generation.decoding import sample, uniforms
+from tests.generation.generation_models import END, PAD, PROMPTS, VOCABULARY, Parrot, make_pair
 
 
 def answers(model, prompts, forbidden=(), **settings) -> list[list[int]]:

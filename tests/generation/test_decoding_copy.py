@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from generation_models import PROMPTS, make_pair
 from torch import nn
 
 from gyebo.generation import GenerationOptions, decode, search
 from gyebo.nn import decoding
 from gyebo.nn.decoding import PackedLinear, decoding_copy, packed_type, release
+from tests.generation.generation_models import PROMPTS, make_pair
 
 needs_packing = pytest.mark.skipif(packed_type(nn.Linear(512, 512)) is None, reason="this build of torch has no oneDNN")
 

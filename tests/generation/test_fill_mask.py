@@ -218,7 +218,7 @@ def test_what_cannot_be_filled():
     with pytest.raises(ValueError, match="has no mask token"):
         fill(model, tokenizer_of("bpe", "gpt2"), "[MASK]")
     shape = {"vocab_size": tokenizer.vocab_size, "context": 16, "width": 16, "layers": 1, "heads": 2}
-    with pytest.raises(ValueError, match="gpt2: this model has no head for masked tokens"):
+    with pytest.raises(ValueError, match="gpt2: this model has no masked-LM head"):
         fill(Gpt2(Gpt2Config(**shape)), tokenizer, "[MASK]")
-    with pytest.raises(ValueError, match="bert: this model has no head for masked tokens"):
+    with pytest.raises(ValueError, match="bert: this model has no masked-LM head"):
         fill(add_head(model, "pooled", "classification", 2), tokenizer, "[MASK]")

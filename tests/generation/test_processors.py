@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from generation_models import END, PROMPTS, make_pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import (
@@ -16,6 +15,7 @@ from transformers import (
 
 from gyebo.generation import GenerationOptions, processors
 from gyebo.generation.prompts import Chooser
+from tests.generation.generation_models import END, PROMPTS, make_pair
 
 PAIRS = [
     (processors.temperature, 0.3, TemperatureLogitsWarper),

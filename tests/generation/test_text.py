@@ -3,7 +3,6 @@
 import pytest
 import tokenizers
 import torch
-from generation_models import Parrot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from gyebo.models.gpt2 import Gpt2, Gpt2Config
 from gyebo.text.roles import DEFAULT_ROLES
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
+from tests.generation.generation_models import Parrot
 
 KOREAN = "나는 너를 매우 사랑해. 계보는 가족의 나무 👨‍👩‍👧 입니다!"
 

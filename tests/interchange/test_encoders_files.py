@@ -7,7 +7,6 @@ import json
 import pytest
 import torch
 import transformers
-from encoder_references import BODY, CONFIGS, FIRST, OURS, agree, largest, mlm, opened, reference_encoder, tokens
 from safetensors.torch import load_file, save_file
 
 import gyebo
@@ -17,6 +16,18 @@ from gyebo.interchange.families import bert, distilbert, roberta
 from gyebo.models.bert import Bert, BertConfig
 from gyebo.models.distilbert import Distilbert, DistilbertConfig
 from gyebo.models.roberta import Roberta, RobertaConfig
+from tests.interchange.encoder_references import (
+    BODY,
+    CONFIGS,
+    FIRST,
+    OURS,
+    agree,
+    largest,
+    mlm,
+    opened,
+    reference_encoder,
+    tokens,
+)
 
 
 @pytest.mark.parametrize("family", list(CONFIGS))

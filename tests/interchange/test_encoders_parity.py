@@ -7,12 +7,24 @@ import json
 import pytest
 import torch
 import transformers
-from encoder_references import BODY, CONFIGS, FIRST, OURS, agree, kinds, largest, mlm, opened, reference_encoder, tokens
 from safetensors.torch import load_file
 
 import gyebo
 import gyebo.interchange as interchange
 from gyebo.models.roberta import Roberta, RobertaConfig
+from tests.interchange.encoder_references import (
+    BODY,
+    CONFIGS,
+    FIRST,
+    OURS,
+    agree,
+    kinds,
+    largest,
+    mlm,
+    opened,
+    reference_encoder,
+    tokens,
+)
 
 COMMON = {
     "plain": {},

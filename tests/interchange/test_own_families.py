@@ -140,8 +140,8 @@ def test_a_damaged_spelling_is_refused(tmp_path):
     save(fresh("elmo"), None, tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")
     for table, said in (
-        (tensors["spelling"] + 30, "symbols of the spelling must be from 0 to 39"),
-        (-tensors["spelling"], "symbols of the spelling"),
+        (tensors["spelling"] + 30, "symbols of the character table must be from 0 to 39"),
+        (-tensors["spelling"], "symbols of the character table"),
         (tensors["spelling"].float(), "spelling is not of type int32"),
         (tensors["spelling"][1:], r"spelling is \[36, 7\], but config.json asks for \[37, 7\]"),
     ):

@@ -3,13 +3,13 @@
 import pytest
 from rich.console import Console
 from safetensors.torch import load_file, save_file
-from tuning_files import tuning
 
 from gyebo.config.run import RunOptions
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.pretraining.setup import set_up
 from gyebo.jobs.verify import verify
+from tests.jobs.tuning_files import tuning
 
 
 @pytest.fixture(scope="module")

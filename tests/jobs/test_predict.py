@@ -298,7 +298,7 @@ def test_a_registered_task_is_measured_on_its_test_set(tmp_path):
 def test_one_file_of_a_registered_task_is_no_place_to_learn_from(tmp_path):
     """It would be read as every split, and the model be measured on what it learned from."""
     nsmc(tmp_path / "d", train=50, test=10)
-    with pytest.raises(ValueError, match=r"--data .*: nsmc is .* its folder"):
+    with pytest.raises(ValueError, match=r"data=.*: nsmc is .* its folder"):
         read_task(TaskOptions(name="nsmc", data=str(tmp_path / "d" / "ratings_train.txt")))
     with pytest.raises(FileNotFoundError, match="no such folder"):
         read_task(TaskOptions(name="nsmc", data=str(tmp_path / "none")))

@@ -37,27 +37,27 @@ def without_attention(tokenizer_folder, tmp_path_factory):
 
 def test_writing(models, fine_tuned, without_attention):
     for name, kind in ((str(models("bert")), "Bert"), (fine_tuned, "TaskModel"), (without_attention, "Seq2seq")):
-        with pytest.raises(ValueError, match=f"{kind} cannot write text"):
+        with pytest.raises(ValueError, match=f"{kind} cannot generate text"):
             generate(name, ["나무"], {"max_new_tokens": 2})
 
 
 def test_filling(models, fine_tuned):
     for name in (str(models("gpt2")), fine_tuned):
-        with pytest.raises(ValueError, match="no head for masked tokens"):
+        with pytest.raises(ValueError, match="no masked-LM head"):
             fill(name, ["[MASK]"])
 
 
 def test_translating_and_looking_back(models, without_attention, tmp_path):
-    with pytest.raises(ValueError, match="without the head of a task"):
+    with pytest.raises(ValueError, match="without a task head"):
         translate(str(models("gpt2")), ["나무"])
-    with pytest.raises(ValueError, match="--attention: .* has none, so there is nothing to draw"):
+    with pytest.raises(ValueError, match="attention: .* has no attention"):
         translate(without_attention, ["나무"], picture=tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
 
 
 def test_reading_both_ways(models, tmp_path):
     (tmp_path / "texts.txt").write_text("나무\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="--pooling cls: gpt2 reads from left to right"):
+    with pytest.raises(ValueError, match="pooling=cls: gpt2 reads from left to right"):
         embed(str(models("gpt2")), str(tmp_path / "texts.txt"), tmp_path / "x.npy", pooling="cls")
 
 
@@ -69,7 +69,7 @@ def test_options_of_a_run(run_options, tmp_path, family):
     for declared, changes, said in (
         (cls.carries_state, {"data": {"order": "lanes"}}, "hands no state on"),
         (cls.gives_raw, {"objective": {"tar": 1.0}}, "is for recurrent families"),
-        (cls.compiles, {"train": {"compile": True}}, "--compile"),
+        (cls.compiles, {"train": {"compile": True}}, "train.compile"),
     ):
         options = run_options(2, family=family, **({"context": 16} | changes))
         options = options.model_copy(update={"model": shape})
@@ -81,5 +81,5 @@ def test_options_of_a_run(run_options, tmp_path, family):
 
 
 def test_reading_in_windows(models, data):
-    with pytest.raises(ValueError, match="gradient_windows=2 has no effect .* reads in no windows"):
+    with pytest.raises(ValueError, match="gradient_windows=2 has no effect .* does not read in windows"):
         set_up_task(tuning(models("gpt2"), data, gradient_windows=2))

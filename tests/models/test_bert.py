@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from encoder_models import SMALL, close, tokens
 
 from gyebo.models.bert import Bert, BertConfig
 from gyebo.models.distilbert import Distilbert, DistilbertConfig
 from gyebo.models.roberta import Roberta, RobertaConfig
+from tests.models.encoder_models import SMALL, close, tokens
 
 
 @pytest.fixture(params=[Bert, Roberta, Distilbert], ids=["bert", "roberta", "distilbert"])

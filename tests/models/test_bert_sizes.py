@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from encoder_models import NO_DROPOUT, close, tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 from gyebo.models import family
 from gyebo.models.bert import Bert, BertConfig
 from gyebo.models.distilbert import Distilbert, DistilbertConfig
 from gyebo.models.roberta import Roberta, RobertaConfig
+from tests.models.encoder_models import NO_DROPOUT, close, tokens
 
 
 @pytest.fixture(params=[Bert, Roberta, Distilbert], ids=["bert", "roberta", "distilbert"])

@@ -169,5 +169,5 @@ def test_held_out_figures_are_those_of_each_document_alone():
 
 
 def test_borders_are_not_crossed():
-    with pytest.raises(ValueError, match="--across-documents has no effect here"):
+    with pytest.raises(ValueError, match="data.across_documents has no effect here"):
         bidirectional.build(bidirectional.Options(), SimpleNamespace(across_documents=True))

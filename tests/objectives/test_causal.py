@@ -102,7 +102,7 @@ def test_what_holds_activations_reaches_the_weights():
 @pytest.mark.parametrize(("family", "options"), [("gpt2", {"ar": 2}), ("dan", {"tar": 0.5})])
 def test_a_family_without_states_is_refused_by_name(run_options, tmp_path, family, options):
     (name, weight) = next(iter(options.items()))
-    with pytest.raises(ValueError, match=rf"--set objective\.{name}={weight} is for recurrent families: leave it out"):
+    with pytest.raises(ValueError, match=rf"objective\.{name}={weight} is for recurrent families: leave it out"):
         set_up(run_options(family=family, objective=options), tmp_path, None)
     found = set_up(run_options(family="lstm", objective=options), tmp_path, None).objective
     assert getattr(found, name) == weight

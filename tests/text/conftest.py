@@ -3,9 +3,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from text_corpus import SIZES, trained
 
 from gyebo.text.tokenizer import Tokenizer
+from tests.text.text_corpus import SIZES, trained
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from text_corpus import PROBES, SIZES, corpus, trained
 
 from gyebo.text.dropout import BpeDropoutTokenizer, Merges, merged
+from tests.text.text_corpus import PROBES, SIZES, corpus, trained
 
 A, B, C, AB, BC, ABC = range(6)
 

@@ -6,10 +6,10 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from text_corpus import EXACT, LAYOUTS, SIZES, TEXTS, trained
 
 from gyebo.text.incremental import IncrementalDecoder
 from gyebo.text.training import train_tokenizer
+from tests.text.text_corpus import EXACT, LAYOUTS, SIZES, TEXTS, trained
 
 
 def stream(tokenizer, ids, skip_roles=True):

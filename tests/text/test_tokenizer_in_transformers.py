@@ -7,11 +7,11 @@ import random
 
 import pytest
 from hypothesis import assume, given, settings
-from text_corpus import LAYOUTS, PROBES, SIZES, TEXTS, trained
 from tokenizers import normalizers
 
 from gyebo.text.normalize import nfc
 from gyebo.text.tokenizer import Tokenizer
+from tests.text.text_corpus import LAYOUTS, PROBES, SIZES, TEXTS, trained
 
 AutoTokenizer = pytest.importorskip("transformers").AutoTokenizer
 

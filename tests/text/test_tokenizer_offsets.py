@@ -4,9 +4,9 @@ import unicodedata
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from text_corpus import SIZES, TEXTS, trained
 
 from gyebo.text.training import train_tokenizer
+from tests.text.text_corpus import SIZES, TEXTS, trained
 
 
 def covered(tokenizer, normal, ids):

@@ -10,12 +10,12 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from text_corpus import LAYOUTS, TEXTS, corpus
 from tokenizers import BertWordPieceTokenizer, ByteLevelBPETokenizer, CharBPETokenizer
 
 from gyebo.text.incremental import IncrementalDecoder
 from gyebo.text.roles import Roles
 from gyebo.text.tokenizer import Tokenizer
+from tests.text.text_corpus import LAYOUTS, TEXTS, corpus
 
 transformers = pytest.importorskip("transformers")
 

@@ -5,11 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
-from text_corpus import LAYOUTS, PROBES, SIZES, trained
 
 from gyebo.text.roles import NUM_ROLE_SLOTS, ROLES, Roles
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
+from tests.text.text_corpus import LAYOUTS, PROBES, SIZES, trained
 
 
 @pytest.mark.parametrize("kind", SIZES)

@@ -4,10 +4,10 @@ import unicodedata
 
 import pytest
 from hypothesis import given, settings
-from text_corpus import EXACT, PROBES, SIZES, TEXTS, corpus, trained
 
 from gyebo.text.normalize import nfc, nfc_spans
 from gyebo.text.training import train_tokenizer
+from tests.text.text_corpus import EXACT, PROBES, SIZES, TEXTS, corpus, trained
 
 MANY = settings(max_examples=300, deadline=None)
 

@@ -8,15 +8,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from text_corpus import EXACT, SIZES, corpus
 
 from gyebo.text import morphemes
 from gyebo.text.morphemes import boundaries
 from gyebo.text.training import train_tokenizer
+from tests.text.text_corpus import EXACT, SIZES, corpus
 
 PROGRAM = """
 import hashlib, sys
-from text_corpus import SIZES, corpus
+from tests.text.text_corpus import SIZES, corpus
 from gyebo.text.training import train_tokenizer
 for kind, size in SIZES.items():
     train_tokenizer(corpus(), kind, size).save(sys.argv[1])

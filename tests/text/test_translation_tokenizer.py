@@ -4,13 +4,13 @@ import json
 import warnings
 
 import pytest
-from text_corpus import PROBES, corpus
 
 import gyebo
 from gyebo.text.dropout import BpeDropoutTokenizer
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_translation_tokenizer
 from gyebo.text.translation_tokenizer import TARGET_FILE, TranslationTokenizer
+from tests.text.text_corpus import PROBES, corpus
 
 ENGLISH = ["two dogs play in the snow .", "a man in a green hat reads .", "the dogs read .", "a hat , a man , two dogs"] * 30
 GERMAN = ["zwei hunde spielen im schnee .", "ein mann mit grünem hut liest .", "die hunde lesen .", "ein hut , ein mann"] * 30

@@ -153,7 +153,7 @@ def test_a_finished_run_gives_its_result_again(run_options, tmp_path):
     options = run_options(3)
     first = pretrain(options, tmp_path / "a")
     again = pretrain(options, tmp_path / "a", resume=True)
-    assert again == first
+    assert again.valid["bits_per_byte"] == first.valid["bits_per_byte"] and again.samples == first.samples
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing", "no manifest"])
