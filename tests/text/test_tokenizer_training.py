@@ -29,7 +29,7 @@ def test_training_twice_gives_the_same_bytes(tmp_path):
     runs = [
         subprocess.run(
             [sys.executable, "-c", PROGRAM, str(tmp_path / name)],
-            cwd=Path(__file__).parent,
+            cwd=Path(__file__).parents[2],
             capture_output=True,
             text=True,
             check=True,
