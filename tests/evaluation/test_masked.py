@@ -71,3 +71,8 @@ def test_no_pair_right_is_an_accuracy_of_zero(bert):
         bias.copy_(torch.tensor([1e4, -1e4]))  # always "follows"
         assert evaluate_masked(model, Contrary())["next_sentence_accuracy"] == 0.0
         bias.copy_(before)
+
+
+def test_without_pairs_there_is_no_accuracy_of_them(run_options, tmp_path):
+    setup = set_up(run_options(family="roberta"), tmp_path, None)
+    assert set(evaluate_masked(setup.make_model().eval(), setup.valid)) == {"masked_loss", "masked_accuracy", "pieces"}
