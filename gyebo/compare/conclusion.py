@@ -1,4 +1,4 @@
-"""What a comparison says, as a headline and its reason, in words for a reader who doesn't program."""
+"""The conclusion of a comparison: one sentence, and its reasons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gyebo.compare.table_rows import digits, words
 
 
 def conclusion(comparison: Comparison) -> tuple[str, str]:
-    """A headline and its reason."""
+    """(the conclusion in one sentence, its reasons)."""
     leader, rows = comparison.leader, [row for row in comparison.rows if row.verdict != FAILED]
     lost = [_failure(row, comparison) for row in comparison.rows if row.failures]
     lost += [
@@ -18,9 +18,13 @@ def conclusion(comparison: Comparison) -> tuple[str, str]:
         if known.baseline_failed
     ]
     if leader is None:
-        return "No candidate finished, so nothing can be said.", " ".join(lost)
+        return "No candidate finished, so there is no result.", " ".join(lost)
     headline, why = _judge(leader, rows, comparison)
-    once = "Each was pretrained once, so the spread is that of fine-tuning alone." if comparison.recipe.tuning_seeds else ""
+    once = (
+        "Each was pretrained once, so the standard deviation is that of fine-tuning alone."
+        if comparison.recipe.tuning_seeds
+        else ""
+    )
     beside = (
         [once, _beside_baseline(leader, comparison), *_other_tasks(comparison), _bits(comparison)] if comparison.tasks else []
     )
@@ -40,7 +44,7 @@ def _judge(leader: Row, rows: Sequence[Row], comparison: Comparison) -> tuple[st
         return (
             f"{leader.name} is best {_of_what(leader, comparison)}",
             f"{_reaches(leader, comparison)} The next, {rows[1].name}, {'needs' if needs else 'has'}"
-            f" {digits(second.mean)}{gap}: a difference larger than chance between {first.count} repetitions explains.",
+            f" {digits(second.mean)}{gap}: a difference larger than chance between {first.count} seeds explains.",
         )
     close = [row for row in rows if row.verdict == "no difference shown"]
     behind = [row.name for row in rows if row.verdict == "behind"]
@@ -49,24 +53,22 @@ def _judge(leader: Row, rows: Sequence[Row], comparison: Comparison) -> tuple[st
     headline = f"No difference shown between {join([row.name for row in close])}{on_task}."
     metric = _metric(comparison) if task else ""
     unit = comparison.on_text
-    told = (
-        f"{metric[0].upper()}{metric[1:]} on examples never seen" if task else f"{unit[0].upper()}{unit[1:]} on text never seen"
-    )
+    told = f"{metric[0].upper()}{metric[1:]} on test examples" if task else f"{unit[0].upper()}{unit[1:]} on held-out text"
     if first.count == 1:
         why = (
-            f"{told}: {means}. Each was trained once (one seed: no spread), so a better model can't"
-            " be told from a lucky start: repeat with three or more seeds."
+            f"{told}: {means}. Each was trained once (one seed: no standard deviation), so a"
+            " better model can't be distinguished from a lucky seed: repeat with three or more seeds."
         )
     else:
         why = (
-            f"{told}: {means}. Repeating a training from another random start changes its score too,"
-            f" and with {first.count} repetitions each, a gap like this may be chance; more seeds or a larger budget may tell."
+            f"{told}: {means}. Another random seed changes a score too, and with {first.count} seeds each,"
+            " a gap like this may be chance; more seeds or a larger budget may show a difference."
         )
-    return headline, why + (f" Behind them: {join(behind)}." if behind else "")
+    return headline, why + (f" Significantly worse: {join(behind)}." if behind else "")
 
 
 def _of_what(leader: Row, comparison: Comparison) -> str:
-    """How the headline of a best model goes on."""
+    """What the best model is best on."""
     whole = not any(row.verdict == FAILED for row in comparison.rows)
     if not comparison.tasks:
         return "on this text." if whole else "of those that finished."
@@ -85,11 +87,11 @@ def _reaches(row: Row, comparison: Comparison) -> str:
     mean = digits(row.summary.mean if row.summary else None)
     if not comparison.tasks:
         verb = "needs" if comparison.recipe.measured_by.lower_is_better else "reaches"
-        return f"On text that it had never seen it {verb} {mean} {comparison.on_text}."
+        return f"On held-out text it {verb} {mean} {comparison.on_text}."
     counts = comparison.tasks[comparison.ranked_by].examples
     return (
         f"Fine-tuned on {counts.train:,} labelled examples, it reaches {_metric(comparison)} {mean} on {counts.test:,}"
-        " that it had never seen."
+        " test examples."
     )
 
 
@@ -104,8 +106,8 @@ def _beside_baseline(leader: Row, comparison: Comparison) -> str:
         return ""
     said = ("above" if gap.mean > 0 else "below") if gap.shown else "not shown to differ from"
     return (
-        f"{leader.name} is {said} the linear baseline ({digits(comparison.baseline(task))}), which only counts which letters"
-        f" stand together and was trained in {max(1, round(baseline.seconds)):,} s."
+        f"{leader.name} is {said} the linear baseline ({digits(comparison.baseline(task))}), which only uses character n-grams"
+        f" and was trained in {max(1, round(baseline.seconds)):,} s."
     )
 
 
@@ -130,8 +132,8 @@ def _bits(comparison: Comparison) -> str:
     lacking = [row.name for row in comparison.rows if not row.candidate.likelihood]
     if not needs:
         return f"{ranking}."
-    told = f"{ranking}. In bits per byte of text never seen, {join(needs)}"
-    return f"{told}; {join(lacking)} can't be measured so." if lacking else f"{told}."
+    found = f"{ranking}. In bits per byte of held-out text, {join(needs)}"
+    return f"{found}; {join(lacking)} {'has' if len(lacking) == 1 else 'have'} no bits per byte." if lacking else f"{found}."
 
 
 def _failure(row: Row, comparison: Comparison) -> str:

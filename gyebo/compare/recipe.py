@@ -29,8 +29,8 @@ class TokenizerOptions(Section):
     """The one segmentation that all candidates share: a directory, or what to train on the corpus."""
 
     path: str | None = Field(None, description="a tokenizer's directory; by default one is trained")
-    kind: str | None = Field(None, description="of the tokenizer that is trained: bpe")
-    vocab_size: int | None = Field(None, gt=0, description="of the tokenizer that is trained (default 16000)")
+    kind: str | None = Field(None, description="type of the tokenizer to train: bpe")
+    vocab_size: int | None = Field(None, gt=0, description="vocabulary size of the tokenizer to train (default 16000)")
 
     @model_validator(mode="after")
     def _one_way(self) -> TokenizerOptions:
@@ -48,23 +48,23 @@ class TokenizerOptions(Section):
 class SweepOptions(Section):
     """A short search for the learning rate before the measured runs; what it costs is counted."""
 
-    lr: list[float] = Field(min_length=2, description="the peak learning rates to try")
-    share: float = Field(0.1, gt=0, le=1, description="of one run's steps, for each trial")
+    lr: list[float] = Field(min_length=2, description="peak learning rates to try")
+    share: float = Field(0.1, gt=0, le=1, description="length of a trial as a share of a run's steps")
 
     @model_validator(mode="after")
     def _rates(self) -> SweepOptions:
         if any(rate <= 0 for rate in self.lr) or len(set(self.lr)) != len(self.lr):
-            raise ValueError(f"sweep.lr needs different positive rates, but is {self.lr} instead")
+            raise ValueError(f"sweep.lr needs different positive learning rates, but is {self.lr} instead")
         return self
 
 
 class Candidate(ModelOptions):
     """One family at one size, and what it does differently from the others."""
 
-    name: str = Field("", description="in the table and of its folder; by default family-size")
+    name: str = Field("", description="name in the table and of the folder; by default family-size")
     optim: dict[str, Any] = Field(default_factory=dict, description="fields of [optim] that differ for this candidate")
     tuning: dict[str, Any] = Field(
-        default_factory=dict, description="fields of [[tasks]], how a task is learned, that differ for this candidate"
+        default_factory=dict, description="fine-tuning options (fields of [[tasks]]) that differ for this candidate"
     )
 
     @model_validator(mode="before")
@@ -82,7 +82,7 @@ class Candidate(ModelOptions):
         if not NAME.fullmatch(self.name):
             raise ValueError(f"name {self.name!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)")
         if what := next((name for name in self.tuning if name in ("called", *TaskOptions.model_fields)), None):
-            raise ValueError(f"tuning.{what} says what the task is, which is the same for all candidates: set it in [[tasks]]")
+            raise ValueError(f"tuning.{what} defines the task, which is the same for all candidates: set it in [[tasks]]")
         if not isinstance(self.tuning.get("optim", {}), dict):
             raise ValueError(f"tuning.optim must be a section, but is {self.tuning['optim']!r} instead")
         return self
@@ -101,7 +101,7 @@ class Candidate(ModelOptions):
 class RecipeTask(TuningOptions, TaskOptions):
     """A task that every pretrained model is fine-tuned on, and how: what is not given follows from the task."""
 
-    called: str = Field("", description="in the table and of its folder; by default the task's name")
+    called: str = Field("", description="name in the table and of the folder; by default the task's name")
     lr: float | None = Field(None, gt=0, description="the same as optim.lr")
 
     @model_validator(mode="before")
@@ -136,9 +136,10 @@ class Recipe(Section):
     title: str = ""
     seeds: list[int] = Field([0, 1, 2], min_length=1)
     tuning_seeds: list[int] = Field(
-        default_factory=list, description="of the fine-tunings where each candidate is pretrained once; by default its seed"
+        default_factory=list,
+        description="seeds of several fine-tunings of one pretraining; by default the seed of the pretraining",
     )
-    context: int | None = Field(None, gt=1, description="tokens of a row; by default each model's own")
+    context: int | None = Field(None, gt=1, description="context length in tokens; by default that of each model")
     data: DataOptions
     tokenizer: TokenizerOptions = Field(default_factory=TokenizerOptions)
     budget: BudgetOptions
@@ -146,7 +147,9 @@ class Recipe(Section):
     train: TrainOptions = Field(default_factory=TrainOptions)
     sweep: SweepOptions | None = None
     candidates: list[Candidate] = Field(min_length=2)
-    tasks: list[RecipeTask] = Field(default_factory=list, description="the first one ranks; without any, the held-out text")
+    tasks: list[RecipeTask] = Field(
+        default_factory=list, description="the first task ranks; without tasks, the held-out text does"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -168,9 +171,9 @@ class Recipe(Section):
             for task in self.tasks:
                 if idle := _idle(self.learned_by(candidate, task), find(candidate.family).head_style):
                     raise ValueError(f"task {task.called}: {idle} has no effect on candidate {candidate.name}: leave it out")
-                self.finetuning(candidate, task, "a-model", 0, "auto")
+                self.finetuning(candidate, task, model="a-model", seed=0, precision="auto")
             if self.tasks and candidate.name.lower() == BASELINE:
-                raise ValueError(f"candidate {candidate.name}: so is the baseline called: choose another `name`")
+                raise ValueError(f"candidate {candidate.name}: this is the name of the baseline: choose another `name`")
         for name, seeds in (("seeds", self.seeds), ("tuning_seeds", self.tuning_seeds)):
             if len(set(seeds)) != len(seeds) or min(seeds, default=0) < 0:
                 raise ValueError(f"{name} must be different whole numbers from 0, but are {seeds} instead")
@@ -182,7 +185,7 @@ class Recipe(Section):
         if self.tuning_seeds and not self.tasks:
             raise ValueError(f"tuning_seeds = {self.tuning_seeds} has no effect without a task: add [[tasks]], or leave it out")
         if "-" in self.data.corpus or self.data.valid == "-":
-            raise ValueError("a comparison reads its text again when it is resumed, and stdin (-) can't be: save it in a file")
+            raise ValueError("stdin (-) can't be read again when a comparison is resumed: save the text in a file")
         for candidate in self.candidates:
             optim = toml.check(OptimOptions, self.optim.model_dump() | candidate.optim, f"candidate {candidate.name}: optim")
             if self.sweep and optim.lr is not None:
@@ -261,7 +264,7 @@ class Recipe(Section):
                 given.pop(other, None)
         return toml.check(RecipeTask, given | own | {"optim": optim | own_optim}, f"candidate {candidate.name}: tuning")
 
-    def finetuning(self, candidate: Candidate, task: RecipeTask, model: str, seed: int, precision: str) -> FinetuneOptions:
+    def finetuning(self, candidate: Candidate, task: RecipeTask, *, model: str, seed: int, precision: str) -> FinetuneOptions:
         """The options of one fine-tuning of a candidate's pretrained model. `precision`: the same for all its seeds."""
         task = self.learned_by(candidate, task)
         values = task.model_dump(exclude={"called", "lr", *TaskOptions.model_fields})
@@ -273,8 +276,8 @@ class Recipe(Section):
 
 
 def _lacks(facts: ObjectiveFacts) -> str:
-    """What a candidate has not whose text can't be measured by this objective's metric."""
-    return "gives texts no probability" if facts.likelihood else f"has no {facts.unit}"
+    """What a candidate lacks that can't be evaluated by this objective's metric."""
+    return "assigns no probability to text" if facts.likelihood else f"has no {facts.unit}"
 
 
 def _idle(task: RecipeTask, style: str) -> str | None:

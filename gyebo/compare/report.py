@@ -1,4 +1,4 @@
-"""report.html: the comparison as one page for a reader who doesn't program; nothing in it is fetched from elsewhere."""
+"""report.html: the comparison as one page that a reader who doesn't program can follow; it loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAMPLES = 3
 
 
 def write_report(result: Comparison) -> None:
-    """Write report.html into the comparison's directory, and its pictures as PNG files beside it."""
+    """Write report.html into the comparison's directory, and its plots as PNG files beside it."""
     page = render(result)
     aside = result.out / ".report.html.part"
     aside.write_text(page, encoding="utf-8")
@@ -29,7 +29,7 @@ def write_report(result: Comparison) -> None:
 
 
 def render(result: Comparison) -> str:
-    """The page as HTML; draws the PNG pictures on the way. Texts of the corpus and of models are escaped by the template."""
+    """The page as HTML; writes the PNG plots on the way. Texts of the corpus and of models are escaped by the template."""
     loader = jinja2.PackageLoader("gyebo", "compare")
     page = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -47,7 +47,6 @@ def render(result: Comparison) -> str:
         floor=result.floor,
         on_text=result.on_text,
         lower=result.recipe.measured_by.lower_is_better,
-        asked=result.recipe.measured_by.asked,
         lacking=[row.name for row in result.rows if row.results and not row.scores_by(result.on_text)],
         shows=_shows(result),
         dots={name: number % len(COLORS) for name, number in colors(result).items()},
@@ -65,11 +64,11 @@ def render(result: Comparison) -> str:
 def _columns(result: Comparison) -> list[tuple[str, str]]:
     """(name, what it is) of each column of the table."""
     titles = [f"{find(row.candidate.family).title}, {row.candidate.size}" for row in result.rows]
-    return list(zip(columns(result), [*titles, "counts letters, no pretraining"]))
+    return list(zip(columns(result), [*titles, "character n-grams, no pretraining"]))
 
 
 def _shows(result: Comparison) -> list[tuple[Samples, list[tuple[str, list[str]]]]]:
-    """What each kind of model shows of itself: how it is introduced, and the lines of each such candidate."""
+    """Samples by kind of model: their heading and meaning, and the lines of each such candidate."""
     found: dict[Samples, list[tuple[str, list[str]]]] = {}
     for row in sorted(result.rows, key=lambda row: not row.candidate.likelihood):
         if samples := row.candidate.objective_facts.samples:
@@ -78,15 +77,15 @@ def _shows(result: Comparison) -> list[tuple[Samples, list[tuple[str, list[str]]
 
 
 def _samples(row: Row) -> list[str]:
-    """Those of the best seed, or of the first one where no task is finished or all began with it."""
+    """Those of the best seed, or of the first one where no task is finished or all fine-tunings started from it."""
     seed = row.best_seed if row.best_seed in row.results else next(iter(row.results), None)
     return [] if seed is None else row.results[seed].samples[:SAMPLES]
 
 
-# ---- what was held equal, and what to type
+# ---- what was equal, and the next commands
 
 
-def _starts(recipe: Recipe) -> str:
+def _seeds(recipe: Recipe) -> str:
     seeds, tuning = (", ".join(map(str, numbers)) for numbers in (recipe.seeds, recipe.tuning_seeds))
     if tuning:
         return f"pretrained once, with seed {seeds}, and fine-tuned with seeds {tuning}, the same for all"
@@ -94,45 +93,45 @@ def _starts(recipe: Recipe) -> str:
 
 
 def equal_terms(result: Comparison) -> list[tuple[str, str]]:
-    """What all candidates shared, as (what, how) in plain words."""
+    """What all candidates shared, as (name, value)."""
     recipe, prepared = result.recipe, result.prepared
     budget, given = next((name, value) for name, value in recipe.budget.model_dump().items() if value is not None)
     amount = {
-        "minutes": f"{given:g} minutes on this machine for each run, turned into steps once per candidate",
+        "minutes": f"{given:g} minutes on this machine for each run, converted to steps once per candidate",
         "tokens": f"{short(given)} tokens for each run",
-        "flops": f"{short(given, 'FLOP')} of computation for each run",
+        "flops": f"{short(given, 'FLOP')} for each run",
         "steps": f"{given:,} steps for each run",
     }[budget]
     texts = (
-        f"{', '.join(recipe.data.corpus)}: {prepared.documents:,} documents to learn from"
+        f"{', '.join(recipe.data.corpus)}: {prepared.documents:,} training documents"
         f" ({short(prepared.bytes, 'B')}, {short(prepared.tokens)} tokens), {prepared.valid_documents:,} held out"
     )
-    pieces = recipe.tokenizer.path or "one byte-level BPE, learned from the text that the models learn from"
+    tokenizer = recipe.tokenizer.path or "one byte-level BPE, trained on the training text"
     terms = [
         ("Text", texts),
-        ("Segmentation", f"{pieces}: all candidates read the same pieces"),
+        ("Tokenizer", f"{tokenizer}: the same tokens for all candidates"),
         ("Budget", amount + (", before any fine-tuning" if result.tasks else "")),
         *_task_terms(result),
-        ("Random starts", _starts(recipe)),
+        ("Random seeds", _seeds(recipe)),
         ("Batch", f"{recipe.train.batch_tokens:,} tokens for each step"),
     ]
     if recipe.context is not None:
-        terms.append(("Context", f"{recipe.context:,} tokens at a time"))
+        terms.append(("Context", f"{recipe.context:,} tokens"))
     if shared := _shared(result):
-        terms.append(("Set for all", ", ".join(shared)))
+        terms.append(("Options of all", ", ".join(shared)))
     if not any(candidate.optim for candidate in recipe.candidates):
-        rate = "learning rate searched for each" if recipe.sweep else "learning rate by the model's width"
+        rate = "learning-rate sweep per candidate" if recipe.sweep else "learning rate by model width"
         rate = f"learning rate {recipe.optim.lr:g}" if recipe.optim.lr else rate
         terms.append(("Optimiser", f"AdamW, {recipe.optim.schedule} schedule, {rate}"))
     if any(candidate.likelihood for candidate in recipe.candidates):
-        terms.append(("Bits per byte", "the same held-out text, every byte of it charged, the end of each document included"))
+        terms.append(("Bits per byte", "the same held-out text, every byte of it counted, the end of each document included"))
     environment = result.environment
     terms.append(("Machine", f"{environment['processor']}, {environment['cores']} cores, one run at a time"))
     return terms
 
 
 def _task_terms(result: Comparison) -> list[tuple[str, str]]:
-    """The examples of every task, and how they were learned."""
+    """The examples of every task, and the options of its fine-tuning."""
     terms = []
     for task in result.recipe.tasks:
         known, learning = result.tasks[task.called], task.model_dump(exclude_defaults=True, exclude={"name", "called", "optim"})
@@ -142,8 +141,8 @@ def _task_terms(result: Comparison) -> list[tuple[str, str]]:
         terms.append(
             (
                 f"Task {task.called}",
-                f"{known.title}: the same {counts.train:,} labelled examples to learn from, {counts.valid:,} by which"
-                f" the best moment is kept, {counts.test:,} that are measured ({known.measured});"
+                f"{known.title}: the same {counts.train:,} training, {counts.valid:,} validation"
+                f" and {counts.test:,} test examples ({known.measured});"
                 f" {chosen or 'all options the defaults of the task'}",
             )
         )
@@ -151,22 +150,22 @@ def _task_terms(result: Comparison) -> list[tuple[str, str]]:
 
 
 def unequal_terms(result: Comparison) -> list[tuple[str, str]]:
-    """What the candidates didn't share, beyond family and size."""
+    """What differed between the candidates, besides family and size."""
     terms = []
     shared = {name: entry.precision for name, entry in result.plan.items()}
     if len(set(shared.values())) > 1:
-        terms.append(("Precision (what was faster for each)", differing(shared)))
+        terms.append(("Precision (the faster one for each)", differing(shared)))
     learned = {candidate.name: candidate.objective_facts.learns for candidate in result.recipe.candidates}
     if len(set(learned.values())) > 1:
-        terms.append(("What each learned from the text", differing(learned)))
+        terms.append(("Objective", differing(learned)))
     for candidate in result.recipe.candidates:
         own = [setting for setting in _settings(candidate) if setting not in _shared(result)]
         if own:
-            terms.append((f"Set for {candidate.name} only", ", ".join(own)))
+            terms.append((f"Options of {candidate.name} only", ", ".join(own)))
     if result.recipe.context is None:
-        terms.append(("Context", "the recipe sets none, so each model's own length"))
+        terms.append(("Context", "the recipe sets none, so that of each model"))
     if result.recipe.sweep:
-        terms.append(("Learning rate", "the best of each one's short trials on the held-out text; their cost is in the table"))
+        terms.append(("Learning rate", "the best of a sweep per candidate on held-out text; its cost is in the table"))
     return terms
 
 
@@ -185,7 +184,7 @@ def _shared(result: Comparison) -> list[str]:
 
 
 def commands(result: Comparison) -> list[tuple[str, str]]:
-    """What to type next, as (what for, command)."""
+    """The next commands, as (purpose, command)."""
     again = ["gyebo", "compare", str(result.out / "recipe.toml"), "-o", str(result.out), "--resume"]
     lines: list[tuple[str, str]] = [] if result.ok else [("Try the failed runs again", shlex.join(again))]
     leader = result.leader
@@ -205,7 +204,10 @@ def commands(result: Comparison) -> list[tuple[str, str]]:
 def _task_commands(result: Comparison, leader: Row, seed: int) -> list[tuple[str, str]]:
     task = result.ranked_by
     model, kind = str(result.task_run(leader, task, seed)), leader.tasks[task][seed].auto_class
-    use = (f"Let {leader.name} do {task} on texts of your own", shlex.join(["gyebo", "predict", model, "my-texts.txt"]))
+    use = (
+        f"Predict {task} for your own texts with {leader.name}",
+        shlex.join(["gyebo", "predict", model, "my-texts.txt"]),
+    )
     return [use, _opened(model, kind)] if kind else [use]
 
 

@@ -58,7 +58,7 @@ class Row:
         return {seed: result.test[result.score] for seed, result in self.tasks.get(metric, {}).items()}
 
     def summary_by(self, metric: str) -> Summary | None:
-        """Mean and spread over seeds; None where no seed has a score."""
+        """Mean and standard deviation over seeds; None where no seed has a score."""
         scores = self.scores_by(metric)
         return summarise(list(scores.values())) if scores else None
 

@@ -59,7 +59,7 @@ def compare(
     console: Console | None = None,
     jobs: Jobs | None = None,
 ) -> Comparison:
-    """Train what the recipe names into `out`, or go on with it, and write results.json, results.md and report.html.
+    """Train what the recipe names into `out`, or resume it, and write results.json, results.md and report.html.
 
     Budgets become steps once per candidate, before anything is trained; each seed then trains all candidates in turn, and
     fine-tunes each on the recipe's tasks. A run that fails becomes a row with the reason, and the rest go on
@@ -78,7 +78,7 @@ def compare(
             _plan(session)
         rows = rank(_train(session), session.state.tasks, recipe.measured_by)
     except Stopped as stop:
-        raise Stopped(f"stopped; go on with: {resume_command(out)}") from stop
+        raise Stopped(f"stopped; resume with: {resume_command(out)}") from stop
     state = session.state
     assert state.prepared is not None
     comparison = Comparison(
@@ -113,14 +113,14 @@ def real_jobs() -> Jobs:
 
 
 def resume_command(out: Path) -> str:
-    """What one types to go on with a comparison."""
+    """The command that resumes a comparison."""
     return shlex.join(["gyebo", "compare", str(out / "recipe.toml"), "-o", str(out), "--resume"])
 
 
 def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> None:
     """Make `out` the directory of this recipe's comparison; ValueError where it is another's or not to be touched."""
     if resume and overwrite:
-        raise OptionError("‹resume› and ‹overwrite› exclude each other: go on with the comparison, or start it again")
+        raise OptionError("‹resume› and ‹overwrite› exclude each other: resume the comparison, or start it again")
     if out.exists() and not out.is_dir():
         raise OptionError(f"{out} is a file: choose another ‹out›")
     if not (out / "runs").is_dir():
@@ -128,10 +128,12 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
     stored = out / "recipe.toml"
     entries = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
     if entries and not stored.is_file():
-        raise OptionError(f"{out} holds files but no recipe.toml, so it is no comparison of ours: choose another ‹out›")
+        raise OptionError(f"{out} holds files but no recipe.toml, so it was not written by gyebo compare: choose another ‹out›")
     begun = resume and (out / "plan.json").is_file()  # nothing is taken away then
     if not begun and (foreign := sorted(name for name in entries if name not in WRITTEN and not name.endswith(".png"))):
-        raise OptionError(f"{out} holds {foreign[0]}, which no comparison writes, so it is none of ours: choose another ‹out›")
+        raise OptionError(
+            f"{out} holds {foreign[0]}, which no comparison writes, so it is not one of gyebo compare: choose another ‹out›"
+        )
     names = [name for task in recipe.tasks for name in (task.data, task.test)]
     refuse_to_replace(out, [*names, *recipe.data.corpus, recipe.data.valid, recipe.tokenizer.path])
     if entries and resume:
@@ -175,7 +177,7 @@ def _plan(session: Session) -> None:
     if before.fingerprint != prepared.fingerprint:
         raise OptionError(
             f"{out} can't be resumed: the corpus has changed since (fingerprint {before.fingerprint[:12]} then,"
-            f" {prepared.fingerprint[:12]} now). Bring the old text back, or ‹overwrite› to start again"
+            f" {prepared.fingerprint[:12]} now). Restore the old text, or ‹overwrite› to start again"
         )
     session.state.prepared = prepared
     session.keep()
@@ -210,7 +212,7 @@ def _sweep(session: Session, candidate: Candidate) -> str:
         trials.append(Trial(lr=rate, figure=name, score=score, reason=reason, **cost))
     done = [(trial.score, trial.lr) for trial in trials if trial.score is not None]
     if not done:
-        return f"no learning rate of the sweep worked: {trials[-1].reason}"
+        return f"every trial of the sweep failed: {trials[-1].reason}"
     sign = 1 if candidate.objective_facts.lower_is_better else -1
     best = min(done, key=lambda trial: sign * trial[0])[1]
     total = {key: sum(getattr(trial, key) for trial in trials) for key in COSTS}
@@ -330,7 +332,7 @@ def compare_files(
 
 
 def show(result: Comparison, console: Console) -> None:
-    """Print the table, the verdict, where the report is and what to type next."""
+    """Print the table, the verdict, where the report is and the next commands."""
     headline, why = conclusion(result)
     console.print()
     console.print(rich_table(result))

@@ -1,4 +1,4 @@
-"""Mean, spread and what may be concluded from a few seeds, by Student's t distribution (no dependency)."""
+"""Mean, standard deviation and verdicts from a few seeds, by Student's t distribution (no dependency)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean and spread of one measure over seeds; with one seed the spread is unknown and its fields are None.
+    """Mean and standard deviation of one metric over seeds; with one seed the deviation is unknown and its fields are None.
 
     `deviation`: sample standard deviation (divisor n - 1). `low`, `high`: the 95 % t-interval of the mean.
     """
@@ -25,7 +25,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of one group minus mean of another, with its interval; `low` and `high` are None where a group has one value."""
+    """Mean of one group minus mean of another, with a confidence interval; its ends are None where a group has one value."""
 
     mean: float
     low: float | None
@@ -33,7 +33,7 @@ class Difference:
 
     @property
     def shown(self) -> bool:
-        """Whether the interval excludes zero: a difference beyond the spread of the seeds."""
+        """Whether the interval excludes zero: a difference larger than the seeds alone explain."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
@@ -52,8 +52,8 @@ def difference(
     """Welch's interval of mean(first) - mean(second): the groups may differ in variance and size.
 
     Degrees of freedom after Welch 1947 (Satterthwaite). Two groups without any variance give an interval of width 0, unless
-    `resolution` says in which steps the values are counted (1 / examples): equal counts of two seeds are no proof of no
-    spread, so the variance of rounding to these steps, resolution^2 / 12, is added to each group's.
+    `resolution` gives the step in which the values are counted (1 / examples): equal counts of two seeds are no proof of no
+    variance, so the variance of rounding to these steps, resolution^2 / 12, is added to each group's.
     """
     (mean_a, variance_a), (mean_b, variance_b) = _moments(first, resolution), _moments(second, resolution)
     gap = mean_a - mean_b
@@ -84,7 +84,7 @@ def against(values: Sequence[float], fixed: float, confidence: float = CONFIDENC
 
 
 def verdicts(groups: Mapping[str, Sequence[float]], higher: bool = False, resolution: float = 0.0) -> dict[str, str]:
-    """For each name what its scores allow to say: "best", "no difference shown" or "behind".
+    """The verdict of each name: "best", "no difference shown" or "behind".
 
     `higher`: whether higher scores are better, otherwise lower. `resolution` as in `difference`. The leader has the best
     mean. A candidate is "behind" where the Welch interval of its difference to the leader excludes 0. The leader is "best"

@@ -1,4 +1,4 @@
-"""The lines of a comparison's table: what each is called, what it means in plain words, and its cell in every column."""
+"""The lines of a comparison's table: heading, meaning in plain words, and the cell of every column."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gyebo.compare.statistics import Summary
 from gyebo.jobs.results import FinetuneResult, PretrainResult
 from gyebo.objectives.table import Line, ObjectiveFacts
 
-# What a task's score says, in words for a reader who doesn't program; all are 1 where nothing is wrong.
+# What a task's metric means; all are 1 where nothing is wrong.
 SCORES = {
-    "accuracy": "The share of the answers that were right.",
-    "macro_f1": "How well each class was found, from 0 to 1, rare classes counting as much as frequent ones.",
-    "micro_f1": "How well the classes were found, from 0 to 1, each answer counting alike.",
-    "positive_f1": "How well the examples of the second class were found, from 0 to 1.",
-    "matthews": "How far the answers go together with the right ones: 0 is guessing, 1 is perfect.",
-    "pearson": "How far the numbers go up and down with the right ones: 0 is not at all, 1 is perfect.",
-    "spearman": "How far the order of the numbers is the right one: 0 is not at all, 1 is perfect.",
-    "exact_match": "The share of the answers that are right to the letter.",
-    "answer_f1": "How much the words of the answers overlap with the right ones, from 0 to 1.",
-    "entity_f1": "How well names were found, from 0 to 1; one counts only where both ends and the type are right.",
+    "accuracy": "Share of correct predictions.",
+    "macro_f1": "Mean F1 of the classes, from 0 to 1: rare classes count as much as frequent ones.",
+    "micro_f1": "F1 over all predictions together, from 0 to 1: each counts alike.",
+    "positive_f1": "F1 of the second class, from 0 to 1.",
+    "matthews": "Correlation of predicted and true classes: 0 is chance, 1 is perfect.",
+    "pearson": "Linear correlation of predictions and labels: 0 is none, 1 is perfect.",
+    "spearman": "Rank correlation of predictions and labels: 0 is none, 1 is perfect.",
+    "exact_match": "Share of answers that equal a reference exactly.",
+    "answer_f1": "Overlap of the answers with the references, from 0 to 1.",
+    "entity_f1": "F1 of entities, from 0 to 1; one counts only where both ends and the type are right.",
 }
 
 
@@ -92,17 +92,17 @@ def words(metric: str) -> str:
     return " ".join("F1" if part == "f1" else part for part in metric.split("_"))
 
 
-def with_spread(summary: Summary | None) -> str:
+def with_deviation(summary: Summary | None) -> str:
     """Mean ± standard deviation."""
     if summary is None:
         return "-"
     if summary.deviation is None:
-        return f"{digits(summary.mean)} (one seed: no spread)"
+        return f"{digits(summary.mean)} (one seed)"
     return f"{digits(summary.mean)} ± {digits(summary.deviation)}"
 
 
 def _score(metric: str) -> Callable[[Row], str]:
-    return lambda row: with_spread(row.summary_by(metric))
+    return lambda row: with_deviation(row.summary_by(metric))
 
 
 def _verdict(metric: str) -> Callable[[Row], str]:
@@ -170,14 +170,14 @@ def _sweep(row: Row) -> str:
     cost, rates = row.sweep, [trial.lr for trial in row.sweep.trials]
     spent = f"{len(rates)} trials: {short(cost.tokens)} tokens, {short(cost.flops, 'FLOP')}, {cost.seconds / 60:.1f} min"
     edge = cost.lr in (min(rates), max(rates))
-    return spent + ("; the best rate is at the edge of those tried" if edge else "")
+    return spent + ("; the best learning rate is at the edge of the sweep" if edge else "")
 
 
 # ---- lines
 
-INTERVAL = "Where the mean would very likely lie if we trained with many more seeds. Few seeds make it wide."
-EACH_SEED = "The same training repeated from other random starts: seed: score."
-VERDICT = "What the scores allow us to say, given how much they differ from seed to seed."
+INTERVAL = "Confidence interval of the mean over the seeds. Few seeds make it wide."
+EACH_SEED = "The score of each random seed."
+VERDICT = "Whether the difference to the other models is larger than chance between the seeds explains."
 
 
 def _task_lines(comparison: Comparison, task: str) -> list[Measure]:
@@ -186,12 +186,12 @@ def _task_lines(comparison: Comparison, task: str) -> list[Measure]:
     measured = {name: digits(value.mean) for name, value in baseline.test.items()} if baseline else {}
     counts = known.examples
     explanation = (
-        f"{'The score; h' if task == comparison.ranked_by else 'H'}igher is better. {SCORES.get(score, 'At most 1.')} Asked on"
-        f" {counts.test:,} examples that no model had seen, after learning from {counts.train:,} labelled ones. Mean over"
-        " the seeds ± their standard deviation."
+        f"{'The score; h' if task == comparison.ranked_by else 'H'}igher is better. {SCORES.get(score, 'At most 1.')} On"
+        f" {counts.test:,} test examples, after fine-tuning on {counts.train:,} training examples. Mean over the seeds ±"
+        " standard deviation."
     )
     if comparison.recipe.tuning_seeds:
-        explanation += " Each model was pretrained once, so the spread is that of fine-tuning alone."
+        explanation += " Each model was pretrained once, so the deviation is that of fine-tuning alone."
     lines = [
         Measure(f"{task}: {words(score)}", explanation, _score(task), first=True, baseline=measured.get(score, "-")),
         Measure(f"{task}: verdict", VERDICT, _verdict(task), first=True, verdict=True),
@@ -200,7 +200,7 @@ def _task_lines(comparison: Comparison, task: str) -> list[Measure]:
         lines.append(
             Measure(
                 f"{task}: against the linear baseline",
-                "Whether the model beats a program that only counts which letters stand together, and what it gains.",
+                "Whether the model beats a linear classifier of character n-grams, and by how much.",
                 lambda row: beats(comparison, row, task),
                 first=True,
             )
@@ -212,7 +212,7 @@ def _task_lines(comparison: Comparison, task: str) -> list[Measure]:
     results = [result for row in comparison.rows for result in row.tasks.get(task, {}).values()]
     for name in dict.fromkeys(name for result in results for name in result.test if name != score):
         meaning, cell = (
-            SCORES.get(name, "Another score of the same answers."),
+            SCORES.get(name, "Another metric of the same predictions."),
             _task_mean(task, partial(_test_score, name), digits),
         )
         lines.append(Measure(f"{task}: {words(name)}", meaning, cell, baseline=measured.get(name, "-")))
@@ -221,19 +221,19 @@ def _task_lines(comparison: Comparison, task: str) -> list[Measure]:
         *lines,
         Measure(
             f"{task}: minutes of fine-tuning",
-            "Time on the clock to teach one pretrained model the task. It comes on top of the pretraining.",
+            "Wall time of one fine-tuning, in addition to the pretraining.",
             _task_mean(task, lambda run: run.seconds, _minutes),
             first=True,
             baseline=spent,
         ),
         Measure(
             f"{task}: learning rate",
-            "How large the steps of fine-tuning were.",
+            "Peak learning rate of fine-tuning.",
             _task_each(task, lambda run: f"{run.lr:.3g}"),
         ),
         Measure(
             f"{task}: steps",
-            "How often the model was corrected in fine-tuning.",
+            "Number of optimiser steps of fine-tuning.",
             _task_each(task, lambda run: f"{run.steps:,}"),
         ),
     ]
@@ -250,17 +250,17 @@ def beats(comparison: Comparison, row: Row, task: str) -> str:
 
 
 def _text_lines(facts: ObjectiveFacts, ranks: bool) -> list[Measure]:
-    """What candidates with this objective show of held-out text: their metric with its verdict where it ranks, or is a
-    likelihood, which has a meaning beside any other; then what belongs to it."""
+    """The held-out metrics of candidates with this objective: the metric with its verdict where it ranks or is a likelihood;
+    then further ones."""
     own = [_line(line) for line in facts.lines]
     if not (ranks or facts.likelihood):
         return own + [_line(line) for line in facts.lines_beside]
     name = f"{facts.unit[0].upper()}{facts.unit[1:]}"
     better = f"{'lower' if facts.lower_is_better else 'higher'} is better."
     opening = f"The score; {better}" if ranks else better.capitalize()
-    meaning = f"{opening} {facts.meaning} Mean over the seeds ± their standard deviation."
+    meaning = f"{opening} {facts.meaning} Mean over the seeds ± standard deviation."
     if not ranks:
-        meaning += " Models that read a text from both sides at once have no such metric."
+        meaning += " Bidirectional models have no such metric."
 
     def named(heading: str) -> str:
         return heading if ranks else f"{name}: {heading[0].lower()}{heading[1:]}"
@@ -288,7 +288,7 @@ def _cost_lines(comparison: Comparison) -> list[Measure]:
     return [
         Measure(
             "Parameters",
-            "The size of the model: how many numbers it learned.",
+            "Number of trainable parameters.",
             _mean(lambda run: run.parameters, short),
             first=True,
             baseline=", ".join(dict.fromkeys(map(short, found))) or "-",
@@ -300,37 +300,37 @@ def _cost_lines(comparison: Comparison) -> list[Measure]:
 COST_LINES = [
     Measure(
         "... without embeddings",
-        "The same without the table that turns tokens and positions into numbers.",
+        "The same without token and position embeddings.",
         _mean(lambda run: run.parameters_without_embeddings, short),
     ),
-    Measure("Learning rate", "How large the steps of learning were at their largest.", _each(lambda run: f"{run.lr:.3g}")),
-    Measure("Steps", "How often the model was corrected.", _each(lambda run: f"{run.steps:,}")),
+    Measure("Learning rate", "Peak learning rate.", _each(lambda run: f"{run.lr:.3g}")),
+    Measure("Steps", "Number of optimiser steps.", _each(lambda run: f"{run.steps:,}")),
     Measure(
         "Tokens seen",
-        "How many pieces of words it read, repeats included.",
+        "Training tokens, repeated epochs included.",
         _mean(lambda run: run.tokens, short),
         first=True,
     ),
-    Measure("Bytes seen", "How much text that was.", _mean(lambda run: run.bytes, _bytes)),
-    Measure("Epochs", "How often it went through the whole text.", _mean(lambda run: run.epochs, "{:.2f}".format)),
+    Measure("Bytes seen", "The text of these tokens, in bytes.", _mean(lambda run: run.bytes, _bytes)),
+    Measure("Epochs", "Passes over the training text.", _mean(lambda run: run.epochs, "{:.2f}".format)),
     Measure(
-        "Computation",
-        "Calculations spent on one training run (FLOP: one addition or multiplication; T: 10¹², P: 10¹⁵).",
+        "Training FLOPs",
+        "Floating-point operations of one training run (T: 10¹², P: 10¹⁵).",
         _mean(lambda run: run.flops, lambda value: short(value, "FLOP")),
         first=True,
     ),
     Measure(
         "Minutes",
-        "Time on the clock of one training run on the text.",
+        "Wall time of one pretraining.",
         _mean(lambda run: run.seconds, _minutes),
         first=True,
     ),
-    Measure("Tokens per second", "How fast it trained on this machine.", _mean(lambda run: run.tokens_per_second, short)),
-    Measure("Memory", "The most memory that training needed.", _mean(lambda run: run.memory_bytes, _bytes), first=True),
-    Measure("Precision", "How exactly the machine calculated.", _each(lambda run: run.precision)),
+    Measure("Tokens per second", "Training throughput on this machine.", _mean(lambda run: run.tokens_per_second, short)),
+    Measure("Memory", "Peak memory of training.", _mean(lambda run: run.memory_bytes, _bytes), first=True),
+    Measure("Precision", "Number format of the matrix products.", _each(lambda run: run.precision)),
     Measure(
-        "Search for the learning rate",
-        "What was spent before, to find this candidate's learning rate. It comes on top of the training runs.",
+        "Learning-rate sweep",
+        "Cost of the trials that chose this candidate's learning rate, in addition to the training runs.",
         _sweep,
     ),
 ]

@@ -51,8 +51,8 @@ def read_tasks(session: Session) -> None:
         found, stored = session.jobs.examine(task.source), before.get(task.called)
         if stored and stored.fingerprint != found.fingerprint:
             raise OptionError(
-                f"{session.out} can't be resumed: the examples of {task.called} have changed since. Bring the old ones back, or"
-                " ‹overwrite› to start again"
+                f"{session.out} can't be resumed: the examples of {task.called} have changed since. Restore the old examples,"
+                " or ‹overwrite› to start again"
             )
         known = KnownTask(**vars(found))
         if stored:
@@ -61,8 +61,8 @@ def read_tasks(session: Session) -> None:
         if not stored:
             counts = found.examples
             session.console.print(
-                f"{task.called}: {counts.train:,} examples to learn from, {counts.valid:,} to choose by,"
-                f" {counts.test:,} to be measured on ({found.measured})",
+                f"{task.called}: {counts.train:,} training, {counts.valid:,} validation and"
+                f" {counts.test:,} test examples ({found.measured})",
                 highlight=False,
             )
             for note in found.notes:
@@ -121,7 +121,7 @@ def _finetune(
     session: Session, candidate: Candidate, task: RecipeTask, *, seed: int, tuning: int
 ) -> tuple[FinetuneResult | None, str]:
     model = str(run_directory(session.out, candidate.name, seed))
-    options = session.recipe.finetuning(candidate, task, model, tuning, session.plan(candidate).precision)
+    options = session.recipe.finetuning(candidate, task, model=model, seed=tuning, precision=session.plan(candidate).precision)
     directory = task_directory(session.out, candidate.name, task.called, tuning)
     note = session.out / "failures" / "tasks" / candidate.name / f"{task.called}-seed-{tuning}.txt"
     return attempt(

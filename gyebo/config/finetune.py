@@ -13,30 +13,30 @@ from gyebo.config.run import Device, OptimOptions, Precision, Schedule, Section
 class TaskOptions(Section):
     """Which task, and where its examples are."""
 
-    name: str = Field(description="a registered task, or one of one's own: classification, translation...")
-    data: str | None = Field(None, description="the task's folder, or a file of one's own; by default the hub's data set")
-    text: str | None = Field(None, description="column of the text in one's own file")
+    name: str = Field(description="a registered task, or a kind of task on your own file: classification, translation...")
+    data: str | None = Field(None, description="the task's folder, or your own file; by default the hub's data set")
+    text: str | None = Field(None, description="text column of your own file")
     pair: str | None = Field(None, description="column of the second text")
     label: str | None = Field(None, description="column of the label")
-    test: str | None = Field(None, description="a file of one's own to test on; by default a tenth of the examples, by hash")
-    train_share: float | None = Field(None, gt=0, le=1, description="use this share of the training examples, by hash")
+    test: str | None = Field(None, description="test set file; by default a tenth of the examples, chosen by hash")
+    train_share: float | None = Field(None, gt=0, le=1, description="share of the training examples to use, chosen by hash")
 
 
 class LearningOptions(OptimOptions):
     """AdamW for fine-tuning: what is not given follows from the task."""
 
-    lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, by the model's width")
+    lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, scaled by model width")
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(1e-6, gt=0)
     weight_decay: float = Field(0.01, ge=0, description="on matrices and embeddings only, never on biases and norms")
     schedule: Schedule = "linear"
     warmup: float | None = Field(  # type: ignore[assignment]
-        None, ge=0, description="steps of linear warm-up; below 1: a share of all steps; by default the task's"
+        None, ge=0, description="learning-rate warm-up in steps; below 1: as a share of all steps; by default the task's"
     )
-    final_lr: float = Field(0.0, ge=0, le=1, description="the last learning rate as a share of the peak, where it falls")
-    freeze: int = Field(0, ge=0, description="groups of layers, from the input, that stay as they are; 1: the embeddings")
+    final_lr: float = Field(0.0, ge=0, le=1, description="final learning rate as a share of the peak, for decaying schedules")
+    freeze: int = Field(0, ge=0, description="number of frozen layer groups, counted from the input; 1: the embeddings")
     unfreeze: float = Field(
-        0.0, ge=0, lt=1, description="share of the run over which layers begin to learn, one group after the other, head first"
+        0.0, ge=0, lt=1, description="gradual unfreezing: share of the run over which layer groups are unfrozen, the head first"
     )
 
 
@@ -44,43 +44,51 @@ class TranslationOptions(Section):
     """What only a translation has."""
 
     vocab_size: int | None = Field(
-        None, gt=0, description="ids of the tokenizer that both languages share where none is given; by default the size's"
+        None, gt=0, description="vocabulary size of the tokenizer to train for both languages; by default the size's"
     )
-    separate: bool = Field(
-        False, description="each language has a tokenizer of its own, with half of the ids, where none is given"
-    )
-    batch_tokens: int = Field(4096, gt=0, description="tokens of one step, on the side that has more of them")
-    smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing: the share that all ids of the vocabulary divide")
+    separate: bool = Field(False, description="train one tokenizer per language, each with half of the ids")
+    batch_tokens: int = Field(4096, gt=0, description="tokens per step, on the side that has more")
+    smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing: probability mass spread over the vocabulary")
     average: int = Field(
-        5, gt=0, description="weights: the mean of so many last checkpoints, where that is better on validation; 1: off"
+        5,
+        gt=0,
+        description="checkpoint averaging: number of last checkpoints whose mean is kept if better on validation; 1: off",
     )
-    beams: int = Field(4, gt=0, description="of the search; 1: the likeliest token at every step")
-    length_penalty: float = Field(1.0, description="a translation's score is its log-probability / length**length_penalty")
-    coverage_penalty: float = Field(0.0, ge=0, description="what is missing from full attention to the source costs so much")
+    beams: int = Field(4, gt=0, description="number of beams; 1: greedy decoding")
+    length_penalty: float = Field(
+        1.0, description="length penalty: hypotheses are scored by log-probability / length**length_penalty"
+    )
+    coverage_penalty: float = Field(0.0, ge=0, description="weight of the coverage penalty (Wu et al. 2016)")
 
 
 class TuningOptions(Section):
     """How a model learns a task: what a fine-tuning and a task of a comparison both say."""
 
     epochs: float | None = Field(None, gt=0, description="by default the task's")
-    steps: int | None = Field(None, gt=0, description="updates, instead of epochs")
-    batch: int | None = Field(None, gt=0, description="examples of one step; by default the task's")
-    micro_batch: int | None = Field(None, gt=0, description="examples of one forward pass; by default the whole batch")
-    max_length: int | None = Field(None, gt=2, description="tokens of a text; by default the task's, at most the model's")
-    dropout: float = Field(0.1, ge=0, lt=1, description="of the head")
-    body_dropout: float | None = Field(
-        None, ge=0, lt=1, description="of embeddings, attention and layers; by default the model's"
+    steps: int | None = Field(None, gt=0, description="number of steps, instead of epochs")
+    batch: int | None = Field(None, gt=0, description="batch size in examples; by default the task's")
+    micro_batch: int | None = Field(
+        None, gt=0, description="micro-batch size in examples (gradient accumulation); by default the whole batch"
     )
-    bpe_dropout: float = Field(0.0, ge=0, lt=1, description="leave out merges of words at random, anew in each epoch")
+    max_length: int | None = Field(
+        None, gt=2, description="maximum tokens per text; by default the task's, at most the model's"
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout of the head")
+    body_dropout: float | None = Field(
+        None, ge=0, lt=1, description="dropout of embeddings, attention and layers; by default the model's"
+    )
+    bpe_dropout: float = Field(
+        0.0, ge=0, lt=1, description="BPE dropout: probability of leaving out a merge, newly drawn in each epoch"
+    )
     layers: Literal["mix", "static", "top"] | None = Field(
         None,
-        description="of ELMo, what the head reads: a learned mixture of the layers (default), token vectors, the last layer",
+        description="input of the head on ELMo: a learned mixture of the layers (default), token vectors, the last layer",
     )
     gradient_windows: int | None = Field(
-        None, gt=0, description="of a text that is read in windows (ulmfit): the last ones, through which a gradient flows"
+        None, gt=0, description="number of last windows of a text through which a gradient flows (ulmfit)"
     )
-    evaluations: float = Field(2, gt=0, description="in an epoch; the best one's weights are kept")
-    patience: int | None = Field(None, gt=0, description="stop after so many evaluations without a better one")
+    evaluations: float = Field(2, gt=0, description="evaluations per epoch; the weights of the best one are kept")
+    patience: int | None = Field(None, gt=0, description="early stopping after this many evaluations without improvement")
     optim: LearningOptions = Field(default_factory=LearningOptions)
 
     @model_validator(mode="after")

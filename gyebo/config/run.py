@@ -26,17 +26,17 @@ class DataOptions(Section):
     documents: Literal["line", "blank", "file"] = Field("line", description="what a document is in plain text")
     text_field: str = Field("text", description="the column or key that holds the text in jsonl, csv, tsv, parquet and hf:")
     bad_bytes: Literal["refuse", "replace"] = Field("refuse", description="what to do with bytes that are not UTF-8")
-    valid: str | None = Field(None, description="a corpus that is held out whole")
-    valid_last: float | None = Field(None, gt=0, lt=1, description="hold out the last share of the text")
+    valid: str | None = Field(None, description="a corpus to use as the held-out set")
+    valid_last: float | None = Field(None, gt=0, lt=1, description="hold out this share at the end of the text")
     valid_share: float | None = Field(
-        None, gt=0, lt=1, description="hold out this share of the documents, by hash (default 0.01)"
+        None, gt=0, lt=1, description="hold out this share of the documents, chosen by hash (default 0.01)"
     )
-    across_documents: bool = Field(False, description="let attention cross the borders of documents")
+    across_documents: bool = Field(False, description="let attention cross document boundaries")
     order: Literal["auto", "shuffled", "lanes"] = Field(
-        "auto", description="rows in any order, or streams whose state is carried on; auto: what the family can"
+        "auto", description="packed rows in random order, or lanes with a carried state (truncated BPTT); auto: by family"
     )
     plan_seed: int = Field(
-        0, ge=0, description="decides which documents share a row or follow each other; the same for all runs of a comparison"
+        0, ge=0, description="seed of packing and of the order of documents in lanes; the same for all runs of a comparison"
     )
 
     @model_validator(mode="after")
@@ -57,16 +57,16 @@ class DataOptions(Section):
 class OptimOptions(Section):
     """AdamW (Loshchilov & Hutter 2019) and its schedule."""
 
-    lr: float | None = Field(None, gt=0, description="peak learning rate; by default from the model's width")
+    lr: float | None = Field(None, gt=0, description="peak learning rate; by default by model width")
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.1, ge=0, description="on matrices and embeddings only, never on biases and norms")
     schedule: Schedule = "cosine"
     # With 2 % post-norm models of a short run stay at the frequencies of single tokens.
-    warmup: float = Field(0.1, ge=0, description="steps of linear warm-up; below 1: a share of all steps")
-    final_lr: float = Field(0.1, ge=0, le=1, description="the last learning rate as a share of the peak, where it falls")
+    warmup: float = Field(0.1, ge=0, description="learning-rate warm-up in steps; below 1: as a share of all steps")
+    final_lr: float = Field(0.1, ge=0, le=1, description="final learning rate as a share of the peak, for decaying schedules")
     layer_decay: float = Field(1.0, gt=0, le=1, description="learning rate of a layer as a share of that of the layer above it")
-    clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 turns clipping off")
+    clip: float = Field(1.0, ge=0, description="gradient clipping: maximum norm; 0: off")
 
     @model_validator(mode="after")
     def _betas(self) -> OptimOptions:
@@ -95,15 +95,17 @@ class BudgetOptions(Section):
 class TrainOptions(Section):
     """How the loop runs."""
 
-    batch_tokens: int = Field(8192, gt=0, description="tokens of one optimiser step over all processes")
-    micro_batch_tokens: int | None = Field(None, gt=0, description="tokens of one forward pass; by default the whole batch")
+    batch_tokens: int = Field(8192, gt=0, description="global batch size in tokens")
+    micro_batch_tokens: int | None = Field(
+        None, gt=0, description="micro-batch size in tokens (gradient accumulation); by default the whole batch"
+    )
     device: Device = "auto"
     precision: Precision = "auto"
     compile: bool = Field(False, description="use torch.compile")
-    checkpoint_every: int | None = Field(None, gt=0, description="steps between checkpoints; by default a tenth of the run")
-    keep: int = Field(2, ge=2, description="how many checkpoints to keep")
-    evaluate_every: int | None = Field(None, gt=0, description="steps between evaluations; by default a tenth of the run")
-    evaluate_tokens: int = Field(32_768, gt=0, description="tokens of an evaluation on the way; the last one takes all")
+    checkpoint_every: int | None = Field(None, gt=0, description="checkpoint interval in steps; by default a tenth of the run")
+    keep: int = Field(2, ge=2, description="number of checkpoints to keep")
+    evaluate_every: int | None = Field(None, gt=0, description="evaluation interval in steps; by default a tenth of the run")
+    evaluate_tokens: int = Field(32_768, gt=0, description="tokens of an evaluation during training; the final one uses all")
 
 
 class ModelOptions(Section):
@@ -112,17 +114,17 @@ class ModelOptions(Section):
     family: str
     size: str = "mini"
     model: dict[str, Any] = Field(default_factory=dict, description="fields of the family's config that differ from the size")
-    objective: dict[str, Any] = Field(default_factory=dict, description="options of what is learned")
+    objective: dict[str, Any] = Field(default_factory=dict, description="options of the objective")
 
 
 class RunOptions(ModelOptions):
     """All that decides a pretraining run."""
 
-    start_from: str | None = Field(None, description="start from these weights")
-    teacher: str | None = Field(None, description="learn from this model (gyebo distill)")
+    start_from: str | None = Field(None, description="start from the weights of this model")
+    teacher: str | None = Field(None, description="teacher model (gyebo distill)")
     tokenizer: str | None = Field(None, description="a tokenizer's directory; by default one is trained on the corpus")
-    vocab_size: int = Field(16_000, gt=0, description="of the tokenizer that is trained where none is given")
-    context: int | None = Field(None, gt=1, description="tokens of a row; by default the model's")
+    vocab_size: int = Field(16_000, gt=0, description="vocabulary size of the tokenizer to train")
+    context: int | None = Field(None, gt=1, description="context length in tokens; by default the model's")
     seed: int = Field(0, ge=0)
     data: DataOptions
     optim: OptimOptions = Field(default_factory=OptimOptions)

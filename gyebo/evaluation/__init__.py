@@ -1,4 +1,4 @@
-"""How good a model is on text: bits per byte; from either side; of masked tokens, how well they are restored."""
+"""Metrics of held-out text: bits per byte, losses of bidirectional models, loss and accuracy on masked tokens."""
 
 from gyebo.evaluation.bidirectional import evaluate_bidirectional
 from gyebo.evaluation.likelihood import evaluate_text, figures, held_out_rows, nats_by_document

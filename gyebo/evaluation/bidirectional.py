@@ -1,4 +1,4 @@
-"""How well a pair of language models predicts held-out text, each token from its left and from its right."""
+"""Loss of a forward and a backward language model on held-out text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def evaluate_bidirectional(
     the number predicted from the left. On all rows, of documents with a start and an end, also forward_bits_per_byte: that of
     the direction which reads from the left, alone a likelihood, charged as in `gyebo/evaluation/likelihood.py`.
 
-    `tokens`: on about so many positions. The two directions together are no likelihood: each token is predicted twice.
+    `tokens`: evaluate about this number of positions. The two directions together are no likelihood: each token is predicted
+    twice.
     """
     numbers = list(range(len(rows.plan))) if tokens is None else some_rows(rows, tokens)
     batch_rows = max(1, 8192 // rows.plan.context)

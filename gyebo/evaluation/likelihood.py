@@ -1,8 +1,8 @@
-"""Bits per byte: how well a model predicts text, comparable across tokenizers.
+"""Bits per byte: how well a model predicts text, comparable between tokenizers.
 
 -log2 p(document, end | start) / UTF-8 bytes of the document after NFC, summed over documents. Every byte is charged: the first
-token is predicted from the start role, the end is predicted, and the bytes that a tokenizer can't write (unknown pieces) cost 8
-bits each on top of the unknown piece itself, as a code that spells them out would.
+token is predicted from the start token, the end is predicted, and the bytes of unknown tokens cost 8 bits
+each on top of the unknown token itself, as a code that writes them out would.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gyebo.objectives import causal
 def held_out_rows(split: Split, context: int, start: int | None, end: int | None, *, pad: int = 0) -> Rows:
     """All positions of a split once, for a model of that context; longer documents in windows with half overlap.
 
-    `start`, `end`: the roles that frame a document. A published model may lack either: then the first token is charged
+    `start`, `end`: the ids of the start and the end token. A published model may lack either: then the first token is charged
     log2 of the vocabulary by `figures`, and the end is not charged.
     """
     objective = causal.Causal(start, end)
@@ -34,7 +34,7 @@ def held_out_rows(split: Split, context: int, start: int | None, end: int | None
 
 
 def some_rows(rows: Rows, tokens: int) -> list[int]:
-    """Rows that hold about so many positions, spread over the plan: the same at every call."""
+    """Rows with about this number of positions, evenly spread over the plan: the same at every call."""
     count = min(len(rows.plan), max(1, round(tokens / rows.plan.mean_tokens)))
     return [int(i) for i in np.linspace(0, len(rows.plan) - 1, count).astype(int)]
 
@@ -105,7 +105,7 @@ def figures(rows: Rows, nats: np.ndarray, scored: np.ndarray, vocab_size: int) -
 def evaluate_text(
     model: Any, rows: Rows, *, tokens: int | None = None, autocast: Callable[[], Any] | None = None
 ) -> dict[str, float]:
-    """`figures` of a model on held-out rows; `tokens`: on about so many positions of them."""
+    """`figures` of a model on held-out rows; `tokens`: on about this number of positions."""
     numbers = None if tokens is None else some_rows(rows, tokens)
     batch_rows = max(1, 8192 // rows.plan.context)
     nats, scored = nats_by_document(model, rows, numbers, batch_rows=batch_rows, autocast=autocast)

@@ -1,4 +1,4 @@
-"""How well a masked language model restores held-out text, under masks that are the same for every model and every time."""
+"""Loss and accuracy on masked tokens of held-out text; the masks are the same for every model and every evaluation."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from gyebo.objectives.masked import encode
 def evaluate_masked(
     model: Any, rows: Rows, *, tokens: int | None = None, autocast: Callable[[], Any] | None = None
 ) -> dict[str, float]:
-    """masked_loss (nats per masked token), masked_accuracy, pieces; with pairs next_sentence_accuracy.
+    """masked_loss (nats per masked token), masked_accuracy, masked_tokens (their number); with pairs next_sentence_accuracy.
 
-    `tokens`: on about so many positions. Not a likelihood: it never ranks models of different objectives.
+    `tokens`: evaluate about this number of positions. Not a likelihood: it never ranks models of different objectives.
     """
     numbers = list(range(len(rows.plan))) if tokens is None else some_rows(rows, tokens)
     batch_rows = max(1, 8192 // rows.plan.context)
@@ -34,7 +34,7 @@ def evaluate_masked(
         batch = {name: torch.from_numpy(a).to(device) for name, a in rows.batch(part, [[0]] * len(part)).items()}
         with autocast() if autocast else torch.autocast("cpu", enabled=False):
             sums += _scores(model, batch)
-    found = {"masked_loss": sums[0] / sums[2], "masked_accuracy": sums[1] / sums[2], "pieces": int(sums[2])}
+    found = {"masked_loss": sums[0] / sums[2], "masked_accuracy": sums[1] / sums[2], "masked_tokens": int(sums[2])}
     if sums[4]:
         found["next_sentence_accuracy"] = sums[3] / sums[4]
     return {name: value if isinstance(value, int) else float(value) for name, value in found.items()}

@@ -1,4 +1,4 @@
-"""A model measured by what it learned: the objective's row in the table names the functions."""
+"""Metrics and samples of a model on held-out rows: the record of the objective names the functions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def evaluate(
     tokens: int | None = None,
     autocast: Callable[[], Any] | None = None,
 ) -> dict[str, float]:
-    """The metrics of held-out rows, the reported one among them; `tokens`: on about so many positions of them.
+    """The metrics of held-out rows, the reported one among them; `tokens`: about this number of positions.
 
     `autocast`: gives the context of the forward passes.
     """
@@ -26,5 +26,5 @@ def evaluate(
 
 
 def sample(facts: ObjectiveFacts, model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
-    """At most `count` lines of what the model can do; none where the objective has nothing to show."""
+    """At most `count` samples; none where the objective has none."""
     return resolve(facts.samples.function)(model, tokenizer, rows, count) if facts.samples else []

@@ -1,4 +1,4 @@
-"""What a model shows of itself: lines that it writes, or that it restores."""
+"""Samples of a model: generated text, or predicted masked tokens."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gyebo.objectives.masked import encode
 from gyebo.text.tokenizer import Tokenizer
 
 
-def written(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
-    """A few lines that the model writes from nothing, always with the same seeds; control characters show as spaces."""
+def generated(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
+    """Texts generated without a prompt, always with the same seeds; control characters become spaces."""
     model.eval()
     length = min(48, model.config.context - 1)
     texts = [generate(model, tokenizer, "", max_new_tokens=length, temperature=0.8, top_p=0.95, seed=s) for s in range(count)]
@@ -23,8 +23,8 @@ def written(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[st
 
 
 @torch.no_grad()
-def restored(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
-    """The first held-out texts with what the model puts where tokens were masked, in brackets: [guess], or [guess|original]."""
+def predicted(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
+    """The first held-out texts with the predicted tokens in brackets: [prediction], or [prediction|original]."""
     model.eval()
     count = min(count, len(rows.plan))
     batch = rows.batch(np.arange(count), [[0]] * count)
@@ -33,21 +33,21 @@ def restored(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[s
     lines = []
     for row in range(count):
         first = tensors["document_ids"][row] == 1
-        guesses = model.project(hidden[row, first], "mlm").argmax(-1).tolist()
+        predictions = model.project(hidden[row, first], "mlm").argmax(-1).tolist()
         labels, ids = tensors["labels"][row, first].tolist(), tensors["input_ids"][row, first].tolist()
-        lines.append(_printable(_bracketed(tokenizer, ids, labels, guesses)))
+        lines.append(_printable(_bracketed(tokenizer, ids, labels, predictions)))
     return lines
 
 
-def _bracketed(tokenizer: Tokenizer, ids: list[int], labels: list[int], guesses: list[int]) -> str:
+def _bracketed(tokenizer: Tokenizer, ids: list[int], labels: list[int], predictions: list[int]) -> str:
     parts = []
-    for masked, group in groupby(zip(ids, labels, guesses), key=lambda place: place[1] != IGNORE):
-        shown, original, guess = zip(*group)
+    for masked, group in groupby(zip(ids, labels, predictions), key=lambda place: place[1] != IGNORE):
+        shown, original, prediction = zip(*group)
         if not masked:
             parts.append(tokenizer.decode(shown))
             continue
-        new, old = tokenizer.decode(guess, skip_roles=False), tokenizer.decode(original)
-        parts.append(f"[{new}]" if guess == original else f"[{new}|{old}]")
+        new, old = tokenizer.decode(prediction, skip_roles=False), tokenizer.decode(original)
+        parts.append(f"[{new}]" if prediction == original else f"[{new}|{old}]")
     return "".join(parts)
 
 

@@ -28,8 +28,7 @@ def finetune_seeds(
     overwrite: bool = False,
     console: Console | None = None,
 ) -> FinetuneSummary:
-    """Fine-tune each seed and give the summary of all: mean and spread of every metric, and the seed that is best on
-    validation.
+    """Fine-tune with each seed: mean and standard deviation of every metric, and the seed that is best on validation.
 
     One seed is a run in `out`. Several lie in `out/seed-N`, and `out` becomes the model of the best one, with `results.json`
     and `results.md`; with `resume`, finished seeds are kept and further ones added. Raises what `finetune` does.
@@ -75,7 +74,7 @@ def _copy(run: Path, out: Path) -> None:
 
 
 def _keep(out: Path, content: dict[str, Any]) -> None:
-    """Write results.json, which makes the directory one of ours."""
+    """Write results.json, which marks the directory as gyebo's."""
     _write(out / RESULTS, json.dumps(content, ensure_ascii=False, indent=1))
     run_directory.started(out)
 

@@ -33,7 +33,7 @@ from gyebo.training.trainer import Trainer
 def pretrain(
     options: RunOptions, out: Path, *, resume: bool = False, overwrite: bool = False, console: Console | None = None
 ) -> PretrainResult | None:
-    """Train one run in `out`, or go on with it; gives its result, which `run.toml` stores too (other processes: None).
+    """Train one run in `out`, or resume it; gives its result, which `run.toml` stores too (other processes: None).
 
     With `resume`, a finished run gives its stored result at once and a missing one is started. Raises ValueError for options
     that don't fit, `training.loop.Stopped` after a signal, `Failed` where the loss is not finite.

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gyebo.objectives.table import LIKELIHOOD, words_of
 
@@ -124,7 +124,7 @@ def read_pretraining(values: Mapping[str, Any], origin: str) -> PretrainResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleCounts(Stored):
-    """How many examples a task has to learn from, to choose by and to be measured on."""
+    """Number of training, validation and test examples of a task."""
 
     train: int
     valid: int
@@ -133,8 +133,8 @@ class ExampleCounts(Stored):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskFacts(Stored):
-    """A task with its examples. labels: how many classes, None where it has none; score: the metric that ranks; measured: what
-    it is measured on, in words; notes: what was left out or is odd; note: of the task itself."""
+    """A task with its examples. labels: how many classes, None where it has none; score: the metric that ranks; measured: the
+    test set, in words; notes: skipped examples and anomalies of the data; note: of the task itself."""
 
     title: str
     kind: str
@@ -193,11 +193,14 @@ class FinetuneResult(TaskResult):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread(Stored):
-    """A metric over seeds: mean, standard deviation (None of one seed), and each value. None as mean: it was not finite."""
+class SeedSummary(Stored):
+    """A metric over seeds: mean, standard deviation (None of one seed), and each value. None as mean: it was not finite.
+
+    Older files call the deviation `spread`.
+    """
 
     mean: float | None
-    spread: float | None = None
+    deviation: Annotated[float | None, Field(validation_alias=AliasChoices("deviation", "spread"))] = None
     values: list[float | None] = field(default_factory=list)
 
 
@@ -215,6 +218,6 @@ class FinetuneSummary(Stored):
     auto_class: str | None = None
     signatures: dict[str, str] = field(default_factory=dict)
     seeds: list[int]
-    valid: dict[str, Spread]
-    test: dict[str, Spread]
+    valid: dict[str, SeedSummary]
+    test: dict[str, SeedSummary]
     best_seed: int

@@ -28,7 +28,7 @@ def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -
     run has begun (`started`), and comes back where it does not (`abandon`).
     """
     if resume and overwrite:
-        raise OptionError("‹resume› and ‹overwrite› exclude each other: go on with the run, or start it again")
+        raise OptionError("‹resume› and ‹overwrite› exclude each other: resume the run, or start it again")
     if out.exists() and not out.is_dir():
         raise OptionError(f"{out} is a file: choose another ‹out›")
     if not out.exists() or {path.name for path in out.iterdir()} <= LEFT_BY_A_START:
@@ -50,7 +50,7 @@ def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -
         held, asked = ("one seed", "several") if ONE in names else ("several seeds", "one")
         raise OptionError(f"{out} holds a run of {held}, but {asked} would be written: choose another ‹out›")
     elif names:
-        raise OptionError(f"{out} exists already and holds no {kind}, so it is not one of ours: choose another ‹out›")
+        raise OptionError(f"{out} exists already and holds no {kind}, so it was not written by gyebo: choose another ‹out›")
     out.mkdir(parents=True, exist_ok=True)
     (out / STARTING).touch()
     return False
@@ -85,7 +85,7 @@ def forget(out: Path) -> None:
 
 
 def started(out: Path) -> None:
-    """What makes the directory one of ours is written: it is no longer only starting."""
+    """The files that mark the directory as gyebo's are written: it is no longer only starting."""
     (out / STARTING).unlink(missing_ok=True)
     forget(out)
 

@@ -87,7 +87,7 @@ FAMILIES: dict[str, Family] = {
             tokens=_PLAIN,
             head_style="last",
             pair=("$A", "eos", "$B"),
-            novelty="a state that is handed on from word to word",
+            novelty="a hidden state that is carried from word to word",
             in_transformers=False,
         ),
         Family(
@@ -102,7 +102,7 @@ FAMILIES: dict[str, Family] = {
             tokens=_PLAIN,
             head_style="last",
             pair=("$A", "eos", "$B"),
-            novelty="a cell that gates keep, clear and fill: the gradient lasts longer",
+            novelty="a memory cell with gates: gradients vanish less",
             in_transformers=False,
         ),
         Family(
@@ -142,7 +142,7 @@ FAMILIES: dict[str, Family] = {
             head_style="",
             single=("$A", "eos"),
             pair=("$A", "eos", "$B", "eos"),
-            novelty="two networks, a reader and a writer; then attention, which looks back at each word",
+            novelty="an encoder and a decoder; then attention to every source word",
             in_transformers=False,
         ),
         Family(
@@ -179,7 +179,7 @@ FAMILIES: dict[str, Family] = {
             head_style="",
             single=("$A", "eos"),
             pair=("$A", "eos", "$B", "eos"),
-            novelty="no recurrence: attention alone, between all words at once",
+            novelty="no recurrence: attention between all words at once",
         ),
         Family(
             name="ulmfit",
@@ -201,7 +201,7 @@ FAMILIES: dict[str, Family] = {
             tokens=_PLAIN,
             head_style="concat",
             pair=("$A", "eos", "$B"),
-            novelty="a pretrained LSTM, adapted to the domain, then unfrozen layer by layer for a task",
+            novelty="a pretrained LSTM, adapted to the domain, then fine-tuned by gradual unfreezing",
             published={"ar": 2.0, "tar": 1.0},
             tuning={
                 "dropout": 0.4,
@@ -291,7 +291,7 @@ FAMILIES: dict[str, Family] = {
             single=("cls", "$A", "sep"),
             pair=("cls", "$A", "sep", "$B:1", "sep:1"),
             model_inputs=("input_ids", "token_type_ids", "attention_mask"),
-            novelty="masked tokens are predicted from both sides, and whether a segment follows another",
+            novelty="bidirectional: predicts masked tokens, and whether a segment follows another",
             student="distilbert",
         ),
         Family(
@@ -315,7 +315,7 @@ FAMILIES: dict[str, Family] = {
             head_style="dense",
             single=("cls", "$A", "sep"),
             pair=("cls", "$A", "sep", "sep", "$B", "sep"),
-            novelty="BERT trained longer, on more text, with masks drawn anew and without next sentences",
+            novelty="BERT trained longer on more text, with dynamic masking, without next-sentence prediction",
             published={"format": "full-sentences"},
             student="roberta",
         ),
@@ -332,7 +332,7 @@ FAMILIES: dict[str, Family] = {
             head_style="pre-classifier",
             single=("cls", "$A", "sep"),
             pair=("cls", "$A", "sep", "$B:1", "sep:1"),
-            novelty="half of BERT's layers, taught by a larger BERT",
+            novelty="half of BERT's layers, trained by knowledge distillation",
             student="distilbert",
         ),
     )

@@ -76,7 +76,7 @@ class CarriesState(Protocol):
     """A model whose `encode` takes the `state` that a row goes on from, and gives that after it as `Encoded.state`."""
 
     def fresh_state(self, rows: int) -> Any:
-        """What rows start from that go on with nothing."""
+        """The state of rows that continue no earlier text."""
 
 
 @runtime_checkable

@@ -110,7 +110,7 @@ def build(options: Options, setting: Setting) -> Bidirectional:
     """The objective for a tokenizer; documents are framed by its bos and eos. Raises ValueError to read across borders."""
     if setting.across_documents:
         raise OptionError(
-            "‹data.across_documents› has no effect here: each document is read for itself, from both ends; leave it out"
+            "‹data.across_documents› has no effect here: each document is read alone, in both directions; leave it out"
         )
     ids = setting.tokenizer.role_ids
     return Bidirectional(ids.get("bos"), ids.get("eos"))

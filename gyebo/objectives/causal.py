@@ -27,8 +27,14 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    ar: float = Field(0.0, ge=0, description="of the mean square of the last layer's output, behind dropout")
-    tar: float = Field(0.0, ge=0, description="of the mean square of its change from token to token, before dropout")
+    ar: float = Field(
+        0.0, ge=0, description="weight of activation regularization (mean square of the last layer's output after dropout)"
+    )
+    tar: float = Field(
+        0.0,
+        ge=0,
+        description="weight of temporal activation regularization (mean square of its change per token, before dropout)",
+    )
 
 
 @dataclass(frozen=True)

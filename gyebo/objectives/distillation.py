@@ -11,11 +11,11 @@ masked language modelling alone, the student without a teacher.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from gyebo.data.batches import IGNORE
@@ -26,15 +26,22 @@ from gyebo.objectives.masked import Masked, encode
 from gyebo.objectives.objective import Setting
 
 
+def renamed(value: Any) -> Any:
+    """`soft_at` as older runs store it -> today's value."""
+    return "masked" if value == "hidden" else value
+
+
 class Options(masked.Options):
-    """Those of masked language modelling, and how the teacher is listened to."""
+    """Those of masked language modelling, and the losses against the teacher."""
 
     format: Literal["auto", "full-sentences", "doc-sentences"] = "doc-sentences"
-    temperature: float = Field(2.0, gt=0, description="softens both distributions")
-    soft: float = Field(5.0, ge=0, description="weight of the teacher's predictions")
-    mlm: float = Field(2.0, ge=0, description="weight of the masked tokens")
-    cosine: float = Field(1.0, ge=0, description="weight of the angle to the teacher's last layer")
-    soft_at: Literal["all", "hidden"] = Field("all", description="listen at all positions, or where a token is masked (hidden)")
+    temperature: float = Field(2.0, gt=0, description="temperature of both distributions")
+    soft: float = Field(5.0, ge=0, description="weight of the KL divergence to the teacher")
+    mlm: float = Field(2.0, ge=0, description="weight of masked language modelling")
+    cosine: float = Field(1.0, ge=0, description="weight of the cosine loss on the last hidden states")
+    soft_at: Annotated[Literal["all", "masked"], BeforeValidator(renamed)] = Field(
+        "all", description="positions of the KL divergence: all, or the masked tokens only"
+    )
 
 
 @dataclass(frozen=True)
@@ -50,9 +57,9 @@ class Distillation(Masked):
 
     def counts(self, batch: dict[str, Tensor]) -> dict[str, int]:
         """{"soft": positions, "mlm": masked tokens, "cosine": positions}, without those of weight 0."""
-        hidden, real = int((batch["labels"] != IGNORE).sum()), int((batch["document_ids"] > 0).sum())
+        masked, real = int((batch["labels"] != IGNORE).sum()), int((batch["document_ids"] > 0).sum())
         options = self._options
-        found = {"soft": real if options.soft_at == "all" else hidden, "mlm": hidden, "cosine": real}
+        found = {"soft": real if options.soft_at == "all" else masked, "mlm": masked, "cosine": real}
         return {name: count for name, count in found.items() if getattr(options, name)}
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
@@ -88,7 +95,7 @@ def build(options: Options, setting: Setting) -> Distillation:
     """
     if not (options.soft or options.mlm):
         raise ValueError(
-            "objective.soft and objective.mlm are both 0: nothing would teach the student to predict; keep one above 0"
+            "objective.soft and objective.mlm are both 0: the student's output layer would not be trained; keep one above 0"
         )
     idle = sorted({"temperature", "soft_at"} & options.model_fields_set)
     if not options.soft and idle:
@@ -109,7 +116,7 @@ def kept_layers(teacher: int, student: int) -> list[int]:
     Raises ValueError for a student that is deeper than its teacher.
     """
     if not 1 <= student <= teacher:
-        raise ValueError(f"a student has 1 to {teacher} layers, those of its teacher, but {student} were asked for")
+        raise ValueError(f"a student has 1 to {teacher} layers (as many as its teacher), but {student} were requested")
     if student == 1:
         return [0]
     return [int(i * (teacher - 1) / (student - 1) + 0.5) for i in range(student)]

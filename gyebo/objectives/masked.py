@@ -44,14 +44,16 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     format: Literal["auto", "segment-pair", "sentence-pair", "full-sentences", "doc-sentences"] = Field(
-        "auto", description="what a row holds; auto: pairs where most documents have several sentences, else doc-sentences"
+        "auto", description="input format; auto: segment-pair if most documents have several sentences, else doc-sentences"
     )
-    next_sentence: bool | None = Field(None, description="predict whether a second part follows; by default with pairs")
-    rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens that are predicted")
-    mask_share: float = Field(0.8, ge=0, le=1, description="of these, how many show the mask")
-    random_share: float = Field(0.1, ge=0, le=1, description="of these, how many show a random token")
-    whole_words: bool = Field(False, description="predict whole words (between white space), never parts")
-    static_copies: int | None = Field(None, gt=0, description="so many fixed maskings of a text in turn; by default new ones")
+    next_sentence: bool | None = Field(None, description="next-sentence prediction; by default with pair formats")
+    rate: float = Field(0.15, gt=0, lt=1, description="share of tokens to predict")
+    mask_share: float = Field(0.8, ge=0, le=1, description="share of these replaced by the mask token")
+    random_share: float = Field(0.1, ge=0, le=1, description="share of these replaced by a random token")
+    whole_words: bool = Field(False, description="whole-word masking (words between white space)")
+    static_copies: int | None = Field(
+        None, gt=0, description="static masking: number of fixed maskings per text; by default dynamic masking"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Options:
@@ -195,7 +197,7 @@ class Masked(Defaults):
             if other["document"][0] != example["document"][0] and len(other["input_ids"]):
                 break
         else:
-            raise ValueError("next to no other document to draw a random next sentence from: use format doc-sentences")
+            raise ValueError("hardly any other document for random next sentences: use format doc-sentences")
         starts = np.flatnonzero(self.marks.sentence_starts(other["input_ids"]))
         if self.options.format == "sentence-pair":
             number = int(rng.integers(len(starts)))
@@ -263,7 +265,9 @@ def build(options: Options, setting: Setting) -> Masked:
     tokenizer, roles = setting.tokenizer, setting.roles
     marks = marks_of(tokenizer)
     if "mask" not in tokenizer.role_ids:
-        raise ValueError("masked language modelling needs a mask token, and the tokenizer names none: train one with gyebo")
+        raise ValueError(
+            "masked language modelling needs a mask token, but the tokenizer has none: train a tokenizer with gyebo"
+        )
     if options.next_sentence and "nsp" not in setting.heads:
         raise OptionError("‹objective.next_sentence›: this family has no head for it")
     format, several = options.format, 0.0
@@ -273,8 +277,8 @@ def build(options: Options, setting: Setting) -> Masked:
         format = "segment-pair" if several >= 0.5 and "nsp" in setting.heads else "doc-sentences"
     if format in PAIRS and several < 0.1:
         raise OptionError(
-            f"‹objective.format›={format}: only {several:.0%} of the documents have two sentences, so there are hardly pairs: "
-            "use doc-sentences, or another ‹data.documents›"
+            f"‹objective.format›={format}: only {several:.0%} of the documents have two sentences, so there are hardly any"
+            " pairs: use doc-sentences, or another ‹data.documents›"
         )
     pairs = format in PAIRS
     if options.next_sentence and not pairs:

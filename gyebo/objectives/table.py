@@ -48,10 +48,10 @@ class ObjectiveFacts:
     in them. `elsewhere`: options for evaluating a text that is not the run's own. `evaluate`: "module:function" from
     (model, rows, tokens=, autocast=) to metrics.
 
-    How it is told: `learns` in plain words; `term` of the loss whose curve is drawn; `card_metrics` of the model card;
-    `auto_class` and `pipeline_tag` of `transformers`; `next_command`: what one types after a run, {out} its directory.
+    In reports and model cards: `learns` in plain words; `term` of the loss whose curve is drawn; `card_metrics` of the model
+    card; `auto_class` and `pipeline_tag` of `transformers`; `next_command`: what one types after a run, {out} its directory.
 
-    In a comparison: `asked` in plain words; `meaning` of the reported metric; `lines` shown always, `lines_beside` where
+    In a comparison: `meaning` of the reported metric; `lines` shown always, `lines_beside` where
     another metric ranks; `tries`: (what for, words after `gyebo`) with {name}, {model}, {start} and {masked}, a text with a
     mask token.
     """
@@ -78,7 +78,6 @@ class ObjectiveFacts:
     auto_class: str = "AutoModel"
     pipeline_tag: str = "feature-extraction"
     next_command: str = "finetune {out} TASK -o ..."
-    asked: str = "to predict text"
     meaning: str = ""
     lines: tuple[Line, ...] = ()
     lines_beside: tuple[Line, ...] = ()
@@ -102,7 +101,7 @@ def resolve(place: str) -> Callable[..., Any]:
 CAUSAL = ObjectiveFacts(
     name="causal",
     module="gyebo.objectives.causal",
-    learns="to predict the next piece of a word",
+    learns="to predict the next token",
     metric="bits_per_byte",
     unit="bits per byte",
     likelihood=True,
@@ -110,36 +109,29 @@ CAUSAL = ObjectiveFacts(
     term="loss_lm",
     card_metrics=("bits_per_byte", "bits_per_character", "perplexity"),
     samples=Samples(
-        function="gyebo.evaluation.samples:written",
-        heading="What they write",
-        meaning=(
-            "Each model goes on writing by itself, from nothing. Shown are the first texts of its best seed, not a selection."
-        ),
+        function="gyebo.evaluation.samples:generated",
+        heading="Generated samples",
+        meaning="Samples without a prompt: the first texts of each model's best seed, not a selection.",
     ),
     auto_class="AutoModelForCausalLM",
     pipeline_tag="text-generation",
     next_command="generate {out} --prompt ...",
-    meaning=(
-        "How many yes-or-no questions, on average, the model would need to be told each next byte of text that it has never"
-        " seen. 8 would be pure guessing."
-    ),
+    meaning="Average number of bits needed to encode each byte of held-out text with the model. 8 would be pure guessing.",
     lines=(
         Line(
             heading="Bits per character",
-            meaning=(
-                "Bits per byte again, per letter instead of per byte. A Korean syllable is one character but three bytes."
-            ),
+            meaning="The same per character. A Korean syllable is one character but three bytes.",
             metric="bits_per_character",
         ),
         Line(
             heading="Perplexity",
-            meaning="Among how many equally likely tokens (pieces of words) the model seems to hesitate. Lower is better.",
+            meaning="Effective number of equally likely next tokens. Lower is better.",
             metric="perplexity",
             form="{:,.1f}",
         ),
     ),
     tries=(
-        ("Let {name} go on with a text", ("generate", "{model}", "--prompt", "{start}")),
+        ("Generate text with {name}", ("generate", "{model}", "--prompt", "{start}")),
         ("Score it on another text", ("evaluate", "{model}", "another-text.txt")),
     ),
 )
@@ -147,7 +139,7 @@ CAUSAL = ObjectiveFacts(
 MASKED = ObjectiveFacts(
     name="masked",
     module="gyebo.objectives.masked",
-    learns="to restore pieces of words that were masked",
+    learns="to predict masked tokens",
     heads=("mlm",),
     with_teacher="distillation",
     metric="masked_loss",
@@ -159,26 +151,22 @@ MASKED = ObjectiveFacts(
     term="loss_mlm",
     card_metrics=("masked_loss", "masked_accuracy", "next_sentence_accuracy"),
     samples=Samples(
-        function="gyebo.evaluation.samples:restored",
-        heading="What they fill in",
+        function="gyebo.evaluation.samples:predicted",
+        heading="Predicted masked tokens",
         meaning=(
-            "These models read a text from both sides and restore what was masked. In brackets stands what they guessed; where"
-            " that was wrong, what had been there follows after a line: [guess|original]."
+            "These models predict masked tokens from both sides. The prediction is in brackets; where it is wrong, the original"
+            " follows: [prediction|original]."
         ),
     ),
     auto_class="AutoModelForMaskedLM",
     pipeline_tag="fill-mask",
-    asked="for pieces of words that were masked in text",
-    meaning=(
-        "How surprised the model was by pieces of words that were masked, in text that it had never seen; the same pieces were"
-        " masked for all."
-    ),
+    meaning="Mean negative log-likelihood of masked tokens in held-out text; the same tokens were masked for all.",
     lines=(
         Line(
-            heading="Masked tokens restored",
+            heading="Masked-token accuracy",
             meaning=(
-                "Of the pieces of words that were masked for a model that reads from both sides, how many it guessed. This"
-                " depends on what was masked and what was left to see, so nothing is ranked by it."
+                "Share of masked tokens predicted correctly. It depends on which tokens were masked and how much context was"
+                " left, so nothing is ranked by it."
             ),
             metric="masked_accuracy",
             form="{:.1%}",
@@ -187,30 +175,30 @@ MASKED = ObjectiveFacts(
     lines_beside=(
         Line(
             heading="Loss on masked tokens",
-            meaning=("How surprised such a model was by what was masked (nats per token; lower is better). No bits per byte."),
+            meaning="Mean negative log-likelihood of masked tokens (nats per token; lower is better). No bits per byte.",
             metric="masked_loss",
         ),
     ),
-    tries=(("Let {name} fill in what is masked", ("fill", "{model}", "--text", "{masked}")),),
+    tries=(("Predict masked tokens with {name}", ("fill", "{model}", "--text", "{masked}")),),
 )
 
 BIDIRECTIONAL = ObjectiveFacts(
     name="bidirectional",
     module="gyebo.objectives.bidirectional",
-    learns="to predict the next piece of a word, and the previous one from the other side",
+    learns="to predict the next token, and the previous one (in the other direction)",
     heads=("forward", "backward"),
     metric="bidirectional_loss",
-    unit="nats per token, from both sides",
+    unit="nats per token, both directions",
     ranks=False,
     note="each token is predicted twice, from its left and from its right: together no likelihood",
     evaluate="gyebo.evaluation.bidirectional:evaluate_bidirectional",
     card_metrics=("bidirectional_loss", "forward_perplexity", "backward_perplexity", "forward_bits_per_byte"),
     lines_beside=(
         Line(
-            heading="Nats per token, from both sides",
+            heading="Nats per token, both directions",
             meaning=(
-                "How surprised two models in one were: each piece of a word was predicted from those before it and from those"
-                " after it (lower is better). No bits per byte, and nothing is ranked by it."
+                "Mean negative log-likelihood of each token from its left and from its right context (lower is better). No bits"
+                " per byte, and nothing is ranked by it."
             ),
             metric="bidirectional_loss",
         ),
@@ -234,7 +222,7 @@ DISTILLATION = replace(
     MASKED,
     name="distillation",
     module="gyebo.objectives.distillation",
-    learns="to restore pieces of words that were masked, as its teacher does",
+    learns="to predict masked tokens as its teacher does",
     with_teacher=None,
     needs_teacher=True,
 )
@@ -255,7 +243,7 @@ def find(name: str, *, teacher: bool = False) -> ObjectiveFacts:
     if not teacher:
         return facts
     if facts.with_teacher is None:
-        raise ValueError(f"the objective {name} is not learned from a teacher: leave the teacher out")
+        raise ValueError(f"the objective {name} has no form with a teacher: leave the teacher out")
     return OBJECTIVES[facts.with_teacher]
 
 

@@ -266,7 +266,7 @@ def test_an_existing_directory(refused, trained, corpus, tokenizer_folder, tmp_p
     other.mkdir()
     (other / "cat.jpg").touch()
     for how in ("--overwrite", "--resume"):
-        assert "not one of ours" in refused("pretrain", "gpt2", corpus, "-o", other, "--steps", "2", how)
+        assert "not written by gyebo" in refused("pretrain", "gpt2", corpus, "-o", other, "--steps", "2", how)
     assert f"{trained} holds more than a tokenizer" in refused("tokenizer", "train", corpus, "-o", trained, "--overwrite")
     assert "pass --overwrite to start again" in refused("tokenizer", "train", corpus, "-o", tokenizer_folder)
     (tmp_path / "file").touch()

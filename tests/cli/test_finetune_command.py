@@ -62,7 +62,7 @@ def test_json_is_json_and_nothing_else(cli, bert, data, tmp_path):
     found = cli(*words)
     assert found.code == 0
     summary = json.loads(found.out)
-    assert summary["seeds"] == [0, 1] and summary["test"]["accuracy"]["spread"] is not None
+    assert summary["seeds"] == [0, 1] and summary["test"]["accuracy"]["deviation"] is not None
     assert "test examples" in found.err
     again = cli(*words, "--resume")
     assert again.code == 0 and json.loads(again.out) == summary
@@ -303,7 +303,7 @@ def test_distill_refuses_what_does_not_fit(refused, bert, trained, tuned, corpus
     words = ["-o", tmp_path / "s", "--steps", "2", "--valid-share", "0.05"]
     assert "holds a gpt2 model: a student learns from bert" in refused("distill", trained, corpus, *words)
     line = refused("distill", bert, corpus, *words, "--layers", "3")
-    assert "a student has 1 to 2 layers, those of its teacher, but 3" in line
+    assert "a student has 1 to 2 layers" in line
     assert "the budget needs exactly one of" in refused("distill", bert, corpus, "-o", tmp_path / "s")
     line = refused("distill", bert, corpus, *words, "--set", "objective.temperatur=2")
     assert "unknown option 'objective.temperatur'; did you mean objective.temperature" in line

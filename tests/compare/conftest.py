@@ -16,7 +16,7 @@ from gyebo.jobs.results import (
     FinetuneSummary,
     PretrainResult,
     RunPlan,
-    Spread,
+    SeedSummary,
     TaskFacts,
     read,
 )
@@ -186,7 +186,7 @@ class Fake:
         if ("linear", options.name) in self.failing:
             raise ValueError("too few examples")
         mean = self.linear_scores.get(options.name, 0.6)
-        score = {"accuracy": Spread(mean=mean, values=[mean]), "macro_f1": Spread(mean=0.2, values=[0.2])}
+        score = {"accuracy": SeedSummary(mean=mean, values=[mean]), "macro_f1": SeedSummary(mean=0.2, values=[0.2])}
         return FinetuneSummary(
             task=options.name,
             model="linear",

@@ -301,7 +301,7 @@ def test_a_sweep_without_any_working_rate_fails_its_candidate_only(tmp_path, job
     asked = recipe(sweep={"lr": [1e-3, 3e-3], "share": 0.2}, budget={"steps": 100})
     result = compare(asked, tmp_path / "out", **jobs.functions)
     assert [row.verdict for row in result.rows] == ["nothing to compare with", "failed"]
-    assert "no learning rate of the sweep worked" in result.rows[1].failures["sweep"]
+    assert "every trial of the sweep failed" in result.rows[1].failures["sweep"]
 
 
 def test_a_named_tokenizer_is_taken(tmp_path, jobs, recipe):

@@ -1,4 +1,4 @@
-"""What the commands print: the answer, where the report is, what to type next; and the demo from end to end."""
+"""What the commands print: the verdict, where the report is, what to type next; and the demo from end to end."""
 
 import io
 
@@ -74,7 +74,7 @@ def test_the_demo_lets_a_model_that_can_write_both_languages(tmp_path, faked, co
     assert english.isascii()
     shown = console.file.getvalue()
     assert f"English: {english} [and so on]" in shown
-    assert "gyebo compare" in shown.split("The same on your own text")[1]
+    assert "gyebo compare" in shown.split("To run this on your own text")[1]
 
 
 def test_the_demo_lets_a_model_that_reads_both_sides_fill_in(tmp_path, faked, console, monkeypatch):

@@ -58,9 +58,9 @@ def test_one_pretraining_may_be_finetuned_with_several_seeds(tmp_path, jobs, tas
     assert set(row.tasks["world-sentiment"]) == {0, 1, 2} and set(row.results) == {4}
     assert result.run(row, row.best_seed) == tmp_path / "out/runs" / row.name / "seed-4" and result.run(row, 2).is_dir()
     assert (tmp_path / "out/tasks" / row.name / "world-sentiment/seed-2/result.json").is_file()
-    assert "Each was pretrained once, so the spread is that of fine-tuning alone." in conclusion(result)[1]
+    assert "Each was pretrained once, so the standard deviation is that of fine-tuning alone." in conclusion(result)[1]
     assert (
-        dict(equal_terms(result))["Random starts"]
+        dict(equal_terms(result))["Random seeds"]
         == "pretrained once, with seed 4, and fine-tuned with seeds 0, 1, 2, the same for all"
     )
 
@@ -102,11 +102,11 @@ def test_the_first_task_ranks_and_bits_per_byte_stand_beside(tmp_path, jobs, tas
     assert result.rows[0].verdicts["bits per byte"] == "-"
     headline, why = conclusion(result)
     assert headline == "bert-tiny is best on world-sentiment."
-    assert "Fine-tuned on 4,000 labelled examples, it reaches accuracy 0.9100 on 1,000 that it had never seen." in why
-    assert "The next, roberta-tiny, has 0.8600: a difference larger than chance between 3 repetitions explains." in why
+    assert "Fine-tuned on 4,000 labelled examples, it reaches accuracy 0.9100 on 1,000 test examples." in why
+    assert "The next, roberta-tiny, has 0.8600: a difference larger than chance between 3 seeds explains." in why
     assert "On world-entailment, gpt2-tiny is best." in why
     assert "The ranking is by world-sentiment, the first of the tasks." in why
-    assert "gpt2-tiny needs 1.1100; bert-tiny and roberta-tiny can't be measured so." in why
+    assert "gpt2-tiny needs 1.1100; bert-tiny and roberta-tiny have no bits per byte." in why
     compare(task_recipe(tasks=BOTH[::-1]), tmp_path / "turned", **jobs.functions)
     assert (tmp_path / "turned/results.md").read_text().startswith("**gpt2-tiny is best on world-entailment.**")
 
@@ -119,7 +119,7 @@ def test_a_masked_loss_is_never_a_likelihood(tmp_path, jobs, task_recipe):
     assert cells["Bits per byte, held out"] == ["-", "-", "1.1100 ± 0.0100", "-"]
     assert cells["Bits per byte: verdict"] == ["-", "-", "nothing to compare with", "-"]
     assert cells["Bits per byte: each seed"][:2] == ["-", "-"]
-    assert cells["Masked tokens restored"] == ["25.0%", "25.0%", "-", "-"]
+    assert cells["Masked-token accuracy"] == ["25.0%", "25.0%", "-", "-"]
     stored = json.loads((tmp_path / "out/results.json").read_text(encoding="utf-8"))
     assert [candidate["bits_per_byte"] is None for candidate in stored["candidates"]] == [True, True, False]
     assert {entry["metric"] for entry in stored["differences"]} == {"world-sentiment"}
@@ -177,8 +177,8 @@ def test_no_difference_is_said_of_the_task(tmp_path, jobs, task_recipe):
     result = compare(task_recipe(), tmp_path / "out", **jobs.functions)
     headline, why = conclusion(result)
     assert headline == "No difference shown between bert-tiny and gpt2-tiny on world-sentiment."
-    assert why.index("Behind them: roberta-tiny.") > 0
-    assert "Accuracy on examples never seen: bert-tiny 0.8600 and gpt2-tiny 0.8500" in why
+    assert why.index("Significantly worse: roberta-tiny.") > 0
+    assert "Accuracy on test examples: bert-tiny 0.8600 and gpt2-tiny 0.8500" in why
 
 
 def test_an_interval_stays_within_what_a_score_can_be(tmp_path, jobs, task_recipe):

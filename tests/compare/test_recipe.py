@@ -28,7 +28,7 @@ def test_every_shipped_recipe_parses(path):
     for candidate in recipe.candidates:
         recipe.options(candidate, recipe.seeds[0], None)
         for task in recipe.tasks:
-            recipe.finetuning(candidate, task, "runs/x", recipe.seeds[0], "float32")
+            recipe.finetuning(candidate, task, model="runs/x", seed=recipe.seeds[0], precision="float32")
 
 
 def test_recipes_are_shipped():
@@ -38,7 +38,10 @@ def test_recipes_are_shipped():
 
 TASK = {"name": "world-sentiment"}
 WRONG = [
-    ({"candidates": [{"family": "gpt2"}, {"family": "bert"}]}, "candidate bert-mini: BERT gives texts no probability, so only"),
+    (
+        {"candidates": [{"family": "gpt2"}, {"family": "bert"}]},
+        "candidate bert-mini: BERT assigns no probability to text, so only",
+    ),
     (
         {"candidates": [{"family": "bert"}, {"family": "roberta"}], "context": 64},
         "differ in family (bert, roberta), so they are shown",
@@ -64,7 +67,7 @@ WRONG = [
     ({"tasks": [{"name": "klue-dst"}]}, "task 1: klue-dst can be read and scored, but not fine-tuned"),
     (
         {"candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"lr": 1.0}}]},
-        "bert-mini: BERT gives texts no probability",
+        "bert-mini: BERT assigns no probability to text",
     ),
     (
         {"candidates": [{"family": "gpt"}, {"family": "gpt2", "tuning": {"lr": 1.0}}]},
@@ -87,7 +90,7 @@ WRONG = [
     ),
     (
         {"tasks": [TASK], "candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"data": "a"}}]},
-        "tuning.data says what the",
+        "tuning.data defines the",
     ),
     (
         {"tasks": [TASK], "candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"lr": 1.0, "optim": {"lr": 2.0}}}]},
@@ -101,7 +104,7 @@ WRONG = [
     ({"tasks": [TASK, TASK | {"called": "World-Sentiment"}]}, "2 tasks are called 'world-sentiment'"),
     (
         {"tasks": [TASK], "candidates": [{"family": "gpt2", "name": "Linear"}, {"family": "bert"}]},
-        "candidate Linear: so is the baseline called",
+        "candidate Linear: this is the name of the baseline",
     ),
     ({"candidates": [{"family": "gtp"}, {"family": "gpt2"}]}, "candidate 1: unknown family 'gtp'; did you mean gpt"),
     (
@@ -136,7 +139,7 @@ WRONG = [
     ({"seeds": [1, 1]}, "seeds must be different"),
     ({"seeds": [-1]}, "seeds must be different whole numbers from 0"),
     ({"sweep": {"lr": [1e-3]}}, "sweep.lr"),
-    ({"sweep": {"lr": [1e-3, 1e-3]}}, "different positive rates"),
+    ({"sweep": {"lr": [1e-3, 1e-3]}}, "different positive learning rates"),
     ({"sweep": {"lr": [1e-3, 2e-3]}, "optim": {"lr": 1e-3}}, "lr in [optim] has no effect"),
     (
         {"sweep": {"lr": [1e-3, 2e-3]}, "candidates": [{"family": "gpt", "optim": {"lr": 1e-3}}, {"family": "gpt2"}]},
@@ -285,7 +288,7 @@ def test_options_of_a_finetuning():
     )
     recipe = recipes.parse(asked)
     assert recipe.options(recipe.candidates[1], 0, None).objective == {"rate": 0.4}
-    options = recipe.finetuning(recipe.candidates[1], recipe.tasks[0], "runs/bert", 7, "bfloat16")
+    options = recipe.finetuning(recipe.candidates[1], recipe.tasks[0], model="runs/bert", seed=7, precision="bfloat16")
     assert (options.model, options.seed, options.precision, options.device) == ("runs/bert", 7, "bfloat16", "cpu")
     assert (options.epochs, options.patience, options.optim.lr, options.optim.layer_decay) == (2.5, 3, 1e-4, 0.9)
     assert options.task.model_dump(exclude_none=True) == {
@@ -303,7 +306,9 @@ def test_a_candidate_may_learn_the_tasks_in_its_own_way():
     elmo = {"family": "elmo", "tuning": {"lr": 5e-3, "layers": "top", "optim": {"layer_decay": 1.0}}}
     recipe = recipes.parse(BASE | {"candidates": [{"family": "bert"}, ulmfit, elmo], "tasks": [task]})
     for source in (recipe, recipes.parse(tomllib.loads(recipes.dump(recipe)))):
-        bert, own, features = (source.finetuning(c, source.tasks[0], "runs/x", 0, "float32") for c in source.candidates)
+        bert, own, features = (
+            source.finetuning(c, source.tasks[0], model="runs/x", seed=0, precision="float32") for c in source.candidates
+        )
         assert (bert.epochs, bert.steps, bert.optim.lr, bert.optim.layer_decay) == (3, None, 1e-3, 0.9)
         assert (own.epochs, own.steps, own.gradient_windows, own.optim.lr) == (None, 40, 2, 1e-2)
         assert (own.optim.layer_decay, own.optim.warmup) == (0.67, 10)  # what it does not name stays the task's

@@ -86,7 +86,7 @@ def test_no_difference_is_called_so(tmp_path, alike, recipe):
 def test_one_seed_is_called_so(tmp_path, jobs, recipe):
     compare(recipe(seeds=[0]), tmp_path / "out", **jobs.functions)
     text = one_line(page_of(tmp_path / "out").text)
-    assert "one seed: no spread" in text
+    assert "one seed: no standard deviation" in text
     assert "No difference shown" in text
 
 
@@ -122,7 +122,7 @@ def test_a_page_is_made_even_where_everything_failed(tmp_path, jobs, recipe):
     assert result.leader is None
 
 
-def test_the_page_tells_how_to_repeat_it_and_what_to_type_next(tmp_path, jobs, recipe):
+def test_the_page_has_the_commands_to_reproduce_it_and_to_try_next(tmp_path, jobs, recipe):
     asked = recipe(sweep={"lr": [1e-3, 3e-3]}, candidates=[{"family": "gpt", "model": {"layers": 3}}, {"family": "gpt2"}])
     out = tmp_path / "my runs"
     compare(asked, out, **jobs.functions)
@@ -131,15 +131,15 @@ def test_the_page_tells_how_to_repeat_it_and_what_to_type_next(tmp_path, jobs, r
     assert f"gyebo generate '{out}/runs/gpt2-mini/seed-0' --prompt '나는 학교에'" in text
     assert "model.layers = 3" in text
     assert "2 trials" in text
-    assert "the best rate is at the edge of those tried" in text
+    assert "the best learning rate is at the edge of the sweep" in text
     assert "1 minutes on this machine" in text
 
 
 def test_the_known_entropy_is_explained_where_there_is_one(tmp_path, jobs, recipe):
     result = compare(recipe(), tmp_path / "out", **jobs.functions)
-    assert "As good as it gets: 0.5000 bits per byte." in one_line(Page(render(result)).text)
+    assert "Lower bound: 0.5000 bits per byte." in one_line(Page(render(result)).text)
     result = replace(result, prepared=replace(result.prepared, floor_bits_per_byte=None))
-    assert "As good as it gets" not in one_line(Page(render(result)).text)
+    assert "Lower bound" not in one_line(Page(render(result)).text)
 
 
 def test_curves_come_from_the_logs_and_end_at_the_score(tmp_path, jobs, recipe):
@@ -206,8 +206,8 @@ def test_the_page_of_a_task_ranks_by_it_and_keeps_each_models_colour(tmp_path, j
     page = Page(source)
     text = one_line(page.text)
     assert "bert-tiny is best on world-sentiment." in text
-    assert "taught the task with the same labelled examples" in text
-    assert "linear baselinecounts letters, no pretraining" in text  # two lines of one cell
+    assert "fine-tuned on the task with the same training examples" in text
+    assert "linear baselinecharacter n-grams, no pretraining" in text  # two lines of one cell
     assert page.tags.count("svg") == 3  # the task, and two curves of the one model that has bits per byte
     pictures = re.findall(r"<svg.*?</svg>", source, re.DOTALL)
     assert 'aria-label="accuracy on world-sentiment of each candidate' in pictures[0]
@@ -217,13 +217,13 @@ def test_the_page_of_a_task_ranks_by_it_and_keeps_each_models_colour(tmp_path, j
     assert (tmp_path / "out" / "task-world-sentiment.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_page_shows_who_writes_and_who_fills_in(tmp_path, jobs, task_recipe):
+def test_the_page_shows_generated_and_predicted_samples(tmp_path, jobs, task_recipe):
     compare(task_recipe(), tmp_path / "out", **jobs.functions)
     text = one_line(page_of(tmp_path / "out").text)
-    writes, fills = text.index("What they write"), text.index("What they fill in")
+    writes, fills = text.index("Generated samples"), text.index("Predicted masked tokens")
     assert "gpt2-tiny" in text[writes:fills]
     assert "bert-tiny" not in text[writes:fills]
-    assert "bert-tiny" in text[fills : text.index("A document of the text")]
+    assert "bert-tiny" in text[fills : text.index("A training document")]
 
 
 def test_a_page_without_any_likelihood_has_no_bits_per_byte(tmp_path, jobs, task_recipe):
@@ -232,52 +232,51 @@ def test_a_page_without_any_likelihood_has_no_bits_per_byte(tmp_path, jobs, task
     page = page_of(tmp_path / "out")
     assert page.tags.count("svg") == 1
     assert "bits per byte" not in page.text.lower().replace("no bits per byte", "")
-    assert "As good as it gets" not in page.text
+    assert "Lower bound" not in page.text
     assert not (tmp_path / "out" / "scores.png").exists()
 
 
-def test_a_page_that_ranks_by_hidden_pieces_speaks_of_them(tmp_path, jobs, recipe):
+def test_a_page_that_ranks_by_masked_tokens_names_them(tmp_path, jobs, recipe):
     static = {"family": "bert", "name": "static", "objective": {"static_copies": 10}}
     compare(recipe(candidates=[static, {"family": "bert"}]), tmp_path / "out", **jobs.functions)
     page = page_of(tmp_path / "out")
     text = one_line(page.text)
     assert page.tags.count("svg") == 3
-    assert "asked for pieces of words that were masked in text that none of them had seen" in text
-    assert "Where each model ended in nats per masked token" in text
-    assert "Nats per masked token while learning" in text
+    assert "evaluated on the same held-out text (nats per masked token)" in text
+    assert "Nats per masked token during training" in text
     assert "bits per byte" not in text.lower()
 
 
-def test_the_page_of_a_task_tells_what_to_type_next(tmp_path, jobs, task_recipe):
+def test_the_page_of_a_task_has_the_commands_to_try_next(tmp_path, jobs, task_recipe):
     out = tmp_path / "out"
     compare(task_recipe(tasks=[{"name": "world-sentiment", "epochs": 2}]), out, **jobs.functions)
     text = page_of(out).text
     assert f"gyebo predict {out}/tasks/bert-tiny/world-sentiment/seed-0 my-texts.txt" in text
     assert f"gyebo fill {out}/runs/bert-tiny/seed-0 --text '나는 학교에 [MASK]" in text
     assert "AutoModelForSequenceClassification.from_pretrained" in text
-    assert "the same 4,000 labelled examples to learn from, 500 by which" in text
+    assert "the same 4,000 training, 500 validation and 1,000 test examples" in text
     assert "epochs 2.0" in text
-    assert "gpt2-tiny: to predict the next piece of a word; bert-tiny: to restore pieces of words that were masked" in text
+    assert "gpt2-tiny: to predict the next token; bert-tiny: to predict masked tokens" in text
 
 
-def test_what_all_set_alike_is_held_equal(tmp_path, jobs, recipe):
+def test_options_that_all_candidates_share_are_listed_as_equal(tmp_path, jobs, recipe):
     gpt = {"family": "gpt", "size": "tiny", "model": {"layers": 3}}
     asked = recipe(candidates=[gpt, {"family": "gpt2", "size": "tiny", "model": {"layers": 3, "width": 96}}])
     compare(asked, tmp_path / "out", **jobs.functions)
-    equal, unequal = page_of(tmp_path / "out").text.split("What was not, besides family and size")
+    equal, unequal = page_of(tmp_path / "out").text.split("What differed, besides family and size")
     assert "model.layers = 3" in equal
-    assert "model.layers = 3" not in unequal.split("How to repeat it")[0]
+    assert "model.layers = 3" not in unequal.split("How to reproduce it")[0]
     assert "model.width = 96" in unequal
 
 
-def test_how_one_learns_the_tasks_is_named_as_not_equal(tmp_path, jobs, task_recipe):
+def test_a_candidates_own_finetuning_options_are_listed_as_different(tmp_path, jobs, task_recipe):
     own = {"family": "bert", "size": "tiny", "tuning": {"epochs": 3.0, "optim": {"lr": 2e-3}}}
     asked = task_recipe(seeds=[0], candidates=[{"family": "gpt2", "size": "tiny"}, own])
     compare(asked, tmp_path / "out", **jobs.functions)
-    equal, unequal = page_of(tmp_path / "out").text.split("What was not, besides family and size")
-    told = one_line(unequal.split("How to repeat it")[0])
-    assert "Set for bert-tiny only" in told and "tuning.epochs = 3.0, tuning.optim.lr = 0.002" in told
-    assert "Set for gpt2-tiny only" not in told and "tuning.epochs" not in equal
+    equal, unequal = page_of(tmp_path / "out").text.split("What differed, besides family and size")
+    told = one_line(unequal.split("How to reproduce it")[0])
+    assert "Options of bert-tiny only" in told and "tuning.epochs = 3.0, tuning.optim.lr = 0.002" in told
+    assert "Options of gpt2-tiny only" not in told and "tuning.epochs" not in equal
 
 
 def test_a_page_is_made_where_every_finetuning_failed(tmp_path, jobs, task_recipe):

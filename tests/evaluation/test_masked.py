@@ -45,7 +45,7 @@ def test_every_masked_token_and_every_pair_is_scored_once(bert):
             if label != IGNORE:
                 right_pairs, pairs = right_pairs + (int(given.seq_relationship_logits.argmax()) == label), pairs + 1
     found = evaluate_masked(model, rows)
-    assert found["pieces"] == tokens and pairs > 3
+    assert found["masked_tokens"] == tokens and pairs > 3
     assert found["masked_loss"] == pytest.approx(nats / tokens, rel=1e-4)
     assert found["masked_accuracy"] == pytest.approx(right / tokens)
     assert found["next_sentence_accuracy"] == pytest.approx(right_pairs / pairs)
@@ -75,4 +75,4 @@ def test_no_pair_right_is_an_accuracy_of_zero(bert):
 
 def test_without_pairs_there_is_no_accuracy_of_them(run_options, tmp_path):
     setup = set_up(run_options(family="roberta"), tmp_path, None)
-    assert set(evaluate_masked(setup.make_model().eval(), setup.valid)) == {"masked_loss", "masked_accuracy", "pieces"}
+    assert set(evaluate_masked(setup.make_model().eval(), setup.valid)) == {"masked_loss", "masked_accuracy", "masked_tokens"}

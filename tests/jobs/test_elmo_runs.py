@@ -286,14 +286,14 @@ def test_it_is_compared_by_tasks_and_has_no_bits_per_byte(corpus, tokenizer_fold
     line = next(line for line in table.splitlines() if line.startswith("| Bits per byte, held out"))
     cells = dict(zip([row.candidate.family for row in result.rows], line.strip("| ").split(" | ")[1:]))
     assert cells["elmo"].strip() == "-" and cells["lstm"].strip() != "-"
-    assert "| Nats per token, from both sides" in table and "Masked tokens" not in table
+    assert "| Nats per token, both directions" in table and "Masked tokens" not in table
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "What they fill in" not in page and "the previous one from the other side" in page
+    assert "Predicted masked tokens" not in page and "the previous one (in the other direction)" in page
 
 
 def test_recipes_without_a_meaning_are_refused(corpus, tokenizer_folder, tmp_path):
     two = [{"family": "elmo", "size": "tiny"}, {"family": "elmo", "size": "tiny", "name": "other"}]
-    with pytest.raises(ValueError, match="ELMo gives texts no probability, so only a task can rank it"):
+    with pytest.raises(ValueError, match="ELMo assigns no probability to text, so only a task can rank it"):
         recipes.parse(recipe_of(corpus, tokenizer_folder, candidates=two))
     wrong = recipe_of(corpus, tokenizer_folder, reviews(tmp_path))
     wrong["tasks"][0]["layers"] = "static"

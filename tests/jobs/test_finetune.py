@@ -20,7 +20,7 @@ from gyebo.jobs.finetuning import run as job
 from gyebo.jobs.finetuning.build import set_up
 from gyebo.jobs.finetuning.report import command_of, summary
 from gyebo.jobs.finetuning.run import finetune, replayed, since_best
-from gyebo.jobs.results import Spread, TaskResult
+from gyebo.jobs.results import SeedSummary, TaskResult
 from gyebo.models.family import FAMILIES
 from gyebo.tasks.splits import read_task
 from gyebo.training import checkpoint, log
@@ -285,7 +285,7 @@ def test_seeds_give_mean_spread_and_the_best_model(models, data, tmp_path):
     results = [toml.read(out / f"seed-{seed}" / "run.toml")["result"] for seed in (3, 4)]
     values = [result["test"]["macro_f1"] for result in results]
     mean, deviation = statistics.mean(values), statistics.stdev(values)
-    assert found.test["macro_f1"] == Spread(mean=mean, spread=deviation, values=values)
+    assert found.test["macro_f1"] == SeedSummary(mean=mean, deviation=deviation, values=values)
     best = max(results, key=lambda result: result["valid"]["macro_f1"])["seed"]
     assert found.best_seed == best and same(root(out), root(out / f"seed-{best}"))
     assert not same(root(out), root(out / f"seed-{7 - best}"))
@@ -305,7 +305,7 @@ def test_seeds_give_mean_spread_and_the_best_model(models, data, tmp_path):
 
 def test_one_seed_is_a_run(models, data, tmp_path):
     found = finetune_seeds(tuning(models("bert"), data), [2], tmp_path / "run")
-    assert found.seeds == [2] and found.test["accuracy"].spread is None
+    assert found.seeds == [2] and found.test["accuracy"].deviation is None
     assert toml.read(tmp_path / "run" / "run.toml")["options"]["seed"] == 2
     with pytest.raises(ValueError, match="holds a run of one seed, but several would be written"):
         finetune_seeds(tuning(models("bert"), data), [2, 3], tmp_path / "run")

@@ -398,7 +398,7 @@ def test_a_directory_of_others_is_never_touched(run_options, tmp_path, how):
     out = tmp_path / "thesis"
     out.mkdir()
     (out / "README.md").write_text("years of work")
-    with pytest.raises(ValueError, match="not one of ours"):
+    with pytest.raises(ValueError, match="not written by gyebo"):
         pretrain(run_options(1), out, **how)
     assert [p.name for p in out.iterdir()] == ["README.md"] and (out / "README.md").read_text() == "years of work"
 

@@ -12,7 +12,7 @@ import gyebo
 from gyebo.config import toml
 from gyebo.data.batches import IGNORE, Rows
 from gyebo.evaluation import evaluate_masked
-from gyebo.evaluation.samples import restored
+from gyebo.evaluation.samples import predicted
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import command_of, pretrain
 from gyebo.jobs.pretraining.setup import set_up
@@ -110,7 +110,7 @@ def test_evaluate_gives_the_runs_own_last_figures(made, run_options, corpus):
         assert found["masked_loss"] == pytest.approx(result.valid["masked_loss"], rel=1e-6)
         assert "no likelihood" in found["note"]
     other = evaluate(str(out), [str(corpus)], context=32)
-    assert other["pieces"] > 500 and 0 < other["masked_accuracy"] < 1
+    assert other["masked_tokens"] > 500 and 0 < other["masked_accuracy"] < 1
 
 
 def test_the_masked_loss_is_that_of_transformers_under_the_same_masks(made, run_options, tmp_path):
@@ -130,7 +130,7 @@ def test_the_masked_loss_is_that_of_transformers_under_the_same_masks(made, run_
             nats += float(torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum"))
             right += int((logits.argmax(-1) == labels).sum())
             pieces += int((labels != IGNORE).sum())
-    assert result.valid["pieces"] == pieces
+    assert result.valid["masked_tokens"] == pieces
     assert result.valid["masked_loss"] == pytest.approx(nats / pieces, rel=1e-4)
     assert result.valid["masked_accuracy"] == pytest.approx(right / pieces)
 
@@ -191,9 +191,9 @@ def test_a_sample_shows_guesses_in_brackets(made, run_options):
         def project(self, hidden, head):
             return hidden
 
-    lines = restored(Perfect(), setup.tokenizer, setup.valid, 3)
+    lines = predicted(Perfect(), setup.tokenizer, setup.valid, 3)
     assert len(lines) == 3 and all("[" in line and "|" not in line and "MASK" not in line for line in lines)
-    assert any("|" in line for line in restored(model, setup.tokenizer, setup.valid, 3))
+    assert any("|" in line for line in predicted(model, setup.tokenizer, setup.valid, 3))
 
 
 def test_the_run_says_what_it_was(made, run_options):

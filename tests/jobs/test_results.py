@@ -19,7 +19,7 @@ from gyebo.jobs.results import (
     FinetuneSummary,
     PretrainResult,
     RunPlan,
-    Spread,
+    SeedSummary,
     TaskFacts,
     TaskResult,
     read,
@@ -37,7 +37,7 @@ def results(tmp_path):
     pretraining = recipe.options(recipe.candidates[0], 0, "tok", steps=10)
     run = tmp_path / "seed-0"
     pretrained = fake.pretrain(pretraining, run)
-    tuning = recipe.finetuning(recipe.candidates[0], recipe.tasks[0], str(run), 0, "float32")
+    tuning = recipe.finetuning(recipe.candidates[0], recipe.tasks[0], model=str(run), seed=0, precision="float32")
     return [
         fake.prepare(make_recipe().options(recipe.candidates[0], 0, None, steps=10), tmp_path),
         fake.plan_steps(pretraining, tmp_path),
@@ -114,7 +114,7 @@ def test_what_an_earlier_version_stored_is_read():
                 state = read(State, json.loads(text), member.name)
                 assert state.prepared and len(state.candidates) == 2
                 (task,) = state.tasks.values()
-                assert isinstance(task.examples, ExampleCounts) and isinstance(task.linear.test[task.score], Spread)
+                assert isinstance(task.examples, ExampleCounts) and isinstance(task.linear.test[task.score], SeedSummary)
                 kinds.add("comparison")
             elif result := tomllib.loads(text).get("result"):
                 kind = FinetuneResult if "family" in result else TaskResult  # that of the linear baseline
@@ -127,3 +127,8 @@ def test_what_an_earlier_version_stored_is_read():
 def test_results_need_no_torch():
     code = "import sys, gyebo.jobs.results, gyebo.compare.plan; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_the_older_name_of_the_deviation_is_read():
+    older = {"mean": 0.5, "spread": 0.1, "values": [0.4, 0.6]}
+    assert read(SeedSummary, older, "results.json") == SeedSummary(mean=0.5, deviation=0.1, values=[0.4, 0.6])

@@ -194,7 +194,7 @@ def test_a_hidden_original_is_not_in_the_input(build, split, tokenizer, format, 
                 assert np.array_equal(after["input_ids"], before["input_ids"])
                 break
         else:
-            assert format in masked.PAIRS, "the hidden piece is one of the text"
+            assert format in masked.PAIRS, "the masked token is one of the text"
 
 
 def _alike(marks, a, b):

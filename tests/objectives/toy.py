@@ -67,7 +67,6 @@ FACTS = ObjectiveFacts(
     card_metrics=("ahead_share",),
     samples=Samples(function="tests.objectives.toy:shown", heading="What they foresee", meaning="A guess each."),
     next_command="embed {out} ...",
-    asked="to foresee words",
     meaning="How many tokens were foreseen.",
     lines=(Line(heading="Tokens counted", meaning="How many.", metric="tokens", form="{:,.0f}"),),
     tries=(("Embed with {name}", ("embed", "{model}", "texts.txt")),),

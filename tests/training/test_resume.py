@@ -284,6 +284,6 @@ def test_an_existing_directory_is_refused(run_options, tmp_path):
     other = tmp_path / "thesis"
     other.mkdir()
     (other / "chapter.txt").write_text("years of work")
-    with pytest.raises(ValueError, match="not one of ours"):
+    with pytest.raises(ValueError, match="not written by gyebo"):
         pretrain(run_options(2), other, overwrite=True)
     assert (other / "chapter.txt").exists()

@@ -13,7 +13,7 @@ from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.config.flags import words_for
 from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve, score_by_length
 from gyebo.interchange.model_card import model_card
-from gyebo.jobs.results import FinetuneResult, FinetuneSummary, Spread, TaskResult
+from gyebo.jobs.results import FinetuneResult, FinetuneSummary, SeedSummary, TaskResult
 from gyebo.models import family as tree
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.metrics.bleu import by_length
@@ -80,7 +80,7 @@ def _metrics(result: FinetuneResult, over: FinetuneSummary | None) -> dict[str, 
     }
     if over:
         found |= {
-            f"{_words(name)} ({result.measured}), all seeds": f"{value.mean:.4g} ± {value.spread:.2g}"
+            f"{_words(name)} ({result.measured}), all seeds": f"{value.mean:.4g} ± {value.deviation:.2g}"
             for name, value in over.test.items()
         }
     return found
@@ -119,9 +119,9 @@ def summary(results: Sequence[TaskResult]) -> FinetuneSummary:
     )
 
 
-def _over_seeds(values: list[float]) -> Spread:
+def _over_seeds(values: list[float]) -> SeedSummary:
     found = seed_statistics(values)
-    return Spread(mean=found.mean, spread=found.deviation, values=[*values])
+    return SeedSummary(mean=found.mean, deviation=found.deviation, values=[*values])
 
 
 def lines(found: FinetuneSummary) -> list[str]:
@@ -129,7 +129,7 @@ def lines(found: FinetuneSummary) -> list[str]:
     seeds = found.seeds
     shown = [f"{found.task} with {found.model}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}:"]
     for name, value in found.test.items():
-        spread = f" ± {value.spread:.4f} ({', '.join(f'{v:.4f}' for v in value.values)})" if len(seeds) > 1 else ""
-        shown.append(f"  {_words(name):<22} {value.mean:.4f}{spread}, evaluated on {found.measured}")
+        deviation = f" ± {value.deviation:.4f} ({', '.join(f'{v:.4f}' for v in value.values)})" if len(seeds) > 1 else ""
+        shown.append(f"  {_words(name):<22} {value.mean:.4f}{deviation}, evaluated on {found.measured}")
     shown += [f"  {_words(name):<22} {signature}" for name, signature in found.signatures.items()]
     return shown

@@ -113,8 +113,8 @@ def _run(options: FinetuneOptions, out: Path, record: dict[str, Any] | None, con
     if console:
         _announce(setup, plan, console)
     start = time.perf_counter()
-    _train(setup, trainer, out, plan, console)
-    result = _finish(setup, trainer, out, record, time.perf_counter() - start)
+    _train(setup, trainer, out, plan=plan, console=console)
+    result = _finish(setup, trainer, out, record=record, wall=time.perf_counter() - start)
     raise_if_stopped(trainer, out)
     return result
 
@@ -162,13 +162,13 @@ def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
         console.print(line, highlight=False, markup=False)
 
 
-def _train(setup: Setup, trainer: Trainer, out: Path, plan: dict[str, Any], console: Console | None) -> None:
+def _train(setup: Setup, trainer: Trainer, out: Path, *, plan: dict[str, Any], console: Console | None) -> None:
     options, name = setup.options, setup.data.task.score
     resume(trainer, out, console.print if console else print)
     scores = [record["evaluation"][name] for record in log.read(out) if "evaluation" in record] if trainer.step else []
 
     def evaluate(model: Any) -> tuple[dict[str, float], list[str]]:
-        metrics, predictions = _score(setup, model, "valid", plan["precision"], quick=True)
+        metrics, predictions = _score(setup, model, "valid", precision=plan["precision"], quick=True)
         if not scores or metrics[name] > max(scores):
             save(model, setup.tokenizer, out)
         scores.append(metrics[name])
@@ -195,7 +195,7 @@ def since_best(scores: list[float]) -> int:
     return len(scores) - 1 - scores.index(max(scores))
 
 
-def _score(setup: Setup, model: Any, part: str, precision: str, quick: bool = False) -> tuple[dict[str, float], list[Any]]:
+def _score(setup: Setup, model: Any, part: str, *, precision: str, quick: bool = False) -> tuple[dict[str, float], list[Any]]:
     """The metrics and predictions of a model on one set of the examples."""
     predictions = setup.predictions(model, part, precision, quick=quick)
     return measure(setup.data.task, predictions, getattr(setup.data, part)), predictions
@@ -204,20 +204,20 @@ def _score(setup: Setup, model: Any, part: str, precision: str, quick: bool = Fa
 def _chosen(setup: Setup, out: Path, plan: dict[str, Any]) -> tuple[Any, dict[str, float], str]:
     """The final model, its metrics on the validation set, and a description of its weights."""
     best = load(out)[0].to(setup.device)
-    valid, _ = _score(setup, best, "valid", plan["precision"])
+    valid, _ = _score(setup, best, "valid", precision=plan["precision"])
     if setup.averaged < 2:
         return best, valid, "best"
     mean = setup.make_model().to(setup.device).eval()
     count = checkpoint.load_average(out / "checkpoints", setup.averaged, mean)
-    other, _ = _score(setup, mean, "valid", plan["precision"])
+    other, _ = _score(setup, mean, "valid", precision=plan["precision"])
     name = setup.data.task.score
     return (mean, other, f"mean of the last {count} checkpoints") if other[name] > valid[name] else (best, valid, "best")
 
 
-def _finish(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any], wall: float) -> FinetuneResult:
+def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any], wall: float) -> FinetuneResult:
     data, plan = setup.data, record["plan"]
     best, valid, weights = _chosen(setup, out, plan)
-    test, predictions = _score(setup, best, "test", plan["precision"])
+    test, predictions = _score(setup, best, "test", precision=plan["precision"])
     write_predictions(out / PREDICTIONS, as_rows(setup.kind, data.test, predictions))
     records = log.read(out)
     result = FinetuneResult(

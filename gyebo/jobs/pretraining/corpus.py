@@ -104,6 +104,6 @@ def prepare(options: RunOptions, out: Path, console: Console | None = None) -> C
 
 
 def floor(prepared: Prepared) -> float | None:
-    """The entropy of the held-out text per byte, where the embedded world wrote it: no model gets below."""
+    """The entropy of the held-out text per byte, where the built-in world wrote it: no model gets below."""
     bits = prepared.meta["floor_bits"]
     return None if bits is None else bits / prepared.meta["valid"]["bytes"]

@@ -111,7 +111,7 @@ def test_an_unknown_piece_covers_all_its_characters():
 
 
 def test_pieces_of_a_published_wordpiece(tmp_path):
-    """KLUE's own examples of unknown words: the characters of an unknown piece inherit its tag, the next piece has its own."""
+    """KLUE's own examples of unknown words: the characters of an unknown token inherit its tag, the next token has its own."""
     tokenizer = published(tmp_path, ", 제 ##5 ##원 ##소 27 ##가")
     text = "베쏭이,제5원소\u0000 27가"
     tags = ("B-PS", "I-PS", "I-PS", "O", "B-LC", "I-LC", "I-LC", "I-LC", "O", "O", "B-PS", "I-PS", "O")
