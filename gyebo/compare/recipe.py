@@ -343,8 +343,8 @@ def dump(recipe: Recipe) -> str:
 
 
 def changed(before: Recipe, after: Recipe) -> list[str]:
-    """What differs between two recipes, one `field was X, is Y` each."""
-    old, new = toml.flat(before.model_dump()), toml.flat(after.model_dump())
+    """What differs between two recipes, one `field was X, is Y` each; the title, a heading only, may differ."""
+    old, new = (toml.flat(recipe.model_dump(exclude={"title"})) for recipe in (before, after))
     return [
         f"{field} was {old.get(field)!r}, is {new.get(field)!r}"
         for field in dict.fromkeys([*old, *new])

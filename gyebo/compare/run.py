@@ -143,9 +143,10 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
                 f"{out} can't be resumed with another recipe: {'; '.join(changes)}."
                 " Choose another ‹out›, or ‹overwrite› to start again"
             )
+        write(stored, recipes.dump(recipe))
         return
     if entries and not overwrite:
-        raise OptionError(f"{out} exists already: pass ‹resume› to go on or ‹overwrite› to start again")
+        raise OptionError(f"{out} exists already: pass ‹resume› to continue or ‹overwrite› to start again")
     if entries:
         set_aside(out)
     out.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -
         if kind == TOKENIZER and names - {TOKENIZER, "tokenizer_config.json"}:
             raise OptionError(f"{out} holds more than a tokenizer: choose another ‹out›")
         if not overwrite:
-            hint = "" if kind == TOKENIZER else "‹resume› to go on or "
+            hint = "" if kind == TOKENIZER else "‹resume› to continue or "
             raise OptionError(f"{out} exists already: pass {hint}‹overwrite› to start again")
         set_aside(out)
     elif STARTING in names and names <= LEFT_BY_A_START:

@@ -280,7 +280,7 @@ def test_what_the_linear_baseline_has_no_use_for(start, data, words, flag):
 
 def test_an_existing_directory_is_refused(refused, cli, tuned, bert, data, trained):
     words = ["finetune", bert, "classification", "--data", data, *MINE, *QUICK]
-    assert "exists already: pass --resume to go on or --overwrite to start again" in refused(*words, "-o", tuned)
+    assert "exists already: pass --resume to continue or --overwrite to start again" in refused(*words, "-o", tuned)
     assert "which the run starts from: choose another -o" in refused(*words, "-o", bert, "--overwrite")
     assert "holds a run of another kind, not a fine-tuning" in refused(*words, "-o", trained, "--resume")
     assert (trained / "model.safetensors").is_file() and (bert / "model.safetensors").is_file()

@@ -179,7 +179,7 @@ def test_a_stop_says_how_to_go_on(tmp_path, jobs, recipe):
 def test_an_existing_directory_is_refused(tmp_path, jobs, recipe):
     out = tmp_path / "out"
     compare(recipe(), out, **jobs.functions)
-    with pytest.raises(ValueError, match="resume to go on or overwrite"):
+    with pytest.raises(ValueError, match="resume to continue or overwrite"):
         compare(recipe(), out, **jobs.functions)
     with pytest.raises(ValueError, match="exclude each other"):
         compare(recipe(), out, resume=True, overwrite=True, **jobs.functions)
@@ -189,6 +189,14 @@ def test_an_existing_directory_is_refused(tmp_path, jobs, recipe):
     compare(recipe(seeds=[0]), out, overwrite=True, **jobs.functions)
     assert len(jobs.trained()) == before + 2
     assert not (out / "runs" / "gpt-tiny" / "seed-1").exists()
+
+
+def test_a_new_title_only_changes_the_heading(tmp_path, jobs, recipe):
+    compare(recipe(title="before"), tmp_path / "out", **jobs.functions)
+    trained = jobs.trained()
+    assert compare(recipe(title="after"), tmp_path / "out", resume=True, **jobs.functions).recipe.title == "after"
+    assert jobs.trained() == trained
+    assert 'title = "after"' in (tmp_path / "out" / "recipe.toml").read_text(encoding="utf-8")
 
 
 def test_a_finished_comparison_trains_nothing_again(tmp_path, jobs, recipe):
