@@ -211,7 +211,7 @@ def test_options_without_a_meaning_are_refused(made, tags, models, tokenizer_fol
     ):
         with pytest.raises(ValueError, match=said):
             set_up_task(tuning(out, tags, "tagging", **changes))
-    with pytest.raises(ValueError, match="layers = 'mix' is for models whose layers are features"):
+    with pytest.raises(ValueError, match="layers=mix is for models whose layers are features"):
         set_up_task(tuning(models("bert"), tags, "tagging", layers="mix"))
     with pytest.raises(ValueError, match="layers=top .*elmo:tiny"):
         set_up_task(tuning("elmo:tiny", tags, "tagging", layers="top", tokenizer=str(tokenizer_folder)))

@@ -38,10 +38,10 @@ def check_layers(style: str, layers: str | None) -> str | None:
     choice, or one for a style without."""
     if not layers_are_features(style):
         if layers is not None:
-            raise ValueError(f"layers = {layers!r} is for models whose layers are features (ELMo): leave it out")
+            raise ValueError(f"layers={layers} is for models whose layers are features (ELMo): leave it out")
         return None
     if layers is not None and layers not in LAYERS:
-        raise ValueError(f"layers must be one of {', '.join(LAYERS)}, but is {layers!r} instead")
+        raise ValueError(f"layers must be one of {', '.join(LAYERS)}, but is {layers} instead")
     return layers or MIX
 
 

@@ -10,7 +10,7 @@ import torch
 from gyebo.models.elmo import Elmo, ElmoConfig
 from gyebo.tasks.heads.layer_mix import LAYERS, Mix, check_layers
 from gyebo.tasks.heads.task_model import add_head
-from tests.tasks.head_outputs import scores_of
+from tests.tasks.head_outputs import check_padding_may_stand_anywhere, scores_of, tokens
 from tests.tasks.heads.test_task_model import KINDS
 
 SHAPE = {"vocab_size": 53, "context": 24, "symbols": 30, "characters": 6, "filters": (3, 4), "highways": 1}
@@ -33,10 +33,6 @@ def task(kind, layers=None, labels=None):
             model.mix.scores.copy_(torch.tensor([0.3, -1.2, 2.0]))
             model.mix.gain.fill_(1.7)
     return model
-
-
-def tokens(*shape, seed=1):
-    return torch.randint(3, 53, shape, generator=torch.Generator().manual_seed(seed))
 
 
 def test_the_mixture_is_its_equation():
@@ -74,19 +70,7 @@ def test_heads_on_what_is_read(kind, layers):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "dependency"])
 @torch.no_grad()
 def test_padding_may_stand_anywhere(kind):
-    model, lengths, widest = task(kind), (9, 4, 1), 12
-    ids, padded, mask = tokens(3, 9), torch.randint(0, 53, (3, widest)), torch.zeros(3, widest, dtype=torch.long)
-    for row, (length, start) in enumerate(zip(lengths, (3, 5, 0))):
-        padded[row, start : start + length] = ids[row, :length]
-        mask[row, start : start + length] = 1
-    shape = (lambda x: x[:, None]) if kind == "choice" else (lambda x: x)
-    by_mask = scores_of(model(shape(padded), attention_mask=shape(mask)))
-    by_documents = scores_of(model(shape(padded), document_ids=shape(mask * 7)))
-    for row, length in enumerate(lengths):
-        alone = scores_of(model(shape(ids[row : row + 1, :length])))
-        for found in (by_mask, by_documents):
-            part = found[row][mask[row].bool()] if kind in ("tagging", "spans") else found[row]
-            assert (part - alone[0]).abs().max() < 1e-5
+    check_padding_may_stand_anywhere(task(kind), kind)
 
 
 @torch.no_grad()
@@ -118,5 +102,5 @@ def test_which_layers_is_a_choice_of_this_style_alone():
     assert check_layers("mix", None) == "mix" and check_layers("last", None) is None
     with pytest.raises(ValueError, match="layers must be one of mix, static, top"):
         add_head(body(), "mix", "tagging", 2, layers="all")
-    with pytest.raises(ValueError, match=r"layers = 'top' is for models whose layers are features \(ELMo\)"):
+    with pytest.raises(ValueError, match=r"layers=top is for models whose layers are features \(ELMo\)"):
         check_layers("pooled", "top")

@@ -9,7 +9,7 @@ from gyebo.models.family import FAMILIES, model_class
 from gyebo.tasks.heads.styles import STYLES
 from gyebo.tasks.heads.task_model import TaskModel, add_head
 from gyebo.tasks.kinds.table import KINDS as TABLE
-from tests.tasks.head_outputs import scores_of
+from tests.tasks.head_outputs import check_padding_may_stand_anywhere, scores_of, tokens
 
 STYLE_OF = {
     "gpt": "last",
@@ -45,10 +45,6 @@ def task(family, kind, seed=0, **options):
         for parameter in model.head.parameters():
             parameter.copy_(0.3 * torch.randn_like(parameter))
     return model
-
-
-def tokens(*shape, seed=1):
-    return torch.randint(3, 53, shape, generator=torch.Generator().manual_seed(seed))
 
 
 def test_every_style_reads_every_kind():
@@ -97,22 +93,7 @@ def test_shapes_and_the_formula(family, kind):
 @pytest.mark.parametrize("family", FAMILY)
 @torch.no_grad()
 def test_padding_may_stand_anywhere(family, kind):
-    model = task(family, kind)
-    lengths, widest = (9, 4, 1), 12
-    ids = tokens(3, 9)
-    padded = torch.randint(0, 53, (3, widest))
-    mask = torch.zeros(3, widest, dtype=torch.long)
-    for row, (length, start) in enumerate(zip(lengths, (3, 5, 0))):  # left, both sides, right
-        padded[row, start : start + length] = ids[row, :length]
-        mask[row, start : start + length] = 1
-    shape = (lambda x: x[:, None]) if kind == "choice" else (lambda x: x)
-    by_mask = scores_of(model(shape(padded), attention_mask=shape(mask)))
-    by_documents = scores_of(model(shape(padded), document_ids=shape(mask * 7)))
-    for row, length in enumerate(lengths):
-        alone = scores_of(model(shape(ids[row : row + 1, :length])))
-        for found in (by_mask, by_documents):
-            part = found[row][mask[row].bool()] if kind in ("tagging", "spans") else found[row]
-            assert (part - alone[0]).abs().max() < 1e-5
+    check_padding_may_stand_anywhere(task(family, kind), kind)
 
 
 @torch.no_grad()
