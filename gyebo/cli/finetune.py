@@ -128,10 +128,12 @@ def _linear(named: dict[str, Any], out: Path, *, overwrite: bool, json: bool) ->
 
 def _show(found: FinetuneSummary, out: Path, json: bool) -> None:
     from gyebo.jobs.finetuning.report import lines
+    from gyebo.tasks.kinds.table import find_kind
 
     if json:
         print(json_module.dumps(found.as_dict(), ensure_ascii=False))
         return
     print("\n".join(lines(found)))
     opens = f" and opens in transformers ({found.auto_class})" if found.auto_class else ""
-    print(f"The model is in {out}{opens}. Next: gyebo {'translate' if found.signatures else 'predict'} {out} FILE")
+    command = find_kind(found.kind).command
+    print(f"The model is in {out}{opens}. Next: gyebo {command} {out} {found.task if command == 'evaluate' else 'FILE'}")

@@ -23,7 +23,7 @@ def pretrain(
     vocab_size: Annotated[int | None, shared.count("Vocabulary size of the tokenizer to train.  [default: 16000]")] = None,
     steps: Annotated[int | None, shared.count("Budget: optimiser steps.")] = None,
     tokens: Annotated[float | None, shared.real("Budget: training tokens, e.g. 1e8.")] = None,
-    flops: Annotated[float | None, shared.real("Budget: Budget: FLOPs of matrix products, e.g. 1e15.")] = None,
+    flops: Annotated[float | None, shared.real("Budget: FLOPs of matrix products, e.g. 1e15.")] = None,
     minutes: Annotated[float | None, shared.real("Budget: minutes on this machine.")] = None,
     start_from: Annotated[str | None, shared.word("Start from the weights of this model.", "MODEL", "--from")] = None,
     resume: shared.Resume = False,

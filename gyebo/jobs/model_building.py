@@ -1,4 +1,4 @@
-"""Changes to a model's body before it is fine-tuned: dropout, further ids, what stays as it is."""
+"""A model before it is trained: its shape, what it needs of the tokenizer, dropout, further ids, frozen layers."""
 
 from __future__ import annotations
 

@@ -206,9 +206,11 @@ class SeedSummary(Stored):
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSummary(Stored):
-    """Several seeds of one fine-tuning; fields as in `TaskResult`. best_seed: by the score on validation."""
+    """Several seeds of one fine-tuning; fields as in `TaskResult`, but older files lack `kind`. best_seed: by the score on
+    validation."""
 
     task: str
+    kind: str = ""
     model: str
     score: str
     measured: str

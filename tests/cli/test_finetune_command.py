@@ -125,13 +125,24 @@ def test_the_command_of_a_card_makes_the_same_run(cli, monkeypatch, tmp_path):
     }
     options = FinetuneOptions.model_validate(values)
     caught = []
-    facts = {"task": "t", "model": "m", "score": "s", "measured": "x", "examples": 9, "parameters": 1}
+    facts = {"task": "t", "kind": "classification", "model": "m", "score": "s", "measured": "x", "examples": 9, "parameters": 1}
     stand_in = FinetuneSummary(seeds=[1], valid={}, test={}, best_seed=1, **facts)
     monkeypatch.setattr("gyebo.jobs.finetune.finetune_seeds", lambda *words, **named: caught.append(words) or stand_in)
     for seeds in ([0], [1, 2]):
         assert cli(*shlex.split(command_of(options, tmp_path / "r", seeds))[1:]).code == 0
         found, *rest = caught[-1]
         assert found.model_dump() == options.model_dump() and rest == [seeds, tmp_path / "r"]
+
+
+@pytest.mark.parametrize(
+    "kind, then", [("regression", "predict r FILE"), ("translation", "translate r FILE"), ("dependency", "evaluate r dp")]
+)
+def test_the_next_command_is_that_of_the_kind(cli, tmp_path, monkeypatch, kind, then):
+    facts = {"task": "dp", "kind": kind, "model": "m", "score": "s", "measured": "x", "examples": 9, "parameters": 1}
+    found = FinetuneSummary(seeds=[0], valid={}, test={}, best_seed=0, **facts)
+    monkeypatch.setattr("gyebo.jobs.finetune.finetune_seeds", lambda *words, **named: found)
+    monkeypatch.chdir(tmp_path)
+    assert cli("finetune", "bert", "classification", "--data", "a.csv", "-o", "r").out.endswith(f"Next: gyebo {then}\n")
 
 
 # -- what is wrong -------------------------------------------------------------------------------------------------------------

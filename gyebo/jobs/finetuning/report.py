@@ -104,6 +104,7 @@ def summary(results: Sequence[TaskResult]) -> FinetuneSummary:
     best = max(results, key=lambda result: result.valid[first.score])
     return FinetuneSummary(
         task=first.task,
+        kind=first.kind,
         model=first.model,
         score=first.score,
         measured=first.measured,

@@ -118,7 +118,7 @@ class Setup:
 
 
 def longest_row(options: FinetuneOptions, task: Task, context: int) -> int:
-    """Maximum tokens of a row; ValueError where --max-length exceeds the positions of the model."""
+    """Maximum tokens of a row; OptionError where max_length exceeds the positions of the model."""
     if options.max_length and options.max_length > context:
         raise OptionError(f"‹max_length›={options.max_length} is longer than the {context} positions of {options.model}")
     return min(options.max_length or task.max_length, context)
