@@ -51,6 +51,10 @@ WRONG = [
         "differ in size (mini, tiny), so they are shown",
     ),
     (
+        {"candidates": [{"family": "bert", "objective": {"next_sentence": False}}, {"family": "bert", "name": "b"}]},
+        "differ in objective.next_sentence",
+    ),
+    (
         {"candidates": [{"family": "bert", "objective": {"format": "doc-sentences"}}, {"family": "bert", "name": "b"}]},
         "the candidates differ in objective.format (doc-sentences, auto)",
     ),

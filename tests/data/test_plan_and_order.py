@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gyebo.config.run import DataOptions
 from gyebo.data.batches import IGNORE, Rows
 from gyebo.data.order import permuted, shuffled
-from gyebo.data.plan import ROOM, pack
+from gyebo.data.plan import ROOM, SIZE, Plan, pack, stored
 from gyebo.data.prepare import open_corpus, prepare
 from gyebo.data.shards import DOCUMENT, Split
 from gyebo.data.streams import TOKENS, Stream
@@ -205,3 +205,16 @@ def test_one_document_where_asked(rows):
 
     batch = dataclasses.replace(rows, objective=Causal(1, 2, one_document=True)).step(0, 16, seed=0)
     assert set(np.unique(batch["document_ids"])) <= {0, 1}
+
+
+def test_a_plan_that_is_kept_is_that_of_its_key_and_context(tmp_path):
+    made = []
+
+    def plan(key, context):
+        piece = np.array([[0, 0, context, 0, context]])
+        found = stored(tmp_path, [key], context, lambda: made.append((key, context)) or Plan(context, piece, np.array([0, 1])))
+        assert found.context == found.pieces[0, SIZE] == context
+
+    for which in (("a", 8), ("a", 9), ("b", 8), ("a", 8), ("a", 9)):
+        plan(*which)
+    assert made == [("a", 8), ("a", 9), ("b", 8)]

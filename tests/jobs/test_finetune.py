@@ -18,7 +18,7 @@ from gyebo.jobs import run_directory
 from gyebo.jobs.finetune import finetune_seeds
 from gyebo.jobs.finetuning import run as job
 from gyebo.jobs.finetuning.build import set_up
-from gyebo.jobs.finetuning.report import command_of, summary
+from gyebo.jobs.finetuning.report import card, command_of, summary
 from gyebo.jobs.finetuning.run import finetune, replayed, since_best
 from gyebo.jobs.results import SeedSummary, TaskResult
 from gyebo.models.family import FAMILIES
@@ -120,6 +120,12 @@ def test_what_a_run_leaves(tuned, data):
     assert "AutoModelForSequenceClassification" in card and "text-classification" in card and "confusion.png" in card
     assert "gyebo finetune" in card and "--epochs 3" in card and str(data) in card
     assert len(checkpoint.steps(out / "checkpoints")) == 2
+
+
+def test_the_card_has_the_scores_of_each_part_under_its_name(tuned):
+    options, out, result = tuned
+    text = card(options, out, replace(result, valid={"accuracy": 0.25}, test={"accuracy": 0.75}))
+    assert "| accuracy (a tenth held out) | 0.75 |" in text and "| accuracy (validation) | 0.25 |" in text
 
 
 def test_predictions_are_those_that_were_measured(tuned):

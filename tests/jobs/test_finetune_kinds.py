@@ -39,6 +39,7 @@ def end_to_end(options, out):
     data = read_task(options.task)
     rows = [json.loads(line) for line in (out / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["id"] for row in rows] == [e.id for e in data.test]
+    assert result.parameters == load(out)[0].count_parameters() and result.examples == len(data.train)
     assert set(result.test) == set(data.task.metrics) and all(-1 <= value <= 1 for value in result.test.values())
     again = evaluate_task(str(out))
     assert {name: again[name] for name in result.test} == pytest.approx(result.test, abs=1e-6)

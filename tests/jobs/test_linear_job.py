@@ -36,6 +36,19 @@ def test_scores_of_pairs(tmp_path):
     assert toml.read(tmp_path / "run" / "run.toml")["result"]["paired"]
 
 
+def test_each_part_has_its_own_scores(tmp_path):
+    """On scores, which two parts of a file hardly ever have alike."""
+    file = table(tmp_path / "pairs.csv", ("text", "second", "same", "score"), pairs(120))
+    options = TaskOptions(name="regression", data=str(file), pair="second", label="score")
+    found, data = finetune_linear(options, tmp_path / "run"), read_task(options)
+    model = linear.load(tmp_path / "run")
+    for part in ("valid", "test"):
+        expected = measure(data.task, margins(model, getattr(data, part)), getattr(data, part))
+        assert {name: value.mean for name, value in getattr(found, part).items()} == pytest.approx(expected)
+    assert found.valid != found.test and found.examples == len(data.train) != len(data.test)
+    assert found.parameters == model.weight.size + model.bias.size
+
+
 def test_margins_rank_as_probabilities_do(tmp_path):
     options = tuning("x", reviews(tmp_path)).task
     data = read_task(options)

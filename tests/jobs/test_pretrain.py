@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 import gyebo
 from gyebo.config import toml
 from gyebo.config.run import RunOptions
+from gyebo.interchange import load
 from gyebo.jobs import pretrain as job
 from gyebo.jobs import run_directory
 from gyebo.jobs.evaluate import evaluate
@@ -206,6 +207,18 @@ def test_metrics_hold_every_loss_exactly(finished, tmp_path):
     for record in records:
         again = trainer.advance()
         assert all(record[name] == again[name] for name in ("loss", "lr", "grad_norm", "tokens"))
+
+
+def test_what_a_run_counts_of_itself(finished, tmp_path):
+    options, out, result = finished
+    setup, model = set_up(options, tmp_path, None), load(out)[0]
+    assert result.parameters == model.count_parameters()
+    assert result.parameters_without_embeddings == model.count_parameters(embeddings=False) < result.parameters
+    assert result.flops == run_directory.read(out)["plan"]["flops_per_step"] * result.steps
+    read = sum(setup.rows.step(step, setup.batch_rows, options.seed)["input_ids"].shape[0] for step in range(result.steps))
+    assert result.epochs == pytest.approx(read / len(setup.rows.plan))
+    assert result.bytes == pytest.approx(result.epochs * setup.prepared.meta["train"]["bytes"], rel=0.1)
+    assert result.tokens / result.seconds <= result.tokens_per_second < 1e9 and result.lr == 1e-3
 
 
 def test_evaluate_gives_the_runs_own_last_figures(finished):

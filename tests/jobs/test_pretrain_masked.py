@@ -232,3 +232,21 @@ def test_from_goes_on_with_the_heads_that_there_are(made, run_options, tmp_path)
     setup = set_up(options, tmp_path, None)
     assert isinstance(setup.rows, Rows) and setup.make_model().heads == ("mlm",)
     assert torch.equal(setup.make_model().token_embedding.weight, gyebo.load(out)[0].token_embedding.weight)
+
+
+def test_another_text_is_read_document_by_document_whatever_was_learned(made, run_options, corpus, monkeypatch):
+    _, out, _ = made("bert", run_options)
+    seen = []
+    keep = lambda model, rows, **_: seen.append(rows.objective.options.format) or {}  # noqa: E731
+    monkeypatch.setattr("gyebo.evaluation.measures.resolve", lambda _: keep)
+    evaluate(str(out))
+    evaluate(str(out), [str(corpus)], context=32)
+    assert seen == ["segment-pair", "doc-sentences"]
+
+
+def test_the_curve_is_that_of_masked_tokens_without_pairs(run_options, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("gyebo.jobs.pretrain.training_curve", lambda path, steps, losses, *_, **__: drawn.append(losses))
+    pretrain(run_options(2, family="bert"), tmp_path / "run")
+    records = [record for record in log.read(tmp_path / "run") if "loss" in record]
+    assert drawn == [[record["loss_mlm"] for record in records]] != [[record["loss"] for record in records]]

@@ -54,3 +54,14 @@ def test_capabilities_are_off_unless_a_class_says_otherwise():
     names = [*CAPABILITIES, "gives_raw", "has_windows", "has_segments", "has_pooler", "compiles"]
     assert not any(getattr(Pretrained, name) for name in names)
     assert Pretrained.optional_heads == () and Pretrained().output is None
+
+
+CAN = {  # flags without a method
+    "gives_attentions": {"gpt", "gpt2", "bert", "roberta", "distilbert"},
+    "compiles": {"gpt", "gpt2", "bert", "roberta", "distilbert", "dan"},
+}
+
+
+@pytest.mark.parametrize("name", CAN)
+def test_the_families_that_declare_what_no_method_shows(name):
+    assert {family for family in NAMES if getattr(model_class(family), name)} == CAN[name]

@@ -288,3 +288,13 @@ def test_sizes_of_dan_have_their_counts():
         with torch.device("meta"):
             found = Dan(c).count_parameters()
         assert found == FAMILIES["dan"].sizes[name] == c.vocab_size * c.width + c.vocab_size + c.layers * (c.width**2 + c.width)
+
+
+@RECURRENT
+@torch.no_grad()
+def test_a_row_without_tokens_leaves_the_state_that_it_was_given(model):
+    before = model.encode(tokens(3, 7)).state
+    documents = torch.tensor([[1] * 5, [0] * 5, [1] * 5])
+    after = model.encode(tokens(3, 5, seed=4), document_ids=documents, state=before).state
+    assert before["state"][1].abs().sum() > 0 and torch.equal(after["state"][1], before["state"][1])
+    assert not close(after["state"][::2], before["state"][::2], 1e-2)

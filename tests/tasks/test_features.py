@@ -14,6 +14,7 @@ from gyebo.tasks.kinds.relation import MARKERS, marking, with_markers
 from gyebo.tasks.kinds.table import encode
 from gyebo.tasks.task import Example
 from gyebo.text.template import null_position, template_of, window_of_token, windows, with_null_token
+from gyebo.text.tokenizer import Tokenizer
 from tests.tasks.feature_texts import KINDS, LAYOUTS, TEXTS, published, tokenizer_of
 
 LABELS = ("중립", "긍정", "부정")
@@ -354,3 +355,15 @@ def test_relations_as_features():
         encode("classification", [replace(example, answers=((4, "비틀"), (0, "딸")))], tokenizer, labels, 64)
     with pytest.raises(ValueError, match="1 entities"):
         encode("classification", [replace(example, answers=ANSWERS[:1])], tokenizer, labels, 64)
+
+
+def test_padding_is_the_pad_token_of_type_zero_wherever_its_id_stands(tmp_path):
+    """In the tokenizers above it has id 0, so that nothing would be told apart."""
+    (tmp_path / "vocab.txt").write_text("\n".join(["[UNK]", "[CLS]", "[SEP]", "[MASK]", "[PAD]", "가", "나"]), encoding="utf-8")
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false}', encoding="utf-8")
+    tokenizer = Tokenizer.load(tmp_path).for_family(LAYOUTS["bert"])
+    assert tokenizer.role_ids["pad"] == 4
+    examples = [Example("a", "가", tags=("O",)), Example("b", "가 나", tags=("O", "O", "O"))]
+    batch = encode("tagging", examples, tokenizer, ["O"], 16).batch([0, 1])
+    assert batch["input_ids"][0].tolist() == [1, 5, 2, 4] and batch["document_ids"][0].tolist() == [1, 1, 1, 0]
+    assert batch["token_type_ids"].tolist() == [[0] * 4] * 2 and batch["labels"][0].tolist() == [-100, 0, -100, -100]

@@ -8,7 +8,7 @@ import torch
 from gyebo.config.run import OptimOptions
 from gyebo.jobs.pretraining.setup import set_up
 from gyebo.training import checkpoint
-from gyebo.training.optimizer import load_state_tensors, make_optimizer, state_tensors, unfrozen
+from gyebo.training.optimizer import default_lr, load_state_tensors, make_optimizer, state_tensors, unfrozen
 from gyebo.training.schedule import learning_rate
 from gyebo.training.trainer import NotFinite
 
@@ -173,3 +173,29 @@ def test_bf16_learns_and_keeps_float32_weights(run_options, tmp_path):
     losses = [trainer.advance()["loss"] for _ in range(30)]
     assert losses[-1] < losses[0] - 0.5
     assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
+
+
+def test_every_micro_batch_of_every_step_draws_its_own_dropout(run_options, tmp_path):
+    setup = set_up(run_options(), tmp_path, None)
+    setup.micro_rows = 2
+    trainer = setup.trainer("float32", 100)
+    seeds = []
+    trainer.terms.register_forward_pre_hook(lambda *_: seeds.append(torch.initial_seed()))
+    for _ in range(2):
+        trainer.advance()
+    assert len(seeds) >= 6 and len(set(seeds)) == len(seeds)
+
+
+def test_a_step_has_the_rate_and_the_momenta_that_were_asked_for(run_options, tmp_path):
+    asked = {"lr": 0.01, "warmup": 4, "schedule": "linear", "final_lr": 0.3, "betas": (0.5, 0.6), "eps": 1e-4}
+    trainer = set_up(run_options(10, optim=asked), tmp_path, None).trainer("float32", 10)
+    rates = [trainer.advance()["lr"] for _ in range(10)]
+    assert rates[:4] == pytest.approx([0.0025, 0.005, 0.0075, 0.01]) and rates[-1] == pytest.approx(0.003)
+    for group in trainer.optimizer.param_groups:
+        assert (group["lr"], group["betas"], group["eps"]) == (pytest.approx(0.003), (0.5, 0.6), 1e-4)
+
+
+@pytest.mark.parametrize(("width", "rate"), [(64, 1e-3), (256, 1e-3), (512, 7.1e-4), (1024, 5e-4)])
+def test_wide_models_learn_at_a_lower_rate(width, rate):
+    """docs/training.md: multiplied by sqrt(256 / width), rounded to two digits."""
+    assert default_lr(width) == rate

@@ -206,3 +206,9 @@ def test_scores_that_do_not_fit_are_refused():
     features, examples = one()
     with pytest.raises(ValueError, match="0 starts and 1 ends given for 1 rows"):
         spans.decode(features, examples, [[], [scores(features)]])
+
+
+def test_a_new_window_starts_every_128_tokens_unless_asked_otherwise():
+    example = Example("a", "경찰은 딸과 노래를 " * 60, "누가")
+    rows = {s: len(encode("spans", [example], tokenizer_of("char"), None, 300, stride=s)) for s in (None, 128, 64)}
+    assert rows[None] == rows[128] < rows[64]

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import transformers
+from transformers.pipelines import SUPPORTED_TASKS
 
 import gyebo.tasks.kinds
 from gyebo.models.family import FAMILIES
@@ -70,3 +72,33 @@ def test_no_torch_is_needed_to_read_data():
     code = "import sys, gyebo.tasks.kinds.table, gyebo.tasks.splits, gyebo.compare.recipe; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_pipeline_of_a_kind_is_the_one_that_opens_its_class():
+    """`transformers` says which pipeline a class is for; without one the hub has a name all the same."""
+    without = {"spans": "question-answering", "choice": "multiple-choice", "dependency": "token-classification"}
+    without |= {"translation": "translation", "dialogue-state": "text-generation"}
+    tasks = {name: task for name, task in SUPPORTED_TASKS.items() if not name.startswith("zero-shot")}
+    pipelines = {found.__name__: name for name, task in tasks.items() for found in task["pt"]}
+    for name, kind in KINDS.items():
+        opened = pipelines.get(f"AutoModelFor{kind.head.transformers_class}") if kind.head else None
+        assert kind.pipeline_tag == (opened or without[name]), name
+        if kind.head and name != "dependency":
+            assert hasattr(transformers, f"AutoModelFor{kind.head.transformers_class}")
+
+
+def test_ones_own_files_are_ranked_by_their_first_metric():
+    """The metric that chooses the best weights, those beside it, and the tokens of a row."""
+    expected = {
+        "classification": ("macro_f1", "accuracy", 128),
+        "pair": ("macro_f1", "accuracy", 128),
+        "regression": ("pearson", "spearman", 128),
+        "tagging": ("entity_f1", "entity_macro_f1", 256),
+        "spans": ("answer_f1", "exact_match", 384),
+        "choice": ("accuracy", 128),
+        "translation": ("bleu", "chrf", 128),
+    }
+    assert set(own_files()) == set(expected)
+    for name, own in own_files().items():
+        task = own.task(*(("en", None, "ko") if name == "translation" else (None, None, None)))
+        assert (*task.metrics, task.max_length) == expected[name] and task.score == expected[name][0], name

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from gyebo.config.finetune import TaskOptions
 from gyebo.models.family import FAMILIES
 from gyebo.models.transformer import Transformer, TransformerConfig
 from gyebo.objectives.translation import Translation
@@ -21,6 +22,7 @@ from gyebo.tasks.kinds.translation import KIND
 from gyebo.tasks.metrics.bleu import by_length
 from gyebo.tasks.metrics.metrics import measure
 from gyebo.tasks.registry import find
+from gyebo.tasks.splits import read_task
 from gyebo.tasks.task import Example
 from gyebo.text.dropout import BpeDropoutTokenizer
 from gyebo.text.roles import roles_of
@@ -212,3 +214,34 @@ def test_the_world_is_translated_without_any_file():
         assert any("가" <= c <= "힣" for c in example.text) and not any("가" <= c <= "힣" for c in str(example.label))
     other = next(iter(find("world-en-ko").world("dev")))
     assert any("가" <= c <= "힣" for c in str(other.label)) and not any("가" <= c <= "힣" for c in other.text)
+
+
+def test_a_translation_is_needed_in_a_test_set_too(tmp_path):
+    """Other kinds may publish one without answers."""
+    write(tmp_path / "a.en", ["one", "two"])
+    write(tmp_path / "a.de", ["eins", ""])
+    with pytest.raises(ValueError, match=r"line 2: de is empty"):
+        loading.load(translation_task("en", "de"), "test", tmp_path / "a")
+
+
+def test_a_translation_of_spaces_alone_is_none(tmp_path):
+    write(tmp_path / "a.en", ["one", "two"])
+    write(tmp_path / "a.de", ["eins", "  "])
+    assert [e.text for e in loading.load(translation_task("en", "de"), "train", tmp_path / "a").examples] == ["one"]
+
+
+def test_several_translations_of_a_sentence_are_no_label_noise(tmp_path):
+    lines = [f"text {n}\t{way} {n}" for n in range(60) for way in ("one", "another")]
+    write(tmp_path / "pairs.tsv", ["source\ttarget", *lines])
+    given = {"data": str(tmp_path / "pairs.tsv"), "text": "source", "label": "target"}
+    noise = {
+        name: any("noise" in note for note in read_task(TaskOptions(name=name, **given)).notes)
+        for name in ("translation", "classification")
+    }
+    assert noise == {"translation": False, "classification": True}
+
+
+def test_the_mean_of_tokens_is_that_of_a_row_not_of_a_group(tokenizer):
+    features = encode(examples(PAIRS * 5), tokenizer, 32, start=1)
+    rows = ExampleRows(features, groups=token_groups(features, 60))
+    assert len(rows) < len(features) and rows.mean_tokens == pytest.approx(features.lengths.mean())
