@@ -62,6 +62,6 @@ def test_errors(refused, masked, trained):
     line = refused("fill", folder, "--text", f"나무 {other}")
     assert f"no {mask} in" in line and f"write {mask}" in line
     assert "'--top-k': must be a whole number from 1 on" in refused("fill", folder, "--text", mask, "--top-k", "0")
-    assert "gpt2: this model has no" in refused("fill", trained, "--text", "[MASK]")
+    assert "no masked-LM head" in refused("fill", trained, "--text", "[MASK]")
     assert "missing option '--text'" in refused("fill", folder)
     assert "but this model's context is 24: shorten it" in refused("fill", folder, "--text", mask * 30)

@@ -10,6 +10,7 @@ from gyebo.compare.conclusion import conclusion
 from gyebo.compare.report import equal_terms
 from gyebo.compare.run import compare
 from gyebo.training.loop import Stopped
+from tests.refusals import option_error
 
 BOTH = [{"name": "world-sentiment"}, {"name": "world-entailment"}]
 
@@ -67,7 +68,7 @@ def test_one_pretraining_may_be_finetuned_with_several_seeds(tmp_path, jobs, tas
 
 def test_options_of_a_finetuning_are_checked_with_the_recipe(task_recipe):
     """Not after hours of pretraining, when the recipe can't be changed any more."""
-    with pytest.raises(ValueError, match="epochs and steps exclude each other"):
+    with option_error("epochs", "steps"):
         task_recipe(tasks=[BOTH[0] | {"epochs": 2, "steps": 100}])
 
 

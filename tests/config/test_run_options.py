@@ -6,6 +6,7 @@ from gyebo.config import toml
 from gyebo.config.errors import NAMED, OptionError
 from gyebo.config.finetune import FinetuneOptions
 from gyebo.config.run import DataOptions, RunOptions
+from tests.refusals import option_error
 
 BASE = {"family": "gpt2", "data": {"corpus": ["a.txt"]}, "budget": {"steps": 5}}
 
@@ -77,7 +78,7 @@ def test_settings_that_are_none(setting, line):
 
 
 def test_held_out_parts_exclude_each_other():
-    with pytest.raises(ValueError, match="data.valid_last and data.valid_share exclude each other"):
+    with option_error("data.valid_last", "data.valid_share"):
         check("data.valid_last=0.1", "data.valid_share=0.1")
 
 

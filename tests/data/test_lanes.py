@@ -9,6 +9,7 @@ from gyebo.data.batches import IGNORE, Rows
 from gyebo.data.lanes import lanes
 from gyebo.objectives.causal import Causal
 from tests.data.test_plan_and_order import Fake
+from tests.refusals import option_error
 
 FRAMED = Causal(-1, -2)
 lengths_strategy = st.lists(st.integers(0, 60), min_size=1, max_size=30).filter(lambda lengths: sum(lengths) > 40)
@@ -86,7 +87,7 @@ def test_batches_say_which_rows_go_on():
 
 
 def test_too_little_text_is_refused():
-    with pytest.raises(ValueError, match="13 tokens are too few for 4 lanes of at least 5"):
+    with option_error("context", "train.batch_tokens"):
         lanes(Fake([12]), 5, 1, 4, 0, 0)
     for batch, seed in ((3, 0), (2, 1)):
         with pytest.raises(ValueError, match=f"2 lanes .*seed 0.* {batch} .*seed {seed} "):

@@ -139,6 +139,8 @@ def test_the_dropout_of_a_head_is_theirs(family, kind, tmp_path):
             assert ours.dropout == owner.dropout.p
         elif kind == "classification":  # GPT and GPT-2 have none, and no field unless it is asked for
             assert ours.dropout == options.get("classifier_dropout", 0.0)
+        else:
+            assert not (ours.head.spec.dropout_before or ours.head.spec.dropout_between)
 
 
 def fresh(family, kind, labels=None, **options):

@@ -21,6 +21,7 @@ from gyebo.jobs.pretrain import command_of, pretrain
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.setup import MEASURE_SECONDS, plan_steps, set_up
 from gyebo.training import checkpoint, log
+from tests.refusals import option_error
 from tests.training.test_resume import interrupted
 
 TEXT = "고양이 정말 나무 보았다. Élan"
@@ -122,7 +123,7 @@ def test_the_reserve_grows_with_what_is_evaluated_and_saved():
         )
 
     assert 600 > steps(1000, 10**6) > steps(10**6, 10**6) > steps(10**6, 10**9) >= 1
-    with pytest.raises(ValueError, match=r"minutes=10: evaluations and checkpoints alone would take .* hold out less text"):
+    with option_error("budget.minutes", "data.valid_share"):
         steps(10**8, 10**6)
 
 

@@ -21,6 +21,7 @@ from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.verify import verify
 from gyebo.training import loop
 from gyebo.training.loop import Stopped
+from tests.refusals import option_error
 
 WORDS = ["나무", "바다", "사람", "하늘", "영화", "노래"]
 OTHER = ["tree", "sea", "human", "sky", "film", "song"]
@@ -106,9 +107,9 @@ def test_as_many_lines_come_out_as_go_in(learned):
 def test_its_attention_is_drawn(learned, tmp_path):
     job.translate(str(learned), ["나무 바다 하늘"], picture=tmp_path / "map.png")
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match="attention plots one sentence, but there are 2"):
+    with option_error("attention", "text"):
         job.translate(str(learned), ["나무", "바다"], picture=tmp_path / "two.png")
-    with pytest.raises(ValueError, match="attention .* the text is empty"):
+    with option_error("attention"):
         job.translate(str(learned), [" "], picture=tmp_path / "none.png")
     with pytest.raises(ValueError, match=r"attention: .* \(maximum \d+\)"):
         job.translate(str(learned), ["나무 " * 60], picture=tmp_path / "long.png")
@@ -229,7 +230,7 @@ def test_options_of_translations_are_refused_elsewhere(tokenizer, tmp_path):
         "task": {"name": "world-sentiment"},
         "translation": {"beams": 2},
     }
-    with pytest.raises(ValueError, match="translation.beams has no effect on world-sentiment"):
+    with option_error("translation.beams"):
         finetune(FinetuneOptions.model_validate(values), tmp_path / "run")
 
 

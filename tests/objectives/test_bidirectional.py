@@ -14,6 +14,7 @@ from gyebo.evaluation import evaluate_bidirectional
 from gyebo.models.elmo import Elmo, ElmoConfig
 from gyebo.objectives import bidirectional
 from gyebo.objectives.bidirectional import Bidirectional
+from tests.refusals import option_error
 
 FRAMED = Bidirectional(1, 2)
 
@@ -169,5 +170,5 @@ def test_held_out_figures_are_those_of_each_document_alone():
 
 
 def test_borders_are_not_crossed():
-    with pytest.raises(ValueError, match="data.across_documents has no effect here"):
+    with option_error("data.across_documents"):
         bidirectional.build(bidirectional.Options(), SimpleNamespace(across_documents=True))

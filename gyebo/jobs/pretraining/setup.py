@@ -181,10 +181,10 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
 def _plan(
     options: RunOptions, family: tree.Family, objective: Objective, prepared: Prepared, context: int, batch_rows: int
 ) -> Plan | Lanes:
-    """Which text stands in which row: lanes for a family that hands a state on, unless `data.order` says otherwise."""
+    """Which text stands in which row: lanes for a family that carries a state, unless `data.order` says otherwise."""
     order, carries = options.data.order, tree.model_class(family.name).carries_state
     if order == "lanes" and not carries:
-        raise OptionError(f"‹data.order›=lanes: {family.name} hands no state on from row to row; leave it out")
+        raise OptionError(f"‹data.order›=lanes: {family.name} carries no state from row to row; leave it out")
     if order == "shuffled" or not carries:
         return objective.plan(prepared.train, context, options.data.plan_seed, prepared.folder)
     return lanes(prepared.train, context, objective.extra, batch_rows, options.data.plan_seed, options.seed)
