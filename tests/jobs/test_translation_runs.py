@@ -190,8 +190,8 @@ def test_without_a_tokenizer_both_languages_share_one(folder, tmp_path):
 
 def test_each_language_with_a_tokenizer_of_its_own(folder, tmp_path):
     """It learns as with one, translates after it was opened, and can be trained further."""
-    translation = {"separate": True, "vocab_size": 620, "beams": 2, "batch_tokens": 120}
-    values = options(folder, folder, 600, optim={"lr": 3e-3}, evaluations=0.1).model_dump()
+    translation = {"separate": True, "vocab_size": 620, "beams": 2, "batch_tokens": 200}
+    values = options(folder, folder, 300, optim={"lr": 4e-3}, evaluations=0.1).model_dump()
     result = finetune(
         FinetuneOptions.model_validate(values | {"tokenizer": None, "translation": translation}), tmp_path / "run"
     )
