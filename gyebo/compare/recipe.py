@@ -77,7 +77,7 @@ class Candidate(ModelOptions):
     @model_validator(mode="after")
     def _known(self) -> Candidate:
         find_size(find(self.family), self.size)
-        if self.objective_facts.pairs:
+        if self.objective_facts.kind:
             raise ValueError(f"{self.family} learns from sentence pairs, so it can't be compared here: use gyebo finetune")
         if not NAME.fullmatch(self.name):
             raise ValueError(f"name {self.name!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)")
@@ -121,7 +121,10 @@ class RecipeTask(TuningOptions, TaskOptions):
         if find_kind(task.kind).head is None and find_kind(task.kind).text is None:
             raise ValueError(f"{task.name} can be read and scored, but not fine-tuned: name another task")
         if find_kind(task.kind).head is None:
-            raise ValueError(f"{task.name}: no candidate is pretrained to translate: use gyebo finetune for each model")
+            raise ValueError(
+                f"{task.name} is a {task.kind} task, which text answers, but all candidates answer with a head: use gyebo "
+                "finetune for each model"
+            )
         return self
 
     @property

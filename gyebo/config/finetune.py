@@ -41,12 +41,12 @@ class LearningOptions(OptimOptions):
 
 
 class TranslationOptions(Section):
-    """What only a translation has."""
+    """What only a model that writes its answers has, as a translation model does."""
 
     vocab_size: int | None = Field(
-        None, gt=0, description="vocabulary size of the tokenizer to train for both languages; by default the size's"
+        None, gt=0, description="vocabulary size of the tokenizer to train on sources and targets; by default the size's"
     )
-    separate: bool = Field(False, description="train one tokenizer per language, each with half of the ids")
+    separate: bool = Field(False, description="train one tokenizer on sources and one on targets, each with half of the ids")
     batch_tokens: int = Field(4096, gt=0, description="tokens per step, on the side that has more")
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing: probability mass spread over the vocabulary")
     average: int = Field(

@@ -58,10 +58,9 @@ def evaluate(
     model, tokenizer = load(name)
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
-    if table.find(find(model.family).objective).pairs:
+    if table.find(find(model.family).objective).kind:
         raise ValueError(
-            f"{name} translates, so it is measured on pairs: gyebo evaluate {name} translation --data pairs.tsv --text SOURCE "
-            "--label TARGET"
+            f"{name} learned from the examples of a task, on which alone it is measured: gyebo evaluate {name} TASK --data FILE"
         )
     if isinstance(model, TaskModel):
         raise ValueError(f"{name} was fine-tuned and has no head for text: name a task, as in gyebo evaluate {name} TASK")

@@ -17,6 +17,8 @@ from gyebo.interchange.files import read_json
 from gyebo.jobs import run_directory as runs
 from gyebo.jobs.finetune import RESULTS
 from gyebo.jobs.inference import ready
+from gyebo.models.family import find
+from gyebo.objectives import table
 from gyebo.tasks import linear, text_answers
 from gyebo.tasks.features import Features
 from gyebo.tasks.heads.task_model import TaskModel
@@ -33,7 +35,7 @@ from gyebo.training.device import pick_device
 @dataclass(frozen=True)
 class TrainingRecord:
     """The record of a fine-tuning: its task, whether examples had two texts, maximum tokens of a row (None: unlimited), and the
-    options of translation."""
+    options of a model that writes its answers."""
 
     task: TaskOptions
     paired: bool
@@ -103,15 +105,15 @@ class FinetunedModel:
         return [next(found) if empty is None or example.text else empty() for example in blank]
 
     def _by_text(self, blank: list[Example], autocast: Callable[[], Any]) -> list[Any]:
-        sources, form = self.sources(blank), self.kind.text
-        assert form is not None
-        return text_answers.predict(form, self.model, sources, blank, options=self.search, autocast=autocast())
+        sources = self.sources(blank)
+        return text_answers.predict(self.kind, self.model, sources, blank, options=self.search, autocast=autocast())
 
     def sources(self, examples: list[Example]) -> Features:
-        """The features of examples for a model that answers by text. Raises ValueError for one longer than its context."""
+        """The features of examples for a model that writes its answers. Raises ValueError for one longer than its context."""
         context, form = self.model.config.context, self.kind.text
         assert self.tokenizer is not None and form is not None
-        found = text_answers.encode(form, examples, self.tokenizer, max_length=context, start=self.model.config.first_id)
+        start = self.model.config.first_id
+        found = text_answers.encode(form, examples, self.tokenizer, max_length=context, start=start, targets=False)
         if found.too_long:
             room = template_of(self.tokenizer).room(context)
             texts = self.tokenizer.encode_batch([form.source(example) for example in examples])
@@ -149,8 +151,12 @@ def open_model(name: str) -> FinetunedModel:
         if tokenizer is None:
             raise ValueError(f"{name} has no tokenizer that gyebo reads (a tokenizer.json)")
         trained = trained_on(name)
-        kind = find_kind(open_task(trained.task).kind if trained else "translation")
-        return FinetunedModel(name=name, model=model, kind=kind, tokenizer=tokenizer, trained=trained)
+        known = open_task(trained.task).kind if trained else table.find(find(model.family).objective).kind
+        if not known:
+            raise ValueError(
+                f"{name} has no record of the task that it learned: fine-tune it first, gyebo finetune {name} TASK"
+            )
+        return FinetunedModel(name=name, model=model, kind=find_kind(known), tokenizer=tokenizer, trained=trained)
     if not isinstance(model, TaskModel):
         what = f"{name} is a {type(model).__name__} without a task head"
         raise ValueError(f"{what}: fine-tune it first, gyebo finetune {name} TASK -o DIR")

@@ -56,7 +56,7 @@ def predict(
 def _examples(opened: FinetunedModel, file: Path, text: str | None, pair: str | None) -> Iterator[Example]:
     kind, trained = opened.kind, opened.trained
     if kind.command == "translate":
-        raise ValueError(f"{opened.name} is a translation model: use gyebo translate {opened.name} {file}")
+        raise ValueError(f"{opened.name} is a model for {kind.name}: use gyebo translate {opened.name} {file}")
     if kind.command == "evaluate":
         raise OptionError(
             f"{opened.name} is a model for {kind.name}, whose examples are more than texts: use gyebo evaluate "

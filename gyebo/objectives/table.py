@@ -36,7 +36,8 @@ class Samples:
 class ObjectiveFacts:
     """One objective.
 
-    `module`: where its `Options` and `build` are. `pairs`: it is learned from sentence pairs by a task, not from a corpus.
+    `module`: where its `Options` and `build` are. `kind`: the kind of task from whose examples it is learned, instead of from a
+    corpus, and which a model answers that has no record of another one.
     `heads`: the heads that a model needs to be measured. `with_teacher`: the objective by which a student learns the same
     from a teacher. `needs_teacher`: that is this one.
 
@@ -59,7 +60,7 @@ class ObjectiveFacts:
     name: str
     module: str
     learns: str
-    pairs: bool = False
+    kind: str = ""
     heads: tuple[str, ...] = ("lm",)
     with_teacher: str | None = None
     needs_teacher: bool = False
@@ -209,7 +210,7 @@ TRANSLATION = ObjectiveFacts(
     name="translation",
     module="gyebo.objectives.translation",
     learns="to translate",
-    pairs=True,
+    kind="translation",
     metric="bleu",  # a task measures it: nothing here reads a text alone
     unit="BLEU of held-out pairs",
     lower_is_better=False,

@@ -54,7 +54,8 @@ def as_rows(
 ) -> list[dict[str, Any]]:
     """{"id", "label" if it is known, "prediction"} of each example; `gyebo/tasks/task.py` defines the predictions.
 
-    Kinds add further keys: classification the probabilities (or margins) by class name, under the key `probability_key`;
+    Kinds add further keys: classification the probabilities (or margins) by class name, if a head gives them, as
+    `probability_key`;
     tagging the entities as "spans", [start, end, type] in characters; choice the text of the chosen option as "option".
     """
     return [

@@ -12,6 +12,8 @@ The prediction for one example of each kind, everywhere in gyebo:
 | dependency | (heads, relations), one of each per word |
 | dialogue-state | the state as strings "domain-slot-value" |
 | translation | the sentence in the other language |
+
+It does not depend on whether a head or a written text gives it.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from gyebo.data.streams import SOURCE, TARGET, BatchField
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
 from gyebo.tasks.features import Features, ragged
-from gyebo.tasks.kinds.kind import TextForm
+from gyebo.tasks.kinds.kind import Kind, TextForm
 from gyebo.tasks.task import Example
 from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
@@ -33,29 +33,30 @@ def encode(
     *,
     max_length: int,
     start: int,
+    targets: bool = True,
     skip_long: bool = False,
     fallback: Tokenizer | None = None,
 ) -> Features:
-    """Examples as rows: "input_ids", and if the answers are known "decoder_input_ids" and "labels".
+    """Examples as rows: "input_ids", and with `targets` "decoder_input_ids" and "labels".
 
     `start`: the decoder's start id. `max_length`: most tokens of a row on either side, special tokens included. Examples with a
     longer text are truncated, or with `skip_long` skipped, or encoded by the `fallback` tokenizer; `Features.too_long` counts
-    them.
+    them. Raises ValueError for an example whose target is needed and not known.
     """
     template, end = template_of(tokenizer), [tokenizer.role_ids["eos"]]
     room = template.room(max_length, 1)
-    known = bool(examples) and examples[0].label is not None
     sources = tokenizer.encode_batch([form.source(example) for example in examples])
-    targets = tokenizer.target.encode_batch([form.target(example) for example in examples]) if known else [[]] * len(examples)
-    long = [len(source) > room or len(target) >= max_length for source, target in zip(sources, targets)]
+    texts = [target_of(form, example) for example in examples] if targets else []
+    answers = tokenizer.target.encode_batch(texts) if targets else [[]] * len(examples)
+    long = [len(source) > room or len(answer) >= max_length for source, answer in zip(sources, answers)]
     if fallback:
         for number in (n for n, is_long in enumerate(long) if is_long):
             sources[number] = fallback.encode(form.source(examples[number]))
-            targets[number] = fallback.target.encode(form.target(examples[number]))
+            answers[number] = fallback.target.encode(texts[number])
     numbers = [number for number in range(len(examples)) if not (skip_long and long[number])]
     columns = {"input_ids": ragged(template.apply(sources[n][:room]).ids for n in numbers)}
-    if known:
-        shortened = [targets[n][: max_length - 1] for n in numbers]
+    if targets:
+        shortened = [answers[n][: max_length - 1] for n in numbers]
         columns["decoder_input_ids"] = ragged([start, *ids] for ids in shortened)
         columns["labels"] = ragged([*ids, *end] for ids in shortened)
     ids = tuple(example.id for example in examples)
@@ -64,9 +65,16 @@ def encode(
     return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, too_long=sum(long), notes=notes, fields=PAIR)
 
 
+def target_of(form: TextForm, example: Example) -> str:
+    """The target text of an example; ValueError where it is not known."""
+    if (text := form.target(example)) is None:
+        raise ValueError(f"example {example.id} has no answer to learn from: add it, or leave the example out")
+    return text
+
+
 @torch.no_grad()
 def predict(
-    form: TextForm,
+    kind: Kind,
     model: Any,
     features: Features,
     examples: Sequence[Example],
@@ -74,13 +82,21 @@ def predict(
     options: GenerationOptions,
     autocast: Callable[[], Any] = nullcontext,
 ) -> list[Any]:
-    """The answer to every example; the rows of `features` are those of `examples`. The model is put into evaluation mode."""
+    """The answer to every example: of the model, or where there is no text `Kind.empty`, if the kind has it.
+
+    The rows of `features` are those of `examples`. The model is put into evaluation mode.
+    """
+    form, empty = kind.text, kind.empty
+    assert form is not None
     model.eval()
     tokenizer: Tokenizer = features.notes["tokenizer"]
     column = features.columns["input_ids"]
     sources = [column[number].tolist() for number in range(len(column))]
     found = translate(model, sources, options, forbidden=forbidden_ids(tokenizer, model.config.eos_id), autocast=autocast)
-    return [form.answer(tokenizer.target.decode(best[0].ids), example) for best, example in zip(found, examples, strict=True)]
+    return [
+        empty() if empty and not example.text else form.answer(tokenizer.target.decode(best[0].ids), example)
+        for best, example in zip(found, examples, strict=True)
+    ]
 
 
 def forbidden_ids(tokenizer: Tokenizer, end: int | None) -> list[int]:

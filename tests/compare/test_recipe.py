@@ -238,7 +238,7 @@ def test_families_without_a_likelihood_are_those_whose_runs_have_no_bits_per_byt
 
     for family in FAMILIES.values():
         facts = OBJECTIVES[family.objective]
-        if facts.pairs:
+        if facts.kind:
             with pytest.raises(ValueError, match="learns from sentence pairs"):
                 recipes.Candidate(family=family.name, size="tiny")
             continue

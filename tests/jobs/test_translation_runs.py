@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,10 +157,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights_and_verifies(folder, tokenize
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model": "bert:mini"}, "bert:mini is not a translation model.*transformer:mini"),
+        ({"model": "bert:mini"}, "bert:mini .*translation task.*transformer:mini"),
         ({"task": {"name": "world-sentiment"}}, "transformer:tiny .*world-sentiment is a classification task"),
-        ({"batch": 8}, "batch has no effect on translation: use translation.batch_tokens"),
-        ({"layers": "top"}, "layers has no effect on translation"),
+        ({"batch": 8}, "batch has no effect on transformer:tiny: use translation.batch_tokens"),
+        ({"layers": "top"}, "layers has no effect on transformer:tiny"),
         ({"dropout": 0.2}, "dropout .*body_dropout"),
         ({"translation": {"vocab_size": 400}}, "translation.vocab_size=400 has no effect with tokenizer"),
         (
@@ -184,7 +185,7 @@ def test_without_a_tokenizer_both_languages_share_one(folder, tmp_path):
         options(folder, folder).model_dump() | {"tokenizer": None, "steps": 2, "translation": {"vocab_size": 300, "beams": 1}}
     )
     result = finetune(asked, tmp_path / "run")
-    assert any("for both languages with 300 ids" in note for note in result.notes)
+    assert any("for source and target with 300 ids" in note for note in result.notes)
     assert Tokenizer.load(tmp_path / "run").vocab_size == 300
 
 
@@ -195,7 +196,7 @@ def test_each_language_with_a_tokenizer_of_its_own(folder, tmp_path):
     result = finetune(
         FinetuneOptions.model_validate(values | {"tokenizer": None, "translation": translation}), tmp_path / "run"
     )
-    assert any("one byte-level BPE per language" in note for note in result.notes)
+    assert any("one byte-level BPE for the source" in note for note in result.notes)
     assert result.test["bleu"] > 0.6 and (tmp_path / "run" / "target_tokenizer.json").is_file()
     assert job.translate(str(tmp_path / "run"), ["나무 바다"]) == ["tree sea"]
     further = values | {"model": str(tmp_path / "run"), "tokenizer": None, "steps": 2}
@@ -240,7 +241,7 @@ def test_what_else_a_translator_can_not_do_is_said_by_name(learned, folder, tmp_
     from gyebo.jobs.generate import generate
     from gyebo.tasks.embedding import embed
 
-    with pytest.raises(ValueError, match=r"translates, so it is measured on pairs: gyebo evaluate .* translation"):
+    with pytest.raises(ValueError, match=r"measured: gyebo evaluate .* TASK"):
         evaluate(str(learned), [str(folder / "train.ko")])
     with pytest.raises(ValueError, match="transformer is a translation model"):
         embed(*load(learned), ["나무"])
@@ -261,6 +262,19 @@ def test_the_command_reads_files_and_pipes(learned, tmp_path):
     assert piped.stdout == "tree\n\nsea sky\n"
     again = gyebo_command("translate", str(learned), str(tmp_path / "in.txt"), "-o", str(tmp_path / "out.txt"))
     assert again.returncode == 2 and "exists already" in again.stderr
+
+
+def test_a_model_without_a_record_does_what_its_family_learned(learned, tmp_path, monkeypatch):
+    from gyebo.jobs.finetuned_model import open_model
+    from gyebo.objectives.table import OBJECTIVES
+
+    shutil.copytree(learned, tmp_path / "copy")
+    (tmp_path / "copy" / "run.toml").unlink()
+    assert open_model(str(tmp_path / "copy")).kind.name == "translation"
+    assert job.translate(str(tmp_path / "copy"), ["나무 바다"]) == ["tree sea"]
+    monkeypatch.setitem(OBJECTIVES, "translation", replace(OBJECTIVES["translation"], kind=""))
+    with pytest.raises(ValueError, match="no record"):
+        open_model(str(tmp_path / "copy"))
 
 
 def test_a_model_that_does_not_translate_says_what_does(tmp_path, learned):

@@ -30,7 +30,7 @@ def toy(monkeypatch):
 @pytest.mark.parametrize("facts", OBJECTIVES.values(), ids=lambda facts: facts.name)
 def test_what_a_row_names_is_there(facts):
     module = facts.load()
-    if not facts.pairs:
+    if not facts.kind:
         assert callable(module.build) and set(facts.shown_by) <= set(module.Options.model_fields)
         assert set(facts.elsewhere) <= set(module.Options.model_fields)
         assert callable(resolve(facts.evaluate)) and facts.metric in facts.card_metrics

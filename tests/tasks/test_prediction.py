@@ -9,7 +9,8 @@ from gyebo.data.batches import IGNORE
 from gyebo.nn.outputs import ParsingOutput, SpansOutput, TaskOutput
 from gyebo.tasks.kinds.table import KINDS, encode
 from gyebo.tasks.objective import forward
-from gyebo.tasks.prediction import outputs_of, predict
+from gyebo.tasks.prediction import as_rows, outputs_of, predict
+from gyebo.tasks.task import Example
 from tests.tasks.test_task_objective import LEARNED, NAMES, example, features_of, model_of, tensors
 
 
@@ -116,3 +117,13 @@ def test_half_precision_is_used_where_asked():
     half = outputs_of(model, form, features, autocast=lambda: torch.autocast("cpu", torch.bfloat16))[0]
     differences = [float(abs(a - b).max()) for a, b in zip(exact, half)]
     assert 0 < max(differences) < 0.3
+
+
+def test_a_class_may_come_without_probabilities():
+    """As the models that write their answers give it."""
+    examples = [Example("1", "a", label="good"), Example("2", "b")]
+    found = as_rows(KINDS["classification"], examples, [{"bad": 0.25, "good": 0.75}, "bad"])
+    assert found == [
+        {"id": "1", "label": "good", "prediction": "good", "probabilities": {"bad": 0.25, "good": 0.75}},
+        {"id": "2", "prediction": "bad"},
+    ]

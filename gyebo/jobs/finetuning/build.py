@@ -35,7 +35,7 @@ def set_up(options: FinetuneOptions) -> Setup:
     make_ready(device)
     kind = find_kind(open_task(options.task).kind)
     if kind.head is None and kind.text is None:
-        raise ValueError(f"{options.task.name} can be read and scored, but not fine-tuned: it has no head")
+        raise ValueError(f"{options.task.name} can be read and scored, but not fine-tuned: neither a head nor text answers it")
     data = read_task(options.task)
     named = scratch(options.model)
     origin = _new(options, data, kind, named) if named else _pretrained(options.model)
@@ -47,9 +47,12 @@ def set_up(options: FinetuneOptions) -> Setup:
 def _check(options: FinetuneOptions, kind: Kind, family: tree.Family) -> None:
     """ValueError where a family does not support a kind of task, or an option has no effect on it."""
     if (kind.text if family.answers_by_text else kind.head) is None:
-        what = "a translation model without heads" if family.answers_by_text else "not a translation model"
-        better = "an encoder, e.g. bert:mini" if family.answers_by_text else "e.g. transformer:mini"
-        raise ValueError(f"{options.model} is {what}, but {options.task.name} is a {kind.name} task: start from {better}")
+        how = "writes its answers" if family.answers_by_text else "answers with a task head"
+        needed, better = ("a head", "bert:mini") if family.answers_by_text else ("text", "transformer:mini")
+        raise ValueError(
+            f"{options.model} {how}, but {options.task.name} is a {kind.name} task, which {needed} answers: start from another "
+            f"family, e.g. {better}"
+        )
     if family.answers_by_text:
         text_form.check_options(options)
     else:
@@ -63,15 +66,15 @@ def _new(options: FinetuneOptions, data: TaskData, kind: Kind, named: tuple[str,
     tree.find_size(family, size)
     _check(options, kind, family)
     cls = tree.model_class(name)
-    tokenizer = _tokenizer(options, data, family, cls.sizes[size].vocab_size).for_family(roles_of(family))
+    tokenizer = _tokenizer(options, data, kind, family, cls.sizes[size].vocab_size).for_family(roles_of(family))
     longer = options.max_length if family.answers_by_text else None  # these families have no table of positions
     context = max(longer or 0, cls.sizes[size].context)
     config = shaped(cls.sizes[size], options.shape, tokenizer, context=context, section="shape")
     return Origin(family, tokenizer, config, lambda: with_pieces(cls(config), tokenizer))
 
 
-def _tokenizer(options: FinetuneOptions, data: TaskData, family: tree.Family, ids: int) -> Tokenizer:
-    """The tokenizer of --tokenizer; without it, for a family that answers by text, one trained on the training pairs."""
+def _tokenizer(options: FinetuneOptions, data: TaskData, kind: Kind, family: tree.Family, ids: int) -> Tokenizer:
+    """The tokenizer of --tokenizer; without it, for a family that writes its answers, one trained on the training examples."""
     if options.tokenizer:
         for name, value in (("vocab_size", options.translation.vocab_size), ("separate", options.translation.separate or None)):
             if value is not None:
@@ -81,7 +84,8 @@ def _tokenizer(options: FinetuneOptions, data: TaskData, family: tree.Family, id
         raise OptionError(
             f"{options.model} starts from scratch and needs a tokenizer: ‹tokenizer›=DIR (a run directory works too)"
         )
-    return text_form.train_pair_tokenizer(options.translation, data, ids)
+    assert kind.text is not None  # `_check`
+    return text_form.train_pair_tokenizer(options.translation, data, kind.text, ids)
 
 
 def _pretrained(name: str) -> Origin:

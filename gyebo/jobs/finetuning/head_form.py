@@ -75,7 +75,10 @@ def check_options(options: FinetuneOptions, kind: Kind, family: tree.Family) -> 
         )
     if changed := options.translation.model_dump(exclude_defaults=True):
         name = next(iter(changed))
-        raise OptionError(f"‹translation.{name}› has no effect on {options.task.name}, a {kind.name} task: leave it out")
+        raise OptionError(
+            f"‹translation.{name}› has no effect on {options.task.name} with {family.name}, which answers with a head: leave "
+            "it out"
+        )
     check_features(options, family)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.metrics.bleu import by_length
 from gyebo.tasks.metrics.metrics import confusion, seed_statistics
 from gyebo.tasks.splits import TaskData, open_task
+from gyebo.tasks.text_answers import target_of
 
 CURVE, CONFUSION, LENGTHS = "learning.png", "confusion.png", "lengths.png"
 
@@ -30,15 +31,27 @@ def pictures(out: Path, data: TaskData, predictions: list[Any], records: list[di
     scores = [(record["step"], record["evaluation"][task.score]) for record in records if "evaluation" in record]
     learning_curve(out / CURVE, losses, scores, task.score)
     drawn = {"the learning curve": CURVE}
-    picture = find_kind(task.kind).picture
-    if picture == "confusion" and task.labels and len(task.labels) <= MOST:
-        confusion_matrix(out / CONFUSION, confusion(predictions, data.test, task.labels), task.labels)
-        drawn[f"confusion matrix ({data.measured})"] = CONFUSION
-    if picture == "lengths":
-        lengths = by_length(predictions, [str(example.label) for example in data.test])
+    kind = find_kind(task.kind)
+    if kind.picture == "confusion" and task.labels and len(task.labels) <= MOST:
+        drawn |= _confusion(out, data, predictions, task.labels)
+    if kind.picture == "lengths":
+        assert kind.text is not None
+        lengths = by_length(predictions, [target_of(kind.text, example) for example in data.test])
         score_by_length(out / LENGTHS, {task.name: [(words, score) for words, _, score in lengths]}, "BLEU, split at spaces")
         drawn[f"BLEU by length ({data.measured})"] = LENGTHS
     return drawn
+
+
+def _confusion(out: Path, data: TaskData, predictions: list[Any], labels: Sequence[str]) -> dict[str, str]:
+    """As `pictures`; a model that writes may answer what is no class, which the plot leaves out and the caption counts."""
+    pairs = zip(predictions, data.test, strict=True)
+    kept = [(found, example) for found, example in pairs if isinstance(found, Mapping) or found in labels]
+    if not kept:
+        return {}
+    confusion_matrix(out / CONFUSION, confusion([found for found, _ in kept], [example for _, example in kept], labels), labels)
+    others = len(predictions) - len(kept)
+    left_out = f", without {others:,} answers that are no class" if others else ""
+    return {f"confusion matrix ({data.measured}{left_out})": CONFUSION}
 
 
 def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: FinetuneSummary | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The setup of fine-tuning a model that answers by text: tokenizer of both sides, batches by tokens, beam search."""
+"""The setup of fine-tuning a model that writes its answers: tokenizer of both sides, batches by tokens, beam search."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gyebo.jobs.model_building import freeze, with_dropout
 from gyebo.objectives.translation import Translation
 from gyebo.tasks import text_answers
 from gyebo.tasks.features import ExampleRows, token_groups
-from gyebo.tasks.kinds.kind import Kind
+from gyebo.tasks.kinds.kind import Kind, TextForm
 from gyebo.tasks.splits import TaskData
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer, train_translation_tokenizer
@@ -23,35 +23,35 @@ from gyebo.training.trainer import initial_seed
 SAMPLES_SHOWN = 2  # at each evaluation
 
 
-def train_pair_tokenizer(asked: TranslationOptions, data: TaskData, ids: int) -> Tokenizer:
-    """Train a byte-level BPE on both sides of the training pairs, or one on each side, and note it. `ids`: default size of the
-    vocabulary."""
-    size, sources = asked.vocab_size or ids, [example.text for example in data.train]
-    targets = [str(example.label) for example in data.train]
+def train_pair_tokenizer(asked: TranslationOptions, data: TaskData, form: TextForm, ids: int) -> Tokenizer:
+    """Train a byte-level BPE on sources and targets of the training examples, or one on each, and note it. `ids`: default size
+    of the vocabulary."""
+    size, sources = asked.vocab_size or ids, [form.source(example) for example in data.train]
+    targets = [text_answers.target_of(form, example) for example in data.train]
     if asked.separate:
         tokenizer: Tokenizer = train_translation_tokenizer(sources, targets, size)
-        what = f"one byte-level BPE per language, {tokenizer.vocab_size:,} ids in total"
+        what = f"one byte-level BPE for the source and one for the target, {tokenizer.vocab_size:,} ids in total"
     else:
         tokenizer = train_tokenizer((text for pair in zip(sources, targets) for text in pair), "bpe", size)
-        what = f"one byte-level BPE for both languages with {tokenizer.vocab_size:,} ids"
-    data.notes.append(f"no tokenizer given: {what}, trained on the pairs")
+        what = f"one byte-level BPE for source and target with {tokenizer.vocab_size:,} ids"
+    data.notes.append(f"no tokenizer given: {what}, trained on the training examples")
     return tokenizer
 
 
 def check_options(options: FinetuneOptions) -> None:
-    """ValueError for options that have no effect on models that answer by text."""
+    """ValueError for options that have no effect on models that write their answers."""
     asked = options.translation
     for name, given in (("vocab_size", asked.vocab_size), ("separate", asked.separate)):
         if given and not scratch(options.model):
             raise OptionError(f"‹translation.{name}› has no effect on {options.model}, which has a tokenizer: leave it out")
     for name in ("layers", "gradient_windows"):
         if getattr(options, name) is not None:
-            raise OptionError(f"‹{name}› has no effect on translation, whose model has no head: leave it out")
+            raise OptionError(f"‹{name}› has no effect on {options.model}, which has no task head: leave it out")
     for name in ("batch", "micro_batch"):
         if getattr(options, name) is not None:
-            raise OptionError(f"‹{name}› has no effect on translation: use ‹translation.batch_tokens›")
+            raise OptionError(f"‹{name}› has no effect on {options.model}: use ‹translation.batch_tokens›")
     if options.dropout != FinetuneOptions.model_fields["dropout"].default:
-        raise OptionError("‹dropout› is for task heads, and a translation model has none: use ‹body_dropout›")
+        raise OptionError(f"‹dropout› is for task heads, and {options.model} has none: use ‹body_dropout›")
 
 
 def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origin, device: torch.device) -> Setup:
@@ -60,7 +60,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     assert form is not None
     if "eos" not in tokenizer.role_ids:
         raise ValueError(
-            f"the tokenizer of {options.tokenizer or options.model} has no end token (eos), which translation needs"
+            f"the tokenizer of {options.tokenizer or options.model} has no token (eos) that ends what a model writes"
         )
     if asked.coverage_penalty and not origin.config.attends_source:
         raise OptionError(
@@ -78,7 +78,10 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
 
     def predict(model: Any, part: str, autocast: Any, quick: bool) -> list[Any]:
         found = text_answers.search_options(1) if quick else search
-        return text_answers.predict(form, model, features[part], getattr(data, part), options=found, autocast=autocast)
+        return text_answers.predict(kind, model, features[part], getattr(data, part), options=found, autocast=autocast)
+
+    def sample(predictions: list[Any]) -> list[str]:
+        return [f"{form.source(each)} -> {found}" for each, found in zip(data.valid, predictions[:SAMPLES_SHOWN])]
 
     return Setup(
         options=options,
@@ -97,7 +100,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
         step_size=f"{asked.batch_tokens:,} tokens",
         device=device,
         averaged=asked.average,
-        sample=lambda predictions: [f"{each.text} -> {found}" for each, found in zip(data.valid, predictions[:SAMPLES_SHOWN])],
+        sample=sample,
     )
 
 

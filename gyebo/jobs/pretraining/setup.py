@@ -106,7 +106,7 @@ class Setup:
 def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     """Corpus, tokenizer, model and rows of a run. ValueError names what doesn't fit together."""
     family = tree.find(options.family)
-    if table.find(family.objective).pairs:
+    if table.find(family.objective).kind:
         raise ValueError(
             f"{family.name} learns from sentence pairs, not from a corpus: gyebo finetune {family.name}:{options.size} "
             "translation --data pairs.tsv --text SOURCE --label TARGET --tokenizer DIR -o DIR"

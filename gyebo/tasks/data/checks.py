@@ -99,12 +99,12 @@ FEW = 10  # number of examples of a class below which it is reported
 def warnings(examples: Sequence[Example], labels: Sequence[str] | None = None) -> list[str]:
     """Anomalies of training data, one line each with figures: class imbalance, rare or missing classes, label noise.
 
-    `labels`: the class names; None: those that occur. Tags and answers are checked for noise only, scores not at all.
+    `labels`: the class names; None: labels are no classes. Tags and answers are checked for noise only, scores not at all.
     """
     found = []
     counts = Counter(example.label for example in examples if isinstance(example.label, str))
-    if counts:
-        found += _imbalance(Counter({name: counts[name] for name in labels or counts}))
+    if counts and labels is not None:
+        found += _imbalance(Counter({name: counts[name] for name in labels}))
     return found + _noise(examples)
 
 

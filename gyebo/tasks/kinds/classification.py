@@ -10,7 +10,7 @@ import numpy as np
 from gyebo.nn.outputs import TaskOutput
 from gyebo.tasks.features import Features, all_labelled, features_of, number_of
 from gyebo.tasks.heads.styles import STYLES
-from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, Outputs, OwnFile, has_label, stacked
+from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, Outputs, OwnFile, bare_row, has_label, stacked
 from gyebo.tasks.kinds.own_columns import column_task
 from gyebo.tasks.kinds.relation import marking
 from gyebo.tasks.task import Example
@@ -82,8 +82,10 @@ def one_class(examples: Sequence[Example]) -> str | None:
     return f"all {len(examples):,} examples have one class, {next(iter(seen))!r}" if len(seen) < 2 else None
 
 
-def row(example: Example, prediction: Mapping[str, float], probability_key: str) -> dict[str, Any]:
-    """The most probable class, and the probabilities (or margins) of all by name."""
+def row(example: Example, prediction: str | Mapping[str, float], probability_key: str) -> dict[str, Any]:
+    """The class, of numbers by class name the one with the largest; and the numbers (probabilities or margins), if any."""
+    if isinstance(prediction, str):
+        return bare_row(example, prediction, probability_key)
     numbers = {name: round(value, 6) for name, value in prediction.items()}
     return {"prediction": max(prediction, key=prediction.__getitem__), probability_key: numbers}
 

@@ -75,10 +75,14 @@ class HeadForm:
 
 @dataclass(frozen=True, kw_only=True)
 class TextForm:
-    """How generated text answers: example -> the `source` text, the `target` text, and (text, example) -> the `answer`."""
+    """How a model that writes answers a kind of task.
+
+    `source`: example -> the text that it reads; `target`: example -> the text that it learns to write, None where the answer is
+    not known. `answer`: (what it wrote, example) -> the prediction, of the type that a head of the kind gives too.
+    """
 
     source: Callable[[Example], str]
-    target: Callable[[Example], str]
+    target: Callable[[Example], str | None]
     answer: Callable[[str, Example], Any]
 
 
@@ -121,9 +125,10 @@ def always_trainable(examples: Sequence[Example]) -> str | None:
 class Kind:
     """One kind of task.
 
-    `pipeline_tag`: of the Hugging Face hub. `head`, `text`: how it is trained and answered; with neither it can only be read
-    and scored. `own_files`: the kind on a user's own file, by name. `command`: the command for files of texts, "predict" or
-    "translate"; "evaluate" if it has predictions only for examples of a task. `lines`: a line of plain text can be an example.
+    `pipeline_tag`: of the Hugging Face hub. `head`, `text`: how it is trained and answered, by families that have task heads
+    and by those that write; with neither it can only be read and scored. `row` and the metrics take the predictions of both.
+    `own_files`: the kind on a user's own file, by name. `command`: the command for files of texts, "predict" or "translate";
+    "evaluate" if it has predictions only for examples of a task. `lines`: a line of plain text can be an example.
     `bpe_dropout`: BPE-dropout is possible, as labels do not depend on tokens. `linear`: the linear baseline supports it.
     `class_names`: example -> the names of its classes, None where labels have no names; `order`: names found in training data
     -> the labels of the task. `answered`: whether an example has an answer. `always_answered`: test sets must have answers.
@@ -131,7 +136,7 @@ class Kind:
     `empty`: the prediction for an example without text, None: that of the model.
     `nothing_to_learn`: training examples -> the reason why they cannot be used for training, or None.
     `row`: (example, prediction, key of the probabilities by class) -> fields of a line of predictions.
-    `picture`: plot of the predictions on the test set, "confusion" or "lengths".
+    `picture`: plot of the predictions on the test set, "confusion" of classes, or "lengths": BLEU of texts by their length.
     """
 
     name: str

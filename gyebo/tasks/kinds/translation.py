@@ -26,7 +26,7 @@ KIND = Kind(
     pipeline_tag="translation",
     text=TextForm(
         source=lambda example: example.text,
-        target=lambda example: str(example.label),
+        target=lambda example: None if example.label is None else str(example.label),
         answer=lambda text, example: text,
     ),
     own_files=(OwnFile(name="translation", task=_own),),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gyebo.tasks.metrics.inputs import check, library
+from gyebo.tasks.metrics.inputs import classes, library
 from gyebo.tasks.task import Example
 
 # Our name -> the class of sacrebleu and its options. "none": the text is tokenised already, as in the literature on such files;
@@ -28,8 +28,8 @@ def _metric(name: str) -> Any:
 
 
 def _texts(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[str], list[list[str]]]:
-    check(predictions, examples)
-    return list(predictions), [[str(example.label) for example in examples]]
+    found, right = classes(predictions, examples)
+    return found, [[str(label) for label in right]]
 
 
 def bleu(predictions: Sequence[Any], examples: Sequence[Example], labels: Any = None) -> dict[str, float]:

@@ -258,7 +258,8 @@ def test_uneven_and_rare_classes():
     uneven, few = warnings(examples, ("many", "rare", "never"))
     assert "'many' is 95.0% of 100 examples" in uneven and "accuracy 0.950" in uneven
     assert few == "2 of 3 classes have fewer than 10 examples: 'never' 0, 'rare' 5"
-    assert warnings(numbered(100)) == []
+    assert warnings(numbered(100), ("0", "1")) == []
+    assert warnings([Example(str(i), f"{i}", label=f"text {i}") for i in range(30)]) == []  # texts are no classes
 
 
 def test_label_noise():

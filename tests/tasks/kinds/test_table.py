@@ -34,7 +34,7 @@ def test_ones_own_files_make_tasks_of_their_kind():
     for kind in KINDS.values():
         for own in kind.own_files:
             assert own_files()[own.name] is own
-            languages = ("en", None, "ko") if kind.text else (None, None, None)
+            languages = ("en", None, "ko") if own.name == "translation" else (None, None, None)  # it has no default
             task = own.task(*languages)
             assert task.kind == kind.name and set(task.metrics) <= set(METRICS) and task.convert and task.rows
 

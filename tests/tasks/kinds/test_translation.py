@@ -136,6 +136,11 @@ def test_bleu_is_sacrebleus_and_its_formula():
     )  # one tokenises, the other takes words as they stand
 
 
+def test_a_translation_without_a_reference_is_not_scored():
+    with pytest.raises(ValueError, match="^1 has no label"):
+        measure(find("multi30k-en-de"), ["the cat"], [Example("1", "x")])
+
+
 def test_bleu_by_length_is_bleu_of_each_group():
     rng = np.random.default_rng(1)
     words = ["a", "dog", "runs", "in", "the", "snow", "."]
