@@ -122,7 +122,7 @@ class RecipeTask(TuningOptions, TaskOptions):
             raise ValueError(f"{task.name} can be read and scored, but not fine-tuned: name another task")
         if find_kind(task.kind).head is None:
             raise ValueError(
-                f"{task.name} is a {task.kind} task, which text answers, but all candidates answer with a head: use gyebo "
+                f"{task.name} is a {task.kind} task, whose answer is text, but all candidates answer with a head: use gyebo "
                 "finetune for each model"
             )
         return self

@@ -41,7 +41,7 @@ class LearningOptions(OptimOptions):
 
 
 class TranslationOptions(Section):
-    """What only a model that writes its answers has, as a translation model does."""
+    """What only a model that generates its answers has, as a translation model does."""
 
     vocab_size: int | None = Field(
         None, gt=0, description="vocabulary size of the tokenizer to train on sources and targets; by default the size's"

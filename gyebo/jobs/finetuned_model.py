@@ -35,7 +35,7 @@ from gyebo.training.device import pick_device
 @dataclass(frozen=True)
 class TrainingRecord:
     """The record of a fine-tuning: its task, whether examples had two texts, maximum tokens of a row (None: unlimited), and the
-    options of a model that writes its answers."""
+    options of a model that generates its answers."""
 
     task: TaskOptions
     paired: bool
@@ -109,7 +109,7 @@ class FinetunedModel:
         return text_answers.predict(self.kind, self.model, sources, blank, options=self.search, autocast=autocast())
 
     def sources(self, examples: list[Example]) -> Features:
-        """The features of examples for a model that writes its answers. Raises ValueError for one longer than its context."""
+        """The features of examples for a model that generates. Raises ValueError for one longer than its context."""
         context, form = self.model.config.context, self.kind.text
         assert self.tokenizer is not None and form is not None
         start = self.model.config.first_id

@@ -22,7 +22,7 @@ class Family:
     of: "last" (a linear layer on the last token), "pooled" (on the pooled first token), "dense" (dense and tanh on the first
     token), "pre-classifier" (dense and ReLU on it), "concat" (two layers on the last token, the maximum and the mean), "mix" (a
     linear layer on the largest, over tokens, of each feature of a learned mixture of the layers of a body that stays as it is),
-    "" (there is none: it writes its answers). `single`, `pair`: templates over roles and $A, $B. `published`: options of the
+    "" (there is none: it generates its answers). `single`, `pair`: templates over roles and $A, $B. `published`: options of the
     objective in which the family differs from the objective's own defaults. `tuning`: options of a fine-tuning, likewise.
     `student`: the family that learns from it as a teacher; None where none does.
     `in_transformers`: its directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
@@ -49,7 +49,7 @@ class Family:
 
     @property
     def answers_by_text(self) -> bool:
-        """Whether it has no task heads: it writes its answers, as a translation model does."""
+        """Whether it has no task heads: it generates its answers, as a translation model does."""
         return not self.head_style
 
     @property

@@ -47,7 +47,7 @@ class Model(Protocol):
 
 @runtime_checkable
 class Generates(Protocol):
-    """A model that writes from left to right."""
+    """A model that generates text from left to right."""
 
     def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Any]:
         """Prompts [B, T] -> hidden [B, D] of each last real token, and a cache with room for `slots` tokens."""

@@ -120,7 +120,7 @@ def test_half_precision_is_used_where_asked():
 
 
 def test_a_class_may_come_without_probabilities():
-    """As the models that write their answers give it."""
+    """As the models that generate their answers give it."""
     examples = [Example("1", "a", label="good"), Example("2", "b")]
     found = as_rows(KINDS["classification"], examples, [{"bad": 0.25, "good": 0.75}, "bad"])
     assert found == [

@@ -35,7 +35,7 @@ def set_up(options: FinetuneOptions) -> Setup:
     make_ready(device)
     kind = find_kind(open_task(options.task).kind)
     if kind.head is None and kind.text is None:
-        raise ValueError(f"{options.task.name} can be read and scored, but not fine-tuned: neither a head nor text answers it")
+        raise ValueError(f"{options.task.name} can be read and scored, but not fine-tuned: no model answers it")
     data = read_task(options.task)
     named = scratch(options.model)
     origin = _new(options, data, kind, named) if named else _pretrained(options.model)
@@ -47,10 +47,10 @@ def set_up(options: FinetuneOptions) -> Setup:
 def _check(options: FinetuneOptions, kind: Kind, family: tree.Family) -> None:
     """ValueError where a family does not support a kind of task, or an option has no effect on it."""
     if (kind.text if family.answers_by_text else kind.head) is None:
-        how = "writes its answers" if family.answers_by_text else "answers with a task head"
-        needed, better = ("a head", "bert:mini") if family.answers_by_text else ("text", "transformer:mini")
+        how = "generates its answers as text" if family.answers_by_text else "answers with a task head"
+        needed, better = ("a head", "bert:mini") if family.answers_by_text else ("an encoder-decoder", "transformer:mini")
         raise ValueError(
-            f"{options.model} {how}, but {options.task.name} is a {kind.name} task, which {needed} answers: start from another "
+            f"{options.model} {how}, but {options.task.name} is a {kind.name} task, which needs {needed}: start from another "
             f"family, e.g. {better}"
         )
     if family.answers_by_text:
@@ -74,7 +74,7 @@ def _new(options: FinetuneOptions, data: TaskData, kind: Kind, named: tuple[str,
 
 
 def _tokenizer(options: FinetuneOptions, data: TaskData, kind: Kind, family: tree.Family, ids: int) -> Tokenizer:
-    """The tokenizer of --tokenizer; without it, for a family that writes its answers, one trained on the training examples."""
+    """The tokenizer that is named; without, for a family that generates its answers, one trained on the training examples."""
     if options.tokenizer:
         for name, value in (("vocab_size", options.translation.vocab_size), ("separate", options.translation.separate or None)):
             if value is not None:

@@ -43,7 +43,7 @@ def pictures(out: Path, data: TaskData, predictions: list[Any], records: list[di
 
 
 def _confusion(out: Path, data: TaskData, predictions: list[Any], labels: Sequence[str]) -> dict[str, str]:
-    """As `pictures`; a model that writes may answer what is no class, which the plot leaves out and the caption counts."""
+    """As `pictures`; a model that generates may answer what is no class, which the plot leaves out and the caption counts."""
     pairs = zip(predictions, data.test, strict=True)
     kept = [(found, example) for found, example in pairs if isinstance(found, Mapping) or found in labels]
     if not kept:

@@ -1,4 +1,4 @@
-"""The setup of fine-tuning a model that writes its answers: tokenizer of both sides, batches by tokens, beam search."""
+"""The setup of fine-tuning a model that generates its answers: tokenizer of both sides, batches by tokens, beam search."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def train_pair_tokenizer(asked: TranslationOptions, data: TaskData, form: TextFo
 
 
 def check_options(options: FinetuneOptions) -> None:
-    """ValueError for options that have no effect on models that write their answers."""
+    """ValueError for options that have no effect on models that generate their answers."""
     asked = options.translation
     for name, given in (("vocab_size", asked.vocab_size), ("separate", asked.separate)):
         if given and not scratch(options.model):
@@ -60,7 +60,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     assert form is not None
     if "eos" not in tokenizer.role_ids:
         raise ValueError(
-            f"the tokenizer of {options.tokenizer or options.model} has no token (eos) that ends what a model writes"
+            f"the tokenizer of {options.tokenizer or options.model} has no token (eos) that ends a generated answer"
         )
     if asked.coverage_penalty and not origin.config.attends_source:
         raise OptionError(

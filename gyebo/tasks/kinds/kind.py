@@ -75,7 +75,7 @@ class HeadForm:
 
 @dataclass(frozen=True, kw_only=True)
 class TextForm:
-    """How a model that writes answers a kind of task.
+    """How a model that generates answers a kind of task.
 
     `source`: example -> the text that it reads; `target`: example -> the text that it learns to write, None where the answer is
     not known. `answer`: (what it wrote, example) -> the prediction, of the type that a head of the kind gives too.
