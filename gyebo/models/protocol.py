@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from gyebo.models.pretrained import Pretrained
 from gyebo.nn.outputs import CausalOutput, Encoded, TranslationOutput
 from gyebo.nn.ragged import Ragged, ragged_layout, real_tokens
+from gyebo.nn.state import StateTree
 
 
 @runtime_checkable
 class Model(Protocol):
-    """What objectives, tasks and evaluation may ask of every model. Letters: B batch, T length, D width, V vocabulary."""
+    """What objectives, tasks and evaluation may ask of every model: a contract that the tests hold all families to. Letters: B
+    batch, T length, D width, V vocabulary."""
 
     config: Any
     family: ClassVar[str]
@@ -73,10 +75,16 @@ class EncodesSource(Protocol):
 
 @runtime_checkable
 class CarriesState(Protocol):
-    """A model whose `encode` takes the `state` that a row goes on from, and gives that after it as `Encoded.state`."""
+    """A model that carries a state from row to row, a tree of tensors (`gyebo/nn/state.py`)."""
 
-    def fresh_state(self, rows: int) -> Any:
+    def fresh_state(self, rows: int) -> StateTree:
         """The state of rows that continue no earlier text."""
+
+    def reset(self, state: StateTree, which: Tensor) -> StateTree:
+        """The state with the rows of `which` [B] (bool) as fresh."""
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, state: StateTree | None = None) -> Encoded:
+        """As in `Model`; `state`: what each row goes on from. `Encoded.state` is the state after it."""
 
 
 @runtime_checkable
@@ -87,7 +95,8 @@ class ReadsCharacters(Protocol):
         """Take how each id is spelled, [V, C]."""
 
 
-# Declared in `Pretrained` -> the methods that a model which declares it must have. The other capabilities add no method.
+# Declared in `Pretrained` -> the methods that a model which declares it must have. The other capabilities add no method. An
+# isinstance check compares the names of methods only; `tests/models/test_capabilities.py` also calls `encode(state=)`.
 CAPABILITIES: dict[str, type] = {
     "generates": Generates,
     "encodes_source": EncodesSource,
