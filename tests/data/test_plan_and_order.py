@@ -1,6 +1,8 @@
 """Rows, their order, and the batches made of them."""
 
 import hashlib
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from gyebo.data.order import permuted, shuffled
 from gyebo.data.plan import ROOM, pack, stored
 from gyebo.data.prepare import open_corpus, prepare
 from gyebo.data.shards import DOCUMENT, Split
-from gyebo.data.streams import TOKENS, Stream
+from gyebo.data.streams import TOKENS, BatchField, Stream
 from gyebo.objectives.causal import Causal
 from gyebo.text.tokenizer import Tokenizer
 
@@ -126,6 +128,37 @@ def test_a_plan_of_one_stream_keeps_its_name(tmp_path):
     FRAMED.plan(Fake([5, 6]), 8, 3, tmp_path)
     digest = hashlib.sha256(b'["train", "continuous", 1, 3, 8]').hexdigest()[:16]
     assert [path.name for path in tmp_path.iterdir()] == [f"plan-{digest}.npz"]
+
+
+@dataclass(frozen=True)
+class Named(Causal):
+    """The next token, in a field of another name."""
+
+    fields: ClassVar = (BatchField("input_ids"), BatchField("next", TOKENS, IGNORE, scored_once=True))
+
+    def corrupt(self, example, rng, draw):
+        found = super().corrupt(example, rng, draw)
+        return {"input_ids": found["input_ids"], "next": found["labels"]}
+
+
+def test_only_declared_labels_are_ignored_where_a_window_before_scored_them():
+    split, objective = Fake([20]), Named(-1, -2)
+    rows = Rows(split, objective.held_out(split, 8), objective)
+    batch = rows.batch(np.arange(len(rows.plan)), [[0]] * len(rows.plan))
+    scored = sorted(batch["next"][batch["next"] != IGNORE].tolist())
+    assert scored == sorted([*range(20), -2]) and (batch["input_ids"] >= -2).all()
+
+
+@dataclass(frozen=True)
+class Unlabelled(Named):
+    fields: ClassVar = (BatchField("input_ids"), BatchField("next", TOKENS, IGNORE))
+
+
+def test_context_only_positions_need_a_field_that_is_scored_once():
+    split, objective = Fake([20]), Unlabelled(-1, -2)
+    with pytest.raises(ValueError, match="scored_once"):
+        Rows(split, objective.held_out(split, 8), objective).batch(np.arange(2), [[0]] * 2)
+    Rows(split, objective.plan(split, 8, 0), objective).batch(np.arange(2), [[0]] * 2)
 
 
 def test_rows_are_nearly_full():
