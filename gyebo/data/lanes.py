@@ -21,7 +21,8 @@ from gyebo.data.shards import Split
 
 @dataclass(frozen=True)
 class Lanes:
-    """A plan with the interface of `Plan`, for any number of steps: row `step * lanes + lane` is what a lane reads in a step.
+    """A plan of one stream with the interface of `Plan`, for any number of steps: row `step * lanes + lane` is what a lane
+    reads in a step.
 
     `context`: the longest window; `documents`: their numbers in the order of the stream, `ends`: the position after each;
     `offsets` [T + 1]: starts of the windows within a lane, and the end of the lane.

@@ -18,7 +18,7 @@ from gyebo.data.batches import Rows
 from gyebo.data.lanes import Lanes, lanes
 from gyebo.data.plan import Plan
 from gyebo.data.shards import Prepared
-from gyebo.data.streams import tokens_seen
+from gyebo.data.streams import streams_of, tokens_seen
 from gyebo.evaluation import measures
 from gyebo.interchange import load
 from gyebo.jobs.model_building import shaped, with_pieces
@@ -187,6 +187,11 @@ def _plan(
         raise OptionError(f"‹data.order›=lanes: {family.name} hands no state on from row to row; leave it out")
     if order == "shuffled" or not carries:
         return objective.plan(prepared.train, context, options.data.plan_seed, prepared.folder)
+    if len(streams := streams_of(objective.fields)) > 1:
+        raise OptionError(
+            f"‹data.order›: {family.name} hands a state on along one stream, but its objective reads {len(streams)} "
+            f"({', '.join(stream.name for stream in streams)}): choose the order shuffled"
+        )
     return lanes(prepared.train, context, objective.extra, batch_rows, options.data.plan_seed, options.seed)
 
 
