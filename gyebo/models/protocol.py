@@ -160,7 +160,9 @@ class Speaking(Pretrained):
 
 
 class Causal(Speaking):
-    """Mixin for language models that also have `blocks` and `encode`."""
+    """Mixin for language models that also have `blocks` and `encode`, and read from left to right."""
+
+    causal: ClassVar[bool] = True
 
     def layer_groups(self: Any) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, each block, the rest."""

@@ -150,8 +150,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     whole = config.context if cls.has_windows else context  # the window is how a text is learned from, not how long
     valid = held_out_rows(objective, prepared.valid, whole, pad)
     if not options.start_from:
-        known = {field.name for field in dataclasses.fields(config)}
-        config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in known})
+        config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in cls.parts()})
     window = options.context or (config.window if cls.has_windows else context)
     batch_rows = max(1, round(options.train.batch_tokens / window))
     asked = options.train.micro_batch_tokens

@@ -48,10 +48,10 @@ class Head(nn.Module):
 def make_head(form: HeadForm, style: str, config: Any, *, labels: int, dropout: float) -> nn.Module:
     """A newly initialised head for a body of this config (`width`, `init_std`). `labels`: their number, if they have names."""
     outputs = labels if form.outputs is None else form.outputs
-    if form.build is not None:
-        return form.build(config, outputs, dropout)
     if reads_windows(form, style):
         return ConcatHead(config.width, outputs, dropout, config.init_std)
+    if form.build is not None:
+        return form.build(config, outputs, dropout)
     return Head(form.specs[style], config.width, outputs, p=dropout, init_std=config.init_std)
 
 
@@ -62,4 +62,4 @@ def reads_pooled(form: HeadForm, style: str) -> bool:
 
 def reads_windows(form: HeadForm, style: str) -> bool:
     """Whether texts are read in windows, with batch normalization (`gyebo/tasks/heads/concat_pooling.py`)."""
-    return form.specs[style].pooling == WINDOWS
+    return form.build is None and form.specs[style].pooling == WINDOWS
