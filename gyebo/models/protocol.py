@@ -49,7 +49,8 @@ class Model(Protocol):
 
 @runtime_checkable
 class Generates(Protocol):
-    """A model that writes from left to right."""
+    """A model that writes from left to right. `config` has vocab_size, context, bos_id, eos_id and pad_id. A cache has
+    `reorder(rows)`: the cache of rows [B'] in that order, repeats allowed, after which the old one must not be used."""
 
     def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Any]:
         """Prompts [B, T] -> hidden [B, D] of each last real token, and a cache with room for `slots` tokens."""
@@ -60,7 +61,8 @@ class Generates(Protocol):
 
 @runtime_checkable
 class EncodesSource(Protocol):
-    """A model that reads a source and writes a target; its config has `attends_source`."""
+    """A model that reads a source and writes a target; its config has `attends_source`. A cache is as in
+    `Generates`."""
 
     @property
     def start_id(self) -> int:

@@ -93,7 +93,6 @@ def test_labels_scores_and_no_labels():
         ({"name": "dialogue-state"}, "no head"),
         ({"labels": None}, "needs the names"),
         ({"name": "regression"}, "labels have no effect"),
-        ({"stride": 4}, "no effect on classification"),
         ({"max_length": 1}, "max_length: 1 leaves -1"),
         ({"examples": [Example("x7", "딸", label="몰라")]}, "example x7: label '몰라' is none of 중립"),
         ({"examples": [Example("x7", "딸", label="중립"), Example("x8", "딸")]}, "example x8 has no label"),

@@ -241,8 +241,6 @@ class SeedStatistics:
     mean: float
     deviation: float | None
     median: float
-    lowest: float
-    highest: float
 
 
 def seed_statistics(values: Sequence[float]) -> SeedStatistics:
@@ -252,4 +250,4 @@ def seed_statistics(values: Sequence[float]) -> SeedStatistics:
         raise ValueError(f"values must be finite numbers, at least one, but are {list(values)}")
     deviation = statistics.stdev(values) if len(values) > 1 else None
     mean, median = statistics.fmean(values), statistics.median(values)
-    return SeedStatistics(len(values), mean, deviation, median, min(values), max(values))
+    return SeedStatistics(len(values), mean, deviation, median)
