@@ -13,11 +13,11 @@ from gyebo.compare.recipe import Candidate, Recipe
 from gyebo.compare.statistics import CONFIDENCE, Difference, Summary, against, summarise, verdicts
 from gyebo.jobs.results import CorpusFacts, FinetuneResult, PretrainResult
 from gyebo.objectives.table import LIKELIHOOD, ObjectiveFacts, of_unit
+from gyebo.tasks.metrics.metrics import lowest_of
 
 BITS = LIKELIHOOD.unit  # what is measured by is a task, or a metric of held-out text by its words; no task can be called so
 FAILED = "failed"
 BASELINE_TITLE = "linear baseline"
-CORRELATIONS = ("pearson", "spearman", "matthews")  # from -1 to 1; other scores of tasks begin at 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class Row:
         if of_unit(metric):
             return summary.low, summary.high
         score = next(iter(self.tasks[metric].values())).score
-        return max(summary.low, -1.0 if score in CORRELATIONS else 0.0), min(summary.high, 1.0)
+        return max(summary.low, lowest_of(score)), min(summary.high, 1.0)
 
     def failures_by(self, metric: str) -> dict[str, str]:
         """The failures that keep the row out of a metric's ranking: of its pretraining, and of that task."""
