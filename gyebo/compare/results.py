@@ -154,7 +154,7 @@ class Comparison:
 
     def task_run(self, row: Row, task: str, seed: int) -> Path:
         """The directory of a fine-tuned model."""
-        return task_directory(self.out, row.name, task, seed)
+        return task_directory(self.out, row.name, task=task, seed=seed)
 
     def baseline(self, task: str) -> float | None:
         """The score of the linear baseline; None where there is none."""
@@ -170,7 +170,8 @@ class Comparison:
         fixed, scores = self.baseline(task), list(row.scores_by(task).values())
         if fixed is None or not scores:
             return None
-        return against(scores, fixed, 1 - (1 - CONFIDENCE) / len(self.rows), self.resolution(task))
+        confidence = 1 - (1 - CONFIDENCE) / len(self.rows)
+        return against(scores, fixed, confidence=confidence, resolution=self.resolution(task))
 
 
 def run_directory(out: Path, name: str, seed: int) -> Path:
@@ -178,7 +179,7 @@ def run_directory(out: Path, name: str, seed: int) -> Path:
     return out / "runs" / name / f"seed-{seed}"
 
 
-def task_directory(out: Path, name: str, task: str, seed: int) -> Path:
+def task_directory(out: Path, name: str, *, task: str, seed: int) -> Path:
     """Where that run lies once it is fine-tuned on a task."""
     return out / "tasks" / name / task / f"seed-{seed}"
 

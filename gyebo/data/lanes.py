@@ -97,7 +97,7 @@ class Lanes:
         return np.stack([self.documents[low:high], first - begins, sizes, np.zeros_like(sizes), sizes], 1)
 
 
-def lanes(split: Split, context: int, extra: int, count: int, plan_seed: int, seed: int) -> Lanes:
+def lanes(split: Split, context: int, *, extra: int, count: int, plan_seed: int, seed: int) -> Lanes:
     """`count` lanes with windows of `context` positions; the last window of a lane may be shorter. `extra`: number of positions
     of a document besides its tokens. `plan_seed` determines the order of the documents, `seed` the rotation of each epoch.
 

@@ -243,12 +243,12 @@ class Translating(Speaking):
         return TranslationOutput(
             self.project(found.hidden),
             found.hidden,
-            found.encoder_hidden,
-            found.layers,
-            found.attentions,
-            found.cross_attentions,
-            found.encoder_layers,
-            found.encoder_attentions,
+            encoder_last_hidden_state=found.encoder_hidden,
+            decoder_hidden_states=found.layers,
+            decoder_attentions=found.attentions,
+            cross_attentions=found.cross_attentions,
+            encoder_hidden_states=found.encoder_layers,
+            encoder_attentions=found.encoder_attentions,
         )
 
     def lay_out(self: Any, ids: Tensor, mask: Tensor | None, *, dense: bool = False) -> tuple[Ragged, Tensor | None]:

@@ -89,7 +89,7 @@ def read_task(options: TaskOptions) -> TaskData:
         threshold = int(options.train_share * 2**64)
         train = [example for example in train if split_key(f"share {example.text}") < threshold]
     _check_size(data)
-    train = checks.checked(data.task, train, "train", f"{data.task.name}: the remaining training examples").examples
+    train = checks.checked(data.task, train, "train", source=f"{data.task.name}: the remaining training examples").examples
     odd = warnings(train, data.task.labels) if find_kind(data.task.kind).one_answer else []
     return replace(data, train=train, notes=[*data.notes, *odd])
 

@@ -81,7 +81,7 @@ class Setup:
 
     def sample(self, model: Any, count: int) -> list[str]:
         """A few lines of what the model can do."""
-        return measures.sample(self.facts, model, self.tokenizer, self.valid, count)
+        return measures.sample(self.facts, model, self.tokenizer, self.valid, count=count)
 
     def autocast(self, precision: str) -> Callable[[], Any]:
         """The context in which this run's forward passes stand."""
@@ -191,7 +191,14 @@ def _plan(
             f"‹data.order›: {family.name} hands a state on along one stream, but its objective reads {len(streams)} "
             f"({', '.join(stream.name for stream in streams)}): choose the order shuffled"
         )
-    return lanes(prepared.train, context, objective.extra, batch_rows, options.data.plan_seed, options.seed)
+    return lanes(
+        prepared.train,
+        context,
+        extra=objective.extra,
+        count=batch_rows,
+        plan_seed=options.data.plan_seed,
+        seed=options.seed,
+    )
 
 
 def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: Tokenizer) -> tuple[Any, Callable[[Any], Any]]:
