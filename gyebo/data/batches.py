@@ -65,7 +65,7 @@ class Rows:
                 raise ValueError(
                     f"row {row} has positions that are context only, but the objective declares no field as scored_once"
                 )
-            for name in labels:
+            for name in labels if piece[SEEN] else ():
                 example[name][: piece[SEEN]] = IGNORE
             examples.append(example)
         return examples

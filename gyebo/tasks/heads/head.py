@@ -48,10 +48,10 @@ class Head(nn.Module):
 def make_head(form: HeadForm, style: str, config: Any, *, labels: int, dropout: float) -> nn.Module:
     """A newly initialised head for a body of this config (`width`, `init_std`). `labels`: their number, if they have names."""
     outputs = labels if form.outputs is None else form.outputs
-    if reads_windows(form, style):
-        return ConcatHead(config.width, outputs, dropout, config.init_std)
     if form.build is not None:
         return form.build(config, outputs, dropout)
+    if reads_windows(form, style):
+        return ConcatHead(config.width, outputs, dropout, config.init_std)
     return Head(form.specs[style], config.width, outputs, p=dropout, init_std=config.init_std)
 
 
