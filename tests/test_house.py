@@ -184,7 +184,7 @@ def test_names_resolve_on_first_use():
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
 def test_the_table_names_a_class_and_an_objective(family):
-    from gyebo.objectives import OBJECTIVES
+    from gyebo.objectives.table import OBJECTIVES
 
     module, _, name = family.cls.partition(":")
     cls = getattr(importlib.import_module(module), name)

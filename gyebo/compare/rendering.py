@@ -108,7 +108,7 @@ def _differences(comparison: Comparison, metric: str) -> list[dict[str, Any]]:
     leader = min(ranked, key=lambda name: sign * sum(ranked[name]) / len(ranked[name]))
     return [
         {"metric": metric, "from": leader, "to": name, "confidence": confidence}
-        | asdict(difference(values, ranked[leader], confidence, resolution))
+        | asdict(difference(values, ranked[leader], confidence=confidence, resolution=resolution))
         for name, values in ranked.items()
         if name != leader
     ]

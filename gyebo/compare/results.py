@@ -13,11 +13,11 @@ from gyebo.compare.recipe import Candidate, Recipe
 from gyebo.compare.statistics import CONFIDENCE, Difference, Summary, against, summarise, verdicts
 from gyebo.jobs.results import CorpusFacts, FinetuneResult, PretrainResult
 from gyebo.objectives.table import LIKELIHOOD, ObjectiveFacts, of_unit
+from gyebo.tasks.metrics.metrics import lowest_of
 
 BITS = LIKELIHOOD.unit  # what is measured by is a task, or a metric of held-out text by its words; no task can be called so
 FAILED = "failed"
 BASELINE_TITLE = "linear baseline"
-CORRELATIONS = ("pearson", "spearman", "matthews")  # from -1 to 1; other scores of tasks begin at 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class Row:
         if of_unit(metric):
             return summary.low, summary.high
         score = next(iter(self.tasks[metric].values())).score
-        return max(summary.low, -1.0 if score in CORRELATIONS else 0.0), min(summary.high, 1.0)
+        return max(summary.low, lowest_of(score)), min(summary.high, 1.0)
 
     def failures_by(self, metric: str) -> dict[str, str]:
         """The failures that keep the row out of a metric's ranking: of its pretraining, and of that task."""
@@ -154,7 +154,7 @@ class Comparison:
 
     def task_run(self, row: Row, task: str, seed: int) -> Path:
         """The directory of a fine-tuned model."""
-        return task_directory(self.out, row.name, task, seed)
+        return task_directory(self.out, row.name, task=task, seed=seed)
 
     def baseline(self, task: str) -> float | None:
         """The score of the linear baseline; None where there is none."""
@@ -170,7 +170,8 @@ class Comparison:
         fixed, scores = self.baseline(task), list(row.scores_by(task).values())
         if fixed is None or not scores:
             return None
-        return against(scores, fixed, 1 - (1 - CONFIDENCE) / len(self.rows), self.resolution(task))
+        confidence = 1 - (1 - CONFIDENCE) / len(self.rows)
+        return against(scores, fixed, confidence=confidence, resolution=self.resolution(task))
 
 
 def run_directory(out: Path, name: str, seed: int) -> Path:
@@ -178,7 +179,7 @@ def run_directory(out: Path, name: str, seed: int) -> Path:
     return out / "runs" / name / f"seed-{seed}"
 
 
-def task_directory(out: Path, name: str, task: str, seed: int) -> Path:
+def task_directory(out: Path, name: str, *, task: str, seed: int) -> Path:
     """Where that run lies once it is fine-tuned on a task."""
     return out / "tasks" / name / task / f"seed-{seed}"
 

@@ -47,7 +47,7 @@ def summarise(values: Sequence[float]) -> Summary:
 
 
 def difference(
-    first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE, resolution: float = 0.0
+    first: Sequence[float], second: Sequence[float], *, confidence: float = CONFIDENCE, resolution: float = 0.0
 ) -> Difference:
     """Welch's interval of mean(first) - mean(second): the groups may differ in variance and size.
 
@@ -70,7 +70,7 @@ def difference(
     return Difference(gap, gap - half, gap + half)
 
 
-def against(values: Sequence[float], fixed: float, confidence: float = CONFIDENCE, resolution: float = 0.0) -> Difference:
+def against(values: Sequence[float], fixed: float, *, confidence: float = CONFIDENCE, resolution: float = 0.0) -> Difference:
     """Student's interval of mean(values) - fixed, for a figure without chance in it; unknown for one value.
 
     `resolution` as in `difference`.
@@ -100,7 +100,9 @@ def verdicts(groups: Mapping[str, Sequence[float]], higher: bool = False, resolu
     confidence, sign = pair_confidence(len(groups)), -1 if higher else 1
     leader = min(groups, key=lambda name: sign * _moments(groups[name])[0])
     said = {
-        name: "behind" if difference(scores, groups[leader], confidence, resolution).shown else "no difference shown"
+        name: "behind"
+        if difference(scores, groups[leader], confidence=confidence, resolution=resolution).shown
+        else "no difference shown"
         for name, scores in groups.items()
         if name != leader
     }

@@ -11,20 +11,7 @@ from gyebo.compare.results import BASELINE_TITLE, FAILED, Comparison, Row
 from gyebo.compare.statistics import Summary
 from gyebo.jobs.results import FinetuneResult, PretrainResult
 from gyebo.objectives.table import Line, ObjectiveFacts
-
-# What a task's metric means; all are 1 where nothing is wrong.
-SCORES = {
-    "accuracy": "Share of correct predictions.",
-    "macro_f1": "Mean F1 of the classes, from 0 to 1: rare classes count as much as frequent ones.",
-    "micro_f1": "F1 over all predictions together, from 0 to 1: each counts alike.",
-    "positive_f1": "F1 of the second class, from 0 to 1.",
-    "matthews": "Correlation of predicted and true classes: 0 is chance, 1 is perfect.",
-    "pearson": "Linear correlation of predictions and labels: 0 is none, 1 is perfect.",
-    "spearman": "Rank correlation of predictions and labels: 0 is none, 1 is perfect.",
-    "exact_match": "Share of answers that equal a reference exactly.",
-    "answer_f1": "Overlap of the answers with the references, from 0 to 1.",
-    "entity_f1": "F1 of entities, from 0 to 1; one counts only where both ends and the type are right.",
-}
+from gyebo.tasks.metrics.metrics import meaning_of
 
 
 @dataclass(frozen=True)
@@ -186,7 +173,7 @@ def _task_lines(comparison: Comparison, task: str) -> list[Measure]:
     measured = {name: digits(value.mean) for name, value in baseline.test.items()} if baseline else {}
     counts = known.examples
     explanation = (
-        f"{'The score; h' if task == comparison.ranked_by else 'H'}igher is better. {SCORES.get(score, 'At most 1.')} On"
+        f"{'The score; h' if task == comparison.ranked_by else 'H'}igher is better. {meaning_of(score, 'At most 1.')} On"
         f" {counts.test:,} test examples, after fine-tuning on {counts.train:,} training examples. Mean over the seeds ±"
         " standard deviation."
     )
@@ -212,7 +199,7 @@ def _task_lines(comparison: Comparison, task: str) -> list[Measure]:
     results = [result for row in comparison.rows for result in row.tasks.get(task, {}).values()]
     for name in dict.fromkeys(name for result in results for name in result.test if name != score):
         meaning, cell = (
-            SCORES.get(name, "Another metric of the same predictions."),
+            meaning_of(name, "Another metric of the same predictions."),
             _task_mean(task, partial(_test_score, name), digits),
         )
         lines.append(Measure(f"{task}: {words(name)}", meaning, cell, baseline=measured.get(name, "-")))

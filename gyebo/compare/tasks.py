@@ -122,7 +122,7 @@ def _finetune(
 ) -> tuple[FinetuneResult | None, str]:
     model = str(run_directory(session.out, candidate.name, seed))
     options = session.recipe.finetuning(candidate, task, model=model, seed=tuning, precision=session.plan(candidate).precision)
-    directory = task_directory(session.out, candidate.name, task.called, tuning)
+    directory = task_directory(session.out, candidate.name, task=task.called, seed=tuning)
     note = session.out / "failures" / "tasks" / candidate.name / f"{task.called}-seed-{tuning}.txt"
     return attempt(
         lambda: session.jobs.finetune(options, directory, resume=True, console=session.console),

@@ -42,7 +42,8 @@ class Rows:
         """The rows as arrays: the objective's fields, and the `document_ids` of their streams (0 at padding).
 
         `seeds[i]` seeds the corruption of row i. Labels of context-only positions are ignored. For lanes also `continues`
-        [rows]: whether a row starts with the state after the row before it in its lane, because a document spans both.
+        [rows]: whether a row starts with the state after the row before it in its lane, because a document spans both. Raises
+        ValueError where a piece has context-only positions, but no field of the objective is `scored_once`.
         """
         objective, fields = self.objective, self.objective.fields
         examples = [self._examples(int(row), seed) for row, seed in zip(rows, seeds)]
@@ -56,11 +57,16 @@ class Rows:
     def _examples(self, row: int, seed: list[int]) -> list[Arrays]:
         """The pieces of a row as examples, corrupted by the objective."""
         rng = np.random.default_rng([*seed, row])
+        labels = [field.name for field in self.objective.fields if field.scored_once]
         examples = []
         for number, piece in enumerate(self.plan.row(row)):
             example = self.objective.corrupt(self.objective.read(self.split, piece, number), rng, self._draw)
-            if piece[SEEN]:
-                example["labels"][: piece[SEEN]] = IGNORE
+            if piece[SEEN] and not labels:
+                raise ValueError(
+                    f"row {row} has positions that are context only, but the objective declares no field as scored_once"
+                )
+            for name in labels if piece[SEEN] else ():
+                example[name][: piece[SEEN]] = IGNORE
             examples.append(example)
         return examples
 

@@ -55,7 +55,7 @@ def windows(split: Split, context: int, extra: int, stride: int | None = None) -
     return np.stack([documents, starts, sizes, seen, sizes], 1)
 
 
-def doc_sentences(split: Split, context: int, special: int, starts: Starts, seed: int) -> Plan:
+def doc_sentences(split: Split, context: int, *, special: int, starts: Starts, seed: int) -> Plan:
     """Whole documents; longer ones than a row are cut between sentences."""
     room = _room(context, special)
     lengths = split.documents["tokens"].astype(np.int64)
@@ -92,7 +92,7 @@ def full_sentences(split: Split, context: int, starts: Starts) -> Plan:
     return Plan(context, table, rows)
 
 
-def segment_pair(split: Split, context: int, special: int, starts: Starts, seed: int) -> Plan:
+def segment_pair(split: Split, context: int, *, special: int, starts: Starts, seed: int) -> Plan:
     """Spans of whole sentences that fill a row, or in SHORT_SHARE of cases a part of it. A span of one sentence has no second
     segment of its own, so it gets room for a random one up to the same target."""
     rng = np.random.default_rng([seed, 1])
@@ -108,7 +108,7 @@ def segment_pair(split: Split, context: int, special: int, starts: Starts, seed:
     return pack(np.insert(table, SEEN, 0, axis=1), context, rng)
 
 
-def sentence_pair(split: Split, context: int, special: int, starts: Starts, seed: int) -> Plan:
+def sentence_pair(split: Split, context: int, *, special: int, starts: Starts, seed: int) -> Plan:
     """Two consecutive sentences, or the single last one of a document; long sentences are truncated."""
     sizes = np.concatenate([np.diff([*begins, length]) for _, length, begins in _documents(split, starts)])
     room = _room(context, special)

@@ -21,7 +21,8 @@ from gyebo.data.shards import Split
 
 @dataclass(frozen=True)
 class Lanes:
-    """A plan with the interface of `Plan`, for any number of steps: row `step * lanes + lane` is what a lane reads in a step.
+    """A plan of one stream with the interface of `Plan`, for any number of steps: row `step * lanes + lane` is what a lane
+    reads in a step.
 
     `context`: the longest window; `documents`: their numbers in the order of the stream, `ends`: the position after each;
     `offsets` [T + 1]: starts of the windows within a lane, and the end of the lane.
@@ -96,7 +97,7 @@ class Lanes:
         return np.stack([self.documents[low:high], first - begins, sizes, np.zeros_like(sizes), sizes], 1)
 
 
-def lanes(split: Split, context: int, extra: int, count: int, plan_seed: int, seed: int) -> Lanes:
+def lanes(split: Split, context: int, *, extra: int, count: int, plan_seed: int, seed: int) -> Lanes:
     """`count` lanes with windows of `context` positions; the last window of a lane may be shorter. `extra`: number of positions
     of a document besides its tokens. `plan_seed` determines the order of the documents, `seed` the rotation of each epoch.
 

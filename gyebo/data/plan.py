@@ -61,17 +61,27 @@ class Plan:
 
 
 def stored(
-    folder: Path | None, key: list[Any], context: int, make: Callable[[], Plan], streams: tuple[Stream, ...] = (TOKENS,)
+    folder: Path | None,
+    key: list[Any],
+    context: int,
+    make: Callable[[], Plan],
+    *,
+    streams: tuple[Stream, ...] = (TOKENS,),
+    lengths: Mapping[str, int] | None = None,
 ) -> Plan:
-    """The plan that `make` returns; with a `folder`, it is cached there under `key`, which names everything it depends on.
+    """The plan that `make` returns; with a `folder`, it is cached there under `key`, which names everything else it depends on.
 
-    Raises ValueError where `context` is below 2.
+    `lengths`: name of a stream -> positions of a row in it; None: `context` in the only one. Raises ValueError where `context`
+    is below 2, or several streams have no lengths.
     """
     if context < 2:
         raise ValueError(f"context must be at least 2, but is {context} instead")
+    if lengths is None and len(streams) > 1:
+        raise ValueError(f"a plan of {len(streams)} streams needs the length of each: pass lengths=")
     if folder is None:
         return make()
-    digest = hashlib.sha256(json.dumps([*key, context]).encode()).hexdigest()[:16]
+    rooms = [] if lengths is None else [[stream.name, lengths[stream.name]] for stream in streams]
+    digest = hashlib.sha256(json.dumps([*key, context, *rooms]).encode()).hexdigest()[:16]
     path = folder / f"plan-{digest}.npz"
     if path.is_file():
         found = np.load(path, allow_pickle=False)

@@ -115,7 +115,7 @@ class PartWriter:
             encoded = self.tokenizer.encode_with_unknown(texts)
             rows = [(len(ids), *_sizes(text), unknown) for text, (ids, unknown) in zip(texts, encoded)]
             if texts:
-                write_part(self.folder, split, number, [ids for ids, _ in encoded], rows, dtype)
+                write_part(self.folder, split, number, ids=[ids for ids, _ in encoded], rows=rows, dtype=dtype)
                 record["sample"] = record["sample"] or texts[0][:300]
             record[split] = {"documents": len(rows), "tokens": sum(r[0] for r in rows), "bytes": sum(r[1] for r in rows)}
             record["floor"] += _floor(chunk, texts) if split == "valid" else 0.0

@@ -31,7 +31,7 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
 
 
 def write_part(
-    folder: Path, split: str, number: int, ids: list[list[int]], rows: Sequence[tuple[int, ...]], dtype: np.dtype
+    folder: Path, split: str, number: int, *, ids: list[list[int]], rows: Sequence[tuple[int, ...]], dtype: np.dtype
 ) -> None:
     """Write the documents of one part and split."""
     stem = folder / "parts" / f"{number:05d}.{split}"

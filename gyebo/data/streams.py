@@ -43,7 +43,8 @@ WORDS = Stream("words", "word_mask", counted=False)
 class BatchField:
     """An array of a batch: [R, length of its stream, *shape], or without a stream one value per row, [R, *shape].
 
-    `fill`: value at padding; None: the id of the padding token. `dtype`: name of a numpy type.
+    `fill`: value at padding; None: the id of the padding token. `dtype`: name of a numpy type. `scored_once`: labels that are
+    ignored at the context-only positions of a piece (`Plan.pieces`), which another piece scores.
     """
 
     name: str
@@ -51,6 +52,7 @@ class BatchField:
     fill: float | None = None
     dtype: str = "int64"
     shape: tuple[int, ...] = ()
+    scored_once: bool = False
 
 
 def streams_of(fields: Iterable[BatchField]) -> tuple[Stream, ...]:

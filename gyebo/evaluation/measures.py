@@ -25,6 +25,6 @@ def evaluate(
     return resolve(facts.evaluate)(model, rows, tokens=tokens, autocast=autocast)
 
 
-def sample(facts: ObjectiveFacts, model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
+def sample(facts: ObjectiveFacts, model: Any, tokenizer: Tokenizer, rows: Rows, *, count: int) -> list[str]:
     """At most `count` samples; none where the objective has none."""
     return resolve(facts.samples.function)(model, tokenizer, rows, count) if facts.samples else []

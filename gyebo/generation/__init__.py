@@ -2,7 +2,7 @@
 
 `generate(model, tokenizer, "prompt", max_new_tokens=40, top_p=0.9, seed=0)` returns text; `complete` also ids, the reason why
 each answer ended and its log-probability; `stream` yields text while it is generated; `decode` and `search` work on ids only. A
-model is anything with `prefill`, `step`, `project` and a `config` (see `prompts.Generator`).
+model is anything that `Generates` (`gyebo/models/protocol.py`).
 """
 
 from gyebo.generation.beams import Hypothesis, search

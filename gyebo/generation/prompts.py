@@ -1,43 +1,20 @@
-"""The protocol of generators, a batch of prompts of different length, and the choice of tokens."""
+"""A batch of prompts of different length, and the choice of tokens.
+
+A model is anything that `Generates` (`gyebo/models/protocol.py`): it has `prefill`, `step`, `project`, and a `config` with
+vocab_size, context, bos_id, eos_id and pad_id.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gyebo.generation import processors
 from gyebo.generation.options import GenerationOptions
-
-
-class Cache(Protocol):
-    """The state of a model after the tokens that it has read."""
-
-    def reorder(self, rows: Tensor) -> Any:
-        """The cache of rows [B'] in that order, repeats allowed; this one must not be used afterwards."""
-
-
-class Generator(Protocol):
-    """The part of the model protocol that generation needs; `config` has vocab_size, context, bos_id, eos_id and pad_id.
-
-    Letters: B rows, T length of the prompts, D width, V vocabulary.
-    """
-
-    config: Any
-    generates: ClassVar[bool]  # True: `prefill` and `step` are there
-    encodes_source: ClassVar[bool]  # True: its cache may note how much attention the source gets
-
-    def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Any]:
-        """Prompts [B, T] -> hidden [B, D] of the last real token of each, and a cache with room for `slots` tokens."""
-
-    def step(self, ids: Tensor, cache: Any) -> Tensor:
-        """One decoding step: ids [B] -> hidden [B, D]."""
-
-    def project(self, hidden: Tensor) -> Tensor:
-        """[B, D] -> logits [B, V]."""
 
 
 @dataclass
@@ -56,7 +33,7 @@ class Prompts:
 
 
 def prepare(
-    model: Generator, prompts: Sequence[Sequence[int]], options: GenerationOptions, most: Sequence[int] | None = None
+    model: Any, prompts: Sequence[Sequence[int]], options: GenerationOptions, most: Sequence[int] | None = None
 ) -> Prompts:
     """Check lists of ids against the model and make a batch of them. Raises ValueError with the number of the prompt, from 1.
 

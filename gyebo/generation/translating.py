@@ -1,11 +1,14 @@
-"""Translation with an encoder and a decoder, by beam search or greedy decoding, over token ids."""
+"""Translation with an encoder and a decoder, by beam search or greedy decoding, over token ids.
+
+A model is anything that `EncodesSource` (`gyebo/models/protocol.py`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,25 +23,9 @@ MORE = 50  # number of tokens by which a translation may be longer than its sour
 TOKENS = 1024  # source tokens of a batch, padding included
 
 
-class Translator(Protocol):
-    """The part of the model protocol that translation needs. `config`: as in `Generator`; `start_id`: of the decoder."""
-
-    config: Any
-    start_id: int
-
-    def read_source(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> Any:
-        """Sources [B, T] -> a cache with room for `slots` tokens of each translation."""
-
-    def step(self, ids: Tensor, cache: Any) -> Tensor:
-        """One decoding step: ids [R] -> hidden [R, D]."""
-
-    def project(self, hidden: Tensor) -> Tensor:
-        """[R, D] -> logits [R, V]."""
-
-
 @dataclass
 class Sources:
-    """Sources [B, T] and a translation model, as a `Generator` whose prompts are the first ids of the translations.
+    """Sources [B, T] and a translation model, as one that `Generates` and whose prompts are the first ids of the translations.
 
     `return_attentions`: the cache collects the attention to the sources.
     """
@@ -65,7 +52,7 @@ class Sources:
         return self.model.parameters()
 
     def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Any]:
-        """Read the sources, and the first ids [B, L] of the translations, without padding; as `Generator.prefill`."""
+        """Read the sources, and the first ids [B, L] of the translations, without padding; as `Generates.prefill`."""
         cache = self.model.read_source(self.ids, self.mask, slots=slots)
         if self.return_attentions:
             cache.attentions = []

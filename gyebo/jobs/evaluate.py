@@ -173,7 +173,8 @@ def evaluate_task(
         write_predictions(predictions, as_rows(opened.kind, held_out.examples, found, probability_key=opened.probability_key))
     metrics: dict[str, Any] = dict(measure(held_out.task, found, held_out.examples))
     metrics |= {f"{name}_signature": words for name, words in signatures(task.metrics, found, held_out.examples).items()}
-    noted = {"note": "; ".join(opened.notes)} if opened.notes else {}
+    notes = [*held_out.notes, *opened.notes]
+    noted = {"note": "; ".join(notes)} if notes else {}
     return {"task": task.name, "measured": held_out.measured, "examples": len(held_out.examples), **metrics, **noted}
 
 

@@ -17,6 +17,7 @@ class Pretrained:
     """
 
     generates: ClassVar[bool] = False  # writes from left to right
+    causal: ClassVar[bool] = False  # a token's vector depends on no token after it
     encodes_source: ClassVar[bool] = False  # reads a source and writes a target
     carries_state: ClassVar[bool] = False  # a row may go on where another ended
     gives_raw: ClassVar[bool] = False  # `encode(return_raw=)`: the last layer's output before dropout

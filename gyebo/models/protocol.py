@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from gyebo.models.pretrained import Pretrained
 from gyebo.nn.outputs import CausalOutput, Encoded, TranslationOutput
 from gyebo.nn.ragged import Ragged, ragged_layout, real_tokens
+from gyebo.nn.state import StateTree
 
 
 @runtime_checkable
 class Model(Protocol):
-    """What objectives, tasks and evaluation may ask of every model. Letters: B batch, T length, D width, V vocabulary."""
+    """What objectives, tasks and evaluation may ask of every model: a contract that the tests hold all families to. Letters: B
+    batch, T length, D width, V vocabulary."""
 
     config: Any
     family: ClassVar[str]
@@ -47,7 +49,8 @@ class Model(Protocol):
 
 @runtime_checkable
 class Generates(Protocol):
-    """A model that generates text from left to right."""
+    """A model that generates text from left to right. `config` has vocab_size, context, bos_id, eos_id and pad_id. A cache has
+    `reorder(rows)`: the cache of rows [B'] in that order, repeats allowed, after which the old one must not be used."""
 
     def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, Any]:
         """Prompts [B, T] -> hidden [B, D] of each last real token, and a cache with room for `slots` tokens."""
@@ -58,7 +61,8 @@ class Generates(Protocol):
 
 @runtime_checkable
 class EncodesSource(Protocol):
-    """A model that reads a source and writes a target; its config has `attends_source`."""
+    """A model that reads a source and writes a target; its config has `attends_source`. A cache is as in
+    `Generates`."""
 
     @property
     def start_id(self) -> int:
@@ -73,10 +77,16 @@ class EncodesSource(Protocol):
 
 @runtime_checkable
 class CarriesState(Protocol):
-    """A model whose `encode` takes the `state` that a row goes on from, and gives that after it as `Encoded.state`."""
+    """A model that carries a state from row to row, a tree of tensors (`gyebo/nn/state.py`)."""
 
-    def fresh_state(self, rows: int) -> Any:
+    def fresh_state(self, rows: int) -> StateTree:
         """The state of rows that continue no earlier text."""
+
+    def reset(self, state: StateTree, which: Tensor) -> StateTree:
+        """The state with the rows of `which` [B] (bool) as fresh."""
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, state: StateTree | None = None) -> Encoded:
+        """As in `Model`; `state`: what each row goes on from. `Encoded.state` is the state after it."""
 
 
 @runtime_checkable
@@ -87,7 +97,8 @@ class ReadsCharacters(Protocol):
         """Take how each id is spelled, [V, C]."""
 
 
-# Declared in `Pretrained` -> the methods that a model which declares it must have. The other capabilities add no method.
+# Declared in `Pretrained` -> the methods that a model which declares it must have. The other capabilities add no method. An
+# isinstance check compares the names of methods only; `tests/models/test_capabilities.py` also calls `encode(state=)`.
 CAPABILITIES: dict[str, type] = {
     "generates": Generates,
     "encodes_source": EncodesSource,
@@ -151,7 +162,9 @@ class Speaking(Pretrained):
 
 
 class Causal(Speaking):
-    """Mixin for language models that also have `blocks` and `encode`."""
+    """Mixin for language models that also have `blocks` and `encode`, and read from left to right."""
+
+    causal: ClassVar[bool] = True
 
     def layer_groups(self: Any) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, each block, the rest."""
@@ -230,12 +243,12 @@ class Translating(Speaking):
         return TranslationOutput(
             self.project(found.hidden),
             found.hidden,
-            found.encoder_hidden,
-            found.layers,
-            found.attentions,
-            found.cross_attentions,
-            found.encoder_layers,
-            found.encoder_attentions,
+            encoder_last_hidden_state=found.encoder_hidden,
+            decoder_hidden_states=found.layers,
+            decoder_attentions=found.attentions,
+            cross_attentions=found.cross_attentions,
+            encoder_hidden_states=found.encoder_layers,
+            encoder_attentions=found.encoder_attentions,
         )
 
     def lay_out(self: Any, ids: Tensor, mask: Tensor | None, *, dense: bool = False) -> tuple[Ragged, Tensor | None]:

@@ -1,5 +1,1 @@
 """What is learned: corruption, counts and loss of each objective. `table.py` says what there is; it needs no torch."""
-
-from gyebo.objectives.table import OBJECTIVES, ObjectiveFacts
-
-__all__ = ["OBJECTIVES", "ObjectiveFacts"]

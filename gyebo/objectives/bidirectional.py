@@ -47,7 +47,8 @@ class Bidirectional(Defaults):
     overlapping: bool = False
     fields: ClassVar[tuple[BatchField, ...]] = (
         BatchField("input_ids"),
-        *(BatchField(name, TOKENS, IGNORE) for name in LABELS.values()),
+        BatchField("labels", TOKENS, IGNORE, scored_once=True),
+        BatchField("previous", TOKENS, IGNORE),  # `read` knows which window scores it
     )
 
     @property

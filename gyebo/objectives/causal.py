@@ -47,7 +47,7 @@ class Causal(Defaults):
     one_document: bool = False
     ar: float = 0.0
     tar: float = 0.0
-    fields: ClassVar[tuple[BatchField, ...]] = (BatchField("input_ids"), BatchField("labels", TOKENS, IGNORE))
+    fields: ClassVar[tuple[BatchField, ...]] = (BatchField("input_ids"), BatchField("labels", TOKENS, IGNORE, scored_once=True))
 
     @property
     def extra(self) -> int:

@@ -136,13 +136,13 @@ class Masked(Defaults):
         starts = self.marks.sentence_starts
         match self.options.format:
             case "segment-pair":
-                return input_formats.segment_pair(split, context, len(self.pair) - 2, starts, seed)
+                return input_formats.segment_pair(split, context, special=len(self.pair) - 2, starts=starts, seed=seed)
             case "sentence-pair":
-                return input_formats.sentence_pair(split, context, len(self.pair) - 2, starts, seed)
+                return input_formats.sentence_pair(split, context, special=len(self.pair) - 2, starts=starts, seed=seed)
             case "full-sentences":
                 return input_formats.full_sentences(split, context, starts)
             case _:
-                return input_formats.doc_sentences(split, context, len(self.single) - 1, starts, seed)
+                return input_formats.doc_sentences(split, context, special=len(self.single) - 1, starts=starts, seed=seed)
 
     def read(self, split: Split, piece: NDArray[Any], number: int) -> Arrays:
         """`input_ids` [n] without roles; `document`, `room` and `number` (in its row) [1] each."""

@@ -28,7 +28,7 @@ def check_pooling(model: Any, pooling: str) -> None:
     body = body_of(model)
     if body.encodes_source:
         raise OptionError(f"{model.family} is a translation model without text embeddings: use an encoder such as bert")
-    if pooling == "cls" and body.generates:  # a generator is causal
+    if pooling == "cls" and body.causal:
         raise OptionError(
             f"‹pooling›=cls: {model.family} reads from left to right, so its first token does not attend to the text after "
             "it: use mean or last"

@@ -24,15 +24,15 @@ TEXT = (BatchField("input_ids"), BatchField("token_type_ids", TOKENS, 0), BatchF
 
 @dataclass(frozen=True)
 class Ragged:
-    """Lists of different lengths as one flat array: list i is `values[starts[i] : starts[i + 1]]`."""
+    """Lists of different lengths as one array [sum of lengths, *shape]: list i is `values[starts[i] : starts[i + 1]]`."""
 
-    values: NDArray[np.int32]
+    values: NDArray[Any]
     starts: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    def __getitem__(self, number: int) -> NDArray[np.int32]:
+    def __getitem__(self, number: int) -> NDArray[Any]:
         return self.values[self.starts[number] : self.starts[number + 1]]
 
     @property
@@ -44,19 +44,27 @@ class Ragged:
         """The lengths of these lists."""
         return self.starts[numbers + 1] - self.starts[numbers]
 
-    def joined(self, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
+    def joined(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
         """The values of these lists, concatenated."""
         first, lengths = self.starts[numbers], self.lengths_of(numbers)
         before = np.cumsum(lengths) - lengths
         return self.values[np.repeat(first - before, lengths) + np.arange(int(lengths.sum()))]
 
 
-def ragged(lists: Iterable[Sequence[int] | NDArray[Any]]) -> Ragged:
-    """The lists as a `Ragged`."""
-    arrays = [np.asarray(values, np.int32) for values in lists]
+def ragged(lists: Iterable[Sequence[float] | NDArray[Any]]) -> Ragged:
+    """The lists, each of n values or an array [n, *shape], as a `Ragged`. Values keep their type, except int64, which is stored
+    as int32. Raises ValueError for integers beyond 32 bits."""
+    arrays = [np.asarray(values) for values in lists]
     starts = np.zeros(len(arrays) + 1, np.int64)
     np.cumsum([len(values) for values in arrays], out=starts[1:])
-    return Ragged(np.concatenate(arrays) if arrays else np.zeros(0, np.int32), starts)
+    # An empty Python list is an array of float64, which would make floats of the integers beside it.
+    values = np.concatenate([values for values in arrays if len(values)] or arrays[:1] or [np.zeros(0, np.int64)])
+    if values.dtype == np.int64:
+        limits = np.iinfo(np.int32)
+        if len(values) and not limits.min <= values.min() <= values.max() <= limits.max:
+            raise ValueError(f"integers of a column must fit into 32 bits, but range from {values.min()} to {values.max()}")
+        values = values.astype(np.int32)
+    return Ragged(values, starts)
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,12 @@ class Features:
             raise ValueError(
                 f"column {min(unknown)!r} is not among the fields of these features: declare a field with its stream"
             )
-        return [field for field in self.fields if field.name in self.columns]
+        present = [field for field in self.fields if field.name in self.columns]
+        for known in present:
+            values = self.columns[known.name].values
+            if len(values) and not np.can_cast(values.dtype, known.dtype, "same_kind"):
+                raise ValueError(f"column {known.name!r} holds {values.dtype}, which its field's {known.dtype} cannot store")
+        return present
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -117,7 +130,7 @@ class Features:
         values = {field.name: columns[field.name].joined(lists) for field in fields}
         out = laid_out(Pieces(len(lists), np.arange(len(lists)), ones, sizes, values), fields, pad=self.pad_id)
         if self.options > 1:
-            out = {name: array.reshape(len(rows), self.options, -1) for name, array in out.items()}
+            out = {name: array.reshape(len(rows), self.options, *array.shape[1:]) for name, array in out.items()}
         return out | {name: values[rows] for name, values in self.fixed.items()}
 
 

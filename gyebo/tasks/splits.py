@@ -17,6 +17,7 @@ from gyebo.tasks.data.checks import warnings
 from gyebo.tasks.data.own_file import is_own, user_task
 from gyebo.tasks.data.parallel import files_of
 from gyebo.tasks.kinds.table import find_kind
+from gyebo.tasks.metrics.metrics import METRICS
 from gyebo.tasks.registry import find as find_task
 from gyebo.tasks.task import Example, Task
 
@@ -87,19 +88,19 @@ def read_task(options: TaskOptions) -> TaskData:
     if options.train_share is not None:
         threshold = int(options.train_share * 2**64)
         train = [example for example in train if split_key(f"share {example.text}") < threshold]
-    _check_correlation(data)
-    train = checks.checked(data.task, train, "train", f"{data.task.name}: the remaining training examples").examples
+    _check_size(data)
+    train = checks.checked(data.task, train, "train", source=f"{data.task.name}: the remaining training examples").examples
     odd = warnings(train, data.task.labels) if find_kind(data.task.kind).one_answer else []
     return replace(data, train=train, notes=[*data.notes, *odd])
 
 
-def _check_correlation(data: TaskData) -> None:
-    """ValueError, before training, where a set is too small for a correlation that the task reports."""
-    if {"pearson", "spearman"} & set(data.task.metrics):
+def _check_size(data: TaskData) -> None:
+    """ValueError, before training, where a set is too small for a metric that the task reports."""
+    for metric in data.task.metrics:
         for name, called in (("valid", "validation"), ("test", "test")):
-            if (count := len(getattr(data, name))) < 2:
+            if (count := len(getattr(data, name))) < (least := METRICS[metric].least):
                 raise ValueError(
-                    f"{data.task.name}: {count} example in the {called} set, but a correlation needs two: use more examples"
+                    f"{data.task.name}: {count} example in the {called} set, but {metric} needs {least}: use more examples"
                 )
 
 

@@ -15,7 +15,6 @@ from gyebo.text.boundaries import bytes_of
 from gyebo.text.tokenizer import Tokenizer
 
 BEGIN_TEXT, END_TEXT, BEGIN, END, FILLING = range(257, 262)
-SYMBOLS = 262
 
 
 def spelling(tokenizer: Tokenizer, characters: int) -> NDArray[np.int32]:

@@ -50,6 +50,7 @@ def write(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     state: dict[str, Any],
+    *,
     made: dict[str, Any],
     keep: int,
     carried: StateTree | None = None,

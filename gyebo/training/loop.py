@@ -106,7 +106,7 @@ def train(
         carried = trainer.all_carried()
         if first:
             folder, state = out / "checkpoints", trainer.state()
-            checkpoint.write(folder, trainer.model, trainer.optimizer, state, made, intervals.keep, carried)
+            checkpoint.write(folder, trainer.model, trainer.optimizer, state, made=made, keep=intervals.keep, carried=carried)
             save(trainer.model)
         distributed.barrier()
 

@@ -197,8 +197,16 @@ class Trainer:
         if (carried is None) != (self.carried is None):
             raise ValueError("only one of checkpoint and run carries a state from row to row (data.order)")
         if carried is not None and self.carried is not None:
-            if wrong := sorted(leaves(carried).keys() ^ leaves(self.carried).keys()):
+            found, own = leaves(carried), leaves(self.carried)
+            if wrong := sorted(found.keys() ^ own.keys()):
                 raise ValueError(f"the checkpoint's state is not one of this model: {wrong[0]!r} is missing or unexpected")
+            for name, leaf in found.items():
+                expected = (self.batch_rows, *own[name].shape[1:])
+                if leaf.shape != expected:
+                    raise ValueError(
+                        f"the checkpoint's state {name!r} has shape {[*leaf.shape]}, but that of this run has {[*expected]}: "
+                        "resume with the model and batch size of the checkpoint"
+                    )
             first, last = self._share()
             self.carried = each(lambda leaf: leaf[first:last].to(self.device), carried)
 

@@ -27,11 +27,6 @@ class Slot:
     values: Callable[[World, Any], Weighted]
     sets_subject: bool = False
 
-    @property
-    def is_person(self) -> bool:
-        """Whether its value mentions a person."""
-        return self.kind == "person"
-
 
 def _table(kind: str) -> Slot:
     """Any word of a table, by its frequency in this world."""

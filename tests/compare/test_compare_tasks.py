@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from gyebo.compare import run as module
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.report import equal_terms
 from gyebo.compare.run import compare
+from gyebo.tasks.metrics.metrics import METRICS
 from gyebo.training.loop import Stopped
 from tests.refusals import option_error
 
@@ -182,12 +184,14 @@ def test_no_difference_is_said_of_the_task(tmp_path, jobs, task_recipe):
     assert "Accuracy on test examples: bert-tiny 0.8600 and gpt2-tiny 0.8500" in why
 
 
-def test_an_interval_stays_within_what_a_score_can_be(tmp_path, jobs, task_recipe):
+@pytest.mark.parametrize("lowest", [0.0, -1.0])
+def test_an_interval_stays_within_what_a_score_can_be(tmp_path, jobs, task_recipe, monkeypatch, lowest):
+    monkeypatch.setitem(METRICS, "accuracy", replace(METRICS["accuracy"], lowest=lowest))
     jobs.task_scores["world-sentiment"]["bert"] = {0: 0.2, 1: 0.9}  # t(1) = 12.7: from far below 0 to far above 1
     compare(task_recipe(seeds=[0, 1]), tmp_path / "out", **jobs.functions)
     cells = rows_of(tmp_path / "out")
     at = cells[""].index("bert-tiny")
-    assert cells["world-sentiment: 95 % interval of the mean"][at] == "0.0000 to 1.0000"
+    assert cells["world-sentiment: 95 % interval of the mean"][at] == f"{lowest:.4f} to 1.0000"
     assert cells["world-sentiment: accuracy"][at] == "0.5500 ± 0.4950"
 
 

@@ -234,7 +234,7 @@ def test_options_of_a_run():
 
 def test_families_without_a_likelihood_are_those_whose_runs_have_no_bits_per_byte():
     from gyebo.models.family import FAMILIES
-    from gyebo.objectives import OBJECTIVES
+    from gyebo.objectives.table import OBJECTIVES
 
     for family in FAMILIES.values():
         facts = OBJECTIVES[family.objective]

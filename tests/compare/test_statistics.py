@@ -58,7 +58,7 @@ def test_difference_is_scipys_welch_interval():
     for _ in range(50):
         first = [draw.gauss(1, 0.1) for _ in range(draw.randint(2, 6))]
         second = [draw.gauss(1.1, 0.5) for _ in range(draw.randint(2, 6))]
-        ours = difference(first, second, 0.9)
+        ours = difference(first, second, confidence=0.9)
         theirs = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.9)
         assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-8)
 
@@ -129,7 +129,7 @@ def test_against_a_fixed_figure_is_scipys_interval():
     draw = random.Random(4)
     for _ in range(20):
         values = [draw.gauss(0.9, 0.02) for _ in range(draw.randint(2, 6))]
-        ours = against(values, 0.85, 0.98)
+        ours = against(values, 0.85, confidence=0.98)
         theirs = stats.ttest_1samp(values, 0.85).confidence_interval(0.98)
         assert (ours.low, ours.high) == pytest.approx((theirs.low - 0.85, theirs.high - 0.85), rel=1e-8)
     assert against([0.9], 0.5).low is None

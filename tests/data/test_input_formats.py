@@ -23,14 +23,14 @@ def starts(ids):
 
 def test_a_span_of_one_sentence_leaves_room_for_a_random_next_segment():
     """Two sentences of 30 never share a row of 40, so that every span is one of a sentence, and none has a second segment."""
-    plan = input_formats.segment_pair(split_of(*[[30] * 5] * 40), CONTEXT, SPECIAL, starts, seed=0)
+    plan = input_formats.segment_pair(split_of(*[[30] * 5] * 40), CONTEXT, special=SPECIAL, starts=starts, seed=0)
     whole = plan.pieces[plan.pieces[:, SIZE] == 30]
     assert len(whole) > 150  # some spans were meant to be short, and cut sentences
     assert (whole[:, ROOM] > SPECIAL + 30).mean() > 0.9 and (whole[:, ROOM] <= CONTEXT).all()
 
 
 def test_a_span_of_several_sentences_takes_no_more_room_than_its_own():
-    plan = input_formats.segment_pair(split_of(*[[9] * 8] * 40), CONTEXT, SPECIAL, starts, seed=0)
+    plan = input_formats.segment_pair(split_of(*[[9] * 8] * 40), CONTEXT, special=SPECIAL, starts=starts, seed=0)
     several = plan.pieces[plan.pieces[:, SIZE] > 9]
     assert len(several) and (several[:, ROOM] == SPECIAL + several[:, SIZE]).all()
 

@@ -23,7 +23,7 @@ def positions(plan, index):
 @given(lengths_strategy, st.integers(2, 9), st.integers(1, 4), st.integers(0, 3))
 @settings(max_examples=80, deadline=None)
 def test_an_epoch_reads_every_position_once_but_for_the_rest(lengths, context, count, seed):
-    plan = lanes(Fake(lengths), context, 1, count, seed, seed)
+    plan = lanes(Fake(lengths), context, extra=1, count=count, plan_seed=seed, seed=seed)
     total = sum(n + 1 for n in lengths)
     for epoch in range(2):
         rows = range(epoch * len(plan), (epoch + 1) * len(plan))
@@ -38,7 +38,7 @@ def test_an_epoch_reads_every_position_once_but_for_the_rest(lengths, context, c
 @given(lengths_strategy, st.integers(2, 9), st.integers(1, 4), st.integers(0, 3))
 @settings(max_examples=80, deadline=None)
 def test_a_row_goes_on_where_the_lane_was(lengths, context, count, seed):
-    plan = lanes(Fake(lengths), context, 1, count, seed, seed)
+    plan = lanes(Fake(lengths), context, extra=1, count=count, plan_seed=seed, seed=seed)
     for step in range(1, 2 * plan.windows):
         rows, epochs = plan.order(step, count, seed)
         assert rows.tolist() == [step * count + lane for lane in range(count)] and set(epochs) == {step // plan.windows}
@@ -55,10 +55,13 @@ def test_a_row_goes_on_where_the_lane_was(lengths, context, count, seed):
 
 def test_the_order_depends_on_the_seed_and_the_epoch():
     split = Fake([9] * 30)
-    one = lanes(split, 6, 1, 3, 0, 0)
-    for other in (lanes(split, 6, 1, 3, 1, 0), lanes(split, 6, 1, 3, 0, 1)):  # the documents' order, and where it is turned
+    one = lanes(split, 6, extra=1, count=3, plan_seed=0, seed=0)
+    for other in (
+        lanes(split, 6, extra=1, count=3, plan_seed=1, seed=0),
+        lanes(split, 6, extra=1, count=3, plan_seed=0, seed=1),
+    ):  # the documents' order, and where it is turned
         assert [positions(one, r) for r in range(len(one))] != [positions(other, r) for r in range(len(other))]
-    again = lanes(split, 6, 1, 3, 0, 0)
+    again = lanes(split, 6, extra=1, count=3, plan_seed=0, seed=0)
     assert all(np.array_equal(one.row(r), again.row(r)) for r in range(2 * len(one)))
     first, second = (sorted(positions(one, r)[0] for r in range(e * len(one), (e + 1) * len(one))) for e in (0, 1))
     assert first != second  # windows begin elsewhere
@@ -68,7 +71,7 @@ def test_batches_say_which_rows_go_on():
     split = Fake([25, 3, 40, 17])
     for whole in (False, True):
         objective = Causal(-1, -2, one_document=whole)
-        plan = lanes(split, 8, objective.extra, 2, 0, 5)
+        plan = lanes(split, 8, extra=objective.extra, count=2, plan_seed=0, seed=5)
         rows = Rows(split, plan, objective, pad=-9)
         for step in range(2 * plan.windows):
             batch = rows.step(step, 2, seed=5)
@@ -88,7 +91,7 @@ def test_batches_say_which_rows_go_on():
 
 def test_too_little_text_is_refused():
     with option_error("context", "train.batch_tokens"):
-        lanes(Fake([12]), 5, 1, 4, 0, 0)
+        lanes(Fake([12]), 5, extra=1, count=4, plan_seed=0, seed=0)
     for batch, seed in ((3, 0), (2, 1)):
         with pytest.raises(ValueError, match=f"2 lanes .*seed 0.* {batch} .*seed {seed} "):
-            lanes(Fake([40]), 5, 1, 2, 0, 0).order(0, batch, seed)
+            lanes(Fake([40]), 5, extra=1, count=2, plan_seed=0, seed=0).order(0, batch, seed)

@@ -1,5 +1,9 @@
 """Rows, their order, and the batches made of them."""
 
+import hashlib
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +15,7 @@ from gyebo.data.order import permuted, shuffled
 from gyebo.data.plan import ROOM, SIZE, Plan, pack, stored
 from gyebo.data.prepare import open_corpus, prepare
 from gyebo.data.shards import DOCUMENT, Split
-from gyebo.data.streams import TOKENS, Stream
+from gyebo.data.streams import TOKENS, BatchField, Stream
 from gyebo.objectives.causal import Causal
 from gyebo.text.tokenizer import Tokenizer
 
@@ -88,11 +92,73 @@ def test_without_roles_the_frame_is_missing():
 def test_plan_depends_on_its_seed_only_and_is_kept(tmp_path):
     split = Fake(list(range(1, 200)))
     a, b = (FRAMED.plan(split, 64, 3) for _ in range(2))
-    stored = FRAMED.plan(split, 64, 3, tmp_path)
+    kept = FRAMED.plan(split, 64, 3, tmp_path)
     again = FRAMED.plan(split, 64, 3, tmp_path)
-    for plan in (b, stored, again):
+    for plan in (b, kept, again):
         assert np.array_equal(a.pieces, plan.pieces) and np.array_equal(a.rows, plan.rows)
     assert not np.array_equal(a.pieces, FRAMED.plan(split, 64, 4).pieces)
+
+
+def test_a_kept_plan_is_that_of_its_streams(tmp_path):
+    beside = Stream("beside", "beside_ids")
+
+    def plan_of(streams, lengths):
+        def make():
+            sizes = [[0, 0, size, 0] + [size] * len(streams) for size in (3, 2)]
+            return pack(np.array(sizes), 8, np.random.default_rng(0), streams, lengths)
+
+        return stored(tmp_path, ["train"], 8, make, streams=streams, lengths=lengths)
+
+    for streams, lengths, rows in (
+        ((TOKENS,), None, 1),
+        ((TOKENS, beside), {"tokens": 8, "beside": 8}, 1),
+        ((TOKENS, beside), {"tokens": 8, "beside": 4}, 2),
+        ((beside, TOKENS), {"tokens": 8, "beside": 4}, 2),
+    ):
+        for _ in range(2):
+            plan = plan_of(streams, lengths)
+            assert (plan.pieces.shape[1], len(plan), plan.streams) == (ROOM + len(streams), rows, streams)
+    assert len(list(tmp_path.iterdir())) == 4
+    with pytest.raises(ValueError, match="lengths"):
+        plan_of((TOKENS, beside), None)
+
+
+def test_a_plan_of_one_stream_keeps_its_name(tmp_path):
+    """Runs of earlier versions have kept theirs: the first half of the sum of everything that it depends on."""
+    FRAMED.plan(Fake([5, 6]), 8, 3, tmp_path)
+    digest = hashlib.sha256(b'["train", "continuous", 1, 3, 8]').hexdigest()[:16]
+    assert [path.name for path in tmp_path.iterdir()] == [f"plan-{digest}.npz"]
+
+
+@dataclass(frozen=True)
+class Named(Causal):
+    """The next token, in a field of another name."""
+
+    fields: ClassVar = (BatchField("input_ids"), BatchField("next", TOKENS, IGNORE, scored_once=True))
+
+    def corrupt(self, example, rng, draw):
+        found = super().corrupt(example, rng, draw)
+        return {"input_ids": found["input_ids"], "next": found["labels"]}
+
+
+def test_only_declared_labels_are_ignored_where_a_window_before_scored_them():
+    split, objective = Fake([20]), Named(-1, -2)
+    rows = Rows(split, objective.held_out(split, 8), objective)
+    batch = rows.batch(np.arange(len(rows.plan)), [[0]] * len(rows.plan))
+    scored = sorted(batch["next"][batch["next"] != IGNORE].tolist())
+    assert scored == sorted([*range(20), -2]) and (batch["input_ids"] >= -2).all()
+
+
+@dataclass(frozen=True)
+class Unlabelled(Named):
+    fields: ClassVar = (BatchField("input_ids"), BatchField("next", TOKENS, IGNORE))
+
+
+def test_context_only_positions_need_a_field_that_is_scored_once():
+    split, objective = Fake([20]), Unlabelled(-1, -2)
+    with pytest.raises(ValueError, match="scored_once"):
+        Rows(split, objective.held_out(split, 8), objective).batch(np.arange(2), [[0]] * 2)
+    Rows(split, objective.plan(split, 8, 0), objective).batch(np.arange(2), [[0]] * 2)
 
 
 def test_rows_are_nearly_full():

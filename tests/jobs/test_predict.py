@@ -105,6 +105,13 @@ def test_another_file_counts_whole(tuned, place, tmp_path):
         evaluate_task(out, options, predictions=tmp_path / "p.jsonl")
 
 
+def test_what_was_noted_of_the_examples_is_told(tuned, place):
+    _, out, _ = tuned
+    other = table(place / "blank.csv", ("review", "mood"), [*sentences(20), ("", "positive")])
+    found = evaluate_task(out, TaskOptions(name="classification", data=str(other), text="review", label="mood"))
+    assert "1 example of 21 without text" in found["note"]
+
+
 def test_labels_that_the_model_does_not_know_are_named(tuned, place):
     _, out, _ = tuned
     other = table(place / "third.csv", ("review", "mood"), [*sentences(20), ("하늘 보았다.", "neutral")])

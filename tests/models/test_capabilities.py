@@ -50,8 +50,42 @@ def test_the_output_before_dropout_is_given_where_it_is_declared(family):
             model.encode(ids, return_raw=True)
 
 
+@pytest.mark.parametrize("family", [name for name in NAMES if FAMILIES[name].head_style])
+def test_a_state_is_taken_and_given_where_it_is_declared(family):
+    cls = model_class(family)
+    model = cls(cls.sizes["tiny"]).eval()
+    ids = torch.tensor([[5, 6, 7]])
+    if not cls.carries_state:
+        with pytest.raises(TypeError):
+            model.encode(ids, state={})
+        return
+    fresh = model.fresh_state(1)
+    after = model.encode(ids, state=fresh).state
+    assert any(not torch.equal(leaf, fresh[name]) for name, leaf in after.items())
+    again = model.reset(after, torch.tensor([True]))
+    assert all(torch.equal(leaf, fresh[name]) for name, leaf in again.items())
+
+
+@pytest.mark.parametrize("family", [name for name in NAMES if FAMILIES[name].head_style])
+def test_what_declares_to_be_causal_sees_nothing_that_comes_later(family):
+    cls = model_class(family)
+    torch.manual_seed(0)
+    model = cls(cls.sizes["tiny"]).eval()
+    if cls.reads_characters:
+        shape = (model.config.vocab_size, model.config.characters)
+        model.spell(torch.randint(model.config.symbols, shape))
+    first, other = (model.encode(torch.tensor([[5, 6, last]])).hidden[:, :2] for last in (7, 8))
+    assert torch.equal(first, other) == cls.causal
+
+
+@pytest.mark.parametrize("missing", ["fresh_state", "reset", "encode"])
+def test_a_state_that_cannot_be_used_in_training_does_not_count_as_carried(missing):
+    methods = dict.fromkeys({"fresh_state", "reset", "encode"} - {missing}, lambda *args: None)
+    assert not isinstance(type("Partial", (), methods)(), CAPABILITIES["carries_state"])
+
+
 def test_capabilities_are_off_unless_a_class_says_otherwise():
-    names = [*CAPABILITIES, "gives_raw", "has_windows", "has_segments", "has_pooler", "compiles"]
+    names = [*CAPABILITIES, "causal", "gives_raw", "has_windows", "has_segments", "has_pooler", "compiles"]
     assert not any(getattr(Pretrained, name) for name in names)
     assert Pretrained.optional_heads == () and Pretrained().output is None
 

@@ -14,8 +14,7 @@ from gyebo.evaluation import measures
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import pretrain
 from gyebo.models.family import FAMILIES
-from gyebo.objectives import OBJECTIVES
-from gyebo.objectives.table import find, resolve, words_of
+from gyebo.objectives.table import OBJECTIVES, find, resolve, words_of
 from tests.objectives.toy import FACTS
 from tests.training.test_resume import final_weights, interrupted
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gyebo.tasks.features import ExampleRows, in_order, ragged
+from gyebo.data.streams import TOKENS, BatchField, Stream
+from gyebo.tasks.features import ExampleRows, Features, in_order, ragged
 from gyebo.tasks.kinds.relation import MARKERS, marking, with_markers
 from gyebo.tasks.kinds.table import encode
 from gyebo.tasks.task import Example
@@ -93,7 +94,6 @@ def test_labels_scores_and_no_labels():
         ({"name": "dialogue-state"}, "no head"),
         ({"labels": None}, "needs the names"),
         ({"name": "regression"}, "labels have no effect"),
-        ({"stride": 4}, "no effect on classification"),
         ({"max_length": 1}, "max_length: 1 leaves -1"),
         ({"examples": [Example("x7", "딸", label="몰라")]}, "example x7: label '몰라' is none of 중립"),
         ({"examples": [Example("x7", "딸", label="중립"), Example("x8", "딸")]}, "example x8 has no label"),
@@ -134,6 +134,46 @@ def test_a_column_that_stands_in_no_stream_is_refused():
     features.columns["weights"] = ragged([[1], [2]])
     with pytest.raises(ValueError, match="'weights'"):
         features.batch([0])
+
+
+IMAGE = Stream("image", "image_document_ids", counted=False)
+
+
+def with_columns(options=1, **columns):
+    """Rows of tokens with a float beside each, and pictures in a stream of their own."""
+    fields = (
+        BatchField("input_ids"),
+        BatchField("weights", TOKENS, 0, "float32"),
+        BatchField("pixels", IMAGE, 0, "uint8", (2, 3)),
+    )
+    stored = {name: ragged(values) for name, values in columns.items()}
+    count = len(columns["input_ids"]) // options
+    return Features(stored, {}, np.arange(count), ("a",) * count, 0, options, fields=fields)
+
+
+def test_a_column_is_cast_to_the_type_of_its_field():
+    pictures = [np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.zeros((0, 2, 3), np.uint8)]
+    features = with_columns(input_ids=[[1, 2], [3]], weights=[[0.5, 1.75], [2]], pixels=pictures)
+    batch = features.batch([0, 1])
+    assert batch["weights"].tolist() == [[0.5, 1.75], [2, 0]] and batch["weights"].dtype == np.float32
+    assert np.array_equal(batch["pixels"][0], pictures[0]) and not batch["pixels"][1].any()
+    assert batch["pixels"].dtype == np.uint8 and features.columns["pixels"].values.dtype == np.uint8
+    assert features.columns["input_ids"].values.dtype == np.int32 and batch["input_ids"].dtype == np.int64
+    chosen = with_columns(2, input_ids=[[1, 2], [3]], pixels=pictures).batch([0])
+    assert chosen["pixels"].shape == (1, 2, 2, 2, 3) and chosen["input_ids"].tolist() == [[[1, 2], [3, 0]]]
+
+
+def test_a_column_that_its_field_cannot_store_is_refused():
+    with pytest.raises(ValueError, match=r"'input_ids' .*float64.*int64"):
+        with_columns(input_ids=[[1.5, 2], []]).batch([0])
+    with pytest.raises(ValueError, match="32 bits"):
+        ragged([np.array([2**40])])
+
+
+def test_empty_lists_leave_integers_alone():
+    assert ragged([[], [1, 2]]).values.dtype == np.int32
+    empty = with_columns(input_ids=[[1]], weights=[[0.5]], pixels=[np.zeros((0, 2, 3), np.uint8)]).batch([0])
+    assert empty["pixels"].shape == (1, 0, 2, 3)
 
 
 def rows_of(count):

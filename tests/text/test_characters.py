@@ -7,7 +7,7 @@ import pytest
 
 from gyebo.models.elmo import ElmoConfig
 from gyebo.models.family import FAMILIES
-from gyebo.text.characters import BEGIN, BEGIN_TEXT, END, END_TEXT, FILLING, SYMBOLS, spelling
+from gyebo.text.characters import BEGIN, BEGIN_TEXT, END, END_TEXT, FILLING, spelling
 from gyebo.text.roles import roles_of
 from gyebo.text.training import train_tokenizer
 from tests.conftest import sentences
@@ -32,7 +32,7 @@ def inside(row):
 
 def test_every_piece_is_its_bytes(tokenizer):
     table = spelling(tokenizer, 60)
-    assert table.shape == (tokenizer.vocab_size, 60) and table.min() > 0 and table.max() < SYMBOLS == ElmoConfig().symbols
+    assert table.shape == (tokenizer.vocab_size, 60) and table.min() > 0 and table.max() <= FILLING == ElmoConfig().symbols - 1
     for text in TEXTS:
         ids = tokenizer.encode(text)
         joined = b"".join(bytes(symbol - 1 for symbol in inside(table[id])) for id in ids if id != tokenizer.role_ids["unk"])

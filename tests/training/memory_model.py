@@ -71,7 +71,7 @@ def trainer_of(micro_rows=LANES):
     return Trainer(
         Remembering(),
         objective,
-        Rows(split, lanes(split, CONTEXT, objective.extra, LANES, 0, 0), objective, IDS - 3),
+        Rows(split, lanes(split, CONTEXT, extra=objective.extra, count=LANES, plan_seed=0, seed=0), objective, IDS - 3),
         options=OptimOptions(lr=0.01, warmup=0),
         steps=20,
         batch_rows=LANES,

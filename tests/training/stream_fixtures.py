@@ -59,7 +59,7 @@ class SpanCorruption:
             return pack(pieces, context, np.random.default_rng(seed), streams, self.lengths(context))
 
         streams = streams_of(self.fields)
-        return stored(folder, ["spans", seed], context, make, streams)
+        return stored(folder, ["spans", seed], context, make, streams=streams, lengths=self.lengths(context))
 
     def read(self, split, piece, number):
         return {"input_ids": split.read(int(piece[0]), int(piece[1]), int(piece[1] + piece[2])) % HIDDEN}

@@ -10,10 +10,13 @@ import torch.nn.functional as F
 from rich.console import Console
 from safetensors.torch import load_file
 
+from gyebo.config.errors import OptionError
 from gyebo.data.batches import IGNORE
+from gyebo.data.streams import BatchField, Stream
 from gyebo.jobs.pretrain import pretrain
 from gyebo.jobs.pretraining.setup import set_up
 from gyebo.jobs.verify import verify
+from gyebo.objectives.causal import Causal
 from gyebo.training import checkpoint
 from tests.conftest import RECURRENT, dropouts
 from tests.refusals import option_error
@@ -92,6 +95,9 @@ def test_a_replay_from_a_checkpoint_is_the_same_to_the_bit(run_options, tmp_path
         trainer.restore(state)
     with pytest.raises(ValueError, match="'memory'"):
         trainer.restore(state, {**carried, "memory": carried["state"]})
+    for other in (carried["state"][:7], carried["state"][..., :-1]):
+        with pytest.raises(ValueError, match=r"'state' has shape .* \[8, "):
+            trainer.restore(state, {"state": other})
     trainer.restore(state, trainer.model.fresh_state(8))
     for _ in range(3):
         trainer.advance()
@@ -106,3 +112,12 @@ def test_an_order_is_chosen_and_refused(run_options, tmp_path):
     assert not set_up(run_options(family="gpt2"), tmp_path, None).rows.carries
     with option_error("data.order"):
         set_up(run_options(family="gpt2", data={"order": "lanes"}), tmp_path, None)
+
+
+def test_several_streams_have_no_lanes(run_options, tmp_path, monkeypatch):
+    beside = BatchField("pixels", Stream("image", "image_document_ids", counted=False))
+    monkeypatch.setattr(Causal, "fields", (*Causal.fields, beside))
+    for order in ("auto", "lanes"):
+        with pytest.raises(OptionError, match="data.order.*2 .*tokens, image"):
+            set_up(run_options(family="lstm", data={"order": order}), tmp_path, None)
+    assert not set_up(run_options(family="lstm", data={"order": "shuffled"}), tmp_path, None).rows.carries

@@ -67,7 +67,9 @@ def test_a_checkpoint_holds_the_leaves_by_name(tmp_path):
     for trainer, steps in ((whole, 9), (killed, 4)):
         for _ in range(steps):
             trainer.advance()
-    path = checkpoint.write(tmp_path, killed.model, killed.optimizer, killed.state(), {}, 1, killed.all_carried())
+    path = checkpoint.write(
+        tmp_path, killed.model, killed.optimizer, killed.state(), made={}, keep=1, carried=killed.all_carried()
+    )
     assert checkpoint.problem(path) is None
     carried = checkpoint.read_carried(path)
     assert same(carried, killed.carried) and list(leaves(carried)) != []
@@ -83,7 +85,7 @@ def test_leaves_that_share_memory_are_stored(tmp_path):
     trainer = trainer_of()
     both = torch.arange(8.0).view(2, 4)
     carried = {"a": both, "b": {"c": both[:, 2:], "d": both}}
-    path = checkpoint.write(tmp_path, trainer.model, trainer.optimizer, trainer.state(), {}, 1, carried)
+    path = checkpoint.write(tmp_path, trainer.model, trainer.optimizer, trainer.state(), made={}, keep=1, carried=carried)
     assert same(checkpoint.read_carried(path), carried)
 
 

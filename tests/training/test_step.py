@@ -157,7 +157,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(run_options, tmp_path):
 
 def test_a_checkpoint_is_read_strictly(run_options, tmp_path):
     trainer, _ = trained(run_options(), tmp_path, 2)
-    path = checkpoint.write(tmp_path / "c", trainer.model, trainer.optimizer, trainer.state(), {}, 2)
+    path = checkpoint.write(tmp_path / "c", trainer.model, trainer.optimizer, trainer.state(), made={}, keep=2)
     other = set_up(run_options(model={"layers": 1}), tmp_path, None).trainer("float32", 10)
     with pytest.raises(ValueError, match="not a checkpoint of this model"):
         checkpoint.read(path, other.model, other.optimizer)

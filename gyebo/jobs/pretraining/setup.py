@@ -18,7 +18,7 @@ from gyebo.data.batches import Rows
 from gyebo.data.lanes import Lanes, lanes
 from gyebo.data.plan import Plan
 from gyebo.data.shards import Prepared
-from gyebo.data.streams import tokens_seen
+from gyebo.data.streams import streams_of, tokens_seen
 from gyebo.evaluation import measures
 from gyebo.interchange import load
 from gyebo.jobs.model_building import shaped, with_pieces
@@ -81,7 +81,7 @@ class Setup:
 
     def sample(self, model: Any, count: int) -> list[str]:
         """A few lines of what the model can do."""
-        return measures.sample(self.facts, model, self.tokenizer, self.valid, count)
+        return measures.sample(self.facts, model, self.tokenizer, self.valid, count=count)
 
     def autocast(self, precision: str) -> Callable[[], Any]:
         """The context in which this run's forward passes stand."""
@@ -150,8 +150,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     whole = config.context if cls.has_windows else context  # the window is how a text is learned from, not how long
     valid = held_out_rows(objective, prepared.valid, whole, pad)
     if not options.start_from:
-        known = {field.name for field in dataclasses.fields(config)}
-        config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in known})
+        config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in cls.parts()})
     window = options.context or (config.window if cls.has_windows else context)
     batch_rows = max(1, round(options.train.batch_tokens / window))
     asked = options.train.micro_batch_tokens
@@ -187,7 +186,19 @@ def _plan(
         raise OptionError(f"‹data.order›=lanes: {family.name} carries no state from row to row; leave it out")
     if order == "shuffled" or not carries:
         return objective.plan(prepared.train, context, options.data.plan_seed, prepared.folder)
-    return lanes(prepared.train, context, objective.extra, batch_rows, options.data.plan_seed, options.seed)
+    if len(streams := streams_of(objective.fields)) > 1:
+        raise OptionError(
+            f"‹data.order›: {family.name} hands a state on along one stream, but its objective reads {len(streams)} "
+            f"({', '.join(stream.name for stream in streams)}): choose the order shuffled"
+        )
+    return lanes(
+        prepared.train,
+        context,
+        extra=objective.extra,
+        count=batch_rows,
+        plan_seed=options.data.plan_seed,
+        seed=options.seed,
+    )
 
 
 def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: Tokenizer) -> tuple[Any, Callable[[Any], Any]]:

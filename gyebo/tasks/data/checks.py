@@ -28,7 +28,7 @@ def _are(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def checked(task: Task, examples: list[Example], split: str, source: str, notes: Sequence[str] = ()) -> Loaded:
+def checked(task: Task, examples: list[Example], split: str, *, source: str, notes: Sequence[str] = ()) -> Loaded:
     """The usable examples, with notes.
 
     Empty texts are skipped in training data and kept elsewhere; both are noted. Raises ValueError for no examples, for an

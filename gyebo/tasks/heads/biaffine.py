@@ -92,13 +92,6 @@ def parsing_loss(scores: ParsingOutput, heads: Tensor, relations: Tensor) -> dic
     return {"arc": (arc, real.sum()), "relation": (relation, real.sum())}
 
 
-def greedy_parse(scores: ParsingOutput) -> tuple[Tensor, Tensor]:
-    """The best head of each word and the best relation to it, [B, W] each; the heads may form a cycle."""
-    heads = scores.arc_logits.argmax(-1)
-    chosen = _relations_at(scores, heads)
-    return heads, chosen.argmax(-1)
-
-
 def _relations_at(scores: ParsingOutput, heads: Tensor) -> Tensor:
     """The scores of the relations [B, W, R] to these heads [B, W]."""
     places = heads[..., None, None].expand(-1, -1, 1, scores.relation_logits.shape[-1])

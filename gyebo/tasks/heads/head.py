@@ -62,4 +62,4 @@ def reads_pooled(form: HeadForm, style: str) -> bool:
 
 def reads_windows(form: HeadForm, style: str) -> bool:
     """Whether texts are read in windows, with batch normalization (`gyebo/tasks/heads/concat_pooling.py`)."""
-    return form.specs[style].pooling == WINDOWS
+    return form.build is None and form.specs[style].pooling == WINDOWS

@@ -13,13 +13,12 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from gyebo.nn.pooling import first_token, last_token, max_token
-from gyebo.tasks.heads.concat_pooling import ConcatHead, concat_pool, read_text
+from gyebo.tasks.heads.concat_pooling import concat_pool, read_text
 from gyebo.tasks.heads.head import make_head, reads_pooled, reads_windows
 from gyebo.tasks.heads.layer_mix import check_layers, make_mix, read_layers
 from gyebo.tasks.heads.styles import check_style, layers_are_features
-from gyebo.tasks.kinds.classification import PROBLEMS
 from gyebo.tasks.kinds.kind import HeadForm, Kind
-from gyebo.tasks.kinds.table import find_kind
+from gyebo.tasks.kinds.table import KINDS, find_kind
 
 _POOLINGS = {"first": first_token, "pooled": first_token, "last": last_token, "max": max_token}  # otherwise every token
 
@@ -104,7 +103,7 @@ class TaskModel(nn.Module):
             inputs = {name: tensor.flatten(0, 1) for name, tensor in inputs.items()}
         wanted = {"return_layers": output_hidden_states, "return_attentions": output_attentions}
         arguments: dict[str, Any] = inputs | {name: True for name, value in wanted.items() if value}
-        if isinstance(self.head, ConcatHead):
+        if reads_windows(self.form, self.style):
             encoded, mask = read_text(self.body, windows=self.head.windows, **arguments)
             assert encoded.raw is not None
             scores = self.head(concat_pool(encoded.raw, mask))
@@ -201,14 +200,24 @@ def add_head(
 
 
 def _problem(kind: Kind, labels: int, asked: str | None) -> str | None:
-    """problem_type of `transformers`: the first one of the kind, unless another is requested."""
+    """problem_type of `transformers`: the first one of the kind, unless another is requested. ValueError where `transformers`
+    would take so many labels for another kind of the same class."""
     assert kind.head is not None
     known = kind.head.problems
     if asked is not None and asked not in known:
         raise ValueError(f"problem of kind {kind.name} must be one of {', '.join(known) or 'none'}, but is {asked!r} instead")
-    if asked is None and known == PROBLEMS and labels == 1:
-        raise ValueError(f"labels: kind {kind.name} with one label is what transformers calls a regression: use that kind")
+    if asked is None and (other := _default_kind(kind.head.transformers_class, labels)) not in (None, kind.name):
+        raise ValueError(f"labels: kind {kind.name} with {labels} is what transformers calls a {other}: use that kind")
     return asked or next(iter(known), None)
+
+
+def _default_kind(transformers_class: str, labels: int) -> str | None:
+    """The kind of task that a class of `transformers` is for where it has so many labels and says no more."""
+    heads = {kind.name: kind.head for kind in KINDS.values() if kind.head}
+    found = (
+        name for name, head in heads.items() if (head.transformers_class, head.default_labels) == (transformers_class, labels)
+    )
+    return next(found, None)
 
 
 def _names(kind: Kind, form: HeadForm, labels: Sequence[str] | int | None) -> tuple[str, ...]:

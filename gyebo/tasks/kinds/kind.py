@@ -30,11 +30,10 @@ Outputs = list[NDArray[Any]]
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
     """How examples become rows. `max_length`: tokens of the longest row, special tokens included. `labels`: the names of
-    classes, tags or relations in the order of their ids. `stride`: tokens from one window of a long text to the next."""
+    classes, tags or relations in the order of their ids."""
 
     max_length: int
     labels: Sequence[str] = ()
-    stride: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ class HeadForm:
     same for all styles and replaces that of the spec.
     `outputs`: number of outputs, where they have no names; `default_labels`: number of named outputs, where none is given.
     `problems`: possible values of problem_type of `transformers`, the usual one first.
-    `encode`: examples as rows. `strides`: long texts are read in windows, so `Encoding.stride` has an effect.
+    `encode`: examples as rows.
     `grouped`: a row has several texts, [B, C, T], each with one output.
     `inputs`: fields of a batch that the head takes besides those of the body; `optional` ones may be missing.
     `output`: (tensor or tensors of the head, hidden_states=, attentions=) -> the output dataclass of the model.
@@ -62,7 +61,6 @@ class HeadForm:
     default_labels: int | None = None
     problems: tuple[str, ...] = ()
     encode: Callable[[Sequence[Example], Tokenizer, Encoding], Features]
-    strides: bool = False
     grouped: bool = False
     inputs: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()

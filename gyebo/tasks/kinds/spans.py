@@ -1,7 +1,7 @@
 """Question answering: the answer is a span of a context, or none. Windows with labels; answers from start and end scores.
 
 As in SQuAD 2.0 (Devlin et al. 2018, section 4.3) and KLUE-MRC: a row is the question and a window of the context; a new window
-starts every `stride` tokens; the label of a window without the whole answer is a null position; the score of a span is its
+starts every STRIDE tokens; the label of a window without the whole answer is a null position; the score of a span is its
 start score + its end score; the answer is empty if the null score (the lowest of all windows) exceeds that of the best span by
 more than a threshold. A span starts in the window where its first token has most context, so no span counts twice.
 
@@ -35,7 +35,7 @@ from gyebo.text.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from torch import Tensor
 
-STRIDE = 128
+STRIDE = 128  # tokens from one window of a long context to the next, as in KLUE
 QUESTION = 64  # maximum tokens of a question, as in SQuAD and KLUE
 LONGEST = 30  # maximum tokens of an answer
 BEST = 20  # number of starts and ends tried in a window, and of answers kept
@@ -55,10 +55,11 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding
     """Contexts (`text`) and questions (`pair`) as rows, with "start_positions" and "end_positions" [rows] of the first answer.
 
     Without `answers` the label is the null position. `Features.too_long` counts truncated questions: to 64 tokens, or to half
-    of the room of a row if that is less. `encoding.stride`: by default 128 tokens, as in KLUE. Raises ValueError for an example
-    without a question, an answer that is not at its place in the context, or where `max_length` leaves no room for the context.
+    of the room of a row if that is less. A window of a long context starts every STRIDE tokens. Raises ValueError for an
+    example without a question, an answer that is not at its place in the context, or where `max_length` leaves no room for the
+    context.
     """
-    max_length, stride = encoding.max_length, encoding.stride or STRIDE
+    max_length = encoding.max_length
     template = with_null_token(template_of(tokenizer, 2), tokenizer)
     template.room(max_length, least=2)
     contexts = tokenizer.encode_batch([example.text for example in examples])
@@ -72,7 +73,7 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding
         offsets = np.array(tokenizer.offsets(example.text), np.int64).reshape(-1, 2)
         answer = _tokens_of(example, offsets)
         room = template.room(max_length) - len(question)
-        cuts = windows(len(context), room, stride)
+        cuts = windows(len(context), room, STRIDE)
         window_of = window_of_token(cuts)
         for window, (start, end) in enumerate(cuts):
             row = template.apply(question, context[start:end])
@@ -210,7 +211,6 @@ KIND = Kind(
         specs=dict.fromkeys(STYLES, _ENDS) | {"pre-classifier": EVERY_TOKEN, "mix": EVERY_TOKEN},
         outputs=2,
         encode=encode,
-        strides=True,
         output=lambda found, **more: SpansOutput(found[..., 0], found[..., 1], **more),
         places="input_ids",
         count=rows_of,

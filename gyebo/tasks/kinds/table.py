@@ -43,18 +43,15 @@ def encode(
     tokenizer: Tokenizer,
     labels: Sequence[str] | None,
     max_length: int,
-    *,
-    stride: int | None = None,
 ) -> Features:
     """The examples as features of a kind of task that a head answers.
 
     tokenizer: the copy for the family. labels: the names of classes, tags or relations in the order of their ids; None for
     regression, spans and choice. max_length: tokens of the longest row, special tokens included; the longer text of a pair is
-    truncated first, and `Features.too_long` is the number of truncated examples. stride: tokens from one window of a long text
-    to the next (default for tagging: half a window; for spans: 128, as in KLUE).
+    truncated first, and `Features.too_long` is the number of truncated examples.
 
-    Raises ValueError for an unknown kind, labels that are missing, unknown, or without effect, no room for text, a stride
-    without effect, an example that does not fit its kind (its id is named), or a set in which only some are labelled.
+    Raises ValueError for an unknown kind, labels that are missing, unknown, or without effect, no room for text, an example
+    that does not fit its kind (its id is named), or a set in which only some are labelled.
     """
     kind = find_kind(name)
     if kind.head is None:
@@ -63,7 +60,4 @@ def encode(
         raise ValueError(f"labels: {name} needs the names of its labels, in the order of their ids")
     if not kind.names_classes and labels:
         raise ValueError(f"labels have no effect on {name}; leave them out")
-    if stride is not None and (not kind.head.strides or stride < 1):
-        wrong = "must be at least 1" if kind.head.strides else f"has no effect on {name}; leave it out"
-        raise ValueError(f"stride: {stride} {wrong}")
-    return kind.head.encode(examples, tokenizer, Encoding(max_length=max_length, labels=labels or (), stride=stride))
+    return kind.head.encode(examples, tokenizer, Encoding(max_length=max_length, labels=labels or ()))

@@ -102,10 +102,10 @@ def character_tags(text: str, spans: Spans, tags: Sequence[str]) -> list[str]:
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding) -> Features:
     """Sentences with one tag per character as rows with one label per token ("labels" [N, T], -100 where there is none).
 
-    `encoding.labels`: the tags, "O" among them; `stride`: by default half a window. Raises ValueError for tags that do not fit
-    the text or the labels, or where `max_length` leaves no room.
+    `encoding.labels`: the tags, "O" among them. A window of a long text starts every half window. Raises ValueError for tags
+    that do not fit the text or the labels, or where `max_length` leaves no room.
     """
-    labels, max_length, stride = encoding.labels, encoding.max_length, encoding.stride
+    labels, max_length = encoding.labels, encoding.max_length
     if OUTSIDE not in labels:
         raise ValueError(
             f"labels: tagging needs the tag {OUTSIDE!r} for characters outside entities; found {', '.join(labels)}"
@@ -121,7 +121,7 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding
         offsets = tokenizer.offsets(example.text)
         target = _targets(example, labels, offsets) if labelled else np.full(len(ids), IGNORE)
         spans = np.array(own_characters(offsets), np.int64).reshape(-1, 2)
-        cuts = windows(len(ids), room, min(stride or max(1, room // 2), room))
+        cuts = windows(len(ids), room, max(1, room // 2))
         window_of = window_of_token(cuts)
         for window, (start, end) in enumerate(cuts):
             templated = template.apply(ids[start:end])
@@ -218,7 +218,6 @@ KIND = Kind(
         transformers_class="TokenClassification",
         specs=dict.fromkeys(STYLES, EVERY_TOKEN),
         encode=encode,
-        strides=True,
         output=TaskOutput,
         places="input_ids",
         count=count,

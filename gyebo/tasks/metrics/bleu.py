@@ -75,6 +75,3 @@ def by_length(
             score = bleu_tokenized([predictions[number] for number in members], examples)["bleu_tokenized"]
             found.append((sum(len(references[n].split()) for n in members) / len(members), len(members), score))
     return found
-
-
-METRICS = (bleu, bleu_tokenized, chrf)

@@ -153,34 +153,78 @@ def _word_f1(predicted: list[str], right: list[str]) -> float:
 
 # by name ---------------------------------------------------------------------------------------------------------------
 
-METRICS: dict[str, Callable[[Sequence[Any], Sequence[Example], Labels], Values]] = {
-    metric.__name__: metric
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One metric, whose name is that of its `function`. `meaning`: in plain words, for reports ("": none). `lowest`: the worst
+    value; the best is 1. `least`: the fewest examples for which it is defined."""
+
+    function: Callable[[Sequence[Any], Sequence[Example], Labels], Values]
+    meaning: str = ""
+    lowest: float = 0.0
+    least: int = 1
+
+
+METRICS: dict[str, Metric] = {
+    metric.function.__name__: metric
     for metric in (
-        accuracy,
-        macro_f1,
-        micro_f1,
-        positive_f1,
-        matthews,
-        pearson,
-        spearman,
-        entity_f1,
-        entity_macro_f1,
-        exact_match,
-        answer_f1,
-        klue.similar_f1,
-        klue.klue_entity_macro_f1,
-        klue.klue_character_macro_f1,
-        klue.relation_micro_f1,
-        klue.relation_auprc,
-        klue.uas_macro_f1,
-        klue.las_macro_f1,
-        klue.klue_exact_match,
-        klue.klue_rouge_w,
-        klue.joint_goal_accuracy,
-        klue.slot_f1,
-        *bleu.METRICS,
+        Metric(function=accuracy, meaning="Share of correct predictions."),
+        Metric(
+            function=macro_f1,
+            meaning="Mean F1 of the classes, from 0 to 1: rare classes count as much as frequent ones.",
+        ),
+        Metric(function=micro_f1, meaning="F1 over all predictions together, from 0 to 1: each counts alike."),
+        Metric(function=positive_f1, meaning="F1 of the second class, from 0 to 1."),
+        Metric(
+            function=matthews,
+            meaning="Correlation of predicted and true classes: 0 is chance, 1 is perfect.",
+            lowest=-1.0,
+        ),
+        Metric(
+            function=pearson,
+            meaning="Linear correlation of predictions and labels: 0 is none, 1 is perfect.",
+            lowest=-1.0,
+            least=2,
+        ),
+        Metric(
+            function=spearman,
+            meaning="Rank correlation of predictions and labels: 0 is none, 1 is perfect.",
+            lowest=-1.0,
+            least=2,
+        ),
+        Metric(
+            function=entity_f1,
+            meaning="F1 of entities, from 0 to 1; one counts only where both ends and the type are right.",
+        ),
+        Metric(function=entity_macro_f1),
+        Metric(function=exact_match, meaning="Share of answers that equal a reference exactly."),
+        Metric(function=answer_f1, meaning="Overlap of the answers with the references, from 0 to 1."),
+        Metric(function=klue.similar_f1),
+        Metric(function=klue.klue_entity_macro_f1),
+        Metric(function=klue.klue_character_macro_f1),
+        Metric(function=klue.relation_micro_f1),
+        Metric(function=klue.relation_auprc),
+        Metric(function=klue.uas_macro_f1),
+        Metric(function=klue.las_macro_f1),
+        Metric(function=klue.klue_exact_match),
+        Metric(function=klue.klue_rouge_w),
+        Metric(function=klue.joint_goal_accuracy),
+        Metric(function=klue.slot_f1),
+        Metric(function=bleu.bleu),
+        Metric(function=bleu.bleu_tokenized),
+        Metric(function=bleu.chrf),
     )
 }
+
+
+def meaning_of(name: str, otherwise: str) -> str:
+    """What a metric means in plain words; `otherwise` where nothing is said of it, or an older result names it."""
+    return METRICS[name].meaning or otherwise if name in METRICS else otherwise
+
+
+def lowest_of(name: str) -> float:
+    """The worst value of a metric; 0 where an older result names it."""
+    return METRICS[name].lowest if name in METRICS else 0.0
 
 
 def measure(task: Task, predictions: Sequence[Any], examples: Sequence[Example]) -> Values:
@@ -191,7 +235,7 @@ def measure(task: Task, predictions: Sequence[Any], examples: Sequence[Example])
     """
     values: Values = {}
     for name in task.metrics:
-        values |= METRICS[name](predictions, examples, task.labels)
+        values |= METRICS[name].function(predictions, examples, task.labels)
     return values
 
 
@@ -241,8 +285,6 @@ class SeedStatistics:
     mean: float
     deviation: float | None
     median: float
-    lowest: float
-    highest: float
 
 
 def seed_statistics(values: Sequence[float]) -> SeedStatistics:
@@ -252,4 +294,4 @@ def seed_statistics(values: Sequence[float]) -> SeedStatistics:
         raise ValueError(f"values must be finite numbers, at least one, but are {list(values)}")
     deviation = statistics.stdev(values) if len(values) > 1 else None
     mean, median = statistics.fmean(values), statistics.median(values)
-    return SeedStatistics(len(values), mean, deviation, median, min(values), max(values))
+    return SeedStatistics(len(values), mean, deviation, median)

@@ -74,9 +74,9 @@ def test_one_class_is_nothing_to_learn(tmp_path):
         load(find("nsmc"), "train", tmp_path)
     task = find("klue-ner")
     with pytest.raises(ValueError, match="no character of 1 examples has a tag other than O"):
-        checked(task, [Example("a", "가나", tags=("O", "O"))], "train", "x")
+        checked(task, [Example("a", "가나", tags=("O", "O"))], "train", source="x")
     with pytest.raises(ValueError, match="none of 1 questions has an answer"):
-        checked(find("klue-mrc"), [Example("a", "가나", "?")], "train", "x")
+        checked(find("klue-mrc"), [Example("a", "가나", "?")], "train", source="x")
 
 
 def test_missing_splits_and_folders_are_said_clearly(tmp_path):

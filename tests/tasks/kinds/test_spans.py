@@ -30,11 +30,12 @@ def peaks(features, value=10.0):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_an_answer_is_found_in_every_window_that_holds_it(layout):
+def test_an_answer_is_found_in_every_window_that_holds_it(layout, monkeypatch):
+    monkeypatch.setattr(spans, "STRIDE", 8)
     tokenizer = tokenizer_of("bpe", layout)
     at = CONTEXT.index("The Beatles")
     example = Example("a", CONTEXT, "누가 불렀다", answers=((at, "The Beatles"),))
-    features = encode("spans", [example], tokenizer, None, 40, stride=8)
+    features = encode("spans", [example], tokenizer, None, 40)
     assert len(features) > 5
     batch = features.batch(np.arange(len(features)))
     assert batch["input_ids"].shape[1] <= 40
@@ -83,10 +84,10 @@ def test_an_answer_inside_a_piece_gives_the_piece():
     assert "틀" in answer and answer in text and answer == answer.strip()
 
 
-def one(text="a b c d e", question="q", length=64, **more):
+def one(text="a b c d e", question="q", length=64):
     tokenizer = tokenizer_of("byte")
     example = Example("a", text, question)
-    return encode("spans", [example], tokenizer, None, length, **more), [example]
+    return encode("spans", [example], tokenizer, None, length), [example]
 
 
 def scores(features, row=0, **places):
@@ -120,8 +121,9 @@ def test_no_span_ends_before_it_starts_or_is_too_long_or_outside_the_context():
     assert len(spans.n_best(features, [starts], [ends], examples, best=4)[0][0]) == 4
 
 
-def test_the_null_score_is_the_lowest_of_all_windows():
-    features, examples = one("abcdefghijklmnopqrst", length=14, stride=5)
+def test_the_null_score_is_the_lowest_of_all_windows(monkeypatch):
+    monkeypatch.setattr(spans, "STRIDE", 5)
+    features, examples = one("abcdefghijklmnopqrst", length=14)
     assert len(features) == 3
     starts = [scores(features, row, p0=value) for row, value in enumerate((4.0, 1.0, 3.0))]
     ends = [scores(features, row) for row in range(3)]
@@ -136,7 +138,8 @@ def test_the_null_score_is_the_lowest_of_all_windows():
 
 @pytest.mark.parametrize("layout", ["bert", "roberta"])
 @pytest.mark.parametrize("length, stride", [(40, 8), (64, 31), (30, 128), (400, 128)])
-def test_windows_are_those_of_the_tokenizers_library(layout, length, stride, tmp_path):
+def test_windows_are_those_of_the_tokenizers_library(layout, length, stride, tmp_path, monkeypatch):
+    monkeypatch.setattr(spans, "STRIDE", stride)
     tokenizer = tokenizer_of("bpe", layout)
     tokenizer.save(tmp_path)
     reference = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
@@ -144,7 +147,7 @@ def test_windows_are_those_of_the_tokenizers_library(layout, length, stride, tmp
     room = length - reference.num_special_tokens_to_add(True) - len(tokenizer.encode(question))
     reference.enable_truncation(length, stride=max(0, room - stride), strategy="only_second")
     first = reference.encode(question, CONTEXT)
-    features = encode("spans", [Example("a", CONTEXT, question)], tokenizer, None, length, stride=stride)
+    features = encode("spans", [Example("a", CONTEXT, question)], tokenizer, None, length)
     rows = [features.columns["input_ids"][row].tolist() for row in range(len(features))]
     assert rows == [first.ids, *(window.ids for window in first.overflowing)]
     if layout == "bert":
@@ -152,18 +155,20 @@ def test_windows_are_those_of_the_tokenizers_library(layout, length, stride, tmp
         assert types == [first.type_ids, *(window.type_ids for window in first.overflowing)]
 
 
-def test_a_window_needs_the_whole_answer():
+def test_a_window_needs_the_whole_answer(monkeypatch):
+    monkeypatch.setattr(spans, "STRIDE", 5)
     example = Example("a", "abcdefghijklmnopqrst", "q", answers=((8, "ijk"),))
-    features = encode("spans", [example], tokenizer_of("byte"), None, 14, stride=5)  # a-j, f-o, k-t; text begins at 3
+    features = encode("spans", [example], tokenizer_of("byte"), None, 14)  # a-j, f-o, k-t; text begins at 3
     assert features.fixed["start_positions"].tolist() == [0, 6, 0] and features.fixed["end_positions"].tolist() == [0, 8, 0]
     for text, last in (("hij", 12), ("fghij", 12)):
         example = Example("a", example.text, "q", answers=((example.text.index(text), text),))
-        features = encode("spans", [example], tokenizer_of("byte"), None, 14, stride=5)
+        features = encode("spans", [example], tokenizer_of("byte"), None, 14)
         assert features.fixed["end_positions"].tolist() == [last, 7, 0]
 
 
-def test_a_span_starts_in_one_window_only():
-    features, examples = one("abcdefghijklmnopqrst", length=14, stride=5)
+def test_a_span_starts_in_one_window_only(monkeypatch):
+    monkeypatch.setattr(spans, "STRIDE", 5)
+    features, examples = one("abcdefghijklmnopqrst", length=14)
     total = sum(int((features.notes["last"][row] > 0).sum()) for row in range(len(features)))
     assert total == len(examples[0].text)
 
@@ -208,7 +213,9 @@ def test_scores_that_do_not_fit_are_refused():
         spans.decode(features, examples, [[], [scores(features)]])
 
 
-def test_a_new_window_starts_every_128_tokens_unless_asked_otherwise():
-    example = Example("a", "경찰은 딸과 노래를 " * 60, "누가")
-    rows = {s: len(encode("spans", [example], tokenizer_of("char"), None, 300, stride=s)) for s in (None, 128, 64)}
-    assert rows[None] == rows[128] < rows[64]
+def test_a_new_window_starts_every_128_tokens():
+    """`doc_stride` of BERT's run_squad.py. A token here is a character."""
+    features, _ = one("a" * 600, length=300)
+    rows = [features.notes["first"][row] for row in range(1, len(features))]
+    starts = [int(first[first > 0].min()) for first in rows]
+    assert starts == [128, 256, 384][: len(starts)] and len(starts) >= 2

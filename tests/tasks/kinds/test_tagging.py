@@ -50,12 +50,12 @@ def tags_that_pieces_can_hold(text, tokenizer, draw):
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60, deadline=None)
-@given(texts=st.lists(TEXTS, min_size=1, max_size=2), length=st.integers(4, 40), stride=st.integers(0, 20), data=st.data())
-def test_every_tag_that_pieces_can_hold_comes_back(kind, texts, length, stride, data):
+@given(texts=st.lists(TEXTS, min_size=1, max_size=2), length=st.integers(4, 40), data=st.data())
+def test_every_tag_that_pieces_can_hold_comes_back(kind, texts, length, data):
     tokenizer = tokenizer_of(kind)
     tags = [tags_that_pieces_can_hold(text, tokenizer, data.draw) for text in texts]
     examples = [Example(str(i), text, tags=own) for i, (text, own) in enumerate(zip(texts, tags))]
-    features = encode("tagging", examples, tokenizer, LABELS, length, stride=stride or None)
+    features = encode("tagging", examples, tokenizer, LABELS, length)
     if not any(texts):
         return
     assert told(features, examples) == [list(example.tags) for example in examples]
@@ -126,7 +126,7 @@ def test_pieces_of_a_published_wordpiece(tmp_path):
 def test_logits_are_read_in_the_window_with_most_context():
     tokenizer = tokenizer_of("byte", "gpt")
     text = "abcdefghij"
-    features = encode("tagging", [Example("a", text)], tokenizer, LABELS, 4, stride=2)
+    features = encode("tagging", [Example("a", text)], tokenizer, LABELS, 4)
     assert len(features) == 4 and "labels" not in features.batch([0])
     logits = []
     for row in range(len(features)):
@@ -155,8 +155,6 @@ def test_tags_that_are_refused(example, labels, message):
 def test_other_mistakes_are_refused():
     with pytest.raises(ValueError, match="leaves 0 tokens"):
         encode("tagging", [Example("n", "가")], tokenizer_of(), LABELS, 2)
-    with pytest.raises(ValueError, match="stride: 0 must be"):
-        encode("tagging", [Example("n", "가")], tokenizer_of(), LABELS, 16, stride=0)
     with pytest.raises(ValueError, match="n2 has no label"):
         encode("tagging", [Example("n", "가", tags=("O",)), Example("n2", "가")], tokenizer_of(), LABELS, 16)
     features = encode("tagging", [Example("n", "가")], tokenizer_of(), LABELS, 16)

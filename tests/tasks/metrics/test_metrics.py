@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gyebo.tasks.metrics.metrics import (
+    METRICS,
     accuracy,
     answer_f1,
     confusion,
@@ -15,8 +16,10 @@ from gyebo.tasks.metrics.metrics import (
     entity_macro_f1,
     exact_match,
     glue_score,
+    lowest_of,
     macro_f1,
     matthews,
+    meaning_of,
     measure,
     micro_f1,
     normalise_answer,
@@ -109,6 +112,32 @@ def test_correlations_by_hand():
     assert only(pearson([1, 2, 3], labelled(1.0, 2.0, 4.0))) == pytest.approx(3 / math.sqrt(2 * 14 / 3))
     # Ranks 1, 2, 3, 4 against 1, 2.5, 2.5, 4: covariance 4.5, variances 5 and 4.5.
     assert only(spearman([1, 2, 3, 4], labelled(10.0, 20.0, 20.0, 30.0))) == pytest.approx(4.5 / math.sqrt(5 * 4.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "predictions", "labels"),
+    [
+        ("pearson", [3, 2, 1], [1.0, 2.0, 3.0]),
+        ("spearman", [9, 2, 1], [1.0, 2.0, 3.0]),
+        ("matthews", ["b", "a"], ["a", "b"]),
+        ("accuracy", ["b", "a"], ["a", "b"]),
+        ("macro_f1", ["b", "a"], ["a", "b"]),
+    ],
+)
+def test_the_worst_value_is_that_of_the_table(name, predictions, labels):
+    assert only(METRICS[name].function(predictions, labelled(*labels), None)) == pytest.approx(lowest_of(name))
+
+
+def test_fewer_examples_than_the_table_says_are_refused():
+    needing = {name: metric for name, metric in METRICS.items() if metric.least > 1}
+    assert needing.keys() == {"pearson", "spearman"}
+    for metric in needing.values():
+        with pytest.raises(ValueError, match="at least two"):
+            metric.function([1.0], labelled(1.0), None)
+
+
+def test_an_older_result_may_name_a_metric_that_is_gone():
+    assert lowest_of("gone") == 0 and meaning_of("gone", "unsaid") == meaning_of("slot_f1", "unsaid") == "unsaid"
 
 
 def test_correlations_against_numpy():
@@ -274,7 +303,7 @@ def test_glue_averages_two_metrics_first():
 
 def test_spread_over_seeds():
     spread = seed_statistics([0.5, 0.7, 0.9, 0.6])
-    assert (spread.count, spread.lowest, spread.highest) == (4, 0.5, 0.9)
+    assert spread.count == 4
     assert spread.mean == pytest.approx(0.675) and spread.median == pytest.approx(0.65)
     assert spread.deviation == pytest.approx(math.sqrt((0.175**2 + 0.025**2 + 0.225**2 + 0.075**2) / 3))
     assert seed_statistics([0.5]).deviation is None
