@@ -89,10 +89,16 @@ FIXED = {"vocab_size", "context", "window", "symbols", "pad_id", "bos_id", "eos_
 
 
 def shaped(
-    size: Any, changes: dict[str, Any], tokenizer: Tokenizer, *, context: int | None = None, section: str = "model"
+    size: Any,
+    changes: dict[str, Any],
+    tokenizer: Tokenizer,
+    *,
+    windows: bool,
+    context: int | None = None,
+    section: str = "model",
 ) -> Any:
     """The size's config with the tokenizer's vocabulary and roles, a run's context, and the fields of `section`. The
-    context is the window of a config that has one: how long a text may be stays as it is.
+    context is the window of a family that reads in `windows`: how long a text may be stays as it is.
 
     Raises ValueError for a field that the family has not, or a value of another kind.
     """
@@ -103,8 +109,8 @@ def shaped(
         accepted, words = KINDS[kinds[name]]
         if not isinstance(value, accepted) or (isinstance(value, bool) and accepted is not bool):
             raise OptionError(f"‹{section}.{name}› must be {words}, but is {value!r} instead")
-    if context and "window" in kinds and context > size.context:
+    if context and windows and context > size.context:
         raise OptionError(f"‹context›={context}: a window of the text is at most as long as a text, {size.context} tokens")
     ids = {f"{role}_id": tokenizer.role_ids.get(role) for role in ("pad", "bos", "eos")}
-    asked = {"window" if "window" in kinds else "context": context} if context else {}
+    asked = {"window" if windows else "context": context} if context else {}
     return dataclasses.replace(size, vocab_size=tokenizer.vocab_size, **ids, **asked, **changes)

@@ -13,7 +13,7 @@ from gyebo.interchange import load, save
 from gyebo.jobs.finetuned_model import open_model
 from gyebo.jobs.finetuning.build import set_up
 from gyebo.tasks.kinds.table import KINDS
-from gyebo.tasks.metrics.metrics import METRICS
+from gyebo.tasks.metrics.metrics import METRICS, Metric
 from gyebo.tasks.task import Example
 from gyebo.training import checkpoint
 from tests.conftest import sentences
@@ -29,7 +29,7 @@ def registered(monkeypatch):
     """One line in each of the public tables, and nothing else."""
     monkeypatch.setitem(KINDS, "gist", GIST)
     monkeypatch.setitem(KINDS, "tone", TONE)
-    monkeypatch.setitem(METRICS, "word_overlap", word_overlap)
+    monkeypatch.setitem(METRICS, "word_overlap", Metric(function=word_overlap))
 
 
 @pytest.fixture(scope="module")

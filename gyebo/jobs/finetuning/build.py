@@ -69,7 +69,7 @@ def _new(options: FinetuneOptions, data: TaskData, kind: Kind, named: tuple[str,
     tokenizer = _tokenizer(options, data, kind, family, cls.sizes[size].vocab_size).for_family(roles_of(family))
     longer = options.max_length if family.answers_by_text else None  # these families have no table of positions
     context = max(longer or 0, cls.sizes[size].context)
-    config = shaped(cls.sizes[size], options.shape, tokenizer, context=context, section="shape")
+    config = shaped(cls.sizes[size], options.shape, tokenizer, windows=cls.has_windows, context=context, section="shape")
     return Origin(family, tokenizer, config, lambda: with_pieces(cls(config), tokenizer))
 
 

@@ -217,7 +217,7 @@ def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: To
 
     if options.teacher:
         return student_config(cls, opened, options), fresh
-    return shaped(cls.sizes[options.size], options.model, tokenizer, context=options.context), fresh
+    return shaped(cls.sizes[options.size], options.model, tokenizer, windows=cls.has_windows, context=options.context), fresh
 
 
 def student_family(teacher: str) -> str:
