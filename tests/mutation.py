@@ -17,7 +17,6 @@ from pathlib import Path
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
-from coverage.numbits import numbits_to_nums
 
 REPOSITORY, WORK = Path.cwd(), Path(os.environ.get("WORK", "/tmp/mutation"))
 PLACES = (
@@ -90,10 +89,9 @@ def chosen_tests(path, line, contexts, durations):
 def measured():
     """{path: {line: contexts}} and {test: seconds} of the run with coverage."""
     database, contexts = sqlite3.connect(WORK / "coverage.db"), {}
-    query = "select f.path, c.context, n.numbits from line_bits n join file f on f.id=file_id join context c on c.id=context_id"
-    for path, context, bits in database.execute(query):
-        for line in numbits_to_nums(bits):
-            contexts.setdefault(str(Path(path).relative_to(REPOSITORY)), {}).setdefault(line, set()).add(context)
+    query = "select distinct f.path, c.context, a.tono from arc a join file f on f.id=file_id join context c on c.id=context_id"
+    for path, context, line in database.execute(query):  # branches are measured, so lines are where one leads
+        contexts.setdefault(str(Path(path).relative_to(REPOSITORY)), {}).setdefault(line, set()).add(context)
     durations = {}
     for seconds, name in re.findall(r"^(\S+)s (?:call|setup|teardown) +(tests/.*?)\s*$", (WORK / "fast.log").read_text(), re.M):
         durations[name] = durations.get(name, 0.0) + float(seconds)
