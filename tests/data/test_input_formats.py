@@ -43,3 +43,12 @@ def test_full_sentences_leave_no_row_empty_and_no_token_out():
         read = sorted((d, first + i) for d, first, size, *_ in plan.pieces.tolist() for i in range(size))
         assert read == [(d, i) for d, n in enumerate(split.documents["tokens"].tolist()) for i in range(n)]
         assert plan.pieces[:, DOCUMENT].max() == 2 and plan.pieces[:, FIRST].min() == 0
+
+
+def test_a_tenth_of_the_documents_is_cut_into_shorter_spans():
+    """BERT's short sequences. Sentences of one token, so that a span is as long as its target."""
+    plan = input_formats.segment_pair(split_of(*[[1] * 80] * 2000), CONTEXT, special=SPECIAL, starts=starts, seed=0)
+    first = plan.pieces[plan.pieces[:, FIRST] == 0]
+    assert len(first) == 2000 and first[:, SIZE].max() == CONTEXT - SPECIAL
+    short = (first[:, SIZE] < CONTEXT - SPECIAL).sum()
+    assert 150 < short < 240  # a tenth, without those that drew the whole; 3.5 standard deviations are 47

@@ -224,3 +224,5 @@ def test_part_of_the_rows_is_always_the_same_part_and_counts_in_part(tmp_path, t
     assert part["bytes"] == round(float((share * table["bytes"]).sum())) and part["documents"] == (share > 0).sum()
     expected = part["tokens"] * math.log2(tokenizer.vocab_size) / (share * table["bytes"]).sum()
     assert part["bits_per_byte"] == pytest.approx(expected, rel=1e-6)
+    by_character = part["bits_per_character"] * (share * table["characters"]).sum()
+    assert by_character == pytest.approx(part["bits_per_byte"] * (share * table["bytes"]).sum(), rel=1e-6)

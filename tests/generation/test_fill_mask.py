@@ -222,3 +222,14 @@ def test_what_cannot_be_filled():
         fill(Gpt2(Gpt2Config(**shape)), tokenizer, "[MASK]")
     with pytest.raises(ValueError, match="bert: this model has no masked-LM head"):
         fill(add_head(model, "pooled", "classification", 2), tokenizer, "[MASK]")
+
+
+def test_of_two_ways_to_write_a_text_the_more_probable_one_counts():
+    tokenizer = tokenizer_of("bpe")
+    pieces = {id: tokenizer.piece_bytes(id) for id in range(16, tokenizer.vocab_size)}
+    whole = next(id for id, raw in pieces.items() if len(raw) == 3 and raw[0] >= 0xE0)
+    first, second, third, x = byte_ids(tokenizer, pieces[whole] + b"x")
+    after = {first: {second: 0.5, x: 0.5}, second: {third: 0.5, x: 0.5}}
+    model = Scripted(tokenizer, lambda ids, place: after.get(ids[place - 1], {whole: 0.3, first: 0.6, x: 0.1}))
+    (candidates,) = fill(model, tokenizer, "a[MASK]b", top_k=1).masks
+    assert candidates[0].ids == (whole,) and candidates[0].probability == pytest.approx(0.3, rel=1e-4)

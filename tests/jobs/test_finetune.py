@@ -270,6 +270,7 @@ def test_layer_decay_gives_each_layer_its_rate(models, data, family):
         expected = next((share for start, share in shares.items() if name.startswith(start)), above / 8)
         assert scale[id(parameter)] == expected, name
     trainer = setup.trainer(setup.plan("float32"))
+    assert not isinstance(trainer.terms, torch._dynamo.OptimizedModule)  # compiled only where asked for
     record = trainer.advance()
     assert all(group["lr"] == pytest.approx(record["lr"] * group["scale"]) for group in trainer.optimizer.param_groups)
 

@@ -220,8 +220,8 @@ def test_tags_answers_and_options(bert, tmp_path):
 
 
 def test_entities_are_those_of_strict_scoring():
-    tags = ["B-X", "I-X", "O", "I-X", "B-X", "B-X", "I-Y", "B-Y"]
-    assert entities(tags) == [(0, 2, "X"), (4, 5, "X"), (5, 6, "X"), (7, 8, "Y")]
+    tags = ["B-X", "I-X", "O", "I-X", "B-X", "B-X", "I-Y", "B-Y", "I-Y"]
+    assert entities(tags) == [(0, 2, "X"), (4, 5, "X"), (5, 6, "X"), (7, 9, "Y")]
 
 
 def test_several_seeds_are_a_model_too(bert, data, place, tmp_path):

@@ -355,3 +355,11 @@ def test_loss_has_two_terms_over_hidden_positions_only(build, split, tokenizer):
     pairs = torch.nn.functional.cross_entropy(guesses, batch["next_sentence"].flatten(), reduction="sum")
     torch.testing.assert_close(terms["nsp"][0], pairs)
     assert model.seen == [(counts["mlm"], tokenizer.vocab_size)] and {weight for _, weight in terms.values()} == {1.0}
+
+
+def test_every_way_of_masking_is_evaluated_with_the_same_plain_masks(build, split):
+    """Those of BERT, of single tokens."""
+    plain, _ = epoch(build(), split)
+    for options in ({}, {"whole_words": True, "rate": 0.4}, {"static_copies": 3, "mask_share": 0.5, "random_share": 0.3}):
+        found, _ = epoch(build(**options).for_evaluation(), split)
+        assert all(np.array_equal(found[name], plain[name]) for name in plain)

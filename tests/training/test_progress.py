@@ -48,3 +48,19 @@ def test_without_a_console_nothing_is_measured(monkeypatch):
     display.step(trainer, {"loss": 1.0})
     display.evaluation(trainer, {}, [])
     display.stop()
+
+
+def test_a_terminal_has_a_bar_with_the_loss_and_the_rate_once_it_is_measured(monkeypatch):
+    clock = iter([10.0, 10.1, 12.0])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(progress, "matmul_rate", lambda device, precision: 1e6)
+    display = progress.Progress(Console(file=io.StringIO(), force_terminal=True, width=120), 100.0)
+    trainer = SimpleNamespace(tokens=0, step=0, steps=4, device=torch.device("cpu"), precision="float32", seconds=0.0)
+    monkeypatch.setattr(progress.Bar, "start", lambda self: None)
+    display.start(trainer)
+    said = []
+    for trainer.tokens, trainer.step in ((100, 1), (1000, 2)):
+        display.step(trainer, {"loss": 1.5})
+        said.append(display._bar.tasks[0].description)
+    assert said[0] == "loss 1.500"  # a tenth of a second is too short to tell
+    assert said[1].split() == ["loss", "1.500", "500", "tokens/s", "15%", "of", "peak"]

@@ -181,7 +181,7 @@ def test_a_sentence_that_is_too_long_keeps_the_words_that_fit():
     heads, names = dependency.trees(features, parses, [example, sentence(["a"])], LABELS)[0]
     assert heads == (2, 0, 2, 3) and names == ("NP", "VP", "VP", "VP") and is_tree(heads)
     features = encode("dependency", [sentence(["abcdefgh", "i"])], tokenizer, LABELS, 6)
-    assert features.batch([0])["word_first"].shape == (1, 0)
+    assert features.batch([0])["word_first"].shape == (1, 0) and features.batch([0])["input_ids"].shape == (1, 2)
     none = np.zeros(0, int)
     assert dependency.trees(features, [(none, none)], [sentence(["abcdefgh", "i"])], LABELS)[0] == ((0, 1), ("NP", "NP"))
 

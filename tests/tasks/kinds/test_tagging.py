@@ -155,6 +155,7 @@ def test_tags_that_are_refused(example, labels, message):
 def test_other_mistakes_are_refused():
     with pytest.raises(ValueError, match="leaves 0 tokens"):
         encode("tagging", [Example("n", "가")], tokenizer_of(), LABELS, 2)
+    assert len(encode("tagging", [Example("n", "가")], tokenizer_of(), LABELS, 3)) >= 1  # one is enough
     with pytest.raises(ValueError, match="n2 has no label"):
         encode("tagging", [Example("n", "가", tags=("O",)), Example("n2", "가")], tokenizer_of(), LABELS, 16)
     features = encode("tagging", [Example("n", "가")], tokenizer_of(), LABELS, 16)
