@@ -95,9 +95,11 @@ def test_an_unknown_piece_costs_its_probability_and_8_bits_a_byte(tmp_path, char
 
 
 def test_bytes_are_counted_after_nfc(tmp_path, characters):
-    apart = unicodedata.normalize("NFD", "가나")
-    assert len(apart.encode()) == 12
-    found = evaluate_text(uniform(characters.vocab_size), scored_text(tmp_path, apart + "\n", characters))
+    apart = unicodedata.normalize("NFD", "가힣")
+    assert len(apart.encode()) == 15
+    rows = scored_text(tmp_path, apart + "\n", characters)
+    assert rows.split.documents["syllables"].tolist() == [2]
+    found = evaluate_text(uniform(characters.vocab_size), rows)
     assert (found["bytes"], found["tokens"]) == (6, 3)
     assert found["bits_per_character"] == pytest.approx(3 * math.log2(characters.vocab_size) / 2, rel=1e-6)
 

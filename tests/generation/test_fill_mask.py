@@ -233,3 +233,12 @@ def test_of_two_ways_to_write_a_text_the_more_probable_one_counts():
     model = Scripted(tokenizer, lambda ids, place: after.get(ids[place - 1], {whole: 0.3, first: 0.6, x: 0.1}))
     (candidates,) = fill(model, tokenizer, "a[MASK]b", top_k=1).masks
     assert candidates[0].ids == (whole,) and candidates[0].probability == pytest.approx(0.3, rel=1e-4)
+
+
+def test_ids_of_the_model_that_are_no_token_are_never_shown():
+    """Published models have more rows than their tokenizer has tokens."""
+    tokenizer = tokenizer_of("byte")
+    model = Scripted(tokenizer, lambda ids, place: {model.config.vocab_size - 1: 0.9, byte_ids(tokenizer, b"x")[0]: 0.1})
+    model.config.vocab_size += 3
+    (candidates,) = fill(model, tokenizer, "a[MASK]b", top_k=2).masks
+    assert candidates[0].text == "x" and candidates[0].probability == pytest.approx(0.1, rel=1e-3)

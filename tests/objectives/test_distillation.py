@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 
 from gyebo.config.run import OptimOptions
 from gyebo.data.batches import IGNORE
@@ -165,6 +166,13 @@ def test_terms_weights_and_gradients(setup, distillation, soft_at):
     (20 * expected["soft"] + 2 * expected["mlm"] + expected["cosine"]).backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(found[name], parameter.grad, atol=2e-5, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize(("name", "value"), [("temperature", 0.0), ("soft", -0.1), ("mlm", -0.1), ("cosine", -0.1)])
+def test_weights_are_not_negative(name, value):
+    with pytest.raises(ValidationError) as caught:
+        Options(**{name: value})
+    assert [problem["loc"] for problem in caught.value.errors()] == [(name,)]
 
 
 def test_the_older_name_of_an_option_is_read():

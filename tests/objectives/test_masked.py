@@ -303,9 +303,10 @@ def test_auto_takes_pairs_where_documents_have_sentences(build, tokenizer, split
 def test_contradictions_are_refused(build, tokenizer_folder, split):
     with pytest.raises(ValueError, match=r"mask_share and random_share are 1\.2 together"):
         Options(mask_share=0.9, random_share=0.3)
-    with pytest.raises(ValidationError) as caught:
-        Options(rate=0.0)
-    assert [problem["loc"] for problem in caught.value.errors()] == [("rate",)]
+    for name, value in {"rate": 0.0, "static_copies": 0, "mask_share": -0.1, "random_share": 1.1}.items():
+        with pytest.raises(ValidationError) as caught:
+            Options(**{name: value})
+        assert [problem["loc"] for problem in caught.value.errors()] == [(name,)]
     with pytest.raises(ValueError, match="next_sentence needs pairs"):
         Options(format="doc-sentences", next_sentence=True)
     with pytest.raises(ValueError, match="needs a mask token"):

@@ -162,6 +162,10 @@ def test_choice(tmp_path):
     path = write(tmp_path / "a.csv", "q,one,two,right\nWhy?,yes,no,1\n")
     (example,) = load(user_task("choice", text="q", pair="one,two", label="right"), "train", path).examples
     assert (example.text, example.options, example.label) == ("Why?", ("yes", "no"), 1)
+    for label in ("0", "1.0"):
+        write(path, f"q,one,two,right\nWhy?,yes,no,{label}\n")
+        (example,) = load(user_task("choice", text="q", pair="one,two", label="right"), "train", path).examples
+        assert example.label == float(label)
     write(path, "q,one,two,right\nWhy?,yes,no,2\n")
     with pytest.raises(ValueError, match="row 2: right is '2', but options are numbered 0 to 1"):
         load(user_task("choice", text="q", pair="one,two", label="right"), "dev", path)

@@ -180,6 +180,8 @@ def test_a_sentence_that_is_too_long_keeps_the_words_that_fit():
     parses = [(np.array([2, 0]), np.array([0, 1])), (np.array([0]), np.array([0]))]
     heads, names = dependency.trees(features, parses, [example, sentence(["a"])], LABELS)[0]
     assert heads == (2, 0, 2, 3) and names == ("NP", "VP", "VP", "VP") and is_tree(heads)
+    features = encode("dependency", [sentence(["a", "b"])], tokenizer, LABELS, 3)  # one token is enough
+    assert features.batch([0])["word_first"].shape == (1, 1)
     features = encode("dependency", [sentence(["abcdefgh", "i"])], tokenizer, LABELS, 6)
     assert features.batch([0])["word_first"].shape == (1, 0) and features.batch([0])["input_ids"].shape == (1, 2)
     none = np.zeros(0, int)
