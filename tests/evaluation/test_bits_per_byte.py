@@ -94,12 +94,14 @@ def test_an_unknown_piece_costs_its_probability_and_8_bits_a_byte(tmp_path, char
     assert found["bytes"] == 9
 
 
+def test_syllables_are_counted_to_the_last_one(tmp_path, characters):
+    assert scored_text(tmp_path, "a가힣b\n", characters).split.documents["syllables"].tolist() == [2]
+
+
 def test_bytes_are_counted_after_nfc(tmp_path, characters):
-    apart = unicodedata.normalize("NFD", "가힣")
-    assert len(apart.encode()) == 15
-    rows = scored_text(tmp_path, apart + "\n", characters)
-    assert rows.split.documents["syllables"].tolist() == [2]
-    found = evaluate_text(uniform(characters.vocab_size), rows)
+    apart = unicodedata.normalize("NFD", "가나")
+    assert len(apart.encode()) == 12
+    found = evaluate_text(uniform(characters.vocab_size), scored_text(tmp_path, apart + "\n", characters))
     assert (found["bytes"], found["tokens"]) == (6, 3)
     assert found["bits_per_character"] == pytest.approx(3 * math.log2(characters.vocab_size) / 2, rel=1e-6)
 
