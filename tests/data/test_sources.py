@@ -5,9 +5,11 @@ import gzip
 import io
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 from gyebo.data import prepare, sources
 
@@ -184,3 +186,27 @@ def test_fingerprint_is_of_content_and_options(tmp_path):
     before = mark(path)
     path.write_text("one\ntwo!\n")
     assert mark(path) != before
+
+
+def test_a_corpus_of_the_hub_is_read_once(tmp_path, monkeypatch):
+    asked = []
+
+    def load_dataset(name, config, *, split, streaming):
+        asked.append((name, config, split, streaming))
+        return iter([{"body": "하나", "id": 1}, {"body": "둘", "id": 2}])
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    corpus = "hf:someone/news/ko:test"
+    options = DataOptions(corpus=[corpus], text_field="body")
+    for _ in range(2):
+        [source] = sources.resolve([corpus], tmp_path, options)
+    assert asked == [("someone/news", "ko", "test", True)]
+    assert [json.loads(line) for line in source.path.read_text(encoding="utf-8").splitlines()] == [
+        {"body": "하나"},
+        {"body": "둘"},
+    ]
+    with pytest.raises(OptionError, match="available: body, id") as caught:
+        sources.resolve([corpus], tmp_path, DataOptions(corpus=[corpus], text_field="text"))
+    assert "‹data.text_field›" in caught.value.text
+    sources.resolve(["hf:someone/news"], tmp_path, options)
+    assert asked[-1] == ("someone/news", None, "train", True)

@@ -126,10 +126,11 @@ def byte_ids(tokenizer, raw):
     return [places[bytes([byte])] for byte in raw]
 
 
-def test_a_piece_that_is_part_of_a_character_is_extended():
+@pytest.mark.parametrize("character", ["서", "\ubfff", "\ub000"])  # with the last and the first byte that goes on
+def test_a_piece_that_is_part_of_a_character_is_extended(character):
     tokenizer = tokenizer_of("byte")
     mask = tokenizer.role_ids["mask"]
-    first, second, third = byte_ids(tokenizer, "서".encode())
+    first, second, third = byte_ids(tokenizer, character.encode())
     (other,) = byte_ids(tokenizer, b"\xea")  # begins another syllable
     (x,) = byte_ids(tokenizer, b"x")
 
@@ -145,10 +146,10 @@ def test_a_piece_that_is_part_of_a_character_is_extended():
 
     model = Scripted(tokenizer, script)
     (candidates,) = fill(model, tokenizer, "a[MASK]b", top_k=2).masks
-    assert [candidate.text for candidate in candidates] == ["x", "서"]
+    assert [candidate.text for candidate in candidates] == ["x", character]
     assert candidates[0].probability == pytest.approx(0.2, rel=1e-4)
     assert candidates[1].probability == pytest.approx(0.4 * 0.5 * 0.25, rel=1e-4)
-    assert candidates[1].ids == (first, second, third) and candidates[1].sequence == "a서b"
+    assert candidates[1].ids == (first, second, third) and candidates[1].sequence == f"a{character}b"
     rounds = [rows for rows in model.seen if len(rows[0]) > len(model.seen[0][0])]
     assert [len(rows[0]) - len(model.seen[0][0]) for rows in rounds] == [1, 2]
     assert all(mask in row for rows in rounds for row in rows)

@@ -127,6 +127,8 @@ def test_half_of_the_pairs_are_random_and_never_of_the_same_document(build, spli
                 assert np.array_equal(first, ids[: len(first)]) and 0 < len(first) < len(ids)
                 starts = np.flatnonzero(objective.marks.sentence_starts(drawn[-1]["input_ids"]))
                 assert any(np.array_equal(second, drawn[-1]["input_ids"][s : s + len(second)]) for s in starts)
+                if format == "sentence-pair":  # of BERT's SENTENCE-PAIR: two sentences, and no more
+                    assert objective.marks.sentence_starts(second).sum() == 1
         within(np.mean(labels), 0.5, several)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gyebo.training import device
 from gyebo.training.device import peak_memory, pick_device
 
 
@@ -20,3 +21,10 @@ def test_peak_memory_is_in_bytes():
     import resource
 
     assert peak_memory(torch.device("cpu")) == pytest.approx(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, rel=0.5)
+
+
+def test_the_rate_of_matrix_products_is_their_operations_by_the_best_time(monkeypatch):
+    """A product of n x n is n^3 multiplications and as many additions."""
+    clock = iter([0.0, 0.1, 1.0, 1.5, 1.6, 2.0, 2.25, 9.0])  # two products, of 0.5 and 0.25 s
+    monkeypatch.setattr(device.time, "perf_counter", lambda: next(clock))
+    assert device.matmul_rate.__wrapped__("cpu", "float32", 10, seconds=2.0) == pytest.approx(2 * 10**3 / 0.25)

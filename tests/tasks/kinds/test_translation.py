@@ -101,6 +101,9 @@ def test_every_epoch_has_every_pair_once_in_batches_of_like_length(tokenizer):
     assert order[: len(rows)] != order[len(rows) :] and order == [rows.ids(step, 1, 5) for step in range(2 * len(rows))]
     assert order != [rows.ids(step, 1, 6) for step in range(2 * len(rows))]
     assert len(rows.step(3, 1, 5)["input_ids"]) == len(rows.ids(3, 1, 5))
+    like = encode(examples([("나무 바다", "the film")] * 6), tokenizer, 64, start=1)
+    widest = int(max(like.lengths[0], like.columns["decoder_input_ids"].lengths[0]))
+    assert [len(group) for group in token_groups(like, 3 * widest)] == [3, 3]  # full to the last token
     with pytest.raises(ValueError, match="no training examples"):
         token_groups(encode(examples([("나무 바다", "the film was good")]), tokenizer, 2, start=1, skip_long=True), 60)
 
