@@ -23,6 +23,7 @@ WRONG = [
     ({"repetition_penalty": 0}, "repetition_penalty"),
     ({"no_repeat_ngram": -2}, "no_repeat_ngram"),
     ({"beams": 0}, "beams"),
+    ({"beams": 2, "coverage_penalty": -0.1}, "coverage_penalty must be"),
     ({"samples": 0}, "samples"),
     ({"seed": -1}, "seed"),
     ({"greedy": 1}, "greedy"),

@@ -28,3 +28,10 @@ def test_the_rate_of_matrix_products_is_their_operations_by_the_best_time(monkey
     clock = iter([0.0, 0.1, 1.0, 1.5, 1.6, 2.0, 2.25, 9.0])  # two products, of 0.5 and 0.25 s
     monkeypatch.setattr(device.time, "perf_counter", lambda: next(clock))
     assert device.matmul_rate.__wrapped__("cpu", "float32", 10, seconds=2.0) == pytest.approx(2 * 10**3 / 0.25)
+
+
+@pytest.mark.parametrize(("here", "chosen"), [(("cuda", "mps"), "cuda"), (("mps",), "mps"), ((), "cpu")])
+def test_auto_takes_the_fastest_device_that_is_here(here, chosen, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: "cuda" in here)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: "mps" in here)
+    assert pick_device("auto") == torch.device(chosen)
