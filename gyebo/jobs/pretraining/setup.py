@@ -188,7 +188,7 @@ def _plan(
         return objective.plan(prepared.train, context, options.data.plan_seed, prepared.folder)
     if len(streams := streams_of(objective.fields)) > 1:
         raise OptionError(
-            f"‹data.order›: {family.name} hands a state on along one stream, but its objective reads {len(streams)} "
+            f"‹data.order›: {family.name} carries a state along one stream, but its objective reads {len(streams)} "
             f"({', '.join(stream.name for stream in streams)}): choose the order shuffled"
         )
     return lanes(
