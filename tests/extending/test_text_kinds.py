@@ -15,9 +15,8 @@ from gyebo.jobs.finetuning.build import set_up
 from gyebo.tasks.kinds.table import KINDS
 from gyebo.tasks.metrics.metrics import METRICS, Metric
 from gyebo.tasks.task import Example
-from gyebo.training import checkpoint
 from tests.conftest import sentences
-from tests.extending.test_extending import gyebo
+from tests.extending.commands import gyebo, killed_at
 from tests.extending.toy_text_kinds import GIST, MARK, TONE, word_overlap
 
 SMALL = ["--steps", 6, "--set", "evaluations=0.5", "--precision", "float32", "--device", "cpu"]
@@ -45,8 +44,12 @@ def folder(tmp_path_factory):
     return made
 
 
+def learning(model, kind, folder, *more):
+    return ["finetune", model, kind, "--data", folder / f"{kind}.csv", *SMALL, *more]
+
+
 def learn(model, kind, folder, out, *more):
-    gyebo("finetune", model, kind, "--data", folder / f"{kind}.csv", *SMALL, *more, "-o", out)
+    gyebo(*learning(model, kind, folder, *more), "-o", out)
 
 
 @pytest.fixture(scope="module")
@@ -92,21 +95,9 @@ def test_what_is_asked_does_not_depend_on_the_answer(gist):
     assert found == blank and isinstance(found, tuple)
 
 
-def test_a_killed_run_is_resumed_to_the_bit(gist, folder, monkeypatch):
-    plain = checkpoint.write
-
-    def killed(folder, model, optimizer, state, *given, **named):
-        path = plain(folder, model, optimizer, state, *given, **named)
-        if state["step"] == 4:
-            raise KeyboardInterrupt
-        return path
-
+def test_a_killed_run_is_resumed_to_the_bit(gist, folder):
     out = folder / "killed"
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write", killed)
-        with pytest.raises(AssertionError, match="130"):
-            learn("transformer:tiny", "gist", folder, out, *WRITER)
-    assert checkpoint.step_of(checkpoint.newest(out / "checkpoints")[0]) == 4
+    killed_at(4, out, *learning("transformer:tiny", "gist", folder, *WRITER))
     learn("transformer:tiny", "gist", folder, out, *WRITER, "--resume")
     whole, resumed = (load_file(run / "model.safetensors") for run in (gist, out))
     assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
