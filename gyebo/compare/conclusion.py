@@ -20,21 +20,39 @@ def conclusion(comparison: Comparison) -> tuple[str, str]:
     if leader is None:
         return "No candidate finished, so there is no result.", " ".join(lost)
     headline, why = _judge(leader, rows, comparison)
-    once = (
-        "Each was pretrained once, so the standard deviation is that of fine-tuning alone."
-        if comparison.recipe.tuning_seeds
-        else ""
-    )
     beside = (
-        [once, _beside_baseline(leader, comparison), *_other_tasks(comparison), _bits(comparison)] if comparison.tasks else []
+        [_once(comparison), _beside_baseline(leader, comparison), *_other_tasks(comparison), _bits(comparison)]
+        if comparison.tasks
+        else []
     )
     return headline, " ".join(filter(None, (why, *beside, *lost)))
+
+
+def _once(comparison: Comparison) -> str:
+    """What a verdict does not say where every candidate was pretrained once."""
+    if not comparison.recipe.tuning_seeds:
+        return ""
+    return (
+        "Each was pretrained once, and the seeds are of fine-tuning alone: the verdict is of these checkpoints, not of the"
+        " families, which another pretraining may order differently."
+    )
+
+
+def covers(comparison: Comparison, metric: str) -> str:
+    """What the verdicts by a metric hold for: other seeds, and other examples where chance between them is known."""
+    seeds = len(comparison.recipe.tuning_seeds or comparison.recipe.seeds)
+    several = f"over {seeds} {'fine-tunings' if comparison.recipe.tuning_seeds else 'seeds'}"
+    task = comparison.tasks.get(metric)
+    examples = f"{task.examples.test:,} test examples" if task else "held-out documents"
+    return f"{several} and {examples}" if comparison.includes_examples(metric) else f"{several}, on these {examples} alone"
 
 
 def _judge(leader: Row, rows: Sequence[Row], comparison: Comparison) -> tuple[str, str]:
     assert leader.summary is not None, "a ranked row has scores"
     first, task = leader.summary, comparison.ranked_by if comparison.tasks else None
     needs = task is None and comparison.recipe.measured_by.lower_is_better
+    of_these = "Of these checkpoints, " if comparison.recipe.tuning_seeds else ""
+    chance = covers(comparison, leader.ranked_by)
     if len(rows) == 1:
         return f"Only {leader.name} finished, so there is nothing to compare it with.", _reaches(leader, comparison)
     if leader.verdict == "best":
@@ -42,15 +60,16 @@ def _judge(leader: Row, rows: Sequence[Row], comparison: Comparison) -> tuple[st
         assert second is not None, "a ranked row has scores"
         gap = f" ({_more(first.mean, second.mean)})" if needs else ""
         return (
-            f"{leader.name} is best {_of_what(leader, comparison)}",
+            f"{of_these}{leader.name} is best {_of_what(leader, comparison, chance)}.",
             f"{_reaches(leader, comparison)} The next, {rows[1].name}, {'needs' if needs else 'has'}"
-            f" {digits(second.mean)}{gap}: a difference larger than chance between {first.count} seeds explains.",
+            f" {digits(second.mean)}{gap}: a larger difference than chance explains.",
         )
     close = [row for row in rows if row.verdict == "no difference shown"]
     behind = [row.name for row in rows if row.verdict == "behind"]
     means = join([f"{row.name} {digits(row.summary.mean)}" for row in close if row.summary])
     on_task = f" on {task}" if task else ""
-    headline = f"No difference shown between {join([row.name for row in close])}{on_task}."
+    headline = f"{of_these}{'n' if of_these else 'N'}o difference shown between {join([row.name for row in close])}{on_task}"
+    headline += "." if first.count == 1 else f", {chance}."
     metric = _metric(comparison) if task else ""
     unit = comparison.on_text
     told = f"{metric[0].upper()}{metric[1:]} on test examples" if task else f"{unit[0].upper()}{unit[1:]} on held-out text"
@@ -61,22 +80,23 @@ def _judge(leader: Row, rows: Sequence[Row], comparison: Comparison) -> tuple[st
         )
     else:
         why = (
-            f"{told}: {means}. Another random seed changes a score too, and with {first.count} seeds each,"
-            " a gap like this may be chance; more seeds or a larger budget may show a difference."
+            f"{told}: {means}. More seeds, more test examples or a larger budget may show a difference."
+            if task
+            else f"{told}: {means}. More seeds, more held-out text or a larger budget may show a difference."
         )
     return headline, why + (f" Significantly worse: {join(behind)}." if behind else "")
 
 
-def _of_what(leader: Row, comparison: Comparison) -> str:
+def _of_what(leader: Row, comparison: Comparison, chance: str) -> str:
     """What the best model is best on."""
     whole = not any(row.verdict == FAILED for row in comparison.rows)
     if not comparison.tasks:
-        return "on this text." if whole else "of those that finished."
+        return f"on this text, {chance}" if whole else f"of those that finished, {chance}"
     task = comparison.ranked_by
-    where = f"on {task}" if whole else f"on {task} of those that finished"
+    where = f"on {task}, {chance}" if whole else f"on {task} of those that finished, {chance}"
     gap = comparison.against_baseline(leader, task)
     beaten = gap is not None and gap.shown and gap.mean < 0
-    return f"of the models {where}, but the linear baseline is better." if beaten else f"{where}."
+    return f"of the models {where}, but the linear baseline is better" if beaten else where
 
 
 def _metric(comparison: Comparison) -> str:

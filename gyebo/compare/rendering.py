@@ -10,8 +10,8 @@ from rich.text import Text
 
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.recipe import BASELINE
-from gyebo.compare.results import Comparison, Row, higher_is_better
-from gyebo.compare.statistics import difference, pair_confidence
+from gyebo.compare.results import Comparison, Row
+from gyebo.compare.statistics import CONFIDENCE
 from gyebo.compare.table_rows import cells, columns, digits
 from gyebo.objectives.table import LIKELIHOOD
 
@@ -98,17 +98,10 @@ def _task(comparison: Comparison, row: Row, task: str) -> dict[str, Any]:
 
 
 def _differences(comparison: Comparison, metric: str) -> list[dict[str, Any]]:
-    """Every other ranked candidate minus the leader, by one metric."""
-    scores = {row.name: list(row.scores_by(metric).values()) for row in comparison.rows if not row.failures_by(metric)}
-    ranked = {name: values for name, values in scores.items() if values}
-    if not ranked:
+    """Every other ranked candidate minus the leader, by one metric: intervals that hold together. `examples`: whether they
+    include chance between test examples."""
+    if not comparison.samples(metric):
         return []
-    confidence, resolution = pair_confidence(len(ranked)), comparison.resolution(metric)
-    sign = -1 if higher_is_better(metric) else 1
-    leader = min(ranked, key=lambda name: sign * sum(ranked[name]) / len(ranked[name]))
-    return [
-        {"metric": metric, "from": leader, "to": name, "confidence": confidence}
-        | asdict(difference(values, ranked[leader], confidence=confidence, resolution=resolution))
-        for name, values in ranked.items()
-        if name != leader
-    ]
+    leader, found = comparison.against_leader(metric)
+    facts = {"metric": metric, "from": leader, "confidence": CONFIDENCE, "examples": comparison.includes_examples(metric)}
+    return [facts | {"to": name} | asdict(difference) for name, difference in found.items()]

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gyebo.compare.plan import CandidatePlan, KnownTask, Sweep
 from gyebo.compare.recipe import Candidate, Recipe
-from gyebo.compare.statistics import CONFIDENCE, Difference, Summary, against, summarise, verdicts
+from gyebo.compare.statistics import (
+    Array,
+    Difference,
+    Sample,
+    Summary,
+    against_fixed,
+    against_leader,
+    includes_examples,
+    summarise,
+    verdicts,
+)
 from gyebo.jobs.results import CorpusFacts, FinetuneResult, PretrainResult
 from gyebo.objectives.table import LIKELIHOOD, ObjectiveFacts, of_unit
 from gyebo.tasks.metrics.metrics import lowest_of
@@ -26,7 +39,8 @@ class Row:
 
     `results`: by seed, in the recipe's order. `tasks`: task -> seed -> result, a seed of the recipe's `tuning_seeds` where it
     has any. `failures`: "seed N", "TASK, seed N" or "sweep" -> reason. `ranked_by`: the metric of the table, a task or a metric
-    of held-out text by its words.
+    of held-out text by its words. `resampled`: metric -> seed -> the score on resamples of the examples, or of the documents
+    of the held-out text, where what each one contributes is known.
 
     `verdicts`: metric -> "best", "no difference shown", "behind", "failed" (a run that it needs failed: not ranked, as its
     luckier seeds would flatter it), "nothing to compare with", or "-" where the metric can't measure the family.
@@ -39,6 +53,7 @@ class Row:
     tasks: dict[str, dict[int, FinetuneResult]] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)
     ranked_by: str = BITS
+    resampled: dict[str, dict[int, Array]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -57,10 +72,18 @@ class Row:
             return {seed: value for seed, value in found.items() if value is not None}
         return {seed: result.test[result.score] for seed, result in self.tasks.get(metric, {}).items()}
 
+    def sample_by(self, metric: str) -> Sample | None:
+        """The scores with what is known of chance; None where no seed has a score."""
+        scores, drawn = self.scores_by(metric), self.resampled.get(metric, {})
+        if not scores:
+            return None
+        known = np.stack([drawn[seed] for seed in scores]) if set(scores) <= set(drawn) else None
+        return Sample(values=list(scores.values()), resampled=known, block=_block(self.candidate))
+
     def summary_by(self, metric: str) -> Summary | None:
         """Mean and standard deviation over seeds; None where no seed has a score."""
-        scores = self.scores_by(metric)
-        return summarise(list(scores.values())) if scores else None
+        sample = self.sample_by(metric)
+        return summarise(sample) if sample else None
 
     def interval_by(self, metric: str) -> tuple[float, float] | None:
         """The 95 % interval of the mean, within what a task's score can be; None where it is unknown."""
@@ -105,6 +128,11 @@ class Row:
         return _mean([figure(result) for result in self.tasks.get(task, {}).values()])
 
 
+def _block(candidate: Candidate) -> Hashable:
+    """What candidates have in common whose runs with the same seed start from the same weights: the family and the shape."""
+    return candidate.family, candidate.size, json.dumps(candidate.model, sort_keys=True)
+
+
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if known and len(known) == len(values) else None
@@ -112,7 +140,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A finished comparison. `rows`: best mean first, failed ones last. `plan`: by candidate. `tasks`: by name."""
+    """A finished comparison. `rows`: best mean first, failed ones last. `plan`: by candidate. `tasks`: by name. `baselines`: by
+    task, the linear baseline's score on resamples of the test examples, where known."""
 
     recipe: Recipe
     out: Path
@@ -121,6 +150,7 @@ class Comparison:
     plan: dict[str, CandidatePlan]
     environment: dict[str, Any]
     tasks: dict[str, KnownTask] = field(default_factory=dict)
+    baselines: dict[str, Array] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -165,13 +195,31 @@ class Comparison:
         """In which steps a metric counts: one example of a task."""
         return 0.0 if of_unit(metric) else 1 / self.tasks[metric].examples.test
 
+    def samples(self, metric: str) -> dict[str, Sample]:
+        """Those of the candidates that a metric ranks, by name."""
+        return samples_by(self.rows, metric)
+
+    def against_leader(self, metric: str) -> tuple[str, dict[str, Difference]]:
+        """The leader by a metric, and every other candidate's difference to it, as the verdicts take it."""
+        return against_leader(self.samples(metric), higher=higher_is_better(metric), resolution=self.resolution(metric))
+
+    def includes_examples(self, metric: str) -> bool:
+        """Whether the verdicts by a metric include chance between test examples, or documents of the held-out text."""
+        return includes_examples(self.samples(metric))
+
     def against_baseline(self, row: Row, task: str) -> Difference | None:
         """A row's score minus the baseline's, with an interval for all rows of the table together; None without either."""
-        fixed, scores = self.baseline(task), list(row.scores_by(task).values())
-        if fixed is None or not scores:
+        fixed, sample, ranked = self.baseline(task), row.sample_by(task), self.samples(task)
+        if fixed is None or sample is None:
             return None
-        confidence = 1 - (1 - CONFIDENCE) / len(self.rows)
-        return against(scores, fixed, confidence=confidence, resolution=self.resolution(task))
+        drawn = self.baselines.get(task)
+        return against_fixed(
+            ranked if row.name in ranked else {row.name: sample},
+            row.name,
+            Sample(values=[fixed], resampled=None if drawn is None else drawn[None]),
+            comparisons=len(self.rows),
+            resolution=self.resolution(task),
+        )
 
 
 def run_directory(out: Path, name: str, seed: int) -> Path:
@@ -204,8 +252,12 @@ def rank(rows: Sequence[Row], tasks: Mapping[str, KnownTask] | None = None, on_t
     return sorted(judged, key=lambda row: (row.verdict == FAILED, sign * row.summary.mean if row.summary else math.inf))
 
 
+def samples_by(rows: Sequence[Row], metric: str) -> dict[str, Sample]:
+    """Those of the rows that the metric measures and that no failure keeps from its ranking."""
+    found = {row.name: row.sample_by(metric) for row in rows if not row.failures_by(metric)}
+    return {name: sample for name, sample in found.items() if sample is not None}
+
+
 def _judge(rows: Sequence[Row], metric: str, resolution: float) -> dict[str, str]:
-    whole = {row.name: list(row.scores_by(metric).values()) for row in rows if not row.failures_by(metric)}
-    measured = {name: scores for name, scores in whole.items() if scores}
-    others = {row.name: FAILED if row.name not in whole else "-" for row in rows}
-    return others | verdicts(measured, higher=higher_is_better(metric), resolution=resolution)
+    others = {row.name: FAILED if row.failures_by(metric) else "-" for row in rows}
+    return others | verdicts(samples_by(rows, metric), higher=higher_is_better(metric), resolution=resolution)

@@ -31,6 +31,7 @@ from rich.markup import escape
 import gyebo
 from gyebo.compare import recipe as recipes
 from gyebo.compare.conclusion import conclusion
+from gyebo.compare.examples import with_examples
 from gyebo.compare.plan import CandidatePlan, Sweep, Trial
 from gyebo.compare.recipe import Candidate, Recipe, load
 from gyebo.compare.rendering import as_json, markdown, rich_table
@@ -76,7 +77,8 @@ def compare(
     try:
         with _replacing(out):
             _plan(session)
-        rows = rank(_train(session), session.state.tasks, recipe.measured_by)
+        trained, baselines = with_examples(_train(session), out, recipe=recipe, tasks=session.state.tasks)
+        rows = rank(trained, session.state.tasks, recipe.measured_by)
     except Stopped as stop:
         raise Stopped(f"stopped; resume with: {resume_command(out)}") from stop
     state = session.state
@@ -89,6 +91,7 @@ def compare(
         plan=state.candidates,
         environment=environment(),
         tasks=state.tasks,
+        baselines=baselines,
     )
     write(out / "results.json", json.dumps(finite(as_json(comparison)), ensure_ascii=False, indent=1, allow_nan=False))
     write(out / "results.md", markdown(comparison))

@@ -1,19 +1,52 @@
-"""Mean, standard deviation and verdicts from a few seeds, by Student's t distribution (no dependency)."""
+"""Which differences between candidates are larger than chance explains: chance between random seeds, and between test examples.
+
+Every candidate is compared with the leader by Tukey's studentized range, so that all verdicts by one metric together keep one
+level. The variance of a difference is
+
+    that between seeds         shared by all candidates, but never below that of the two compared;
+    + that between examples    of the difference of the two means, by a bootstrap that draws the same examples for all;
+    - what stands in both      the part that seeds and examples have in common.
+
+Simulations in `tests/compare/test_verdicts.py` hold what this gives: how often a verdict is false, and how often a real
+difference is found.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
 
 CONFIDENCE = 0.95
+LEAST_PAIRED = 3  # seeds
+BEST, BEHIND, OPEN, ALONE = "best", "behind", "no difference shown", "nothing to compare with"
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The scores of one candidate by one metric.
+
+    `values`: one a seed. `resampled` [seeds, R]: each seed's score on R resamples of the examples, the same resamples for all
+    candidates; None where only the score is known. `block`: candidates of the same block (not None) have the same family and
+    shape, so that a seed means the same start for them.
+    """
+
+    values: Sequence[float]
+    resampled: Array | None = None
+    block: Hashable = None
 
 
 @dataclass(frozen=True)
 class Summary:
     """Mean and standard deviation of one metric over seeds; with one seed the deviation is unknown and its fields are None.
 
-    `deviation`: sample standard deviation (divisor n - 1). `low`, `high`: the 95 % t-interval of the mean.
+    `deviation`: sample standard deviation (divisor n - 1). `low`, `high`: the 95 % interval of the mean.
     """
 
     count: int
@@ -25,7 +58,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of one group minus mean of another, with a confidence interval; its ends are None where a group has one value."""
+    """Mean of one candidate minus mean of another, with a confidence interval; its ends are None where either has one seed."""
 
     mean: float
     low: float | None
@@ -33,139 +66,191 @@ class Difference:
 
     @property
     def shown(self) -> bool:
-        """Whether the interval excludes zero: a difference larger than the seeds alone explain."""
+        """Whether the interval excludes zero: a difference larger than chance explains."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
-def summarise(values: Sequence[float]) -> Summary:
-    """Mean, sample standard deviation and t-interval; ValueError for no values or one that is not finite."""
-    mean, variance = _moments(values)
-    if variance is None:
+def summarise(sample: Sample) -> Summary:
+    """Mean, sample standard deviation and 95 % interval; ValueError for no values or one that is not finite.
+
+    The interval is Student's over seeds; where resamples are known, it has the examples' part too.
+    """
+    values = _checked(sample)
+    mean, count = float(values.mean()), len(values)
+    if count == 1:
         return Summary(1, mean, None, None, None)
-    half = t_quantile((1 + CONFIDENCE) / 2, len(values) - 1) * math.sqrt(variance / len(values))
-    return Summary(len(values), mean, math.sqrt(variance), mean - half, mean + half)
+    deviation = float(values.std(ddof=1))
+    half = _half_width(*_with_examples((deviation**2 / count, count - 1.0), [sample]), 1 - CONFIDENCE)
+    return Summary(count, mean, deviation, mean - half, mean + half)
 
 
-def difference(
-    first: Sequence[float], second: Sequence[float], *, confidence: float = CONFIDENCE, resolution: float = 0.0
+def against_leader(
+    samples: Mapping[str, Sample], *, higher: bool = False, resolution: float = 0.0
+) -> tuple[str, dict[str, Difference]]:
+    """The name with the best mean, and every other one's difference to it: intervals that hold together with 95 % confidence.
+
+    `higher`: whether higher scores are better. `resolution`: the step in which scores are counted (1 / examples): equal counts
+    of two seeds are no proof of no variance, so that of rounding to these steps, resolution^2 / 12, is added to each one's.
+    Raises ValueError where numbers of seeds differ, or a value is not finite.
+    """
+    values = {name: _checked(sample) for name, sample in samples.items()}
+    if len({len(found) for found in values.values()}) > 1:
+        raise ValueError(f"candidates need the same number of seeds, but have {[len(found) for found in values.values()]}")
+    pick = max if higher else min
+    leader = pick(values, key=lambda name: float(values[name].mean()))
+    found = {}
+    for name in samples:
+        if name == leader:
+            continue
+        gap = float(values[name].mean() - values[leader].mean())
+        if len(values[name]) == 1:
+            found[name] = Difference(gap, None, None)
+            continue
+        between = _between_seeds(samples, values, name, leader, resolution)
+        variance, freedom = _with_examples(between, [samples[name], samples[leader]])
+        half = studentized_range(len(samples), freedom) * math.sqrt(variance / 2)
+        found[name] = Difference(gap, gap - half, gap + half)
+    return leader, found
+
+
+def verdicts(samples: Mapping[str, Sample], *, higher: bool = False, resolution: float = 0.0) -> dict[str, str]:
+    """The verdict of each name: "best", "no difference shown" or "behind". Arguments and errors as in `against_leader`.
+
+    A candidate is "behind" where its difference to the leader is shown, or where one that is called behind scores better. The
+    leader is "best" where all others are behind; otherwise it shares "no difference shown" with those that are not. One name
+    alone is "nothing to compare with".
+    """
+    if len(samples) < 2:
+        return dict.fromkeys(samples, ALONE)
+    _, found = against_leader(samples, higher=higher, resolution=resolution)
+    gaps = [abs(difference.mean) for difference in found.values() if difference.shown]
+    nearest = min(gaps, default=math.inf)
+    said = {name: BEHIND if abs(difference.mean) >= nearest else OPEN for name, difference in found.items()}
+    return {name: said.get(name, BEST if set(said.values()) == {BEHIND} else OPEN) for name in samples}
+
+
+def against_fixed(
+    samples: Mapping[str, Sample], name: str, fixed: Sample, *, comparisons: int = 1, resolution: float = 0.0
 ) -> Difference:
-    """Welch's interval of mean(first) - mean(second): the groups may differ in variance and size.
+    """A candidate's mean minus a score without chance between seeds (a baseline's: one value), by Student's t.
 
-    Degrees of freedom after Welch 1947 (Satterthwaite). Two groups without any variance give an interval of width 0, unless
-    `resolution` gives the step in which the values are counted (1 / examples): equal counts of two seeds are no proof of no
-    variance, so the variance of rounding to these steps, resolution^2 / 12, is added to each group's.
+    The variance between seeds is that of `against_leader`. `comparisons`: intervals that hold together (Bonferroni).
     """
-    (mean_a, variance_a), (mean_b, variance_b) = _moments(first, resolution), _moments(second, resolution)
-    gap = mean_a - mean_b
-    if variance_a is None or variance_b is None:
+    values = {key: _checked(sample) for key, sample in samples.items()}
+    gap = float(values[name].mean()) - float(fixed.values[0])
+    if len(values[name]) == 1:
         return Difference(gap, None, None)
-    error_a, error_b = variance_a / len(first), variance_b / len(second)
-    error = error_a + error_b
-    if error == 0:
-        return Difference(gap, gap, gap)
-    # shares of the error instead of the errors: their squares can't underflow
-    share_a, share_b = error_a / error, error_b / error
-    freedom = 1 / (share_a**2 / (len(first) - 1) + share_b**2 / (len(second) - 1))
-    half = t_quantile((1 + confidence) / 2, freedom) * math.sqrt(error)
+    variance, freedom = _between_seeds(samples, values, name, name, resolution)
+    total = _with_examples((variance / 2, freedom), [samples[name]], fixed)
+    half = _half_width(*total, (1 - CONFIDENCE) / comparisons)
     return Difference(gap, gap - half, gap + half)
 
 
-def against(values: Sequence[float], fixed: float, *, confidence: float = CONFIDENCE, resolution: float = 0.0) -> Difference:
-    """Student's interval of mean(values) - fixed, for a figure without chance in it; unknown for one value.
+def includes_examples(samples: Mapping[str, Sample]) -> bool:
+    """Whether chance between examples is known, and so a part of the verdicts."""
+    return bool(samples) and all(sample.resampled is not None for sample in samples.values())
 
-    `resolution` as in `difference`.
+
+def studentized_range(candidates: int, freedom: float) -> float:
+    """The quantile at 0.95 of Tukey's studentized range, to 0.3 %: log q is nearly linear in 1 / freedom."""
+    inverse, logarithms = _exact_ranges(candidates)
+    return math.exp(float(np.interp(1 / max(freedom, 1.0), inverse, logarithms)))
+
+
+@lru_cache
+def _exact_ranges(candidates: int) -> tuple[Array, Array]:
+    """1 / freedom, ascending, and log q; scipy's quantile takes a tenth of a second."""
+    from scipy import stats
+
+    inverse = np.array([0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0])
+    freedom = [1 / found if found else math.inf for found in inverse]
+    return inverse, np.log([stats.studentized_range.ppf(CONFIDENCE, candidates, found) for found in freedom])
+
+
+# ---- variances
+
+
+def _between_seeds(
+    samples: Mapping[str, Sample], values: Mapping[str, Array], first: str, second: str, resolution: float
+) -> tuple[float, float]:
+    """Variance of the difference of two means between seeds, and its degrees of freedom.
+
+    Shared by all candidates; where the pair's own variance is larger, that, with degrees of freedom between the two. Within one
+    block, from three seeds on, the effect of a seed that all of the block have in common is taken out first.
     """
-    mean, variance = _moments(values, resolution)
-    gap = mean - fixed
-    if variance is None:
-        return Difference(gap, None, None)
-    half = t_quantile((1 + confidence) / 2, len(values) - 1) * math.sqrt(variance / len(values))
-    return Difference(gap, gap - half, gap + half)
+    seeds, rounding = len(values[first]), resolution**2 / 12
+    block = [name for name in values if samples[name].block == samples[first].block]
+    paired = (
+        samples[first].block is not None
+        and samples[first].block == samples[second].block
+        and first != second
+        and seeds >= LEAST_PAIRED
+    )
+    if paired:
+        table = np.stack([values[name] for name in block])
+        left = (len(block) - 1) / len(block)  # of the degrees of freedom, once a mean is taken out for each seed
+        each = (table - table.mean(0)).var(1, ddof=1) / left + rounding
+        own, own_freedom = float((values[first] - values[second]).var(ddof=1)) / 2 + rounding, seeds - 1.0
+    else:
+        left = 1.0
+        each = np.array([found.var(ddof=1) for found in values.values()]) + rounding
+        pair = np.array([values[name].var(ddof=1) for name in dict.fromkeys((first, second))]) + rounding
+        own, own_freedom = float(pair.mean()), _freedom(pair, seeds)
+    shared, freedom = float(each.mean()), _freedom(each, seeds) * left
+    if own > shared:
+        share = shared / own
+        freedom = 1 / (share / freedom + (1 - share) / own_freedom)
+    return 2 * max(shared, own) / seeds, freedom
 
 
-def verdicts(groups: Mapping[str, Sequence[float]], higher: bool = False, resolution: float = 0.0) -> dict[str, str]:
-    """The verdict of each name: "best", "no difference shown" or "behind".
+def _freedom(variances: Array, seeds: int) -> float:
+    """Degrees of freedom of a mean of sample variances, which may differ in the population (Satterthwaite 1946, with the
+    unbiased estimate of squared variances): from those of one candidate, where one variance is all, to those of all."""
+    largest = float(variances.max())
+    if largest == 0:
+        return len(variances) * (seeds - 1.0)
+    shares = variances / largest  # squares of these can't underflow
+    effective = float(shares.sum() ** 2 / (shares**2).sum())
+    return min(max((seeds + 1) * effective - 2, seeds - 1.0), len(variances) * (seeds - 1.0))
 
-    `higher`: whether higher scores are better, otherwise lower. `resolution` as in `difference`. The leader has the best
-    mean. A candidate is "behind" where the Welch interval of its difference to the leader excludes 0. The leader is "best"
-    where that holds for every other candidate; otherwise it shares "no difference shown" with those that it doesn't exclude.
-    The leader is picked by looking at the scores, so each interval has confidence 1 - 0.05 / number of pairs (Bonferroni):
-    all verdicts by one metric together are wrong at most once in 20 tables. With two candidates this is the plain 95 %
-    interval. A name alone is "nothing to compare with".
+
+def _with_examples(between: tuple[float, float], samples: Sequence[Sample], fixed: Sample | None = None) -> tuple[float, float]:
+    """(variance, degrees of freedom) between seeds, with the examples' part added where it is known.
+
+    A seed's scores differ from another's on the same examples partly because it errs on other examples: that part is in both
+    variances, so it is taken out once. `fixed`: what a single candidate is compared with.
     """
-    if len(groups) == 1:
-        return dict.fromkeys(groups, "nothing to compare with")
-    if not groups:
-        return {}
-    confidence, sign = pair_confidence(len(groups)), -1 if higher else 1
-    leader = min(groups, key=lambda name: sign * _moments(groups[name])[0])
-    said = {
-        name: "behind"
-        if difference(scores, groups[leader], confidence=confidence, resolution=resolution).shown
-        else "no difference shown"
-        for name, scores in groups.items()
-        if name != leader
-    }
-    return said | {leader: "best" if set(said.values()) == {"behind"} else "no difference shown"}
+    variance, freedom = between
+    involved = [*samples, *([fixed] if fixed else [])]
+    if any(sample.resampled is None for sample in involved):
+        return variance, freedom
+    means = [np.asarray(sample.resampled).mean(0) for sample in involved]
+    examples = float((means[0] - means[1] if len(means) > 1 else means[0]).var(ddof=1))
+    common = sum(map(_seeds_on_examples, samples))
+    total = max(variance + examples - common, examples)
+    if variance == 0 or total == 0:
+        return total, freedom if total == 0 else math.inf
+    return total, freedom * (total / variance) ** 2
 
 
-def pair_confidence(candidates: int) -> float:
-    """Confidence of one pair's interval so that the table's verdicts together keep 95 % (Bonferroni over all pairs)."""
-    return 1 - (1 - CONFIDENCE) / max(1, math.comb(candidates, 2))
+def _seeds_on_examples(sample: Sample) -> float:
+    """The part of the variance of a mean over seeds that comes from seeds which err on different examples."""
+    resampled = np.asarray(sample.resampled)
+    seeds = len(resampled)
+    if seeds < 2:
+        return 0.0
+    apart = resampled - resampled.mean(0)
+    return float(apart.var(1, ddof=1).sum()) / (seeds - 1) / seeds
 
 
-def t_quantile(probability: float, freedom: float) -> float:
-    """The t with P(T <= t) = probability for Student's t with `freedom` degrees of freedom (need not be whole)."""
-    if not 0 < probability < 1 or not freedom > 0:
-        raise ValueError(f"t_quantile needs 0 < probability < 1 and freedom > 0, but got {probability} and {freedom}")
-    if probability < 0.5:
-        return -t_quantile(1 - probability, freedom)
-    low, high = 0.0, 1.0
-    while _t_tail(high, freedom) > 1 - probability:
-        low, high = high, high * 2
-    while high - low > 1e-13 * high:  # the tail falls in t, so halving the bracket is exact and needs no derivative
-        middle = (low + high) / 2
-        if not low < middle < high:
-            break
-        low, high = (middle, high) if _t_tail(middle, freedom) > 1 - probability else (low, middle)
-    return (low + high) / 2
+def _half_width(variance: float, freedom: float, level: float) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf(1 - level / 2, freedom)) * math.sqrt(variance)
 
 
-def _moments(values: Sequence[float], resolution: float = 0.0) -> tuple[float, float | None]:
-    if not values or not all(math.isfinite(value) for value in values):
-        raise ValueError(f"scores must be finite numbers, at least one, but are {list(values)} instead")
-    mean = math.fsum(values) / len(values)
-    if len(values) == 1:
-        return mean, None
-    return mean, math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1) + resolution**2 / 12
-
-
-def _t_tail(t: float, freedom: float) -> float:
-    """P(T > t) for t >= 0."""
-    return 0.5 * incomplete_beta(freedom / (freedom + t * t), freedom / 2, 0.5)
-
-
-def incomplete_beta(x: float, a: float, b: float) -> float:
-    """The regularised incomplete beta function I_x(a, b), by its continued fraction (DLMF 8.17.22)."""
-    if x <= 0 or x >= 1:
-        return 0.0 if x <= 0 else 1.0
-    if x > (a + 1) / (a + b + 2):  # the fraction converges fast on the other side only
-        return 1 - incomplete_beta(1 - x, b, a)
-    log_front = a * math.log(x) + b * math.log1p(-x) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-    tiny = 1e-300
-    value, c, d = 1.0, 1.0, 0.0
-    for step in range(1, 1000):  # modified Lentz
-        m = step // 2
-        if step == 1:
-            term = 1.0
-        elif step % 2:
-            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        else:
-            k = m - 1
-            term = -(a + k) * (a + b + k) * x / ((a + 2 * k) * (a + 2 * k + 1))
-        d = 1 / (1 + term * d or tiny)
-        c = 1 + term / c or tiny
-        value *= c * d
-        if step > 2 and abs(c * d - 1) < 1e-16:
-            break
-    return math.exp(log_front) / a * (value - 1)
+def _checked(sample: Sample) -> Array:
+    values = np.asarray(sample.values, dtype=np.float64)
+    if not len(values) or not np.isfinite(values).all():
+        raise ValueError(f"scores must be finite numbers, at least one, but are {list(sample.values)} instead")
+    return values

@@ -49,7 +49,7 @@ def measures(comparison: Comparison) -> list[Measure]:
     lines = [line for task in comparison.tasks for line in _task_lines(comparison, task)]
     found = {row.candidate.objective_facts.metric: row.candidate.objective_facts for row in comparison.rows}
     for facts in sorted(found.values(), key=lambda facts: not facts.likelihood):
-        lines += _text_lines(facts, ranks=comparison.ranked_by == facts.unit)
+        lines += _text_lines(comparison, facts, ranks=comparison.ranked_by == facts.unit)
     return lines + _cost_lines(comparison)
 
 
@@ -162,9 +162,15 @@ def _sweep(row: Row) -> str:
 
 # ---- lines
 
-INTERVAL = "Confidence interval of the mean over the seeds. Few seeds make it wide."
+INTERVAL = "Confidence interval of the mean. Few seeds make it wide."
 EACH_SEED = "The score of each random seed."
-VERDICT = "Whether the difference to the other models is larger than chance between the seeds explains."
+
+
+def _verdict_meaning(comparison: Comparison, metric: str) -> str:
+    known = comparison.includes_examples(metric)
+    examples = "test examples" if metric in comparison.tasks else "documents of the held-out text"
+    beside = f" and between {examples}" if known else f" explains (chance between {examples} is left out)"
+    return f"Whether the difference to the best model is larger than chance between seeds{beside}{' explains' * known}."
 
 
 def _task_lines(comparison: Comparison, task: str) -> list[Measure]:
@@ -178,10 +184,13 @@ def _task_lines(comparison: Comparison, task: str) -> list[Measure]:
         " standard deviation."
     )
     if comparison.recipe.tuning_seeds:
-        explanation += " Each model was pretrained once, so the deviation is that of fine-tuning alone."
+        explanation += (
+            " Each model was pretrained once: the deviation is that of fine-tuning alone, and the verdict is of these"
+            " checkpoints."
+        )
     lines = [
         Measure(f"{task}: {words(score)}", explanation, _score(task), first=True, baseline=measured.get(score, "-")),
-        Measure(f"{task}: verdict", VERDICT, _verdict(task), first=True, verdict=True),
+        Measure(f"{task}: verdict", _verdict_meaning(comparison, task), _verdict(task), first=True, verdict=True),
     ]
     if baseline:
         lines.append(
@@ -236,7 +245,7 @@ def beats(comparison: Comparison, row: Row, task: str) -> str:
     return f"{('above' if gap.mean > 0 else 'below') if gap.shown else 'no difference shown'} ({gap.mean:+.4f})"
 
 
-def _text_lines(facts: ObjectiveFacts, ranks: bool) -> list[Measure]:
+def _text_lines(comparison: Comparison, facts: ObjectiveFacts, ranks: bool) -> list[Measure]:
     """The held-out metrics of candidates with this objective: the metric with its verdict where it ranks or is a likelihood;
     then further ones."""
     own = [_line(line) for line in facts.lines]
@@ -254,7 +263,7 @@ def _text_lines(facts: ObjectiveFacts, ranks: bool) -> list[Measure]:
 
     return [
         Measure(f"{name}, held out", meaning, _score(facts.unit), first=True),
-        Measure(named("Verdict"), VERDICT, _verdict(facts.unit), first=ranks, verdict=True),
+        Measure(named("Verdict"), _verdict_meaning(comparison, facts.unit), _verdict(facts.unit), first=ranks, verdict=True),
         Measure(named("95 % interval of the mean"), INTERVAL, _interval(facts.unit)),
         Measure(named("Each seed"), EACH_SEED, _text_seeds(facts)),
         *own,

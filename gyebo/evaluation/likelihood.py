@@ -19,6 +19,7 @@ from gyebo.data.batches import IGNORE, Rows
 from gyebo.data.lanes import Lanes
 from gyebo.data.plan import Plan
 from gyebo.data.shards import Split
+from gyebo.evaluation.measures import Evaluation
 from gyebo.nn.cross_entropy import cross_entropy_each
 from gyebo.objectives import causal
 
@@ -78,9 +79,10 @@ def _documents(plan: Plan | Lanes, rows: np.ndarray, document_ids: np.ndarray) -
     return found
 
 
-def figures(rows: Rows, nats: np.ndarray, scored: np.ndarray, vocab_size: int) -> dict[str, float]:
+def figures(rows: Rows, nats: np.ndarray, scored: np.ndarray, vocab_size: int) -> Evaluation:
     """bits_per_byte, bits_per_character (a syllable of Hangul is one), perplexity (per token, the end included), and what they
-    were measured on: tokens charged, bytes, documents. A document that was scored in part counts in part."""
+    were measured on: tokens charged, bytes, documents; as parts the bits and bytes of each document. A document that was scored
+    in part counts in part."""
     table = rows.split.documents
     places = np.maximum(table["tokens"].astype(np.int64) + rows.objective.extra, 0)
     # A document of one token has no place to score in a model without roles: it counts where everything was scored.
@@ -91,20 +93,21 @@ def figures(rows: Rows, nats: np.ndarray, scored: np.ndarray, vocab_size: int) -
         first = share * (table["tokens"] > 0)
         nats, charged = nats + first * math.log(vocab_size), charged + first
     bits = nats / math.log(2) + 8 * table["unknown"] * share
-    size = float((table["bytes"] * share).sum())
-    return {
-        "bits_per_byte": float(bits.sum() / size),
+    sizes = table["bytes"] * share
+    metrics = {
+        "bits_per_byte": float(bits.sum() / sizes.sum()),
         "bits_per_character": float(bits.sum() / (table["characters"] * share).sum()),
         "perplexity": math.exp(min(700.0, float(nats.sum() / charged.sum()))),
         "tokens": round(float(charged.sum())),
-        "bytes": round(size),
+        "bytes": round(float(sizes.sum())),
         "documents": int((share > 0).sum()),
     }
+    return Evaluation(metrics=metrics, parts=np.stack([bits, sizes], axis=1)[share > 0])
 
 
 def evaluate_text(
     model: Any, rows: Rows, *, tokens: int | None = None, autocast: Callable[[], Any] | None = None
-) -> dict[str, float]:
+) -> Evaluation:
     """`figures` of a model on held-out rows; `tokens`: on about this number of positions."""
     numbers = None if tokens is None else some_rows(rows, tokens)
     batch_rows = max(1, 8192 // rows.plan.context)

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from gyebo.data.batches import Rows
 from gyebo.objectives.table import ObjectiveFacts, resolve
 from gyebo.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """`metrics`: name -> value. `parts` [n, 2]: of each document, or batch of rows, its part of the numerator and of the
+    denominator of the reported metric, which is the ratio of their sums."""
+
+    metrics: dict[str, float]
+    parts: np.ndarray[Any, np.dtype[np.float64]]
 
 
 def evaluate(
@@ -17,12 +29,13 @@ def evaluate(
     *,
     tokens: int | None = None,
     autocast: Callable[[], Any] | None = None,
-) -> dict[str, float]:
+) -> Evaluation:
     """The metrics of held-out rows, the reported one among them; `tokens`: about this number of positions.
 
     `autocast`: gives the context of the forward passes.
     """
-    return resolve(facts.evaluate)(model, rows, tokens=tokens, autocast=autocast)
+    found: Evaluation = resolve(facts.evaluate)(model, rows, tokens=tokens, autocast=autocast)
+    return found
 
 
 def sample(facts: ObjectiveFacts, model: Any, tokenizer: Tokenizer, rows: Rows, *, count: int) -> list[str]:

@@ -75,7 +75,7 @@ def evaluate(
     facts = table.find(find(model.family).objective, teacher=bool(record and record["options"].get("teacher")))
     objective = _objective(facts, model, tokenizer, prepared, record)
     rows = held_out_rows(objective, prepared.valid, window, tokenizer.role_ids.get("pad", 0))
-    result: dict[str, Any] = dict(measures.evaluate(facts, model.to(place).eval(), rows, autocast=half))
+    result: dict[str, Any] = dict(measures.evaluate(facts, model.to(place).eval(), rows, autocast=half).metrics)
     if facts.likelihood and floor(prepared) is not None:
         result["floor_bits_per_byte"] = floor(prepared)
     note = facts.note or (_uncharged(tokenizer, model.config.vocab_size) if facts.likelihood else "")

@@ -23,6 +23,7 @@ from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.corpus import floor
 from gyebo.jobs.pretraining.setup import Setup, plan_run, set_up
 from gyebo.jobs.results import PretrainResult, RunPlan, read, read_pretraining
+from gyebo.tasks.metrics import bootstrap
 from gyebo.training import distributed, log
 from gyebo.training.device import peak_memory, pick_device, reset_peak_memory
 from gyebo.training.loop import Intervals, raise_if_stopped, resume, train
@@ -126,8 +127,10 @@ def _train(setup: Setup, trainer: Trainer, out: Path, *, plan: RunPlan, console:
     def evaluate(model: Any) -> tuple[dict[str, float], list[str]]:
         last = trainer.step == trainer.steps
         tokens = None if last else options.evaluate_tokens
-        metrics = measures.evaluate(setup.facts, model, setup.valid, tokens=tokens, autocast=autocast)
-        return metrics, [] if console is None else setup.sample(model, 1)
+        found = measures.evaluate(setup.facts, model, setup.valid, tokens=tokens, autocast=autocast)
+        if last:
+            bootstrap.write(out, found.parts)
+        return found.metrics, [] if console is None else setup.sample(model, 1)
 
     def save_root(model: Any) -> None:
         save(model, setup.tokenizer, out)

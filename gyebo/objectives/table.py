@@ -47,7 +47,7 @@ class ObjectiveFacts:
     comparison of models with the same metric is ranked by it. `shown_by`: options, with their defaults, that decide
     what an evaluation shows to a model; where there are any, the metric ranks only models of one family and size that agree
     in them. `elsewhere`: options for evaluating a text that is not the run's own. `evaluate`: "module:function" from
-    (model, rows, tokens=, autocast=) to metrics.
+    (model, rows, tokens=, autocast=) to an `Evaluation`.
 
     In reports and model cards: `learns` in plain words; `term` of the loss whose curve is drawn; `card_metrics` of the model
     card; `auto_class` and `pipeline_tag` of `transformers`; `next_command`: what one types after a run, {out} its directory.

@@ -35,7 +35,7 @@ def test_the_answer_is_printed_and_a_failure_is_told(tmp_path, faked, recipe, co
     keywords = {"console": console, "corpus": ["my.txt"], "settings": ["seeds=[0, 1]"]}
     assert run.compare_files(tmp_path / "r.toml", tmp_path / "out", **keywords)
     shown = console.file.getvalue()
-    assert "gpt2-tiny is best on this text." in shown
+    assert "gpt2-tiny is best on this text, over 2 seeds, on these held-out documents alone." in shown
     assert f"Report: {tmp_path}/out/report.html" in shown
     assert f"gyebo generate {tmp_path}/out/runs/gpt2-tiny/seed-0" in shown
     assert recipe_of(tmp_path / "out").data.corpus == ["my.txt"]

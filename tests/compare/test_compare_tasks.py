@@ -14,6 +14,7 @@ from gyebo.tasks.metrics.metrics import METRICS
 from gyebo.training.loop import Stopped
 from tests.refusals import option_error
 
+ALONE = "over 3 seeds, on these 1,000 test examples alone"
 BOTH = [{"name": "world-sentiment"}, {"name": "world-entailment"}]
 
 
@@ -61,7 +62,8 @@ def test_one_pretraining_may_be_finetuned_with_several_seeds(tmp_path, jobs, tas
     assert set(row.tasks["world-sentiment"]) == {0, 1, 2} and set(row.results) == {4}
     assert result.run(row, row.best_seed) == tmp_path / "out/runs" / row.name / "seed-4" and result.run(row, 2).is_dir()
     assert (tmp_path / "out/tasks" / row.name / "world-sentiment/seed-2/result.json").is_file()
-    assert "Each was pretrained once, so the standard deviation is that of fine-tuning alone." in conclusion(result)[1]
+    assert "the verdict is of these checkpoints, not of the families" in conclusion(result)[1]
+    assert conclusion(result)[0].startswith("Of these checkpoints, ")
     assert (
         dict(equal_terms(result))["Random seeds"]
         == "pretrained once, with seed 4, and fine-tuned with seeds 0, 1, 2, the same for all"
@@ -104,14 +106,14 @@ def test_the_first_task_ranks_and_bits_per_byte_stand_beside(tmp_path, jobs, tas
     }
     assert result.rows[0].verdicts["bits per byte"] == "-"
     headline, why = conclusion(result)
-    assert headline == "bert-tiny is best on world-sentiment."
+    assert headline == f"bert-tiny is best on world-sentiment, {ALONE}."
     assert "Fine-tuned on 4,000 labelled examples, it reaches accuracy 0.9100 on 1,000 test examples." in why
-    assert "The next, roberta-tiny, has 0.8600: a difference larger than chance between 3 seeds explains." in why
+    assert "The next, roberta-tiny, has 0.8600: a larger difference than chance explains." in why
     assert "On world-entailment, gpt2-tiny is best." in why
     assert "The ranking is by world-sentiment, the first of the tasks." in why
     assert "gpt2-tiny needs 1.1100; bert-tiny and roberta-tiny have no bits per byte." in why
     compare(task_recipe(tasks=BOTH[::-1]), tmp_path / "turned", **jobs.functions)
-    assert (tmp_path / "turned/results.md").read_text().startswith("**gpt2-tiny is best on world-entailment.**")
+    assert (tmp_path / "turned/results.md").read_text().startswith(f"**gpt2-tiny is best on world-entailment, {ALONE}.**")
 
 
 def test_a_masked_loss_is_never_a_likelihood(tmp_path, jobs, task_recipe):
@@ -159,7 +161,10 @@ def test_a_baseline_that_is_better_is_said_in_the_headline(tmp_path, jobs, task_
     jobs.linear_scores = {"world-sentiment": 0.99}
     result = compare(task_recipe(), tmp_path / "out", **jobs.functions)
     headline, why = conclusion(result)
-    assert headline == "bert-tiny is best of the models on world-sentiment, but the linear baseline is better."
+    assert headline == (
+        "bert-tiny is best of the models on world-sentiment, over 3 seeds, on these 1,000 test examples alone,"
+        " but the linear baseline is better."
+    )
     assert "bert-tiny is below the linear baseline (0.9900)" in why
 
 
@@ -179,7 +184,7 @@ def test_no_difference_is_said_of_the_task(tmp_path, jobs, task_recipe):
     }
     result = compare(task_recipe(), tmp_path / "out", **jobs.functions)
     headline, why = conclusion(result)
-    assert headline == "No difference shown between bert-tiny and gpt2-tiny on world-sentiment."
+    assert headline == f"No difference shown between bert-tiny and gpt2-tiny on world-sentiment, {ALONE}."
     assert why.index("Significantly worse: roberta-tiny.") > 0
     assert "Accuracy on test examples: bert-tiny 0.8600 and gpt2-tiny 0.8500" in why
 
@@ -220,7 +225,7 @@ def test_a_failed_finetuning_is_a_row_and_the_rest_goes_on(tmp_path, jobs, task_
     assert bert.failures == {"world-sentiment, seed 1": "step 3: the loss is not finite"}
     assert "RuntimeError" in (out / "failures/tasks/bert-tiny/world-sentiment-seed-1.txt").read_text()
     headline, why = conclusion(result)
-    assert headline == "roberta-tiny is best on world-sentiment of those that finished."
+    assert headline == f"roberta-tiny is best on world-sentiment of those that finished, {ALONE}."
     assert "bert-tiny failed in 1 of 3 fine-tunings on world-sentiment and is not ranked: step 3: the loss is not" in why
     assert rows_of(out)["world-sentiment: each seed"][2] == "0: 0.9000, 2: 0.9200, 1: failed"
     jobs.failing = set()

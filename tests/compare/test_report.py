@@ -63,7 +63,7 @@ def test_the_page_says_who_is_best_and_fetches_nothing(tmp_path, jobs, recipe):
         assert name not in ("src", "srcset", "action")
         assert not name.endswith("href") or value.startswith("#")
     text = one_line(page.text)
-    assert "gpt2-tiny is best on this text." in text
+    assert "gpt2-tiny is best on this text, over 3 seeds, on these held-out documents alone." in text
     assert "1.1100 bits per byte" in text
     assert "9.0 % more" in text  # 1.21 / 1.11
     assert page.tags.count("svg") == 3
@@ -78,8 +78,8 @@ def test_the_page_says_who_is_best_and_fetches_nothing(tmp_path, jobs, recipe):
 def test_no_difference_is_called_so(tmp_path, alike, recipe):
     result = compare(recipe(), tmp_path / "out", **alike.functions)
     text = one_line(page_of(tmp_path / "out").text)
-    assert "No difference shown between gpt2-tiny and gpt-tiny." in text
-    assert "is best on this text." not in text
+    assert "No difference shown between gpt2-tiny and gpt-tiny, over 3 seeds, on these held-out documents alone." in text
+    assert "tiny is best" not in text
     assert {row.verdict for row in result.rows} == {"no difference shown"}
 
 
@@ -205,7 +205,7 @@ def test_the_page_of_a_task_ranks_by_it_and_keeps_each_models_colour(tmp_path, j
     source = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     page = Page(source)
     text = one_line(page.text)
-    assert "bert-tiny is best on world-sentiment." in text
+    assert "bert-tiny is best on world-sentiment, over 3 seeds, on these 1,000 test examples alone." in text
     assert "fine-tuned on the task with the same training examples" in text
     assert "linear baselinecharacter n-grams, no pretraining" in text  # two lines of one cell
     assert page.tags.count("svg") == 3  # the task, and two curves of the one model that has bits per byte

@@ -1,137 +1,211 @@
-"""Spread and verdicts: against scipy, against textbook tables, and against simulated tables without any difference."""
+"""Mean, intervals and verdicts: by hand, and against scipy."""
 
 import math
 import random
 
+import numpy as np
 import pytest
-from scipy import special, stats
+from scipy import stats
 
-from gyebo.compare.statistics import against, difference, incomplete_beta, summarise, t_quantile, verdicts
-
-
-def test_t_quantile_is_scipys_for_whole_and_broken_degrees_of_freedom():
-    for freedom in (0.7, 1, 1.3, 2, 2.77, 3, 4, 9.5, 30, 1000):
-        for probability in (0.001, 0.3, 0.6, 0.9, 0.975, 0.99, 0.9991):
-            assert t_quantile(probability, freedom) == pytest.approx(stats.t.ppf(probability, freedom), rel=1e-9)
-    assert t_quantile(0.5, 3) == 0
-
-
-def test_t_quantile_is_that_of_printed_tables():
-    assert [round(t_quantile(0.975, freedom), 3) for freedom in (1, 2, 4, 10)] == [12.706, 4.303, 2.776, 2.228]
+from gyebo.compare.statistics import (
+    Sample,
+    against_fixed,
+    against_leader,
+    includes_examples,
+    studentized_range,
+    summarise,
+    verdicts,
+)
 
 
-def test_incomplete_beta_is_scipys():
-    draw = random.Random(1)
-    for _ in range(300):
-        a, b, x = draw.uniform(0.2, 60), draw.uniform(0.2, 60), draw.random()
-        assert incomplete_beta(x, a, b) == pytest.approx(special.betainc(a, b, x), rel=1e-10, abs=1e-14)
+def of(values, **fields):
+    return Sample(values=values, **fields)
 
 
-@pytest.mark.parametrize(("probability", "freedom"), [(0, 3), (1, 3), (0.9, 0), (math.nan, 2)])
-def test_t_quantile_refuses_what_has_no_answer(probability, freedom):
-    with pytest.raises(ValueError, match="t_quantile needs"):
-        t_quantile(probability, freedom)
+def judged(groups, **options):
+    return verdicts({name: of(values) for name, values in groups.items()}, **options)
 
 
 def test_summary_by_hand():
-    summary = summarise([1.0, 2.0, 3.0])  # mean 2, deviation 1, t(2) = 4.303, so 2 +- 4.303 / sqrt(3)
+    summary = summarise(of([1.0, 2.0, 3.0]))  # mean 2, deviation 1, t(2) = 4.303, so 2 +- 4.303 / sqrt(3)
     assert (summary.count, summary.mean, summary.deviation) == (3, 2.0, 1.0)
     assert summary.low == pytest.approx(2 - 4.302653 / math.sqrt(3), abs=1e-6)
     assert summary.high == pytest.approx(2 + 4.302653 / math.sqrt(3), abs=1e-6)
 
 
 def test_one_seed_has_no_spread():
-    summary = summarise([1.5])
+    summary = summarise(of([1.5]))
     assert summary.mean == 1.5
     assert summary.deviation is summary.low is summary.high is None
-    assert not difference([1.5], [9.0, 9.1]).shown
+    assert set(judged({"a": [1.0], "b": [2.0]}).values()) == {"no difference shown"}
+    assert against_fixed({"a": of([0.9])}, "a", of([0.5])).low is None
 
 
 @pytest.mark.parametrize("values", [[], [1.0, math.nan], [math.inf]])
 def test_scores_must_be_finite(values):
     with pytest.raises(ValueError, match="finite"):
-        summarise(values)
+        summarise(of(values))
+    with pytest.raises(ValueError, match="finite"):
+        judged({"a": values, "b": [1.0, 2.0]})
 
 
-def test_difference_is_scipys_welch_interval():
-    draw = random.Random(2)
-    for _ in range(50):
-        first = [draw.gauss(1, 0.1) for _ in range(draw.randint(2, 6))]
-        second = [draw.gauss(1.1, 0.5) for _ in range(draw.randint(2, 6))]
-        ours = difference(first, second, confidence=0.9)
-        theirs = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.9)
-        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-8)
+def test_all_need_the_same_number_of_seeds():
+    with pytest.raises(ValueError, match=r"\[2, 3\]"):
+        judged({"a": [1.0, 2.0], "b": [1.0, 2.0, 3.0]})
 
 
-def test_groups_without_variance():
-    assert difference([1.0, 1.0], [2.0, 2.0]).shown
-    assert not difference([1.0, 1.0], [1.0, 1.0]).shown
-    tiny = difference([1e-200, 2e-200], [3e-200, 4e-200])  # squares of these vanish
-    assert tiny.low is not None and math.isfinite(tiny.low)
+@pytest.mark.parametrize("candidates", [2, 10])
+def test_studentized_range_is_scipys(candidates):
+    for freedom in (1, 1.3, 2.6, 6.5, 90, math.inf):
+        exact = stats.studentized_range.ppf(0.95, candidates, freedom)
+        assert studentized_range(candidates, freedom) == pytest.approx(exact, rel=0.004)
+
+
+def test_two_candidates_of_equal_variance_are_tukeys_test():
+    first, second = [1.0, 2.0, 3.0], [11.0, 12.0, 13.0]  # variance 1 each, so 4 degrees of freedom
+    leader, found = against_leader({"a": of(first), "b": of(second)}, higher=True)
+    theirs = stats.tukey_hsd(first, second).confidence_interval(0.95)
+    assert leader == "b"
+    assert (found["a"].mean, found["a"].low, found["a"].high) == pytest.approx(
+        (-10.0, theirs.low[0, 1], theirs.high[0, 1]), rel=0.004
+    )
+
+
+def test_several_candidates_of_equal_variance_are_tukeys_test():
+    groups = {"a": [1.0, 2.0, 3.0], "b": [2.0, 3.0, 4.0], "c": [5.0, 6.0, 7.0], "d": [1.5, 2.5, 3.5]}
+    _, found = against_leader({name: of(values) for name, values in groups.items()}, higher=True)
+    theirs = stats.tukey_hsd(*groups.values()).confidence_interval(0.95)
+    for row, name in ((0, "a"), (1, "b"), (3, "d")):
+        half = (theirs.high[row, 2] - theirs.low[row, 2]) / 2
+        assert (found[name].high - found[name].low) / 2 == pytest.approx(half, rel=0.004)
+
+
+def test_a_pair_that_varies_more_than_all_together_has_its_own_variance():
+    steady = {name: [5.0, 5.001, 4.999] for name in "cdef"}
+    groups = {"a": [10.0, 12.0, 14.0], "b": [8.0, 10.0, 12.0], **steady}  # variance 4 of both; shared by all 4 / 3
+    _, found = against_leader({name: of(values) for name, values in groups.items()}, higher=True)
+    # degrees of freedom: all together (4 * 2 effective - 2 = 6), the pair 4; a third of the variance is shared
+    freedom = 1 / ((1 / 3) / 6 + (2 / 3) / 4)
+    half = stats.studentized_range.ppf(0.95, 6, freedom) * math.sqrt(4 / 3)
+    assert found["b"].high - found["b"].mean == pytest.approx(half, rel=0.005)
 
 
 def test_best_only_when_the_interval_excludes_the_next():
-    apart = {"a": [1.00, 1.01, 0.99], "b": [1.10, 1.11, 1.09]}
-    assert verdicts(apart) == {"a": "best", "b": "behind"}
-    # means 1.00 and 1.03, deviations 0.02: t = 0.03 / sqrt(2 * 0.02**2 / 3) = 1.84 < t(4) = 2.776
-    close = {"a": [0.98, 1.00, 1.02], "b": [1.01, 1.03, 1.05]}
-    assert set(verdicts(close).values()) == {"no difference shown"}
-    # means 1.00 and 1.05: t = 3.06 > 2.776
-    assert verdicts({"a": [0.98, 1.00, 1.02], "b": [1.03, 1.05, 1.07]}) == {"a": "best", "b": "behind"}
+    assert judged({"a": [1.00, 1.01, 0.99], "b": [1.10, 1.11, 1.09]}) == {"a": "best", "b": "behind"}
+    # means 1.00 and 1.03, deviations 0.02: 0.03 / sqrt(0.02**2 / 3) = 2.6 < q(2, 4) = 3.93
+    assert set(judged({"a": [0.98, 1.00, 1.02], "b": [1.01, 1.03, 1.05]}).values()) == {"no difference shown"}
+    # means 1.00 and 1.05: 4.33 > 3.93
+    assert judged({"a": [0.98, 1.00, 1.02], "b": [1.03, 1.05, 1.07]}) == {"a": "best", "b": "behind"}
 
 
-def test_many_candidates_need_more():
-    """t = 3.06 shows a difference between two; among three the bar is t(4) at 1 - 0.05 / 3: 3.96."""
-    groups = {"a": [0.98, 1.00, 1.02], "b": [1.03, 1.05, 1.07], "c": [1.98, 2.00, 2.02]}
-    assert verdicts(groups) == {"a": "no difference shown", "b": "no difference shown", "c": "behind"}
+def test_whoever_is_below_one_behind_is_behind():
+    """c varies so much that its own interval includes the leader; but b, which is better, is behind."""
+    steady = {"a": [1.0, 1.0001, 0.9999], "b": [1.5, 1.5001, 1.4999], "c": [1.37, 1.55, 1.73]} | {
+        name: [9.0, 9.0001, 8.9999] for name in "defghij"
+    }
+    samples = {name: of(values) for name, values in steady.items()}
+    _, found = against_leader(samples)
+    assert found["b"].shown
+    assert not found["c"].shown
+    assert verdicts(samples)["c"] == "behind"
 
 
-def test_one_seed_shows_nothing_and_one_candidate_is_no_comparison():
-    assert set(verdicts({"a": [1.0], "b": [2.0]}).values()) == {"no difference shown"}
-    assert verdicts({"a": [1.0, 1.1]}) == {"a": "nothing to compare with"}
-    assert verdicts({}) == {}
-
-
-@pytest.mark.parametrize("candidates", [2, 5])
-def test_false_verdicts_are_rare_where_nothing_differs(candidates):
-    """Equal candidates, 3 seeds: a table that says anything but "no difference shown" comes at most once in 20."""
-    draw = random.Random(3)
-    tables = 600
-    wrong = 0
-    for _ in range(tables):
-        groups = {str(name): [draw.gauss(1, 0.01) for _ in range(3)] for name in range(candidates)}
-        wrong += set(verdicts(groups).values()) != {"no difference shown"}
-    assert wrong <= 0.05 * tables + 3 * math.sqrt(tables * 0.05 * 0.95)
-    assert wrong > 0  # and it can be said at all
+def test_one_candidate_is_no_comparison():
+    assert judged({"a": [1.0, 1.1]}) == {"a": "nothing to compare with"}
+    assert judged({}) == {}
 
 
 def test_higher_is_better_is_the_mirror_image():
     groups = {"a": [0.80, 0.81, 0.82], "b": [0.90, 0.91, 0.92], "c": [0.905, 0.915, 0.925]}
     mirrored = {name: [1 - score for score in scores] for name, scores in groups.items()}
-    assert verdicts(groups, higher=True) == verdicts(mirrored)
-    assert verdicts(groups, higher=True) == {"a": "behind", "b": "no difference shown", "c": "no difference shown"}
-    assert verdicts({"a": [0.1, 0.2], "b": [0.9, 0.91]}, higher=True) != verdicts({"a": [0.1, 0.2], "b": [0.9, 0.91]})
+    assert judged(groups, higher=True) == judged(mirrored)
+    assert judged(groups, higher=True) == {"a": "behind", "b": "no difference shown", "c": "no difference shown"}
 
 
 def test_equal_counts_of_two_seeds_are_no_proof_of_no_spread():
     """Twice 950 and twice 951 of 1,000 right: without the steps of counting this would be an interval of width 0."""
-    close = ([0.950, 0.950], [0.951, 0.951])
-    assert difference(*close).shown
-    assert not difference(*close, resolution=1 / 1000).shown
-    # 20 examples apart: the variance of rounding is 1e-6 / 12, so t = 0.02 / sqrt(2 * 8.3e-8 / 2) = 69 > t(2) = 4.3
-    assert difference([0.95, 0.95], [0.97, 0.97], resolution=1 / 1000).shown
-    half = difference([0.95, 0.95], [0.97, 0.97], resolution=1 / 1000)
-    assert half.high - half.mean == pytest.approx(4.302653 * math.sqrt(1e-6 / 12), rel=1e-5)
-    assert set(verdicts({"a": close[0], "b": close[1]}, higher=True, resolution=1e-3).values()) == {"no difference shown"}
+    close = {"a": of([0.950, 0.950]), "b": of([0.951, 0.951])}
+    assert verdicts(close, higher=True) == {"a": "behind", "b": "best"}
+    assert set(verdicts(close, higher=True, resolution=1e-3).values()) == {"no difference shown"}
+    _, found = against_leader({"a": of([0.95, 0.95]), "b": of([0.97, 0.97])}, higher=True, resolution=1e-3)
+    half = stats.studentized_range.ppf(0.95, 2, 2) * math.sqrt(1e-6 / 12 / 2)  # variance of rounding, two seeds
+    assert found["a"].high - found["a"].mean == pytest.approx(half, rel=0.004)
 
 
-def test_against_a_fixed_figure_is_scipys_interval():
+def test_against_a_fixed_figure_alone_is_students_interval():
     draw = random.Random(4)
     for _ in range(20):
         values = [draw.gauss(0.9, 0.02) for _ in range(draw.randint(2, 6))]
-        ours = against(values, 0.85, confidence=0.98)
-        theirs = stats.ttest_1samp(values, 0.85).confidence_interval(0.98)
+        ours = against_fixed({"a": of(values)}, "a", of([0.85]), comparisons=3)
+        theirs = stats.ttest_1samp(values, 0.85).confidence_interval(1 - 0.05 / 3)
         assert (ours.low, ours.high) == pytest.approx((theirs.low - 0.85, theirs.high - 0.85), rel=1e-8)
-    assert against([0.9], 0.5).low is None
-    assert not against([0.950, 0.950], 0.951, resolution=1e-3).shown
-    assert against([0.950, 0.950], 0.951).shown
+    assert not against_fixed({"a": of([0.950, 0.950])}, "a", of([0.951]), resolution=1e-3).shown
+
+
+# ---- blocks
+
+
+def test_candidates_of_one_shape_are_compared_seed_by_seed():
+    """A seed moves both by the same: the differences are steady, the scores are not."""
+    first, second = [0.70, 0.80, 0.90], [0.711, 0.812, 0.910]
+    alone = {"a": of(first), "b": of(second)}
+    assert set(verdicts(alone, higher=True).values()) == {"no difference shown"}
+    together = {name: of(sample.values, block="bert") for name, sample in alone.items()}
+    assert verdicts(together, higher=True) == {"a": "behind", "b": "best"}
+    _, found = against_leader(together, higher=True)
+    theirs = stats.ttest_rel(first, second).confidence_interval(0.95)
+    assert (found["a"].low, found["a"].high) == pytest.approx((theirs.low, theirs.high), rel=0.004)
+
+
+def test_no_pairs_with_two_seeds_or_between_shapes():
+    two = {"a": of([0.7, 0.9], block="x"), "b": of([0.711, 0.912], block="x")}
+    assert set(verdicts(two, higher=True).values()) == {"no difference shown"}
+    apart = {"a": of([0.7, 0.8, 0.9], block="x"), "b": of([0.711, 0.812, 0.910], block="y")}
+    assert set(verdicts(apart, higher=True).values()) == {"no difference shown"}
+
+
+# ---- examples
+
+
+def drawn(rows):
+    """Scores of seeds on the same 2,000 resamples of examples. rows [seeds, m]"""
+    weights = np.random.default_rng(0).multinomial(rows.shape[1], np.full(rows.shape[1], 1 / rows.shape[1]), size=2000)
+    return rows @ weights.T / rows.shape[1]
+
+
+def test_examples_add_their_variance_once():
+    """Seeds whose errors are independent of each other: between seeds, and between examples, stands the same variance."""
+    draw = np.random.default_rng(7)
+    right = [draw.random((5, 500)) < 0.8 for _ in range(2)]  # every example alike, every seed independent
+    samples = {str(number): of(list(rows.mean(1)), resampled=drawn(rows.astype(float))) for number, rows in enumerate(right)}
+    assert includes_examples(samples)
+    _, found = against_leader(samples, higher=True)
+    (gap,) = found.values()
+    plain = {name: of(sample.values) for name, sample in samples.items()}
+    (seeds,) = against_leader(plain, higher=True)[1].values()
+    width, alone = (found.high - found.low for found in (gap, seeds))
+    # the truth: 2 * 0.16 / 500 / 5; counted twice, the interval would be 1.4 times as wide
+    assert width < 1.25 * alone
+
+
+def test_examples_widen_an_interval_where_seeds_agree():
+    """All seeds answer alike, and the families differ on a tenth of 100 examples: only other examples are chance."""
+    first = np.ones((3, 100))
+    second = first.copy()
+    second[:, :10] = 0
+    samples = {"a": of([1.0] * 3, resampled=drawn(first)), "b": of([0.9] * 3, resampled=drawn(second))}
+    _, found = against_leader(samples, higher=True)
+    half = stats.studentized_range.ppf(0.95, 2, math.inf) * math.sqrt(0.1 * 0.9 / 100 / 2)
+    assert found["b"].high - found["b"].mean == pytest.approx(half, rel=0.05)
+
+
+def test_a_baseline_is_measured_on_the_same_examples():
+    """The errors of the baseline and of the model are the same but for 4 of 100: their difference hardly varies."""
+    fixed = np.zeros((1, 100))
+    fixed[:, :80] = 1
+    rows = np.repeat(fixed, 3, axis=0)
+    rows[:, 80:84] = 1
+    sample = of([0.84] * 3, resampled=drawn(rows))
+    gap = against_fixed({"a": sample}, "a", of([0.80], resampled=drawn(fixed)))
+    assert gap.high - gap.mean == pytest.approx(1.96 * math.sqrt(0.04 * 0.96 / 100), rel=0.05)
+    assert not includes_examples({"a": sample, "b": of([0.1] * 3)})

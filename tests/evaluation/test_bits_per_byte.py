@@ -71,7 +71,7 @@ def test_every_byte_is_charged_and_the_end_too(tmp_path, characters):
     rows = scored_text(tmp_path, "가a\n나\n", characters)
     model = random_bigram(characters.vocab_size)
     total = bits(model, ids_of(characters, "bos", "가", "a", "eos")) + bits(model, ids_of(characters, "bos", "나", "eos"))
-    found = evaluate_text(model, rows)
+    found = evaluate_text(model, rows).metrics
     assert found["bits_per_byte"] == pytest.approx(total / (3 + 1 + 3), rel=1e-6)
     assert found["bits_per_character"] == pytest.approx(total / 3, rel=1e-6)
     assert found["perplexity"] == pytest.approx(2 ** (total / 5), rel=1e-6)  # three characters and two ends
@@ -79,7 +79,7 @@ def test_every_byte_is_charged_and_the_end_too(tmp_path, characters):
 
 
 def test_a_uniform_model_costs_log2_of_the_vocabulary_a_token(tmp_path, characters):
-    found = evaluate_text(uniform(characters.vocab_size), scored_text(tmp_path, "abab\n", characters))
+    found = evaluate_text(uniform(characters.vocab_size), scored_text(tmp_path, "abab\n", characters)).metrics
     assert found["bits_per_byte"] == pytest.approx(5 * math.log2(characters.vocab_size) / 4, rel=1e-6)
     assert found["perplexity"] == pytest.approx(characters.vocab_size, rel=1e-6)
 
@@ -88,7 +88,7 @@ def test_an_unknown_piece_costs_its_probability_and_8_bits_a_byte(tmp_path, char
     rows = scored_text(tmp_path, "a다b😀\n", characters)  # 다 and the face are unknown: 3 and 4 bytes
     model = random_bigram(characters.vocab_size)
     total = bits(model, ids_of(characters, "bos", "a", "unk", "b", "unk", "eos")) + 8 * (3 + 4)
-    found = evaluate_text(model, rows)
+    found = evaluate_text(model, rows).metrics
     assert found["bits_per_byte"] == pytest.approx(total / (1 + 3 + 1 + 4), rel=1e-6)
     assert found["bits_per_character"] == pytest.approx(total / 4, rel=1e-6)
     assert found["bytes"] == 9
@@ -101,7 +101,7 @@ def test_syllables_are_counted_to_the_last_one(tmp_path, characters):
 def test_bytes_are_counted_after_nfc(tmp_path, characters):
     apart = unicodedata.normalize("NFD", "가나")
     assert len(apart.encode()) == 12
-    found = evaluate_text(uniform(characters.vocab_size), scored_text(tmp_path, apart + "\n", characters))
+    found = evaluate_text(uniform(characters.vocab_size), scored_text(tmp_path, apart + "\n", characters)).metrics
     assert (found["bytes"], found["tokens"]) == (6, 3)
     assert found["bits_per_character"] == pytest.approx(3 * math.log2(characters.vocab_size) / 2, rel=1e-6)
 
@@ -117,7 +117,7 @@ def test_a_model_without_roles(tmp_path, characters, missing):
         total += bits(model, ids_of(characters, *([] if "start" in missing else ["bos"]), *document))
         total += 0 if "end" in missing else bits(model, ids_of(characters, document[-1], "eos"))
     charged = 4 + (0 if "end" in missing else 2)
-    found = evaluate_text(model, rows)
+    found = evaluate_text(model, rows).metrics
     assert found["bits_per_byte"] == pytest.approx(total / 6, rel=1e-6)
     assert found["perplexity"] == pytest.approx(2 ** (total / charged), rel=1e-6)
     assert (found["tokens"], found["bytes"], found["documents"]) == (charged, 6, 2)
@@ -162,7 +162,7 @@ def test_long_documents_in_windows_with_half_overlap(tmp_path, tokenizer, contex
     assert scored.tolist() == [len(tokenizer.encode(text)) + 1 for text in texts]  # each token once
     assert max(scored) > 5 * context
     np.testing.assert_allclose(nats / math.log(2), expected, rtol=1e-5)
-    found = evaluate_text(model, rows)
+    found = evaluate_text(model, rows).metrics
     assert found["bits_per_byte"] == pytest.approx(sum(expected) / sum(len(t.encode()) for t in texts), rel=1e-5)
 
 
@@ -171,7 +171,7 @@ def test_windows_of_a_model_without_roles(tmp_path, tokenizer):
     rows = scored_text(tmp_path, text, tokenizer, 16, start=None, end=None)
     model = model_of(tokenizer)
     expected = naive_bits(model, tokenizer.encode(text), 16) + math.log2(tokenizer.vocab_size)
-    assert evaluate_text(model, rows)["bits_per_byte"] == pytest.approx(expected / len(text.encode()), rel=1e-5)
+    assert evaluate_text(model, rows).metrics["bits_per_byte"] == pytest.approx(expected / len(text.encode()), rel=1e-5)
 
 
 def test_neighbours_in_a_row_change_nothing(tmp_path, tokenizer):
@@ -199,7 +199,7 @@ def test_families_copies_of_a_tokenizer_share_text_and_figure(tmp_path, characte
     for family in FAMILIES.values():
         copy = characters.for_family(roles_of(family))
         rows = scored_text(tmp_path, "가a나\nb다\n", copy)
-        found.append((rows.split.folder, evaluate_text(uniform(copy.vocab_size), rows)))
+        found.append((rows.split.folder, evaluate_text(uniform(copy.vocab_size), rows).metrics))
     assert len(found) > 1 and all(each == found[0] for each in found)
 
 
@@ -219,7 +219,7 @@ def test_part_of_the_rows_is_always_the_same_part_and_counts_in_part(tmp_path, t
     numbers = some_rows(rows, 400)
     assert numbers == some_rows(rows, 400) and len(set(numbers)) == len(numbers) == round(400 / rows.plan.mean_tokens)
     assert some_rows(rows, 10**9) == list(range(len(rows.plan)))
-    part = evaluate_text(uniform(tokenizer.vocab_size), rows, tokens=400)
+    part = evaluate_text(uniform(tokenizer.vocab_size), rows, tokens=400).metrics
     assert part["tokens"] == sum(int(rows.plan.row(n)[:, 2].sum() - rows.plan.row(n)[:, 3].sum()) for n in numbers)
     table, share = rows.split.documents, np.zeros(len(rows.split))
     for n in numbers:

@@ -44,7 +44,7 @@ def test_every_masked_token_and_every_pair_is_scored_once(bert):
             label = int(batch["next_sentence"][here][0])
             if label != IGNORE:
                 right_pairs, pairs = right_pairs + (int(given.seq_relationship_logits.argmax()) == label), pairs + 1
-    found = evaluate_masked(model, rows)
+    found = evaluate_masked(model, rows).metrics
     assert found["masked_tokens"] == tokens and pairs > 3
     assert found["masked_loss"] == pytest.approx(nats / tokens, rel=1e-4)
     assert found["masked_accuracy"] == pytest.approx(right / tokens)
@@ -69,10 +69,12 @@ def test_no_pair_right_is_an_accuracy_of_zero(bert):
     before = bias.detach().clone()
     with torch.no_grad():
         bias.copy_(torch.tensor([1e4, -1e4]))  # always "follows"
-        assert evaluate_masked(model, Contrary())["next_sentence_accuracy"] == 0.0
+        assert evaluate_masked(model, Contrary()).metrics["next_sentence_accuracy"] == 0.0
         bias.copy_(before)
 
 
 def test_without_pairs_there_is_no_accuracy_of_them(run_options, tmp_path):
     setup = set_up(run_options(family="roberta"), tmp_path, None)
-    assert set(evaluate_masked(setup.make_model().eval(), setup.valid)) == {"masked_loss", "masked_accuracy", "masked_tokens"}
+    found = evaluate_masked(setup.make_model().eval(), setup.valid)
+    assert set(found.metrics) == {"masked_loss", "masked_accuracy", "masked_tokens"}
+    assert found.parts.sum(0)[0] / found.parts.sum(0)[1] == pytest.approx(found.metrics["masked_loss"])

@@ -13,6 +13,7 @@ from gyebo.data import input_formats
 from gyebo.data.batches import IGNORE
 from gyebo.data.plan import DOCUMENT, FIRST, SIZE, stored
 from gyebo.data.streams import TOKENS, BatchField
+from gyebo.evaluation.measures import Evaluation
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.objectives.causal import labelled
 from gyebo.objectives.objective import Defaults
@@ -64,12 +65,13 @@ def build(options: Options, setting) -> Denoising:
 
 
 @torch.no_grad()
-def evaluate(model, rows, *, tokens=None, autocast=None) -> dict[str, float]:
+def evaluate(model, rows, *, tokens=None, autocast=None) -> Evaluation:
     """Nats per token on the first held-out rows."""
     numbers = np.arange(min(4, len(rows.plan)))
     batch = {name: torch.from_numpy(array) for name, array in rows.batch(numbers, [[0]] * len(numbers)).items()}
     total, _ = rows.objective.loss(model, batch)["denoising"]
-    return {"denoising_loss": float(total) / rows.objective.counts(batch)["denoising"]}
+    count = rows.objective.counts(batch)["denoising"]
+    return Evaluation(metrics={"denoising_loss": float(total) / count}, parts=np.array([[float(total), count]]))
 
 
 def sample(model, tokenizer, rows, count) -> list[str]:

@@ -20,6 +20,7 @@ from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import command_of, pretrain
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.setup import MEASURE_SECONDS, plan_steps, set_up
+from gyebo.tasks.metrics import bootstrap
 from gyebo.training import checkpoint, log
 from tests.refusals import option_error
 from tests.training.test_resume import interrupted
@@ -229,6 +230,13 @@ def test_evaluate_gives_the_runs_own_last_figures(finished):
     found = evaluate(str(out), [])
     assert {name: found[name] for name in last["evaluation"]} == last["evaluation"]
     assert result.valid["bits_per_byte"] == found["bits_per_byte"]
+
+
+def test_the_bits_of_each_held_out_document_are_stored(finished):
+    _, out, result = finished
+    bits, size = bootstrap.read(out).T
+    assert bits.sum() / size.sum() == pytest.approx(result.valid["bits_per_byte"], rel=1e-9)
+    assert len(size) == result.valid["documents"] > 1
 
 
 def test_a_run_in_bfloat16_is_evaluated_as_it_was(run_options, tmp_path):

@@ -12,6 +12,7 @@ import gyebo
 from gyebo.config import toml
 from gyebo.data.batches import IGNORE, Rows
 from gyebo.evaluation import evaluate_masked
+from gyebo.evaluation.measures import Evaluation
 from gyebo.evaluation.samples import predicted
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import command_of, pretrain
@@ -23,6 +24,8 @@ from tests.training.test_resume import final_weights, interrupted
 
 FAMILIES = ("bert", "roberta", "distilbert")
 FORMATS = {"bert": "segment-pair", "roberta": "full-sentences", "distilbert": "doc-sentences"}
+
+NOTHING = Evaluation(metrics={}, parts=np.zeros((0, 2)))
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +152,8 @@ def test_evaluation_touches_no_global_generator(run_options, tmp_path):
     model = setup.make_model().eval()
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    first = evaluate_masked(model, setup.valid)
-    assert torch.equal(before, torch.get_rng_state()) and first == evaluate_masked(model, setup.valid)
+    first = evaluate_masked(model, setup.valid).metrics
+    assert torch.equal(before, torch.get_rng_state()) and first == evaluate_masked(model, setup.valid).metrics
     assert 0.2 < first["next_sentence_accuracy"] < 0.8
 
 
@@ -237,7 +240,7 @@ def test_from_goes_on_with_the_heads_that_there_are(made, run_options, tmp_path)
 def test_another_text_is_read_document_by_document_whatever_was_learned(made, run_options, corpus, monkeypatch):
     _, out, _ = made("bert", run_options)
     seen = []
-    keep = lambda model, rows, **_: seen.append(rows.objective.options.format) or {}  # noqa: E731
+    keep = lambda model, rows, **_: seen.append(rows.objective.options.format) or NOTHING  # noqa: E731
     monkeypatch.setattr("gyebo.evaluation.measures.resolve", lambda _: keep)
     evaluate(str(out))
     evaluate(str(out), [str(corpus)], context=32)

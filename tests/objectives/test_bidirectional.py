@@ -149,7 +149,7 @@ def test_the_loss_is_the_mean_of_both_directions_on_labelled_positions_only():
 def test_held_out_figures_are_those_of_each_document_alone():
     model, documents = model_of(), [[4, 5, 6, 7], [8, 9], [], [10, 11, 12]]
     rows = rows_of(FRAMED.for_evaluation(), documents, 8, "held out")
-    found = evaluate_bidirectional(model, rows)
+    found = evaluate_bidirectional(model, rows).metrics
     nats, count = {"forward": 0.0, "backward": 0.0}, 0
     for ids in documents:
         text = torch.tensor([[1, *ids, 2]])
@@ -165,8 +165,8 @@ def test_held_out_figures_are_those_of_each_document_alone():
     assert abs(nats["forward"] - nats["backward"]) > 1e-3
     unknown, size = sum(len(ids) % 2 for ids in documents), sum(3 * len(ids) + 1 for ids in documents)
     assert found["forward_bits_per_byte"] == pytest.approx((nats["forward"] / math.log(2) + 8 * unknown) / size, rel=1e-5)
-    assert "forward_bits_per_byte" not in evaluate_bidirectional(model, rows, tokens=6)
-    assert evaluate_bidirectional(model, rows, tokens=6)["tokens"] < count
+    assert "forward_bits_per_byte" not in evaluate_bidirectional(model, rows, tokens=6).metrics
+    assert evaluate_bidirectional(model, rows, tokens=6).metrics["tokens"] < count
 
 
 def test_borders_are_not_crossed():

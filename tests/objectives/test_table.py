@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -73,7 +74,9 @@ def test_a_row_from_outside_is_trained_resumed_and_evaluated(toy, run_options, t
 def test_another_text_is_measured_with_the_options_that_the_row_names(toy, run_options, corpus, tmp_path, monkeypatch):
     pretrain(run_options(2, family="gpt", objective={"ahead": 3}), tmp_path / "run")
     asked = []
-    monkeypatch.setattr(measures, "resolve", lambda place: lambda model, rows, **rest: asked.append(rows.objective.ahead) or {})
+    nothing = measures.Evaluation(metrics={}, parts=np.zeros((0, 2)))
+    keep = lambda model, rows, **rest: asked.append(rows.objective.ahead) or nothing  # noqa: E731
+    monkeypatch.setattr(measures, "resolve", lambda place: keep)
     evaluate(str(tmp_path / "run"))
     evaluate(str(tmp_path / "run"), [str(corpus)])
     monkeypatch.setitem(OBJECTIVES, FACTS.name, replace(FACTS, elsewhere={"ahead": 5}))

@@ -7,6 +7,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from gyebo.data.batches import IGNORE
+from gyebo.evaluation.measures import Evaluation
 from gyebo.objectives.causal import Causal, labelled
 from gyebo.objectives.table import Line, ObjectiveFacts, Samples
 
@@ -49,7 +50,9 @@ def evaluate(model, rows, *, tokens=None, autocast=None):
     batch = {name: torch.from_numpy(values) for name, values in rows.batch(np.arange(count), [[0]] * count).items()}
     hidden = model.encode(batch["input_ids"], document_ids=batch["document_ids"]).hidden
     found, *_, labels = labelled(model, hidden, batch["labels"], "lm")
-    return {"ahead_share": float((model.project(found).argmax(-1) == labels).float().mean()), "tokens": len(labels)}
+    right = (model.project(found).argmax(-1) == labels).float()
+    parts = np.stack([right.numpy(), np.ones(len(labels))], axis=1)
+    return Evaluation(metrics={"ahead_share": float(right.mean()), "tokens": len(labels)}, parts=parts)
 
 
 def shown(model, tokenizer, rows, count):

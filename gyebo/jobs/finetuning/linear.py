@@ -12,7 +12,7 @@ from gyebo.jobs.finetuning.report import summary
 from gyebo.jobs.results import FinetuneSummary, TaskResult
 from gyebo.tasks import linear
 from gyebo.tasks.kinds.table import KINDS, find_kind
-from gyebo.tasks.metrics.metrics import measure
+from gyebo.tasks.metrics.metrics import measure, write_parts
 from gyebo.tasks.prediction import PREDICTIONS, as_rows, write_predictions
 from gyebo.tasks.splits import TaskData, read_task
 
@@ -46,6 +46,7 @@ def _run(options: TaskOptions, data: TaskData, out: Path) -> TaskResult:
     write_predictions(
         out / PREDICTIONS, as_rows(find_kind(data.task.kind), data.test, predictions["test"], probability_key="margins")
     )
+    write_parts(out, data.task, predictions["test"], data.test)
     result = TaskResult(
         task=data.task.name,
         kind=data.task.kind,

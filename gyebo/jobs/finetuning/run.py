@@ -23,7 +23,7 @@ from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.setup import MEASURE_SECONDS
 from gyebo.jobs.results import FinetuneResult, read
 from gyebo.tasks.metrics.bleu import signatures
-from gyebo.tasks.metrics.metrics import measure
+from gyebo.tasks.metrics.metrics import measure, write_parts
 from gyebo.tasks.prediction import PREDICTIONS, as_rows, write_predictions
 from gyebo.training import checkpoint, log
 from gyebo.training.device import peak_memory, reset_peak_memory
@@ -219,6 +219,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
     best, valid, weights = _chosen(setup, out, plan)
     test, predictions = _score(setup, best, "test", precision=plan["precision"])
     write_predictions(out / PREDICTIONS, as_rows(setup.kind, data.test, predictions))
+    write_parts(out, data.task, predictions, data.test)
     records = log.read(out)
     result = FinetuneResult(
         task=data.task.name,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from gyebo.tasks.metrics.bootstrap import Array, Parts
 from gyebo.tasks.metrics.inputs import classes, library
 from gyebo.tasks.task import Example
 
@@ -45,6 +48,28 @@ def bleu_tokenized(predictions: Sequence[Any], examples: Sequence[Example], labe
 def chrf(predictions: Sequence[Any], examples: Sequence[Example], labels: Any = None) -> dict[str, float]:
     """chrF2 (Popovic 2015): an F-score of character n-grams of up to 6 characters."""
     return _score("chrf", predictions, examples)
+
+
+def parts(name: str) -> Parts:
+    """How BLEU follows from its sentences: lengths of both sides, matching and all n-grams of each order."""
+
+    def rows(predictions: Sequence[Any], examples: Sequence[Example], labels: Any = None) -> Array:
+        found, (right,) = _texts(predictions, examples)
+        kind, options = SCORES[name]
+        metric = getattr(library("sacrebleu.metrics"), kind)(**options, effective_order=True)  # counts of one sentence alone
+        each = [metric.sentence_score(ours, [theirs]) for ours, theirs in zip(found, right, strict=True)]
+        return np.array([[one.sys_len, one.ref_len, *one.counts, *one.totals] for one in each], np.float64)
+
+    def of_sums(sums: Array) -> Array:
+        compute = library("sacrebleu.metrics").BLEU.compute_bleu
+        return np.array(
+            [
+                compute(list(row[2:6]), list(row[6:]), int(row[0]), int(row[1]), smooth_method="exp").score / 100
+                for row in sums.round().astype(int).tolist()
+            ]
+        )
+
+    return Parts(rows=rows, of_sums=of_sums)
 
 
 def signatures(names: Sequence[str], predictions: Sequence[Any], examples: Sequence[Example]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from gyebo.tasks.data.klue import DEPENDENCIES, ENTITY_TAGS, NO_RELATION, RELATIONS
+from gyebo.tasks.metrics import bootstrap
 from gyebo.tasks.metrics.inputs import Labels, Values, check, classes, library, scores, seqeval_f1, tag_lists
 from gyebo.tasks.task import Example
 
@@ -28,10 +29,16 @@ def similar_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: 
     return {"similar_f1": float(f1([r >= SIMILAR for r in right], [p >= SIMILAR for p in predicted], zero_division=0.0))}
 
 
+def similar_counts(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> bootstrap.Array:
+    """What each example contributes to `similar_f1`."""
+    predicted, right = scores(predictions, examples)
+    return bootstrap.counts([([p >= SIMILAR], [r >= SIMILAR]) for p, r in zip(predicted, right)], [True])
+
+
 # named entities -------------------------------------------------------------------------------------------------------
 
 
-def _without_spaces(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[list[str]], list[list[str]]]:
+def without_spaces(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[list[str]], list[list[str]]]:
     """(predicted, right) tags without those of spaces, which the reference code drops before scoring."""
     kept = [[i for i, character in enumerate(example.text) if character != " "] for example in examples]
 
@@ -44,7 +51,7 @@ def _without_spaces(predictions: Sequence[Any], examples: Sequence[Example]) -> 
 
 def klue_entity_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
     """NER: mean of the entity F1 of each type, strict and IOB2 by seqeval, over characters other than spaces."""
-    return {"klue_entity_macro_f1": seqeval_f1(*_without_spaces(predictions, examples), "macro")}
+    return {"klue_entity_macro_f1": seqeval_f1(*without_spaces(predictions, examples), "macro")}
 
 
 def klue_character_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
@@ -53,7 +60,7 @@ def klue_character_macro_f1(predictions: Sequence[Any], examples: Sequence[Examp
     O is one of the 13, although a comment in the reference code says that it is excluded. That code also counts the special
     tokens at both ends of a sentence as two correct O's; here they are not counted (a difference of about 0.0001).
     """
-    predicted, right = _without_spaces(predictions, examples)
+    predicted, right = without_spaces(predictions, examples)
     f1 = library("sklearn.metrics").f1_score
     flat = ([tag for tags in side for tag in tags] for side in (right, predicted))
     return {"klue_character_macro_f1": float(f1(*flat, labels=list(ENTITY_TAGS), average="macro", zero_division=1.0))}
@@ -65,9 +72,13 @@ def klue_character_macro_f1(predictions: Sequence[Any], examples: Sequence[Examp
 def relation_micro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
     """RE: F1 over all relations but `no_relation`; predicting `no_relation` where there is a relation lowers recall."""
     predicted, right = classes(predictions, examples)
-    kept = [name for name in labels or RELATIONS if name != NO_RELATION]
-    f1 = library("sklearn.metrics").f1_score(right, predicted, labels=kept, average="micro", zero_division=0.0)
+    f1 = library("sklearn.metrics").f1_score(right, predicted, labels=without_none(labels), average="micro", zero_division=0.0)
     return {"relation_micro_f1": float(f1)}
+
+
+def without_none(labels: Labels) -> list[str]:
+    """All relations but `no_relation`."""
+    return [name for name in labels or RELATIONS if name != NO_RELATION]
 
 
 def relation_auprc(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
@@ -118,10 +129,28 @@ def uas_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels
     return {"uas_macro_f1": float(library("sklearn.metrics").f1_score(right, predicted, average="macro", zero_division=0.0))}
 
 
+def head_counts(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> bootstrap.Array:
+    """What each sentence contributes to `uas_macro_f1`."""
+    words = [_words([found], [example]) for found, example in zip(predictions, examples, strict=True)]
+    return bootstrap.counts([([p[0] for p, _ in sentence], [r[0] for _, r in sentence]) for sentence in words])
+
+
 def las_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
     """DP: called LAS, but it is the macro F1 of relations, where those from the 16th on are one class, and the prediction for a
     word with a wrong head is a separate class that is never correct (and is part of the mean, with F1 0).
     """
+    right, predicted = _relations(predictions, examples, labels)
+    return {"las_macro_f1": float(library("sklearn.metrics").f1_score(right, predicted, average="macro", zero_division=0.0))}
+
+
+def relation_counts(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> bootstrap.Array:
+    """What each sentence contributes to `las_macro_f1`."""
+    sentences = [_relations([found], [example], labels) for found, example in zip(predictions, examples, strict=True)]
+    return bootstrap.counts([(predicted, right) for right, predicted in sentences])
+
+
+def _relations(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels) -> tuple[list[int], list[int]]:
+    """(right, predicted) classes of all words, as `las_macro_f1` counts them."""
     numbers = {name: number for number, name in enumerate(labels or DEPENDENCIES)}
     right, predicted = [], []
     for (head, relation), (true_head, true_relation) in _words(predictions, examples):
@@ -130,7 +159,7 @@ def las_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels
                 raise ValueError(f"the relation {name!r} is none of {', '.join(numbers)}")
         right.append(_merged(numbers[true_relation]))
         predicted.append(_merged(numbers[relation]) if head == true_head else -2)
-    return {"las_macro_f1": float(library("sklearn.metrics").f1_score(right, predicted, average="macro", zero_division=0.0))}
+    return right, predicted
 
 
 def _merged(number: int) -> int:

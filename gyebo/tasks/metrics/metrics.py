@@ -15,9 +15,11 @@ import warnings as python_warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from gyebo.tasks.metrics import bleu, klue
+from gyebo.tasks.metrics import bleu, bootstrap, klue
+from gyebo.tasks.metrics.bootstrap import Parts, mean_of, of_classes, of_entities
 from gyebo.tasks.metrics.inputs import Labels, Values, check, classes, library, scores, seqeval_f1, tag_lists
 from gyebo.tasks.task import Example, Task
 
@@ -157,61 +159,78 @@ def _word_f1(predicted: list[str], right: list[str]) -> float:
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """One metric, whose name is that of its `function`. `meaning`: in plain words, for reports ("": none). `lowest`: the worst
-    value; the best is 1. `least`: the fewest examples for which it is defined."""
+    value; the best is 1. `least`: the fewest examples for which it is defined. `parts`: how it follows from its examples;
+    None of metrics that never rank."""
 
     function: Callable[[Sequence[Any], Sequence[Example], Labels], Values]
     meaning: str = ""
     lowest: float = 0.0
     least: int = 1
+    parts: Parts | None = None
 
 
 METRICS: dict[str, Metric] = {
     metric.function.__name__: metric
     for metric in (
-        Metric(function=accuracy, meaning="Share of correct predictions."),
+        Metric(function=accuracy, meaning="Share of correct predictions.", parts=mean_of(accuracy)),
         Metric(
             function=macro_f1,
             meaning="Mean F1 of the classes, from 0 to 1: rare classes count as much as frequent ones.",
+            parts=Parts(rows=of_classes(), of_sums=bootstrap.macro),
         ),
-        Metric(function=micro_f1, meaning="F1 over all predictions together, from 0 to 1: each counts alike."),
-        Metric(function=positive_f1, meaning="F1 of the second class, from 0 to 1."),
+        Metric(
+            function=micro_f1,
+            meaning="F1 over all predictions together, from 0 to 1: each counts alike.",
+            parts=mean_of(accuracy),
+        ),
+        Metric(
+            function=positive_f1,
+            meaning="F1 of the second class, from 0 to 1.",
+            parts=Parts(rows=of_classes(lambda labels: (labels or ())[1:]), of_sums=bootstrap.micro),
+        ),
         Metric(
             function=matthews,
             meaning="Correlation of predicted and true classes: 0 is chance, 1 is perfect.",
             lowest=-1.0,
+            parts=Parts(rows=of_classes(), of_sums=bootstrap.matthews),
         ),
         Metric(
             function=pearson,
             meaning="Linear correlation of predictions and labels: 0 is none, 1 is perfect.",
             lowest=-1.0,
             least=2,
+            parts=Parts(rows=bootstrap.moments, of_sums=bootstrap.correlation),
         ),
         Metric(
             function=spearman,
             meaning="Rank correlation of predictions and labels: 0 is none, 1 is perfect.",
             lowest=-1.0,
             least=2,
+            parts=Parts(rows=bootstrap.numbers, of_rows=bootstrap.rank_correlation),
         ),
         Metric(
             function=entity_f1,
             meaning="F1 of entities, from 0 to 1; one counts only where both ends and the type are right.",
+            parts=Parts(rows=of_entities(), of_sums=bootstrap.micro),
         ),
-        Metric(function=entity_macro_f1),
-        Metric(function=exact_match, meaning="Share of answers that equal a reference exactly."),
-        Metric(function=answer_f1, meaning="Overlap of the answers with the references, from 0 to 1."),
-        Metric(function=klue.similar_f1),
-        Metric(function=klue.klue_entity_macro_f1),
+        Metric(function=entity_macro_f1, parts=Parts(rows=of_entities(), of_sums=bootstrap.macro)),
+        Metric(function=exact_match, meaning="Share of answers that equal a reference exactly.", parts=mean_of(exact_match)),
+        Metric(
+            function=answer_f1, meaning="Overlap of the answers with the references, from 0 to 1.", parts=mean_of(answer_f1)
+        ),
+        Metric(function=klue.similar_f1, parts=Parts(rows=klue.similar_counts, of_sums=bootstrap.micro)),
+        Metric(function=klue.klue_entity_macro_f1, parts=Parts(rows=of_entities(klue.without_spaces), of_sums=bootstrap.macro)),
         Metric(function=klue.klue_character_macro_f1),
-        Metric(function=klue.relation_micro_f1),
+        Metric(function=klue.relation_micro_f1, parts=Parts(rows=of_classes(klue.without_none), of_sums=bootstrap.micro)),
         Metric(function=klue.relation_auprc),
-        Metric(function=klue.uas_macro_f1),
-        Metric(function=klue.las_macro_f1),
-        Metric(function=klue.klue_exact_match),
-        Metric(function=klue.klue_rouge_w),
-        Metric(function=klue.joint_goal_accuracy),
-        Metric(function=klue.slot_f1),
-        Metric(function=bleu.bleu),
-        Metric(function=bleu.bleu_tokenized),
+        Metric(function=klue.uas_macro_f1, parts=Parts(rows=klue.head_counts, of_sums=bootstrap.macro)),
+        Metric(function=klue.las_macro_f1, parts=Parts(rows=klue.relation_counts, of_sums=bootstrap.macro)),
+        Metric(function=klue.klue_exact_match, parts=mean_of(klue.klue_exact_match)),
+        Metric(function=klue.klue_rouge_w, parts=mean_of(klue.klue_rouge_w)),
+        Metric(function=klue.joint_goal_accuracy, parts=mean_of(klue.joint_goal_accuracy)),
+        Metric(function=klue.slot_f1, parts=mean_of(klue.slot_f1)),
+        Metric(function=bleu.bleu, parts=bleu.parts("bleu")),
+        Metric(function=bleu.bleu_tokenized, parts=bleu.parts("bleu_tokenized")),
         Metric(function=bleu.chrf),
     )
 }
@@ -237,6 +256,13 @@ def measure(task: Task, predictions: Sequence[Any], examples: Sequence[Example])
     for name in task.metrics:
         values |= METRICS[name].function(predictions, examples, task.labels)
     return values
+
+
+def write_parts(folder: Path, task: Task, predictions: Sequence[Any], examples: Sequence[Example]) -> None:
+    """Store what each example contributes to the task's score, from which comparisons learn how far chance between examples
+    goes. Errors as in `measure`."""
+    if (parts := METRICS[task.score].parts) and parts.rows:
+        bootstrap.write(folder, parts.rows(predictions, examples, task.labels))
 
 
 # The metrics in GLUE's score: one for each task, or several that are averaged first.
