@@ -93,21 +93,18 @@ def against_leader(
     of two seeds are no proof of no variance, so that of rounding to these steps, resolution^2 / 12, is added to each one's.
     Raises ValueError where numbers of seeds differ, or a value is not finite.
     """
-    values = {name: _checked(sample) for name, sample in samples.items()}
-    if len({len(found) for found in values.values()}) > 1:
-        raise ValueError(f"candidates need the same number of seeds, but have {[len(found) for found in values.values()]}")
+    seeds = _Seeds(samples, resolution)
     pick = max if higher else min
-    leader = pick(values, key=lambda name: float(values[name].mean()))
+    leader = pick(samples, key=lambda name: float(seeds.values[name].mean()))
     found = {}
     for name in samples:
         if name == leader:
             continue
-        gap = float(values[name].mean() - values[leader].mean())
-        if len(values[name]) == 1:
+        gap = seeds.gap(name, leader)
+        if seeds.count == 1:
             found[name] = Difference(gap, None, None)
             continue
-        between = _between_seeds(samples, values, name, leader, resolution)
-        variance, freedom = _with_examples(between, [samples[name], samples[leader]])
+        variance, freedom = _with_examples(seeds.of_difference(name, leader), [samples[name], samples[leader]])
         half = studentized_range(len(samples), freedom) * math.sqrt(variance / 2)
         found[name] = Difference(gap, gap - half, gap + half)
     return leader, found
@@ -136,11 +133,11 @@ def against_fixed(
 
     The variance between seeds is that of `against_leader`. `comparisons`: intervals that hold together (Bonferroni).
     """
-    values = {key: _checked(sample) for key, sample in samples.items()}
-    gap = float(values[name].mean()) - float(fixed.values[0])
-    if len(values[name]) == 1:
+    seeds = _Seeds(samples, resolution)
+    gap = float(seeds.values[name].mean()) - float(fixed.values[0])
+    if seeds.count == 1:
         return Difference(gap, None, None)
-    variance, freedom = _between_seeds(samples, values, name, name, resolution)
+    variance, freedom = seeds.of_difference(name, name)
     total = _with_examples((variance / 2, freedom), [samples[name]], fixed)
     half = _half_width(*total, (1 - CONFIDENCE) / comparisons)
     return Difference(gap, gap - half, gap + half)
@@ -170,48 +167,62 @@ def _exact_ranges(candidates: int) -> tuple[Array, Array]:
 # ---- variances
 
 
-def _between_seeds(
-    samples: Mapping[str, Sample], values: Mapping[str, Array], first: str, second: str, resolution: float
-) -> tuple[float, float]:
-    """Variance of the difference of two means between seeds, and its degrees of freedom.
+class _Seeds:
+    """The variances between seeds of all candidates that one metric ranks.
 
-    Shared by all candidates; where the pair's own variance is larger, that, with degrees of freedom between the two. Within one
-    block, from three seeds on, the effect of a seed that all of the block have in common is taken out first.
+    `resolution`: as in `against_leader`. Raises ValueError where numbers of seeds differ, or a value is not finite.
     """
-    seeds, rounding = len(values[first]), resolution**2 / 12
-    block = [name for name in values if samples[name].block == samples[first].block]
-    paired = (
-        samples[first].block is not None
-        and samples[first].block == samples[second].block
-        and first != second
-        and seeds >= LEAST_PAIRED
-    )
-    if paired:
-        table = np.stack([values[name] for name in block])
-        left = (len(block) - 1) / len(block)  # of the degrees of freedom, once a mean is taken out for each seed
-        each = (table - table.mean(0)).var(1, ddof=1) / left + rounding
-        own, own_freedom = float((values[first] - values[second]).var(ddof=1)) / 2 + rounding, seeds - 1.0
-    else:
-        left = 1.0
-        each = np.array([found.var(ddof=1) for found in values.values()]) + rounding
-        pair = np.array([values[name].var(ddof=1) for name in dict.fromkeys((first, second))]) + rounding
-        own, own_freedom = float(pair.mean()), _freedom(pair, seeds)
-    shared, freedom = float(each.mean()), _freedom(each, seeds) * left
-    if own > shared:
-        share = shared / own
-        freedom = 1 / (share / freedom + (1 - share) / own_freedom)
-    return 2 * max(shared, own) / seeds, freedom
+
+    def __init__(self, samples: Mapping[str, Sample], resolution: float) -> None:
+        self.values = {name: _checked(sample) for name, sample in samples.items()}
+        self.blocks = {name: sample.block for name, sample in samples.items()}
+        counts = [len(values) for values in self.values.values()]
+        if len(set(counts)) > 1:
+            raise ValueError(f"candidates need the same number of seeds, but have {counts}")
+        self.count, self.rounding = counts[0], resolution**2 / 12
+        if self.count > 1:
+            self.each = {name: float(values.var(ddof=1)) + self.rounding for name, values in self.values.items()}
+            self.shared = _pooled(list(self.each.values()), self.count)
+
+    def gap(self, first: str, second: str) -> float:
+        """Mean of the first minus mean of the second."""
+        return float(self.values[first].mean() - self.values[second].mean())
+
+    def of_difference(self, first: str, second: str) -> tuple[float, float]:
+        """Variance of the difference of two means, and its degrees of freedom.
+
+        Shared by all candidates; where the pair's own variance is larger, that, with degrees of freedom between the two.
+        """
+        block = self.blocks[first]
+        if block is not None and block == self.blocks[second] and self.count >= LEAST_PAIRED and first != second:
+            return self._paired(first, second)
+        return self._larger(self.shared, _pooled([self.each[name] for name in dict.fromkeys((first, second))], self.count))
+
+    def _paired(self, first: str, second: str) -> tuple[float, float]:
+        """As `of_difference`, within one block: what a seed does to all of the block is taken out first."""
+        table = np.stack([values for name, values in self.values.items() if self.blocks[name] == self.blocks[first]])
+        left = (len(table) - 1) / len(table)  # of the degrees of freedom, once a mean is taken out for each seed
+        each = (table - table.mean(0)).var(1, ddof=1) / left + self.rounding
+        shared, freedom = _pooled(each.tolist(), self.count)
+        own = float((self.values[first] - self.values[second]).var(ddof=1)) / 2 + self.rounding
+        return self._larger((shared, freedom * left), (own, self.count - 1.0))
+
+    def _larger(self, shared: tuple[float, float], own: tuple[float, float]) -> tuple[float, float]:
+        variance, freedom = shared
+        if own[0] > variance:
+            share = variance / own[0]
+            variance, freedom = own[0], 1 / (share / freedom + (1 - share) / own[1])
+        return 2 * variance / self.count, freedom
 
 
-def _freedom(variances: Array, seeds: int) -> float:
-    """Degrees of freedom of a mean of sample variances, which may differ in the population (Satterthwaite 1946, with the
-    unbiased estimate of squared variances): from those of one candidate, where one variance is all, to those of all."""
-    largest = float(variances.max())
-    if largest == 0:
-        return len(variances) * (seeds - 1.0)
-    shares = variances / largest  # squares of these can't underflow
-    effective = float(shares.sum() ** 2 / (shares**2).sum())
-    return min(max((seeds + 1) * effective - 2, seeds - 1.0), len(variances) * (seeds - 1.0))
+def _pooled(variances: Sequence[float], seeds: int) -> tuple[float, float]:
+    """The mean of sample variances, which may differ in the population, and its degrees of freedom (Satterthwaite 1946, with
+    the unbiased estimate of squared variances): from those of one candidate, where one variance is all, to those of all."""
+    total, most = math.fsum(variances), len(variances) * (seeds - 1.0)
+    if total == 0:
+        return 0.0, most
+    effective = 1 / math.fsum((variance / total) ** 2 for variance in variances)  # squares of shares can't underflow
+    return total / len(variances), min(max((seeds + 1) * effective - 2, seeds - 1.0), most)
 
 
 def _with_examples(between: tuple[float, float], samples: Sequence[Sample], fixed: Sample | None = None) -> tuple[float, float]:
