@@ -5,13 +5,17 @@ Exit 0: done; 1: the work failed or was stopped; 2: the request was wrong.
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
 
 from gyebo.cli import commands
+from gyebo.config.disk import full
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 
@@ -44,10 +48,16 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; an error that a user can cause is one line, with a traceback only under --debug."""
+    """Run the command line; an error that a user can cause is one line, with a traceback only under --debug.
+
+    SIGTERM is what Ctrl-C is, so that whatever tidies up after one does so after the other; the training loop has handlers of
+    its own for both.
+    """
     arguments, debug = _take_debug(sys.argv[1:])
     try:
-        code = app(arguments or ["--help"], prog_name="gyebo", standalone_mode=False)
+        with _sigterm_interrupts():
+            code = app(arguments or ["--help"], prog_name="gyebo", standalone_mode=False)
+            sys.stdout.flush()
     except typer.TyperException as error:
         _fail(_usage(error), error.exit_code, debug)
     except (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
@@ -57,10 +67,21 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:
         _fail(_message(error, known=isinstance(error, RuntimeError)), 1, debug)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     if code == INTERRUPTED:
         _fail("interrupted", 1, debug)
     if code:
         sys.exit(code)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
@@ -78,8 +99,9 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _message(error: Exception, known: bool) -> str:
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror.lower()}"
+    if isinstance(error, OSError) and error.strerror and (error.filename or full(error)):
+        advice = ": free some space and start again" if full(error) else ""
+        return f"{error.filename or 'standard output'}: {error.strerror.lower()}{advice}"
     message = str(error) or type(error).__name__
     if known or type(error).__module__.startswith("gyebo."):
         return message
@@ -90,4 +112,6 @@ def _fail(message: str, code: int, debug: bool) -> None:
     if debug and sys.exc_info()[0]:
         traceback.print_exc()
     print(f"gyebo: {' '.join(message.split())}", file=sys.stderr)
+    with suppress(OSError):  # what a full disk did not take would be tried again at the end, with a traceback
+        sys.stdout.flush()
     sys.exit(code)

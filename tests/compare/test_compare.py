@@ -137,7 +137,7 @@ def test_a_folder_of_ones_own_is_none_of_ours(tmp_path, jobs, recipe):
     (tmp_path / "recipe.toml").write_text("")
     (tmp_path / "thesis").mkdir()
     for keywords in ({}, {"overwrite": True}, {"resume": True}):
-        with pytest.raises(ValueError, match="holds thesis, which no comparison writes"):
+        with pytest.raises(ValueError, match="holds thesis, which gyebo did not write"):
             compare(recipe(), tmp_path, **keywords, **jobs.functions)
 
 
@@ -146,7 +146,7 @@ def test_a_file_of_ones_own_beside_the_results_hinders_no_resumption(tmp_path, j
     compare(recipe(), out, **jobs.functions)
     (out / "notes.txt").write_text("mine")
     assert compare(recipe(), out, resume=True, **jobs.functions).ok and (out / "notes.txt").is_file()
-    with pytest.raises(ValueError, match="holds notes.txt, which no comparison writes"):
+    with pytest.raises(ValueError, match="holds notes.txt, which gyebo did not write"):
         compare(recipe(), out, overwrite=True, **jobs.functions)
 
 
