@@ -126,6 +126,23 @@ def test_sigterm_in_other_work_is_what_ctrl_c_is(refused, trained, monkeypatch, 
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+BUSY = """
+import hashlib, os, signal, threading
+from gyebo.cli import app
+app.PATIENCE = 0.2
+def work(*arguments, **options):
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    hashlib.pbkdf2_hmac("sha256", b"outside", b"of Python", 10**9)
+app.app = work
+app.main()
+"""
+
+
+def test_sigterm_where_python_does_not_hear_it():
+    done = subprocess.run([sys.executable, "-c", BUSY], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "gyebo: interrupted\n")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_an_answer_that_finds_no_room(typed):
     with Path("/dev/full").open("w") as full:
