@@ -81,14 +81,21 @@ def compare(
     from gyebo.training.loop import Stopped
 
     out = out.resolve()  # runs remember the tokenizer's path: the same one from wherever the comparison is resumed
-    again = f"resume with: {resume_command(out)}"
-    with disk_full(out, f"finished runs are kept: free some space and {again}"), sole_writer(out):
+    with disk_full(out, lambda: _kept(recipe, out)), sole_writer(out):
         open_directory(recipe, out, resume=resume, overwrite=overwrite)
         session = Session(recipe=recipe, out=out, console=console or Console(quiet=True), jobs=jobs or real_jobs())
         try:
             return _run(session)
         except (Stopped, KeyboardInterrupt) as stop:
-            raise Stopped(f"stopped; {again}") from stop
+            raise Stopped(f"stopped; resume with: {resume_command(out)}") from stop
+
+
+def _kept(recipe: Recipe, out: Path) -> str:
+    """What a full disk leaves of this recipe's comparison, and what to do."""
+    stored = out / "recipe.toml"
+    if not stored.is_file() or recipes.changed(recipes.parse(toml.read(stored), str(stored)), recipe):
+        return "nothing is kept of this start: free some space and start again"
+    return f"finished runs are kept: free some space and resume with: {resume_command(out)}"
 
 
 def _run(session: Session) -> Comparison:

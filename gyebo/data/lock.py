@@ -68,7 +68,6 @@ def _refuse_busy(folders: Iterator[Path]) -> None:
                 probe.acquire(blocking=False)
             except Timeout:
                 raise _busy(folder, path) from None
-            path.unlink(missing_ok=True)  # of a process that was killed
             probe.release()
 
 

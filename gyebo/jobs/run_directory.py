@@ -6,7 +6,6 @@ import platform
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +37,13 @@ def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = ONE) -> Itera
         raise OptionError("‹resume› and ‹overwrite› exclude each other: resume the run, or start it again")
     if out.exists() and not out.is_dir():
         raise OptionError(f"{out} is a file: choose another ‹out›")
-    with disk_full(out, partial(_kept, out)), sole_writer(out):
+    abandoned = False
+    with disk_full(out, lambda: _kept(out, abandoned)), sole_writer(out):
         found = _open(out, resume=resume, overwrite=overwrite, kind=kind)
         try:
             yield found
         except BaseException:
-            _abandon(out, kind)
+            abandoned = _abandon(out, kind)
             raise
 
 
@@ -137,19 +137,22 @@ def started(out: Path) -> None:
     forget(out)
 
 
-def _abandon(out: Path, kind: str) -> None:
-    """Take away what a start left that failed before its first record was written; what it was to replace comes back."""
+def _abandon(out: Path, kind: str) -> bool:
+    """Take away what a start left that failed before its first record was written; what it was to replace comes back. False
+    where there is more than such a start."""
     names = _names(out)
-    if STARTING in names and kind not in names and not foreign(out, WRITTEN[kind]):
-        _clear(out)
-        if LOCK not in {path.name for path in out.iterdir()}:
-            out.resolve().rmdir()
-        bring_back(out, WRITTEN[kind])
+    if STARTING not in names or kind in names or foreign(out, WRITTEN[kind]):
+        return False
+    _clear(out)
+    if LOCK not in {path.name for path in out.iterdir()}:
+        out.resolve().rmdir()
+    bring_back(out, WRITTEN[kind])
+    return True
 
 
-def _kept(out: Path) -> str:
+def _kept(out: Path, abandoned: bool) -> str:
     """What a full disk leaves of a run, and what to do."""
-    if not out.is_dir() or not _names(out) & {ONE, SEVERAL}:
+    if abandoned or not _names(out) & {ONE, SEVERAL}:
         return "nothing is kept of this start: free some space and start again"
     steps = [path for path in out.glob("checkpoints/step-*") if path.name.removeprefix("step-").isdecimal()]
     last = max(steps, key=lambda path: int(path.name.removeprefix("step-")), default=None)

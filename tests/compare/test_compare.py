@@ -8,6 +8,7 @@ import pytest
 from gyebo.compare import run as module
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.run import compare
+from gyebo.config.disk import DiskFull
 from gyebo.data.lock import Busy
 from gyebo.training.loop import Stopped
 
@@ -290,11 +291,15 @@ def test_a_score_that_is_no_number_is_a_failure(tmp_path, jobs, recipe):
 
 
 def test_a_broken_disk_is_no_candidates_failure(tmp_path, jobs, recipe):
-    def full(options, out, **keywords):
+    def full(*arguments, **keywords):
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left"):
-        compare(recipe(), tmp_path / "out", **jobs.but(pretrain=full))
+    out = tmp_path / "out"
+    with pytest.raises(DiskFull, match=r"out: No space left on device; .*resume with: gyebo compare .*recipe.toml"):
+        compare(recipe(), out, **jobs.but(pretrain=full))
+    with pytest.raises(DiskFull, match="nothing is kept of this start"):  # but what it was to replace
+        compare(recipe(seeds=[0]), out, overwrite=True, **jobs.but(plan_steps=full))
+    assert compare(recipe(), out, resume=True, **jobs.functions).ok
 
 
 def test_options_that_do_not_fit_are_found_before_any_training(tmp_path, jobs, recipe):

@@ -169,6 +169,13 @@ def test_a_directory_that_another_process_writes_is_not_touched(tmp_path, how):
         other.wait()
 
 
+def test_a_full_disk_does_not_tell_to_resume_what_was_to_be_replaced(tmp_path):
+    out = written(tmp_path / "run")
+    with pytest.raises(DiskFull, match="nothing is kept of this start"), claim(out, resume=False, overwrite=True):
+        raise OSError(28, "No space left on device")
+    assert (out / "run.toml").read_text() == "old"
+
+
 @pytest.mark.parametrize("begun", [True, False])
 def test_a_full_disk_says_what_is_kept(tmp_path, begun):
     out = tmp_path / "run"
