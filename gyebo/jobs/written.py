@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 STARTING = ".gyebo-starting"  # stands in a directory that was empty when it was claimed, until its first record is written
-TEMPORARY = (STARTING, ".*.part", ".part", ".saving-*", ".step-*", ".*.lock", ".lock")  # what a killed process may leave
+TEMPORARY = (STARTING, ".*.part", ".part", ".*.deleted", ".saving-*", ".step-*", ".*.lock", ".lock")  # left after a kill
 
 Table: TypeAlias = "Mapping[str, Table | None]"  # pattern of a name -> None: a file; a table: a folder with these in it
 
@@ -29,7 +29,7 @@ RUN: Table = {
     **TOKENIZER,
     **TRANSLATION_TOKENIZER,
     **PICTURES,
-    "checkpoints": {"step-*": CHECKPOINT, "sources.*": None},
+    "checkpoints": {"step-*": CHECKPOINT, "sources.json": None},
     "tokenizer": TOKENIZER,
 }
 SEEDS: Table = {**RUN, **_files("results.json", "results.md"), "seed-*": RUN}
