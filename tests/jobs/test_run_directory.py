@@ -169,6 +169,21 @@ def test_a_directory_that_another_process_writes_is_not_touched(tmp_path, how):
         other.wait()
 
 
+def test_a_directory_is_not_replaced_while_a_run_in_it_is_written(tmp_path):
+    out = written(tmp_path / "seeds")
+    (out / "run.toml").rename(out / "results.json")
+    written(out / "seed-0")
+    other = subprocess.Popen([sys.executable, "-c", HOLDER, str(out / "seed-0")], stdout=subprocess.PIPE)
+    try:
+        other.stdout.readline()
+        with pytest.raises(Busy, match="seed-0"), claim(out, resume=False, overwrite=True, kind="results.json"):
+            pass
+        assert (out / "results.json").is_file() and (out / "seed-0" / "run.toml").is_file()
+    finally:
+        other.kill()
+        other.wait()
+
+
 def test_a_full_disk_does_not_tell_to_resume_what_was_to_be_replaced(tmp_path):
     out = written(tmp_path / "run")
     with pytest.raises(DiskFull, match="nothing is kept of this start"), claim(out, resume=False, overwrite=True):
