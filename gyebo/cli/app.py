@@ -5,15 +5,23 @@ Exit 0: done; 1: the work failed or was stopped; 2: the request was wrong.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 import traceback
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Annotated, Any
 
 import typer
 
 from gyebo.cli import commands
+from gyebo.config.disk import full
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
+STOPPED = "interrupted"  # what is said then
+PATIENCE = 5.0  # seconds
 
 # Plain help (no rich markup): no boxes in pipes, examples that can be copied, and 0.1 s less to wait for it.
 app = typer.Typer(
@@ -44,10 +52,16 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; an error that a user can cause is one line, with a traceback only under --debug."""
+    """Run the command line; an error that a user can cause is one line, with a traceback only under --debug.
+
+    SIGTERM is what Ctrl-C is, so that whatever tidies up after one does so after the other; the training loop has handlers of
+    its own for both.
+    """
     arguments, debug = _take_debug(sys.argv[1:])
     try:
-        code = app(arguments or ["--help"], prog_name="gyebo", standalone_mode=False)
+        with _interruptible():
+            code = app(arguments or ["--help"], prog_name="gyebo", standalone_mode=False)
+            sys.stdout.flush()
     except typer.TyperException as error:
         _fail(_usage(error), error.exit_code, debug)
     except (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
@@ -57,10 +71,44 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:
         _fail(_message(error, known=isinstance(error, RuntimeError)), 1, debug)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     if code == INTERRUPTED:
-        _fail("interrupted", 1, debug)
+        _fail(STOPPED, 1, debug)
     if code:
         sys.exit(code)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let both signals raise KeyboardInterrupt. Python hears of them between two of its own instructions only: where other code
+    does not come back for a while, as the training of a tokenizer, the process ends at once, as if it were killed by force."""
+    heard = threading.Event()
+
+    def interrupt(number: int, frame: Any) -> None:
+        heard.set()
+        raise KeyboardInterrupt
+
+    receiver, sender = os.pipe()
+    os.set_blocking(sender, False)
+
+    def watch() -> None:
+        while os.read(receiver, 1):
+            if signal.getsignal(signal.SIGTERM) is interrupt and not heard.wait(PATIENCE):
+                print(f"gyebo: {STOPPED}", file=sys.stderr, flush=True)
+                os._exit(1)
+        os.close(receiver)
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
+    fd = signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
+    threading.Thread(target=watch, daemon=True, name="watch of signals").start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(fd)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(sender)
 
 
 def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
@@ -78,8 +126,9 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _message(error: Exception, known: bool) -> str:
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror.lower()}"
+    if isinstance(error, OSError) and error.strerror and (error.filename or full(error)):
+        advice = ": free some space and start again" if full(error) else ""
+        return f"{error.filename or 'standard output'}: {error.strerror.lower()}{advice}"
     message = str(error) or type(error).__name__
     if known or type(error).__module__.startswith("gyebo."):
         return message
@@ -90,4 +139,6 @@ def _fail(message: str, code: int, debug: bool) -> None:
     if debug and sys.exc_info()[0]:
         traceback.print_exc()
     print(f"gyebo: {' '.join(message.split())}", file=sys.stderr)
+    with suppress(OSError):  # what a full disk did not take would be tried again at the end, with a traceback
+        sys.stdout.flush()
     sys.exit(code)

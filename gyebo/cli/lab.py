@@ -36,6 +36,7 @@ def run(
       gyebo lab run gradients -o runs/gradients
       gyebo lab run clipping -o runs/clipping
     """
+    from gyebo.config.disk import disk_full
     from gyebo.lab import CLAIMS
     from gyebo.models.family import nearest
 
@@ -43,10 +44,11 @@ def run(
         raise ValueError(f"unknown claim {claim!r}{nearest(claim, CLAIMS)}")
     if out.exists():
         raise ValueError(f"{out} exists already: choose another name")
-    out.mkdir(parents=True)
     console = shared.console(json)
-    found = CLAIMS[claim].run(out, list(range(seeds)), lambda line: console.print(line, highlight=False, markup=False))
-    (out / "result.json").write_text(json_module.dumps({"claim": claim, **found}, indent=1), encoding="utf-8")
+    with disk_full(out, "free some space, delete it and start again"):
+        out.mkdir(parents=True)
+        found = CLAIMS[claim].run(out, list(range(seeds)), lambda line: console.print(line, highlight=False, markup=False))
+        (out / "result.json").write_text(json_module.dumps({"claim": claim, **found}, indent=1), encoding="utf-8")
     if json:
         print(json_module.dumps(found))
         return

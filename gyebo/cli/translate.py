@@ -34,6 +34,7 @@ def translate(
       gyebo translate runs/en-de news.en -o news.de --beams 5
       head news.en | gyebo translate runs/en-de
     """
+    from gyebo.config.disk import disk_full
     from gyebo.jobs.translate import translate as job
 
     if file is not None and text:
@@ -49,8 +50,12 @@ def translate(
         sys.stdout.write("".join(f"{line}\n" for line in found))
         return
     aside = out.with_name(f".{out.name}.part")
-    aside.write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
-    aside.replace(out)
+    with disk_full(out, "free some space and start again"):
+        try:
+            aside.write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
+            aside.replace(out)
+        finally:
+            aside.unlink(missing_ok=True)
     print(f"{len(found):,} lines in {out}")
 
 

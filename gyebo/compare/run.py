@@ -33,22 +33,32 @@ from gyebo.compare import recipe as recipes
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.examples import with_examples
 from gyebo.compare.plan import CandidatePlan, Sweep, Trial
-from gyebo.compare.recipe import Candidate, Recipe, load
+from gyebo.compare.recipe import BASELINE, Candidate, Recipe, load
 from gyebo.compare.rendering import as_json, markdown, rich_table
 from gyebo.compare.report import commands, write_report
 from gyebo.compare.results import Comparison, Row, rank, run_directory
 from gyebo.compare.session import Jobs, Session, attempt, finite, held_out, write
 from gyebo.compare.tasks import examine, finetune_all, read_tasks, train_baselines
 from gyebo.config import toml
+from gyebo.config.disk import disk_full
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
+from gyebo.data.lock import sole_writer
 from gyebo.jobs.results import PretrainResult
-from gyebo.jobs.run_directory import bring_back, forget, refuse_to_replace, set_aside
+from gyebo.jobs.run_directory import bring_back, forget, refuse_foreign, refuse_to_replace, set_aside
+from gyebo.jobs.written import RUN, TOKENIZER, Table
 from gyebo.training import log
 
 COSTS = ("tokens", "flops", "seconds")
-WRITTEN = {"recipe.toml", "plan.json", "tokenizer", "sweeps", "runs", "tasks", "failures"}
-WRITTEN |= {"results.json", "results.md", "report.html"}  # and pictures
+WRITTEN: Table = {
+    **dict.fromkeys(("recipe.toml", "plan.json", "results.json", "results.md", "report.html")),
+    **dict.fromkeys(("scores.png", "tokens.png", "flops.png", "task-*.png")),
+    "tokenizer": TOKENIZER,
+    "sweeps": {"*": {"lr-*": RUN}},
+    "runs": {"*": {"seed-*": RUN}},
+    "tasks": {BASELINE: {"*": RUN}, "*": {"*": {"seed-*": RUN}}},
+    "failures": {"*.txt": None, "tasks": {"*": {"*.txt": None}}},
+}
 
 
 def compare(
@@ -72,15 +82,30 @@ def compare(
     from gyebo.training.loop import Stopped
 
     out = out.resolve()  # runs remember the tokenizer's path: the same one from wherever the comparison is resumed
-    open_directory(recipe, out, resume=resume, overwrite=overwrite)
-    session = Session(recipe=recipe, out=out, console=console or Console(quiet=True), jobs=jobs or real_jobs())
-    try:
-        with _replacing(out):
-            _plan(session)
-        trained, baselines = with_examples(_train(session), out, recipe=recipe, tasks=session.state.tasks)
-        rows = rank(trained, session.state.tasks, recipe.measured_by)
-    except Stopped as stop:
-        raise Stopped(f"stopped; resume with: {resume_command(out)}") from stop
+    with disk_full(out, lambda: _kept(recipe, out)), sole_writer(out):
+        open_directory(recipe, out, resume=resume, overwrite=overwrite)
+        session = Session(recipe=recipe, out=out, console=console or Console(quiet=True), jobs=jobs or real_jobs())
+        try:
+            return _run(session)
+        except (Stopped, KeyboardInterrupt) as stop:
+            raise Stopped(f"stopped; resume with: {resume_command(out)}") from stop
+
+
+def _kept(recipe: Recipe, out: Path) -> str:
+    """What a full disk leaves of this recipe's comparison, and what to do."""
+    stored = out / "recipe.toml"
+    if not stored.is_file() or recipes.changed(recipes.parse(toml.read(stored), str(stored)), recipe):
+        return "nothing is kept of this start: free some space and start again"
+    return f"finished runs are kept: free some space and resume with: {resume_command(out)}"
+
+
+def _run(session: Session) -> Comparison:
+    """Plan, train, and write what came of it."""
+    recipe, out = session.recipe, session.out
+    with _replacing(out):
+        _plan(session)
+    trained, baselines = with_examples(_train(session), out, recipe=recipe, tasks=session.state.tasks)
+    rows = rank(trained, session.state.tasks, recipe.measured_by)
     state = session.state
     assert state.prepared is not None
     comparison = Comparison(
@@ -127,16 +152,14 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
     if out.exists() and not out.is_dir():
         raise OptionError(f"{out} is a file: choose another ‹out›")
     if not (out / "runs").is_dir():
-        bring_back(out)  # what a start that was killed had replaced
+        bring_back(out, WRITTEN)  # what a start that was killed had replaced
     stored = out / "recipe.toml"
     entries = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
     if entries and not stored.is_file():
         raise OptionError(f"{out} holds files but no recipe.toml, so it was not written by gyebo compare: choose another ‹out›")
     begun = resume and (out / "plan.json").is_file()  # nothing is taken away then
-    if not begun and (foreign := sorted(name for name in entries if name not in WRITTEN and not name.endswith(".png"))):
-        raise OptionError(
-            f"{out} holds {foreign[0]}, which no comparison writes, so it is not one of gyebo compare: choose another ‹out›"
-        )
+    if entries and not begun:
+        refuse_foreign(out, WRITTEN)
     names = [name for task in recipe.tasks for name in (task.data, task.test)]
     refuse_to_replace(out, [*names, *recipe.data.corpus, recipe.data.valid, recipe.tokenizer.path])
     if entries and resume:
@@ -151,7 +174,7 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
     if entries and not overwrite:
         raise OptionError(f"{out} exists already: pass ‹resume› to continue or ‹overwrite› to start again")
     if entries:
-        set_aside(out)
+        set_aside(out, WRITTEN)
     out.mkdir(parents=True, exist_ok=True)
     write(stored, recipes.dump(recipe))
 
@@ -162,7 +185,7 @@ def _replacing(out: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        bring_back(out)
+        bring_back(out, WRITTEN)
         raise
     forget(out)
 

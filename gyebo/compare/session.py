@@ -17,6 +17,7 @@ from gyebo.compare.plan import PLAN, CandidatePlan, KnownTask, State
 from gyebo.compare.recipe import Candidate, Recipe, RecipeTask
 from gyebo.config.finetune import FinetuneOptions, TaskOptions
 from gyebo.config.run import RunOptions
+from gyebo.data.lock import Busy
 from gyebo.jobs.results import CorpusFacts, FinetuneResult, FinetuneSummary, PretrainResult, RunPlan, Stored, TaskFacts, read
 
 Result = TypeVar("Result", bound=Stored)
@@ -86,10 +87,9 @@ def attempt(
 ) -> tuple[Result | None, str]:
     """Do one piece of work; None and the reason where it failed, with the traceback in `note`.
 
-    figure: result -> (its name, its value), which must be a number. A stop and a broken disk are no candidate's failure: they
-    end the comparison, to be resumed.
+    figure: result -> (its name, its value), which must be a number. A stop, another process that writes the run, and a full or
+    broken disk are no candidate's failure: they end the comparison, to be resumed.
     """
-    from gyebo.training.checkpoint import DiskFull
     from gyebo.training.loop import Stopped
 
     try:
@@ -97,7 +97,7 @@ def attempt(
         name, value = figure(result)
         if value is None or not math.isfinite(value):
             raise FloatingPointError(f"{name} is {value}")
-    except (Stopped, DiskFull, OSError):
+    except (Stopped, Busy, OSError):
         raise
     except Exception as error:  # whatever a family's code may raise, the other candidates go on
         note.parent.mkdir(parents=True, exist_ok=True)

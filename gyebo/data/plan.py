@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gyebo.config.disk import disk_full
 from gyebo.data.order import shuffled
 from gyebo.data.streams import TOKENS, Stream
 
@@ -88,8 +89,12 @@ def stored(
         return Plan(context, found["pieces"], found["rows"], streams)
     plan = make()
     aside = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez(aside, pieces=plan.pieces, rows=plan.rows)
-    aside.replace(path)
+    with disk_full(path, "the prepared text is kept: free some space, or name another folder for the cache in GYEBO_CACHE"):
+        try:
+            np.savez(aside, pieces=plan.pieces, rows=plan.rows)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
     return plan
 
 

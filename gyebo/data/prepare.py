@@ -7,17 +7,20 @@ import json
 import math
 import multiprocessing
 import os
+import signal
 import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gyebo.config.disk import disk_full
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 from gyebo.data import sources
+from gyebo.data.lock import sole_writer
+from gyebo.data.processes import end_with_parent
 from gyebo.data.shards import SPLITS, Prepared, token_dtype, write_part
 from gyebo.data.sources import Chunk, Source
 from gyebo.text.tokenizer import Tokenizer
@@ -130,6 +133,8 @@ _writer: PartWriter | None = None
 
 def _start_worker(writer: PartWriter) -> None:
     global _writer
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for all processes of a terminal: the first one stops the others
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
     _writer = writer
 
@@ -164,9 +169,10 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, *, report: Report | None = Non
     folder = cache_folder() / "corpora" / key
     if (folder / "meta.json").is_file():
         return Prepared.open(folder)
-    (folder / "parts").mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
-        if (folder / "meta.json").is_file():  # another run prepared it meanwhile
+    kept = "parts that were finished are kept: free some space, or name another folder for the cache in GYEBO_CACHE"
+    with disk_full(folder, kept), sole_writer(folder, wait=True):
+        (folder / "parts").mkdir(parents=True, exist_ok=True)
+        if (folder / "meta.json").is_file():  # another run, which this one waited for, has prepared it meanwhile
             return Prepared.open(folder)
         tokenizer.save(folder / "tokenizer")
         records = _prepare_parts(corpus, PartWriter(tokenizer, corpus.options, folder), report, processes or _processes(corpus))
@@ -175,19 +181,6 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, *, report: Report | None = Non
         aside.write_text(json.dumps(meta, ensure_ascii=False, indent=1))
         aside.replace(folder / "meta.json")
     return Prepared.open(folder)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Runs that prepare the same corpus at the same time wait for the first of them (not on Windows, which has no flock)."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _processes(corpus: Corpus) -> int:

@@ -11,6 +11,7 @@ A prepared corpus is a folder:
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,8 +37,10 @@ def write_part(
     """Write the documents of one part and split."""
     stem = folder / "parts" / f"{number:05d}.{split}"
     flat = np.fromiter((i for document in ids for i in document), dtype, sum(map(len, ids)))
-    flat.tofile(f"{stem}.tokens")
-    np.save(f"{stem}.documents.npy", np.array(rows, DOCUMENT), allow_pickle=False)
+    table = io.BytesIO()
+    np.save(table, np.array(rows, DOCUMENT), allow_pickle=False)
+    Path(f"{stem}.tokens").write_bytes(flat.tobytes())  # numpy's own writers do not say why a write failed
+    Path(f"{stem}.documents.npy").write_bytes(table.getvalue())
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from gyebo.config.disk import DiskFull, disk_full
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 
@@ -124,10 +125,9 @@ def _world(corpus: str) -> Source:
 
 
 def _spool_stdin(spool: Path) -> Source:
-    spool.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     aside = spool / f"stdin-{os.getpid()}.part"
-    with aside.open("wb") as file:
+    with _spooling(aside), aside.open("wb") as file:
         while block := sys.stdin.buffer.read(CHUNK_BYTES):
             digest.update(block)
             file.write(block)
@@ -153,19 +153,32 @@ def _spool_hub(corpus: str, spool: Path, field: str) -> Source:
     path = spool / f"hf-{key}.jsonl"
     if path.exists():
         return Source("jsonl", path)
-    spool.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part")
+    aside = path.with_suffix(f".{os.getpid()}.part")
     try:
         rows = datasets.load_dataset(name, config, split=split or "train", streaming=True)
-        with aside.open("w", encoding="utf-8") as file:
+        with _spooling(aside), aside.open("w", encoding="utf-8") as file:
             for row in rows:
                 if field not in row:
                     raise OptionError(f"{corpus}: no field {field!r}; available: {', '.join(row)} (‹data.text_field›=NAME)")
                 file.write(json.dumps({field: row[field]}, ensure_ascii=False) + "\n")
+    except DiskFull:
+        raise
     except (OSError, ConnectionError) as error:
         raise ValueError(f"{corpus}: the hub can't be reached or has no such data set ({type(error).__name__})") from None
     aside.replace(path)
     return Source("jsonl", path)
+
+
+@contextmanager
+def _spooling(aside: Path) -> Iterator[None]:
+    """The folder for a file that is written to the spool; one that is not finished goes."""
+    with disk_full(aside.parent, "free some space, or name another folder for the cache in GYEBO_CACHE"):
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager

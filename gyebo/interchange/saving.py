@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from gyebo.config.disk import disk_full
 from gyebo.interchange import task_heads
 from gyebo.interchange.config_fields import expresses, options_of, write_config, written_architecture
 from gyebo.interchange.format import Architecture, Format
@@ -47,7 +48,7 @@ def save(
     Weights larger than `max_shard_bytes` become several files with an index. Everything is written aside, flushed and then
     renamed, so that an interrupted save leaves each file as it was. Files of the directory with other names stay. Raises
     ValueError for an option that the format cannot express, or a tokenizer with more ids than the model; OSError where the disk
-    refuses, with the directory as it was.
+    refuses (`gyebo.config.disk.DiskFull` where it is full), with the directory as it was.
     """
     directory = Path(directory)
     table = format_of(model)
@@ -64,7 +65,7 @@ def save(
             if config[f"{name}_token_id"] is None:
                 config[f"{name}_token_id"] = tokenizer.role_ids.get(name)
     ids = {name: config[name] for name in _IDS if name in config}
-    with _aside(directory) as temporary:
+    with disk_full(directory, "it is as it was: free some space and save again"), _aside(directory) as temporary:
         names = _write_weights(table, architecture, model, temporary, max_shard_bytes)
         if tokenizer is not None:
             tokenizer.save(temporary, max_length=model.config.context)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gyebo.config import toml
+from gyebo.config.disk import disk_full
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 from gyebo.data.prepare import cache_folder
@@ -118,11 +119,12 @@ def _windows(sources: list[Source], options: DataOptions) -> Iterator[list[str]]
 def _aside(out: Path) -> Iterator[Path]:
     """A temporary file that replaces `out` on success, and is deleted otherwise."""
     aside = out.with_name(f".{out.name}.part")
-    try:
-        yield aside
-        aside.replace(out)
-    finally:
-        aside.unlink(missing_ok=True)
+    with disk_full(out, "free some space and start again"):
+        try:
+            yield aside
+            aside.replace(out)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -38,24 +38,23 @@ def finetune_seeds(
         return summary([finetune(alone, out, resume=resume, overwrite=overwrite, console=console)])
     refuse_processes()
     run_directory.refuse_to_replace(out, started_from(options))
-    resumed = run_directory.claim(out, resume=resume, overwrite=overwrite, kind=RESULTS)
-    noted = {"seeds": seeds, "options": options.model_dump(mode="json")}
-    if not resumed:  # else what stands there counts until all seeds are done
-        _write(out / RESULTS, json.dumps({"finished": False, **noted}))
-    try:
-        results = {seed: _one(options, seed, out, console) for seed in seeds}
-    except BaseException:
-        if not resumed and not any(out.glob("seed-*")):  # refused before anything was written
-            (out / RESULTS).unlink()
-            run_directory.abandon(out)
-        raise
-    found = summary(list(results.values()))
-    best = found.best_seed
-    _copy(out / f"seed-{best}", out)
-    _write(out / "README.md", card(options, out, results[best], found))
-    _write(out / "results.md", "\n".join(lines(found)) + "\n")
-    _keep(out, {"finished": True, **noted, **found.as_dict(), "result": results[best].as_dict()})
-    return found
+    with run_directory.claim(out, resume=resume, overwrite=overwrite, kind=RESULTS) as resumed:
+        noted = {"seeds": seeds, "options": options.model_dump(mode="json")}
+        if not resumed:  # else what stands there counts until all seeds are done
+            _write(out / RESULTS, json.dumps({"finished": False, **noted}))
+        try:
+            results = {seed: _one(options, seed, out, console) for seed in seeds}
+        except BaseException:
+            if not resumed and not any(out.glob("seed-*")):  # refused before anything was written
+                (out / RESULTS).unlink()
+            raise
+        found = summary(list(results.values()))
+        best = found.best_seed
+        _copy(out / f"seed-{best}", out)
+        _write(out / "README.md", card(options, out, results[best], found))
+        _write(out / "results.md", "\n".join(lines(found)) + "\n")
+        _keep(out, {"finished": True, **noted, **found.as_dict(), "result": results[best].as_dict()})
+        return found
 
 
 def _one(options: FinetuneOptions, seed: int, out: Path, console: Console | None) -> FinetuneResult:

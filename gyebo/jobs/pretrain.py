@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -44,24 +45,18 @@ def pretrain(
         if distributed.rank() > 0:
             console = None
         run_directory.refuse_to_replace(out, started_from(options))
-        found = distributed.from_first(
-            run_directory.claim(out, resume=resume, overwrite=overwrite) if distributed.rank() == 0 else None
-        )
-        record = run_directory.read(out) if found else None
-        if record:
-            changed = run_directory.differences(run_directory.options_of(record, out), options)
-            if changed:
-                raise OptionError(
-                    f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new ‹out› to change them"
-                )
-            if "result" in record:
-                return read_pretraining(record["result"], str(out / "run.toml"))
-        try:
+        first = distributed.rank() == 0
+        with run_directory.claim(out, resume=resume, overwrite=overwrite) if first else nullcontext() as found:
+            record = run_directory.read(out) if distributed.from_first(found) else None
+            if record:
+                changed = run_directory.differences(run_directory.options_of(record, out), options)
+                if changed:
+                    raise OptionError(
+                        f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new ‹out› to change them"
+                    )
+                if "result" in record:
+                    return read_pretraining(record["result"], str(out / "run.toml"))
             return _run(options, out, record=record, console=console)
-        except BaseException:
-            if distributed.rank() == 0:
-                run_directory.abandon(out)
-            raise
 
 
 def started_from(options: RunOptions) -> tuple[str | None, ...]:

@@ -4,56 +4,87 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gyebo
 from gyebo.config import toml
+from gyebo.config.disk import disk_full
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions, Section
+from gyebo.data.lock import LOCK, refuse_busy_below, sole_writer
+from gyebo.jobs import written
+from gyebo.jobs.written import STARTING, Table, foreign
 
-STARTING = ".gyebo-starting"  # stands in a directory that was empty when it was claimed, until its first record is written
 ONE, SEVERAL = "run.toml", "results.json"  # what a run of one seed has, and one of several
-LEFT_BY_A_START = {STARTING, "tokenizer", ".tokenizer.part", ".run.toml.part", ".part"}
 TOKENIZER = "tokenizer.json"
+WRITTEN = {ONE: written.RUN, SEVERAL: written.SEEDS, TOKENIZER: written.TOKENIZER}
 FREE_TO_CHANGE = {"device", "checkpoint_every", "evaluate_every", "evaluate_tokens", "keep"}
 
 
-def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -> bool:
-    """Make the output directory ready; True where it holds something to resume.
+@contextmanager
+def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = ONE) -> Iterator[bool]:
+    """The output directory for one writer; True where it holds something to resume.
 
-    Raises ValueError for an existing one without `resume` or `overwrite`, and for one that isn't ours. A start that ended
-    before `kind` was written left nothing worth keeping: it is begun anew. What `overwrite` replaces stands aside until the new
-    run has begun (`started`), and comes back where it does not (`abandon`).
+    Raises ValueError for an existing one without `resume` or `overwrite`, and for one that holds anything that isn't ours;
+    `gyebo.data.lock.Busy` where another process writes it; `gyebo.config.disk.DiskFull` for what is said inside of a full disk.
+    A start that ended before `kind` was written left nothing worth keeping: it is begun anew. What `overwrite` replaces stands
+    aside until the new run has begun (`started`), and comes back where it does not.
     """
     if resume and overwrite:
         raise OptionError("‹resume› and ‹overwrite› exclude each other: resume the run, or start it again")
     if out.exists() and not out.is_dir():
         raise OptionError(f"{out} is a file: choose another ‹out›")
-    if not out.exists() or {path.name for path in out.iterdir()} <= LEFT_BY_A_START:
-        bring_back(out)  # what a start that was killed had replaced
-    names = {path.name for path in out.iterdir()} if out.exists() else set()
+    abandoned = False
+    with disk_full(out, lambda: _kept(out, abandoned)), sole_writer(out):
+        found = _open(out, resume=resume, overwrite=overwrite, kind=kind)
+        try:
+            yield found
+        except BaseException:
+            abandoned = _abandon(out, kind)
+            raise
+
+
+def _open(out: Path, *, resume: bool, overwrite: bool, kind: str) -> bool:
+    if kind not in _names(out) and not _names(out) & {ONE, SEVERAL}:
+        bring_back(out, WRITTEN[kind])  # what a start that was killed had replaced
+    names = _names(out)
     if kind in names:
         _check_kind(out, kind, names)
+        if STARTING not in names:
+            forget(out)
         if resume:
             return True
-        if kind == TOKENIZER and names - {TOKENIZER, "tokenizer_config.json"}:
-            raise OptionError(f"{out} holds more than a tokenizer: choose another ‹out›")
         if not overwrite:
             hint = "" if kind == TOKENIZER else "‹resume› to continue or "
             raise OptionError(f"{out} exists already: pass {hint}‹overwrite› to start again")
-        set_aside(out)
-    elif STARTING in names and names <= LEFT_BY_A_START:
-        shutil.rmtree(out)
+        set_aside(out, WRITTEN[kind])
     elif names & {ONE, SEVERAL} and kind in (ONE, SEVERAL):
         held, asked = ("one seed", "several") if ONE in names else ("several seeds", "one")
         raise OptionError(f"{out} holds a run of {held}, but {asked} would be written: choose another ‹out›")
+    elif STARTING in names:
+        refuse_foreign(out, WRITTEN[kind])
+        _clear(out)
     elif names:
         raise OptionError(f"{out} exists already and holds no {kind}, so it was not written by gyebo: choose another ‹out›")
-    out.mkdir(parents=True, exist_ok=True)
+    out.resolve().mkdir(parents=True, exist_ok=True)
     (out / STARTING).touch()
     return False
+
+
+def _names(out: Path) -> set[str]:
+    return {path.name for path in out.iterdir()} - {LOCK} if out.is_dir() else set()
+
+
+def _clear(out: Path) -> None:
+    """Delete what is in a directory, but for a lock."""
+    for path in out.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def _check_kind(out: Path, kind: str, names: set[str]) -> None:
@@ -62,26 +93,42 @@ def _check_kind(out: Path, kind: str, names: set[str]) -> None:
         raise OptionError(f"{out} holds a comparison, not a fine-tuning: choose another ‹out›")
 
 
-def _replaced(out: Path) -> Path:
-    return out.with_name(f".{out.name}.replaced")
+def refuse_foreign(out: Path, table: Table) -> None:
+    """ValueError where a directory that is to go holds anything that gyebo did not write."""
+    if found := foreign(out, table):
+        raise OptionError(
+            f"{out} holds {found.relative_to(out)}, which gyebo did not write there: move it away, or choose another ‹out›"
+        )
 
 
-def set_aside(out: Path) -> None:
-    """Take a directory out of the way of what is to replace it."""
+def _aside(out: Path, what: str = "replaced") -> Path:
+    return out.resolve().with_name(f".{out.resolve().name}.{what}")
+
+
+def set_aside(out: Path, table: Table) -> None:
+    """Take a directory out of the way of what is to replace it. ValueError where it holds anything that gyebo did not write,
+    `gyebo.data.lock.Busy` where another process writes a run inside of it."""
+    refuse_foreign(out, table)
+    refuse_busy_below(out)
     forget(out)
-    out.rename(_replaced(out))
+    out.resolve().rename(_aside(out))
 
 
-def bring_back(out: Path) -> None:
-    """Put back what was set aside, if anything was, in the place of what stands there."""
-    if _replaced(out).is_dir():
-        shutil.rmtree(out, ignore_errors=True)
-        _replaced(out).rename(out)
+def bring_back(out: Path, table: Table) -> None:
+    """Put back what was set aside, if anything was, in the place of what gyebo has written there since."""
+    if not _aside(out).is_dir() or (out.is_dir() and foreign(out, table)):
+        return
+    if out.is_dir():
+        shutil.rmtree(out.resolve())
+    _aside(out).rename(out.resolve())
 
 
 def forget(out: Path) -> None:
-    """Delete what was set aside."""
-    shutil.rmtree(_replaced(out), ignore_errors=True)
+    """Delete what was set aside; a half-deleted one, which has another name, is never brought back."""
+    if _aside(out).is_dir():
+        shutil.rmtree(_aside(out, "deleted"), ignore_errors=True)
+        _aside(out).rename(_aside(out, "deleted"))
+    shutil.rmtree(_aside(out, "deleted"), ignore_errors=True)
 
 
 def started(out: Path) -> None:
@@ -90,11 +137,26 @@ def started(out: Path) -> None:
     forget(out)
 
 
-def abandon(out: Path) -> None:
-    """Take away what a start left that failed before its first record was written; what it was to replace comes back."""
-    if (out / STARTING).is_file() and {path.name for path in out.iterdir()} <= LEFT_BY_A_START:
-        shutil.rmtree(out)
-        bring_back(out)
+def _abandon(out: Path, kind: str) -> bool:
+    """Take away what a start left that failed before its first record was written; what it was to replace comes back. False
+    where there is more than such a start."""
+    names = _names(out)
+    if STARTING not in names or kind in names or foreign(out, WRITTEN[kind]):
+        return False
+    _clear(out)
+    if LOCK not in {path.name for path in out.iterdir()}:
+        out.resolve().rmdir()
+    bring_back(out, WRITTEN[kind])
+    return True
+
+
+def _kept(out: Path, abandoned: bool) -> str:
+    """What a full disk leaves of a run, and what to do."""
+    if abandoned or not _names(out) & {ONE, SEVERAL}:
+        return "nothing is kept of this start: free some space and start again"
+    steps = [path for path in out.glob("checkpoints/step-*") if path.name.removeprefix("step-").isdecimal()]
+    last = max(steps, key=lambda path: int(path.name.removeprefix("step-")), default=None)
+    return f"{f'{last} is' if last else 'what was finished is'} kept: free some space and use ‹resume›"
 
 
 def refuse_to_replace(out: Path, names: Iterable[str | None]) -> None:

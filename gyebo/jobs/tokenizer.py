@@ -12,7 +12,7 @@ from rich.console import Console
 from gyebo.config.run import DataOptions
 from gyebo.data.prepare import open_corpus, training_texts
 from gyebo.jobs.pretraining.corpus import refuse_idle
-from gyebo.jobs.run_directory import TOKENIZER, abandon, claim, started
+from gyebo.jobs.run_directory import TOKENIZER, claim, started
 from gyebo.text import training
 from gyebo.text.tokenizer import Tokenizer
 
@@ -40,22 +40,18 @@ def train_tokenizer(
     refuse_idle(corpus)
     if next(training_texts(corpus), None) is None:
         raise ValueError(f"{', '.join(data.corpus)}: no training text: the corpus is empty or completely held out")
-    claim(out, resume=False, overwrite=overwrite, kind=TOKENIZER)
-    if console:
-        console.print(f"training a {kind} tokenizer on {', '.join(data.corpus)}", highlight=False)
-    try:
+    with claim(out, resume=False, overwrite=overwrite, kind=TOKENIZER):
+        if console:
+            console.print(f"training a {kind} tokenizer on {', '.join(data.corpus)}", highlight=False)
         tokenizer = training.train_tokenizer(
             training_texts(corpus), kind, vocab_size, normalize=normalize, morphemes=morphemes, min_frequency=min_frequency
         )
-    except BaseException:
-        abandon(out)
-        raise
-    aside = out / ".part"
-    tokenizer.save(aside)
-    for path in aside.iterdir():
-        path.replace(out / path.name)
-    shutil.rmtree(aside)
-    started(out)
+        aside = out / ".part"
+        tokenizer.save(aside)
+        for path in sorted(aside.iterdir(), key=lambda path: path.name == TOKENIZER):  # the file that makes it one comes last
+            path.replace(out / path.name)
+        shutil.rmtree(aside)
+        started(out)
     texts = list(itertools.islice(training_texts(corpus), SAMPLE_DOCUMENTS))
     ids = tokenizer.encode_batch(texts)
     size = sum(len(tokenizer.normalize(text).encode()) for text in texts)

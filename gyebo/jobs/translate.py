@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from gyebo.config.disk import disk_full
 from gyebo.config.errors import OptionError
 from gyebo.figures.attention import MOST, attention_map
 from gyebo.generation.options import GenerationOptions
@@ -59,7 +60,8 @@ def translate(
     with torch.no_grad():
         found = search(model, sources, options, forbidden=forbidden, autocast=autocast) if sources else []
     if picture is not None:
-        draw(picture, opened, sources[0], found[0][0].ids)
+        with disk_full(picture, "free some space and start again"):
+            draw(picture, opened, sources[0], found[0][0].ids)
     answers = dict(zip(full, (tokenizer.target.decode(best[0].ids) for best in found)))
     return [answers.get(number, "").replace("\n", " ") for number in range(len(texts))]
 

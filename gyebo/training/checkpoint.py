@@ -21,16 +21,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gyebo.config.errors import NamesOptions
+from gyebo.config.disk import DiskFull
 from gyebo.nn.state import StateTree, leaves, tree
 from gyebo.training.optimizer import load_state_tensors, state_tensors
 
 STATE_FIELDS = {"step", "tokens", "seconds"}
 FILES, CARRIED = {"model.safetensors", "optimizer.safetensors", "state.json"}, "carried.safetensors"
-
-
-class DiskFull(NamesOptions, RuntimeError):
-    """A checkpoint could not be written; earlier ones are intact."""
 
 
 def environment(device: torch.device, precision: str, processes: int) -> dict[str, Any]:
@@ -85,8 +81,9 @@ def write(
         shutil.rmtree(aside, ignore_errors=True)
         last = newest(folder)[0]
         raise DiskFull(
-            f"{target}: the checkpoint could not be written ({error}); "
-            f"{'the last good one is ' + str(last) if last else 'there is no earlier one'}: free some space and use ‹resume›"
+            target,
+            f"the checkpoint could not be written ({error})",
+            f"{'the last good one is ' + str(last) if last else 'there is no earlier one'}: free some space and use ‹resume›",
         ) from error
     for old in steps(folder)[keep:]:
         shutil.rmtree(old)

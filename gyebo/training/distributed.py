@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from gyebo.data.processes import end_with_parent
+
 TIMEOUT = timedelta(hours=6)  # the others wait while the first process trains a tokenizer, prepares the corpus or evaluates
 
 
@@ -32,6 +34,7 @@ def process_group(device: torch.device) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
+    end_with_parent()  # which may be killed by force, while this process waits for the others or goes on alone
     if device.type == "cuda":  # from here on "cuda" means this device
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)

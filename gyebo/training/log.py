@@ -15,13 +15,14 @@ class Log:
         self._file = self.path.open("a", encoding="utf-8")
         self._board: Any = None
         if tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
+            from gyebo.training.tensorboard import Board
 
             for old in folder.glob("events.*"):
                 old.unlink()
-            self._board = SummaryWriter(str(folder))
+            self._board = Board(folder)
             for record in read(folder):  # TensorBoard's files can't be truncated: they are rebuilt from the exact log
                 self._show(record)
+            self._board.flush()
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record, without buffering."""
@@ -29,13 +30,14 @@ class Log:
         self._file.flush()
         if self._board:
             self._show(record)
+            self._board.flush()
 
     def _show(self, record: dict[str, Any]) -> None:
         values = record.get("evaluation") or {k: v for k, v in record.items() if k in ("loss", "lr", "grad_norm")}
         place = "evaluation" if "evaluation" in record else "training"
         for name, value in values.items():
             if isinstance(value, int | float):
-                self._board.add_scalar(f"{place}/{name}", value, record["step"])
+                self._board.add(f"{place}/{name}", value, record["step"])
 
     def close(self) -> None:
         """Close both files."""

@@ -267,7 +267,8 @@ def test_an_existing_directory(refused, trained, corpus, tokenizer_folder, tmp_p
     (other / "cat.jpg").touch()
     for how in ("--overwrite", "--resume"):
         assert "not written by gyebo" in refused("pretrain", "gpt2", corpus, "-o", other, "--steps", "2", how)
-    assert f"{trained} holds more than a tokenizer" in refused("tokenizer", "train", corpus, "-o", trained, "--overwrite")
+    line = refused("tokenizer", "train", corpus, "-o", trained, "--overwrite")
+    assert f"{trained} holds README.md, which gyebo did not write there" in line
     assert "pass --overwrite to start again" in refused("tokenizer", "train", corpus, "-o", tokenizer_folder)
     (tmp_path / "file").touch()
     assert "is a file" in refused("pretrain", "gpt2", corpus, "-o", tmp_path / "file", "--steps", "2")

@@ -86,7 +86,7 @@ class Fake:
         )
 
     def pretrain(self, options, out, *, resume=False, overwrite=False, console=None):
-        stored = Path(out) / "result.json"
+        stored = Path(out) / "run.toml"
         if resume and stored.is_file():
             return read(PretrainResult, json.loads(stored.read_text()), str(stored))
         out.mkdir(parents=True, exist_ok=True)
@@ -143,11 +143,11 @@ class Fake:
 
     def finetune(self, options, out, *, resume=False, overwrite=False, console=None):
         """Only from a finished run, whose family decides the score."""
-        stored = Path(out) / "result.json"
+        stored = Path(out) / "run.toml"
         if resume and stored.is_file():
             return read(FinetuneResult, json.loads(stored.read_text()), str(stored))
         out.mkdir(parents=True, exist_ok=True)
-        family = json.loads((Path(options.model) / "result.json").read_text())["family"]
+        family = json.loads((Path(options.model) / "run.toml").read_text())["family"]
         assert options.model.endswith(f"seed-{self.pretrained if self.pretrained is not None else options.seed}")
         task = options.task.name
         self.event("tune", family, task, options.seed, options.precision, options.optim.lr, options.epochs)

@@ -8,6 +8,8 @@ import pytest
 from gyebo.compare import run as module
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.run import compare
+from gyebo.config.disk import DiskFull
+from gyebo.data.lock import Busy
 from gyebo.training.loop import Stopped
 
 
@@ -137,7 +139,7 @@ def test_a_folder_of_ones_own_is_none_of_ours(tmp_path, jobs, recipe):
     (tmp_path / "recipe.toml").write_text("")
     (tmp_path / "thesis").mkdir()
     for keywords in ({}, {"overwrite": True}, {"resume": True}):
-        with pytest.raises(ValueError, match="holds thesis, which no comparison writes"):
+        with pytest.raises(ValueError, match="holds thesis, which gyebo did not write"):
             compare(recipe(), tmp_path, **keywords, **jobs.functions)
 
 
@@ -146,8 +148,38 @@ def test_a_file_of_ones_own_beside_the_results_hinders_no_resumption(tmp_path, j
     compare(recipe(), out, **jobs.functions)
     (out / "notes.txt").write_text("mine")
     assert compare(recipe(), out, resume=True, **jobs.functions).ok and (out / "notes.txt").is_file()
-    with pytest.raises(ValueError, match="holds notes.txt, which no comparison writes"):
+    with pytest.raises(ValueError, match="holds notes.txt, which gyebo did not write"):
         compare(recipe(), out, overwrite=True, **jobs.functions)
+
+
+def test_what_is_ones_own_in_a_run_of_it_is_named(tmp_path, jobs, recipe):
+    out = tmp_path / "out"
+    compare(recipe(), out, **jobs.functions)
+    for name in ("runs/gpt-tiny/seed-0/notes.txt", "runs/gpt-tiny/notes.txt", "my.png"):
+        (out / name).write_text("mine")
+        with pytest.raises(ValueError, match=f"holds {name}, which gyebo did not write"):
+            compare(recipe(), out, overwrite=True, **jobs.functions)
+        (out / name).unlink()
+    assert compare(recipe(), out, overwrite=True, **jobs.functions).ok
+
+
+def test_one_process_writes_it(tmp_path, jobs, recipe):
+    """Also one that is itself in the middle of it; and a run that another process writes is no candidate's failure."""
+
+    def again(options, out, console=None):
+        for how in ({"resume": True}, {"overwrite": True}):
+            with pytest.raises(Busy, match=f"pid {os.getpid()}"):
+                compare(recipe(), tmp_path / "out", **how, **jobs.functions)
+        return jobs.prepare(options, out, console)
+
+    assert compare(recipe(), tmp_path / "out", **jobs.but(prepare=again)).ok
+
+    def busy(options, out, **keywords):
+        raise Busy("another process")
+
+    with pytest.raises(Busy):
+        compare(recipe(), tmp_path / "other", **jobs.but(pretrain=busy))
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "other"}
 
 
 def test_what_is_read_is_not_replaced(tmp_path, jobs, recipe):
@@ -174,6 +206,12 @@ def test_a_stop_says_how_to_go_on(tmp_path, jobs, recipe):
     with pytest.raises(Stopped, match=r"gyebo compare .*recipe\.toml -o .* --resume"):
         compare(recipe(), tmp_path / "out", **jobs.but(pretrain=stopping))
     compare(recipe(), tmp_path / "out", resume=True, **jobs.functions)
+
+    def interrupted(options, out, console=None):  # outside of a training
+        raise KeyboardInterrupt
+
+    with pytest.raises(Stopped, match=r"gyebo compare .*recipe\.toml -o .* --resume"):
+        compare(recipe(), tmp_path / "other", **jobs.but(plan_steps=interrupted))
 
 
 def test_an_existing_directory_is_refused(tmp_path, jobs, recipe):
@@ -253,11 +291,15 @@ def test_a_score_that_is_no_number_is_a_failure(tmp_path, jobs, recipe):
 
 
 def test_a_broken_disk_is_no_candidates_failure(tmp_path, jobs, recipe):
-    def full(options, out, **keywords):
+    def full(*arguments, **keywords):
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left"):
-        compare(recipe(), tmp_path / "out", **jobs.but(pretrain=full))
+    out = tmp_path / "out"
+    with pytest.raises(DiskFull, match=r"out: No space left on device; .*resume with: gyebo compare .*recipe.toml"):
+        compare(recipe(), out, **jobs.but(pretrain=full))
+    with pytest.raises(DiskFull, match="nothing is kept of this start"):  # but what it was to replace
+        compare(recipe(seeds=[0]), out, overwrite=True, **jobs.but(plan_steps=full))
+    assert compare(recipe(), out, resume=True, **jobs.functions).ok
 
 
 def test_options_that_do_not_fit_are_found_before_any_training(tmp_path, jobs, recipe):

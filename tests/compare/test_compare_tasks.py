@@ -42,7 +42,7 @@ def test_every_seed_is_pretrained_then_finetuned_with_the_same_seed(tmp_path, jo
         for task in ("world-sentiment", "world-entailment")
     ]
     assert {event[5:] for event in jobs.events if event[0] == "tune"} == {(1e-4, 2), (None, None)}
-    assert (tmp_path / "out/tasks/bert-tiny/world-entailment/seed-1/result.json").is_file()
+    assert (tmp_path / "out/tasks/bert-tiny/world-entailment/seed-1/run.toml").is_file()
     assert result.task_run(result.rows[0], "world-sentiment", 0).is_dir()
     assert result.ok
 
@@ -61,7 +61,7 @@ def test_one_pretraining_may_be_finetuned_with_several_seeds(tmp_path, jobs, tas
     row = result.rows[0]
     assert set(row.tasks["world-sentiment"]) == {0, 1, 2} and set(row.results) == {4}
     assert result.run(row, row.best_seed) == tmp_path / "out/runs" / row.name / "seed-4" and result.run(row, 2).is_dir()
-    assert (tmp_path / "out/tasks" / row.name / "world-sentiment/seed-2/result.json").is_file()
+    assert (tmp_path / "out/tasks" / row.name / "world-sentiment/seed-2/run.toml").is_file()
     assert "the verdict is of these checkpoints, not of the families" in conclusion(result)[1]
     assert conclusion(result)[0].startswith("Of these checkpoints, ")
     assert (

@@ -408,8 +408,8 @@ def test_a_start_that_fails_leaves_nothing(run_options, tmp_path):
 
 def test_a_start_that_was_killed_is_begun_anew(run_options, tmp_path):
     out = tmp_path / "run"
-    run_directory.claim(out, resume=False, overwrite=False)
-    (out / "tokenizer").mkdir()
+    (out / "tokenizer").mkdir(parents=True)
+    (out / run_directory.STARTING).touch()
     (out / "tokenizer" / "tokenizer.json").write_text("{")
     pretrain(run_options(1), out)
     assert (out / "run.toml").exists() and not (out / "tokenizer").exists()

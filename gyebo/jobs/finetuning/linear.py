@@ -27,13 +27,8 @@ def finetune_linear(options: TaskOptions, out: Path, *, overwrite: bool = False)
         known = " and ".join(kind.name for kind in KINDS.values() if kind.linear)
         raise ValueError(f"{data.task.name}: the linear baseline supports {known}, not {data.task.kind}")
     run_directory.refuse_to_replace(out, (options.data, options.test))
-    run_directory.claim(out, resume=False, overwrite=overwrite)
-    try:
-        found = _run(options, data, out)
-    except BaseException:
-        run_directory.abandon(out)
-        raise
-    return summary([found])
+    with run_directory.claim(out, resume=False, overwrite=overwrite):
+        return summary([_run(options, data, out)])
 
 
 def _run(options: TaskOptions, data: TaskData, out: Path) -> TaskResult:

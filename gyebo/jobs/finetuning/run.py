@@ -46,8 +46,8 @@ def finetune(
     """
     refuse_processes()
     run_directory.refuse_to_replace(out, started_from(options))
-    record = run_directory.read(out) if run_directory.claim(out, resume=resume, overwrite=overwrite) else None
-    try:
+    with run_directory.claim(out, resume=resume, overwrite=overwrite) as found:
+        record = run_directory.read(out) if found else None
         options = with_defaults(options, _family(options, record))
         if record:
             changed = run_directory.differences(options_of(record, out), options)
@@ -58,9 +58,6 @@ def finetune(
             if "result" in record:
                 return read(FinetuneResult, record["result"], str(out / "run.toml"))
         return _run(options, out, record, console)
-    except BaseException:
-        run_directory.abandon(out)
-        raise
 
 
 def _family(options: FinetuneOptions, record: dict[str, Any] | None) -> str | None:
