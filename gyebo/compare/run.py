@@ -8,6 +8,7 @@ The directory of a comparison, each file replaced in one step, so that a kill at
     sweeps/NAME/lr-RATE/, runs/NAME/seed-N/     the runs, each a model directory
     tasks/          what was fine-tuned from them, and the baselines (see gyebo/compare/tasks.py)
     failures/       the traceback of each run that failed last time
+    checkpoints/sources.json    where the text, the tokenizer and the tasks' data lie
     results.json, results.md, report.html, *.png     written at the end
 """
 
@@ -41,12 +42,13 @@ from gyebo.compare.tasks import examine, finetune_all, read_tasks, train_baselin
 from gyebo.config import toml
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
-from gyebo.jobs.results import PretrainResult
+from gyebo.jobs import places
+from gyebo.jobs.results import CorpusFacts, PretrainResult
 from gyebo.jobs.run_directory import bring_back, forget, refuse_to_replace, set_aside
 from gyebo.training import log
 
 COSTS = ("tokens", "flops", "seconds")
-WRITTEN = {"recipe.toml", "plan.json", "tokenizer", "sweeps", "runs", "tasks", "failures"}
+WRITTEN = {"recipe.toml", "plan.json", "tokenizer", "sweeps", "runs", "tasks", "failures", "checkpoints"}
 WRITTEN |= {"results.json", "results.md", "report.html"}  # and pictures
 
 
@@ -70,12 +72,15 @@ def compare(
     """
     from gyebo.training.loop import Stopped
 
-    out = out.resolve()  # runs remember the tokenizer's path: the same one from wherever the comparison is resumed
+    out = out.resolve()  # runs remember the tokenizer's path
+    places.refuse_names(recipe, out)
     open_directory(recipe, out, resume=resume, overwrite=overwrite)
+    typed, recipe = recipe, places.placed(recipe, out, typed=True)
     session = Session(recipe=recipe, out=out, console=console or Console(quiet=True), jobs=jobs or real_jobs())
     try:
         with _replacing(out):
             _plan(session)
+            places.remember(out, typed, recipe)
         rows = rank(_train(session), session.state.tasks, recipe.measured_by)
     except Stopped as stop:
         raise Stopped(f"stopped; resume with: {resume_command(out)}") from stop
@@ -180,6 +185,7 @@ def _plan(session: Session) -> None:
             f"{out} can't be resumed: the corpus has changed since (fingerprint {before.fingerprint[:12]} then,"
             f" {prepared.fingerprint[:12]} now). Restore the old text, or ‹overwrite› to start again"
         )
+    _same_tokenizer(session, before, prepared)
     session.state.prepared = prepared
     session.keep()
     for candidate in recipe.candidates:  # all of them first: an option that doesn't fit is found before hours of training
@@ -189,6 +195,16 @@ def _plan(session: Session) -> None:
             session.state.candidates[candidate.name] = CandidatePlan(**plan.as_dict())
             session.keep()
     train_baselines(session)
+
+
+def _same_tokenizer(session: Session, before: CorpusFacts, prepared: CorpusFacts) -> None:
+    """OptionError where a comparison would go on with another tokenizer; an earlier version stored its name alone."""
+    known, found = before.tokenizer_fingerprint, prepared.tokenizer_fingerprint
+    named = session.recipe.tokenizer.path and Path(before.tokenizer).resolve() != Path(prepared.tokenizer).resolve()
+    if known != found if known else named:
+        raise OptionError(
+            f"{session.out} can't be resumed: the tokenizer is another one. Restore the old one, or ‹overwrite› to start again"
+        )
 
 
 def _sweep(session: Session, candidate: Candidate) -> str:

@@ -11,13 +11,12 @@ from typing import Any
 import gyebo
 from gyebo.config import toml
 from gyebo.config.errors import OptionError
-from gyebo.config.run import RunOptions, Section
+from gyebo.config.run import RunOptions
 
 STARTING = ".gyebo-starting"  # stands in a directory that was empty when it was claimed, until its first record is written
 ONE, SEVERAL = "run.toml", "results.json"  # what a run of one seed has, and one of several
 LEFT_BY_A_START = {STARTING, "tokenizer", ".tokenizer.part", ".run.toml.part", ".part"}
 TOKENIZER = "tokenizer.json"
-FREE_TO_CHANGE = {"device", "checkpoint_every", "evaluate_every", "evaluate_tokens", "keep"}
 
 
 def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -> bool:
@@ -138,13 +137,6 @@ def read(out: Path) -> dict[str, Any]:
 def options_of(record: dict[str, Any], out: Path) -> RunOptions:
     """The options that a run was started with."""
     return toml.check(RunOptions, record["options"], str(out / "run.toml"))
-
-
-def differences(stored: Section, given: Section) -> list[str]:
-    """What a resumed run may not change, as `name: stored -> given`."""
-    old, new = toml.flat(stored.model_dump(mode="json")), toml.flat(given.model_dump(mode="json"))
-    names = [n for n in {**old, **new} if old.get(n) != new.get(n) and n.rsplit(".", 1)[-1] not in FREE_TO_CHANGE]
-    return [f"{name}: {old.get(name)!r} stored, {new.get(name)!r} given" for name in names]
 
 
 def refuse_existing(out: Path | None, overwrite: bool | None, source: str | None = None) -> None:
