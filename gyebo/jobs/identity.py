@@ -129,14 +129,14 @@ def schedule(stored: Section, given: Section, out: Path, *, by_content: bool) ->
 
 
 def refuse_other(record: Mapping[str, Any], found: Identity, out: Path) -> list[str]:
-    """ValueError where a run, by its record, is another one than `found`, with what differs; otherwise the parts that could not
-    be compared, since an earlier version did not store them."""
+    """OptionError where a run, by its record, is another one than `found`, with what differs; otherwise the parts that could
+    not be compared, since an earlier version did not store them."""
     stored, whole = stored_in(record), "identity" in record
     if whole and of(record["options"])["options"] != stored["options"]:
-        raise OptionError(f"{out / 'run.toml'}: its options were changed by hand: restore them, or use a new ‹out›")
+        raise OptionError(f"{out / 'run.toml'}: its options were changed by hand: restore them")
     compared = {part for part in WORDS if part != "options" and (whole or part in stored)}  # options: `schedule` names them
     if wrong := _differing(stored, found, compared):
-        raise OptionError(f"{out} can't be resumed: {wrong}. Restore what it was started with, or use a new ‹out›")
+        raise OptionError(f"{out}: {wrong}. Restore what the run was started with, or start another one in a new directory")
     return [] if whole else [part for part in found if part not in stored and part not in ("options", "seed")]
 
 
@@ -149,7 +149,7 @@ def stored_in(record: Mapping[str, Any]) -> Identity:
 
 
 def refuse_foreign(record: Mapping[str, Any], out: Path) -> None:
-    """ValueError for a checkpoint in `out` that another run wrote."""
+    """OptionError for a checkpoint in `out` that another run wrote."""
     own = record.get("identity")
     for path in checkpoint.steps(out / "checkpoints"):
         try:
@@ -157,8 +157,10 @@ def refuse_foreign(record: Mapping[str, Any], out: Path) -> None:
         except (OSError, ValueError, AttributeError):
             continue  # a damaged one, which is skipped
         if found != own:
-            why = _differing(own, found, WORDS) if found and own else "only one of the two names an identity"
-            raise OptionError(f"{path} is a checkpoint of another run: {why}. Take it away from {out}")
+            why = _differing(own, found, WORDS) if found and own else "only one of the two has an identity"
+            raise OptionError(
+                f"{path} is a checkpoint of another run ({why or 'its identity differs'}): take it away from {out}"
+            )
 
 
 def _differing(stored: Identity, found: Identity, parts: Collection[str]) -> str:
