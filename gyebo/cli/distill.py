@@ -48,9 +48,11 @@ def distill(
       gyebo distill runs/bert reviews.txt --minutes 10 -o runs/student --resume
     """
     from gyebo.config.run import RunOptions
+    from gyebo.jobs.places import placed_name
     from gyebo.jobs.pretraining.setup import student_family
 
-    values: dict[str, Any] = shared.given(family=student_family(teacher), teacher=teacher, context=context, seed=seed)
+    there = placed_name(teacher, "teacher", out) if resume else teacher
+    values: dict[str, Any] = shared.given(family=student_family(there), teacher=teacher, context=context, seed=seed)
     values["data"] = shared.given(
         corpus=shared.readable(corpus),
         documents=documents,

@@ -12,7 +12,16 @@ from pydantic import Field, model_validator
 from gyebo.config import toml
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, TaskOptions, TuningOptions
-from gyebo.config.run import BudgetOptions, DataOptions, ModelOptions, OptimOptions, RunOptions, Section, TrainOptions
+from gyebo.config.run import (
+    BudgetOptions,
+    DataOptions,
+    ModelOptions,
+    OptimOptions,
+    RunOptions,
+    Section,
+    TrainOptions,
+    names_source,
+)
 from gyebo.models.family import find, find_size
 from gyebo.objectives.table import LIKELIHOOD, OBJECTIVES, ObjectiveFacts
 from gyebo.tasks.heads.styles import STYLES, WINDOWS, layers_are_features
@@ -346,10 +355,11 @@ def dump(recipe: Recipe) -> str:
 
 
 def changed(before: Recipe, after: Recipe) -> list[str]:
-    """What differs between two recipes, one `field was X, is Y` each; the title, a heading only, may differ."""
+    """What differs between two recipes, one `field was X, is Y` each; the title, a heading only, may differ, and so may the
+    names of sources, which are compared by what they hold."""
     old, new = (toml.flat(recipe.model_dump(exclude={"title"})) for recipe in (before, after))
     return [
         f"{field} was {old.get(field)!r}, is {new.get(field)!r}"
         for field in dict.fromkeys([*old, *new])
-        if old.get(field) != new.get(field)
+        if old.get(field) != new.get(field) and not (names_source(field) and old.get(field) and new.get(field))
     ]

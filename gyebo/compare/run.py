@@ -8,6 +8,7 @@ The directory of a comparison, each file replaced in one step, so that a kill at
     sweeps/NAME/lr-RATE/, runs/NAME/seed-N/     the runs, each a model directory
     tasks/          what was fine-tuned from them, and the baselines (see gyebo/compare/tasks.py)
     failures/       the traceback of each run that failed last time
+    checkpoints/sources.json    where the text, the tokenizer and the tasks' data lie
     results.json, results.md, report.html, *.png     written at the end
 """
 
@@ -44,7 +45,8 @@ from gyebo.config.disk import disk_full
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
 from gyebo.data.lock import sole_writer
-from gyebo.jobs.results import PretrainResult
+from gyebo.jobs import places
+from gyebo.jobs.results import CorpusFacts, PretrainResult
 from gyebo.jobs.run_directory import bring_back, forget, refuse_foreign, refuse_to_replace, set_aside
 from gyebo.jobs.written import RUN, TOKENIZER, Table
 from gyebo.training import log
@@ -57,6 +59,7 @@ WRITTEN: Table = {
     "sweeps": {"*": {"lr-*": RUN}},
     "runs": {"*": {"seed-*": RUN}},
     "tasks": {BASELINE: {"*": RUN}, "*": {"*": {"seed-*": RUN}}},
+    "checkpoints": {"sources.json": None},
     "failures": {"*.txt": None, "tasks": {"*": {"*.txt": None}}},
 }
 
@@ -81,12 +84,14 @@ def compare(
     """
     from gyebo.training.loop import Stopped
 
-    out = out.resolve()  # runs remember the tokenizer's path: the same one from wherever the comparison is resumed
+    out = out.resolve()  # runs remember the tokenizer's path
+    places.refuse_names(recipe, out)
     with disk_full(out, lambda: _kept(recipe, out)), sole_writer(out):
         open_directory(recipe, out, resume=resume, overwrite=overwrite)
+        typed, recipe = recipe, places.placed(recipe, out, typed=True)
         session = Session(recipe=recipe, out=out, console=console or Console(quiet=True), jobs=jobs or real_jobs())
         try:
-            return _run(session)
+            return _run(session, typed)
         except (Stopped, KeyboardInterrupt) as stop:
             raise Stopped(f"stopped; resume with: {resume_command(out)}") from stop
 
@@ -99,11 +104,12 @@ def _kept(recipe: Recipe, out: Path) -> str:
     return f"finished runs are kept: free some space and resume with: {resume_command(out)}"
 
 
-def _run(session: Session) -> Comparison:
-    """Plan, train, and write what came of it."""
+def _run(session: Session, typed: Recipe) -> Comparison:
+    """Plan, train, and write what came of it. `typed`: the recipe with the names of sources as they were given."""
     recipe, out = session.recipe, session.out
     with _replacing(out):
         _plan(session)
+        places.remember(out, typed, recipe)
     trained, baselines = with_examples(_train(session), out, recipe=recipe, tasks=session.state.tasks)
     rows = rank(trained, session.state.tasks, recipe.measured_by)
     state = session.state
@@ -206,6 +212,7 @@ def _plan(session: Session) -> None:
             f"{out} can't be resumed: the corpus has changed since (fingerprint {before.fingerprint[:12]} then,"
             f" {prepared.fingerprint[:12]} now). Restore the old text, or ‹overwrite› to start again"
         )
+    _same_tokenizer(session, before, prepared)
     session.state.prepared = prepared
     session.keep()
     for candidate in recipe.candidates:  # all of them first: an option that doesn't fit is found before hours of training
@@ -215,6 +222,16 @@ def _plan(session: Session) -> None:
             session.state.candidates[candidate.name] = CandidatePlan(**plan.as_dict())
             session.keep()
     train_baselines(session)
+
+
+def _same_tokenizer(session: Session, before: CorpusFacts, prepared: CorpusFacts) -> None:
+    """OptionError where a comparison would go on with another tokenizer; an earlier version stored its name alone."""
+    known, found = before.tokenizer_fingerprint, prepared.tokenizer_fingerprint
+    named = session.recipe.tokenizer.path and Path(before.tokenizer).resolve() != Path(prepared.tokenizer).resolve()
+    if known != found if known else named:
+        raise OptionError(
+            f"{session.out} can't be resumed: the tokenizer is another one. Restore the old one, or ‹overwrite› to start again"
+        )
 
 
 def _sweep(session: Session, candidate: Candidate) -> str:

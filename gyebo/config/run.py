@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -11,6 +12,14 @@ from gyebo.config.errors import OptionError
 Schedule = Literal["cosine", "linear", "constant", "inverse-root", "slanted-triangular"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
+
+
+SOURCES = re.compile(r"data\.(corpus|valid)|tokenizer(\.path)?|start_from|teacher|model|tasks?(\.\d+)?\.(data|test)")
+
+
+def names_source(option: str) -> bool:
+    """Whether an option of a run, a fine-tuning or a recipe says where something lies: what that is decides, not its name."""
+    return SOURCES.fullmatch(option) is not None
 
 
 class Section(BaseModel):

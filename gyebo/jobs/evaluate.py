@@ -16,7 +16,7 @@ from gyebo.data.prepare import open_corpus, prepare
 from gyebo.data.shards import Prepared
 from gyebo.evaluation import measures
 from gyebo.interchange import load
-from gyebo.jobs import run_directory
+from gyebo.jobs import places, run_directory
 from gyebo.jobs.finetuned_model import FinetunedModel, open_model
 from gyebo.jobs.inference import check_precision
 from gyebo.jobs.objective_building import build_objective, held_out_rows, options_of
@@ -130,7 +130,7 @@ def _record(name: str, data: dict[str, Any]) -> dict[str, Any]:
 
 def _own_text(record: dict[str, Any], name: str, tokenizer: Tokenizer) -> Prepared:
     """The held-out part of a run; ValueError where its corpus is no longer the one that it was trained on."""
-    corpus = open_corpus(run_directory.options_of(record, Path(name)).data)
+    corpus = open_corpus(places.placed(run_directory.options_of(record, Path(name)), Path(name), typed=False).data)
     if corpus.fingerprint != record["corpus"]["fingerprint"]:
         raise ValueError(
             f"{name}: its corpus has changed since the run, so what is held out now may have been trained on: name a corpus"

@@ -10,9 +10,10 @@ from typing import Any
 from rich.console import Console
 
 from gyebo.config.finetune import FinetuneOptions
-from gyebo.jobs import run_directory
+from gyebo.jobs import identity, places, run_directory
+from gyebo.jobs.finetuning.build import with_defaults
 from gyebo.jobs.finetuning.report import card, lines, summary
-from gyebo.jobs.finetuning.run import finetune, refuse_processes, started_from
+from gyebo.jobs.finetuning.run import finetune, options_of, refuse_processes, started_from
 from gyebo.jobs.results import FinetuneResult, FinetuneSummary
 
 RESULTS = "results.json"
@@ -37,8 +38,11 @@ def finetune_seeds(
         alone = options.model_copy(update={"seed": seeds[0]})
         return summary([finetune(alone, out, resume=resume, overwrite=overwrite, console=console)])
     refuse_processes()
+    places.refuse_names(options, out)
     run_directory.refuse_to_replace(out, started_from(options))
     with run_directory.claim(out, resume=resume, overwrite=overwrite, kind=RESULTS) as resumed:
+        if resumed:
+            _refuse_other(options, out)
         noted = {"seeds": seeds, "options": options.model_dump(mode="json")}
         if not resumed:  # else what stands there counts until all seeds are done
             _write(out / RESULTS, json.dumps({"finished": False, **noted}))
@@ -50,6 +54,7 @@ def finetune_seeds(
             raise
         found = summary(list(results.values()))
         best = found.best_seed
+        places.remember(out, options, places.placed(options, out / f"seed-{best}", typed=True))
         _copy(out / f"seed-{best}", out)
         _write(out / "README.md", card(options, out, results[best], found))
         _write(out / "results.md", "\n".join(lines(found)) + "\n")
@@ -60,9 +65,25 @@ def finetune_seeds(
 def _one(options: FinetuneOptions, seed: int, out: Path, console: Console | None) -> FinetuneResult:
     if console:
         console.rule(f"seed {seed}")
-    found = finetune(options.model_copy(update={"seed": seed}), out / f"seed-{seed}", resume=True, console=console)
+    alone, place = options.model_copy(update={"seed": seed}), out / f"seed-{seed}"
+    beside = next((path for path in _begun(out) if path != place), None)
+    found = finetune(alone, place, resume=True, console=console, beside=beside)
     run_directory.started(out)
     return found
+
+
+def _begun(out: Path) -> list[Path]:
+    """The runs of seeds that have a record."""
+    return [path for path in sorted(out.glob("seed-*")) if (path / "run.toml").is_file()]
+
+
+def _refuse_other(options: FinetuneOptions, out: Path) -> None:
+    """OptionError where the seeds that are there were trained with other options; budget and rate may change."""
+    for path in _begun(out):
+        record = run_directory.read(path)
+        stored = options_of(record, path)
+        given = with_defaults(options.model_copy(update={"seed": stored.seed}), record.get("family"))
+        identity.schedule(stored, given, path, by_content="identity" in record)
 
 
 def _copy(run: Path, out: Path) -> None:

@@ -17,6 +17,7 @@ from gyebo.interchange.files import read_json
 from gyebo.jobs import run_directory as runs
 from gyebo.jobs.finetune import RESULTS
 from gyebo.jobs.inference import ready
+from gyebo.jobs.places import placed_task
 from gyebo.models.family import find
 from gyebo.objectives import table
 from gyebo.tasks import linear, text_answers
@@ -58,7 +59,7 @@ def trained_on(name: str) -> TrainingRecord | None:
         return None
     if not result:
         raise OptionError(f"{name}: its fine-tuning is not finished: continue it with ‹resume›")
-    task = toml.check(TaskOptions, options["task"], f"{name}: the stored task")
+    task = placed_task(toml.check(TaskOptions, options["task"], f"{name}: the stored task"), folder)
     searched = toml.check(TranslationOptions, options.get("translation", {}), f"{name}: the stored options")
     return TrainingRecord(task, result["paired"], result.get("max_length"), searched)
 

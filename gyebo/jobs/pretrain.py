@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Set
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +14,19 @@ from rich.console import Console
 
 import gyebo
 from gyebo.config import toml
-from gyebo.config.errors import OptionError
 from gyebo.config.flags import words_for
 from gyebo.config.run import RunOptions
 from gyebo.evaluation import measures
 from gyebo.figures.curves import training_curve
 from gyebo.interchange import save
 from gyebo.interchange.model_card import model_card
-from gyebo.jobs import run_directory
+from gyebo.jobs import identity, places, resuming, root_files, run_directory
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.corpus import floor
 from gyebo.jobs.pretraining.setup import Setup, plan_run, set_up
 from gyebo.jobs.results import PretrainResult, RunPlan, read, read_pretraining
 from gyebo.tasks.metrics import bootstrap
-from gyebo.training import distributed, log
+from gyebo.training import checkpoint, distributed, log
 from gyebo.training.device import peak_memory, pick_device, reset_peak_memory
 from gyebo.training.loop import Intervals, raise_if_stopped, resume, train
 from gyebo.training.progress import Progress
@@ -37,26 +38,29 @@ def pretrain(
 ) -> PretrainResult | None:
     """Train one run in `out`, or resume it; gives its result, which `run.toml` stores too (other processes: None).
 
-    With `resume`, a finished run gives its stored result at once and a missing one is started. Raises ValueError for options
-    that don't fit, `training.loop.Stopped` after a signal, `Failed` where the loss is not finite.
+    With `resume`, a finished run gives its stored result, or goes on where the budget is larger now, and a missing one is
+    started. Raises ValueError for options that don't fit and for another run than the stored one, `training.loop.Stopped` after
+    a signal, `Failed` where the loss is not finite.
     """
     device = pick_device(options.train.device)
     with distributed.process_group(device):
         if distributed.rank() > 0:
             console = None
+        places.refuse_names(options, out)
         run_directory.refuse_to_replace(out, started_from(options))
         first = distributed.rank() == 0
-        with run_directory.claim(out, resume=resume, overwrite=overwrite) if first else nullcontext() as found:
-            record = run_directory.read(out) if distributed.from_first(found) else None
-            if record:
-                changed = run_directory.differences(run_directory.options_of(record, out), options)
-                if changed:
-                    raise OptionError(
-                        f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new ‹out› to change them"
-                    )
-                if "result" in record:
-                    return read_pretraining(record["result"], str(out / "run.toml"))
-            return _run(options, out, record=record, console=console)
+        with run_directory.claim(out, resume=resume, overwrite=overwrite) if first else nullcontext() as resumed:
+            record = run_directory.read(out) if distributed.from_first(resumed) else None
+            if record is None:
+                return _run(options, out, console=console)
+            stored = run_directory.options_of(record, out)
+            changed = resuming.changed(record, stored, options, out)
+            found = places.placed(options, out, typed=True)
+            if "result" in record and not changed:
+                say = resuming.speaker(console)
+                resuming.confirm_finished(record, stored, options, lambda: identity.of_pretraining(found, out), out, say)
+                return read_pretraining(record["result"], str(out / "run.toml"))
+            return _run(options, out, console=console, record=record, changed=changed)
 
 
 def started_from(options: RunOptions) -> tuple[str | None, ...]:
@@ -64,41 +68,77 @@ def started_from(options: RunOptions) -> tuple[str | None, ...]:
     return options.start_from, options.teacher, options.tokenizer, options.data.valid, *options.data.corpus
 
 
-def _run(options: RunOptions, out: Path, *, record: dict[str, Any] | None, console: Console | None) -> PretrainResult | None:
-    first = distributed.rank() == 0
+def _run(
+    options: RunOptions,
+    out: Path,
+    *,
+    console: Console | None,
+    record: dict[str, Any] | None = None,
+    changed: Set[str] = frozenset(),
+) -> PretrainResult | None:
+    """`record`: of the run that is resumed; `changed`: its options of budget and rate that are others now."""
+    first, say = distributed.rank() == 0, resuming.speaker(console)
+    found = places.placed(options, out, typed=True) if record else options
     if first:
-        setup = set_up(options, out, console)
+        setup = set_up(found, out, console)
     distributed.barrier()
     if not first:
-        setup = set_up(options, out, None)
-    fingerprint = setup.prepared.meta["fingerprint"]
-    if record and record["corpus"]["fingerprint"] != fingerprint:
-        raise ValueError(f"{out} can't be resumed: the corpus has changed since (fingerprint {fingerprint[:12]})")
+        setup = set_up(found, out, None)
+    setup.options = options  # as they were typed
+    parts = identity.of_pretraining(found, out, setup.prepared.meta["fingerprint"])
     if record is None:
-        if console and (options.budget.minutes or options.train.precision == "auto"):
-            console.print("measuring the speed of this machine", highlight=False)
-        # All processes measure together, as they will train; the first one's figures count.
-        plan: RunPlan = distributed.from_first(plan_run(setup))
-        record = {
-            "options": options.model_dump(mode="json"),
-            "plan": plan.as_dict(),
-            "corpus": {"fingerprint": fingerprint, **{k: setup.prepared.meta[k] for k in ("train", "valid")}},
-            "versions": run_directory.versions(),
-            "state": {"finished": False, "weights": "newest"},
-        }
+        plan = _plan(setup, console)
+        before = after = _record(setup, plan, parts)
         if first:
-            run_directory.write(out, record)
+            run_directory.write(out, before)
     else:
-        plan = read(RunPlan, record["plan"], str(out / "run.toml"))
+        resuming.confirm(record, parts, out, say)
+        plan, before = read(RunPlan, record["plan"], str(out / "run.toml")), record
+        if changed & identity.BUDGET:
+            again = _plan(setup, console, plan.precision)
+            plan = replace(plan, steps=again.steps, epochs=again.epochs, seconds_per_step=again.seconds_per_step)
+        going_on = resuming.replanned(record, options, changed, plan.as_dict(), out) if changed else record
+        if going_on is None:
+            return read_pretraining(record["result"], str(out / "run.toml"))
+        after = going_on | {"state": {"finished": False, "weights": "newest"}}
+    resuming.remember(out, options, found)
     if console:
         _announce(setup, plan, console)
     reset_peak_memory(setup.device)
     trainer = setup.trainer(plan.precision, plan.steps, compile=options.train.compile)
     start = time.perf_counter()
-    _train(setup, trainer, out, plan=plan, console=console)
+    resume(trainer, out, say)
+    record = resuming.note(before, after, made=_made(setup, plan), step=trainer.step, out=out, say=say)
+    _train(setup, trainer, out, plan=plan, identity=record.get("identity"), console=console)
     result = _finish(setup, trainer, out, record=record, plan=plan, wall=time.perf_counter() - start) if first else None
     raise_if_stopped(trainer, out)
     return result
+
+
+def _plan(setup: Setup, console: Console | None, precision: str | None = None) -> RunPlan:
+    """The budget as steps; `precision`: as it was chosen before."""
+    if console and (setup.options.budget.minutes or (precision or setup.options.train.precision) == "auto"):
+        console.print("measuring the speed of this machine", highlight=False)
+    # All processes measure together, as they will train; the first one's figures count.
+    return distributed.from_first(plan_run(setup, precision))
+
+
+def _record(setup: Setup, plan: RunPlan, parts: identity.Identity) -> dict[str, Any]:
+    """The record of a new run before it starts."""
+    meta = setup.prepared.meta
+    return {
+        "options": setup.options.model_dump(mode="json"),
+        "plan": plan.as_dict(),
+        "corpus": {name: meta[name] for name in ("fingerprint", "train", "valid")},
+        "identity": identity.stamped(parts),
+        "made": _made(setup, plan),
+        "versions": run_directory.versions(),
+        "state": {"finished": False, "weights": "newest"},
+    }
+
+
+def _made(setup: Setup, plan: RunPlan) -> dict[str, Any]:
+    return checkpoint.environment(setup.device, plan.precision, distributed.world_size())
 
 
 def _announce(setup: Setup, plan: RunPlan, console: Console) -> None:
@@ -111,10 +151,16 @@ def _announce(setup: Setup, plan: RunPlan, console: Console) -> None:
         console.print(f"objective: {setup.objective.describe()}", highlight=False)
 
 
-def _train(setup: Setup, trainer: Trainer, out: Path, *, plan: RunPlan, console: Console | None) -> None:
+def _train(
+    setup: Setup,
+    trainer: Trainer,
+    out: Path,
+    *,
+    plan: RunPlan,
+    identity: identity.Identity | None,
+    console: Console | None,
+) -> None:
     options = setup.options.train
-    say = console.print if console else print
-    resume(trainer, out, say)
     every = budget.tenth(plan.steps)
     intervals = Intervals(options.checkpoint_every or every, options.evaluate_every or every, options.keep)
     autocast = setup.autocast(plan.precision)
@@ -131,7 +177,7 @@ def _train(setup: Setup, trainer: Trainer, out: Path, *, plan: RunPlan, console:
         save(model, setup.tokenizer, out)
 
     progress = Progress(console, plan.flops_per_step / 3 / plan.tokens_per_step)
-    train(trainer, out, intervals, evaluate=evaluate, save=save_root, progress=progress)
+    train(trainer, out, intervals, evaluate=evaluate, save=save_root, progress=progress, identity=identity)
 
 
 def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any], plan: RunPlan, wall: float) -> PretrainResult:
@@ -160,7 +206,8 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
     )
     pictures = _draw(setup, out, bytes_per_token)
     save(trainer.model, setup.tokenizer, out, card=_card(setup, out, result, pictures=pictures))
-    run_directory.write(out, record | {"state": {"finished": True, "weights": "last"}, "result": result.as_dict()})
+    finished = {"state": {"finished": True, "weights": "last"}, "result": result.as_dict()}
+    run_directory.write(out, record | finished | {"files": root_files.digests(out, pictures.values())})
     return result
 
 

@@ -13,7 +13,7 @@ import gyebo
 from gyebo.config import toml
 from gyebo.config.disk import disk_full
 from gyebo.config.errors import OptionError
-from gyebo.config.run import RunOptions, Section
+from gyebo.config.run import RunOptions
 from gyebo.data.lock import LOCK, refuse_busy_below, sole_writer
 from gyebo.jobs import written
 from gyebo.jobs.written import STARTING, Table, foreign
@@ -21,7 +21,6 @@ from gyebo.jobs.written import STARTING, Table, foreign
 ONE, SEVERAL = "run.toml", "results.json"  # what a run of one seed has, and one of several
 TOKENIZER = "tokenizer.json"
 WRITTEN = {ONE: written.RUN, SEVERAL: written.SEEDS, TOKENIZER: written.TOKENIZER}
-FREE_TO_CHANGE = {"device", "checkpoint_every", "evaluate_every", "evaluate_tokens", "keep"}
 
 
 @contextmanager
@@ -200,13 +199,6 @@ def read(out: Path) -> dict[str, Any]:
 def options_of(record: dict[str, Any], out: Path) -> RunOptions:
     """The options that a run was started with."""
     return toml.check(RunOptions, record["options"], str(out / "run.toml"))
-
-
-def differences(stored: Section, given: Section) -> list[str]:
-    """What a resumed run may not change, as `name: stored -> given`."""
-    old, new = toml.flat(stored.model_dump(mode="json")), toml.flat(given.model_dump(mode="json"))
-    names = [n for n in {**old, **new} if old.get(n) != new.get(n) and n.rsplit(".", 1)[-1] not in FREE_TO_CHANGE]
-    return [f"{name}: {old.get(name)!r} stored, {new.get(name)!r} given" for name in names]
 
 
 def refuse_existing(out: Path | None, overwrite: bool | None, source: str | None = None) -> None:

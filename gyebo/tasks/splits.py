@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -136,13 +137,16 @@ def _whole(task: Task, file: str) -> HeldOut:
 
 
 def same_source(first: str | None, second: str | None) -> bool:
-    """Whether two names denote the same examples: the same file, or the same split of a data set of the hub."""
+    """Whether two names denote the same examples: files of the same content, or the same split of a data set of the hub."""
     if not first or not second:
         return False
     if first.startswith(HUB) and second.startswith(HUB):
         (*one, split), (*other, part) = hub_name(first), hub_name(second)
         return one == other and (split or "train") == (part or "train")
-    return Path(first).resolve() == Path(second).resolve()
+    one_file, other_file = Path(first), Path(second)
+    if one_file.is_file() and other_file.is_file():
+        return filecmp.cmp(one_file, other_file, shallow=False)
+    return one_file.resolve() == other_file.resolve()
 
 
 def _own(task: Task, options: TaskOptions) -> TaskData:

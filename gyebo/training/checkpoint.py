@@ -4,7 +4,7 @@ checkpoints/step-120/model.safetensors       weights under our names
                      optimizer.safetensors   AdamW's state as named tensors
                      state.json              counters
                      carried.safetensors     of lanes: the state with which each row of the next batch starts, by name
-                     manifest.json           size and SHA-256 of the other files; the environment
+                     manifest.json           size and SHA-256 of the other files; the environment; the run's identity
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ def write(
     made: dict[str, Any],
     keep: int,
     carried: StateTree | None = None,
+    identity: dict[str, str] | None = None,
 ) -> Path:
-    """Write `folder/step-N` for state["step"] and delete all but the `keep` newest.
+    """Write `folder/step-N` for state["step"] and delete all but the `keep` newest. `identity`: of the run, for the manifest.
 
     Raises DiskFull where it cannot be written, e.g. on a full disk; existing checkpoints are untouched then.
     """
@@ -70,7 +71,8 @@ def write(
                 aside / CARRIED,
             )
         files = {path.name: {"size": path.stat().st_size, "sha256": digest(path)} for path in sorted(aside.iterdir())}
-        (aside / "manifest.json").write_text(json.dumps({"files": files, "made": made}, indent=1))
+        manifest = {"files": files, "made": made} | ({"identity": identity} if identity else {})
+        (aside / "manifest.json").write_text(json.dumps(manifest, indent=1))
         for path in aside.iterdir():
             flush(path)
         if target.exists():
@@ -164,6 +166,11 @@ def problem(path: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"manifest.json can't be read ({type(error).__name__})"
     return None
+
+
+def made(path: Path) -> dict[str, Any]:
+    """The environment that an intact checkpoint was written in; empty where its manifest does not say."""
+    return dict(json.loads((path / "manifest.json").read_text()).get("made") or {})
 
 
 def newest(folder: Path) -> tuple[Path | None, list[str]]:

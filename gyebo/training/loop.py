@@ -91,11 +91,12 @@ def train(
     save: Save,
     progress: Progress,
     early_stop: Callable[[], bool] = lambda: False,
+    identity: dict[str, str] | None = None,
 ) -> None:
     """Train to the last step; the run directory `out` always holds what is needed to resume.
 
     `evaluate` returns metrics and lines of a sample; `save` writes the model into `out`; `early_stop` says after an evaluation
-    whether to end before the last step. All run on the first process.
+    whether to end before the last step. All run on the first process. `identity`: of the run, for its checkpoints.
     Raises Stopped after a signal, Failed where the loss is not finite, checkpoint.DiskFull.
     """
     first = distributed.rank() == 0
@@ -106,7 +107,16 @@ def train(
         carried = trainer.all_carried()
         if first:
             folder, state = out / "checkpoints", trainer.state()
-            checkpoint.write(folder, trainer.model, trainer.optimizer, state, made=made, keep=intervals.keep, carried=carried)
+            checkpoint.write(
+                folder,
+                trainer.model,
+                trainer.optimizer,
+                state,
+                made=made,
+                keep=intervals.keep,
+                carried=carried,
+                identity=identity,
+            )
             save(trainer.model)
         distributed.barrier()
 

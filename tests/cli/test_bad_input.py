@@ -259,9 +259,10 @@ def test_a_run_of_pickles_runs_nothing(refused, trained, corpus, tmp_path):
 def test_an_existing_directory(refused, trained, corpus, tokenizer_folder, tmp_path):
     line = refused("pretrain", "gpt2", corpus, "-o", trained, "--steps", "2")
     assert f"{trained} exists already: pass --resume to continue or --overwrite to start again" in line
-    longer = ["--steps", "9", "--resume", "--tokenizer", tokenizer_folder, *TINY]
-    line = refused("pretrain", "gpt2", corpus, "-o", trained, *longer)
-    assert "can't be resumed with other options: budget.steps: 4 stored, 9 given" in line
+    again = ["--resume", "--tokenizer", tokenizer_folder, *TINY]
+    line = refused("pretrain", "gpt2", corpus, "-o", trained, "--steps", "4", "--seed", "5", *again)
+    assert "can't be resumed with other options: seed: 0 stored, 5 given" in line
+    assert "has trained 4 steps" in refused("pretrain", "gpt2", corpus, "-o", trained, "--steps", "3", *again)
     other = tmp_path / "photos"
     other.mkdir()
     (other / "cat.jpg").touch()

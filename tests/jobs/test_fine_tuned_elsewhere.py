@@ -9,6 +9,7 @@ from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.pretraining.setup import set_up
 from gyebo.jobs.verify import verify
+from gyebo.training import checkpoint
 from tests.jobs.tuning_files import tuning
 
 
@@ -22,7 +23,7 @@ def tuned(models, data, tmp_path_factory):
 def test_verify_replays_it_and_finds_a_changed_weight(tuned):
     quiet = Console(quiet=True)
     assert verify(tuned, quiet)
-    last = max((tuned / "checkpoints").iterdir(), key=lambda path: int(path.name.removeprefix("step-")))
+    last = checkpoint.steps(tuned / "checkpoints")[0]
     tensors = load_file(last / "model.safetensors")
     name = next(iter(tensors))
     tensors[name] = tensors[name] + 1e-3

@@ -351,11 +351,11 @@ def test_resume_refuses_other_options_and_other_examples(models, data, tmp_path,
     copy.write_bytes(data.read_bytes())
     options = tuning(models("bert"), copy)
     interrupted(options, tmp_path / "run", 2, monkeypatch)
-    with pytest.raises(ValueError, match=r"can't be resumed with other options: optim\.lr: None stored, 0\.1 given"):
-        finetune(tuning(models("bert"), copy, optim={"lr": 0.1}), tmp_path / "run", resume=True)
+    with pytest.raises(ValueError, match=r"can't be resumed with other options: optim\.clip: 1\.0 stored, 0\.1 given"):
+        finetune(tuning(models("bert"), copy, optim={"clip": 0.1}), tmp_path / "run", resume=True)
     with copy.open("a", encoding="utf-8") as file:
         file.write("하늘 정말 나무 함께 만났다.,positive\n")
-    with pytest.raises(ValueError, match="the examples of classification have changed since the run"):
+    with pytest.raises(ValueError, match="the examples of its task have changed since the run"):
         finetune(options, tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "checkpoints").is_dir()
 

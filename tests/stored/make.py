@@ -57,7 +57,7 @@ def gyebo(folder: Path, arguments: list[str], kill: int | None = None) -> int:
 
 def trim(folder: Path, half: bool) -> None:
     """Leave what a resumption needs, or of a whole run its last weights and what opens them."""
-    steps = sorted((folder / "checkpoints").iterdir(), key=lambda path: int(path.name.partition("-")[2]))
+    steps = sorted((folder / "checkpoints").glob("step-*"), key=lambda path: int(path.name.partition("-")[2]))
     for step in steps[:-1] if half else steps:
         shutil.rmtree(step)
     for name in ("README.md", "loss.png", "learning.png", "confusion.png", "lengths.png", "predictions.jsonl"):

@@ -199,7 +199,8 @@ def test_a_checkpoint_of_pickles_runs_nothing(run_options, tmp_path, monkeypatch
     newest = out / "checkpoints" / "step-4"
     names = ["model.safetensors", "optimizer.safetensors", "state.json"]
     files = {n: {"size": (newest / n).stat().st_size, "sha256": checkpoint.digest(newest / n)} for n in names}
-    (newest / "manifest.json").write_text(json.dumps({"files": files, "made": {}}))
+    own = toml.read(out / "run.toml")["identity"]
+    (newest / "manifest.json").write_text(json.dumps({"files": files, "made": {}, "identity": own}))
     with pytest.raises(Exception, match="(?i)header|safetensors"):
         pretrain(options, out, resume=True)
     assert not marker.exists()
@@ -220,7 +221,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(run_options, tmp_path, monkeypat
         patch.setattr(checkpoint, "save_file", full)
         with pytest.raises(checkpoint.DiskFull, match=r"step-6.*No space left.*step-3.*resume"):
             pretrain(options, out)
-    assert sorted(p.name for p in (out / "checkpoints").iterdir()) == ["step-0", "step-3"]
+    assert sorted(p.name for p in (out / "checkpoints").iterdir()) == ["sources.json", "step-0", "step-3"]
     assert checkpoint.problem(out / "checkpoints" / "step-3") is None
     pretrain(options, out, resume=True)
     pretrain(options, tmp_path / "whole")
@@ -237,10 +238,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(run_options, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 9}, "budget.steps"),
         ({"train": {"batch_tokens": 512}}, "train.batch_tokens"),
         ({"context": 16}, "context"),
-        ({"optim": {"lr": 0.5}}, "optim.lr"),
+        ({"optim": {"clip": 0.5}}, "optim.clip"),
     ],
 )
 def test_resume_refuses_other_options(run_options, tmp_path, monkeypatch, change, message):

@@ -29,10 +29,8 @@ def with_defaults(options: FinetuneOptions, family: str | None) -> FinetuneOptio
     return options.model_copy(update={**own, "optim": options.optim.model_copy(update=optim)})
 
 
-def set_up(options: FinetuneOptions) -> Setup:
-    """Examples, tokenizer, model and features; ValueError names what doesn't fit together."""
-    device = pick_device(options.device)
-    make_ready(device)
+def opened(options: FinetuneOptions) -> tuple[TaskData, Kind, Origin]:
+    """The examples and what is trained on them; ValueError names what doesn't fit together."""
     kind = find_kind(open_task(options.task).kind)
     if kind.head is None and kind.text is None:
         raise ValueError(f"{options.task.name} can be read and scored, but not fine-tuned: no model answers it")
@@ -40,6 +38,14 @@ def set_up(options: FinetuneOptions) -> Setup:
     named = scratch(options.model)
     origin = _new(options, data, kind, named) if named else _pretrained(options.model)
     _check(options, kind, origin.family)
+    return data, kind, origin
+
+
+def set_up(options: FinetuneOptions) -> Setup:
+    """Examples, tokenizer, model and features; ValueError names what doesn't fit together."""
+    device = pick_device(options.device)
+    make_ready(device)
+    data, kind, origin = opened(options)
     form = text_form if origin.family.answers_by_text else head_form
     return form.build(options, data, kind, origin=origin, device=device)
 

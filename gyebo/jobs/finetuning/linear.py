@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from gyebo.config.finetune import TaskOptions
-from gyebo.jobs import run_directory
+from gyebo.jobs import places, run_directory
 from gyebo.jobs.finetuned_model import margins
 from gyebo.jobs.finetuning.report import summary
 from gyebo.jobs.results import FinetuneSummary, TaskResult
@@ -26,6 +26,7 @@ def finetune_linear(options: TaskOptions, out: Path, *, overwrite: bool = False)
     if not find_kind(data.task.kind).linear:
         known = " and ".join(kind.name for kind in KINDS.values() if kind.linear)
         raise ValueError(f"{data.task.name}: the linear baseline supports {known}, not {data.task.kind}")
+    places.refuse_names(options, out)
     run_directory.refuse_to_replace(out, (options.data, options.test))
     with run_directory.claim(out, resume=False, overwrite=overwrite):
         return summary([_run(options, data, out)])
@@ -59,4 +60,5 @@ def _run(options: TaskOptions, data: TaskData, out: Path) -> TaskResult:
     )
     record = {"kind": "linear", "options": {"task": options.model_dump(mode="json")}, "versions": run_directory.versions()}
     run_directory.write(out, record | {"state": {"finished": True, "weights": "last"}, "result": result.as_dict()})
+    places.remember_task(out, options)
     return result

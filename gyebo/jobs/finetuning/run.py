@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,19 @@ from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.interchange import load, save
 from gyebo.interchange.loading import family_of
 from gyebo.interchange.saving import auto_class
-from gyebo.jobs import run_directory
-from gyebo.jobs.finetuning.build import set_up, with_defaults
+from gyebo.jobs import identity, places, resuming, root_files, run_directory
+from gyebo.jobs.finetuning.build import opened, set_up, with_defaults
 from gyebo.jobs.finetuning.report import card, pictures
-from gyebo.jobs.finetuning.setup import PARTS, Setup
+from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup
+from gyebo.jobs.identity import Identity
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.setup import MEASURE_SECONDS
 from gyebo.jobs.results import FinetuneResult, read
+from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.metrics.bleu import signatures
 from gyebo.tasks.metrics.metrics import measure, write_parts
 from gyebo.tasks.prediction import PREDICTIONS, as_rows, write_predictions
+from gyebo.tasks.splits import TaskData
 from gyebo.training import checkpoint, log
 from gyebo.training.device import peak_memory, reset_peak_memory
 from gyebo.training.loop import Intervals, raise_if_stopped, resume, train
@@ -36,35 +41,59 @@ MOST_CHECKPOINTS, MOST_EVALUATIONS = 200, 100  # of a run with many short epochs
 
 
 def finetune(
-    options: FinetuneOptions, out: Path, *, resume: bool = False, overwrite: bool = False, console: Console | None = None
+    options: FinetuneOptions,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    console: Console | None = None,
+    beside: Path | None = None,
 ) -> FinetuneResult:
     """Fine-tune one seed in `out`, or resume it; returns its result, which is also stored in `run.toml`.
 
     The root of `out` holds the weights of the best evaluation; for translation, the average of the last checkpoints if that is
-    better. With `resume`, a finished run returns its stored result at once and a missing one is started. Raises ValueError for
-    options that don't fit, `training.loop.Stopped` after a signal, `Failed` where the loss is not finite.
+    better. With `resume`, a finished run returns its stored result, or goes on where it is given more steps, and a missing one
+    is started. `beside`: a run that differs in its seed only, as `out` must then. Raises ValueError for options that don't fit
+    and for another run than the stored one, `training.loop.Stopped` after a signal, `Failed` where the loss is not finite.
     """
     refuse_processes()
+    places.refuse_names(options, out)
     run_directory.refuse_to_replace(out, started_from(options))
-    with run_directory.claim(out, resume=resume, overwrite=overwrite) as found:
-        record = run_directory.read(out) if found else None
-        options = with_defaults(options, _family(options, record))
-        if record:
-            changed = run_directory.differences(options_of(record, out), options)
-            if changed:
-                raise OptionError(
-                    f"{out} can't be resumed with other options: {'; '.join(changed)}. Use a new ‹out› to change them"
-                )
-            if "result" in record:
-                return read(FinetuneResult, record["result"], str(out / "run.toml"))
-        return _run(options, out, record, console)
+    with run_directory.claim(out, resume=resume, overwrite=overwrite) as resumed:
+        record = run_directory.read(out) if resumed else None
+        options = with_defaults(options, _family(options, record, beside))
+        if record is None:
+            return _run(options, out, console, beside=beside)
+        stored, say = options_of(record, out), resuming.speaker(console)
+        changed = resuming.changed(record, stored, options, out)
+        if "result" in record and not changed:
+            found = places.placed(options, out, typed=True)
+            find = lambda: _identity(options, *opened(found))  # noqa: E731
+            resuming.confirm_finished(record, stored, options, find, out, say)
+            return _stored(record, out)
+        return _run(options, out, console, record=record, changed=changed)
 
 
-def _family(options: FinetuneOptions, record: dict[str, Any] | None) -> str | None:
+def _stored(record: dict[str, Any], out: Path) -> FinetuneResult:
+    return read(FinetuneResult, record["result"], str(out / "run.toml"))
+
+
+def _identity(options: FinetuneOptions, data: TaskData, kind: Kind, origin: Origin) -> Identity:
+    return identity.of(
+        options.model_dump(mode="json"),
+        tokenizer=origin.tokenizer.fingerprint,
+        start=None if scratch(options.model) else identity.digest(origin.body()),
+        examples=data.fingerprint,
+    )
+
+
+def _family(options: FinetuneOptions, record: dict[str, Any] | None, beside: Path | None) -> str | None:
     """The family whose fine-tuning defaults apply: that of a pretrained model; None for a newly initialised one."""
     if scratch(options.model):
         return None
-    return record.get("family") if record else family_of(options.model)
+    if record:
+        return record.get("family")
+    return family_of(places.placed_name(options.model, "model", beside) if beside else options.model)
 
 
 def refuse_processes() -> None:
@@ -87,33 +116,64 @@ def options_of(record: dict[str, Any], out: Path) -> FinetuneOptions:
 
 def replayed(record: dict[str, Any], out: Path) -> Trainer:
     """The trainer of a run at step 0, to train it again. ValueError where its examples have changed since."""
-    setup = set_up(options_of(record, out))
-    _same_examples(setup, record, out)
+    options = options_of(record, out)
+    setup = set_up(places.placed(options, out, typed=False))
+    identity.refuse_other(record, _identity(options, setup.data, setup.kind, setup.origin), out)
     return setup.trainer(record["plan"])
 
 
-def _same_examples(setup: Setup, record: dict[str, Any], out: Path) -> None:
-    if setup.data.fingerprint != record["task"]["fingerprint"]:
-        raise ValueError(f"{out}: the examples of {setup.data.task.name} have changed since the run: restore the old examples")
-
-
-def _run(options: FinetuneOptions, out: Path, record: dict[str, Any] | None, console: Console | None) -> FinetuneResult:
-    setup = set_up(options)
-    if record:
-        _same_examples(setup, record, out)
-    plan = record["plan"] if record else setup.plan(_precision(setup))
+def _run(
+    options: FinetuneOptions,
+    out: Path,
+    console: Console | None,
+    *,
+    record: dict[str, Any] | None = None,
+    changed: Set[str] = frozenset(),
+    beside: Path | None = None,
+) -> FinetuneResult:
+    """`record`: of the run that is resumed; `changed`: its options of budget and rate that are others now."""
+    say, known = resuming.speaker(console), out if record else beside
+    found = places.placed(options, known, typed=True) if known else options
+    setup = replace(set_up(found), options=options)  # as they were typed
+    parts = _identity(options, setup.data, setup.kind, setup.origin)
+    if record is None:
+        if beside:
+            other = run_directory.read(beside)
+            identity.refuse_other(other, parts | {"seed": str(other["options"]["seed"])}, beside)
+        plan = setup.plan(_precision(setup))
+        before = after = _record(setup, plan, parts)
+    else:
+        resuming.confirm(record, parts, out, say)
+        plan, before = _replanned(setup, record["plan"], changed), record
+        going_on = resuming.replanned(record, options, changed, plan, out) if changed else record
+        if going_on is None:
+            return _stored(record, out)
+        after = going_on
     reset_peak_memory(setup.device)
     trainer = setup.trainer(plan)
     if record is None:
-        record = _record(setup, plan)
-        run_directory.write(out, record)
+        run_directory.write(out, before)
+    resuming.remember(out, options, found)
     if console:
         _announce(setup, plan, console)
     start = time.perf_counter()
-    _train(setup, trainer, out, plan=plan, console=console)
+    resume(trainer, out, say)
+    record = resuming.note(before, after, made=_made(setup, plan), step=trainer.step, out=out, say=say)
+    _train(setup, trainer, out, record=record, console=console)
     result = _finish(setup, trainer, out, record=record, wall=time.perf_counter() - start)
     raise_if_stopped(trainer, out)
     return result
+
+
+def _replanned(setup: Setup, stored: dict[str, Any], changed: Set[str]) -> dict[str, Any]:
+    """The stored plan with what follows from the changed options."""
+    again = setup.plan(stored["precision"])
+    follow = {"steps": bool(changed & identity.BUDGET), "lr": identity.RATE in changed}
+    return stored | {name: again[name] for name, follows in follow.items() if follows}
+
+
+def _made(setup: Setup, plan: dict[str, Any]) -> dict[str, Any]:
+    return checkpoint.environment(setup.device, plan["precision"], 1)
 
 
 def _precision(setup: Setup) -> str:
@@ -123,7 +183,7 @@ def _precision(setup: Setup) -> str:
     return budget.choose_precision(make, setup.device, setup.options.precision, MEASURE_SECONDS / 5)[0]
 
 
-def _record(setup: Setup, plan: dict[str, Any]) -> dict[str, Any]:
+def _record(setup: Setup, plan: dict[str, Any], parts: Identity) -> dict[str, Any]:
     """The record of a new run before it starts."""
     data = setup.data
     counts = {part: len(getattr(data, part)) for part in PARTS}
@@ -133,6 +193,8 @@ def _record(setup: Setup, plan: dict[str, Any]) -> dict[str, Any]:
         "options": setup.options.model_dump(mode="json"),
         "plan": plan,
         "task": {"name": data.task.name, "examples": counts, "fingerprint": data.fingerprint},
+        "identity": identity.stamped(parts),
+        "made": _made(setup, plan),
         "versions": run_directory.versions(),
         "state": {"finished": False, "weights": "best"},
     }
@@ -159,10 +221,9 @@ def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
         console.print(line, highlight=False, markup=False)
 
 
-def _train(setup: Setup, trainer: Trainer, out: Path, *, plan: dict[str, Any], console: Console | None) -> None:
-    options, name = setup.options, setup.data.task.score
-    resume(trainer, out, console.print if console else print)
-    scores = [record["evaluation"][name] for record in log.read(out) if "evaluation" in record] if trainer.step else []
+def _train(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any], console: Console | None) -> None:
+    options, name, plan = setup.options, setup.data.task.score, record["plan"]
+    scores = [line["evaluation"][name] for line in log.read(out) if "evaluation" in line] if trainer.step else []
 
     def evaluate(model: Any) -> tuple[dict[str, float], list[str]]:
         metrics, predictions = _score(setup, model, "valid", precision=plan["precision"], quick=True)
@@ -184,7 +245,16 @@ def _train(setup: Setup, trainer: Trainer, out: Path, *, plan: dict[str, Any], c
     )
     model: Any = trainer.model
     progress = Progress(console, model.flops(1, max(1, round(setup.rows.mean_tokens))))
-    train(trainer, out, intervals, evaluate=evaluate, save=keep, progress=progress, early_stop=early_stop)
+    train(
+        trainer,
+        out,
+        intervals,
+        evaluate=evaluate,
+        save=keep,
+        progress=progress,
+        early_stop=early_stop,
+        identity=record.get("identity"),
+    )
 
 
 def since_best(scores: list[float]) -> int:
@@ -198,22 +268,24 @@ def _score(setup: Setup, model: Any, part: str, *, precision: str, quick: bool =
     return measure(setup.data.task, predictions, getattr(setup.data, part)), predictions
 
 
-def _chosen(setup: Setup, out: Path, plan: dict[str, Any]) -> tuple[Any, dict[str, float], str]:
+def _chosen(setup: Setup, out: Path, record: dict[str, Any]) -> tuple[Any, dict[str, float], str]:
     """The final model, its metrics on the validation set, and a description of its weights."""
+    plan, state, name = record["plan"], record["state"], setup.data.task.score
+    # Where no evaluation since a finished run went on was better, the root holds what it chose then.
+    kept = state["weights"] if _best_step(log.read(out), name) <= state.get("reopened", -1) else "best"
     best = load(out)[0].to(setup.device)
     valid, _ = _score(setup, best, "valid", precision=plan["precision"])
     if setup.averaged < 2:
-        return best, valid, "best"
+        return best, valid, kept
     mean = setup.make_model().to(setup.device).eval()
     count = checkpoint.load_average(out / "checkpoints", setup.averaged, mean)
     other, _ = _score(setup, mean, "valid", precision=plan["precision"])
-    name = setup.data.task.score
-    return (mean, other, f"mean of the last {count} checkpoints") if other[name] > valid[name] else (best, valid, "best")
+    return (mean, other, f"mean of the last {count} checkpoints") if other[name] > valid[name] else (best, valid, kept)
 
 
 def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any], wall: float) -> FinetuneResult:
     data, plan = setup.data, record["plan"]
-    best, valid, weights = _chosen(setup, out, plan)
+    best, valid, weights = _chosen(setup, out, record)
     test, predictions = _score(setup, best, "test", precision=plan["precision"])
     write_predictions(out / PREDICTIONS, as_rows(setup.kind, data.test, predictions))
     write_parts(out, data.task, predictions, data.test)
@@ -246,7 +318,8 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
         pictures=pictures(out, data, predictions, records),
     )
     save(best, setup.tokenizer, out, card=card(setup.options, out, result))
-    run_directory.write(out, record | {"state": {"finished": True, "weights": weights}, "result": result.as_dict()})
+    finished = {"state": {"finished": True, "weights": weights}, "result": result.as_dict()}
+    run_directory.write(out, record | finished | {"files": root_files.digests(out, result.pictures.values())})
     return result
 
 

@@ -89,7 +89,7 @@ def _unit(options: RunOptions) -> str:
 def prepare(options: RunOptions, out: Path, console: Console | None = None) -> CorpusFacts:
     """Tokenizer and shards for several runs: where the tokenizer is, and what the corpus holds."""
     out.mkdir(parents=True, exist_ok=True)
-    _, prepared = open_data(options, out, console)
+    tokenizer, prepared = open_data(options, out, console)
     train, valid = prepared.meta["train"], prepared.meta["valid"]
     return CorpusFacts(
         tokenizer=options.tokenizer or str(out / "tokenizer"),
@@ -100,6 +100,7 @@ def prepare(options: RunOptions, out: Path, console: Console | None = None) -> C
         sample=prepared.meta["sample"],
         floor_bits_per_byte=floor(prepared),
         fingerprint=prepared.meta["fingerprint"],
+        tokenizer_fingerprint=tokenizer.fingerprint,
     )
 
 

@@ -256,8 +256,8 @@ def _inherit(options: RunOptions, model: Any, tokenizer: Tokenizer | None) -> Ru
     return options
 
 
-def plan_run(setup: Setup) -> RunPlan:
-    """Precision and steps of a run, with what they were computed from."""
+def plan_run(setup: Setup, precision: str | None = None) -> RunPlan:
+    """Precision and steps of a run, with what they were computed from; `precision`: as it was chosen before."""
     options = setup.options
 
     def make(precision: str) -> Trainer:
@@ -265,7 +265,7 @@ def plan_run(setup: Setup) -> RunPlan:
 
     minutes = options.budget.minutes
     patience = MEASURE_SECONDS if minutes else MEASURE_SECONDS / 5
-    precision, seconds = budget.choose_precision(make, setup.device, options.train.precision, patience)
+    precision, seconds = budget.choose_precision(make, setup.device, precision or options.train.precision, patience)
     longer = min(LONGEST_MEASURE, 0.01 * 60 * minutes) if minutes else 0.0
     if minutes and (seconds is None or longer > MEASURE_SECONDS):
         seconds = budget.seconds_per_step(make, precision, max(longer, MEASURE_SECONDS))
