@@ -1,0 +1,159 @@
+"""FLOPs of a run's steps: those of its own batches, each document counted alone by torch."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from gyebo.data.plan import Plan
+from gyebo.data.streams import SOURCE, TARGET, TOKENS, document_lengths
+from gyebo.jobs import workload
+from gyebo.jobs.pretraining.setup import plan_run, set_up
+from gyebo.jobs.workload import forward_passes, joined, sampled, workload_of
+from gyebo.models.family import FAMILIES
+from gyebo.objectives.table import OBJECTIVES
+from tests.conftest import dropouts
+from tests.jobs.test_distill import distilling, teachers  # noqa: F401 (a fixture)
+from tests.operations import counted
+
+FAMILY = [name for name, family in FAMILIES.items() if not OBJECTIVES[family.objective].kind]  # learned from a corpus
+
+
+def made(run_options, family, out, **changes):
+    """A tiny run without dropout, of batches of about 30 documents."""
+    model = dropouts(family, 0.0) | ({"width": 48, "cells": 32} if family == "elmo" else {})
+    return set_up(run_options(family=family, model=model, context=48, **changes), out, None)
+
+
+def documents(batch):
+    """The documents of a batch as batches of one row, without padding."""
+    ids = batch["document_ids"]
+    for row, number in sorted({(int(row), int(ids[row, place])) for row, place in zip(*np.nonzero(ids))}):
+        here = ids[row] == number
+        yield {name: values[row][here][None] for name, values in batch.items() if name != "continues"}
+
+
+def tensors(batch):
+    return {name: torch.from_numpy(values) for name, values in batch.items()}
+
+
+def loss(setup, model, batches):
+    """The sum of all terms over batches of arrays."""
+    return sum(total for batch in batches for total, _ in setup.objective.loss(model, tensors(batch)).values())
+
+
+@pytest.mark.parametrize("family", FAMILY)
+def test_a_step_costs_what_torch_counts_of_its_documents(run_options, tmp_path, family):
+    """Each document alone, without padding: what shares its row costs it nothing. Training: within 2 %, as the first step of a
+    recurrent layer has no gradient to its initial state."""
+    setup = made(run_options, family, tmp_path)
+    model, batch = setup.make_model(), setup.rows.step(0, 4, setup.options.seed) if not setup.rows.carries else None
+    if batch is None:  # lanes have their own number of rows
+        batch = setup.rows.step(0, setup.batch_rows, setup.options.seed)
+    alone = list(documents(batch))
+    works = [workload_of(one, setup.rows.streams, model, setup.objective.projected) for one in alone]
+    flops = model.flops(joined(works))
+    with torch.no_grad():
+        assert counted(lambda: loss(setup, model, alone)) == pytest.approx(flops, rel=1e-9)
+    assert counted(lambda: loss(setup, model, alone).backward()) == pytest.approx(3 * flops, rel=0.02)
+    work = workload_of(batch, setup.rows.streams, model, setup.objective.projected)
+    if family == "elmo":  # together, repeated tokens are computed once
+        assert model.flops(work) < 0.95 * flops
+        with torch.no_grad():
+            assert counted(lambda: loss(setup, model, [batch])) == pytest.approx(model.flops(work), rel=1e-9)
+    else:
+        assert model.flops(work) == flops
+
+
+@pytest.mark.parametrize("family", FAMILY)
+def test_a_budget_is_divided_by_the_mean_of_all_batches(run_options, tmp_path, family):
+    """Over an epoch, whatever masks and pairs were drawn in it."""
+    setup = made(run_options, family, tmp_path)
+    plan, model = plan_run(setup), setup.make_model()
+    steps = math.ceil(len(setup.rows.plan) / setup.batch_rows)
+    batches = [setup.rows.step(step, setup.batch_rows, setup.options.seed) for step in range(steps)]
+    work = joined([workload_of(batch, setup.rows.streams, model, setup.objective.projected) for batch in batches])
+    assert plan.flops_per_step == pytest.approx(3 * model.flops(work) / steps, rel=0.02)
+    assert plan.flops_per_step == setup.flops_per_step and plan.parameters == model.count_parameters()
+
+
+@pytest.mark.parametrize("family", ["gpt2", "distilbert"])
+def test_the_length_of_rows_costs_nothing(run_options, tmp_path, family):
+    """The documents, of up to 45 tokens, are the same in rows of 48 and of 96."""
+    tokens = [
+        (setup.flops_per_step / setup.tokens_per_step, max(setup.rows.plan.document_lengths(one_document=False)["tokens"]))
+        for setup in (set_up(run_options(family=family, context=context), tmp_path, None) for context in (48, 96))
+    ]
+    assert tokens[0][1] == tokens[1][1] < 48
+    assert tokens[0][0] == pytest.approx(tokens[1][0], rel=0.002 if family == "distilbert" else 1e-9)
+
+
+def test_lengths_of_a_plan_are_those_of_its_batches(run_options, tmp_path):
+    """Also where attention runs over the whole row: across documents, and RoBERTa's full sentences."""
+    for family, changes in (("gpt2", {}), ("gpt2", {"data": {"across_documents": True}}), ("roberta", {})):
+        setup = set_up(run_options(family=family, **changes), tmp_path, None)
+        rows = setup.rows.batch(np.arange(len(setup.rows.plan)), [[0, 0]] * len(setup.rows.plan))
+        found = document_lengths(rows, setup.rows.streams)["tokens"]
+        planned = setup.rows.plan.document_lengths(one_document=setup.objective.one_document)["tokens"]
+        assert isinstance(setup.rows.plan, Plan) and found.tolist() == planned.tolist()
+
+
+@pytest.mark.parametrize("objective", [{}, {"soft_at": "masked"}, {"soft": 0.0}, {"mlm": 0.0, "cosine": 0.0}])
+def test_a_teacher_costs_its_forward_pass(teachers, run_options, tmp_path, objective):  # noqa: F811
+    setup = set_up(distilling(run_options, teachers("bert"), objective=objective), tmp_path, None)
+    model, teacher = setup.make_model().eval(), setup.objective.teacher
+    alone = list(documents(setup.rows.step(0, 8, 0)))
+
+    def flops(model, projected):
+        return model.flops(joined([workload_of(one, setup.rows.streams, model, projected) for one in alone]))
+
+    student, taught = flops(model, setup.objective.projected), flops(teacher, setup.objective.taught)
+    with torch.no_grad():
+        assert counted(lambda: loss(setup, model, alone)) == pytest.approx(student + taught, rel=1e-9)
+    assert counted(lambda: loss(setup, model, alone).backward()) == pytest.approx(3 * student + taught, rel=0.02)
+    share = taught / (3 * student + taught)
+    per_step = setup._forward_flops(teacher, setup.objective.taught) / setup.flops_per_step
+    assert per_step == pytest.approx(share, rel=0.05) and share > 0.2
+
+
+def test_distinct_tokens_are_those_of_a_forward_pass(run_options, tmp_path, monkeypatch):
+    """Micro-batches and processes compute the same token again."""
+    setup = made(run_options, "elmo", tmp_path)
+    costs = []
+    for micro_rows, world in ((8, 1), (2, 1), (8, 4)):
+        monkeypatch.setattr(workload.distributed, "world_size", lambda world=world: world)
+        work, steps = sampled(
+            setup.rows, setup.outline, setup.objective.projected, batch_rows=8, micro_rows=micro_rows, seed=0, steps=3
+        )
+        assert steps == 3
+        passes = [setup.rows.step(s, 8, 0, *part)["input_ids"] for s in range(3) for part in forward_passes(8, micro_rows)]
+        pad = setup.rows.pad
+        assert work.documents("characters") == sum(len(set(ids.ravel().tolist()) - {pad}) for ids in passes)
+        costs.append(work.documents("characters"))
+    assert costs[0] < costs[1] == costs[2]
+
+
+def test_passes_are_those_of_all_processes(monkeypatch):
+    assert list(forward_passes(10, 4)) == [(0, 4), (4, 4), (8, 2)]
+    monkeypatch.setattr(workload.distributed, "world_size", lambda: 3)
+    assert list(forward_passes(10, 2)) == [(0, 2), (2, 1), (3, 2), (5, 1), (6, 2), (8, 2)]
+
+
+def test_a_sample_ends_where_steps_are_long(run_options, tmp_path, monkeypatch):
+    setup = made(run_options, "gpt2", tmp_path)
+    monkeypatch.setattr(workload, "TOKENS", 300)
+    _, steps = sampled(setup.rows, setup.outline, setup.objective.projected, batch_rows=4, micro_rows=4, seed=0)
+    assert steps == 2  # of about 180 tokens
+
+
+def test_lengths_of_several_streams_are_side_by_side():
+    batch = {
+        "document_ids": np.array([[1, 1, 2, 0], [1, 3, 3, 3]]),
+        "decoder_document_ids": np.array([[1, 2, 2, 2, 2], [2, 2, 3, 0, 0]]),
+    }
+    found = document_lengths(batch, (SOURCE, TARGET))
+    assert found["source"].tolist() == [2, 1, 1, 0, 3]
+    assert found["target"].tolist() == [1, 4, 0, 2, 1]
+    choices = {"document_ids": np.array([[[1, 1, 0], [1, 0, 0]], [[1, 1, 1], [1, 1, 0]]])}
+    assert document_lengths(choices, (TOKENS,))["tokens"].tolist() == [2, 1, 3, 2]
