@@ -13,8 +13,8 @@ from gyebo.nn import attention, ragged
 
 
 def counted(run: Callable[[], Any]) -> int:
-    """The FLOPs of a call, as plain matrix products of real tokens: the counter does not see torch's fused kernels for attention
-    and LSTMs on CPUs, and rows that only round up a batch are left out."""
+    """The FLOPs of a call, as plain matrix products of real tokens: the counter does not see torch's fused kernels for
+    attention and LSTMs on CPUs, and rows that only round up a batch are left out."""
     with pytest.MonkeyPatch.context() as patch, FlopCounterMode(display=False) as counter:
         patch.setattr(attention, "_naive_is_faster", lambda *_: True)
         patch.setattr(ragged, "rounded", lambda count, parts: count)

@@ -7,14 +7,23 @@ import pytest
 import torch
 
 from gyebo.data.plan import Plan
-from gyebo.data.streams import SOURCE, TARGET, TOKENS, document_lengths
+from gyebo.data.streams import SOURCE, TARGET, TOKENS, document_lengths, tokens_seen
+from gyebo.interchange import save
 from gyebo.jobs import workload
+from gyebo.jobs.finetuning import setup as finetuning_setup
+from gyebo.jobs.finetuning.build import set_up as set_up_task
+from gyebo.jobs.model_building import with_pieces
 from gyebo.jobs.pretraining.setup import plan_run, set_up
 from gyebo.jobs.workload import forward_passes, joined, sampled, workload_of
+from gyebo.models.elmo import Elmo, ElmoConfig
 from gyebo.models.family import FAMILIES
 from gyebo.objectives.table import OBJECTIVES
+from gyebo.tasks.objective import forward
+from gyebo.text.roles import roles_of
+from gyebo.text.tokenizer import Tokenizer
 from tests.conftest import dropouts
 from tests.jobs.test_distill import distilling, teachers  # noqa: F401 (a fixture)
+from tests.jobs.tuning_files import choices, json_lines, reviews, saved_model, sentences, table, treebank, tuning
 from tests.operations import counted
 
 FAMILY = [name for name, family in FAMILIES.items() if not OBJECTIVES[family.objective].kind]  # learned from a corpus
@@ -48,9 +57,7 @@ def test_a_step_costs_what_torch_counts_of_its_documents(run_options, tmp_path, 
     """Each document alone, without padding: what shares its row costs it nothing. Training: within 2 %, as the first step of a
     recurrent layer has no gradient to its initial state."""
     setup = made(run_options, family, tmp_path)
-    model, batch = setup.make_model(), setup.rows.step(0, 4, setup.options.seed) if not setup.rows.carries else None
-    if batch is None:  # lanes have their own number of rows
-        batch = setup.rows.step(0, setup.batch_rows, setup.options.seed)
+    model, batch = setup.make_model(), setup.rows.step(0, setup.batch_rows, setup.options.seed, 0, 3)
     alone = list(documents(batch))
     works = [workload_of(one, setup.rows.streams, model, setup.objective.projected) for one in alone]
     flops = model.flops(joined(works))
@@ -103,7 +110,7 @@ def test_lengths_of_a_plan_are_those_of_its_batches(run_options, tmp_path):
 def test_a_teacher_costs_its_forward_pass(teachers, run_options, tmp_path, objective):  # noqa: F811
     setup = set_up(distilling(run_options, teachers("bert"), objective=objective), tmp_path, None)
     model, teacher = setup.make_model().eval(), setup.objective.teacher
-    alone = list(documents(setup.rows.step(0, 8, 0)))
+    alone = list(documents(setup.rows.step(0, 8, 0, 0, 3)))
 
     def flops(model, projected):
         return model.flops(joined([workload_of(one, setup.rows.streams, model, projected) for one in alone]))
@@ -113,8 +120,73 @@ def test_a_teacher_costs_its_forward_pass(teachers, run_options, tmp_path, objec
         assert counted(lambda: loss(setup, model, alone)) == pytest.approx(student + taught, rel=1e-9)
     assert counted(lambda: loss(setup, model, alone).backward()) == pytest.approx(3 * student + taught, rel=0.02)
     share = taught / (3 * student + taught)
-    per_step = setup._forward_flops(teacher, setup.objective.taught) / setup.flops_per_step
+    per_step = setup._forward_flops(teacher, setup._sampled(setup.objective.taught)[0]) / setup.flops_per_step
     assert per_step == pytest.approx(share, rel=0.05) and share > 0.2
+
+
+FINE_TUNED = ("classification", "choice", "dependency", "translation", "features")
+
+
+@pytest.fixture
+def tuned(tokenizer_folder, tmp_path):
+    """A function that gives the setup of a fine-tuning of a kind of task."""
+
+    def make(kind):
+        bert = tmp_path / "bert"
+        if kind == "translation":
+            lines = [(text, f"{text} {text}") for text, _ in sentences(60)]
+            pairs = table(tmp_path / "pairs.csv", ("text", "label"), lines)
+            by_tokens = {"batch": None, "translation": {"batch_tokens": 90}}
+            columns = {"text": "text", "label": "label"}
+            return tuning("seq2seq:tiny", pairs, kind, tokenizer=str(tokenizer_folder), task=columns, **by_tokens)
+        if kind == "features":
+            return tuning(saved_elmo(tmp_path / "elmo", tokenizer_folder), reviews(tmp_path, 80))
+        saved_model(bert, "bert", tokenizer_folder)
+        if kind == "dependency":
+            return tuning(bert, treebank(tmp_path / "dp", {"train": 120, "dev": 8}), "klue-dp")
+        return tuning(bert, json_lines(tmp_path / "c.jsonl", choices(60)) if kind == "choice" else reviews(tmp_path, 60), kind)
+
+    return lambda kind: set_up_task(make(kind))
+
+
+def saved_elmo(folder, tokenizer_folder):
+    """A tiny ELMo with fresh weights."""
+    tokenizer = Tokenizer.load(tokenizer_folder).for_family(roles_of(FAMILIES["elmo"]))
+    config = ElmoConfig(tokenizer.vocab_size, 64, filters=(4, 4), characters=20, width=16, cells=12)
+    save(with_pieces(Elmo(config), tokenizer), tokenizer, folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", FINE_TUNED)
+def test_fine_tuning_costs_what_torch_counts_of_its_examples(tuned, kind, monkeypatch):
+    """Three forward passes of each text of a step alone, without padding; one of a frozen ELMo, of the whole batch."""
+    setup = tuned(kind)
+    plan = setup.plan("float32")
+    model, batch = setup.make_model(), setup.rows.step(0, plan["batch"], setup.options.seed)
+    alone = [batch] if kind == "features" else list(examples(batch))
+    seen = tokens_seen(batch, setup.rows.streams)
+    monkeypatch.setattr(finetuning_setup, "STEPS", 1)
+
+    def run():
+        for one in map(tensors, alone):
+            if kind == "translation":
+                setup.objective.loss(model, one)
+            else:
+                forward(model, setup.kind.head, one)
+
+    with torch.no_grad():
+        flops = counted(run)
+    passes = 1 if kind == "features" else 3
+    assert setup.flops_per_token(model, plan) == pytest.approx(passes * flops / seen, rel=1e-9)
+
+
+def examples(batch):
+    """The texts of a batch alone, without padding; each option of a choice as the only one."""
+    masks = {name: values for name, values in batch.items() if name.endswith("document_ids") or name == "word_mask"}
+    for place in np.ndindex(batch["document_ids"].shape[:-1]):
+        one = {name: values[place] for name, values in batch.items() if values.ndim > len(place)}
+        lengths = {values.shape[-1]: int((values[place] > 0).sum()) for values in masks.values()}
+        yield {name: values[: lengths[len(values)]].reshape((1,) * len(place) + (-1,)) for name, values in one.items()}
 
 
 def test_distinct_tokens_are_those_of_a_forward_pass(run_options, tmp_path, monkeypatch):

@@ -22,8 +22,6 @@ from gyebo.jobs.finetuning.setup import PARTS, Setup
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.setup import MEASURE_SECONDS
 from gyebo.jobs.results import FinetuneResult, read
-from gyebo.jobs.workload import STEPS, sampled, tokens_of
-from gyebo.tasks.heads.task_model import body_of
 from gyebo.tasks.metrics.bleu import signatures
 from gyebo.tasks.metrics.metrics import measure
 from gyebo.tasks.prediction import PREDICTIONS, as_rows, write_predictions
@@ -188,25 +186,8 @@ def _train(setup: Setup, trainer: Trainer, out: Path, *, plan: dict[str, Any], c
         keep=max(2, setup.averaged),
     )
     model: Any = trainer.model
-    progress = Progress(console, _flops_per_token(setup, model, plan) if console else 0.0)
+    progress = Progress(console, setup.flops_per_token(model, plan) if console else 0.0)
     train(trainer, out, intervals, evaluate=evaluate, save=keep, progress=progress, early_stop=early_stop)
-
-
-def _flops_per_token(setup: Setup, model: Any, plan: dict[str, Any]) -> float:
-    """FLOPs of training on a token (`gyebo/nn/cost.py`), on the batches of an epoch at most; a frozen body has no backward
-    pass."""
-    body = body_of(model)
-    work, _ = sampled(
-        setup.rows,
-        body,
-        setup.objective.projected,
-        batch_rows=plan["batch"],
-        micro_rows=plan["micro_batch"],
-        seed=setup.options.seed,
-        steps=min(STEPS, max(1, int(setup.steps_per_epoch))),
-    )
-    passes = 3 if any(parameter.requires_grad for parameter in body.parameters()) else 1
-    return passes * model.flops(work) / tokens_of(work, setup.rows.streams)
 
 
 def since_best(scores: list[float]) -> int:

@@ -106,27 +106,30 @@ class Setup:
         """Real tokens in a step: the plan's exact mean, or where texts are shortened on the way that of some steps."""
         if not self.objective.shortens:
             return self.batch_rows * self.rows.plan.mean_tokens
-        work, steps = self._sampled(self.objective.projected)
+        work, steps = self._sample
         return tokens_of(work, self.rows.streams) / steps
 
     @cached_property
     def flops_per_step(self) -> float:
         """FLOPs of a step on average (`gyebo/nn/cost.py`): the forward pass, twice as many backward, and the forward pass of a
         teacher."""
-        flops = 3 * self._forward_flops(self.outline, self.objective.projected)
+        flops = 3 * self._forward_flops(self.outline, self._sample[0])
         teacher = self.objective.teacher
-        return flops if teacher is None else flops + self._forward_flops(teacher, self.objective.taught)
+        return flops if teacher is None else flops + self._forward_flops(teacher, self._sampled(self.objective.taught)[0])
 
-    def _forward_flops(self, model: Any, projected: Projected) -> float:
-        """FLOPs of a model's forward passes in a step: of documents as long as those of the plan, or where it does not know
-        all lengths, of those of some steps."""
-        work, _ = self._sampled(projected)
+    def _forward_flops(self, model: Any, work: Workload) -> float:
+        """FLOPs of a model's forward passes in a step, from the workload of some steps: of all documents of the plan, where it
+        knows what is read."""
         tokens, plan = tokens_of(work, self.rows.streams), self.rows.plan
         if isinstance(plan, Plan) and not self.objective.shortens and not model.reads_characters:
             rows = {head: count * plan.positions / tokens for head, count in work.projected.items()}
             work = Workload(plan.document_lengths(one_document=self.objective.one_document), rows)
             tokens = plan.positions
         return model.flops(work) * self.tokens_per_step / tokens
+
+    @cached_property
+    def _sample(self) -> tuple[Workload, int]:
+        return self._sampled(self.objective.projected)
 
     def _sampled(self, projected: Projected) -> tuple[Workload, int]:
         seed = self.options.seed if self.rows.carries else 0  # lanes have one order, that of their seed
