@@ -54,7 +54,7 @@ def test_a_terminal_has_a_bar_with_the_loss_and_the_rate_once_it_is_measured(mon
     clock = iter([10.0, 10.1, 12.0])
     monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
     monkeypatch.setattr(progress, "matmul_rate", lambda device, precision: 1e6)
-    display = progress.Progress(Console(file=io.StringIO(), force_terminal=True, width=120), 100.0)
+    display = progress.Progress(Console(file=io.StringIO(), force_terminal=True, width=120), 300.0)
     trainer = SimpleNamespace(tokens=0, step=0, steps=4, device=torch.device("cpu"), precision="float32", seconds=0.0)
     monkeypatch.setattr(progress.Bar, "start", lambda self: None)
     display.start(trainer)
