@@ -82,18 +82,18 @@ def test_a_budget_is_divided_by_the_mean_of_all_batches(run_options, tmp_path, f
     batches = [setup.rows.step(step, setup.batch_rows, setup.options.seed) for step in range(steps)]
     work = joined([workload_of(batch, setup.rows.streams, model, setup.objective.projected) for batch in batches])
     assert plan.flops_per_step == pytest.approx(3 * model.flops(work) / steps, rel=0.02)
-    assert plan.flops_per_step == setup.flops_per_step and plan.parameters == model.count_parameters()
+    assert plan.flops_per_step == setup.flops_per_step(model) and plan.parameters == model.count_parameters()
 
 
 @pytest.mark.parametrize("family", ["gpt2", "distilbert"])
 def test_the_length_of_rows_costs_nothing(run_options, tmp_path, family):
     """The documents, of up to 45 tokens, are the same in rows of 48 and of 96."""
-    tokens = [
-        (setup.flops_per_step / setup.tokens_per_step, max(setup.rows.plan.document_lengths(one_document=False)["tokens"]))
-        for setup in (set_up(run_options(family=family, context=context), tmp_path, None) for context in (48, 96))
-    ]
-    assert tokens[0][1] == tokens[1][1] < 48
-    assert tokens[0][0] == pytest.approx(tokens[1][0], rel=0.002 if family == "distilbert" else 1e-9)
+    costs = []
+    for context in (48, 96):
+        setup = set_up(run_options(family=family, context=context), tmp_path, None)
+        assert max(setup.rows.plan.document_lengths(one_document=False)["tokens"]) < 48
+        costs.append(setup.flops_per_step(setup.outline()) / setup.tokens_per_step)
+    assert costs[0] == pytest.approx(costs[1], rel=0.002 if family == "distilbert" else 1e-9)
 
 
 def test_lengths_of_a_plan_are_those_of_its_batches(run_options, tmp_path):
@@ -120,7 +120,9 @@ def test_a_teacher_costs_its_forward_pass(teachers, run_options, tmp_path, objec
         assert counted(lambda: loss(setup, model, alone)) == pytest.approx(student + taught, rel=1e-9)
     assert counted(lambda: loss(setup, model, alone).backward()) == pytest.approx(3 * student + taught, rel=0.02)
     tokens = sum(one["document_ids"].size for one in alone)
-    assert setup.flops_per_step / setup.tokens_per_step == pytest.approx((3 * student + taught) / tokens, rel=0.05)
+    assert setup.flops_per_step(setup.outline()) / setup.tokens_per_step == pytest.approx(
+        (3 * student + taught) / tokens, rel=0.05
+    )
 
 
 FINE_TUNED = ("classification", "choice", "dependency", "translation", "features")
@@ -195,7 +197,7 @@ def test_distinct_tokens_are_those_of_a_forward_pass(run_options, tmp_path, monk
     for micro_rows, world in ((8, 1), (2, 1), (8, 4)):
         monkeypatch.setattr(workload.distributed, "world_size", lambda world=world: world)
         work, steps = sampled(
-            setup.rows, setup.outline, setup.objective.projected, batch_rows=8, micro_rows=micro_rows, seed=0, steps=3
+            setup.rows, setup.outline(), setup.objective.projected, batch_rows=8, micro_rows=micro_rows, seed=0, steps=3
         )
         assert steps == 3
         passes = [setup.rows.step(s, 8, 0, *part)["input_ids"] for s in range(3) for part in forward_passes(8, micro_rows)]
@@ -203,6 +205,16 @@ def test_distinct_tokens_are_those_of_a_forward_pass(run_options, tmp_path, monk
         assert work.documents("characters") == sum(len(set(ids.ravel().tolist()) - {pad}) for ids in passes)
         costs.append(work.documents("characters"))
     assert costs[0] < costs[1] == costs[2]
+
+
+def test_a_run_that_continues_a_model_has_its_cost(run_options, tokenizer_folder, tmp_path):
+    """ELMo's is that of the spelling in its files."""
+    model = saved_elmo(tmp_path / "elmo", tokenizer_folder)
+    options = run_options(family="elmo").model_copy(update={"model": {}, "start_from": str(model)})
+    setup = set_up(options, tmp_path, None)
+    shape = {"filters": [4, 4], "characters": 20, "width": 16, "cells": 12, "highways": 2}
+    fresh = set_up(run_options(family="elmo", model=shape), tmp_path, None)
+    assert plan_run(setup).flops_per_step == plan_run(fresh).flops_per_step > 0
 
 
 def test_passes_are_those_of_all_processes(monkeypatch):
@@ -214,7 +226,7 @@ def test_passes_are_those_of_all_processes(monkeypatch):
 def test_a_sample_ends_where_steps_are_long(run_options, tmp_path, monkeypatch):
     setup = made(run_options, "gpt2", tmp_path)
     monkeypatch.setattr(workload, "TOKENS", 300)
-    _, steps = sampled(setup.rows, setup.outline, setup.objective.projected, batch_rows=4, micro_rows=4, seed=0)
+    _, steps = sampled(setup.rows, setup.outline(), setup.objective.projected, batch_rows=4, micro_rows=4, seed=0)
     assert steps == 2  # of about 180 tokens
 
 

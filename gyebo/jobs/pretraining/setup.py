@@ -95,9 +95,10 @@ class Setup:
             return f"student of {self.options.teacher}"
         return f"from {self.options.start_from}" if self.options.start_from else self.options.size
 
-    @cached_property
     def outline(self) -> Any:
-        """The model without its weights, which knows its parameters and FLOPs."""
+        """The model, where it is new without its weights: it knows its parameters and FLOPs."""
+        if self.options.start_from:  # whose spelling is in its files
+            return self.make_model()
         with torch.device("meta"):
             return self.make_model()
 
@@ -109,11 +110,10 @@ class Setup:
         work, steps = self._sample
         return tokens_of(work, self.rows.streams) / steps
 
-    @cached_property
-    def flops_per_step(self) -> float:
+    def flops_per_step(self, model: Any) -> float:
         """FLOPs of a step on average (`gyebo/nn/cost.py`): the forward pass, twice as many backward, and the forward pass of a
         teacher."""
-        flops = 3 * self._forward_flops(self.outline, self._sample[0])
+        flops = 3 * self._forward_flops(model, self._sample[0])
         teacher = self.objective.teacher
         return flops if teacher is None else flops + self._forward_flops(teacher, self._sampled(self.objective.taught)[0])
 
@@ -134,7 +134,7 @@ class Setup:
     def _sampled(self, projected: Projected) -> tuple[Workload, int]:
         seed = self.options.seed if self.rows.carries else 0  # lanes have one order, that of their seed
         rows = {"batch_rows": self.batch_rows, "micro_rows": self.micro_rows}
-        return sampled(self.rows, self.outline, projected, seed=seed, **rows)
+        return sampled(self.rows, self.outline(), projected, seed=seed, **rows)
 
 
 def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
@@ -303,12 +303,14 @@ def plan_run(setup: Setup) -> RunPlan:
     longer = min(LONGEST_MEASURE, 0.01 * 60 * minutes) if minutes else 0.0
     if minutes and (seconds is None or longer > MEASURE_SECONDS):
         seconds = budget.seconds_per_step(make, precision, max(longer, MEASURE_SECONDS))
+    model = setup.outline()
+    flops = setup.flops_per_step(model)
     steps = budget.steps_for(
         options.budget,
         tokens_per_step=setup.tokens_per_step,
-        flops_per_step=setup.flops_per_step,
+        flops_per_step=flops,
         step_seconds=seconds,
-        parameters=setup.outline.count_parameters(),
+        parameters=model.count_parameters(),
         held_out_tokens=setup.valid.plan.positions,
         evaluate_tokens=options.train.evaluate_tokens,
     )
@@ -316,11 +318,11 @@ def plan_run(setup: Setup) -> RunPlan:
         steps=steps,
         precision=precision,
         tokens_per_step=setup.tokens_per_step,
-        flops_per_step=setup.flops_per_step,
+        flops_per_step=flops,
         seconds_per_step=seconds,
         epochs=steps * setup.batch_rows / len(setup.rows.plan),
-        parameters=setup.outline.count_parameters(),
-        parameters_without_embeddings=setup.outline.count_parameters(embeddings=False),
+        parameters=model.count_parameters(),
+        parameters_without_embeddings=model.count_parameters(embeddings=False),
         device=setup.device.type,
     )
 
