@@ -20,6 +20,7 @@ from report import machine, store
 from sides import Work, measure, stepper
 
 from gyebo.models.bert import Bert, BertConfig
+from gyebo.nn.cost import Workload
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.objectives.causal import labelled
 from gyebo.training.device import matmul_rate
@@ -119,10 +120,10 @@ def main() -> None:
     for kind, sides in SIDES.items():
         times = measure(sides, (kind,), given.rounds, warm=1)
         data = batches(kind)
-        tokens = sum(int(batch["attention_mask"].sum()) for batch in data)
+        lengths = torch.cat([batch["attention_mask"].sum(1) for batch in data])
+        tokens, masked = int(lengths.sum()), sum(int((batch["labels"] != IGNORE).sum()) for batch in data)
         middle = {name: median(values) for name, values in times.items()}
-        length = tokens / sum(len(batch["input_ids"]) for batch in data)
-        share = 3 * model.flops(tokens, round(length), 0.15) / middle["gyebo"] / rate
+        share = 3 * model.flops(Workload({"tokens": lengths}, {"mlm": masked})) / middle["gyebo"] / rate
         ratios = {name: seconds / middle["gyebo"] for name, seconds in middle.items() if name != "gyebo"}
         for name, seconds in middle.items():
             print(f"{kind:<6} {name:<32} {tokens / seconds:>8,.0f} real tokens/s")

@@ -21,6 +21,7 @@ from report import machine, store
 from sides import Work, measure, stepper
 
 from gyebo.models.gpt2 import Gpt2
+from gyebo.nn.cost import Workload
 from gyebo.objectives.causal import Causal
 from gyebo.training.device import matmul_rate
 
@@ -79,7 +80,8 @@ def main() -> None:
     sides = {name: sides[name] for name in given.sides or sides}
     times = measure(sides, (given.batch, given.length, 50_257), given.rounds, device=given.device)
     middle = {name: median(values) for name, values in times.items()}
-    flops = 3 * Gpt2(Gpt2.sizes["base"]).flops(given.batch * given.length, given.length)
+    work = Workload({"tokens": [given.length] * given.batch}, {"lm": given.batch * given.length})
+    flops = 3 * Gpt2(Gpt2.sizes["base"]).flops(work)
     rate = matmul_rate(given.device, "bfloat16", seconds=2.0)
     ratios = {name: middle[name] / middle["gyebo"] for name in sides if "gyebo" in middle and name != "gyebo"}
     shares = {name: flops / seconds / rate for name, seconds in middle.items() if name.startswith("gyebo")}

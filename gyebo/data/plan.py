@@ -52,6 +52,13 @@ class Plan:
         """Mean number of real tokens in a row."""
         return self.positions / len(self)
 
+    def document_lengths(self, *, one_document: bool) -> dict[str, NDArray[np.int64]]:
+        """Name of a stream -> the positions that each piece fills in it; each row, where all of it is `one_document`."""
+        found = {stream.name: self.pieces[:, ROOM + number] for number, stream in enumerate(self.streams)}
+        if not one_document:
+            return found
+        return {name: np.diff(np.concatenate([[0], lengths.cumsum()])[self.rows]) for name, lengths in found.items()}
+
     def order(self, step: int, batch: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows and epochs of global batch `step` (from 0): reshuffled each epoch."""
         return shuffled(step, batch, len(self), seed)

@@ -65,6 +65,19 @@ def tokens_seen(batch: Mapping[str, Any], streams: Iterable[Stream]) -> int:
     return sum(int((batch[stream.document_ids] > 0).sum()) for stream in streams if stream.counted)
 
 
+def document_lengths(batch: Mapping[str, Any], streams: Sequence[Stream]) -> dict[str, NDArray[np.int64]]:
+    """Name of a stream -> the length in it of each document of a batch of arrays, in the same order for all streams; a document
+    that is empty in one of several streams has length 0 there."""
+    ids = {stream.name: batch[stream.document_ids].reshape(-1, batch[stream.document_ids].shape[-1]) for stream in streams}
+    most = 1 + max(int(found.max(initial=0)) for found in ids.values())
+    counts = {}
+    for name, found in ids.items():
+        row = np.arange(len(found))[:, None] * most
+        counts[name] = np.bincount((row + found)[found > 0], minlength=len(found) * most)
+    there = np.any([count > 0 for count in counts.values()], axis=0)
+    return {name: count[there] for name, count in counts.items()}
+
+
 @dataclass(frozen=True)
 class Pieces:
     """The pieces of all rows of a batch, in the order of the rows.

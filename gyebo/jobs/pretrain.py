@@ -176,7 +176,7 @@ def _train(
     def save_root(model: Any) -> None:
         save(model, setup.tokenizer, out)
 
-    progress = Progress(console, plan.flops_per_step / 3 / plan.tokens_per_step)
+    progress = Progress(console, plan.flops_per_step / plan.tokens_per_step)
     train(trainer, out, intervals, evaluate=evaluate, save=save_root, progress=progress, identity=identity)
 
 

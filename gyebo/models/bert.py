@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from gyebo.models.gpt import GptConfig
 from gyebo.models.pretrained import Pretrained
-from gyebo.nn.cost import transformer_flops
+from gyebo.nn.cost import Workload, transformer_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.feedforward import ACTIVATIONS, FeedForward
 from gyebo.nn.outputs import Encoded, MaskedOutput
@@ -319,22 +319,11 @@ class Bert(Pretrained, nn.Module):
         some = self.project(hidden[real])
         return some.new_zeros(*real.shape, some.shape[-1]).index_put((real,), some)
 
-    def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """FLOPs of a forward pass over `tokens` tokens in rows of `context`. `projected`: share of positions at which the
-        output layer is computed."""
+    def flops(self, work: Workload) -> float:
+        """FLOPs of a forward pass (`gyebo/nn/cost.py`)."""
         config, width = self.config, self.config.width
-        outputs = tokens * projected if config.mlm else 0.0
-        heads = outputs * width**2 + tokens / context * (config.pooler * width**2 + config.nsp * 2 * width)
-        body = transformer_flops(
-            tokens,
-            context,
-            width=width,
-            layers=config.layers,
-            inner=config.inner_width,
-            vocab_size=config.vocab_size,
-            outputs=outputs,
-        )
-        return body + 2 * heads
+        blocks = transformer_flops(work.places(), work.pairs(), width=width, layers=config.layers, inner=config.inner_width)
+        return blocks + 2 * work.outputs({"mlm": width * (width + config.vocab_size), "nsp": width * (width + 2)})
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, each block, the rest."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from gyebo.models.protocol import CausalWithoutPositions, check_shape
+from gyebo.nn.cost import Workload
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import Encoded
 from gyebo.nn.ragged import over_sequences
@@ -146,8 +147,8 @@ class Dan(CausalWithoutPositions, nn.Module):
         cache.total, cache.count = cache.total + x, cache.count + 1
         return self._layers((cache.total / cache.count).to(x.dtype))[-1]
 
-    def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """FLOPs of a forward pass over `tokens` tokens, for any `context`. `projected`: share of positions at which the output
-        layer is computed."""
+    def flops(self, work: Workload) -> float:
+        """FLOPs of a forward pass (`gyebo/nn/cost.py`)."""
         config = self.config
-        return 2 * tokens * config.width * (config.layers * config.width + projected * config.vocab_size)
+        layers = work.places() * config.layers * config.width**2
+        return 2 * (layers + work.outputs({"lm": config.width * config.vocab_size}))

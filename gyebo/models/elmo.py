@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gyebo.models.protocol import WithoutPositions, check_shape
-from gyebo.nn.cost import projected_lstm_flops
+from gyebo.nn.cost import Workload, projected_lstm_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import BidirectionalOutput, Encoded
 from gyebo.nn.recurrent import ProjectedLstm, Steps, time_steps
@@ -118,13 +118,13 @@ class CharacterEncoder(nn.Module):
 
     def forward(self, characters: Tensor) -> Tensor:
         """Symbols [U, C] -> [U, P]."""
-        x = self.embedding(self._without_repeats(characters).long()).transpose(1, 2)  # [U, K, at most C]
+        x = self.embedding(self.without_repeats(characters).long()).transpose(1, 2)  # [U, K, at most C]
         x = torch.cat([convolution(x).amax(-1) for convolution in self.convolutions], -1).relu()
         for highway in self.highways:
             x = highway(x)
         return self.projection(x)
 
-    def _without_repeats(self, characters: Tensor) -> Tensor:
+    def without_repeats(self, characters: Tensor) -> Tensor:
         """Without the last columns, in which every row repeats its last symbol, except for as many as the widest convolution
         has: the maximum of each convolution is unchanged."""
         place = torch.arange(1, characters.shape[1] + 1, device=characters.device)
@@ -223,7 +223,8 @@ class Elmo(WithoutPositions, nn.Module):
             raise ValueError(
                 f"symbols of the character table must be from 0 to {self.config.symbols - 1}, but are {low} to {high}"
             )
-        self.spelling = table.to(self.spelling.device, torch.int32)
+        device = table.device if self.spelling.is_meta else self.spelling.device  # also known of a model without weights
+        self.spelling = table.to(device, torch.int32)
 
     def encode(
         self,
@@ -306,15 +307,20 @@ class Elmo(WithoutPositions, nn.Module):
         hidden = encoded.hidden
         return BidirectionalOutput(self.project(hidden), self.project(hidden, "backward"), hidden, encoded.layers)
 
-    def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """FLOPs of a forward pass over `tokens` tokens, for any `context`. `projected`: share of positions at which the output
-        layer is computed. The characters of every token are counted in full width, although repeated tokens are computed once.
-        """
+    def flops(self, work: Workload, *, depth: int | None = None) -> float:
+        """FLOPs of a forward pass (`gyebo/nn/cost.py`); `depth` as in `encode`. The characters of a token are counted once for
+        all its places in a batch, as they are computed."""
         c, features = self.config, sum(self.config.filters)
-        windows = sum((c.characters - over + 1) * over * count for over, count in enumerate(c.filters, 1))
-        encoder = windows * c.character_width + 2 * c.highways * features**2 + features * c.direction
-        cell = projected_lstm_flops(tokens, inputs=c.direction, cells=c.cells, outputs=c.direction)
-        return 2 * tokens * (encoder + projected * c.width * c.vocab_size) + 2 * c.layers * cell
+        distinct, symbols = work.documents("characters"), work.places("characters")
+        windows = sum((symbols - distinct * (over - 1)) * over * count for over, count in enumerate(c.filters, 1))
+        encoder = windows * c.character_width + distinct * (2 * c.highways * features**2 + features * c.direction)
+        cell = projected_lstm_flops(work.places(), inputs=c.direction, cells=c.cells, outputs=c.direction)
+        outputs = work.outputs(dict.fromkeys(self.heads, c.direction * c.vocab_size))
+        return 2 * (encoder + outputs) + 2 * (c.layers if depth is None else depth) * cell
+
+    def symbols_read(self, ids: Tensor) -> int:
+        """Number of symbols that are computed of each token where ids [N] are read in one pass."""
+        return self.encoder.without_repeats(self.spelling[ids]).shape[1]
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: characters, each block, the rest."""

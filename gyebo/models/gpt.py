@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from gyebo.models.protocol import Causal, check_shape
 from gyebo.nn.attention import attend, join_heads, split_heads, weigh
 from gyebo.nn.cache import KeyValueCache
-from gyebo.nn.cost import transformer_flops
+from gyebo.nn.cost import Workload, transformer_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.feedforward import ACTIVATIONS, FeedForward
 from gyebo.nn.outputs import CausalOutput, Encoded
@@ -287,16 +287,10 @@ class Gpt(Causal, nn.Module):
         cache.advance(torch.ones_like(ids, dtype=torch.bool)[:, None])
         return hidden[:, 0]
 
-    def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """FLOPs of a forward pass over `tokens` tokens in rows of `context`. `projected`: share of positions at which the
-        output layer is computed."""
+    def flops(self, work: Workload) -> float:
+        """FLOPs of a forward pass (`gyebo/nn/cost.py`)."""
         config = self.config
-        return transformer_flops(
-            tokens,
-            context,
-            width=config.width,
-            layers=config.layers,
-            inner=config.inner_width,
-            vocab_size=config.vocab_size,
-            outputs=tokens * projected,
+        blocks = transformer_flops(
+            work.places(), work.pairs(), width=config.width, layers=config.layers, inner=config.inner_width
         )
+        return blocks + 2 * work.outputs({"lm": config.width * config.vocab_size})

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gyebo.models.pretrained import Pretrained
+from gyebo.nn.cost import Workload
 from gyebo.nn.outputs import CausalOutput, Encoded, TranslationOutput
 from gyebo.nn.ragged import Ragged, ragged_layout, real_tokens
 from gyebo.nn.state import StateTree
@@ -37,8 +38,8 @@ class Model(Protocol):
     def project(self, hidden: Tensor, head: str) -> Tensor:
         """Logits for any subset of positions: [..., D] -> [..., V]."""
 
-    def flops(self, tokens: float, context: int, projected: float) -> float:
-        """Operations of a forward pass over so many tokens in rows of `context`; `projected`: the share that is projected."""
+    def flops(self, work: Workload) -> float:
+        """Floating-point operations of a forward pass (`gyebo/nn/cost.py`)."""
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output."""
@@ -95,6 +96,9 @@ class ReadsCharacters(Protocol):
 
     def spell(self, table: Tensor) -> None:
         """Take how each id is spelled, [V, C]."""
+
+    def symbols_read(self, ids: Tensor) -> int:
+        """Number of symbols that are computed of each token where ids [N] are read in one pass."""
 
 
 # Declared in `Pretrained` -> the methods that a model which declares it must have. The other capabilities add no method. An

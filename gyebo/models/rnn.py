@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gyebo.models.protocol import CausalWithoutPositions, check_shape
-from gyebo.nn.cost import recurrent_flops
+from gyebo.nn.cost import Workload, recurrent_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import Encoded
 from gyebo.nn.recurrent import CELLS, State, Steps, read, time_steps
@@ -208,12 +208,11 @@ class Rnn(CausalWithoutPositions, nn.Module):
         layers, _, cache.layers = self._read(self.embed(ids), time_steps(layout), cache.layers)
         return layers[-1]
 
-    def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """FLOPs of a forward pass over `tokens` tokens, for any `context`. `projected`: share of positions at which the output
-        layer is computed."""
-        gates = CELLS[self.cell].gates
+    def flops(self, work: Workload) -> float:
+        """FLOPs of a forward pass (`gyebo/nn/cost.py`)."""
+        tokens, gates = work.places(), CELLS[self.cell].gates
         cells = sum(recurrent_flops(tokens, inputs=inputs, width=width, gates=gates) for inputs, width in self.shapes)
-        return cells + 2 * tokens * projected * self.config.width * self.config.vocab_size
+        return cells + 2 * work.outputs({"lm": self.config.width * self.config.vocab_size})
 
 
 class Lstm(Rnn):

@@ -41,6 +41,7 @@ from torch import Tensor, nn
 
 from gyebo.models.protocol import Translating, check_shape
 from gyebo.nn.cache import Sentences, StateCache
+from gyebo.nn.cost import Workload
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import Encoded
 from gyebo.nn.ragged import Ragged, aligned
@@ -397,14 +398,15 @@ class Seq2seq(Translating, nn.Module):
             cache.attentions.append(weights)
         return self._hidden(outputs[-1], embedded, found)
 
-    def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """FLOPs of a forward pass over `tokens` tokens, half of them in the source, in sentences of `context`. `projected`:
-        share of target positions at which the output layer is computed."""
-        config, per_token = self.config, ("encoder", "decoder", "attention.query", "attention.key", "readout")
-        products = self._elements(*per_token) + self._elements("bridge") / context
+    def flops(self, work: Workload) -> float:
+        """FLOPs of a forward pass (`gyebo/nn/cost.py`)."""
+        config = self.config
+        products = work.places("source") * self._elements("encoder", "attention.key")
+        products += work.documents("source") * self._elements("bridge")
+        products += work.places("target") * self._elements("decoder", "attention.query", "readout")
         if config.attention != "none":
-            products += context * (config.width + config.source_width)  # scores and weighted mean
-        return tokens * (products + projected * config.output_width * config.vocab_size)
+            products += work.pairs("target", "source") * (config.width + config.source_width)  # scores and weighted mean
+        return 2 * (products + work.outputs({"lm": config.output_width * config.vocab_size}))
 
     def _elements(self, *parts: str) -> int:
         """Number of elements of the matrices of these parts."""

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from gyebo.models.protocol import Translating, check_shape
 from gyebo.nn.attention import attend, join_heads, split_heads, weigh
 from gyebo.nn.cache import KeyValueCache, SourceCache
-from gyebo.nn.cost import transformer_flops
+from gyebo.nn.cost import Workload, transformer_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.feedforward import ACTIVATIONS
 from gyebo.nn.outputs import Encoded
@@ -395,12 +395,12 @@ class Transformer(Translating, nn.Module):
         target.advance(torch.ones_like(ids, dtype=torch.bool)[:, None])
         return (self.decoder_norm(x) if self.config.pre_norm else x)[:, 0]
 
-    def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
-        """FLOPs of a forward pass over `tokens` tokens, half of them in the source, in sentences of `context`. `projected`:
-        share of target positions at which the output layer is computed."""
-        config, half = self.config, tokens / 2
-        shape = {"width": config.width, "inner": config.inner, "vocab_size": config.vocab_size}
-        encoder = transformer_flops(half, context, layers=config.layers, outputs=0, **shape)
-        decoder = transformer_flops(half, context, layers=config.decoder_layers, outputs=half * projected, **shape)
-        cross_attention = 2 * half * config.decoder_layers * (4 * config.width**2 + 2 * context * config.width)
-        return encoder + decoder + cross_attention
+    def flops(self, work: Workload) -> float:
+        """FLOPs of a forward pass (`gyebo/nn/cost.py`)."""
+        config, width, inner = self.config, self.config.width, self.config.inner
+        source, target = work.places("source"), work.places("target")
+        encoder = transformer_flops(source, work.pairs("source"), width=width, layers=config.layers, inner=inner)
+        decoder = transformer_flops(target, work.pairs("target"), width=width, layers=config.decoder_layers, inner=inner)
+        # Query and output of each target token, key and value of each source token.
+        across = config.decoder_layers * (2 * (source + target) * width**2 + 2 * work.pairs("target", "source") * width)
+        return encoder + decoder + 2 * (across + work.outputs({"lm": width * config.vocab_size}))

@@ -98,6 +98,10 @@ class Bidirectional(Defaults):
         """{"forward": tokens predicted from the left, "backward": from the right}."""
         return {term: int((batch[labels] != IGNORE).sum()) for term, labels in LABELS.items()}
 
+    def projected(self, batch: dict[str, Tensor]) -> dict[str, int]:
+        """The same: each term has a head of its name."""
+        return self.counts(batch)
+
     def loss(self, model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
         """{"forward": (sum of -ln p of the next tokens, 1/2), "backward": (of the previous ones, 1/2)}; only labelled positions
         are projected on the vocabulary."""

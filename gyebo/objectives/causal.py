@@ -100,6 +100,10 @@ class Causal(Defaults):
             found["tar"] = int(_follows(batch["document_ids"]).sum())
         return found
 
+    def projected(self, batch: Batch) -> dict[str, int]:
+        """{"lm": labels}."""
+        return {"lm": self.counts(batch)["lm"]}
+
     def loss(self, model: Any, batch: Batch) -> dict[str, tuple[Tensor, float]]:
         """{"lm": (sum of -ln p over the labels, weight 1)}; only labelled positions are projected on the vocabulary. "ar" and
         "tar", where they have a weight: sums over tokens of the mean over the width.

@@ -50,17 +50,21 @@ class Distillation(Masked):
 
     teacher: Any = None
 
-    @property
-    def projected(self) -> float:
-        """The share of the positions that is projected on the vocabulary."""
-        return 1.0 if self._options.soft and self._options.soft_at == "all" else self._options.rate
-
     def counts(self, batch: dict[str, Tensor]) -> dict[str, int]:
         """{"soft": positions, "mlm": masked tokens, "cosine": positions}, without those of weight 0."""
         masked, real = int((batch["labels"] != IGNORE).sum()), int((batch["document_ids"] > 0).sum())
         options = self._options
         found = {"soft": real if options.soft_at == "all" else masked, "mlm": masked, "cosine": real}
         return {name: count for name, count in found.items() if getattr(options, name)}
+
+    def projected(self, batch: dict[str, Tensor]) -> dict[str, int]:
+        """{"mlm": positions of both terms}, as each computes the output layer."""
+        found = self.counts(batch)
+        return {"mlm": found.get("soft", 0) + found.get("mlm", 0)}
+
+    def taught(self, batch: dict[str, Tensor]) -> dict[str, int]:
+        """{"mlm": positions of the soft term}."""
+        return {"mlm": self.counts(batch).get("soft", 0)}
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
         """{term: (sum, weight)}; the teacher runs once, without gradients."""

@@ -91,11 +91,6 @@ class Masked(Defaults):
         return self.options.static_copies
 
     @property
-    def projected(self) -> float:
-        """The share of the positions that is projected on the vocabulary."""
-        return self.options.rate
-
-    @property
     def shortens(self) -> bool:
         """Whether rows may have fewer tokens than the plan says: pairs are divided, and joined with parts of other texts."""
         return self.options.format in PAIRS
@@ -234,6 +229,10 @@ class Masked(Defaults):
         if self.next_sentence:
             found["nsp"] = int((batch["next_sentence"] != IGNORE).sum())
         return found
+
+    def projected(self, batch: dict[str, Tensor]) -> dict[str, int]:
+        """The same: each term has a head of its name."""
+        return self.counts(batch)
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
         """{"mlm": (sum of -ln p of the masked tokens, 1), "nsp": (of the pairs' labels, 1)}; only masked positions are

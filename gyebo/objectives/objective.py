@@ -44,10 +44,9 @@ class Objective(Protocol):
     """What is learned from a corpus.
 
     `one_document`: attention runs over the whole row. `fields`: what stands in a batch, and in which streams
-    (`gyebo/data/streams.py`). `repeats`: after how many epochs corruptions come again. `projected`: the share of the positions
-    that is projected on the vocabulary. `parts`: flags of a model's config that the objective needs on. `extra`: positions that
-    a document fills beyond its tokens. `shortens`: rows may have fewer tokens than the plan says. `teacher`: the model that a
-    student learns from.
+    (`gyebo/data/streams.py`). `repeats`: after how many epochs corruptions come again. `parts`: flags of a model's config that
+    the objective needs on. `extra`: positions that a document fills beyond its tokens. `shortens`: rows may have fewer tokens
+    than the plan says. `teacher`: the model that a student learns from.
     """
 
     teacher: Any
@@ -62,10 +61,6 @@ class Objective(Protocol):
 
     @property
     def repeats(self) -> int | None:
-        """See above."""
-
-    @property
-    def projected(self) -> float:
         """See above."""
 
     @property
@@ -102,7 +97,13 @@ class Objective(Protocol):
         """An example as the model gets it, with labels: a function of its arguments. `draw` gives another example."""
 
     def counts(self, batch: Batch) -> dict[str, int]:
-        """How much each term of the loss counts, from the batch alone."""
+        """How much each term of the loss counts, from the batch alone, of arrays or tensors."""
+
+    def projected(self, batch: Batch) -> dict[str, int]:
+        """Head of the model -> number of rows at which the loss computes its output layer, likewise."""
+
+    def taught(self, batch: Batch) -> dict[str, int]:
+        """The same of the teacher."""
 
     def loss(self, model: Any, batch: Batch) -> dict[str, tuple[Tensor, float]]:
         """{term: (sum, weight)}. Where the batch holds a "state" that its rows go on from, the model's new one is put into its
@@ -125,11 +126,6 @@ class Defaults:
         return None
 
     @property
-    def projected(self) -> float:
-        """All positions."""
-        return 1.0
-
-    @property
     def parts(self) -> dict[str, bool]:
         """None."""
         return {}
@@ -143,6 +139,10 @@ class Defaults:
     def shortens(self) -> bool:
         """No: the plan knows how many tokens a row has."""
         return False
+
+    def taught(self, batch: Batch) -> dict[str, int]:
+        """Nothing: there is no teacher."""
+        return {}
 
     def lengths(self, context: int) -> dict[str, int]:
         """One stream, of as many tokens as the context."""

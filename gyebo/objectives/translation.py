@@ -24,6 +24,10 @@ class Translation:
         """{"task": tokens to be predicted}."""
         return {"task": int((batch["labels"] != IGNORE).sum())}
 
+    def projected(self, batch: dict[str, Tensor]) -> dict[str, int]:
+        """{"lm": tokens to be predicted}."""
+        return {"lm": self.counts(batch)["task"]}
+
     def loss(self, model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
         """{"task": (sum over the tokens, 1)}; nothing is projected where nothing is to be predicted."""
         hidden = model.encode(

@@ -23,6 +23,10 @@ class TaskObjective:
         """{"task": number of labels}."""
         return {"task": self.form.count(batch)}
 
+    def projected(self, batch: Batch) -> dict[str, int]:
+        """Nothing: there is no output layer over the vocabulary."""
+        return {}
+
     def loss(self, model: Any, batch: Batch) -> dict[str, tuple[Tensor, float]]:
         """{"task": (sum over the labels, weight 1)}."""
         return {"task": (self.form.loss(forward(model, self.form, batch), batch), 1.0)}

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """A bar on a terminal, elsewhere a line for each evaluation: loss, tokens/s, share of the measured matrix-product rate."""
+    """A bar on a terminal, elsewhere a line for each evaluation: loss, tokens/s, share of the measured matrix-product rate.
+    `flops_per_token`: of training, forward and backward."""
 
     def __init__(self, console: Console | None, flops_per_token: float):
         self.console = console
-        self.flops = 3 * flops_per_token
+        self.flops = flops_per_token
         self._bar: Bar | None = None
         self._mark = (0.0, 0)
         self._rate = 0.0

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gyebo.interchange.families.rnn import causal_format
 from gyebo.models.family import Family
 from gyebo.models.protocol import CausalWithoutPositions, check_shape
+from gyebo.nn.cost import Workload
 from gyebo.nn.outputs import Encoded
 
 
@@ -62,9 +63,10 @@ class Toy(CausalWithoutPositions, nn.Module):
             layers.append(torch.tanh(block(torch.cat(seen, -1))) * (documents != 0)[..., None])
         return Encoded(layers[-1], tuple(layers) if return_layers else None)
 
-    def flops(self, tokens: float, context: int, projected: float = 1.0) -> float:
+    def flops(self, work: Workload) -> float:
         config = self.config
-        return 2 * tokens * config.width * (3 * config.layers * config.width + projected * config.vocab_size)
+        layers = work.places() * 3 * config.layers * config.width**2
+        return 2 * (layers + work.outputs({"lm": config.width * config.vocab_size}))
 
 
 def _before(x: Tensor, documents: Tensor, steps: int) -> Tensor:

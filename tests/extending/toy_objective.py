@@ -55,6 +55,9 @@ class Denoising(Defaults):
     def counts(self, batch) -> dict[str, int]:
         return {"denoising": int((batch["labels"] != IGNORE).sum())}
 
+    def projected(self, batch) -> dict[str, int]:
+        return {"lm": self.counts(batch)["denoising"]}
+
     def loss(self, model: Any, batch):
         hidden = model.encode(batch["input_ids"], document_ids=batch["document_ids"]).hidden
         return {"denoising": (cross_entropy_sum(*labelled(model, hidden, batch["labels"], "lm")), 1.0)}

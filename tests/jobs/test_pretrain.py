@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 import gyebo
 from gyebo.config import toml
 from gyebo.config.run import RunOptions
+from gyebo.data.plan import SIZE
 from gyebo.interchange import load
 from gyebo.jobs import pretrain as job
 from gyebo.jobs import run_directory
@@ -78,9 +79,12 @@ def test_a_budget_of_tokens_is_divided_by_the_exact_mean(run_options, tmp_path):
 
 def test_a_budget_of_flops_is_matrix_products_forward_and_twice_backward(run_options, tmp_path):
     plan = plan_steps(budgeted(run_options, flops=1e9), tmp_path)
-    width, layers, vocabulary, context = 32, 2, 400, 32
-    # Per token: 2 operations for each weight of the matrices, and 4 x width for each position of the context in attention.
-    token = 2 * (layers * 12 * width**2 + vocabulary * width) + layers * 4 * width * context
+    width, layers, vocabulary = 32, 2, 400
+    setup = set_up(run_options(), tmp_path, None)
+    lengths = [size for row in range(len(setup.rows.plan)) for size in setup.rows.plan.row(row)[:, SIZE].tolist()]
+    # Per token 2 operations for each weight of the matrices; for each position of its own document 4 x width in attention.
+    token = 2 * (layers * 12 * width**2 + vocabulary * width)
+    token += layers * 4 * width * sum(n * n for n in lengths) / sum(lengths)
     assert plan.flops_per_step == pytest.approx(3 * plan.tokens_per_step * token, rel=1e-9)
     assert plan.steps == round(1e9 / plan.flops_per_step)
 

@@ -341,14 +341,6 @@ def test_what_is_refused(model):
             ElmoConfig(**{**ODD, **wrong})
 
 
-def test_operations_are_those_of_the_matrices(model):
-    lstms = sum(p.numel() for name, p in model.blocks.named_parameters() if p.ndim == 2)
-    dense = sum(layer.weight.numel() for layer in model.encoder.modules() if isinstance(layer, torch.nn.Linear))
-    windows = sum(c.weight.numel() * (9 - c.kernel_size[0] + 1) for c in model.encoder.convolutions)
-    assert model.flops(10, 32, 0.0) == 2 * 10 * (lstms + dense + windows)
-    assert model.flops(10, 32) - model.flops(10, 32, 0.0) == 2 * 10 * 2 * model.lm_head.weight.numel()
-
-
 def test_groups_of_layers_hold_every_parameter_once(model):
     groups = model.layer_groups()
     assert len(groups) == 5 and {id(p) for p in groups[0]} == {id(p) for p in model.encoder.parameters()}

@@ -179,17 +179,6 @@ def test_sizes_of_the_table():
     assert FAMILIES["transformer"].sizes["mini"] <= 2_600_000 * 1.01
 
 
-def test_flops_are_those_that_torch_counts():
-    from torch.utils.flop_counter import FlopCounterMode
-
-    model = make(layers=1, decoder_layers=2, width=48, heads=3)
-    ids = tokens(4, 16)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        found = model.encode(ids, None, ids, return_attentions=True)
-        model.project(found.hidden)
-    assert model.flops(2 * 4 * 16, 16) == pytest.approx(counter.get_total_flops(), rel=1e-6)
-
-
 def test_gradients_are_those_of_each_pair_alone():
     model = make(layers=1, decoder_layers=1)
     slopes = [

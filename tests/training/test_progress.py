@@ -20,7 +20,7 @@ def shown(monkeypatch):
         monkeypatch.setattr(progress, "matmul_rate", lambda device, precision: 1e6)
         out = io.StringIO()
         console = Console(file=out, width=120)
-        display = progress.Progress(console, 100.0)
+        display = progress.Progress(console, 300.0)
         trainer = SimpleNamespace(tokens=0, step=0, steps=4, device=torch.device("cpu"), precision="float32", seconds=0.0)
         display.start(trainer)
         trainer.tokens, trainer.step, trainer.seconds = 1000, 1, 2.0
@@ -35,7 +35,7 @@ def shown(monkeypatch):
 def test_a_log_has_a_line_for_each_evaluation(shown):
     line, sample = shown().splitlines()
     assert "step 1/4" in line and "2.250" in line and "500 tokens/s" in line
-    assert "15% of peak" in line  # 3 * 100 FLOPs a token, 500 tokens/s, of 1e6 FLOP/s
+    assert "15% of peak" in line  # 300 FLOPs a token, 500 tokens/s, of 1e6 FLOP/s
     assert "0.1 min left" in line  # 3 steps of 2 s
     assert sample.strip() == "a [b] c"  # not read as rich's markup
 
@@ -54,7 +54,7 @@ def test_a_terminal_has_a_bar_with_the_loss_and_the_rate_once_it_is_measured(mon
     clock = iter([10.0, 10.1, 12.0])
     monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
     monkeypatch.setattr(progress, "matmul_rate", lambda device, precision: 1e6)
-    display = progress.Progress(Console(file=io.StringIO(), force_terminal=True, width=120), 100.0)
+    display = progress.Progress(Console(file=io.StringIO(), force_terminal=True, width=120), 300.0)
     trainer = SimpleNamespace(tokens=0, step=0, steps=4, device=torch.device("cpu"), precision="float32", seconds=0.0)
     monkeypatch.setattr(progress.Bar, "start", lambda self: None)
     display.start(trainer)

@@ -244,7 +244,7 @@ def _train(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any],
         keep=max(2, setup.averaged),
     )
     model: Any = trainer.model
-    progress = Progress(console, model.flops(1, max(1, round(setup.rows.mean_tokens))))
+    progress = Progress(console, setup.flops_per_token(model, plan) if console else 0.0)
     train(
         trainer,
         out,

@@ -12,9 +12,11 @@ import torch
 
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, scratch
+from gyebo.jobs.workload import STEPS, sampled, tokens_of
 from gyebo.models import family as tree
 from gyebo.tasks.features import ExampleRows, Features
 from gyebo.tasks.heads.styles import layers_are_features
+from gyebo.tasks.heads.task_model import body_of
 from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.kinds.table import KINDS, find_kind
 from gyebo.tasks.splits import TaskData
@@ -110,6 +112,22 @@ class Setup:
             precision=plan["precision"],
             unfreeze=self.options.optim.unfreeze,
         )
+
+    def flops_per_token(self, model: Any, plan: dict[str, Any]) -> float:
+        """FLOPs of training on a token, on average over some steps (`gyebo/nn/cost.py`). A body of which nothing is trained has
+        no backward pass."""
+        body = body_of(model)
+        work, _ = sampled(
+            self.rows,
+            body,
+            self.objective.projected,
+            batch_rows=plan["batch"],
+            micro_rows=plan["micro_batch"],
+            seed=self.options.seed,
+            steps=min(STEPS, math.ceil(self.steps_per_epoch)),
+        )
+        passes = 3 if any(parameter.requires_grad for parameter in body.parameters()) else 1
+        return passes * model.flops(work) / tokens_of(work, self.rows.streams)
 
     def predictions(self, model: Any, part: str, precision: str, *, quick: bool = False) -> list[Any]:
         """The predictions of a model for one set of the examples."""

@@ -18,7 +18,7 @@ from gyebo.data.batches import Rows
 from gyebo.data.lanes import Lanes, lanes
 from gyebo.data.plan import Plan
 from gyebo.data.shards import Prepared
-from gyebo.data.streams import streams_of, tokens_seen
+from gyebo.data.streams import streams_of
 from gyebo.evaluation import measures
 from gyebo.interchange import load
 from gyebo.jobs.model_building import shaped, with_pieces
@@ -26,7 +26,9 @@ from gyebo.jobs.objective_building import build_objective, held_out_rows, option
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.corpus import open_data
 from gyebo.jobs.results import DryRun, RunPlan
+from gyebo.jobs.workload import Projected, sampled, tokens_of
 from gyebo.models import family as tree
+from gyebo.nn.cost import Workload
 from gyebo.objectives import table
 from gyebo.objectives.distillation import start_from_teacher
 from gyebo.objectives.objective import Objective, Setting
@@ -37,7 +39,6 @@ from gyebo.training.device import DTYPES, make_ready, peak_memory, pick_device, 
 from gyebo.training.trainer import Trainer, initial_seed
 
 MEASURE_SECONDS = 2.5  # of each precision; a budget in steps needs less, only to choose one
-SAMPLED_STEPS = 32  # over which tokens are counted where a plan can't know them
 LONGEST_MEASURE = 20.0  # seconds; a budget in minutes is measured for a hundredth of it, up to here
 
 
@@ -94,13 +95,46 @@ class Setup:
             return f"student of {self.options.teacher}"
         return f"from {self.options.start_from}" if self.options.start_from else self.options.size
 
+    def outline(self) -> Any:
+        """The model, where it is new without its weights: it knows its parameters and FLOPs."""
+        if self.options.start_from:  # whose spelling is in its files
+            return self.make_model()
+        with torch.device("meta"):
+            return self.make_model()
+
     @cached_property
     def tokens_per_step(self) -> float:
         """Real tokens in a step: the plan's exact mean, or where texts are shortened on the way that of some steps."""
         if not self.objective.shortens:
             return self.batch_rows * self.rows.plan.mean_tokens
-        steps = (self.rows.step(step, self.batch_rows, 0) for step in range(SAMPLED_STEPS))
-        return sum(tokens_seen(arrays, self.rows.streams) for arrays in steps) / SAMPLED_STEPS
+        work, steps = self._sample
+        return tokens_of(work, self.rows.streams) / steps
+
+    def flops_per_step(self, model: Any) -> float:
+        """FLOPs of a step on average (`gyebo/nn/cost.py`): the forward pass, twice as many backward, and the forward pass of a
+        teacher."""
+        flops = 3 * self._forward_flops(model, self._sample[0])
+        teacher = self.objective.teacher
+        return flops if teacher is None else flops + self._forward_flops(teacher, self._sampled(self.objective.taught)[0])
+
+    def _forward_flops(self, model: Any, work: Workload) -> float:
+        """FLOPs of a model's forward passes in a step, from the workload of some steps: of all documents of the plan, where it
+        knows what is read."""
+        tokens, plan = tokens_of(work, self.rows.streams), self.rows.plan
+        if isinstance(plan, Plan) and not self.objective.shortens and not model.reads_characters:
+            rows = {head: count * plan.positions / tokens for head, count in work.projected.items()}
+            work = Workload(plan.document_lengths(one_document=self.objective.one_document), rows)
+            tokens = plan.positions
+        return model.flops(work) * self.tokens_per_step / tokens
+
+    @cached_property
+    def _sample(self) -> tuple[Workload, int]:
+        return self._sampled(self.objective.projected)
+
+    def _sampled(self, projected: Projected) -> tuple[Workload, int]:
+        seed = self.options.seed if self.rows.carries else 0  # lanes have one order, that of their seed
+        rows = {"batch_rows": self.batch_rows, "micro_rows": self.micro_rows}
+        return sampled(self.rows, self.outline(), projected, seed=seed, **rows)
 
 
 def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
@@ -269,12 +303,8 @@ def plan_run(setup: Setup, precision: str | None = None) -> RunPlan:
     longer = min(LONGEST_MEASURE, 0.01 * 60 * minutes) if minutes else 0.0
     if minutes and (seconds is None or longer > MEASURE_SECONDS):
         seconds = budget.seconds_per_step(make, precision, max(longer, MEASURE_SECONDS))
-    with torch.device("meta"):
-        model = setup.make_model()
-    flops = 3 * model.flops(setup.tokens_per_step, setup.rows.plan.context, setup.objective.projected)
-    teacher = setup.objective.teacher
-    if teacher is not None:  # it only looks on: a forward pass
-        flops += teacher.flops(setup.tokens_per_step, setup.rows.plan.context, setup.objective.projected)
+    model = setup.outline()
+    flops = setup.flops_per_step(model)
     steps = budget.steps_for(
         options.budget,
         tokens_per_step=setup.tokens_per_step,

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gyebo.nn.cost import Workload
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import ParsingOutput
 
@@ -79,6 +80,16 @@ class Parser(nn.Module):
         dep, head = network(self.relation_dep, vectors[:, 1:]), network(self.relation_head, vectors)
         relations = torch.einsum("bid,rde,bje->bijr", dep, self.relation, head)
         return ParsingOutput(arcs, relations + self.relation_of_dep(dep)[:, :, None] + self.relation_of_head(head)[:, None])
+
+    def flops(self, work: Workload) -> float:
+        """FLOPs of a forward pass (`gyebo/nn/cost.py`): the root is a head beside the words."""
+        words = work.places("words")
+        heads, pairs = words + work.documents("words"), work.pairs("words") + words
+        as_dep = (self.arc_dep, self.arc, self.relation_dep, self.relation_of_dep)
+        as_head = (self.arc_head, self.relation_head, self.relation_of_head)
+        products = words * (sum(layer.weight.numel() for layer in as_dep) + self.relation.numel())
+        products += heads * sum(layer.weight.numel() for layer in as_head)
+        return 2 * (products + pairs * (self.arc.out_features + self.relation.shape[0] * self.relation.shape[1]))
 
 
 def parsing_loss(scores: ParsingOutput, heads: Tensor, relations: Tensor) -> dict[str, tuple[Tensor, Tensor]]:

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gyebo.nn.cost import Workload
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import Encoded
 from gyebo.nn.pooling import last_token, max_token, mean_token
@@ -65,6 +66,10 @@ class ConcatHead(nn.Module):
         on = float(self.training)
         rows = self.dense(dropout(self.norm(rows), on * self.p)).relu()
         return self.out(dropout(self.norm_out(rows), on * min(self.p, BETWEEN)))
+
+    def flops(self, work: Workload) -> float:
+        """FLOPs of a forward pass (`gyebo/nn/cost.py`)."""
+        return 2 * work.documents() * (self.dense.weight.numel() + self.out.weight.numel())
 
 
 def concat_pool(hidden: Tensor, mask: Tensor) -> Tensor:

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gyebo.nn.cost import Workload
 from gyebo.nn.dropout import dropout
 from gyebo.tasks.heads.concat_pooling import ConcatHead
-from gyebo.tasks.heads.styles import WINDOWS, HeadSpec
+from gyebo.tasks.heads.styles import EVERY, WINDOWS, HeadSpec
 from gyebo.tasks.kinds.kind import HeadForm
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
@@ -43,6 +44,11 @@ class Head(nn.Module):
             rows = dropout(rows, p) if self.spec.dropout_before else rows
             rows = _ACTIVATIONS[self.spec.activation](self.dense(rows))
         return self.out(dropout(rows, p) if self.spec.dropout_between else rows)
+
+    def flops(self, work: Workload) -> float:
+        """FLOPs of a forward pass (`gyebo/nn/cost.py`)."""
+        rows = work.places() if self.spec.pooling == EVERY else work.documents()
+        return 2 * rows * sum(layer.weight.numel() for layer in (self.dense, self.out) if layer is not None)
 
 
 def make_head(form: HeadForm, style: str, config: Any, *, labels: int, dropout: float) -> nn.Module:

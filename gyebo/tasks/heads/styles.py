@@ -35,7 +35,10 @@ WINDOWS = "concat"
 """`HeadSpec.pooling` of the head that reads a text in windows, with batch normalization (`concat_pooling.py`)."""
 
 POOLED, LAST = HeadSpec("pooled"), HeadSpec("last", bias=False)
-EVERY_TOKEN = HeadSpec("every")
+EVERY = "every"
+"""`HeadSpec.pooling` of a head that is computed at every token."""
+
+EVERY_TOKEN = HeadSpec(EVERY)
 
 STYLES: dict[str, HeadSpec] = {
     "pooled": POOLED,

@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from gyebo.nn.cost import Workload
 from gyebo.nn.pooling import first_token, last_token, max_token
 from gyebo.tasks.heads.concat_pooling import concat_pool, read_text
 from gyebo.tasks.heads.head import make_head, reads_pooled, reads_windows
-from gyebo.tasks.heads.layer_mix import check_layers, make_mix, read_layers
+from gyebo.tasks.heads.layer_mix import STATIC, check_layers, make_mix, read_layers
 from gyebo.tasks.heads.styles import check_style, layers_are_features
 from gyebo.tasks.kinds.kind import HeadForm, Kind
 from gyebo.tasks.kinds.table import KINDS, find_kind
@@ -148,10 +149,11 @@ class TaskModel(nn.Module):
         groups = sorted(self.body.layer_groups(), key=lambda group: not any(p is table.weight for p in group) if table else 0)
         return [*groups, [p for part in self._added() for p in part.parameters()]]
 
-    def flops(self, tokens: float, context: int, projected: float = 0.0) -> float:
-        """FLOPs of a forward pass of the body over `tokens` tokens in rows of `context`. Those of the head are negligible, and
-        `projected` has no effect, since there is no output layer over the vocabulary."""
-        return self.body.flops(tokens, context, 0.0)
+    def flops(self, work: Workload) -> float:
+        """FLOPs of a forward pass of body and head (`gyebo/nn/cost.py`)."""
+        body = self.body.flops(work, **({"depth": 0} if self.layers == STATIC else {}))
+        pooled = work.documents() * self.config.width**2 if reads_pooled(self.form, self.style) else 0
+        return body + 2 * pooled + self.head.flops(work)
 
     def count_parameters(self, *, embeddings: bool = True) -> int:
         """Number of parameters of body and head, tied ones once; without `embeddings`: without the embedding tables."""

@@ -42,7 +42,7 @@ class HeadForm:
 
     `transformers_class`: suffix of the class of `transformers` after "FAMILYFor".
     `specs`: head style of a family -> input and layers of the head. `build`: (config, labels, dropout) -> a head that is the
-    same for all styles and replaces that of the spec.
+    same for all styles and replaces that of the spec, with `flops(work)`.
     `outputs`: number of outputs, where they have no names; `default_labels`: number of named outputs, where none is given.
     `problems`: possible values of problem_type of `transformers`, the usual one first.
     `encode`: examples as rows.

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from gyebo.nn.outputs import SpansOutput
 from gyebo.tasks.data.files import Spans, question_rows
 from gyebo.tasks.features import Features, features_of, ragged
-from gyebo.tasks.heads.styles import EVERY_TOKEN, STYLES, HeadSpec
+from gyebo.tasks.heads.styles import EVERY, EVERY_TOKEN, STYLES, HeadSpec
 from gyebo.tasks.kinds.classification import rows_of
 from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, OwnFile
 from gyebo.tasks.kinds.own_columns import column_task
@@ -201,7 +201,7 @@ def no_answers(examples: Sequence[Example]) -> str | None:
     return f"none of {len(examples):,} questions has an answer in its context"
 
 
-_ENDS = HeadSpec("every", dropout_between=False)
+_ENDS = HeadSpec(EVERY, dropout_between=False)
 
 KIND = Kind(
     name="spans",

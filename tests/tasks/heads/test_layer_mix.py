@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from gyebo.models.elmo import Elmo, ElmoConfig
+from gyebo.nn.cost import Workload
 from gyebo.tasks.heads.layer_mix import LAYERS, Mix, check_layers
 from gyebo.tasks.heads.task_model import add_head
+from tests.operations import counted
 from tests.tasks.head_outputs import check_padding_may_stand_anywhere, scores_of, tokens
 from tests.tasks.heads.test_task_model import KINDS
 
@@ -65,6 +67,18 @@ def test_heads_on_what_is_read(kind, layers):
     expected = rows @ model.head.out.weight.T + model.head.out.bias
     assert torch.allclose(scores_of(model(ids)), expected.view(3, 2) if kind == "choice" else expected, atol=1e-5)
     assert expected.std() > 0.05
+
+
+@pytest.mark.parametrize("layers", LAYERS)
+@torch.no_grad()
+def test_flops_are_those_that_torch_counts(layers):
+    """The LSTMs cost nothing where only token vectors are read; repeated tokens are computed once."""
+    model, ids = task("classification", layers), tokens(3, 9)
+    distinct = ids.unique()
+    symbols = [model.body.symbols_read(distinct)] * len(distinct)
+    work = Workload({"tokens": [9] * 3, "characters": symbols})
+    assert len(distinct) < 27
+    assert counted(lambda: model(ids)) == pytest.approx(model.flops(work), rel=1e-9)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "dependency"])

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from gyebo.models.family import FAMILIES, model_class
+from gyebo.nn.cost import Workload
 from gyebo.tasks.heads.styles import STYLES
 from gyebo.tasks.heads.task_model import TaskModel, add_head
 from gyebo.tasks.kinds.table import KINDS as TABLE
+from tests.operations import counted
 from tests.tasks.head_outputs import check_padding_may_stand_anywhere, scores_of, tokens
 
 STYLE_OF = {
@@ -129,7 +131,19 @@ def test_nothing_is_computed_for_pretraining_and_nothing_is_left_unused(family, 
     assert sorted(grouped) == sorted(id(p) for p in model.parameters())  # each once
     assert {id(p) for p in model.layer_groups()[-1]} == {id(p) for p in model.head.parameters()}
     assert model.count_parameters() == sum(p.numel() for p in model.parameters())
-    assert model.flops(100, 24) == model.body.flops(100, 24, 0.0) > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("family", FAMILY)
+@torch.no_grad()
+def test_flops_are_those_that_torch_counts(family, kind):
+    """Of body and head, of texts of 9 tokens; with ULMFiT in training, in windows, each token once."""
+    model = add_head(pretrained(family), STYLE_OF[family], kind, 6 if kind == "dependency" else LABELS.get(kind), dropout=0.0)
+    ids = tokens(2, 3, 9) if kind == "choice" else tokens(4, 9)
+    words = {name: torch.tensor([[1, 3, 5]] * 4) for name in ("word_first", "word_last")} if kind == "dependency" else {}
+    work = Workload({"tokens": [9] * ids[..., 0].numel(), "words": [3] * 4})
+    assert counted(lambda: model(ids, **words)) == pytest.approx(model.flops(work), rel=1e-9)
+    assert counted(lambda: model.train()(ids, **words)) == pytest.approx(model.flops(work), rel=1e-9)
 
 
 @pytest.mark.parametrize("family", FAMILY)
