@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gyebo.cli import options as shared
+from gyebo.config import durable
 
 
 def list_claims() -> None:
@@ -46,7 +47,7 @@ def run(
     out.mkdir(parents=True)
     console = shared.console(json)
     found = CLAIMS[claim].run(out, list(range(seeds)), lambda line: console.print(line, highlight=False, markup=False))
-    (out / "result.json").write_text(json_module.dumps({"claim": claim, **found}, indent=1), encoding="utf-8")
+    durable.write(out / "result.json", json_module.dumps({"claim": claim, **found}, indent=1))
     if json:
         print(json_module.dumps(found))
         return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 import json
-import os
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gyebo.config.durable import replacing
 from gyebo.data.order import shuffled
 from gyebo.data.streams import TOKENS, Stream
 
@@ -84,12 +85,14 @@ def stored(
     digest = hashlib.sha256(json.dumps([*key, context, *rooms]).encode()).hexdigest()[:16]
     path = folder / f"plan-{digest}.npz"
     if path.is_file():
-        found = np.load(path, allow_pickle=False)
-        return Plan(context, found["pieces"], found["rows"], streams)
+        try:
+            found = np.load(path, allow_pickle=False)
+            return Plan(context, found["pieces"], found["rows"], streams)
+        except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError):
+            pass  # damaged, as the checksums in it tell: it is made again
     plan = make()
-    aside = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez(aside, pieces=plan.pieces, rows=plan.rows)
-    aside.replace(path)
+    with replacing(path, shared=True) as aside, aside.open("wb") as file:
+        np.savez(file, pieces=plan.pieces, rows=plan.rows)
     return plan
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from gyebo.config.durable import flush, make_folder, rename, replacing
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 
@@ -124,15 +125,16 @@ def _world(corpus: str) -> Source:
 
 
 def _spool_stdin(spool: Path) -> Source:
-    spool.mkdir(parents=True, exist_ok=True)
+    make_folder(spool)
     digest = hashlib.sha256()
-    aside = spool / f"stdin-{os.getpid()}.part"
+    aside = spool / f".stdin-{os.getpid()}.part"
     with aside.open("wb") as file:
         while block := sys.stdin.buffer.read(CHUNK_BYTES):
             digest.update(block)
             file.write(block)
+    flush(aside)
     path = spool / f"stdin-{digest.hexdigest()[:16]}.txt"
-    aside.replace(path)
+    rename(aside, path)
     return Source("txt", path)
 
 
@@ -153,18 +155,16 @@ def _spool_hub(corpus: str, spool: Path, field: str) -> Source:
     path = spool / f"hf-{key}.jsonl"
     if path.exists():
         return Source("jsonl", path)
-    spool.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part")
+    make_folder(spool)
     try:
         rows = datasets.load_dataset(name, config, split=split or "train", streaming=True)
-        with aside.open("w", encoding="utf-8") as file:
+        with replacing(path, shared=True) as aside, aside.open("w", encoding="utf-8") as file:
             for row in rows:
                 if field not in row:
                     raise OptionError(f"{corpus}: no field {field!r}; available: {', '.join(row)} (‹data.text_field›=NAME)")
                 file.write(json.dumps({field: row[field]}, ensure_ascii=False) + "\n")
     except (OSError, ConnectionError) as error:
         raise ValueError(f"{corpus}: the hub can't be reached or has no such data set ({type(error).__name__})") from None
-    aside.replace(path)
     return Source("jsonl", path)
 
 

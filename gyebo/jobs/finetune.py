@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from gyebo.config import durable
 from gyebo.config.finetune import FinetuneOptions
 from gyebo.jobs import run_directory
 from gyebo.jobs.finetuning.report import card, lines, summary
@@ -39,9 +40,10 @@ def finetune_seeds(
     refuse_processes()
     run_directory.refuse_to_replace(out, started_from(options))
     resumed = run_directory.claim(out, resume=resume, overwrite=overwrite, kind=RESULTS)
+    durable.clean(out)
     noted = {"seeds": seeds, "options": options.model_dump(mode="json")}
     if not resumed:  # else what stands there counts until all seeds are done
-        _write(out / RESULTS, json.dumps({"finished": False, **noted}))
+        durable.write(out / RESULTS, json.dumps({"finished": False, **noted}))
     try:
         results = {seed: _one(options, seed, out, console) for seed in seeds}
     except BaseException:
@@ -52,8 +54,8 @@ def finetune_seeds(
     found = summary(list(results.values()))
     best = found.best_seed
     _copy(out / f"seed-{best}", out)
-    _write(out / "README.md", card(options, out, results[best], found))
-    _write(out / "results.md", "\n".join(lines(found)) + "\n")
+    durable.write(out / "README.md", card(options, out, results[best], found))
+    durable.write(out / "results.md", "\n".join(lines(found)) + "\n")
     _keep(out, {"finished": True, **noted, **found.as_dict(), "result": results[best].as_dict()})
     return found
 
@@ -70,17 +72,11 @@ def _copy(run: Path, out: Path) -> None:
     """The model of a seed, with all that belongs to it but its own record."""
     for path in run.iterdir():
         if path.is_file() and not path.name.startswith(".") and not any(path.match(name) for name in OF_ONE_SEED):
-            shutil.copy2(path, out / path.name)
+            with durable.replacing(out / path.name) as aside:
+                shutil.copy2(path, aside)
 
 
 def _keep(out: Path, content: dict[str, Any]) -> None:
     """Write results.json, which marks the directory as gyebo's."""
-    _write(out / RESULTS, json.dumps(content, ensure_ascii=False, indent=1))
+    durable.write(out / RESULTS, json.dumps(content, ensure_ascii=False, indent=1))
     run_directory.started(out)
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file in one step."""
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)

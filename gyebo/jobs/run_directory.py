@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import gyebo
-from gyebo.config import toml
+from gyebo.config import durable, toml
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions, Section
 
 STARTING = ".gyebo-starting"  # stands in a directory that was empty when it was claimed, until its first record is written
 ONE, SEVERAL = "run.toml", "results.json"  # what a run of one seed has, and one of several
-LEFT_BY_A_START = {STARTING, "tokenizer", ".tokenizer.part", ".run.toml.part", ".part"}
+LEFT_BY_A_START = {STARTING, "tokenizer", ".tokenizer.part", ".run.toml.part", ".results.json.part", ".part"}
+LEFT_BY_A_START |= {"tokenizer_config.json"}  # of a tokenizer: its other file, which counts, is renamed last
 TOKENIZER = "tokenizer.json"
 FREE_TO_CHANGE = {"device", "checkpoint_every", "evaluate_every", "evaluate_tokens", "keep"}
 
@@ -51,7 +52,7 @@ def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -
         raise OptionError(f"{out} holds a run of {held}, but {asked} would be written: choose another ‹out›")
     elif names:
         raise OptionError(f"{out} exists already and holds no {kind}, so it was not written by gyebo: choose another ‹out›")
-    out.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(out)
     (out / STARTING).touch()
     return False
 
@@ -121,10 +122,9 @@ def versions() -> dict[str, str]:
 
 
 def write(out: Path, record: dict[str, Any]) -> None:
-    """Replace `run.toml` in one step."""
-    aside = out / ".run.toml.part"
-    aside.write_text(toml.dump(record), encoding="utf-8")
-    aside.replace(out / "run.toml")
+    """Replace `run.toml` in one step, once the files that it speaks of are on the disk."""
+    durable.flush_files(out)
+    durable.write(out / "run.toml", toml.dump(record))
     started(out)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gyebo.config.durable import replacing
 from gyebo.tasks.features import ExampleRows, Features, in_order
 from gyebo.tasks.kinds.kind import HeadForm, Kind, Outputs
 from gyebo.tasks.objective import forward
@@ -68,7 +69,5 @@ def as_rows(
 
 def write_predictions(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """One JSON object per line; the file is written atomically."""
-    aside = path.with_name(f".{path.name}.part")
-    with aside.open("w", encoding="utf-8") as lines:
+    with replacing(path) as aside, aside.open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    aside.replace(path)

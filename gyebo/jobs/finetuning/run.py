@@ -165,7 +165,7 @@ def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
 def _train(setup: Setup, trainer: Trainer, out: Path, *, plan: dict[str, Any], console: Console | None) -> None:
     options, name = setup.options, setup.data.task.score
     resume(trainer, out, console.print if console else print)
-    scores = [record["evaluation"][name] for record in log.read(out) if "evaluation" in record] if trainer.step else []
+    scores = [record["evaluation"][name] for record in trainer.evaluations]
 
     def evaluate(model: Any) -> tuple[dict[str, float], list[str]]:
         metrics, predictions = _score(setup, model, "valid", precision=plan["precision"], quick=True)
@@ -231,7 +231,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
         valid=valid,
         test=test,
         steps=trainer.step,
-        best_step=_best_step(records, data.task.score),
+        best_step=_best_step(trainer.evaluations, data.task.score),
         epochs=trainer.step / setup.steps_per_epoch,
         step_size=setup.step_size,
         weights=weights,
@@ -252,6 +252,6 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
     return result
 
 
-def _best_step(records: list[dict[str, Any]], score: str) -> int:
+def _best_step(evaluations: list[dict[str, Any]], score: str) -> int:
     """The step of the weights at the root."""
-    return max((record for record in records if "evaluation" in record), key=lambda found: found["evaluation"][score])["step"]
+    return max(evaluations, key=lambda found: found["evaluation"][score])["step"]
