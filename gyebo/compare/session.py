@@ -14,7 +14,7 @@ from rich.console import Console
 
 from gyebo.compare.plan import PLAN, CandidatePlan, KnownTask, State
 from gyebo.compare.recipe import Candidate, Recipe, RecipeTask
-from gyebo.config.durable import write
+from gyebo.config.durable import clean, make_folder, write
 from gyebo.config.finetune import FinetuneOptions, TaskOptions
 from gyebo.config.run import RunOptions
 from gyebo.jobs.results import CorpusFacts, FinetuneResult, FinetuneSummary, PretrainResult, RunPlan, Stored, TaskFacts, read
@@ -100,7 +100,8 @@ def attempt(
     except (Stopped, DiskFull, OSError):
         raise
     except Exception as error:  # whatever a family's code may raise, the other candidates go on
-        note.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(note.parent)
+        clean(note.parent)
         write(note, traceback.format_exc())
         first_line = str(error).strip().partition("\n")[0]
         return None, first_line or type(error).__name__

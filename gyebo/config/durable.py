@@ -17,6 +17,7 @@ from pathlib import Path
 
 PART, DELETED = ".part", ".deleted"
 LEFTOVERS = (f".*{PART}", f".*{DELETED}", ".saving-*")  # the last: a folder of `gyebo.interchange.saving`
+LEFT_ALONE = 86_400.0  # seconds after its last change until a file that another process may be writing counts as left over
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gyebo.config.durable import replacing
+from gyebo.config.durable import LEFT_ALONE, clean, replacing
 from gyebo.data.order import shuffled
 from gyebo.data.streams import TOKENS, Stream
 
@@ -91,6 +91,7 @@ def stored(
         except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError):
             pass  # damaged, as the checksums in it tell: it is made again
     plan = make()
+    clean(folder, older_than=LEFT_ALONE)
     with replacing(path, shared=True) as aside, aside.open("wb") as file:
         np.savez(file, pieces=plan.pieces, rows=plan.rows)
     return plan

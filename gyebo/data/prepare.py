@@ -20,7 +20,7 @@ from gyebo.config import durable
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 from gyebo.data import sources
-from gyebo.data.shards import SPLITS, Prepared, damaged, token_dtype, write_part
+from gyebo.data.shards import SPLITS, Prepared, damaged, mapped, token_dtype, write_part
 from gyebo.data.sources import Chunk, Source
 from gyebo.text.tokenizer import Tokenizer
 
@@ -182,10 +182,11 @@ def prepare(
         if (folder / "meta.json").is_file():
             print(f"{problem}: what is damaged is prepared again", file=sys.stderr)
         durable.clean(folder / "parts")
-        durable.clean(folder, older_than=86_400)  # plans, which other processes may be writing
+        durable.clean(folder)
         tokenizer.save(folder / "tokenizer")
         records = _prepare_parts(corpus, PartWriter(tokenizer, corpus.options, folder), report, processes or _processes(corpus))
         durable.write(folder / "meta.json", json.dumps(_meta(corpus, tokenizer, records), ensure_ascii=False, indent=1))
+        mapped.cache_clear()  # what was repaired is read anew
     return Prepared.open(folder)
 
 

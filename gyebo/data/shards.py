@@ -118,11 +118,12 @@ class Split:
         first = int(self.starts[document])
         part = int(np.searchsorted(self.part_starts, first, side="right")) - 1
         offset = first - int(self.part_starts[part])
-        return _mapped(self.folder, self.name, self.parts[part], self.dtype.str)[offset + start : offset + stop]
+        return mapped(self.folder, self.name, self.parts[part], self.dtype.str)[offset + start : offset + stop]
 
 
 @lru_cache(maxsize=256)
-def _mapped(folder: Path, name: str, part: int, dtype: str) -> NDArray[Any]:
+def mapped(folder: Path, name: str, part: int, dtype: str) -> NDArray[Any]:
+    """The tokens of a part and split, mapped."""
     tokens = np.memmap(folder / "parts" / f"{part:05d}.{name}.tokens", dtype=np.dtype(dtype), mode="r")
     return np.asarray(tokens)  # the same memory; slicing a plain array is faster
 

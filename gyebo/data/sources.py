@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from gyebo.config.durable import flush, make_folder, rename, replacing
+from gyebo.config.durable import LEFT_ALONE, clean, flush, make_folder, rename, replacing
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 
@@ -124,8 +124,13 @@ def _world(corpus: str) -> Source:
     return Source("world", None, languages, count)
 
 
-def _spool_stdin(spool: Path) -> Source:
+def _make_spool(spool: Path) -> None:
     make_folder(spool)
+    clean(spool, older_than=LEFT_ALONE)
+
+
+def _spool_stdin(spool: Path) -> Source:
+    _make_spool(spool)
     digest = hashlib.sha256()
     aside = spool / f".stdin-{os.getpid()}.part"
     with aside.open("wb") as file:
@@ -155,7 +160,7 @@ def _spool_hub(corpus: str, spool: Path, field: str) -> Source:
     path = spool / f"hf-{key}.jsonl"
     if path.exists():
         return Source("jsonl", path)
-    make_folder(spool)
+    _make_spool(spool)
     try:
         rows = datasets.load_dataset(name, config, split=split or "train", streaming=True)
         with replacing(path, shared=True) as aside, aside.open("w", encoding="utf-8") as file:

@@ -40,7 +40,6 @@ def finetune_seeds(
     refuse_processes()
     run_directory.refuse_to_replace(out, started_from(options))
     resumed = run_directory.claim(out, resume=resume, overwrite=overwrite, kind=RESULTS)
-    durable.clean(out)
     noted = {"seeds": seeds, "options": options.model_dump(mode="json")}
     if not resumed:  # else what stands there counts until all seeds are done
         durable.write(out / RESULTS, json.dumps({"finished": False, **noted}))

@@ -38,6 +38,8 @@ def claim(out: Path, *, resume: bool, overwrite: bool, kind: str = "run.toml") -
     if kind in names:
         _check_kind(out, kind, names)
         if resume:
+            for folder in (out, out / "checkpoints"):
+                durable.clean(folder)
             return True
         if kind == TOKENIZER and names - {TOKENIZER, "tokenizer_config.json"}:
             raise OptionError(f"{out} holds more than a tokenizer: choose another ‹out›")

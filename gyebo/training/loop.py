@@ -12,7 +12,6 @@ from typing import Any
 
 from torch import nn
 
-from gyebo.config import durable
 from gyebo.config.errors import NamesOptions
 from gyebo.nn.state import leaves
 from gyebo.training import checkpoint, distributed, log
@@ -83,8 +82,6 @@ def resume(trainer: Trainer, out: Path, report: Callable[[str], None]) -> bool:
         trainer.restore({"evaluations": _evaluated(out, state["step"])} | state, checkpoint.read_carried(path))
     distributed.barrier()  # all have read before the first changes anything
     if first:
-        durable.clean(out)
-        durable.clean(folder)
         checkpoint.set_aside(folder, trainer.step if path else -1)
         for line in [*said, *log.repair(out, trainer.step, trainer.evaluations)]:
             report(line)
