@@ -181,14 +181,21 @@ def test_shards_are_read_for_their_digests_once_in_a_process(corpus, tokenizer, 
     assert len(read) == len(ready.meta["sha256"]) > 0
 
 
-def test_a_run_that_has_mapped_a_shard_keeps_it_while_it_is_repaired(corpus, tokenizer):
+def test_what_was_mapped_stays_while_it_is_repaired_and_is_then_read_anew(corpus, tokenizer):
+    """Another run may have mapped the damaged file: if it were cut and written again, that run would crash."""
     ready = prepare(open_path(corpus), tokenizer)
     mapped = ready.train.read(0, 0, 3)
     whole = mapped.tolist()
-    path = ready.folder / "parts" / "00000.valid.tokens"
-    path.write_bytes(path.read_bytes()[:-2])
-    prepare(open_path(corpus), tokenizer)
-    assert mapped.tolist() == whole
+    path = ready.folder / "parts" / "00000.train.tokens"
+    inode = path.stat().st_ino
+    with path.open("r+b") as file:  # in place, as a bad block
+        first = file.read(1)
+        file.seek(0)
+        file.write(bytes([first[0] ^ 1]))
+    assert mapped.tolist() != whole
+    again = prepare(open_path(corpus), tokenizer)
+    assert again.train.read(0, 0, 3).tolist() == whole != mapped.tolist()
+    assert path.stat().st_ino != inode
 
 
 def test_digests_are_those_of_the_files(corpus, tokenizer):
