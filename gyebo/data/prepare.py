@@ -202,11 +202,12 @@ def _problem(folder: Path, check: bool) -> str | None:
 
 
 def _record(path: Path) -> dict[str, Any] | None:
-    """The content of a JSON file of the cache; None where it is missing or cut short."""
+    """The content of a JSON file of the cache; None where it is missing, cut short or something else."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return found if isinstance(found, dict) else None
 
 
 @contextmanager

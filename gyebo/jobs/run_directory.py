@@ -90,6 +90,7 @@ def forget(out: Path) -> None:
 def started(out: Path) -> None:
     """The files that mark the directory as gyebo's are written: it is no longer only starting."""
     (out / STARTING).unlink(missing_ok=True)
+    durable.flush(out)
     forget(out)
 
 

@@ -156,7 +156,7 @@ def test_a_damaged_shard_is_named_and_its_part_prepared_again(corpus, tokenizer,
 
 
 @pytest.mark.parametrize("name", ["meta.json", "parts/00000.json"])
-@pytest.mark.parametrize("content", ["", "{", "{}"])
+@pytest.mark.parametrize("content", ["", "{", "{}", "1"])
 def test_a_torn_record_of_the_cache_is_made_again(corpus, tokenizer, name, content):
     """As a power cut leaves it where an older version wrote it, or a preparation by a version that kept no digests."""
     ready = prepare(open_path(corpus), tokenizer)

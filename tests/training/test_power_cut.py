@@ -42,7 +42,6 @@ def images_of(root, images, work, *, chance, most, seed):
 def test_a_power_cut_at_random_instants(run_options, tokenizer_folder, tmp_path, monkeypatch, kind, seed):
     root = tmp_path / "disk"
     out = root / "runs" / "out"
-    monkeypatch.setenv("GYEBO_CACHE", str(root / "cache"))
     if kind == "pretrain":
         options = run_options(6, train={"checkpoint_every": 2, "evaluate_every": 2})
     else:
@@ -56,6 +55,7 @@ def test_a_power_cut_at_random_instants(run_options, tokenizer_folder, tmp_path,
     whole = job(options, tmp_path / "whole")
     weights = load_file(tmp_path / "whole" / "model.safetensors")
     records = [(r["step"], r.get("loss"), r.get("evaluation")) for r in log.read(tmp_path / "whole")]
+    monkeypatch.setenv("GYEBO_CACHE", str(root / "cache"))
     found = images_of(root, tmp_path / "images", lambda: job(options, out), chance=0.15, most=12, seed=seed)
     for image in found:
         shutil.rmtree(root, ignore_errors=True)
