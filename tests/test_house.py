@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "config": set(),
     "text": set(),
     "world": set(),
-    "figures": set(),
+    "figures": {"config"},
     "nn": set(),
     "models": {"nn"},
     "data": {"config", "text", "world"},

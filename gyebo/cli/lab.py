@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gyebo.cli import options as shared
+from gyebo.config import durable
 
 
 def list_claims() -> None:
@@ -48,7 +49,7 @@ def run(
     with disk_full(out, "free some space, delete it and start again"):
         out.mkdir(parents=True)
         found = CLAIMS[claim].run(out, list(range(seeds)), lambda line: console.print(line, highlight=False, markup=False))
-        (out / "result.json").write_text(json_module.dumps({"claim": claim, **found}, indent=1), encoding="utf-8")
+        durable.write(out / "result.json", json_module.dumps({"claim": claim, **found}, indent=1))
     if json:
         print(json_module.dumps(found))
         return

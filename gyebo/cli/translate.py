@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gyebo.cli import options as shared
+from gyebo.config import durable
 
 
 def translate(
@@ -49,13 +50,8 @@ def translate(
     if out is None:
         sys.stdout.write("".join(f"{line}\n" for line in found))
         return
-    aside = out.with_name(f".{out.name}.part")
     with disk_full(out, "free some space and start again"):
-        try:
-            aside.write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
-            aside.replace(out)
-        finally:
-            aside.unlink(missing_ok=True)
+        durable.write(out, "".join(f"{line}\n" for line in found))
     print(f"{len(found):,} lines in {out}")
 
 

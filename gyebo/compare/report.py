@@ -12,7 +12,7 @@ from gyebo.compare.recipe import Candidate, Recipe
 from gyebo.compare.rendering import failures
 from gyebo.compare.results import Comparison, Row
 from gyebo.compare.table_rows import cells, columns, short
-from gyebo.config import toml
+from gyebo.config import durable, toml
 from gyebo.figures.curves import COLORS
 from gyebo.models.family import find
 from gyebo.objectives.table import Samples
@@ -22,10 +22,7 @@ SAMPLES = 3
 
 def write_report(result: Comparison) -> None:
     """Write report.html into the comparison's directory, and its plots as PNG files beside it."""
-    page = render(result)
-    aside = result.out / ".report.html.part"
-    aside.write_text(page, encoding="utf-8")
-    aside.replace(result.out / "report.html")
+    durable.write(result.out / "report.html", render(result))
 
 
 def render(result: Comparison) -> str:

@@ -38,10 +38,11 @@ from gyebo.compare.recipe import BASELINE, Candidate, Recipe, load
 from gyebo.compare.rendering import as_json, markdown, rich_table
 from gyebo.compare.report import commands, write_report
 from gyebo.compare.results import Comparison, Row, rank, run_directory
-from gyebo.compare.session import Jobs, Session, attempt, finite, held_out, write
+from gyebo.compare.session import Jobs, Session, attempt, finite, held_out
 from gyebo.compare.tasks import examine, finetune_all, read_tasks, train_baselines
-from gyebo.config import toml
+from gyebo.config import durable, toml
 from gyebo.config.disk import disk_full
+from gyebo.config.durable import write
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
 from gyebo.data.lock import sole_writer
@@ -181,7 +182,7 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
         raise OptionError(f"{out} exists already: pass ‹resume› to continue or ‹overwrite› to start again")
     if entries:
         set_aside(out, WRITTEN)
-    out.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(out)
     write(stored, recipes.dump(recipe))
 
 
@@ -202,6 +203,7 @@ def _replacing(out: Path) -> Iterator[None]:
 def _plan(session: Session) -> None:
     """Read the tasks and prepare the text, then fix steps and precision of each candidate; what is fixed stays."""
     recipe, out = session.recipe, session.out
+    durable.clean(out)
     session.restore()
     read_tasks(session)
     first = recipe.options(recipe.candidates[0], recipe.seeds[0], recipe.tokenizer.path)

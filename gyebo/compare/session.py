@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from gyebo.compare.plan import PLAN, CandidatePlan, KnownTask, State
 from gyebo.compare.recipe import Candidate, Recipe, RecipeTask
+from gyebo.config.durable import clean, make_folder, write
 from gyebo.config.finetune import FinetuneOptions, TaskOptions
 from gyebo.config.run import RunOptions
 from gyebo.data.lock import Busy
@@ -100,7 +100,8 @@ def attempt(
     except (Stopped, Busy, OSError):
         raise
     except Exception as error:  # whatever a family's code may raise, the other candidates go on
-        note.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(note.parent)
+        clean(note.parent)
         write(note, traceback.format_exc())
         first_line = str(error).strip().partition("\n")[0]
         return None, first_line or type(error).__name__
@@ -112,16 +113,6 @@ def held_out(result: PretrainResult) -> tuple[str, float]:
     """The metric that a pretraining reports and its learning rate is chosen by: (its words, value)."""
     words, value = result.reported
     return f"held-out {words}", value
-
-
-def write(path: Path, text: str) -> None:
-    """Replace a text file in one step: after a kill or a power cut it is the old one or the new one."""
-    aside = path.with_name(f".{path.name}.part")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def finite(value: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 import json
-import os
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gyebo.config.disk import disk_full
+from gyebo.config.durable import LEFT_ALONE, clean, replacing
 from gyebo.data.order import shuffled
 from gyebo.data.streams import TOKENS, Stream
 
@@ -92,16 +93,16 @@ def stored(
     digest = hashlib.sha256(json.dumps([*key, context, *rooms]).encode()).hexdigest()[:16]
     path = folder / f"plan-{digest}.npz"
     if path.is_file():
-        found = np.load(path, allow_pickle=False)
-        return Plan(context, found["pieces"], found["rows"], streams)
-    plan = make()
-    aside = path.with_suffix(f".{os.getpid()}.npz")
-    with disk_full(path, "the prepared text is kept: free some space, or name another folder for the cache in GYEBO_CACHE"):
         try:
-            np.savez(aside, pieces=plan.pieces, rows=plan.rows)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+            found = np.load(path, allow_pickle=False)
+            return Plan(context, found["pieces"], found["rows"], streams)
+        except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError):
+            pass  # damaged, as the checksums in it tell: it is made again
+    plan = make()
+    clean(folder, older_than=LEFT_ALONE)
+    advice = "the prepared text is kept: free some space, or name another folder for the cache in GYEBO_CACHE"
+    with disk_full(path, advice), replacing(path, shared=True) as aside, aside.open("wb") as file:
+        np.savez(file, pieces=plan.pieces, rows=plan.rows)
     return plan
 
 

@@ -8,6 +8,7 @@ import math
 import multiprocessing
 import os
 import signal
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -15,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gyebo.config import durable
 from gyebo.config.disk import disk_full
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 from gyebo.data import sources
 from gyebo.data.lock import sole_writer
 from gyebo.data.processes import end_with_parent
-from gyebo.data.shards import SPLITS, Prepared, token_dtype, write_part
+from gyebo.data.shards import SPLITS, Prepared, damaged, mapped, token_dtype, write_part
 from gyebo.data.sources import Chunk, Source
 from gyebo.text.tokenizer import Tokenizer
 
@@ -112,19 +114,19 @@ class PartWriter:
 
     def part(self, chunk: Chunk, number: int, cut: int | None, held_out: bool) -> dict[str, Any]:
         """Tokenize a chunk into part `number`; returns the record of the part, which is written last."""
-        record: dict[str, Any] = {"sample": "", "floor": 0.0}
+        record: dict[str, Any] = {"sample": "", "floor": 0.0, "sha256": {}}
         dtype = token_dtype(self.tokenizer.vocab_size)
         for split, texts in split_documents(sources.texts_of(chunk, self.options), self.options, cut, held_out).items():
             encoded = self.tokenizer.encode_with_unknown(texts)
             rows = [(len(ids), *_sizes(text), unknown) for text, (ids, unknown) in zip(texts, encoded)]
             if texts:
-                write_part(self.folder, split, number, ids=[ids for ids, _ in encoded], rows=rows, dtype=dtype)
+                record["sha256"] |= write_part(
+                    self.folder, split, number, ids=[ids for ids, _ in encoded], rows=rows, dtype=dtype
+                )
                 record["sample"] = record["sample"] or texts[0][:300]
             record[split] = {"documents": len(rows), "tokens": sum(r[0] for r in rows), "bytes": sum(r[1] for r in rows)}
             record["floor"] += _floor(chunk, texts) if split == "valid" else 0.0
-        aside = self.folder / "parts" / f"{number:05d}.json.part"
-        aside.write_text(json.dumps(record))
-        aside.replace(aside.with_suffix(""))
+        durable.write(self.folder / "parts" / f"{number:05d}.json", json.dumps(record))
         return record
 
 
@@ -159,28 +161,59 @@ def _floor(chunk: Chunk, texts: list[str]) -> float:
     return sum(-world.log_probability(t, languages=chunk.source.languages) for t in texts) / math.log(2)
 
 
-def prepare(corpus: Corpus, tokenizer: Tokenizer, *, report: Report | None = None, processes: int | None = None) -> Prepared:
-    """The corpus as token shards, from the cache if it is there.
+def prepare(
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    *,
+    report: Report | None = None,
+    processes: int | None = None,
+    check: bool = True,
+) -> Prepared:
+    """The corpus as token shards, from the cache if it is there: every file is checked by its digest once in a process.
 
-    Parts that an interrupted preparation finished are kept. Raises ValueError for a corpus without text or with an empty
+    Parts that an interrupted preparation finished are kept; a damaged part is named on stderr and prepared again. `check`: off
+    where another process of the same run has just done it. Raises ValueError for a corpus without text or with an empty
     held-out set, and for errors in its files (see `sources`).
     """
     key = hashlib.sha256(f"{corpus.fingerprint}{tokenizer.fingerprint}".encode()).hexdigest()[:24]
     folder = cache_folder() / "corpora" / key
-    if (folder / "meta.json").is_file():
+    if _problem(folder, check) is None:
         return Prepared.open(folder)
+    durable.make_folder(folder / "parts")
     kept = "parts that were finished are kept: free some space, or name another folder for the cache in GYEBO_CACHE"
     with disk_full(folder, kept), sole_writer(folder, wait=True):
-        (folder / "parts").mkdir(parents=True, exist_ok=True)
-        if (folder / "meta.json").is_file():  # another run, which this one waited for, has prepared it meanwhile
+        problem = _problem(folder, check)
+        if problem is None:  # another run, which this one waited for, has prepared it meanwhile
             return Prepared.open(folder)
+        if (folder / "meta.json").is_file():
+            print(f"{problem}: what is damaged is prepared again", file=sys.stderr)
+        durable.clean(folder / "parts")
+        durable.clean(folder)
         tokenizer.save(folder / "tokenizer")
         records = _prepare_parts(corpus, PartWriter(tokenizer, corpus.options, folder), report, processes or _processes(corpus))
-        meta = _meta(corpus, tokenizer, records)
-        aside = folder / "meta.json.part"
-        aside.write_text(json.dumps(meta, ensure_ascii=False, indent=1))
-        aside.replace(folder / "meta.json")
+        durable.write(folder / "meta.json", json.dumps(_meta(corpus, tokenizer, records), ensure_ascii=False, indent=1))
+        mapped.cache_clear()  # what was repaired is read anew
     return Prepared.open(folder)
+
+
+def _problem(folder: Path, check: bool) -> str | None:
+    """Why a preparation can't be used: its meta.json is missing or unreadable, or a file is not what was written; or None."""
+    meta = _record(folder / "meta.json")
+    if meta is None:
+        return f"{folder / 'meta.json'} is missing or can't be read"
+    if "sha256" not in meta:
+        return f"{folder} was prepared by a version that kept no digests"
+    wrong = damaged(folder / "parts", meta["sha256"]) if check else None
+    return None if wrong is None else f"{wrong} is missing or not what was written (SHA-256 differs)"
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    """The content of a JSON file of the cache; None where it is missing, cut short or something else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _processes(corpus: Corpus) -> int:
@@ -209,9 +242,10 @@ def _prepare_parts(corpus: Corpus, writer: PartWriter, report: Report | None, pr
 
     def missing() -> Iterator[Job]:
         for job in _jobs(corpus):
-            stored = writer.folder / "parts" / f"{job[1]:05d}.json"
-            if stored.is_file():
-                records[job[1]] = json.loads(stored.read_text())
+            parts = writer.folder / "parts"
+            stored = _record(parts / f"{job[1]:05d}.json")
+            if stored and "sha256" in stored and damaged(parts, stored["sha256"]) is None:
+                records[job[1]] = stored
             else:
                 yield job
 
@@ -270,6 +304,7 @@ def _meta(corpus: Corpus, tokenizer: Tokenizer, records: list[dict[str, Any]]) -
         "dtype": token_dtype(tokenizer.vocab_size).str,
         "parts": {split: [n for n, record in enumerate(records) if record[split]["documents"]] for split in SPLITS},
         **totals,
+        "sha256": {name: digest for record in records for name, digest in record["sha256"].items()},
         "sample": next(record["sample"] for record in records if record["sample"]),
         "floor_bits": sum(record["floor"] for record in records) if world_only else None,
         "options": corpus.options.model_dump(),

@@ -2,8 +2,8 @@
 
 A prepared corpus is a folder:
 
-    meta.json                        what it was made from, and the sums over all parts; written last
-    parts/00007.json                 counts of a part; written after its data, so it marks a complete part
+    meta.json                        what it was made from, the sums over all parts, the SHA-256 of their files; written last
+    parts/00007.json                 counts and digests of a part; written after its data, so it marks a complete part
     parts/00007.train.tokens         token ids, little-endian uint16 (uint32 for large vocabularies), no special tokens
     parts/00007.train.documents.npy  one row per document: tokens, bytes, characters, syllables, unknown (bytes of these)
     parts/00007.valid.*              likewise, the held-out set
@@ -11,6 +11,7 @@ A prepared corpus is a folder:
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gyebo.config.durable import digest, flush
 
 SPLITS = ("train", "valid")
 DOCUMENT = np.dtype([("tokens", "<u4"), ("bytes", "<u4"), ("characters", "<u4"), ("syllables", "<u4"), ("unknown", "<u4")])
@@ -33,14 +36,40 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
 
 def write_part(
     folder: Path, split: str, number: int, *, ids: list[list[int]], rows: Sequence[tuple[int, ...]], dtype: np.dtype
-) -> None:
-    """Write the documents of one part and split."""
-    stem = folder / "parts" / f"{number:05d}.{split}"
-    flat = np.fromiter((i for document in ids for i in document), dtype, sum(map(len, ids)))
+) -> dict[str, str]:
+    """Write the documents of one part and split, flushed to the disk; returns the SHA-256 of each file in `parts` by name."""
     table = io.BytesIO()
     np.save(table, np.array(rows, DOCUMENT), allow_pickle=False)
-    Path(f"{stem}.tokens").write_bytes(flat.tobytes())  # numpy's own writers do not say why a write failed
-    Path(f"{stem}.documents.npy").write_bytes(table.getvalue())
+    flat = np.fromiter((i for document in ids for i in document), dtype, sum(map(len, ids)))
+    digests = {}
+    for ending, content in (("tokens", flat.tobytes()), ("documents.npy", table.getvalue())):
+        path = folder / "parts" / f"{number:05d}.{split}.{ending}"
+        path.unlink(missing_ok=True)  # a damaged one that another run has mapped stays as it is there
+        path.write_bytes(content)
+        flush(path)
+        digests[path.name] = hashlib.sha256(content).hexdigest()
+    return digests
+
+
+_checked: dict[Path, tuple[int, int, int]] = {}  # files whose content was checked by this process, with size, time and inode
+
+
+def damaged(parts: Path, digests: dict[str, str]) -> Path | None:
+    """The first file of `parts` that is missing or has another SHA-256 than `digests` say.
+
+    A process reads each file once: afterwards, size, time of change and inode tell whether it is still the same file.
+    """
+    for name, expected in digests.items():
+        path = parts / name
+        if not path.is_file():
+            return path
+        found = path.stat()
+        state = found.st_size, found.st_mtime_ns, found.st_ino
+        if _checked.get(path) != state:
+            if digest(path) != expected:
+                return path
+            _checked[path] = state
+    return None
 
 
 @dataclass(frozen=True)
@@ -89,11 +118,12 @@ class Split:
         first = int(self.starts[document])
         part = int(np.searchsorted(self.part_starts, first, side="right")) - 1
         offset = first - int(self.part_starts[part])
-        return _mapped(self.folder, self.name, self.parts[part], self.dtype.str)[offset + start : offset + stop]
+        return mapped(self.folder, self.name, self.parts[part], self.dtype.str)[offset + start : offset + stop]
 
 
 @lru_cache(maxsize=256)
-def _mapped(folder: Path, name: str, part: int, dtype: str) -> NDArray[Any]:
+def mapped(folder: Path, name: str, part: int, dtype: str) -> NDArray[Any]:
+    """The tokens of a part and split, mapped."""
     tokens = np.memmap(folder / "parts" / f"{part:05d}.{name}.tokens", dtype=np.dtype(dtype), mode="r")
     return np.asarray(tokens)  # the same memory; slicing a plain array is faster
 

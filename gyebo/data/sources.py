@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gyebo.config.disk import DiskFull, disk_full
+from gyebo.config.durable import LEFT_ALONE, clean, flush, make_folder, rename, replacing
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 
@@ -126,13 +127,14 @@ def _world(corpus: str) -> Source:
 
 def _spool_stdin(spool: Path) -> Source:
     digest = hashlib.sha256()
-    aside = spool / f"stdin-{os.getpid()}.part"
+    aside = spool / f".stdin-{os.getpid()}.part"
     with _spooling(aside), aside.open("wb") as file:
         while block := sys.stdin.buffer.read(CHUNK_BYTES):
             digest.update(block)
             file.write(block)
+    flush(aside)
     path = spool / f"stdin-{digest.hexdigest()[:16]}.txt"
-    aside.replace(path)
+    rename(aside, path)
     return Source("txt", path)
 
 
@@ -153,10 +155,9 @@ def _spool_hub(corpus: str, spool: Path, field: str) -> Source:
     path = spool / f"hf-{key}.jsonl"
     if path.exists():
         return Source("jsonl", path)
-    aside = path.with_suffix(f".{os.getpid()}.part")
     try:
         rows = datasets.load_dataset(name, config, split=split or "train", streaming=True)
-        with _spooling(aside), aside.open("w", encoding="utf-8") as file:
+        with _spooling(path), replacing(path, shared=True) as aside, aside.open("w", encoding="utf-8") as file:
             for row in rows:
                 if field not in row:
                     raise OptionError(f"{corpus}: no field {field!r}; available: {', '.join(row)} (‹data.text_field›=NAME)")
@@ -165,7 +166,6 @@ def _spool_hub(corpus: str, spool: Path, field: str) -> Source:
         raise
     except (OSError, ConnectionError) as error:
         raise ValueError(f"{corpus}: the hub can't be reached or has no such data set ({type(error).__name__})") from None
-    aside.replace(path)
     return Source("jsonl", path)
 
 
@@ -173,7 +173,8 @@ def _spool_hub(corpus: str, spool: Path, field: str) -> Source:
 def _spooling(aside: Path) -> Iterator[None]:
     """The folder for a file that is written to the spool; one that is not finished goes."""
     with disk_full(aside.parent, "free some space, or name another folder for the cache in GYEBO_CACHE"):
-        aside.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(aside.parent)
+        clean(aside.parent, older_than=LEFT_ALONE)
         try:
             yield
         except BaseException:

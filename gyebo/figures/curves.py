@@ -20,6 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from gyebo.config.durable import replacing
+
 INK, MUTED, GRID = "#33373d", "#777d86", "#d9dce1"
 COLORS = ("#1f6fb4", "#c9561f", "#23824f", "#8250b4", "#9a7300", "#b8336a", "#3e6577", "#6f6148")
 DASHES = ("-", "--", "-.", ":")  # with more lines than colours, colours repeat with other dashes
@@ -149,9 +151,9 @@ def intervals(
 def save(figure: Figure, path: Path) -> None:
     """Write a plot atomically; the extension determines the format."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    figure.savefig(aside, format=path.suffix.removeprefix("."), dpi=160, facecolor="white", metadata=_undated(path.suffix))
-    aside.replace(path)
+    form = path.suffix.removeprefix(".")
+    with replacing(path) as aside:
+        figure.savefig(aside, format=form, dpi=160, facecolor="white", metadata=_undated(path.suffix))
 
 
 def inline_svg(figure: Figure, description: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from gyebo.config import durable
 from gyebo.config.disk import disk_full
 from gyebo.interchange import task_heads
 from gyebo.interchange.config_fields import expresses, options_of, write_config, written_architecture
@@ -152,30 +152,21 @@ def _publish(temporary: Path, directory: Path, weights: list[str], *, whole: boo
     Where files of several shards are replaced, the index is away meanwhile: a directory without one is refused when it is
     opened, whereas old and new shards together would not be noticed.
     """
-    for path in temporary.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    durable.flush_files(temporary)
     if weights[-1] == _INDEX:
         (directory / _INDEX).unlink(missing_ok=True)
+        durable.flush(directory)
     others = sorted(path.name for path in temporary.iterdir() if path.name not in weights)
     for name in (*others, *weights):
+        if name == _INDEX:
+            durable.flush(directory)  # the shards stand before what makes them count
         (temporary / name).replace(directory / name)
     written = {*weights, *others}
     shards = (path.name for path in directory.glob("model-*-of-*.safetensors"))
     stale = {_WEIGHTS, _INDEX, _GENERATION, *shards, *(_TOKENIZERS if whole else ())} - written
     for name in sorted(stale):
         (directory / name).unlink(missing_ok=True)
-    _flush(directory)
-
-
-def _flush(directory: Path) -> None:
-    """Make renames last, where the system can (Windows cannot open a directory)."""
-    if os.name == "posix":
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    durable.flush(directory)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

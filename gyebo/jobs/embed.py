@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gyebo.config import toml
-from gyebo.config.disk import disk_full
+from gyebo.config.durable import replacing
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 from gyebo.data.prepare import cache_folder
@@ -65,7 +65,7 @@ def embed(
     model = body_of(model)
     autocast = ready(model, place, precision)
     texts = cut = 0
-    with _aside(out) as aside, _WRITERS[out.suffix](aside, model.config.width) as write:
+    with replacing(out) as aside, _WRITERS[out.suffix](aside, model.config.width) as write:
         for window in _windows(sources, options):
             with autocast():
                 vectors, longer = vectors_of(model, tokenizer, window, pooling, normalize=normalize)
@@ -113,18 +113,6 @@ def _windows(sources: list[Source], options: DataOptions) -> Iterator[list[str]]
                 window = []
     if window:
         yield window
-
-
-@contextmanager
-def _aside(out: Path) -> Iterator[Path]:
-    """A temporary file that replaces `out` on success, and is deleted otherwise."""
-    aside = out.with_name(f".{out.name}.part")
-    with disk_full(out, "free some space and start again"):
-        try:
-            yield aside
-            aside.replace(out)
-        finally:
-            aside.unlink(missing_ok=True)
 
 
 @contextmanager

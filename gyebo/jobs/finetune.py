@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from gyebo.config import durable
 from gyebo.config.finetune import FinetuneOptions
 from gyebo.jobs import identity, places, run_directory
 from gyebo.jobs.finetuning.build import with_defaults
@@ -45,7 +46,7 @@ def finetune_seeds(
             _refuse_other(options, out)
         noted = {"seeds": seeds, "options": options.model_dump(mode="json")}
         if not resumed:  # else what stands there counts until all seeds are done
-            _write(out / RESULTS, json.dumps({"finished": False, **noted}))
+            durable.write(out / RESULTS, json.dumps({"finished": False, **noted}))
         try:
             results = {seed: _one(options, seed, out, console) for seed in seeds}
         except BaseException:
@@ -56,8 +57,8 @@ def finetune_seeds(
         best = found.best_seed
         places.remember(out, options, places.placed(options, out / f"seed-{best}", typed=True))
         _copy(out / f"seed-{best}", out)
-        _write(out / "README.md", card(options, out, results[best], found))
-        _write(out / "results.md", "\n".join(lines(found)) + "\n")
+        durable.write(out / "README.md", card(options, out, results[best], found))
+        durable.write(out / "results.md", "\n".join(lines(found)) + "\n")
         _keep(out, {"finished": True, **noted, **found.as_dict(), "result": results[best].as_dict()})
         return found
 
@@ -90,17 +91,11 @@ def _copy(run: Path, out: Path) -> None:
     """The model of a seed, with all that belongs to it but its own record."""
     for path in run.iterdir():
         if path.is_file() and not path.name.startswith(".") and not any(path.match(name) for name in OF_ONE_SEED):
-            shutil.copy2(path, out / path.name)
+            with durable.replacing(out / path.name) as aside:
+                shutil.copy2(path, aside)
 
 
 def _keep(out: Path, content: dict[str, Any]) -> None:
     """Write results.json, which marks the directory as gyebo's."""
-    _write(out / RESULTS, json.dumps(content, ensure_ascii=False, indent=1))
+    durable.write(out / RESULTS, json.dumps(content, ensure_ascii=False, indent=1))
     run_directory.started(out)
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file in one step."""
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)

@@ -182,7 +182,6 @@ def _train(
 
 def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any], plan: RunPlan, wall: float) -> PretrainResult:
     meta = setup.prepared.meta
-    last = next(r for r in reversed(log.read(out)) if "evaluation" in r)
     bytes_per_token = meta["train"]["bytes"] / setup.rows.plan.positions
     result = PretrainResult(
         family=setup.family.name,
@@ -200,7 +199,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
         memory_bytes=peak_memory(setup.device),
         precision=plan.precision,
         lr=trainer.peak_lr,
-        valid=last["evaluation"] | _floor(setup),
+        valid=trainer.evaluations[-1]["evaluation"] | _floor(setup),
         samples=setup.sample(trainer.model, 3),
         metric=setup.facts.metric,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gyebo
-from gyebo.config import toml
+from gyebo.config import durable, toml
 from gyebo.config.disk import disk_full
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
@@ -55,6 +55,8 @@ def _open(out: Path, *, resume: bool, overwrite: bool, kind: str) -> bool:
         if STARTING not in names:
             forget(out)
         if resume:
+            for folder in (out, out / "checkpoints"):
+                durable.clean(folder)
             return True
         if not overwrite:
             hint = "" if kind == TOKENIZER else "‹resume› to continue or "
@@ -68,7 +70,7 @@ def _open(out: Path, *, resume: bool, overwrite: bool, kind: str) -> bool:
         _clear(out)
     elif names:
         raise OptionError(f"{out} exists already and holds no {kind}, so it was not written by gyebo: choose another ‹out›")
-    out.resolve().mkdir(parents=True, exist_ok=True)
+    durable.make_folder(out.resolve())
     (out / STARTING).touch()
     return False
 
@@ -133,6 +135,7 @@ def forget(out: Path) -> None:
 def started(out: Path) -> None:
     """The files that mark the directory as gyebo's are written: it is no longer only starting."""
     (out / STARTING).unlink(missing_ok=True)
+    durable.flush(out)
     forget(out)
 
 
@@ -182,10 +185,9 @@ def versions() -> dict[str, str]:
 
 
 def write(out: Path, record: dict[str, Any]) -> None:
-    """Replace `run.toml` in one step."""
-    aside = out / ".run.toml.part"
-    aside.write_text(toml.dump(record), encoding="utf-8")
-    aside.replace(out / "run.toml")
+    """Replace `run.toml` in one step, once the files that it speaks of are on the disk."""
+    durable.flush_files(out)
+    durable.write(out / "run.toml", toml.dump(record))
     started(out)
 
 

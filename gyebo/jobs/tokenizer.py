@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from gyebo.config import durable
 from gyebo.config.run import DataOptions
 from gyebo.data.prepare import open_corpus, training_texts
 from gyebo.jobs.pretraining.corpus import refuse_idle
@@ -48,8 +49,10 @@ def train_tokenizer(
         )
         aside = out / ".part"
         tokenizer.save(aside)
+        durable.flush_files(aside)
         for path in sorted(aside.iterdir(), key=lambda path: path.name == TOKENIZER):  # the file that makes it one comes last
             path.replace(out / path.name)
+            durable.flush(out)
         shutil.rmtree(aside)
         started(out)
     texts = list(itertools.islice(training_texts(corpus), SAMPLE_DOCUMENTS))

@@ -27,6 +27,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from gyebo.config import durable
 from gyebo.text.normalize import nfc
 
 MODEL_TYPE = "gyebo-linear"
@@ -97,9 +98,8 @@ class LinearModel:
         }
         _write_json(folder / _CONFIG, config, indent=2)
         _write_json(folder / _VOCABULARY, self.vocabulary)
-        aside = folder / f".{_WEIGHTS}.part"
-        save_file({"idf": self.idf, "weight": self.weight, "bias": self.bias}, aside)
-        aside.replace(folder / _WEIGHTS)
+        with durable.replacing(folder / _WEIGHTS) as aside:
+            save_file({"idf": self.idf, "weight": self.weight, "bias": self.bias}, aside)
 
     @cached_property
     def _vectorizer(self) -> Any:
@@ -322,6 +322,4 @@ def _read_json(path: Path, most: int, kind: type) -> Any:
 
 
 def _write_json(path: Path, content: Any, indent: int | None = None) -> None:
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(json.dumps(content, ensure_ascii=False, indent=indent) + "\n", encoding="utf-8")
-    aside.replace(path)
+    durable.write(path, json.dumps(content, ensure_ascii=False, indent=indent) + "\n")

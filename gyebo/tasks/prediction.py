@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from gyebo.config.disk import disk_full
+from gyebo.config.durable import replacing
 from gyebo.tasks.features import ExampleRows, Features, in_order
 from gyebo.tasks.kinds.kind import HeadForm, Kind, Outputs
 from gyebo.tasks.objective import forward
@@ -69,11 +70,9 @@ def as_rows(
 
 def write_predictions(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """One JSON object per line; the file is written atomically."""
-    aside = path.with_name(f".{path.name}.part")
-    with disk_full(path, "free some space and start again"):
-        try:
-            with aside.open("w", encoding="utf-8") as lines:
-                lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+    with (
+        disk_full(path, "free some space and start again"),
+        replacing(path) as aside,
+        aside.open("w", encoding="utf-8") as lines,
+    ):
+        lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -1,17 +1,18 @@
 """Checkpoints: written to a temporary folder, flushed, then renamed; a manifest with the digest of every file; no pickles.
 
+Files are read and compared with their digests where a run is resumed or verified. When a checkpoint is written, sizes tell
+which of the others are whole: to read them all each time would cost more than to write one.
+
 checkpoints/step-120/model.safetensors       weights under our names
                      optimizer.safetensors   AdamW's state as named tensors
-                     state.json              counters
+                     state.json              counters, and the evaluations so far
                      carried.safetensors     of lanes: the state with which each row of the next batch starts, by name
                      manifest.json           size and SHA-256 of the other files; the environment; the run's identity
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from gyebo.config import durable
 from gyebo.config.disk import DiskFull
+from gyebo.config.durable import digest
 from gyebo.nn.state import StateTree, leaves, tree
 from gyebo.training.optimizer import load_state_tensors, state_tensors
 
 STATE_FIELDS = {"step", "tokens", "seconds"}
+ASIDE = ".unusable"  # ends the hidden name of a checkpoint that was set aside
 FILES, CARRIED = {"model.safetensors", "optimizer.safetensors", "state.json"}, "carried.safetensors"
 
 
@@ -52,13 +56,14 @@ def write(
     carried: StateTree | None = None,
     identity: dict[str, str] | None = None,
 ) -> Path:
-    """Write `folder/step-N` for state["step"] and delete all but the `keep` newest. `identity`: of the run, for the manifest.
+    """Write `folder/step-N` for state["step"] and delete all but the `keep` newest whole ones. `identity`: of the run, for the
+    manifest.
 
     Raises DiskFull where it cannot be written, e.g. on a full disk; existing checkpoints are untouched then.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(folder)
     target = folder / f"step-{state['step']}"
-    aside = folder / f".step-{state['step']}.part"
+    aside = folder / f".{target.name}{durable.PART}"
     shutil.rmtree(aside, ignore_errors=True)
     try:
         aside.mkdir()
@@ -73,12 +78,10 @@ def write(
         files = {path.name: {"size": path.stat().st_size, "sha256": digest(path)} for path in sorted(aside.iterdir())}
         manifest = {"files": files, "made": made} | ({"identity": identity} if identity else {})
         (aside / "manifest.json").write_text(json.dumps(manifest, indent=1))
-        for path in aside.iterdir():
-            flush(path)
+        durable.flush_files(aside)
         if target.exists():
-            shutil.rmtree(target)
-        aside.rename(target)
-        flush(folder)
+            durable.remove(target)
+        durable.rename(aside, target)
     except Exception as error:  # safetensors wraps an OSError of its own into another type
         shutil.rmtree(aside, ignore_errors=True)
         last = newest(folder)[0]
@@ -87,9 +90,33 @@ def write(
             f"the checkpoint could not be written ({error})",
             f"{'the last good one is ' + str(last) if last else 'there is no earlier one'}: free some space and use ‹resume›",
         ) from error
-    for old in steps(folder)[keep:]:
-        shutil.rmtree(old)
+    _delete_old(folder, keep)
     return target
+
+
+def _delete_old(folder: Path, keep: int) -> None:
+    """Delete what is older than the `keep` newest whole checkpoints, damaged ones among it, and what was set aside before."""
+    whole = [path for path in steps(folder) if problem(path, digests=False) is None]
+    if len(whole) >= keep:
+        for path in steps(folder):
+            if step_of(path) < step_of(whole[keep - 1]):
+                durable.remove(path)
+    for path in folder.glob(f".step-*{ASIDE}"):
+        number = path.name.removeprefix(".step-").removesuffix(ASIDE)
+        if number.isdecimal() and int(number) <= step_of(whole[0]):
+            shutil.rmtree(path)
+
+
+def set_aside(folder: Path, step: int) -> None:
+    """Take away the checkpoints after `step`, from which a run can't go on, so that none is mistaken for one that it writes.
+
+    They are hidden, and deleted when the run has passed their step.
+    """
+    for path in steps(folder):
+        if step_of(path) > step:
+            hidden = folder / f".{path.name}{ASIDE}"
+            shutil.rmtree(hidden, ignore_errors=True)
+            durable.rename(path, hidden)
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
@@ -123,21 +150,6 @@ def load_average(folder: Path, count: int, model: nn.Module) -> int:
     return len(whole)
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def flush(path: Path) -> None:
-    """Have the operating system write a file, or the entries of a folder, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def steps(folder: Path) -> list[Path]:
     """All checkpoints, newest first, damaged ones included."""
     found = [p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal()]
@@ -149,8 +161,8 @@ def step_of(path: Path) -> int:
     return int(path.name.removeprefix("step-"))
 
 
-def problem(path: Path) -> str | None:
-    """What is wrong with the files of a checkpoint, or None: each must have the size and digest given in the manifest."""
+def problem(path: Path, *, digests: bool = True) -> str | None:
+    """What is wrong with the files of a checkpoint, or None: each must have the size given in the manifest, and the digest."""
     try:
         manifest = json.loads((path / "manifest.json").read_text())
         files = manifest["files"]
@@ -161,7 +173,7 @@ def problem(path: Path) -> str | None:
                 return f"{name} is missing"
             if (path / name).stat().st_size != entry["size"]:
                 return f"{name} has {(path / name).stat().st_size} bytes, not {entry['size']}"
-            if digest(path / name) != entry["sha256"]:
+            if digests and digest(path / name) != entry["sha256"]:
                 return f"{name} is not what was written (SHA-256 differs)"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"manifest.json can't be read ({type(error).__name__})"
@@ -173,15 +185,34 @@ def made(path: Path) -> dict[str, Any]:
     return dict(json.loads((path / "manifest.json").read_text()).get("made") or {})
 
 
-def newest(folder: Path) -> tuple[Path | None, list[str]]:
-    """The newest intact checkpoint, and a line for each newer one that is skipped."""
+def newest(folder: Path, failed: int | None = None) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint to go on from, and a line for each newer one that is skipped.
+
+    Its files are intact, its tensors finite, and so was the loss of its weights: `failed` is the step at which the run failed
+    with a loss that was not.
+    """
     lines: list[str] = []
     for path in steps(folder):
-        wrong = problem(path)
+        wrong = problem(path) or _not_finite(path)
+        if wrong is None and step_of(path) + 1 == failed:
+            wrong = "the loss of its weights is not finite"
         if wrong is None:
             return path, lines
         lines.append(f"{path} is skipped: {wrong}")
     return None, lines
+
+
+def _not_finite(path: Path) -> str | None:
+    """What of a checkpoint holds numbers that are not finite, or None."""
+    for file in sorted(path.glob("*.safetensors")):
+        if name := first_not_finite(_tensors(file)):
+            return f"{name} in {file.name} is not finite"
+    return None
+
+
+def first_not_finite(tensors: dict[str, Tensor]) -> str | None:
+    """The name of the first tensor with an infinite element or one that is no number; None where all are finite."""
+    return next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
 
 
 def read(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
@@ -204,7 +235,7 @@ def read(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) 
         raise ValueError(
             f"{path}/state.json: not JSON ({error}): delete {path} to resume from the checkpoint before it"
         ) from error
-    if not isinstance(state, dict) or set(state) != STATE_FIELDS:
+    if not isinstance(state, dict) or set(state) - {"evaluations"} != STATE_FIELDS:  # older ones have no evaluations
         raise ValueError(f"{path}/state.json has the fields {sorted(state)}, expected {sorted(STATE_FIELDS)}")
     return state
 

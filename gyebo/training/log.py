@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gyebo.config import durable
+
+NAME = "metrics.jsonl"
+
 
 class Log:
-    """Appends records to `metrics.jsonl` and TensorBoard. A record has a "step"; an evaluation also "evaluation"."""
+    """Appends records to `metrics.jsonl` and TensorBoard.
+
+    A record has a "step"; a training step has "loss", an evaluation "evaluation", the step that ended a run "failed".
+    """
 
     def __init__(self, folder: Path, *, tensorboard: bool = True):
-        self.path = folder / "metrics.jsonl"
+        self.path = folder / NAME
         self._file = self.path.open("a", encoding="utf-8")
+        durable.flush(folder)
         self._board: Any = None
         if tensorboard:
             from gyebo.training.tensorboard import Board
@@ -32,6 +42,10 @@ class Log:
             self._show(record)
             self._board.flush()
 
+    def flush(self) -> None:
+        """Have all records on the disk: before a checkpoint that follows them."""
+        os.fsync(self._file.fileno())
+
     def _show(self, record: dict[str, Any]) -> None:
         values = record.get("evaluation") or {k: v for k, v in record.items() if k in ("loss", "lr", "grad_norm")}
         place = "evaluation" if "evaluation" in record else "training"
@@ -47,17 +61,47 @@ class Log:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """All records of a run's log; an incomplete last line is skipped."""
-    path = folder / "metrics.jsonl"
+    """All records of a run's log; lines that can't be read, as the last one after a kill, are left out."""
+    return [record for record in _lines(folder) if record is not None]
+
+
+def _lines(folder: Path) -> list[dict[str, Any] | None]:
+    """The record of each line; None for one that can't be read."""
+    path = folder / NAME
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in lines]
+    *lines, torn = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    return [_record(line) for line in lines] + [None] * bool(torn)
 
 
-def truncate(folder: Path, step: int) -> None:
-    """Delete the records after `step`: a resumed run writes them again."""
-    kept = [record for record in read(folder) if record["step"] <= step]
-    aside = folder / ".metrics.part"
-    aside.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-    aside.replace(folder / "metrics.jsonl")
+def _record(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
+
+
+def failed_step(folder: Path) -> int | None:
+    """The step whose loss was not finite, where that ended the run."""
+    return next((record["step"] for record in reversed(read(folder)) if "failed" in record), None)
+
+
+def repair(folder: Path, step: int, evaluations: Sequence[dict[str, Any]] = ()) -> list[str]:
+    """Cut the log to the records up to `step`: a resumed run writes the rest again. Returns lines on what is lost.
+
+    `evaluations`: the records of evaluations that a checkpoint holds; those that are missing in the log are put back.
+    """
+    found = _lines(folder)
+    kept = [record for record in found if record is not None and record["step"] <= step and "failed" not in record]
+    evaluated = {record["step"] for record in kept if "evaluation" in record}
+    kept += [record for record in evaluations if record["step"] not in evaluated]
+    kept.sort(key=lambda record: (record["step"], "evaluation" in record))
+    if kept or found:
+        durable.write(folder / NAME, "".join(json.dumps(record) + "\n" for record in kept))
+    said = []
+    if unreadable := found.count(None):
+        said.append(f"{folder / NAME}: {unreadable} line{'s' * (unreadable > 1)} can't be read and left out")
+    if missing := len(set(range(1, step + 1)) - {record["step"] for record in kept if "loss" in record}):
+        said.append(f"{folder / NAME}: {missing} of {step} steps are missing: curves are drawn without them")
+    return said

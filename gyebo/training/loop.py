@@ -13,7 +13,9 @@ from typing import Any
 from torch import nn
 
 from gyebo.config.errors import NamesOptions
+from gyebo.nn.state import leaves
 from gyebo.training import checkpoint, distributed, log
+from gyebo.training.optimizer import state_tensors
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import NotFinite, Trainer
 
@@ -67,19 +69,29 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 
 
 def resume(trainer: Trainer, out: Path, report: Callable[[str], None]) -> bool:
-    """Load the newest intact checkpoint of a run; False where there is none. Incomplete and damaged ones are reported."""
-    path, skipped = checkpoint.newest(out / "checkpoints")
-    for line in skipped:
-        report(line)
-    if path is None:
-        if distributed.rank() == 0:
-            log.truncate(out, 0)
-        return False
-    trainer.restore(checkpoint.read(path, trainer.model, trainer.optimizer), checkpoint.read_carried(path))
-    if distributed.rank() == 0:
-        log.truncate(out, trainer.step)
+    """Load the newest checkpoint that a run can go on from; False where there is none.
+
+    Reported, and set aside, are newer ones that are incomplete or damaged, and those that led to a loss that is not finite;
+    what is lost of the log is reported too.
+    """
+    folder = out / "checkpoints"
+    first = distributed.rank() == 0
+    path, said = distributed.from_first(checkpoint.newest(folder, log.failed_step(out)) if first else None)
+    if path is not None:
+        state = checkpoint.read(path, trainer.model, trainer.optimizer)
+        trainer.restore({"evaluations": _evaluated(out, state["step"])} | state, checkpoint.read_carried(path))
+    distributed.barrier()  # all have read before the first changes anything
+    if first:
+        checkpoint.set_aside(folder, trainer.step if path else -1)
+        for line in [*said, *log.repair(out, trainer.step, trainer.evaluations)]:
+            report(line)
     distributed.barrier()
-    return True
+    return path is not None
+
+
+def _evaluated(out: Path, step: int) -> list[dict[str, Any]]:
+    """The evaluations up to a step by the log, for a checkpoint that has none because an older version wrote it."""
+    return [record for record in log.read(out) if "evaluation" in record and record["step"] <= step]
 
 
 def train(
@@ -105,7 +117,8 @@ def train(
 
     def store() -> None:
         carried = trainer.all_carried()
-        if first:
+        if book:
+            book.flush()
             folder, state = out / "checkpoints", trainer.state()
             checkpoint.write(
                 folder,
@@ -129,16 +142,20 @@ def train(
                 _step(trainer, out, book, progress)
                 done = trainer.step == trainer.steps
                 if done or trainer.step % intervals.evaluate_every == 0:
+                    _check_finite(trainer, out, book)
                     _evaluate(trainer, book, evaluate, progress)
                     done = done or distributed.from_first(early_stop())
                 stop = distributed.any_process(stop_received(), trainer.device)
                 if done or stop or trainer.step % intervals.checkpoint_every == 0:
+                    _check_finite(trainer, out, book)
                     store()
                 trainer.stop_requested = stop
                 if stop and not done:
                     raise Stopped(
                         f"stopped after step {trainer.step} of {trainer.steps}, saved in {out}; continue with ‹resume›"
                     )
+            if distributed.from_first(all(record["step"] != trainer.step for record in trainer.evaluations)):
+                _evaluate(trainer, book, evaluate, progress)  # of an older checkpoint whose log is lost
         finally:
             progress.stop()
             if book:
@@ -150,16 +167,35 @@ def _step(trainer: Trainer, out: Path, book: log.Log | None, progress: Progress)
     try:
         record = trainer.advance()
     except NotFinite as error:
-        last, _ = checkpoint.newest(out / "checkpoints")
         rows = trainer.rows.ids(trainer.step, trainer.batch_rows, trainer.seed)
-        raise Failed(
-            f"{error}: the loss is not finite, training stopped (documents {rows}); the last good checkpoint is {last}. "
-            "Lower the learning rate (‹optim.lr›), or look at these documents"
-        ) from None
+        raise _failed(trainer, out, book, f"{error}: the loss is not finite, training stopped (documents {rows})") from None
     trainer.seconds += time.perf_counter() - start
     if book:
         book.write(record | {"seconds": round(trainer.seconds, 4)})
     progress.step(trainer, record)
+
+
+def _check_finite(trainer: Trainer, out: Path, book: log.Log | None) -> None:
+    """Raise Failed, on every process, where the weights, the optimiser's state or the carried state are not finite."""
+    found = checkpoint.weights(trainer.model) | state_tensors(trainer.model, trainer.optimizer)
+    name = checkpoint.first_not_finite(found | leaves(trainer.carried or {}))
+    if distributed.any_process(name is not None, trainer.device):
+        raise _failed(trainer, out, book, f"after step {trainer.step}, {name or 'a tensor'} is not finite, training stopped")
+
+
+def _failed(trainer: Trainer, out: Path, book: log.Log | None, reason: str) -> Failed:
+    """The error that says from where to go on and how; the log keeps the step, as no later run can go on from these weights."""
+    failed = trainer.step + 1
+    if book:
+        book.write({"step": failed, "failed": reason})
+        book.flush()
+    last, _ = checkpoint.newest(out / "checkpoints", failed)
+    lower = f"‹optim.lr›={trainer.peak_lr / 2:.3g}"
+    return Failed(
+        f"{reason}; the last good checkpoint is {last}: go on from it with a lower learning rate (‹resume› {lower})"
+        if last
+        else f"{reason}; there is no good checkpoint: start again with a lower learning rate (‹overwrite› {lower})"
+    )
 
 
 def _evaluate(trainer: Trainer, book: log.Log | None, evaluate: Evaluate, progress: Progress) -> None:
@@ -167,8 +203,8 @@ def _evaluate(trainer: Trainer, book: log.Log | None, evaluate: Evaluate, progre
         trainer.model.eval()
         metrics, sample = evaluate(trainer.model)
         trainer.model.train()
-        book.write(
-            {"step": trainer.step, "tokens": trainer.tokens, "seconds": round(trainer.seconds, 4), "evaluation": metrics}
-        )
+        record = {"step": trainer.step, "tokens": trainer.tokens, "seconds": round(trainer.seconds, 4), "evaluation": metrics}
+        book.write(record)
+        trainer.evaluations.append(record)
         progress.evaluation(trainer, metrics, sample)
     distributed.barrier()

@@ -63,6 +63,7 @@ class Trainer:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    evaluations: list[dict[str, Any]] = field(default_factory=list)  # their records so far; on the first process
     stop_requested: bool = False  # by a signal
     carried: StateTree | None = None  # of lanes: the state of each of this process's rows after the last window
     optimizer: torch.optim.AdamW = field(init=False)
@@ -182,8 +183,8 @@ class Trainer:
         return learning_rate(step, peak=self.peak_lr, steps=self.steps, warmup=o.warmup, schedule=o.schedule, final=o.final_lr)
 
     def state(self) -> dict[str, Any]:
-        """The counters of a checkpoint. Random generators need none: see `gyebo/training/seeds.py`."""
-        return {"step": self.step, "tokens": self.tokens, "seconds": self.seconds}
+        """The counters and evaluations of a checkpoint. Random generators need none: see `gyebo/training/seeds.py`."""
+        return {"step": self.step, "tokens": self.tokens, "seconds": self.seconds, "evaluations": self.evaluations}
 
     def all_carried(self) -> StateTree | None:
         """The carried state of all rows of a global batch, in order; None where none is carried."""
@@ -194,6 +195,7 @@ class Trainer:
     def restore(self, state: dict[str, Any], carried: StateTree | None = None) -> None:
         """Load the counters and the carried state of all rows; ValueError where this run's model carries another state."""
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
+        self.evaluations = state.get("evaluations", [])
         if (carried is None) != (self.carried is None):
             raise ValueError("only one of checkpoint and run carries a state from row to row (data.order)")
         if carried is not None and self.carried is not None:

@@ -8,6 +8,7 @@ import pytest
 from gyebo.compare import run as module
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.run import compare
+from gyebo.config import durable
 from gyebo.config.disk import DiskFull
 from gyebo.data.lock import Busy
 from gyebo.training.loop import Stopped
@@ -91,22 +92,23 @@ def test_a_kill_while_writing_leaves_the_old_file_or_the_new(tmp_path, jobs, rec
 
 
 def test_a_file_that_is_half_written_is_never_taken(tmp_path, jobs, recipe, killed, monkeypatch):
-    real = os.fsync
-    for instant in range(6):
+    real = durable.flush
+    for instant in range(8):
         calls = []
 
-        def cut(descriptor, calls=calls, instant=instant):
-            calls.append(descriptor)
+        def cut(path, calls=calls, instant=instant):
+            calls.append(path)
             if len(calls) == instant + 1:
-                os.ftruncate(descriptor, 5)
+                if path.is_file():
+                    os.truncate(path, 5)
                 raise killed
-            real(descriptor)
+            real(path)
 
-        monkeypatch.setattr(module.os, "fsync", cut)
+        monkeypatch.setattr(durable, "flush", cut)
         out = tmp_path / str(instant)
         with pytest.raises(killed):
             compare(recipe(seeds=[0]), out, **jobs.functions)
-        monkeypatch.setattr(module.os, "fsync", real)
+        monkeypatch.setattr(durable, "flush", real)
         assert compare(recipe(seeds=[0]), out, resume=True, **jobs.functions).ok
 
 

@@ -284,3 +284,20 @@ def test_a_plan_that_is_kept_is_that_of_its_key_and_context(tmp_path):
     for which in (("a", 8), ("a", 9), ("b", 8), ("a", 8), ("a", 9)):
         plan(*which)
     assert made == [("a", 8), ("a", 9), ("b", 8)]
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut short", "flipped"])
+def test_a_damaged_plan_of_the_cache_is_made_again(tmp_path, damage):
+    pieces, rows = np.arange(50).reshape(10, 5), np.arange(11)
+
+    def plan():
+        return stored(tmp_path, ["train"], 8, lambda: Plan(8, pieces, rows))
+
+    plan()
+    (path,) = tmp_path.iterdir()
+    raw = path.read_bytes()
+    at = raw.index(pieces.tobytes())
+    whole = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
+    path.write_bytes({"empty": b"", "cut short": raw[:-20], "flipped": whole}[damage])
+    assert (plan().pieces == pieces).all() and (plan().rows == rows).all()
+    assert [found.name for found in tmp_path.iterdir()] == [path.name] and path.stat().st_size == len(raw)

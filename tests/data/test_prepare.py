@@ -1,5 +1,6 @@
 """Preparation: what is stored, what is held out, what an interruption costs."""
 
+import hashlib
 import json
 import unicodedata
 
@@ -126,12 +127,81 @@ def test_a_second_preparation_reads_nothing(corpus, tokenizer, monkeypatch):
     assert prepare(open_path(corpus), tokenizer).meta == first.meta
 
 
-def test_a_shard_cut_short_is_named(corpus, tokenizer):
+def shards(ready):
+    return {path.name: path.read_bytes() for path in (ready.folder / "parts").iterdir()}
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut short", "missing", "empty"])
+@pytest.mark.parametrize("name", ["00002.train.tokens", "00002.valid.documents.npy"])
+def test_a_damaged_shard_is_named_and_its_part_prepared_again(corpus, tokenizer, monkeypatch, capsys, damage, name):
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 2000)
+    opened = open_path(corpus, valid_share=0.2)
+    ready = prepare(opened, tokenizer)
+    before, meta = shards(ready), ready.meta
+    path = ready.folder / "parts" / name
+    raw = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "flipped":
+        path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+    else:
+        path.write_bytes(raw[:-2] if damage == "cut short" else b"")
+    made = []
+    part = preparing.PartWriter.part
+    monkeypatch.setattr(preparing.PartWriter, "part", lambda *given: made.append(given[2]) or part(*given))
+    again = prepare(opened, tokenizer)
+    assert made == [2] and shards(again) == before and again.meta == meta
+    said = capsys.readouterr().err
+    assert str(path) in said and "prepared again" in said
+
+
+@pytest.mark.parametrize("name", ["meta.json", "parts/00000.json"])
+@pytest.mark.parametrize("content", ["", "{", "{}", "1"])
+def test_a_torn_record_of_the_cache_is_made_again(corpus, tokenizer, name, content):
+    """As a power cut leaves it where an older version wrote it, or a preparation by a version that kept no digests."""
     ready = prepare(open_path(corpus), tokenizer)
-    tokens = next((ready.folder / "parts").glob("*.train.tokens"))
-    tokens.write_bytes(tokens.read_bytes()[:-2])
-    with pytest.raises(ValueError, match=r"train\.tokens.*expected"):
-        prepare(open_path(corpus), tokenizer)
+    before = shards(ready)
+    (ready.folder / name).write_text(content)
+    (ready.folder / "meta.json").write_text(content)
+    again = prepare(open_path(corpus), tokenizer)
+    assert shards(again) == before and again.meta == ready.meta
+
+
+def test_shards_are_read_for_their_digests_once_in_a_process(corpus, tokenizer, monkeypatch):
+    from gyebo.data import shards as module
+
+    read = []
+    real = module.digest
+    monkeypatch.setattr(module, "digest", lambda path: read.append(path) or real(path))
+    prepare(open_path(corpus), tokenizer)
+    for _ in range(3):
+        ready = prepare(open_path(corpus), tokenizer)
+    assert sorted(path.name for path in read) == sorted(ready.meta["sha256"])
+    prepare(open_path(corpus), tokenizer, check=False)
+    assert len(read) == len(ready.meta["sha256"]) > 0
+
+
+def test_what_was_mapped_stays_while_it_is_repaired_and_is_then_read_anew(corpus, tokenizer):
+    """Another run may have mapped the damaged file: if it were cut and written again, that run would crash."""
+    ready = prepare(open_path(corpus), tokenizer)
+    mapped = ready.train.read(0, 0, 3)
+    whole = mapped.tolist()
+    path = ready.folder / "parts" / "00000.train.tokens"
+    inode = path.stat().st_ino
+    with path.open("r+b") as file:  # in place, as a bad block
+        first = file.read(1)
+        file.seek(0)
+        file.write(bytes([first[0] ^ 1]))
+    assert mapped.tolist() != whole
+    again = prepare(open_path(corpus), tokenizer)
+    assert again.train.read(0, 0, 3).tolist() == whole != mapped.tolist()
+    assert path.stat().st_ino != inode
+
+
+def test_digests_are_those_of_the_files(corpus, tokenizer):
+    ready = prepare(open_path(corpus), tokenizer)
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (ready.folder / "parts").glob("*.*.*")}
+    assert ready.meta["sha256"] == found and len(found) == 4
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
 
 def _train(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any], console: Console | None) -> None:
     options, name, plan = setup.options, setup.data.task.score, record["plan"]
-    scores = [line["evaluation"][name] for line in log.read(out) if "evaluation" in line] if trainer.step else []
+    scores = [line["evaluation"][name] for line in trainer.evaluations]
 
     def evaluate(model: Any) -> tuple[dict[str, float], list[str]]:
         metrics, predictions = _score(setup, model, "valid", precision=plan["precision"], quick=True)
@@ -301,7 +301,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
         valid=valid,
         test=test,
         steps=trainer.step,
-        best_step=_best_step(records, data.task.score),
+        best_step=_best_step(trainer.evaluations, data.task.score),
         epochs=trainer.step / setup.steps_per_epoch,
         step_size=setup.step_size,
         weights=weights,
@@ -323,6 +323,6 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
     return result
 
 
-def _best_step(records: list[dict[str, Any]], score: str) -> int:
+def _best_step(evaluations: list[dict[str, Any]], score: str) -> int:
     """The step of the weights at the root."""
-    return max((record for record in records if "evaluation" in record), key=lambda found: found["evaluation"][score])["step"]
+    return max(evaluations, key=lambda found: found["evaluation"][score])["step"]

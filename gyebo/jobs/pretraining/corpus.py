@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
+from gyebo.config import durable
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
 from gyebo.data.prepare import Corpus, open_corpus, training_texts
@@ -17,6 +19,7 @@ from gyebo.data.shards import Prepared
 from gyebo.jobs.results import CorpusFacts
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
+from gyebo.training import distributed
 
 
 def refuse_idle(corpus: Corpus) -> None:
@@ -49,7 +52,8 @@ def open_tokenizer(options: RunOptions, corpus: Corpus, out: Path, console: Cons
     aside = out / ".tokenizer.part"
     shutil.rmtree(aside, ignore_errors=True)
     tokenizer.save(aside)
-    aside.rename(folder)
+    durable.flush_files(aside)
+    durable.rename(aside, folder)
     return Tokenizer.load(folder)
 
 
@@ -64,11 +68,12 @@ def open_data(
     corpus = open_corpus(options.data)
     refuse_idle(corpus)
     tokenizer = opened or open_tokenizer(options, corpus, out, console)
+    prepared_by = partial(prepare_shards, corpus, tokenizer, check=distributed.rank() == 0)
     if console and console.is_terminal:
         with console.status("preparing") as status:
-            prepared = prepare_shards(corpus, tokenizer, report=lambda n: status.update(f"prepared {n / 1e6:,.1f} MB of text"))
+            prepared = prepared_by(report=lambda n: status.update(f"prepared {n / 1e6:,.1f} MB of text"))
     else:
-        prepared = prepare_shards(corpus, tokenizer)
+        prepared = prepared_by()
     if console and prepared.folder not in _said:
         _said.add(prepared.folder)
         train, valid = prepared.meta["train"], prepared.meta["valid"]
@@ -88,7 +93,7 @@ def _unit(options: RunOptions) -> str:
 
 def prepare(options: RunOptions, out: Path, console: Console | None = None) -> CorpusFacts:
     """Tokenizer and shards for several runs: where the tokenizer is, and what the corpus holds."""
-    out.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(out)
     tokenizer, prepared = open_data(options, out, console)
     train, valid = prepared.meta["train"], prepared.meta["valid"]
     return CorpusFacts(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from gyebo.config.durable import replacing
 from gyebo.tasks.metrics.inputs import Labels, Values, classes, library, scores, tag_lists
 from gyebo.tasks.task import Example
 
@@ -58,7 +59,8 @@ def resample(parts: Parts, rows: Array, count: int = RESAMPLES) -> Array:
 
 def write(folder: Path, rows: Array) -> None:
     """Store the rows of a test set beside the model that gave them."""
-    np.savez_compressed(folder / FILE, rows=rows)
+    with replacing(folder / FILE) as aside, aside.open("wb") as file:
+        np.savez_compressed(file, rows=rows)
 
 
 def read(folder: Path) -> Array | None:
