@@ -204,6 +204,15 @@ class Recipe(Section):
             return LIKELIHOOD
         return next((facts for facts in found if facts.ranks), LIKELIHOOD)
 
+    @property
+    def evaluate_context(self) -> int:
+        """The context with which all candidates are evaluated: the recipe's, or else the shortest of the candidates' (imports
+        torch)."""
+        from gyebo.models.family import model_class
+
+        shortest = min(model_class(each.family).sizes[each.size].context for each in self.candidates)
+        return self.train.evaluate_context or self.context or shortest
+
     def tunings(self, seed: int) -> list[int]:
         """The seeds with which a pretraining is fine-tuned."""
         return self.tuning_seeds or [seed]
@@ -226,14 +235,16 @@ class Recipe(Section):
                 )
 
     def options(self, candidate: Candidate, seed: int, tokenizer: str | None, **changes: Any) -> RunOptions:
-        """The options of one run. `changes`: `steps`, `precision` and `lr` take the place of what the recipe says."""
+        """The options of one run.
+
+        changes: `steps`, `precision`, `evaluate_context` and `lr` take the place of what the recipe says.
+        """
         optim = self.optim.model_dump() | candidate.optim
         train = self.train.model_dump()
         budget = self.budget.model_dump()
         if changes.get("lr") is not None:
             optim["lr"] = changes["lr"]
-        if changes.get("precision") is not None:
-            train["precision"] = changes["precision"]
+        train |= {name: changes[name] for name in ("precision", "evaluate_context") if changes.get(name) is not None}
         if changes.get("steps") is not None:
             budget = {"steps": changes["steps"]}
         values = {
@@ -267,10 +278,17 @@ class Recipe(Section):
                 given.pop(other, None)
         return toml.check(RecipeTask, given | own | {"optim": optim | own_optim}, f"candidate {candidate.name}: tuning")
 
-    def finetuning(self, candidate: Candidate, task: RecipeTask, *, model: str, seed: int, precision: str) -> FinetuneOptions:
-        """The options of one fine-tuning of a candidate's pretrained model. `precision`: the same for all its seeds."""
+    def finetuning(
+        self, candidate: Candidate, task: RecipeTask, *, model: str, seed: int, precision: str, context: int | None = None
+    ) -> FinetuneOptions:
+        """The options of one fine-tuning of a candidate's pretrained model. `precision`: the same for all its seeds.
+
+        context: the one of all candidates; none reads more of an example, unless the recipe gives a `max_length`.
+        """
         task = self.learned_by(candidate, task)
         values = task.model_dump(exclude={"called", "lr", *TaskOptions.model_fields})
+        if context and task.max_length is None and open_task(task.source).max_length > context:
+            values["max_length"] = context
         if task.lr is not None:
             values["optim"]["lr"] = task.lr
         values |= {"model": model, "task": task.source.model_dump(), "seed": seed}

@@ -117,6 +117,9 @@ def equal_terms(result: Comparison) -> list[tuple[str, str]]:
     ]
     if recipe.context is not None:
         terms.append(("Context", f"{recipe.context:,} tokens"))
+    contexts = {entry.evaluate_context for entry in result.plan.values()}
+    if len(contexts) == 1 and None not in contexts:
+        terms.append(("Context of held-out text", f"{contexts.pop():,} tokens"))
     if shared := _shared(result):
         terms.append(("Options of all", ", ".join(shared)))
     if not any(candidate.optim for candidate in recipe.candidates):

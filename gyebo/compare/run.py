@@ -184,7 +184,7 @@ def _plan(session: Session) -> None:
     session.keep()
     for candidate in recipe.candidates:  # all of them first: an option that doesn't fit is found before hours of training
         if candidate.name not in session.state.candidates:
-            options = recipe.options(candidate, recipe.seeds[0], session.tokenizer)
+            options = recipe.options(candidate, recipe.seeds[0], session.tokenizer, evaluate_context=recipe.evaluate_context)
             plan = session.jobs.plan_steps(options, out, session.console)
             session.state.candidates[candidate.name] = CandidatePlan(**plan.as_dict())
             session.keep()
@@ -203,7 +203,7 @@ def _sweep(session: Session, candidate: Candidate) -> str:
     steps = max(1, round(recipe.sweep.share * plan.steps))
     trials: list[Trial] = []
     for rate in recipe.sweep.lr:
-        fixed = {"steps": steps, "precision": plan.precision, "lr": rate}
+        fixed = {"steps": steps, "precision": plan.precision, "evaluate_context": plan.evaluate_context, "lr": rate}
         options = recipe.options(candidate, max(recipe.seeds) + 1, session.tokenizer, **fixed)
         directory = session.out / "sweeps" / candidate.name / f"lr-{rate!r}"
         session.console.print(f"{candidate.name}: trying learning rate {rate:g} for {steps:,} steps", highlight=False)
@@ -259,7 +259,8 @@ def _train_seed(session: Session, row: Row, seed: int) -> None:
     """Pretrain one seed of a candidate, and fine-tune it on every task; what came of it goes into the row."""
     candidate, plan = row.candidate, session.plan(row.candidate)
     rate = plan.sweep.lr if plan.sweep else None
-    options = session.recipe.options(candidate, seed, session.tokenizer, steps=plan.steps, precision=plan.precision, lr=rate)
+    fixed = {"steps": plan.steps, "precision": plan.precision, "evaluate_context": plan.evaluate_context, "lr": rate}
+    options = session.recipe.options(candidate, seed, session.tokenizer, **fixed)
     result, reason = _pretrain(session, options, run_directory(session.out, row.name, seed))
     if result is None:
         row.failures[f"seed {seed}"] = reason

@@ -292,6 +292,7 @@ COST_LINES = [
     ),
     Measure("Learning rate", "Peak learning rate.", _each(lambda run: f"{run.lr:.3g}")),
     Measure("Steps", "Number of optimiser steps.", _each(lambda run: f"{run.steps:,}")),
+    Measure("Context of held-out text", "Tokens of a row of it.", _each(lambda run: short(run.evaluate_context))),
     Measure(
         "Tokens seen",
         "Training tokens, repeated epochs included.",

@@ -121,7 +121,10 @@ def _finetune(
     session: Session, candidate: Candidate, task: RecipeTask, *, seed: int, tuning: int
 ) -> tuple[FinetuneResult | None, str]:
     model = str(run_directory(session.out, candidate.name, seed))
-    options = session.recipe.finetuning(candidate, task, model=model, seed=tuning, precision=session.plan(candidate).precision)
+    plan = session.plan(candidate)
+    options = session.recipe.finetuning(
+        candidate, task, model=model, seed=tuning, precision=plan.precision, context=plan.evaluate_context
+    )
     directory = task_directory(session.out, candidate.name, task=task.called, seed=tuning)
     note = session.out / "failures" / "tasks" / candidate.name / f"{task.called}-seed-{tuning}.txt"
     return attempt(

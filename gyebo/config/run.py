@@ -106,6 +106,9 @@ class TrainOptions(Section):
     keep: int = Field(2, ge=2, description="number of checkpoints to keep")
     evaluate_every: int | None = Field(None, gt=0, description="evaluation interval in steps; by default a tenth of the run")
     evaluate_tokens: int = Field(32_768, gt=0, description="tokens of an evaluation during training; the final one uses all")
+    evaluate_context: int | None = Field(
+        None, gt=1, description="context length in tokens of an evaluation; by default that of training, ULMFiT's longest text"
+    )
 
 
 class ModelOptions(Section):

@@ -159,6 +159,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
         valid=last["evaluation"] | _floor(setup),
         samples=setup.sample(trainer.model, 3),
         metric=setup.facts.metric,
+        evaluate_context=setup.valid.plan.context,
     )
     pictures = _draw(setup, out, bytes_per_token)
     save(trainer.model, setup.tokenizer, out, card=_card(setup, out, result, pictures=pictures))

@@ -55,7 +55,8 @@ class CorpusFacts(Stored):
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan(Stored):
-    """A budget as steps, with the precision; flops_per_step: forward and backward; seconds_per_step: None if not measured."""
+    """A budget as steps, with the precision; flops_per_step: forward and backward; seconds_per_step: None if not measured;
+    evaluate_context: tokens of a row of held-out text, None in older records."""
 
     steps: int
     precision: str
@@ -66,6 +67,7 @@ class RunPlan(Stored):
     parameters: int
     parameters_without_embeddings: int
     device: str
+    evaluate_context: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,7 @@ class PretrainResult(Stored):
     """A finished pretraining.
 
     bytes: of the text seen, estimated by the corpus' mean; seconds: on the clock; valid: metrics of the held-out text; metric:
-    the one that is reported.
+    the one that is reported; evaluate_context: tokens of context that they were measured with, None in older records.
     """
 
     family: str
@@ -101,6 +103,7 @@ class PretrainResult(Stored):
     valid: dict[str, Number | None]
     samples: list[str] = field(default_factory=list)
     metric: str = LIKELIHOOD.metric
+    evaluate_context: int | None = None
 
     def __getitem__(self, name: str) -> Any:
         """result["steps"] is result.steps; KeyError for a figure that there is not."""

@@ -289,6 +289,7 @@ SETTINGS = {
     "train": {
         "batch_tokens": 1234567, "micro_batch_tokens": 4096, "device": "cpu", "precision": "bfloat16", "compile": True,
         "checkpoint_every": 11, "keep": 5, "evaluate_every": 13, "evaluate_tokens": 999,
+        "evaluate_context": 40,
     },
 }  # fmt: skip
 
