@@ -143,6 +143,7 @@ class Recipe(Section):
         description="seeds of several fine-tunings of one pretraining; by default the seed of the pretraining",
     )
     context: int | None = Field(None, gt=1, description="context length in tokens; by default that of each model")
+    without_test_texts: bool = Field(False, description="leave documents that hold a test example of a task out of pretraining")
     data: DataOptions
     tokenizer: TokenizerOptions = Field(default_factory=TokenizerOptions)
     budget: BudgetOptions
@@ -187,6 +188,8 @@ class Recipe(Section):
             )
         if self.tuning_seeds and not self.tasks:
             raise ValueError(f"tuning_seeds = {self.tuning_seeds} has no effect without a task: add [[tasks]], or leave it out")
+        if self.without_test_texts and not self.tasks:
+            raise ValueError("without_test_texts has no effect without a task: add [[tasks]], or leave it out")
         if "-" in self.data.corpus or self.data.valid == "-":
             raise ValueError("stdin (-) can't be read again when a comparison is resumed: save the text in a file")
         for candidate in self.candidates:
@@ -203,6 +206,13 @@ class Recipe(Section):
         if self.tasks or any(facts.likelihood for facts in found):
             return LIKELIHOOD
         return next((facts for facts in found if facts.ranks), LIKELIHOOD)
+
+    def leaving_out(self, texts: Path) -> Recipe:
+        """What is trained: with `without_test_texts`, no document that holds one of the texts in that file is learned."""
+        if not self.without_test_texts:
+            return self
+        data = self.data.model_copy(update={"without": [*self.data.without, str(texts)]})
+        return self.model_copy(update={"data": data})
 
     @property
     def evaluate_context(self) -> int:

@@ -12,6 +12,7 @@ from gyebo.compare.recipe import Candidate, Recipe
 from gyebo.compare.rendering import failures
 from gyebo.compare.results import Comparison, Row
 from gyebo.compare.table_rows import cells, columns, short
+from gyebo.compare.tasks import said_of_tests
 from gyebo.config import toml
 from gyebo.figures.curves import COLORS
 from gyebo.models.family import find
@@ -146,7 +147,8 @@ def _task_terms(result: Comparison) -> list[tuple[str, str]]:
                 f"Task {task.called}",
                 f"{known.title}: the same {counts.train:,} training, {counts.valid:,} validation"
                 f" and {counts.test:,} test examples ({known.measured});"
-                f" {chosen or 'all options the defaults of the task'}",
+                f" {chosen or 'all options the defaults of the task'}"
+                + (f"; {said}" if (said := said_of_tests(known)) else ""),
             )
         )
     return terms

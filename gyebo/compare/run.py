@@ -7,6 +7,7 @@ The directory of a comparison, each file replaced in one step, so that a kill at
     tokenizer/      the segmentation that all share, where none was named
     sweeps/NAME/lr-RATE/, runs/NAME/seed-N/     the runs, each a model directory
     tasks/          what was fine-tuned from them, and the baselines (see gyebo/compare/tasks.py)
+    test-texts.jsonl    the texts of the test examples, where no document that holds one is to be learned
     failures/       the traceback of each run that failed last time
     results.json, results.md, report.html, *.png     written at the end
 """
@@ -37,7 +38,15 @@ from gyebo.compare.rendering import as_json, markdown, rich_table
 from gyebo.compare.report import commands, write_report
 from gyebo.compare.results import Comparison, Row, rank, run_directory
 from gyebo.compare.session import Jobs, Session, attempt, finite, held_out, write
-from gyebo.compare.tasks import examine, finetune_all, read_tasks, train_baselines
+from gyebo.compare.tasks import (
+    TEST_TEXTS,
+    examine,
+    find_test_texts,
+    finetune_all,
+    keep_test_texts,
+    read_tasks,
+    train_baselines,
+)
 from gyebo.config import toml
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
@@ -46,7 +55,7 @@ from gyebo.jobs.run_directory import bring_back, forget, refuse_to_replace, set_
 from gyebo.training import log
 
 COSTS = ("tokens", "flops", "seconds")
-WRITTEN = {"recipe.toml", "plan.json", "tokenizer", "sweeps", "runs", "tasks", "failures"}
+WRITTEN = {"recipe.toml", "plan.json", "tokenizer", "sweeps", "runs", "tasks", "failures", TEST_TEXTS}
 WRITTEN |= {"results.json", "results.md", "report.html"}  # and pictures
 
 
@@ -72,7 +81,8 @@ def compare(
 
     out = out.resolve()  # runs remember the tokenizer's path: the same one from wherever the comparison is resumed
     open_directory(recipe, out, resume=resume, overwrite=overwrite)
-    session = Session(recipe=recipe, out=out, console=console or Console(quiet=True), jobs=jobs or real_jobs())
+    trained = recipe.leaving_out(out / TEST_TEXTS)
+    session = Session(recipe=trained, out=out, console=console or Console(quiet=True), jobs=jobs or real_jobs())
     try:
         with _replacing(out):
             _plan(session)
@@ -98,7 +108,7 @@ def compare(
 
 def real_jobs() -> Jobs:
     """The functions of `gyebo.jobs` (imports torch)."""
-    from gyebo.jobs import pretrain
+    from gyebo.jobs import pretrain, seen_tests
     from gyebo.jobs.finetuning import linear, run
     from gyebo.jobs.pretraining import corpus, setup
 
@@ -107,6 +117,8 @@ def real_jobs() -> Jobs:
         plan_steps=setup.plan_steps,
         pretrain=pretrain.pretrain,
         examine=examine,
+        find_test_texts=seen_tests.find_test_texts,
+        keep_test_texts=seen_tests.keep_test_texts,
         finetune=run.finetune,
         linear=linear.finetune_linear,
     )
@@ -135,7 +147,7 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
             f"{out} holds {foreign[0]}, which no comparison writes, so it is not one of gyebo compare: choose another ‹out›"
         )
     names = [name for task in recipe.tasks for name in (task.data, task.test)]
-    refuse_to_replace(out, [*names, *recipe.data.corpus, recipe.data.valid, recipe.tokenizer.path])
+    refuse_to_replace(out, [*names, *recipe.data.corpus, *recipe.data.without, recipe.data.valid, recipe.tokenizer.path])
     if entries and resume:
         changes = recipes.changed(recipes.parse(toml.read(stored), str(stored)), recipe)
         if changes:
@@ -172,6 +184,7 @@ def _plan(session: Session) -> None:
     recipe, out = session.recipe, session.out
     session.restore()
     read_tasks(session)
+    keep_test_texts(session)
     first = recipe.options(recipe.candidates[0], recipe.seeds[0], recipe.tokenizer.path)
     prepared = session.jobs.prepare(first, out, session.console)
     before = session.state.prepared or prepared
@@ -182,6 +195,7 @@ def _plan(session: Session) -> None:
         )
     session.state.prepared = prepared
     session.keep()
+    find_test_texts(session)
     for candidate in recipe.candidates:  # all of them first: an option that doesn't fit is found before hours of training
         if candidate.name not in session.state.candidates:
             options = recipe.options(candidate, recipe.seeds[0], session.tokenizer, evaluate_context=recipe.evaluate_context)

@@ -31,6 +31,10 @@ class DataOptions(Section):
     valid_share: float | None = Field(
         None, gt=0, lt=1, description="hold out this share of the documents, chosen by hash (default 0.01)"
     )
+    without: list[str] = Field(
+        default_factory=list,
+        description="texts that must not be learned, named as a corpus: documents that hold one are left out of training",
+    )
     across_documents: bool = Field(False, description="let attention cross document boundaries")
     order: Literal["auto", "shuffled", "lanes"] = Field(
         "auto", description="packed rows in random order, or lanes with a carried state (truncated BPTT); auto: by family"
@@ -44,6 +48,8 @@ class DataOptions(Section):
         given = [f"‹{n}›" for n in ("valid", "valid_last", "valid_share") if getattr(self, n) is not None]
         if len(given) > 1:
             raise OptionError(f"{' and '.join(given)} exclude each other: keep one")
+        if "-" in self.without:
+            raise OptionError("‹data.without›: texts to leave out are read from files, not from stdin (-)")
         return self
 
     @property

@@ -65,7 +65,8 @@ def pretrain(
 
 def started_from(options: RunOptions) -> tuple[str | None, ...]:
     """What a run reads that may lie in a directory."""
-    return options.start_from, options.teacher, options.tokenizer, options.data.valid, *options.data.corpus
+    data = options.data
+    return options.start_from, options.teacher, options.tokenizer, data.valid, *data.without, *data.corpus
 
 
 def _run(options: RunOptions, out: Path, *, record: dict[str, Any] | None, console: Console | None) -> PretrainResult | None:

@@ -135,6 +135,34 @@ class ExampleCounts(Stored):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SeenTests(Stored):
+    """Test examples of a task of which a text stands in the training documents of a corpus, by how it does: it is a document,
+    is one but for case, spaces, punctuation and repeated letters, or is lines or sentences of one.
+
+    short: examples whose texts are all too short to tell. left_out: the documents that hold them were left out of training.
+    """
+
+    exact: int = 0
+    near: int = 0
+    contained: int = 0
+    short: int = 0
+    left_out: bool = False
+
+    @property
+    def total(self) -> int:
+        """Number of examples that were found."""
+        return self.exact + self.near + self.contained
+
+    @property
+    def ways(self) -> str:
+        """How they were found, in words."""
+        return (
+            f"{self.exact:,} as a document, {self.near:,} but for case, spaces, punctuation and repeated letters,"
+            f" {self.contained:,} within a longer one; {self.short:,} are too short to tell"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskFacts(Stored):
     """A task with its examples. labels: how many classes, None where it has none; score: the metric that ranks; measured: the
     test set, in words; notes: skipped examples and anomalies of the data; note: of the task itself."""

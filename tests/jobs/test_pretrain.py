@@ -280,7 +280,7 @@ SETTINGS = {
     "data": {
         "corpus": ["a b.txt", "c*.jsonl"], "documents": "blank", "text_field": "본문😀", "bad_bytes": "replace",
         "valid": "v 1.txt", "across_documents": True, "order": "shuffled",
-        "plan_seed": 3,
+        "plan_seed": 3, "without": ["test set.jsonl"],
     },
     "optim": {
         "lr": 1e-05, "betas": [0.8, 0.99], "eps": 1e-7, "weight_decay": 0.0, "schedule": "inverse-root", "warmup": 100.0,
