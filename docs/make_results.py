@@ -17,14 +17,15 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "results.md"
 BENCHMARKS = DOCS.parent / "benchmarks" / "results"
+LAB = DOCS / "results" / "lab"
 MARKED = re.compile(r"<!-- table (\S+) -->\n.*?<!-- end -->", re.DOTALL)
 
 Rows = list[list[str]]
 
 
-def stored(name: str) -> Any:
-    """What a benchmark stored."""
-    return json.loads((BENCHMARKS / f"{name}.json").read_text(encoding="utf-8"))
+def stored(name: str, folder: Path | None = None) -> Any:
+    """What a benchmark stored, or another experiment in its folder."""
+    return json.loads(((folder or BENCHMARKS) / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def nsmc_lines() -> dict[str, dict[str, str]]:
@@ -59,6 +60,12 @@ def nsmc() -> Rows:
         bits = lines["Bits per byte, held out"][name].removesuffix(" (one seed: no spread)").removesuffix(" (one seed)")
         rows.append([title, score, verdict, bits.replace("-", ""), lines["Minutes"][name]])
     return rows
+
+
+def gradients() -> Rows:
+    """Powers of ten by which the gradient changes with distance."""
+    found = stored("gradients", LAB)["decades"]
+    return [["", *found], ["change", *(f"{decades:+.1f}" for decades in found.values())]]
 
 
 def shakespeare() -> Rows:
@@ -203,7 +210,8 @@ def generation() -> Rows:
 
 
 TABLES: dict[str, Callable[[], Rows]] = {
-    each.__name__: each for each in (nsmc, shakespeare, training, masked, translators, translation, encoding, generation)
+    each.__name__: each
+    for each in (nsmc, gradients, shakespeare, training, masked, translators, translation, encoding, generation)
 }
 
 
@@ -227,6 +235,9 @@ def sentences() -> Iterable[str]:
     yield f"{ours[0]:.2f} to {ours[1]:.2f} for gyebo and {theirs[0]:.2f} to {theirs[1]:.2f} for CTranslate2"
     first = {side: median(seconds) for side, seconds in case["seconds_of_the_call_before"].items()}
     yield f"takes {first['gyebo']:.2f} s against CTranslate2's {first['ctranslate2']:.2f}"
+    lab = stored("clipping", LAB)
+    yield "{:.1e}, {:.1e} and {:.1e} nats per byte".format(*lab["without"])
+    yield "they learn: {:.2f}, {:.2f}, {:.2f}.".format(*lab["clipped"])
     works = stored("masked")["works"]
     mixed, fixed = works["mixed"]["ratio"]["transformers, dynamic padding"], works["fixed"]["ratio"]["transformers compiled"]
     yield f"A training step of BERT-base is {mixed:.1f} times as fast"

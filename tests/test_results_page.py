@@ -54,7 +54,7 @@ def test_a_mark_of_no_table_is_an_error(script):
 def test_every_stored_file_is_quoted(script, monkeypatch):
     read = []
     plain = script.stored
-    monkeypatch.setattr(script, "stored", lambda name: read.append(name) or plain(name))
+    monkeypatch.setattr(script, "stored", lambda name, *folder: read.append(name) or plain(name, *folder))
     script.written(script.PAGE.read_text(encoding="utf-8"))
     list(script.sentences())
-    assert set(read) == {path.stem for path in script.BENCHMARKS.glob("*.json")}
+    assert set(read) == {path.stem for folder in (script.BENCHMARKS, script.LAB) for path in folder.glob("*.json")}

@@ -107,6 +107,8 @@ def equal_terms(result: Comparison) -> list[tuple[str, str]]:
         f"{', '.join(recipe.data.corpus)}: {prepared.documents:,} training documents"
         f" ({short(prepared.bytes, 'B')}, {short(prepared.tokens)} tokens), {prepared.valid_documents:,} held out"
     )
+    if prepared.left_out:
+        texts += f"; {prepared.left_out:,} documents left out, as they hold a test example or another text of data.without"
     tokenizer = recipe.tokenizer.path or "one byte-level BPE, trained on the training text"
     terms = [
         ("Text", texts),

@@ -40,7 +40,8 @@ def read(kind: type[Kind], values: Mapping[str, Any], origin: str) -> Kind:
 class CorpusFacts(Stored):
     """A prepared corpus: its tokenizer's directory, what it holds for training, and its fingerprint.
 
-    floor_bits_per_byte: the known entropy of the held-out text, None where unknown.
+    floor_bits_per_byte: the known entropy of the held-out text, None where unknown. left_out: documents that hold a text which
+    must not be learned.
     """
 
     tokenizer: str
@@ -51,6 +52,7 @@ class CorpusFacts(Stored):
     sample: str
     floor_bits_per_byte: float | None = None
     fingerprint: str
+    left_out: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,10 @@ import unicodedata
 
 import pytest
 
-from gyebo.config.run import DataOptions
+from gyebo.config.run import DataOptions, RunOptions
 from gyebo.data.prepare import open_corpus, prepare, training_texts
 from gyebo.data.wanted import CONTAINED, EXACT, NEAR, Wanted, near_key
+from gyebo.jobs.pretraining.corpus import prepare as facts
 from gyebo.text.tokenizer import Tokenizer
 from tests.conftest import sentences
 from tests.refusals import option_error
@@ -79,7 +80,7 @@ def parts(tmp_path, monkeypatch):
     return tmp_path, lines
 
 
-def test_documents_that_hold_a_text_are_not_learned(parts, tokenizer_folder, monkeypatch):
+def test_documents_that_hold_a_text_are_not_learned(parts, tokenizer_folder):
     folder, lines = parts
     valid = folder / "valid.txt"
     valid.write_text("\n".join(lines[:12]) + "\n", encoding="utf-8")
@@ -92,6 +93,8 @@ def test_documents_that_hold_a_text_are_not_learned(parts, tokenizer_folder, mon
     (before, after) = (prepare(corpus, tokenizer) for corpus in (whole, cut))
     assert (len(before.train), len(after.train), before.meta["left_out"], after.meta["left_out"]) == (60, 58, 0, 2)
     assert len(after.valid) == 12  # held-out text is not learned
+    told = facts(RunOptions(family="gpt2", tokenizer=str(tokenizer_folder), budget={"steps": 1}, data=cut.options), folder)
+    assert (told.documents, told.left_out) == (58, 2)
     (folder / "test.jsonl").write_text(json.dumps({"text": KOREAN}) + "\n", encoding="utf-8")
     assert open_corpus(cut.options).fingerprint not in (whole.fingerprint, cut.fingerprint)
 
