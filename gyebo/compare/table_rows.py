@@ -296,7 +296,7 @@ COST_LINES = [
     ),
     Measure("Learning rate", "Peak learning rate.", _each(lambda run: f"{run.lr:.3g}")),
     Measure("Steps", "Number of optimiser steps.", _each(lambda run: f"{run.steps:,}")),
-    Measure("Context of held-out text", "Tokens of a row of it.", _each(lambda run: short(run.evaluate_context))),
+    Measure("Context of held-out text", "Tokens that a model sees at once.", _each(lambda run: short(run.evaluate_context))),
     Measure(
         "Tokens seen",
         "Training tokens, repeated epochs included.",

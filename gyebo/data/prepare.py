@@ -54,6 +54,8 @@ def open_corpus(options: DataOptions, *, hold_out_all: bool = False) -> Corpus:
     found = sources.resolve(options.corpus, spool, options)
     valid = sources.resolve([options.valid], spool, options) if options.valid else []
     if hold_out_all:
+        if options.without:
+            raise OptionError("‹data.without› has no effect on text that is held out whole: leave it out")
         found, valid = [], found
     without = sources.resolve(options.without, spool, options)
     marks = [sources.fingerprint(part, options) for part in (found, valid, *([without] if without else []))]

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from dataclasses import replace
 
 import pytest
 
@@ -66,6 +67,8 @@ def test_documents_with_test_examples_are_left_out_of_every_run(tmp_path, jobs, 
 
     jobs.seen = SEEN
     asked = task_recipe(seeds=[0], without_test_texts=True, data={"corpus": ["a.txt"], "without": ["mine.txt"]})
+    fake = jobs.prepare
+    jobs.prepare = lambda *given: replace(fake(*given), left_out=9)
     noted = {name: noting(getattr(jobs, name)) for name in ("prepare", "plan_steps", "pretrain")}
     result = compare(asked, out, **jobs.but(**noted))
     texts = str(out / "test-texts.jsonl")
@@ -74,6 +77,7 @@ def test_documents_with_test_examples_are_left_out_of_every_run(tmp_path, jobs, 
     assert [event[0] for event in events] == ["keep", "prepare", "search"]
     assert events[2] == ("search", "world-sentiment", "mine.txt")
     assert set(line(result)[1][:3]) == {"37 of 1,000, left out"}
+    assert "9 documents left out" in dict(equal_terms(result))["Text"]
     assert result.recipe.data.without == ["mine.txt"]  # what was asked for, to be repeated anywhere
     jobs.events.clear()
     compare(asked, out, resume=True, **jobs.functions)

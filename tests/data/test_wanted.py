@@ -113,5 +113,7 @@ def test_a_corpus_of_test_texts_alone_is_refused(parts, tokenizer_folder):
     options = DataOptions(corpus=[str(folder / "a.txt")], valid_share=0.2, without=[str(folder / "a.txt")])
     with option_error("data.without"):
         prepare(open_corpus(options), Tokenizer.load(tokenizer_folder))
+    with option_error("data.without"):
+        open_corpus(options, hold_out_all=True)
     with pytest.raises(ValueError, match=r"data\.without"):
         DataOptions(corpus=["a.txt"], without=["-"])
