@@ -1,6 +1,6 @@
 """Draw docs/images/tree.svg from the table of families (gyebo/models/family.py):
 
-    python docs/draw_tree.py
+python docs/draw_tree.py
 """
 
 from pathlib import Path

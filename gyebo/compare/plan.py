@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gyebo.jobs.results import CorpusFacts, FinetuneSummary, Number, RunPlan, Stored, TaskFacts
+from gyebo.jobs.results import CorpusFacts, FinetuneSummary, Number, RunPlan, SeenTests, Stored, TaskFacts
 
 PLAN = "plan.json"
 
@@ -53,10 +53,12 @@ class Baseline(FinetuneSummary):
 
 @dataclass(frozen=True, kw_only=True)
 class KnownTask(TaskFacts):
-    """A task, and its linear baseline: None where it can't do the task, or failed for the reason that is given."""
+    """A task, and its linear baseline: None where it can't do the task, or failed for the reason that is given. seen: which of
+    its test examples the corpus holds, None where that was not looked for yet."""
 
     linear: Baseline | None = None
     baseline_failed: str = ""
+    seen: SeenTests | None = None
 
 
 @dataclass(kw_only=True)

@@ -152,6 +152,7 @@ class Recipe(Section):
         description="seeds of several fine-tunings of one pretraining; by default the seed of the pretraining",
     )
     context: int | None = Field(None, gt=1, description="context length in tokens; by default that of each model")
+    without_test_texts: bool = Field(False, description="leave documents that hold a test example of a task out of pretraining")
     data: DataOptions
     tokenizer: TokenizerOptions = Field(default_factory=TokenizerOptions)
     budget: BudgetOptions
@@ -196,6 +197,8 @@ class Recipe(Section):
             )
         if self.tuning_seeds and not self.tasks:
             raise ValueError(f"tuning_seeds = {self.tuning_seeds} has no effect without a task: add [[tasks]], or leave it out")
+        if self.without_test_texts and not self.tasks:
+            raise ValueError("without_test_texts has no effect without a task: add [[tasks]], or leave it out")
         if "-" in self.data.corpus or self.data.valid == "-":
             raise ValueError("stdin (-) can't be read again when a comparison is resumed: save the text in a file")
         for candidate in self.candidates:
@@ -212,6 +215,22 @@ class Recipe(Section):
         if self.tasks or any(facts.likelihood for facts in found):
             return LIKELIHOOD
         return next((facts for facts in found if facts.ranks), LIKELIHOOD)
+
+    def leaving_out(self, texts: Path) -> Recipe:
+        """What is trained: with `without_test_texts`, no document that holds one of the texts in that file is learned."""
+        if not self.without_test_texts:
+            return self
+        data = self.data.model_copy(update={"without": [*self.data.without, str(texts)]})
+        return self.model_copy(update={"data": data})
+
+    @property
+    def evaluate_context(self) -> int:
+        """The context with which all candidates are evaluated: the recipe's, or else the shortest of the candidates' (imports
+        torch)."""
+        from gyebo.models.family import model_class
+
+        shortest = min(model_class(each.family).sizes[each.size].context for each in self.candidates)
+        return self.train.evaluate_context or self.context or shortest
 
     def tunings(self, seed: int) -> list[int]:
         """The seeds with which a pretraining is fine-tuned."""
@@ -235,14 +254,16 @@ class Recipe(Section):
                 )
 
     def options(self, candidate: Candidate, seed: int, tokenizer: str | None, **changes: Any) -> RunOptions:
-        """The options of one run. `changes`: `steps`, `precision` and `lr` take the place of what the recipe says."""
+        """The options of one run.
+
+        changes: `steps`, `precision`, `evaluate_context` and `lr` take the place of what the recipe says.
+        """
         optim = self.optim.model_dump() | candidate.optim
         train = self.train.model_dump()
         budget = self.budget.model_dump()
         if changes.get("lr") is not None:
             optim["lr"] = changes["lr"]
-        if changes.get("precision") is not None:
-            train["precision"] = changes["precision"]
+        train |= {name: changes[name] for name in ("precision", "evaluate_context") if changes.get(name) is not None}
         if changes.get("steps") is not None:
             budget = {"steps": changes["steps"]}
         values = {
@@ -276,10 +297,17 @@ class Recipe(Section):
                 given.pop(other, None)
         return toml.check(RecipeTask, given | own | {"optim": optim | own_optim}, f"candidate {candidate.name}: tuning")
 
-    def finetuning(self, candidate: Candidate, task: RecipeTask, *, model: str, seed: int, precision: str) -> FinetuneOptions:
-        """The options of one fine-tuning of a candidate's pretrained model. `precision`: the same for all its seeds."""
+    def finetuning(
+        self, candidate: Candidate, task: RecipeTask, *, model: str, seed: int, precision: str, context: int | None = None
+    ) -> FinetuneOptions:
+        """The options of one fine-tuning of a candidate's pretrained model. `precision`: the same for all its seeds.
+
+        context: the one of all candidates; none reads more of an example, unless the recipe gives a `max_length`.
+        """
         task = self.learned_by(candidate, task)
         values = task.model_dump(exclude={"called", "lr", *TaskOptions.model_fields})
+        if context and task.max_length is None and open_task(task.source).max_length > context:
+            values["max_length"] = context
         if task.lr is not None:
             values["optim"]["lr"] = task.lr
         values |= {"model": model, "task": task.source.model_dump(), "seed": seed}

@@ -12,6 +12,7 @@ from gyebo.compare.recipe import Candidate, Recipe
 from gyebo.compare.rendering import failures
 from gyebo.compare.results import Comparison, Row
 from gyebo.compare.table_rows import cells, columns, short
+from gyebo.compare.tasks import said_of_tests
 from gyebo.config import durable, toml
 from gyebo.figures.curves import COLORS
 from gyebo.models.family import find
@@ -103,6 +104,8 @@ def equal_terms(result: Comparison) -> list[tuple[str, str]]:
         f"{', '.join(recipe.data.corpus)}: {prepared.documents:,} training documents"
         f" ({short(prepared.bytes, 'B')}, {short(prepared.tokens)} tokens), {prepared.valid_documents:,} held out"
     )
+    if prepared.left_out:
+        texts += f"; {prepared.left_out:,} documents left out, as they hold a test example or another text of data.without"
     tokenizer = recipe.tokenizer.path or "one byte-level BPE, trained on the training text"
     terms = [
         ("Text", texts),
@@ -114,6 +117,9 @@ def equal_terms(result: Comparison) -> list[tuple[str, str]]:
     ]
     if recipe.context is not None:
         terms.append(("Context", f"{recipe.context:,} tokens"))
+    contexts = {entry.evaluate_context for entry in result.plan.values()}
+    if len(contexts) == 1 and None not in contexts:
+        terms.append(("Context of held-out text", f"{contexts.pop():,} tokens"))
     if shared := _shared(result):
         terms.append(("Options of all", ", ".join(shared)))
     if not any(candidate.optim for candidate in recipe.candidates):
@@ -140,7 +146,8 @@ def _task_terms(result: Comparison) -> list[tuple[str, str]]:
                 f"Task {task.called}",
                 f"{known.title}: the same {counts.train:,} training, {counts.valid:,} validation"
                 f" and {counts.test:,} test examples ({known.measured});"
-                f" {chosen or 'all options the defaults of the task'}",
+                f" {chosen or 'all options the defaults of the task'}"
+                + (f"; {said}" if (said := said_of_tests(known)) else ""),
             )
         )
     return terms

@@ -7,6 +7,7 @@ The directory of a comparison, each file replaced in one step, so that a kill at
     tokenizer/      the segmentation that all share, where none was named
     sweeps/NAME/lr-RATE/, runs/NAME/seed-N/     the runs, each a model directory
     tasks/          what was fine-tuned from them, and the baselines (see gyebo/compare/tasks.py)
+    test-texts.jsonl    the texts of the test examples, where no document that holds one is to be learned
     failures/       the traceback of each run that failed last time
     checkpoints/sources.json    where the text, the tokenizer and the tasks' data lie
     results.json, results.md, report.html, *.png     written at the end
@@ -39,7 +40,15 @@ from gyebo.compare.rendering import as_json, markdown, rich_table
 from gyebo.compare.report import commands, write_report
 from gyebo.compare.results import Comparison, Row, rank, run_directory
 from gyebo.compare.session import Jobs, Session, attempt, finite, held_out
-from gyebo.compare.tasks import examine, finetune_all, read_tasks, train_baselines
+from gyebo.compare.tasks import (
+    TEST_TEXTS,
+    examine,
+    find_test_texts,
+    finetune_all,
+    keep_test_texts,
+    read_tasks,
+    train_baselines,
+)
 from gyebo.config import durable, toml
 from gyebo.config.disk import disk_full
 from gyebo.config.durable import write
@@ -54,7 +63,7 @@ from gyebo.training import log
 
 COSTS = ("tokens", "flops", "seconds")
 WRITTEN: Table = {
-    **dict.fromkeys(("recipe.toml", "plan.json", "results.json", "results.md", "report.html")),
+    **dict.fromkeys(("recipe.toml", "plan.json", TEST_TEXTS, "results.json", "results.md", "report.html")),
     **dict.fromkeys(("scores.png", "tokens.png", "flops.png", "task-*.png")),
     "tokenizer": TOKENIZER,
     "sweeps": {"*": {"lr-*": RUN}},
@@ -90,7 +99,8 @@ def compare(
     with disk_full(out, lambda: _kept(recipe, out)), sole_writer(out):
         open_directory(recipe, out, resume=resume, overwrite=overwrite)
         typed, recipe = recipe, places.placed(recipe, out, typed=True)
-        session = Session(recipe=recipe, out=out, console=console or Console(quiet=True), jobs=jobs or real_jobs())
+        trained = recipe.leaving_out(out / TEST_TEXTS)
+        session = Session(recipe=trained, out=out, console=console or Console(quiet=True), jobs=jobs or real_jobs())
         try:
             return _run(session, typed)
         except (Stopped, KeyboardInterrupt) as stop:
@@ -133,7 +143,7 @@ def _run(session: Session, typed: Recipe) -> Comparison:
 
 def real_jobs() -> Jobs:
     """The functions of `gyebo.jobs` (imports torch)."""
-    from gyebo.jobs import pretrain
+    from gyebo.jobs import pretrain, seen_tests
     from gyebo.jobs.finetuning import linear, run
     from gyebo.jobs.pretraining import corpus, setup
 
@@ -142,6 +152,8 @@ def real_jobs() -> Jobs:
         plan_steps=setup.plan_steps,
         pretrain=pretrain.pretrain,
         examine=examine,
+        find_test_texts=seen_tests.find_test_texts,
+        keep_test_texts=seen_tests.keep_test_texts,
         finetune=run.finetune,
         linear=linear.finetune_linear,
     )
@@ -168,7 +180,7 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
     if entries and not begun:
         refuse_foreign(out, WRITTEN)
     names = [name for task in recipe.tasks for name in (task.data, task.test)]
-    refuse_to_replace(out, [*names, *recipe.data.corpus, recipe.data.valid, recipe.tokenizer.path])
+    refuse_to_replace(out, [*names, *recipe.data.corpus, *recipe.data.without, recipe.data.valid, recipe.tokenizer.path])
     if entries and resume:
         changes = recipes.changed(recipes.parse(toml.read(stored), str(stored)), recipe)
         if changes:
@@ -206,6 +218,7 @@ def _plan(session: Session) -> None:
     durable.clean(out)
     session.restore()
     read_tasks(session)
+    keep_test_texts(session)
     first = recipe.options(recipe.candidates[0], recipe.seeds[0], recipe.tokenizer.path)
     prepared = session.jobs.prepare(first, out, session.console)
     before = session.state.prepared or prepared
@@ -217,9 +230,10 @@ def _plan(session: Session) -> None:
     _same_tokenizer(session, before, prepared)
     session.state.prepared = prepared
     session.keep()
+    find_test_texts(session)
     for candidate in recipe.candidates:  # all of them first: an option that doesn't fit is found before hours of training
         if candidate.name not in session.state.candidates:
-            options = recipe.options(candidate, recipe.seeds[0], session.tokenizer)
+            options = recipe.options(candidate, recipe.seeds[0], session.tokenizer, evaluate_context=recipe.evaluate_context)
             plan = session.jobs.plan_steps(options, out, session.console)
             session.state.candidates[candidate.name] = CandidatePlan(**plan.as_dict())
             session.keep()
@@ -248,7 +262,7 @@ def _sweep(session: Session, candidate: Candidate) -> str:
     steps = max(1, round(recipe.sweep.share * plan.steps))
     trials: list[Trial] = []
     for rate in recipe.sweep.lr:
-        fixed = {"steps": steps, "precision": plan.precision, "lr": rate}
+        fixed = {"steps": steps, "precision": plan.precision, "evaluate_context": plan.evaluate_context, "lr": rate}
         options = recipe.options(candidate, max(recipe.seeds) + 1, session.tokenizer, **fixed)
         directory = session.out / "sweeps" / candidate.name / f"lr-{rate!r}"
         session.console.print(f"{candidate.name}: trying learning rate {rate:g} for {steps:,} steps", highlight=False)
@@ -304,7 +318,8 @@ def _train_seed(session: Session, row: Row, seed: int) -> None:
     """Pretrain one seed of a candidate, and fine-tune it on every task; what came of it goes into the row."""
     candidate, plan = row.candidate, session.plan(row.candidate)
     rate = plan.sweep.lr if plan.sweep else None
-    options = session.recipe.options(candidate, seed, session.tokenizer, steps=plan.steps, precision=plan.precision, lr=rate)
+    fixed = {"steps": plan.steps, "precision": plan.precision, "evaluate_context": plan.evaluate_context, "lr": rate}
+    options = session.recipe.options(candidate, seed, session.tokenizer, **fixed)
     result, reason = _pretrain(session, options, run_directory(session.out, row.name, seed))
     if result is None:
         row.failures[f"seed {seed}"] = reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -16,9 +16,19 @@ from gyebo.compare.plan import PLAN, CandidatePlan, KnownTask, State
 from gyebo.compare.recipe import Candidate, Recipe, RecipeTask
 from gyebo.config.durable import clean, make_folder, write
 from gyebo.config.finetune import FinetuneOptions, TaskOptions
-from gyebo.config.run import RunOptions
+from gyebo.config.run import DataOptions, RunOptions
 from gyebo.data.lock import Busy
-from gyebo.jobs.results import CorpusFacts, FinetuneResult, FinetuneSummary, PretrainResult, RunPlan, Stored, TaskFacts, read
+from gyebo.jobs.results import (
+    CorpusFacts,
+    FinetuneResult,
+    FinetuneSummary,
+    PretrainResult,
+    RunPlan,
+    SeenTests,
+    Stored,
+    TaskFacts,
+    read,
+)
 
 Result = TypeVar("Result", bound=Stored)
 
@@ -45,6 +55,8 @@ class Jobs:
     plan_steps: Callable[[RunOptions, Path, Console | None], RunPlan]
     pretrain: Pretrain
     examine: Callable[[TaskOptions], TaskFacts]
+    find_test_texts: Callable[[Mapping[str, TaskOptions], DataOptions], dict[str, SeenTests]]
+    keep_test_texts: Callable[[Mapping[str, TaskOptions], str, Path], None]
     finetune: Finetune
     linear: Callable[[TaskOptions, Path], FinetuneSummary]
 

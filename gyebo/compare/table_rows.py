@@ -201,6 +201,10 @@ def _task_lines(comparison: Comparison, task: str) -> list[Measure]:
                 first=True,
             )
         )
+    if seen := known.seen:
+        shown = f"{seen.total:,} of {counts.test:,}" + (", left out" if seen.left_out and seen.total else "")
+        heading, meaning = f"{task}: test examples in the pretraining text", f"Models may remember these: {seen.ways}."
+        lines.append(Measure(heading, meaning, lambda row: shown, first=seen.total > 0))
     lines += [
         Measure(f"{task}: 95 % interval of the mean", INTERVAL, _interval(task)),
         Measure(f"{task}: each seed", EACH_SEED, _seeds(task)),
@@ -301,6 +305,7 @@ COST_LINES = [
     ),
     Measure("Learning rate", "Peak learning rate.", _each(lambda run: f"{run.lr:.3g}")),
     Measure("Steps", "Number of optimiser steps.", _each(lambda run: f"{run.steps:,}")),
+    Measure("Context of held-out text", "Tokens that a model sees at once.", _each(lambda run: short(run.evaluate_context))),
     Measure(
         "Tokens seen",
         "Training tokens, repeated epochs included.",

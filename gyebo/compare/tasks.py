@@ -3,6 +3,8 @@
 `tasks/NAME/TASK/seed-N` is fine-tuned from `runs/NAME/seed-N` with the same seed, or with each of the recipe's `tuning_seeds`
 from the one pretraining; the baseline is `tasks/linear/TASK`; why one
 failed stands in `failures/tasks/NAME/TASK-seed-N.txt`.
+
+Pretraining text may hold test examples, which flatters a score: they are counted, and left out where the recipe says so.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from gyebo.config.finetune import TaskOptions
 from gyebo.jobs.results import ExampleCounts, FinetuneResult, TaskFacts
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.splits import read_task
+
+TEST_TEXTS = "test-texts.jsonl"
 
 
 def examine(options: TaskOptions) -> TaskFacts:
@@ -56,7 +60,7 @@ def read_tasks(session: Session) -> None:
             )
         known = KnownTask(**vars(found))
         if stored:
-            known = replace(known, linear=stored.linear, baseline_failed=stored.baseline_failed)
+            known = replace(known, linear=stored.linear, baseline_failed=stored.baseline_failed, seen=stored.seen)
         session.state.tasks[task.called] = known
         if not stored:
             counts = found.examples
@@ -67,6 +71,39 @@ def read_tasks(session: Session) -> None:
             )
             for note in found.notes:
                 session.console.print(f"[dim]note: {escape(note)}[/dim]", highlight=False)
+
+
+def keep_test_texts(session: Session) -> None:
+    """Write the texts of all test examples, where the recipe leaves documents that hold one out of pretraining."""
+    path, recipe = session.out / TEST_TEXTS, session.recipe
+    if recipe.without_test_texts and not path.is_file():
+        session.jobs.keep_test_texts({task.called: task.source for task in recipe.tasks}, recipe.data.text_field, path)
+
+
+def find_test_texts(session: Session) -> None:
+    """Count the test examples of each task that the corpus holds, once, and say it."""
+    recipe, data = session.recipe, session.recipe.data
+    tasks = {task.called: task.source for task in recipe.tasks if session.known(task).seen is None}
+    if not tasks:
+        return
+    others = [name for name in data.without if name != str(session.out / TEST_TEXTS)]
+    found = session.jobs.find_test_texts(tasks, data.model_copy(update={"without": others}))
+    for name, seen in found.items():
+        seen = replace(seen, left_out=recipe.without_test_texts)
+        session.state.tasks[name] = replace(session.state.tasks[name], seen=seen)
+        session.console.print(f"{name}: {said_of_tests(session.state.tasks[name])}", highlight=False)
+    session.keep()
+
+
+def said_of_tests(known: KnownTask) -> str:
+    """How many test examples the corpus holds, in words; "" where that was not looked for."""
+    seen, tests = known.seen, known.examples.test
+    if seen is None:
+        return ""
+    if not seen.total:
+        return f"none of the {tests:,} test examples was found in the pretraining text ({seen.short:,} are too short to tell)"
+    done = "documents that hold them are left out" if seen.left_out else "without_test_texts = true leaves such documents out"
+    return f"{seen.total:,} of {tests:,} test examples were found in the pretraining text ({seen.ways}); {done}"
 
 
 def train_baselines(session: Session) -> None:
@@ -121,7 +158,10 @@ def _finetune(
     session: Session, candidate: Candidate, task: RecipeTask, *, seed: int, tuning: int
 ) -> tuple[FinetuneResult | None, str]:
     model = str(run_directory(session.out, candidate.name, seed))
-    options = session.recipe.finetuning(candidate, task, model=model, seed=tuning, precision=session.plan(candidate).precision)
+    plan = session.plan(candidate)
+    options = session.recipe.finetuning(
+        candidate, task, model=model, seed=tuning, precision=plan.precision, context=plan.evaluate_context
+    )
     directory = task_directory(session.out, candidate.name, task=task.called, seed=tuning)
     note = session.out / "failures" / "tasks" / candidate.name / f"{task.called}-seed-{tuning}.txt"
     return attempt(

@@ -14,7 +14,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-SOURCES = re.compile(r"data\.(corpus|valid)|tokenizer(\.path)?|start_from|teacher|model|tasks?(\.\d+)?\.(data|test)")
+SOURCES = re.compile(r"data\.(corpus|valid|without)|tokenizer(\.path)?|start_from|teacher|model|tasks?(\.\d+)?\.(data|test)")
 
 
 def names_source(option: str) -> bool:
@@ -40,6 +40,10 @@ class DataOptions(Section):
     valid_share: float | None = Field(
         None, gt=0, lt=1, description="hold out this share of the documents, chosen by hash (default 0.01)"
     )
+    without: list[str] = Field(
+        default_factory=list,
+        description="texts that must not be learned, named as a corpus: documents that hold one are left out of training",
+    )
     across_documents: bool = Field(False, description="let attention cross document boundaries")
     order: Literal["auto", "shuffled", "lanes"] = Field(
         "auto", description="packed rows in random order, or lanes with a carried state (truncated BPTT); auto: by family"
@@ -53,6 +57,8 @@ class DataOptions(Section):
         given = [f"‹{n}›" for n in ("valid", "valid_last", "valid_share") if getattr(self, n) is not None]
         if len(given) > 1:
             raise OptionError(f"{' and '.join(given)} exclude each other: keep one")
+        if "-" in self.without:
+            raise OptionError("‹data.without›: texts to leave out are read from files, not from stdin (-)")
         return self
 
     @property
@@ -115,6 +121,9 @@ class TrainOptions(Section):
     keep: int = Field(2, ge=2, description="number of checkpoints to keep")
     evaluate_every: int | None = Field(None, gt=0, description="evaluation interval in steps; by default a tenth of the run")
     evaluate_tokens: int = Field(32_768, gt=0, description="tokens of an evaluation during training; the final one uses all")
+    evaluate_context: int | None = Field(
+        None, gt=1, description="context length in tokens of an evaluation; by default that of training, ULMFiT's longest text"
+    )
 
 
 class ModelOptions(Section):

@@ -12,9 +12,9 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gyebo.config import durable
 from gyebo.config.disk import disk_full
@@ -25,6 +25,7 @@ from gyebo.data.lock import sole_writer
 from gyebo.data.processes import end_with_parent
 from gyebo.data.shards import SPLITS, Prepared, damaged, mapped, token_dtype, write_part
 from gyebo.data.sources import Chunk, Source
+from gyebo.data.wanted import Wanted
 from gyebo.text.tokenizer import Tokenizer
 
 Report = Callable[[int], None]  # called with the bytes of text prepared so far
@@ -37,12 +38,16 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A resolved CORPUS: its sources, the completely held-out ones (`valid`), its options, and the fingerprint of all three."""
+    """A resolved CORPUS: its sources, the completely held-out ones (`valid`), its options, and the fingerprint of all of these.
+
+    without: the sources of texts that no training document may hold.
+    """
 
     sources: list[Source]
     valid: list[Source]
     options: DataOptions
     fingerprint: str
+    without: list[Source] = field(default_factory=list)
 
 
 def open_corpus(options: DataOptions, *, hold_out_all: bool = False) -> Corpus:
@@ -54,9 +59,19 @@ def open_corpus(options: DataOptions, *, hold_out_all: bool = False) -> Corpus:
     found = sources.resolve(options.corpus, spool, options)
     valid = sources.resolve([options.valid], spool, options) if options.valid else []
     if hold_out_all:
+        if options.without:
+            raise OptionError("‹data.without› has no effect on text that is held out whole: leave it out")
         found, valid = [], found
-    marks = [sources.fingerprint(part, options) for part in (found, valid)]
-    return Corpus(found, valid, options, hashlib.sha256("".join(marks).encode()).hexdigest())
+    without = sources.resolve(options.without, spool, options)
+    marks = [sources.fingerprint(part, options) for part in (found, valid, *([without] if without else []))]
+    return Corpus(found, valid, options, hashlib.sha256("".join(marks).encode()).hexdigest(), without)
+
+
+def unwanted(corpus: Corpus) -> Wanted | None:
+    """The texts that no training document may hold; None where any may. A line of plain text is one."""
+    lines = corpus.options.model_copy(update={"documents": "line"})
+    chunks = sources.chunks(corpus.without, lines)
+    return Wanted.of(text for chunk in chunks for text in sources.texts_of(chunk, lines)) if corpus.without else None
 
 
 def split_key(text: str) -> int:
@@ -86,9 +101,10 @@ def split_documents(texts: list[str], options: DataOptions, cut: int | None, hel
 
 def training_texts(corpus: Corpus) -> Iterator[str]:
     """The training documents as a stream, in corpus order, for training a tokenizer."""
-    cuts = _cuts(corpus)
+    cuts, without = _cuts(corpus), unwanted(corpus)
     for chunk in sources.chunks(corpus.sources, corpus.options):
-        yield from split_documents(sources.texts_of(chunk, corpus.options), corpus.options, cuts(chunk), False)["train"]
+        texts = split_documents(sources.texts_of(chunk, corpus.options), corpus.options, cuts(chunk), False)["train"]
+        yield from (text for text in texts if not (without and without.find(text)))
 
 
 def _cuts(corpus: Corpus) -> Callable[[Chunk], int | None]:
@@ -111,12 +127,18 @@ class PartWriter:
     tokenizer: Tokenizer
     options: DataOptions
     folder: Path
+    without: Wanted | None = None
 
     def part(self, chunk: Chunk, number: int, cut: int | None, held_out: bool) -> dict[str, Any]:
         """Tokenize a chunk into part `number`; returns the record of the part, which is written last."""
         record: dict[str, Any] = {"sample": "", "floor": 0.0, "sha256": {}}
         dtype = token_dtype(self.tokenizer.vocab_size)
-        for split, texts in split_documents(sources.texts_of(chunk, self.options), self.options, cut, held_out).items():
+        parts = split_documents(sources.texts_of(chunk, self.options), self.options, cut, held_out)
+        if self.without:
+            kept = [text for text in parts["train"] if not self.without.find(text)]
+            record["left_out"] = len(parts["train"]) - len(kept)
+            parts["train"] = kept
+        for split, texts in parts.items():
             encoded = self.tokenizer.encode_with_unknown(texts)
             rows = [(len(ids), *_sizes(text), unknown) for text, (ids, unknown) in zip(texts, encoded)]
             if texts:
@@ -130,20 +152,27 @@ class PartWriter:
         return record
 
 
-_writer: PartWriter | None = None
+class Worker(Protocol):
+    """What is done with each chunk of a corpus; sent to each worker process once."""
+
+    def part(self, chunk: Chunk, number: int, cut: int | None, held_out: bool) -> dict[str, Any]:
+        """The record of part `number`."""
 
 
-def _start_worker(writer: PartWriter) -> None:
-    global _writer
+_worker: Worker | None = None
+
+
+def _start_worker(worker: Worker) -> None:
+    global _worker
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for all processes of a terminal: the first one stops the others
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
-    _writer = writer
+    _worker = worker
 
 
 def _make_part(*arguments: Any) -> dict[str, Any]:
-    assert _writer is not None
-    return _writer.part(*arguments)
+    assert _worker is not None
+    return _worker.part(*arguments)
 
 
 def _sizes(text: str) -> tuple[int, int, int]:
@@ -190,7 +219,8 @@ def prepare(
         durable.clean(folder / "parts")
         durable.clean(folder)
         tokenizer.save(folder / "tokenizer")
-        records = _prepare_parts(corpus, PartWriter(tokenizer, corpus.options, folder), report, processes or _processes(corpus))
+        writer = PartWriter(tokenizer, corpus.options, folder, unwanted(corpus))
+        records = _prepare_parts(corpus, writer, report, processes or count_processes(corpus))
         durable.write(folder / "meta.json", json.dumps(_meta(corpus, tokenizer, records), ensure_ascii=False, indent=1))
         mapped.cache_clear()  # what was repaired is read anew
     return Prepared.open(folder)
@@ -216,7 +246,7 @@ def _record(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _processes(corpus: Corpus) -> int:
+def count_processes(corpus: Corpus) -> int:
     """Number of processes; one for a small corpus, since starting a process takes longer than tokenizing a few megabytes."""
     found = [*corpus.sources, *corpus.valid]
     size = sum(source.path.stat().st_size if source.path else 500 * source.count for source in found)
@@ -226,8 +256,8 @@ def _processes(corpus: Corpus) -> int:
 Job = tuple[Chunk, int, int | None, bool]
 
 
-def _jobs(corpus: Corpus) -> Iterator[Job]:
-    """The parts to write: (chunk, part number, cut, held out)."""
+def jobs_of(corpus: Corpus) -> Iterator[Job]:
+    """The parts of a corpus: (chunk, part number, cut, held out)."""
     cuts = _cuts(corpus)
     number = 0
     for found, held_out in ((corpus.sources, False), (corpus.valid, True)):
@@ -241,7 +271,7 @@ def _prepare_parts(corpus: Corpus, writer: PartWriter, report: Report | None, pr
     records: dict[int, dict[str, Any]] = {}
 
     def missing() -> Iterator[Job]:
-        for job in _jobs(corpus):
+        for job in jobs_of(corpus):
             parts = writer.folder / "parts"
             stored = _record(parts / f"{job[1]:05d}.json")
             if stored and "sha256" in stored and damaged(parts, stored["sha256"]) is None:
@@ -250,7 +280,7 @@ def _prepare_parts(corpus: Corpus, writer: PartWriter, report: Report | None, pr
                 yield job
 
     size = 0
-    for number, record in _run_jobs(writer, missing(), processes):
+    for number, record in run_jobs(writer, missing(), processes):
         records[number] = record
         size += sum(record[split]["bytes"] for split in SPLITS)
         if report:
@@ -258,16 +288,17 @@ def _prepare_parts(corpus: Corpus, writer: PartWriter, report: Report | None, pr
     return [records[n] for n in sorted(records)]
 
 
-def _run_jobs(writer: PartWriter, jobs: Iterator[Job], processes: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Run the jobs, in several processes if more than one; few chunks wait at a time, so that memory stays constant."""
+def run_jobs(worker: Worker, jobs: Iterator[Job], processes: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The record of each part by its number, from several processes if more than one; few chunks wait at a time, so that memory
+    stays constant."""
     if processes == 1:
         for job in jobs:
-            yield job[1], writer.part(*job)
+            yield job[1], worker.part(*job)
         return
     # "spawn": a fork of a process that has run threads of torch or tokenizers can hang.
     context = multiprocessing.get_context("spawn")
     waiting: dict[Future[dict[str, Any]], int] = {}
-    with ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(writer,)) as pool:
+    with ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(worker,)) as pool:
         try:
             for job in jobs:
                 waiting[pool.submit(_make_part, *job)] = job[1]
@@ -288,6 +319,9 @@ def _meta(corpus: Corpus, tokenizer: Tokenizer, records: list[dict[str, Any]]) -
         for split in SPLITS
     }
     names = ", ".join(corpus.options.corpus)
+    left_out = sum(record.get("left_out", 0) for record in records)
+    if not totals["train"]["documents"] and left_out:
+        raise OptionError(f"{names}: all {left_out} training documents hold a text of ‹data.without›: bring other text")
     if not totals["train"]["documents"] and not totals["valid"]["documents"]:
         raise ValueError(f"{names} contains no text")
     if not totals["train"]["documents"] and corpus.sources:
@@ -308,4 +342,5 @@ def _meta(corpus: Corpus, tokenizer: Tokenizer, records: list[dict[str, Any]]) -
         "sample": next(record["sample"] for record in records if record["sample"]),
         "floor_bits": sum(record["floor"] for record in records) if world_only else None,
         "options": corpus.options.model_dump(),
+        "left_out": left_out,
     }

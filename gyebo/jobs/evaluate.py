@@ -66,8 +66,9 @@ def evaluate(
         raise ValueError(f"{name} was fine-tuned and has no head for text: name a task, as in gyebo evaluate {name} TASK")
     record = None if corpus else _record(name, data or {})
     prepared = _own_text(record, name, tokenizer) if record else _text(corpus, data or {}, tokenizer)
-    trained = record["options"].get("context") if record and not model.has_windows else None
-    window = context or trained or model.config.context
+    options = record["options"] if record else {}
+    trained = None if model.has_windows else options.get("context")
+    window = context or options.get("train", {}).get("evaluate_context") or trained or model.config.context
     if not 2 <= window <= model.config.context:
         raise OptionError(f"‹context› must be from 2 to the model's {model.config.context}, but is {window} instead")
     precision = precision or (record["plan"]["precision"] if record else "float32")

@@ -65,7 +65,8 @@ def pretrain(
 
 def started_from(options: RunOptions) -> tuple[str | None, ...]:
     """What a run reads that may lie in a directory."""
-    return options.start_from, options.teacher, options.tokenizer, options.data.valid, *options.data.corpus
+    data = options.data
+    return options.start_from, options.teacher, options.tokenizer, data.valid, *data.without, *data.corpus
 
 
 def _run(
@@ -202,6 +203,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
         valid=trainer.evaluations[-1]["evaluation"] | _floor(setup),
         samples=setup.sample(trainer.model, 3),
         metric=setup.facts.metric,
+        evaluate_context=setup.valid.plan.context,
     )
     pictures = _draw(setup, out, bytes_per_token)
     save(trainer.model, setup.tokenizer, out, card=_card(setup, out, result, pictures=pictures))

@@ -41,7 +41,7 @@ class CorpusFacts(Stored):
     """A prepared corpus: its tokenizer's directory, what it holds for training, and its fingerprint.
 
     floor_bits_per_byte: the known entropy of the held-out text, None where unknown. tokenizer_fingerprint: None in older
-    records.
+    records. left_out: documents that hold a text which must not be learned.
     """
 
     tokenizer: str
@@ -53,11 +53,13 @@ class CorpusFacts(Stored):
     floor_bits_per_byte: float | None = None
     fingerprint: str
     tokenizer_fingerprint: str | None = None
+    left_out: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan(Stored):
-    """A budget as steps, with the precision; flops_per_step: forward and backward; seconds_per_step: None if not measured."""
+    """A budget as steps, with the precision; flops_per_step: forward and backward; seconds_per_step: None if not measured;
+    evaluate_context: tokens of a row of held-out text, None in older records."""
 
     steps: int
     precision: str
@@ -68,6 +70,7 @@ class RunPlan(Stored):
     parameters: int
     parameters_without_embeddings: int
     device: str
+    evaluate_context: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +85,7 @@ class PretrainResult(Stored):
     """A finished pretraining.
 
     bytes: of the text seen, estimated by the corpus' mean; seconds: on the clock; valid: metrics of the held-out text; metric:
-    the one that is reported.
+    the one that is reported; evaluate_context: tokens of context that they were measured with, None in older records.
     """
 
     family: str
@@ -103,6 +106,7 @@ class PretrainResult(Stored):
     valid: dict[str, Number | None]
     samples: list[str] = field(default_factory=list)
     metric: str = LIKELIHOOD.metric
+    evaluate_context: int | None = None
 
     def __getitem__(self, name: str) -> Any:
         """result["steps"] is result.steps; KeyError for a figure that there is not."""
@@ -131,6 +135,34 @@ class ExampleCounts(Stored):
     train: int
     valid: int
     test: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenTests(Stored):
+    """Test examples of a task of which a text stands in the training documents of a corpus, by how it does: it is a document,
+    is one but for case, spaces, punctuation and repeated letters, or is lines or sentences of one.
+
+    short: examples whose texts are all too short to tell. left_out: the documents that hold them were left out of training.
+    """
+
+    exact: int = 0
+    near: int = 0
+    contained: int = 0
+    short: int = 0
+    left_out: bool = False
+
+    @property
+    def total(self) -> int:
+        """Number of examples that were found."""
+        return self.exact + self.near + self.contained
+
+    @property
+    def ways(self) -> str:
+        """How they were found, in words."""
+        return (
+            f"{self.exact:,} as a document, {self.near:,} but for case, spaces, punctuation and repeated letters,"
+            f" {self.contained:,} within a longer one; {self.short:,} are too short to tell"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,8 +91,9 @@ def read_task(options: TaskOptions) -> TaskData:
         train = [example for example in train if split_key(f"share {example.text}") < threshold]
     _check_size(data)
     train = checks.checked(data.task, train, "train", source=f"{data.task.name}: the remaining training examples").examples
-    odd = warnings(train, data.task.labels) if find_kind(data.task.kind).one_answer else []
-    return replace(data, train=train, notes=[*data.notes, *odd])
+    kind = find_kind(data.task.kind)
+    odd = warnings(train, data.task.labels) if kind.one_answer else []
+    return replace(data, train=train, notes=[*data.notes, *odd, *checks.repeated(train, data.test, kind)])
 
 
 def _check_size(data: TaskData) -> None:

@@ -17,6 +17,7 @@ from gyebo.jobs.results import (
     PretrainResult,
     RunPlan,
     SeedSummary,
+    SeenTests,
     TaskFacts,
     read,
 )
@@ -47,6 +48,7 @@ class Fake:
     linear_scores: dict = field(default_factory=dict)
     kinds: dict = field(default_factory=dict)  # task -> kind, by default classification
     examples: str = "b" * 64
+    seen: dict = field(default_factory=dict)  # task -> SeenTests, by default nothing was found
     pretrained: int | None = None  # the seed of what is fine-tuned, by default that of the fine-tuning
 
     def event(self, *what):
@@ -141,6 +143,14 @@ class Fake:
             fingerprint=self.examples,
         )
 
+    def find_test_texts(self, tasks, data):
+        self.event("search", *tasks, *data.without)
+        return {name: self.seen.get(name, SeenTests()) for name in tasks}
+
+    def keep_test_texts(self, tasks, field, path):
+        self.event("keep", *tasks, field)
+        path.write_text("{}")
+
     def finetune(self, options, out, *, resume=False, overwrite=False, console=None):
         """Only from a finished run, whose family decides the score."""
         stored = Path(out) / "run.toml"
@@ -209,6 +219,8 @@ class Fake:
                 plan_steps=self.plan_steps,
                 pretrain=self.pretrain,
                 examine=self.examine,
+                find_test_texts=self.find_test_texts,
+                keep_test_texts=self.keep_test_texts,
                 finetune=self.finetune,
                 linear=self.linear,
             ),

@@ -34,7 +34,7 @@ def test_every_seed_is_pretrained_then_finetuned_with_the_same_seed(tmp_path, jo
     result = compare(asked, tmp_path / "out", **jobs.functions)
     kinds = [event[0] for event in jobs.events]
     # tasks are read first and baselines trained before any pretraining: a wrong file is found at once
-    assert kinds == ["examine"] * 2 + ["prepare"] + ["plan"] * 3 + ["linear"] * 2 + ["train", "tune", "tune"] * 6
+    assert kinds == ["examine"] * 2 + ["prepare", "search"] + ["plan"] * 3 + ["linear"] * 2 + ["train", "tune", "tune"] * 6
     assert jobs.tuned() == [
         (family, task, seed)
         for seed in (0, 1)
@@ -277,7 +277,7 @@ def test_a_kill_at_any_instant_of_a_comparison_with_tasks_loses_nothing(tmp_path
     asked = task_recipe(seeds=[0, 1], budget={"steps": 50}, candidates=[{"family": "gpt2"}, {"family": "bert"}])
     whole = compare(asked, tmp_path / "whole", **jobs.functions)
     total = len(jobs.events)
-    assert total == 1 + 1 + 2 + 1 + 4 + 4
+    assert total == 1 + 1 + 1 + 2 + 1 + 4 + 4
     for instant in range(total):
         again = type(jobs)(jobs.scores, kill_at=instant, task_scores=jobs.task_scores)
         out = tmp_path / f"killed-{instant}"

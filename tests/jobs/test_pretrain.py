@@ -292,7 +292,7 @@ SETTINGS = {
     "data": {
         "corpus": ["a b.txt", "c*.jsonl"], "documents": "blank", "text_field": "본문😀", "bad_bytes": "replace",
         "valid": "v 1.txt", "across_documents": True, "order": "shuffled",
-        "plan_seed": 3,
+        "plan_seed": 3, "without": ["test set.jsonl"],
     },
     "optim": {
         "lr": 1e-05, "betas": [0.8, 0.99], "eps": 1e-7, "weight_decay": 0.0, "schedule": "inverse-root", "warmup": 100.0,
@@ -301,6 +301,7 @@ SETTINGS = {
     "train": {
         "batch_tokens": 1234567, "micro_batch_tokens": 4096, "device": "cpu", "precision": "bfloat16", "compile": True,
         "checkpoint_every": 11, "keep": 5, "evaluate_every": 13, "evaluate_tokens": 999,
+        "evaluate_context": 40,
     },
 }  # fmt: skip
 

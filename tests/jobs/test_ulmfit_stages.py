@@ -271,6 +271,22 @@ def test_held_out_text_is_read_whole_whatever_the_window(run_options, tmp_path):
         assert setup.micro_rows == setup.batch_rows == round(512 / window)
 
 
+def test_an_evaluation_has_the_context_that_it_is_given_and_repeats_it(run_options, tmp_path):
+    """As with `evaluate_context` in a comparison, where no family may see more than the others."""
+    figures = {}
+    for context in (24, None):
+        options = run_options(4, family="ulmfit", context=24, train={"batch_tokens": 96, "evaluate_context": context})
+        result = pretrain(options, tmp_path / str(context))
+        figures[result.evaluate_context] = result.valid["bits_per_byte"]
+        again = evaluate(str(tmp_path / str(context)))["bits_per_byte"]
+        assert again == pytest.approx(result.valid["bits_per_byte"], rel=1e-6)
+        whole = evaluate(str(tmp_path / str(context)), context=256)["bits_per_byte"]
+        assert (whole == pytest.approx(again, rel=1e-9)) == (context is None)
+    assert set(figures) == {24, 256} and figures[24] != figures[256]
+    with option_error("train.evaluate_context"):
+        pretrain(run_options(4, family="ulmfit", train={"evaluate_context": 257}), tmp_path / "longer")
+
+
 def test_a_window_longer_than_a_text_is_refused(run_options, tmp_path):
     with option_error("context"):
         pretrain(run_options(family="ulmfit", context=300), tmp_path / "run")

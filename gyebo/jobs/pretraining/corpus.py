@@ -77,6 +77,8 @@ def open_data(
     if console and prepared.folder not in _said:
         _said.add(prepared.folder)
         train, valid = prepared.meta["train"], prepared.meta["valid"]
+        if left_out := prepared.meta.get("left_out"):
+            console.print(f"{left_out:,} documents hold a text that must not be learned and are left out", highlight=False)
         console.print(
             f"corpus: {train['documents']:,} documents for training ({train['bytes'] / 1e6:,.1f} MB, "
             f"{train['tokens']:,} tokens), {valid['documents']:,} held out; a document is a {_unit(options)}, for example:",
@@ -106,6 +108,7 @@ def prepare(options: RunOptions, out: Path, console: Console | None = None) -> C
         floor_bits_per_byte=floor(prepared),
         fingerprint=prepared.meta["fingerprint"],
         tokenizer_fingerprint=tokenizer.fingerprint,
+        left_out=prepared.meta.get("left_out", 0),
     )
 
 

@@ -181,8 +181,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     )
     objective = build_objective(facts, options_of(facts, family, options.objective), setting)
     pad = tokenizer.role_ids["pad"]
-    whole = config.context if cls.has_windows else context  # the window is how a text is learned from, not how long
-    valid = held_out_rows(objective, prepared.valid, whole, pad)
+    valid = held_out_rows(objective, prepared.valid, _evaluated(options, config, context, windows=cls.has_windows), pad)
     if not options.start_from:
         config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in cls.parts()})
     window = options.context or (config.window if cls.has_windows else context)
@@ -209,6 +208,14 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         micro_rows=micro_rows,
         device=device,
     )
+
+
+def _evaluated(options: RunOptions, config: Any, context: int, *, windows: bool) -> int:
+    """The context of an evaluation: that of training, or of a family that learns in windows the longest text that it reads."""
+    asked = options.train.evaluate_context
+    if asked is not None and asked > config.context:
+        raise OptionError(f"‹train.evaluate_context›={asked} is longer than the {config.context} positions of the model")
+    return asked or (config.context if windows else context)
 
 
 def _plan(
@@ -324,6 +331,7 @@ def plan_run(setup: Setup, precision: str | None = None) -> RunPlan:
         parameters=model.count_parameters(),
         parameters_without_embeddings=model.count_parameters(embeddings=False),
         device=setup.device.type,
+        evaluate_context=setup.valid.plan.context,
     )
 
 

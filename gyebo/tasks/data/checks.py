@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gyebo.data.prepare import split_key
+from gyebo.data.wanted import near_key
+from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.task import Example, Task
 
@@ -90,6 +92,18 @@ def with_labels(task: Task, training: Sequence[Example]) -> Task:
     if task.labels is not None or not kind.names_classes:
         return task
     return replace(task, labels=kind.order({str(label) for example in training for label in _labels(task, example)}))
+
+
+def repeated(training: Sequence[Example], test: Sequence[Example], kind: Kind) -> list[str]:
+    """Test examples whose texts are those of a training example, in one line; what is too short to tell is left out."""
+    known = {near_key(*kind.texts(example)) for example in training} - {""}
+    count = sum(near_key(*kind.texts(example)) in known for example in test)
+    if not count:
+        return []
+    return [
+        f"{count:,} of {len(test):,} test examples ({count / len(test):.1%}) {_are(count)} training examples too, but for "
+        "case, spaces, punctuation and repeated letters: a model may remember their answers"
+    ]
 
 
 UNEVEN = 4.0  # size of the largest class relative to that of balanced classes

@@ -6,10 +6,12 @@ import unicodedata
 
 import pytest
 
-from gyebo.tasks.data.checks import warnings, with_labels
+from gyebo.config.finetune import TaskOptions
+from gyebo.tasks.data.checks import repeated, warnings, with_labels
 from gyebo.tasks.data.loading import load
 from gyebo.tasks.data.own_file import user_task
-from gyebo.tasks.splits import split
+from gyebo.tasks.kinds.table import find_kind
+from gyebo.tasks.splits import read_task, split
 from gyebo.tasks.task import Example
 
 
@@ -285,3 +287,28 @@ def test_noise_looks_at_both_texts_and_at_tags():
     assert "2 different answers" in warnings(tags)[0]
     scores = [Example("a", "가", label=4.9), Example("b", "가", label=5.0)]
     assert warnings(scores) == []  # two people's scores differ
+
+
+def test_test_examples_that_are_training_examples_are_counted():
+    """But for case, spaces, punctuation and repeated letters; both texts of a pair; not those too short to tell."""
+    long = "배우들의 연기가 정말 훌륭해서 두 번이나 봤다"
+    question = "What does the old man see at the end of the road, and why?"
+    training = [Example("1", long, label="a"), Example("2", "재밌다", label="a"), Example("3", long, question, "b")]
+    same = [Example("", f"{long}!!", label="b"), Example("", long.replace(" ", ""), question.upper(), "a")]
+    others = [Example("", "재밌다", label="a"), Example("", "좋다", question, "a"), Example("", question, long, "a")]
+    kind = find_kind("classification")
+    (note,) = repeated(training, same + others, kind)
+    assert note.startswith("2 of 5 test examples (40.0%)")
+    assert repeated(training, others, kind) == []
+
+
+def test_a_task_says_so(tmp_path):
+    rows = [{"text": f"{number} men went along the river to the town", "label": "ab"[number % 2]} for number in range(40)]
+    data, test = (
+        write(tmp_path / "a.jsonl", rows[:35]),
+        write(tmp_path / "b.jsonl", [rows[0] | {"text": rows[0]["text"].upper()}]),
+    )
+    options = TaskOptions(name="classification", data=str(data), test=str(test), text="text", label="label")
+    found = read_task(options)
+    kept = any(example.text == rows[0]["text"] for example in found.train)
+    assert sum("test examples" in note for note in found.notes) == kept == 1

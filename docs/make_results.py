@@ -1,0 +1,259 @@
+"""Write the tables of docs/results.md whose figures are stored, each between its marks, from the stored files:
+
+    python docs/make_results.py
+
+`SENTENCES` quote such figures in the text; tests/test_results_page.py fails where tables or sentences differ from the files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+DOCS = Path(__file__).resolve().parent
+PAGE = DOCS / "results.md"
+BENCHMARKS = DOCS.parent / "benchmarks" / "results"
+LAB = DOCS / "results" / "lab"
+MARKED = re.compile(r"<!-- table (\S+) -->\n.*?<!-- end -->", re.DOTALL)
+
+Rows = list[list[str]]
+
+
+def stored(name: str, folder: Path | None = None) -> Any:
+    """What a benchmark stored, or another experiment in its folder."""
+    return json.loads(((folder or BENCHMARKS) / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def nsmc_lines() -> dict[str, dict[str, str]]:
+    """The table of docs/results/nsmc/results.md: line -> candidate -> cell."""
+    lines = (DOCS / "results" / "nsmc" / "results.md").read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("| ")]
+    names = cells[0][1:]
+    return {line: dict(zip(names, values)) for line, *values in cells[2:]}
+
+
+# ---- tables: the first row is the heading
+
+
+def nsmc() -> Rows:
+    """Seven families under one budget."""
+    titles = {
+        "distilbert-mini": "DistilBERT, without a teacher",
+        "lstm-mini": "LSTM",
+        "bert-mini": "BERT",
+        "roberta-mini": "RoBERTa",
+        "ulmfit-mini": "ULMFiT (AWD-LSTM)",
+        "gpt2-mini": "GPT-2",
+        "elmo-mini": "ELMo",
+    }
+    lines = nsmc_lines()
+
+    heading = ["", "accuracy", "verdict", "bits per byte", "minutes of pretraining"]
+    baseline = [lines[line]["linear baseline"] for line in ("nsmc: accuracy", "nsmc: minutes of fine-tuning")]
+    rows = [heading, ["linear baseline", f"**{baseline[0]}**", "above all of them", "", f"{baseline[1]} in all"]]
+    for name, title in titles.items():
+        score, verdict = lines["nsmc: accuracy"][name], lines["nsmc: verdict"][name]
+        bits = lines["Bits per byte, held out"][name].removesuffix(" (one seed: no spread)").removesuffix(" (one seed)")
+        rows.append([title, score, verdict, bits.replace("-", ""), lines["Minutes"][name]])
+    return rows
+
+
+def gradients() -> Rows:
+    """Powers of ten by which the gradient changes with distance."""
+    found = stored("gradients", LAB)["decades"]
+    return [["", *found], ["change", *(f"{decades:+.1f}" for decades in found.values())]]
+
+
+def shakespeare() -> Rows:
+    """The loss of each side over its seeds."""
+    titles = {
+        "gyebo": "gyebo, nanoGPT's optimiser settings (peak rate 1e-3)",
+        "gyebo, rate 2e-3": "gyebo, peak rate 2e-3",
+        "nanoGPT": "nanoGPT (its README states 1.88)",
+        "gyebo, own settings": "gyebo, own settings in nanoGPT's time",
+    }
+    rows = [["implementation", "nats per character", "seeds", "seconds, mean"]]
+    for side, title in titles.items():
+        runs = [run for run in stored("shakespeare")["runs"] if run["side"] == side]
+        losses = [run["loss"] for run in runs]
+        each = ", ".join(f"{loss:.4f}" for loss in losses)
+        rows.append([title, f"{mean(losses):.3f} ± {stdev(losses):.3f}", each, f"{mean(run['seconds'] for run in runs):.1f}"])
+    return rows
+
+
+def training() -> Rows:
+    """Seconds of a step of GPT-2."""
+    titles = {
+        "gyebo": "gyebo",
+        "transformers compiled": "transformers 5.23, compiled",
+        "transformers eager": "transformers 5.23, eager",
+        "transformers compiled, freed memory kept": "transformers compiled, with gyebo's allocator setting",
+    }
+    found = stored("training")
+    seconds, ratios = found["median_seconds"], {side: f"{value:.2f} times" for side, value in found["ratio"].items()}
+    heading = ["implementation", "seconds per step", "gyebo is faster by"]
+    return [heading] + [[title, f"{seconds[side]:.2f}", ratios.get(side, "")] for side, title in titles.items()]
+
+
+def masked() -> Rows:
+    """Real tokens per second of a step of BERT-base, and ratios."""
+    works = stored("masked")["works"]
+    eager = {"mixed": "transformers, dynamic padding", "fixed": "transformers eager"}
+    compiled = "transformers compiled"
+
+    def row(title: str, cell: Callable[[str, Any], str]) -> list[str]:
+        return [title, *(cell(name, works[name]) for name in ("mixed", "fixed"))]
+
+    def speed(work: Any, side: str) -> str:
+        return f"{work['real_tokens'] / work['median_seconds'][side]:,.0f}" if side in work["median_seconds"] else "-"
+
+    def ratio(work: Any, side: str) -> str:
+        return f"{work['ratio'][side]:.2f}" if side in work["ratio"] else "-"
+
+    return [
+        ["", "mixed", "fixed"],
+        row("gyebo", lambda name, work: speed(work, "gyebo")),
+        row("transformers, eager", lambda name, work: speed(work, eager[name])),
+        row("transformers, compiled", lambda name, work: speed(work, compiled)),
+        row("gyebo / transformers eager", lambda name, work: ratio(work, eager[name])),
+        row("gyebo / transformers compiled", lambda name, work: ratio(work, compiled)),
+        row("share of the machine's matrix-product throughput", lambda name, work: f"{work['share']:.0%}".replace("%", " %")),
+    ]
+
+
+def translators() -> Rows:
+    """Target tokens per second in training and translating, and ratios."""
+    titles = {
+        "gyebo float32": "gyebo, float32",
+        "gyebo bfloat16": "gyebo, bfloat16",
+        "jadore": "attention-is-all-you-need-pytorch",
+        "joeynmt": "JoeyNMT",
+    }
+    works = [stored("translators-mini")["works"][name] for name in ("train", "translate")]
+
+    def cells(work: Any, side: str, places: int) -> list[str]:
+        speed = f"{work['target_tokens'] / median(work['seconds'][side]):,.0f}"
+        found = work["gyebo_times_as_fast"].values()
+        ratios = [f"{times[side]:.{places}f}" for times in found if side in times]
+        return [speed, f"{', '.join(ratios)} times" if ratios else ""]
+
+    heading = ["", "training", "gyebo float32, bfloat16 faster by", "translating", "faster by"]
+    return [heading] + [
+        [title, *(cell for work, places in zip(works, (2, 1)) for cell in cells(work, side, places))]
+        for side, title in titles.items()
+    ]
+
+
+def translation() -> Rows:
+    """Ids per second with the base size, ratios, and equal translations."""
+    titles = {
+        "gyebo float32": "gyebo, float32",
+        "gyebo bfloat16": "gyebo, bfloat16",
+        "gyebo int8": "gyebo, int8",
+        "transformers float32": "transformers 5.23, Marian, float32",
+        "transformers bfloat16": "transformers, bfloat16",
+        "ctranslate2 float32": "CTranslate2 4.8, float32",
+        "ctranslate2 int8": "CTranslate2, int8",
+    }
+    found = stored("translation")
+    ours = found["gyebo_times_as_fast"]
+    rows = [["implementation", "ids/s", "gyebo float32, bfloat16, int8 faster by", "equal"]]
+    for side, title in titles.items():
+        ratios = "" if side in ours else ", ".join(f"{times[side]:.2f}" for times in ours.values()) + " times"
+        equal = "" if side == "gyebo float32" else f"{found['equal'][side]} of {found['equal']['gyebo float32']}"
+        rows.append([title, f"{found['ids_per_second'][side]:.0f}", ratios, equal])
+    return rows
+
+
+def encoding() -> Rows:
+    """Texts per second, ratios, and the cosine to the vectors of float32."""
+    titles = {
+        "gyebo bfloat16": "gyebo, bfloat16",
+        "gyebo int8": "gyebo, int8",
+        "gyebo float32": "gyebo, float32",
+        "transformers bfloat16, as they come": "transformers, bfloat16, texts unsorted",
+        "transformers bfloat16, sorted": "transformers, bfloat16, sorted by length",
+        "CTranslate2 float32": "CTranslate2, float32",
+        "CTranslate2 int8": "CTranslate2, int8",
+        "ONNX Runtime float32": "ONNX Runtime, float32",
+        "ONNX Runtime int8": "ONNX Runtime, int8",
+    }
+    found, ours = stored("encoding"), list(titles)[:2]
+    speed = found["texts_per_second"]
+    rows = [["", "texts per second", "gyebo in bfloat16 is faster by", "in int8 by", "cosine to float32"]]
+    for side, title in titles.items():
+        ratios = ["" if side == own else f"{speed[own] / speed[side]:.2f}" for own in ours]
+        cosine = f"{found['cosine'][side]:.5f}" if side in found["cosine"] else ""
+        rows.append([title, f"{speed[side]:.1f}", *ratios, cosine])
+    return rows
+
+
+def generation() -> Rows:
+    """Tokens per second of GPT-2, and ratios."""
+    cases = stored("generation")["cases"]
+
+    def row(title: str, figures: str, side: str) -> list[str]:
+        return [title, *(str(case[figures].get(side, "-")) for case in cases)]
+
+    return [
+        ["", *(f"{case['dtype']}, batch {case['batch']}" for case in cases)],
+        row("gyebo", "tokens_per_second", "gyebo"),
+        row("transformers", "tokens_per_second", "transformers"),
+        row("CTranslate2", "tokens_per_second", "ctranslate2"),
+        row("gyebo / transformers", "gyebo_times_as_fast", "transformers"),
+        row("gyebo / CTranslate2", "gyebo_times_as_fast", "ctranslate2"),
+    ]
+
+
+TABLES: dict[str, Callable[[], Rows]] = {
+    each.__name__: each
+    for each in (nsmc, gradients, shakespeare, training, masked, translators, translation, encoding, generation)
+}
+
+
+# ---- sentences
+
+
+def sentences() -> Iterable[str]:
+    """Pieces of the pages that quote stored figures, as they must stand there, whatever the line breaks."""
+    student = {name: found["student_times_as_fast"] for name, found in stored("student")["precisions"].items()}
+    yield f"is **{student['float32']:.2f} times** the teacher's in float32 and {student['bfloat16']:.2f} times in bfloat16"
+    yield f"gyebo reaches {stored('training')['share_of_matmul_rate']:.0%}".replace("%", " %")
+    _, words = stored("encoding")["work"].split(", ", 1)
+    yield f"512 texts of 4 to 256 ids, {words.split(' of ')[1].removesuffix(' ids on average')} on average"
+    ratio = stored("encoding")["ratio"]
+    unsorted_, by_length = (ratio[f"transformers bfloat16, {how} / gyebo bfloat16"] for how in ("as they come", "sorted"))
+    yield f"its throughput is {unsorted_:.1f} times that of `transformers` on unsorted texts"
+    yield f"only {by_length:.2f} times that of `transformers` on sorted ones"
+    yield f"{ratio['ONNX Runtime int8 / gyebo int8']:.2f} times as fast as ONNX Runtime's int8"
+    case = stored("generation")["cases"][0]
+    ours, theirs = ([min(case["seconds"][side]), max(case["seconds"][side])] for side in ("gyebo", "ctranslate2"))
+    yield f"{ours[0]:.2f} to {ours[1]:.2f} for gyebo and {theirs[0]:.2f} to {theirs[1]:.2f} for CTranslate2"
+    first = {side: median(seconds) for side, seconds in case["seconds_of_the_call_before"].items()}
+    yield f"takes {first['gyebo']:.2f} s against CTranslate2's {first['ctranslate2']:.2f}"
+    lab = stored("clipping", LAB)
+    yield "{:.1e}, {:.1e} and {:.1e} nats per byte".format(*lab["without"])
+    yield "they learn: {:.2f}, {:.2f}, {:.2f}.".format(*lab["clipped"])
+    works = stored("masked")["works"]
+    mixed, fixed = works["mixed"]["ratio"]["transformers, dynamic padding"], works["fixed"]["ratio"]["transformers compiled"]
+    yield f"A training step of BERT-base is {mixed:.1f} times as fast"
+    yield f"and {fixed:.2f} times as fast as its compiled step"
+
+
+def markdown(rows: Rows) -> str:
+    """A table; figures on the right."""
+    heading, *body = (f"| {' | '.join(row)} |".replace("  ", " ") for row in rows)
+    return "\n".join([heading, "| --- |" + " ---: |" * (len(rows[0]) - 1), *body])
+
+
+def written(page: str) -> str:
+    """The page with its marked tables made anew. KeyError for a mark of no table."""
+    return MARKED.sub(lambda found: f"<!-- table {found[1]} -->\n{markdown(TABLES[found[1]]())}\n<!-- end -->", page)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,60 @@
+"""docs/results.md quotes the stored result files: its tables are made anew and compared, its sentences looked for."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def script():
+    place = importlib.util.spec_from_file_location("make_results", ROOT / "docs" / "make_results.py")
+    module = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    return module
+
+
+def test_every_table_with_stored_figures_is_up_to_date(script):
+    page = script.PAGE.read_text(encoding="utf-8")
+    assert script.written(page) == page, "run: python docs/make_results.py"
+    assert sorted(script.MARKED.findall(page)) == sorted(script.TABLES)
+
+
+def test_every_sentence_quotes_what_is_stored(script):
+    pages = [script.PAGE, ROOT / "docs" / "families" / "bert.md"]
+    text = " ".join(word for page in pages for word in page.read_text(encoding="utf-8").split())
+    missing = [sentence for sentence in script.sentences() if sentence not in text]
+    assert not missing
+
+
+def test_another_figure_is_another_table(script, tmp_path, monkeypatch):
+    shutil.copytree(script.BENCHMARKS, tmp_path / "results")
+    monkeypatch.setattr(script, "BENCHMARKS", tmp_path / "results")
+    page, sentences = script.PAGE.read_text(encoding="utf-8"), list(script.sentences())
+    file = tmp_path / "results" / "training.json"
+    figures = json.loads(file.read_text(encoding="utf-8"))
+    figures["median_seconds"]["gyebo"] *= 2
+    figures["share_of_matmul_rate"] /= 2
+    file.write_text(json.dumps(figures), encoding="utf-8")
+    made = script.written(page)
+    changed = [(old, new) for old, new in zip(page.splitlines(), made.splitlines()) if old != new]
+    assert changed == [("| gyebo | 1.30 | |", "| gyebo | 2.60 | |")]
+    assert set(sentences) - set(script.sentences()) == {"gyebo reaches 62 %"}
+
+
+def test_a_mark_of_no_table_is_an_error(script):
+    with pytest.raises(KeyError):
+        script.written("<!-- table other -->\n| a |\n<!-- end -->")
+
+
+def test_every_stored_file_is_quoted(script, monkeypatch):
+    read = []
+    plain = script.stored
+    monkeypatch.setattr(script, "stored", lambda name, *folder: read.append(name) or plain(name, *folder))
+    script.written(script.PAGE.read_text(encoding="utf-8"))
+    list(script.sentences())
+    assert set(read) == {path.stem for folder in (script.BENCHMARKS, script.LAB) for path in folder.glob("*.json")}
