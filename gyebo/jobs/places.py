@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gyebo.config import toml
+from gyebo.config import durable, toml
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import TaskOptions, scratch
 from gyebo.config.run import Section, names_source
@@ -88,11 +88,9 @@ def _store(out: Path, typed: dict[str, Any], places: dict[str, Any]) -> None:
             _entry(name, place, field, before[number] if number < len(before) else {}, out)
             for number, (name, place) in enumerate(pairs)
         ]
-    folder = out / "checkpoints"
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{FILE}.part"
-    aside.write_text(json.dumps({field: found for field, found in entries.items() if any(found)}, indent=1), encoding="ascii")
-    aside.replace(folder / FILE)
+    durable.make_folder(out / "checkpoints")
+    found = {field: places for field, places in entries.items() if any(places)}
+    durable.write(out / "checkpoints" / FILE, json.dumps(found, indent=1))
 
 
 def _entry(name: str, place: str, field: str, before: Entry, out: Path) -> Entry:
