@@ -6,7 +6,7 @@ import json
 import math
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -20,12 +20,21 @@ from gyebo.config.run import RunOptions
 from gyebo.jobs.results import CorpusFacts, FinetuneResult, FinetuneSummary, PretrainResult, RunPlan, Stored, TaskFacts, read
 
 Result = TypeVar("Result", bound=Stored)
+Watch = Callable[[int, float], None]  # finished steps of a run, their seconds
 
 
 class Pretrain(Protocol):
     """`gyebo.jobs.pretrain.pretrain`."""
 
-    def __call__(self, options: RunOptions, out: Path, *, resume: bool, console: Console | None) -> PretrainResult | None:
+    def __call__(
+        self,
+        options: RunOptions,
+        out: Path,
+        *,
+        resume: bool,
+        console: Console | None,
+        watch: Watch | None = None,
+    ) -> PretrainResult | None:
         """Train a run, or take the result of a finished one."""
 
 
@@ -41,7 +50,7 @@ class Jobs:
     """The functions that do the work, those of `gyebo.jobs` unless a test brings others."""
 
     prepare: Callable[[RunOptions, Path, Console | None], CorpusFacts]
-    plan_steps: Callable[[RunOptions, Path, Console | None], RunPlan]
+    plan_steps: Callable[[Sequence[RunOptions], Path, Console | None], list[RunPlan]]
     pretrain: Pretrain
     examine: Callable[[TaskOptions], TaskFacts]
     finetune: Finetune
@@ -82,12 +91,16 @@ class Session:
 
 
 def attempt(
-    work: Callable[[], Result], figure: Callable[[Result], tuple[str, float | None]], note: Path
+    work: Callable[[], Result],
+    figure: Callable[[Result], tuple[str, float | None]],
+    note: Path,
+    *,
+    but: type[Exception] = OSError,
 ) -> tuple[Result | None, str]:
     """Do one piece of work; None and the reason where it failed, with the traceback in `note`.
 
     figure: result -> (its name, its value), which must be a number. A stop and a broken disk are no candidate's failure: they
-    end the comparison, to be resumed.
+    end the comparison, to be resumed. but: what else is raised as it is.
     """
     from gyebo.training.checkpoint import DiskFull
     from gyebo.training.loop import Stopped
@@ -97,7 +110,7 @@ def attempt(
         name, value = figure(result)
         if value is None or not math.isfinite(value):
             raise FloatingPointError(f"{name} is {value}")
-    except (Stopped, DiskFull, OSError):
+    except (Stopped, DiskFull, OSError, but):
         raise
     except Exception as error:  # whatever a family's code may raise, the other candidates go on
         note.parent.mkdir(parents=True, exist_ok=True)

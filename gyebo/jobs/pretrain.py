@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,21 @@ from gyebo.training.loop import Intervals, raise_if_stopped, resume, train
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer
 
+Watch = Callable[[int, float], None]
+
 
 def pretrain(
-    options: RunOptions, out: Path, *, resume: bool = False, overwrite: bool = False, console: Console | None = None
+    options: RunOptions,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    console: Console | None = None,
+    watch: Watch | None = None,
 ) -> PretrainResult | None:
     """Train one run in `out`, or resume it; gives its result, which `run.toml` stores too (other processes: None).
 
+    watch: called before every step with the finished steps and their seconds; what it raises ends the run.
     With `resume`, a finished run gives its stored result at once and a missing one is started. Raises ValueError for options
     that don't fit, `training.loop.Stopped` after a signal, `Failed` where the loss is not finite.
     """
@@ -56,7 +66,7 @@ def pretrain(
             if "result" in record:
                 return read_pretraining(record["result"], str(out / "run.toml"))
         try:
-            return _run(options, out, record=record, console=console)
+            return _run(options, out, record=record, console=console, watch=watch)
         except BaseException:
             if distributed.rank() == 0:
                 run_directory.abandon(out)
@@ -68,7 +78,9 @@ def started_from(options: RunOptions) -> tuple[str | None, ...]:
     return options.start_from, options.teacher, options.tokenizer, options.data.valid, *options.data.corpus
 
 
-def _run(options: RunOptions, out: Path, *, record: dict[str, Any] | None, console: Console | None) -> PretrainResult | None:
+def _run(
+    options: RunOptions, out: Path, *, record: dict[str, Any] | None, console: Console | None, watch: Watch | None
+) -> PretrainResult | None:
     first = distributed.rank() == 0
     if first:
         setup = set_up(options, out, console)
@@ -99,7 +111,7 @@ def _run(options: RunOptions, out: Path, *, record: dict[str, Any] | None, conso
     reset_peak_memory(setup.device)
     trainer = setup.trainer(plan.precision, plan.steps, compile=options.train.compile)
     start = time.perf_counter()
-    _train(setup, trainer, out, plan=plan, console=console)
+    _train(setup, trainer, out, plan=plan, console=console, watch=watch)
     result = _finish(setup, trainer, out, record=record, plan=plan, wall=time.perf_counter() - start) if first else None
     raise_if_stopped(trainer, out)
     return result
@@ -115,7 +127,7 @@ def _announce(setup: Setup, plan: RunPlan, console: Console) -> None:
         console.print(f"objective: {setup.objective.describe()}", highlight=False)
 
 
-def _train(setup: Setup, trainer: Trainer, out: Path, *, plan: RunPlan, console: Console | None) -> None:
+def _train(setup: Setup, trainer: Trainer, out: Path, *, plan: RunPlan, console: Console | None, watch: Watch | None) -> None:
     options = setup.options.train
     say = console.print if console else print
     resume(trainer, out, say)
@@ -132,8 +144,13 @@ def _train(setup: Setup, trainer: Trainer, out: Path, *, plan: RunPlan, console:
     def save_root(model: Any) -> None:
         save(model, setup.tokenizer, out)
 
+    def never() -> bool:
+        if watch:
+            watch(trainer.step, trainer.seconds)
+        return False
+
     progress = Progress(console, plan.flops_per_step / 3 / plan.tokens_per_step)
-    train(trainer, out, intervals, evaluate=evaluate, save=save_root, progress=progress)
+    train(trainer, out, intervals, evaluate=evaluate, save=save_root, progress=progress, early_stop=never)
 
 
 def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any], plan: RunPlan, wall: float) -> PretrainResult:

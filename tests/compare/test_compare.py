@@ -5,10 +5,13 @@ import os
 
 import pytest
 
+from gyebo.compare import pretraining, spending
 from gyebo.compare import run as module
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.run import compare
+from gyebo.config import toml
 from gyebo.training.loop import Stopped
+from gyebo.training.schedule import learning_rate
 
 
 @pytest.fixture(autouse=True)
@@ -48,10 +51,10 @@ def test_results_are_stored_as_data_and_as_markdown(tmp_path, jobs, recipe):
 
 def test_a_kill_at_any_instant_loses_nothing(tmp_path, jobs, recipe, killed):
     """Kill at each event in turn (also between two kills), resume, and find the results of the uninterrupted comparison."""
-    asked = recipe(sweep={"lr": [1e-3, 3e-3], "share": 0.1}, seeds=[0, 1], budget={"steps": 50})
+    asked = recipe(sweep={"lr": [1e-3, 3e-3], "extend": 1}, seeds=[0, 1], budget={"steps": 50})
     whole = compare(asked, tmp_path / "whole", **jobs.functions)
     total = len(jobs.events)
-    assert total == 1 + 2 + 4 + 4
+    assert total == 1 + 2 + 6 + 4
     for instant in range(total):
         again = type(jobs)(jobs.scores, kill_at=instant)
         out = tmp_path / f"killed-{instant}"
@@ -262,9 +265,8 @@ def test_a_broken_disk_is_no_candidates_failure(tmp_path, jobs, recipe):
 
 def test_options_that_do_not_fit_are_found_before_any_training(tmp_path, jobs, recipe):
     def plan(options, out, console):
-        if options.family == "gpt2":
-            raise ValueError("unknown option 'model.layer'; did you mean layers?")
-        return jobs.plan_steps(options, out)
+        assert [one.family for one in options] == ["gpt", "gpt2"]
+        raise ValueError("unknown option 'model.layer'; did you mean layers?")
 
     with pytest.raises(ValueError, match="did you mean layers"):
         compare(recipe(), tmp_path / "out", **jobs.but(plan_steps=plan))
@@ -272,7 +274,8 @@ def test_options_that_do_not_fit_are_found_before_any_training(tmp_path, jobs, r
 
 
 def test_the_sweep_picks_by_held_out_score_and_counts_its_cost(tmp_path, jobs, recipe):
-    asked = recipe(sweep={"lr": [3e-4, 1e-3, 3e-3], "share": 0.2}, budget={"steps": 100}, seeds=[0, 1])
+    search = {"lr": [3e-4, 1e-3, 3e-3], "share": 0.6, "counted": False}
+    asked = recipe(sweep=search, budget={"steps": 100}, seeds=[0, 1])
     result = compare(asked, tmp_path / "out", **jobs.functions)
     trials = [event for event in jobs.events if event[0] == "train" and event[3] == 20]
     assert len(trials) == 6
@@ -287,7 +290,7 @@ def test_the_sweep_picks_by_held_out_score_and_counts_its_cost(tmp_path, jobs, r
 
 def test_a_failed_trial_costs_what_it_trained_and_the_choice_stays(tmp_path, jobs, recipe):
     jobs.failing = {("gpt", 3e-3)}
-    asked = recipe(sweep={"lr": [1e-3, 3e-3], "share": 0.2}, budget={"steps": 100}, seeds=[0])
+    asked = recipe(sweep={"lr": [1e-3, 3e-3], "share": 0.4, "extend": 0, "counted": False}, budget={"steps": 100}, seeds=[0])
     result = compare(asked, tmp_path / "out", **jobs.functions)
     sweep = next(row.sweep for row in result.rows if row.name == "gpt-tiny")
     spent = sweep.trials[1].tokens  # its log ends halfway, in the middle of a line
@@ -340,3 +343,174 @@ def test_masked_models_are_ranked_by_the_same_hidden_pieces(tmp_path, jobs, reci
     assert headline == "bert-tiny is best on this text."
     assert "it needs 3.1000 nats per masked token" in why
     assert "bits per byte" not in text.lower()
+
+
+# ---- the learning-rate search
+
+
+def trials_of(jobs):
+    """The trained (family, seed, steps, rate) of runs with a rate."""
+    return [(event[1], event[2], event[3], event[5]) for event in jobs.events if event[0] == "train"]
+
+
+def test_a_search_is_part_of_the_budget(tmp_path, jobs, recipe):
+    """400 steps: each of three trials a tenth of them, the measured runs what is left."""
+    result = compare(
+        recipe(sweep={"lr": [3e-4, 1e-3, 3e-3], "share": 0.3}, budget={"steps": 400}), tmp_path / "out", **jobs.functions
+    )
+    for row in result.rows:
+        assert [trial.lr for trial in row.sweep.trials] == [3e-4, 1e-3, 3e-3] and row.sweep.steps == 40
+        assert {run.steps for run in row.results.values()} == {400 - 3 * 40}
+        assert spending.spent(result, row) == 400
+    assert spending.remarks(result) == []
+
+
+def test_a_grid_is_extended_while_the_best_rate_lies_at_its_edge(tmp_path, jobs, recipe):
+    """The fake's best rate is 1e-3, below the grid; the measured runs pay for each further trial."""
+    result = compare(
+        recipe(sweep={"lr": [9e-3, 27e-3, 3e-3], "share": 0.3}, budget={"steps": 400}), tmp_path / "out", **jobs.functions
+    )
+    for row in result.rows:
+        assert [trial.lr for trial in row.sweep.trials] == [9e-3, 27e-3, 3e-3, 1e-3, 3.33e-4]
+        assert row.sweep.lr == 1e-3 and not row.sweep.edge
+        assert {run.steps for run in row.results.values()} == {400 - 5 * 40}
+
+
+@pytest.mark.parametrize("extend", [0, 1, 2])
+def test_an_edge_that_remains_is_said(tmp_path, jobs, recipe, extend):
+    asked = recipe(sweep={"lr": [1e-5, 2e-5], "extend": extend}, budget={"steps": 400})
+    result = compare(asked, tmp_path / "out", **jobs.functions)
+    assert [[trial.lr for trial in row.sweep.trials] for row in result.rows] == [[1e-5, 2e-5, 4e-5, 8e-5][: 2 + extend]] * 2
+    assert all(row.sweep.edge for row in result.rows)
+    said = spending.remarks(result)
+    assert len(said) == 2 and all(sentence in conclusion(result)[1] for sentence in said)
+    assert (tmp_path / "out" / "results.md").read_text(encoding="utf-8").count("at the edge") == 4  # and twice in the table
+
+
+def test_a_trial_is_the_beginning_of_a_measured_run(tmp_path, jobs, recipe):
+    """Up to its cool-down, whatever was added to the grid: the same rate at every step."""
+    seen = []
+
+    def pretrain(options, out, **keywords):
+        seen.append((options.budget.steps, options.optim))
+        return jobs.pretrain(options, out, **keywords)
+
+    asked = recipe(sweep={"lr": [3e-3, 1e-2]}, budget={"steps": 400}, seeds=[0])
+    compare(asked, tmp_path / "out", **jobs.but(pretrain=pretrain))
+    chosen = [(steps, optim) for steps, optim in seen if optim.lr == seen[-1][1].lr]
+    (short, optim), (long, other) = chosen[0], chosen[-1]
+    assert short == 60 and long == 400 - 60 * 4 and optim == other and optim.schedule == "wsd"
+    begins = optim.warmup + 0.8 * (short - optim.warmup)
+    rates = [[rate_at(step, steps=steps, optim=optim) for step in range(1, int(begins) + 1)] for steps in (short, long)]
+    assert rates[0] == rates[1] and rates[0][-1] == optim.lr
+
+
+def rate_at(step, *, steps, optim):
+    named = {"warmup": optim.warmup, "schedule": optim.schedule, "final": optim.final_lr}
+    return learning_rate(step, peak=optim.lr, steps=steps, **named)
+
+
+def test_a_schedule_that_is_named_is_kept(recipe):
+    assert recipe().optim.schedule == "cosine"
+    assert recipe(sweep={"lr": [1e-3, 3e-3]}, optim={"clip": 2.0}).optim.schedule == "wsd"
+    assert recipe(sweep={"lr": [1e-3, 3e-3]}, optim={"schedule": "cosine"}).optim.schedule == "cosine"
+
+
+def test_a_comparison_from_before_searches_were_counted_goes_on_as_it_began(tmp_path, jobs, recipe, killed):
+    """Its recipe.toml has neither `counted` nor `extend`: a trial is `share` of a run, beside it, by the recipe's schedule."""
+    given = {"lr": [2e-3, 4e-3], "share": 0.2}
+    out = tmp_path / "out"
+    jobs.kill_at = 4  # the first trial of the second candidate
+    old = recipe(
+        sweep=given | {"share": 0.4, "counted": False, "extend": 0}, budget={"steps": 100}, optim={"schedule": "cosine"}
+    )
+    with pytest.raises(killed):
+        compare(old, out, **jobs.functions)
+    stored = toml.read(out / "recipe.toml")
+    stored["sweep"] = given
+    (out / "recipe.toml").write_text(toml.dump(stored))
+    changed = recipe(sweep=given | {"share": 0.3}, budget={"steps": 100})
+    with pytest.raises(ValueError, match="another recipe: sweep.share"):
+        compare(changed, out, resume=True, **jobs.functions)
+    result = compare(recipe(sweep=given, budget={"steps": 100}), out, resume=True, **jobs.functions)
+    assert {(steps, rate) for _, seed, steps, rate in trials_of(jobs) if seed == 3} == {(20, 2e-3), (20, 4e-3)}
+    assert {run.steps for row in result.rows for run in row.results.values()} == {100}
+    assert result.recipe.optim.schedule == "cosine" and not result.recipe.sweep.counted
+    again = compare(recipe(sweep=given, budget={"steps": 100}), out, resume=True, **jobs.functions)
+    assert again.recipe == result.recipe
+
+
+# ---- minutes
+
+
+@pytest.mark.parametrize(("slower", "steps"), [(1.0, 200), (1.04, 200), (0.97, 200), (1.6, 125), (0.8, 250)])
+def test_the_first_tenth_corrects_the_steps_of_all_seeds(tmp_path, jobs, recipe, slower, steps):
+    """GPT is planned with 200 steps of half a second."""
+    jobs.slower = {"gpt": slower}
+    result = compare(recipe(), tmp_path / "out", **jobs.functions)
+    row = next(row for row in result.rows if row.name == "gpt-tiny")
+    assert {run.steps for run in row.results.values()} == {steps}
+    pace = result.plan["gpt-tiny"].pace
+    assert (pace.steps, pace.seconds_per_step) == (steps, pytest.approx(0.5 * slower))
+    assert result.plan["gpt-tiny"].steps == 200 and result.plan["gpt2-tiny"].pace.steps == 300
+    assert [event[3] for event in jobs.events if event[:3] == ("train", "gpt", 0)] == [steps]  # "train": to the end
+
+
+@pytest.mark.parametrize(
+    "instant", ["before it is kept", "after it is kept", "before the run goes", "while the run goes", "in the new run"]
+)
+def test_a_kill_around_the_correction_leads_to_the_same_steps(tmp_path, jobs, recipe, killed, monkeypatch, instant):
+    jobs.slower = {"gpt": 2.0}
+    names = {"before the run goes": "_drop_other", "while the run goes": "_delete"}
+    name = names.get(instant, "_keep")
+    real = getattr(pretraining, name)
+
+    def kill(*arguments):
+        if instant == "while the run goes" and not arguments[0].exists():
+            return
+        monkeypatch.setattr(pretraining, name, real)
+        if instant == "after it is kept":
+            real(*arguments)
+        raise killed
+
+    if instant == "in the new run":
+        jobs.kill_at = 3
+    else:
+        monkeypatch.setattr(pretraining, name, kill)
+    with pytest.raises(killed):
+        compare(recipe(), tmp_path / "out", **jobs.functions)
+    jobs.slower = {}  # the machine is quick again: what was decided stays
+    if instant == "before it is kept":
+        jobs.slower = {"gpt": 2.0}
+    result = compare(recipe(), tmp_path / "out", resume=True, **jobs.functions)
+    row = next(row for row in result.rows if row.name == "gpt-tiny")
+    assert {run.steps for run in row.results.values()} == {100}
+    assert not list((tmp_path / "out" / "runs" / "gpt-tiny").glob(".*"))
+
+
+def test_a_first_run_that_fails_leaves_the_planned_steps(tmp_path, jobs, recipe):
+    """Else a later seed, or the same one tried again, would be given others."""
+    jobs.failing = {("gpt", 0)}
+
+    def pretrain(options, out, *, watch=None, **keywords):
+        return jobs.pretrain(options, out, **keywords)
+
+    compare(recipe(), tmp_path / "out", **jobs.but(pretrain=pretrain))
+    jobs.failing, jobs.slower = set(), {"gpt": 2.0}
+    result = compare(recipe(), tmp_path / "out", resume=True, **jobs.functions)
+    row = next(row for row in result.rows if row.name == "gpt-tiny")
+    assert {run.steps for run in row.results.values()} == {200}
+
+
+def test_a_budget_that_was_not_kept_is_said(tmp_path, jobs, recipe):
+    """One minute each; 200 steps of 0.5 s are 1.67, and 300 are 2.5."""
+    result = compare(recipe(), tmp_path / "out", **jobs.functions)
+    spent = {row.name: spending.spent(result, row) for row in result.rows}
+    assert spent == {"gpt-tiny": pytest.approx(200 * 0.5 / 60), "gpt2-tiny": pytest.approx(300 * 0.5 / 60)}
+    said = spending.remarks(result)
+    assert len(said) == 2 and "150% more minutes" in said[0] and said[0] in conclusion(result)[1]
+    assert "| Budgeted / spent minutes | 1 / 2.50 (+150%) | 1 / 1.67 (+67%) |" in (tmp_path / "out" / "results.md").read_text(
+        encoding="utf-8"
+    )
+    fitting = compare(recipe(budget={"steps": 200}), tmp_path / "steps", **jobs.functions)
+    assert spending.remarks(fitting) == [] and fitting.plan["gpt-tiny"].pace is None

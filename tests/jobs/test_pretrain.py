@@ -67,7 +67,7 @@ def budgeted(run_options, **what):
 
 
 def test_a_budget_of_tokens_is_divided_by_the_exact_mean(run_options, tmp_path):
-    plan = plan_steps(budgeted(run_options, tokens=5000), tmp_path)
+    [plan] = plan_steps([budgeted(run_options, tokens=5000)], tmp_path)
     assert plan.steps == round(5000 / plan.tokens_per_step)
     out = tmp_path / "run"
     result = pretrain(budgeted(run_options, tokens=5000), out)
@@ -76,7 +76,7 @@ def test_a_budget_of_tokens_is_divided_by_the_exact_mean(run_options, tmp_path):
 
 
 def test_a_budget_of_flops_is_matrix_products_forward_and_twice_backward(run_options, tmp_path):
-    plan = plan_steps(budgeted(run_options, flops=1e9), tmp_path)
+    [plan] = plan_steps([budgeted(run_options, flops=1e9)], tmp_path)
     width, layers, vocabulary, context = 32, 2, 400, 32
     # Per token: 2 operations for each weight of the matrices, and 4 x width for each position of the context in attention.
     token = 2 * (layers * 12 * width**2 + vocabulary * width) + layers * 4 * width * context
@@ -85,13 +85,13 @@ def test_a_budget_of_flops_is_matrix_products_forward_and_twice_backward(run_opt
 
 
 def test_minutes_are_measured_once_and_stored(run_options, tmp_path, monkeypatch):
-    monkeypatch.setattr(budget, "seconds_per_step", lambda make, precision, seconds: 0.25)
+    monkeypatch.setattr(budget, "seconds_per_step", lambda makers, seconds: [0.25] * len(makers))
     options = budgeted(run_options, minutes=0.1)
     interrupted(options, tmp_path / "run", 3, monkeypatch)
     stored = run_directory.read(tmp_path / "run")["plan"]["steps"]
     assert 4 <= stored < 24  # 6 seconds at 0.25, less what evaluations and checkpoints take
 
-    def again(make, precision, seconds):
+    def again(makers, seconds):
         raise AssertionError("a resumed run measures nothing")
 
     monkeypatch.setattr(budget, "seconds_per_step", again)
