@@ -44,7 +44,7 @@ def pretrain(
 ) -> PretrainResult | None:
     """Train one run in `out`, or resume it; gives its result, which `run.toml` stores too (other processes: None).
 
-    watch: called before every step with the finished steps and their seconds; what it raises ends the run.
+    watch: called between steps with the finished ones and their seconds; what it raises ends the run.
     With `resume`, a finished run gives its stored result at once and a missing one is started. Raises ValueError for options
     that don't fit, `training.loop.Stopped` after a signal, `Failed` where the loss is not finite.
     """
