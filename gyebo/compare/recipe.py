@@ -325,10 +325,14 @@ def load(path: str | Path, *, corpus: Sequence[str] = (), tasks: Sequence[str] =
     """Read and check a recipe.
 
     corpus: takes the place of the recipe's `[data] corpus`. tasks: "NAME" or "NAME=DATA", take
-    the place of its tasks; one that the recipe has too keeps its other options. settings: `section.field=value`.
+    the place of its tasks; one that the recipe has too keeps its other options. settings: `section.field=value`; a budget
+    takes the place of the recipe's, also where it counts something else.
     Raises FileNotFoundError or ValueError with one line that names the file and the field.
     """
-    values = toml.override(toml.read(path), list(settings))
+    values = toml.read(path)
+    if any(setting.startswith("budget.") for setting in settings):
+        values["budget"] = {}
+    values = toml.override(values, list(settings))
     if corpus and isinstance(values.get("data", {}), dict):
         values["data"] = {**values.get("data", {}), "corpus": list(corpus)}
     if tasks:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gyebo.compare import run
 from gyebo.compare.recipe import parse
 from gyebo.compare.session import Jobs
 from gyebo.config import toml
@@ -296,3 +297,9 @@ def task_recipe():
 @pytest.fixture
 def killed():
     return Killed
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Comparisons without report.html, which takes the longest."""
+    monkeypatch.setattr(run, "write_report", lambda comparison: None)

@@ -207,6 +207,15 @@ def test_settings_and_corpus_come_over_the_file(tmp_path):
     assert (recipe.data.corpus, recipe.train.batch_tokens, recipe.seeds) == (["x.txt", "y.txt"], 512, [7])
 
 
+def test_a_budget_that_is_set_takes_the_place_of_the_recipes(tmp_path):
+    (tmp_path / "r.toml").write_text(recipes.dump(recipes.parse(BASE)), encoding="utf-8")
+    assert recipes.load(tmp_path / "r.toml", settings=["budget.minutes=2"]).budget.model_dump(exclude_none=True) == {
+        "minutes": 2
+    }
+    with pytest.raises(ValueError, match="exactly one"):
+        recipes.load(tmp_path / "r.toml", settings=["budget.minutes=2", "budget.steps=3"])
+
+
 def test_changes_are_named():
     before = recipes.parse(BASE)
     assert recipes.changed(before, recipes.parse(BASE)) == []
