@@ -83,7 +83,7 @@ def _watch(session: Session, candidate: Candidate) -> Watch:
             return
         took = seconds / step
         off = abs(took / expected - 1) > TOLERANCE
-        steps = max(1, math.floor(planned * expected / took)) if off else planned
+        steps = max(1, math.floor(plan.steps * expected / took) - (plan.steps - planned)) if off else planned
         _keep(session, candidate, took, steps)
         if steps != planned:
             raise OffPace(

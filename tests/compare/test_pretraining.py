@@ -54,6 +54,15 @@ def test_a_kill_around_the_correction_leads_to_the_same_steps(tmp_path, jobs, re
     assert not list((tmp_path / "out" / "runs" / "gpt-tiny").glob(".*"))
 
 
+def test_the_correction_leaves_what_the_search_took(tmp_path, jobs, recipe):
+    """200 steps were planned, and 2 x 20 went into trials; at half the speed the minute pays for 100, which leaves 60."""
+    jobs.slower = {"gpt": 2.0}
+    asked = recipe(sweep={"lr": [1e-3, 3e-3], "share": 0.2, "extend": 0})
+    result = compare(asked, tmp_path / "out", **jobs.functions)
+    row = next(row for row in result.rows if row.name == "gpt-tiny")
+    assert row.sweep.steps == 20 and {run.steps for run in row.results.values()} == {60}
+
+
 def test_a_first_run_that_fails_leaves_the_planned_steps(tmp_path, jobs, recipe):
     """Else a later seed, or the same one tried again, would be given others."""
     jobs.failing = {("gpt", 0)}
