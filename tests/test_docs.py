@@ -40,11 +40,11 @@ SMALLER = {
     '"minutes": 10': '"steps": 2',
 }
 SMALLER_RECIPE = {
-    "minutes = 10.0": "steps = 2",
-    "batch_tokens = 4096": 'precision = "float32"\nbatch_tokens = 1024',
+    "flops = 1.5e14": "steps = 12",
+    "batch_tokens = 2048": 'precision = "float32"\nbatch_tokens = 1024',
     "seeds = [0, 1, 2]": "seeds = [0, 1]",
-    '"mini"': '"tiny"',
-    "16000": "400",
+    "width = 128, layers = 4": "width = 64, layers = 2",
+    "vocab_size = 4000": "vocab_size = 400",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gyebo.compare.results import BITS, FAILED, Comparison, Row
+from gyebo.compare.spending import remarks
 from gyebo.compare.table_rows import digits, words
 
 
@@ -25,7 +26,7 @@ def conclusion(comparison: Comparison) -> tuple[str, str]:
         if comparison.tasks
         else []
     )
-    return headline, " ".join(filter(None, (why, *beside, *lost)))
+    return headline, " ".join(filter(None, (why, *beside, *remarks(comparison), *lost)))
 
 
 def _once(comparison: Comparison) -> str:

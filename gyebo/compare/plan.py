@@ -30,18 +30,51 @@ class Trial(Cost):
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep(Cost):
-    """The learning rate that was chosen, the steps of each trial, and what all trials cost."""
+    """The learning rate that was chosen, the steps of each trial, and what all trials cost.
+
+    warmup: warm-up steps of trials and measured runs alike, None where the schedule counts them as a share of each run.
+    counted: whether the trials' steps are taken from the measured runs. (Older comparisons have neither.)
+    """
 
     lr: float
     steps: int
     trials: list[Trial]
+    warmup: int | None = None
+    counted: bool = False
+
+    @property
+    def edge(self) -> bool:
+        """Whether the chosen rate is the lowest or the highest that was tried, so that a better one may lie beyond."""
+        rates = [trial.lr for trial in self.trials]
+        return self.lr in (min(rates), max(rates))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace(Stored):
+    """The second measurement of a budget in minutes: seconds per step of the first seed's first tenth, and the steps of all
+    seeds that follow from it."""
+
+    seconds_per_step: float | None
+    steps: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class CandidatePlan(RunPlan):
-    """What is fixed for all seeds of a candidate."""
+    """What is fixed for all seeds of a candidate; `steps`: what the whole budget pays for."""
 
     sweep: Sweep | None = None
+    pace: Pace | None = None
+
+    @property
+    def planned_steps(self) -> int:
+        """Steps of a measured run by the first measurement: what a search inside the budget leaves."""
+        spent = len(self.sweep.trials) * self.sweep.steps if self.sweep and self.sweep.counted else 0
+        return max(1, self.steps - spent)
+
+    @property
+    def run_steps(self) -> int:
+        """Steps of a measured run."""
+        return self.pace.steps if self.pace else self.planned_steps
 
 
 @dataclass(frozen=True, kw_only=True)

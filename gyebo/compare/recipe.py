@@ -32,6 +32,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a folder's name on every sys
 BASELINE = "linear"  # beside the candidates' folders
 SECTIONS = ("data", "tokenizer", "budget", "optim", "train", "sweep")
 LISTS = ("candidates", "tasks")
+OLD_SHARE = 0.1  # the default before searches were counted: of a trial
+PREFIXED = "wsd"  # the schedule whose short runs are the beginning of long ones, but for the cool-down
 
 
 class TokenizerOptions(Section):
@@ -55,16 +57,31 @@ class TokenizerOptions(Section):
 
 
 class SweepOptions(Section):
-    """A short search for the learning rate before the measured runs; what it costs is counted."""
+    """A search for the learning rate before the measured runs, by short runs."""
 
     lr: list[float] = Field(min_length=2, description="peak learning rates to try")
-    share: float = Field(0.1, gt=0, le=1, description="length of a trial as a share of a run's steps")
+    share: float = Field(
+        0.3, gt=0, description="share of a candidate's budget that the trials of these rates get, in equal parts"
+    )
+    counted: bool = Field(True, description="the trials are part of the budget: a measured run gets what they leave")
+    extend: int = Field(3, ge=0, description="at most so many further rates while the best one is the lowest or the highest")
 
     @model_validator(mode="after")
     def _rates(self) -> SweepOptions:
         if any(rate <= 0 for rate in self.lr) or len(set(self.lr)) != len(self.lr):
             raise ValueError(f"sweep.lr needs different positive learning rates, but is {self.lr} instead")
+        most = self.trial_share * (len(self.lr) + self.extend)
+        if self.counted and most >= 1:
+            raise ValueError(
+                f"sweep.share = {self.share:g} for {len(self.lr)} rates, and as much for each of up to {self.extend} further"
+                f" ones, is {most:.0%} of the budget: lower sweep.share or sweep.extend"
+            )
         return self
+
+    @property
+    def trial_share(self) -> float:
+        """Length of a trial as a share of the budget."""
+        return round(self.share / len(self.lr), 12)  # the same as before a multiplication by that number
 
 
 class Candidate(ModelOptions):
@@ -164,6 +181,14 @@ class Recipe(Section):
         default_factory=list, description="the first task ranks; without tasks, the held-out text does"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _schedule_of_a_sweep(cls, values: Any) -> Any:
+        """With a search, runs have a schedule whose beginning does not depend on their length, unless another one is named."""
+        if isinstance(values, dict) and values.get("sweep") and isinstance(values.get("optim", {}), dict):
+            values = {**values, "optim": {"schedule": PREFIXED, **values.get("optim", {})}}
+        return values
+
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         _different([candidate.name for candidate in self.candidates], "candidates", "name")
@@ -256,13 +281,12 @@ class Recipe(Section):
     def options(self, candidate: Candidate, seed: int, tokenizer: str | None, **changes: Any) -> RunOptions:
         """The options of one run.
 
-        changes: `steps`, `precision`, `evaluate_context` and `lr` take the place of what the recipe says.
+        changes: `steps`, `precision`, `evaluate_context`, `lr` and `warmup` take the place of what the recipe says.
         """
         optim = self.optim.model_dump() | candidate.optim
         train = self.train.model_dump()
         budget = self.budget.model_dump()
-        if changes.get("lr") is not None:
-            optim["lr"] = changes["lr"]
+        optim |= {name: changes[name] for name in ("lr", "warmup") if changes.get(name) is not None}
         train |= {name: changes[name] for name in ("precision", "evaluate_context") if changes.get(name) is not None}
         if changes.get("steps") is not None:
             budget = {"steps": changes["steps"]}
@@ -338,10 +362,14 @@ def load(path: str | Path, *, corpus: Sequence[str] = (), tasks: Sequence[str] =
     """Read and check a recipe.
 
     corpus: takes the place of the recipe's `[data] corpus`. tasks: "NAME" or "NAME=DATA", take
-    the place of its tasks; one that the recipe has too keeps its other options. settings: `section.field=value`.
+    the place of its tasks; one that the recipe has too keeps its other options. settings: `section.field=value`; a budget
+    takes the place of the recipe's, also where it counts something else.
     Raises FileNotFoundError or ValueError with one line that names the file and the field.
     """
-    values = toml.override(toml.read(path), list(settings))
+    values = toml.read(path)
+    if any(setting.startswith("budget.") for setting in settings):
+        values["budget"] = {}
+    values = toml.override(values, list(settings))
     if corpus and isinstance(values.get("data", {}), dict):
         values["data"] = {**values.get("data", {}), "corpus": list(corpus)}
     if tasks:
@@ -382,12 +410,31 @@ def dump(recipe: Recipe) -> str:
     return toml.dump(recipe.model_dump())
 
 
-def changed(before: Recipe, after: Recipe) -> list[str]:
-    """What differs between two recipes, one `field was X, is Y` each; the title, a heading only, may differ, and so may the
-    names of sources, which are compared by what they hold."""
+def continued(values: dict[str, Any], asked: Recipe, origin: str) -> tuple[Recipe, list[str]]:
+    """The recipe that a comparison goes on with, from the values that it stored, and what the one that is asked for changes.
+
+    In one from before searches were counted, a trial was `share` of a run long, by the recipe's own schedule, beside the
+    budget, and no rate was added: so it stays.
+    """
+    sweep = values.get("sweep")
+    if not isinstance(sweep, dict) or "counted" in sweep or asked.sweep is None:
+        return asked, changed(parse(values, origin), asked)
+    own = {"counted": False, "extend": 0}
+    given = asked.sweep.share if "share" in asked.sweep.model_fields_set else OLD_SHARE
+    before = parse({**values, "sweep": {**sweep, **own, "share": sweep["share"] * len(sweep["lr"])}}, origin)
+    as_then = asked.sweep.model_copy(update=own | {"share": given * len(asked.sweep.lr)})
+    as_asked = asked.model_copy(update={"sweep": as_then})
+    return before.model_copy(update={"title": asked.title}), changed(before, as_asked, but=("optim.schedule",))
+
+
+def changed(before: Recipe, after: Recipe, *, but: Sequence[str] = ()) -> list[str]:
+    """What differs between two recipes, one `field was X, is Y` each; the title, a heading only, and `but` may differ, and so
+    may the names of sources, which are compared by what they hold."""
     old, new = (toml.flat(recipe.model_dump(exclude={"title"})) for recipe in (before, after))
     return [
         f"{field} was {old.get(field)!r}, is {new.get(field)!r}"
         for field in dict.fromkeys([*old, *new])
-        if old.get(field) != new.get(field) and not (names_source(field) and old.get(field) and new.get(field))
+        if old.get(field) != new.get(field)
+        and field not in but
+        and not (names_source(field) and old.get(field) and new.get(field))
     ]

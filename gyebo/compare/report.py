@@ -169,7 +169,8 @@ def unequal_terms(result: Comparison) -> list[tuple[str, str]]:
     if result.recipe.context is None:
         terms.append(("Context", "the recipe sets none, so that of each model"))
     if result.recipe.sweep:
-        terms.append(("Learning rate", "the best of a sweep per candidate on held-out text; its cost is in the table"))
+        paid = "inside its budget" if result.recipe.sweep.counted else "beside its budget"
+        terms.append(("Learning rate", f"the best of a sweep per candidate on held-out text, {paid}; its cost is in the table"))
     return terms
 
 

@@ -34,12 +34,14 @@ import gyebo
 from gyebo.compare import recipe as recipes
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.examples import with_examples
-from gyebo.compare.plan import CandidatePlan, Sweep, Trial
-from gyebo.compare.recipe import BASELINE, Candidate, Recipe, load
+from gyebo.compare.plan import CandidatePlan
+from gyebo.compare.pretraining import pretrain_measured
+from gyebo.compare.recipe import BASELINE, Recipe, load
 from gyebo.compare.rendering import as_json, markdown, rich_table
 from gyebo.compare.report import commands, write_report
-from gyebo.compare.results import Comparison, Row, rank, run_directory
-from gyebo.compare.session import Jobs, Session, attempt, finite, held_out
+from gyebo.compare.results import Comparison, Row, rank
+from gyebo.compare.search import search
+from gyebo.compare.session import Jobs, Session, finite, held_out
 from gyebo.compare.tasks import (
     TEST_TEXTS,
     examine,
@@ -53,15 +55,12 @@ from gyebo.config import durable, toml
 from gyebo.config.disk import disk_full
 from gyebo.config.durable import write
 from gyebo.config.errors import OptionError
-from gyebo.config.run import RunOptions
 from gyebo.data.lock import sole_writer
 from gyebo.jobs import places
-from gyebo.jobs.results import CorpusFacts, PretrainResult
+from gyebo.jobs.results import CorpusFacts
 from gyebo.jobs.run_directory import bring_back, forget, refuse_foreign, refuse_to_replace, set_aside
 from gyebo.jobs.written import RUN, TOKENIZER, Table
-from gyebo.training import log
 
-COSTS = ("tokens", "flops", "seconds")
 WRITTEN: Table = {
     **dict.fromkeys(("recipe.toml", "plan.json", TEST_TEXTS, "results.json", "results.md", "report.html")),
     **dict.fromkeys(("scores.png", "tokens.png", "flops.png", "task-*.png")),
@@ -97,7 +96,7 @@ def compare(
     out = out.resolve()  # runs remember the tokenizer's path
     places.refuse_names(recipe, out)
     with disk_full(out, lambda: _kept(recipe, out)), sole_writer(out):
-        open_directory(recipe, out, resume=resume, overwrite=overwrite)
+        recipe = open_directory(recipe, out, resume=resume, overwrite=overwrite)
         typed, recipe = recipe, places.placed(recipe, out, typed=True)
         trained = recipe.leaving_out(out / TEST_TEXTS)
         session = Session(recipe=trained, out=out, console=console or Console(quiet=True), jobs=jobs or real_jobs())
@@ -164,8 +163,11 @@ def resume_command(out: Path) -> str:
     return shlex.join(["gyebo", "compare", str(out / "recipe.toml"), "-o", str(out), "--resume"])
 
 
-def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make `out` the directory of this recipe's comparison; ValueError where it is another's or not to be touched."""
+def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> Recipe:
+    """Make `out` the directory of this recipe's comparison; ValueError where it is another's or not to be touched.
+
+    Gives the recipe that it goes on with: one that was begun by an older version keeps that version's search.
+    """
     if resume and overwrite:
         raise OptionError("‹resume› and ‹overwrite› exclude each other: resume the comparison, or start it again")
     if out.exists() and not out.is_dir():
@@ -182,20 +184,22 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
     names = [name for task in recipe.tasks for name in (task.data, task.test)]
     refuse_to_replace(out, [*names, *recipe.data.corpus, *recipe.data.without, recipe.data.valid, recipe.tokenizer.path])
     if entries and resume:
-        changes = recipes.changed(recipes.parse(toml.read(stored), str(stored)), recipe)
+        going, changes = recipes.continued(toml.read(stored), recipe, str(stored))
         if changes:
             raise OptionError(
                 f"{out} can't be resumed with another recipe: {'; '.join(changes)}."
                 " Choose another ‹out›, or ‹overwrite› to start again"
             )
-        write(stored, recipes.dump(recipe))
-        return
+        if going is recipe:  # an older version's file stays, by which its search is recognised
+            write(stored, recipes.dump(recipe))
+        return going
     if entries and not overwrite:
         raise OptionError(f"{out} exists already: pass ‹resume› to continue or ‹overwrite› to start again")
     if entries:
         set_aside(out, WRITTEN)
     durable.make_folder(out)
     write(stored, recipes.dump(recipe))
+    return recipe
 
 
 @contextmanager
@@ -231,12 +235,16 @@ def _plan(session: Session) -> None:
     session.state.prepared = prepared
     session.keep()
     find_test_texts(session)
-    for candidate in recipe.candidates:  # all of them first: an option that doesn't fit is found before hours of training
-        if candidate.name not in session.state.candidates:
-            options = recipe.options(candidate, recipe.seeds[0], session.tokenizer, evaluate_context=recipe.evaluate_context)
-            plan = session.jobs.plan_steps(options, out, session.console)
-            session.state.candidates[candidate.name] = CandidatePlan(**plan.as_dict())
-            session.keep()
+    new = [candidate for candidate in recipe.candidates if candidate.name not in session.state.candidates]
+    if new:  # all of them first: an option that doesn't fit is found before hours of training, and they are timed in turn
+        asked = [
+            recipe.options(candidate, recipe.seeds[0], session.tokenizer, evaluate_context=recipe.evaluate_context)
+            for candidate in new
+        ]
+        plans = session.jobs.plan_steps(asked, out, session.console)
+        found = {candidate.name: CandidatePlan(**plan.as_dict()) for candidate, plan in zip(new, plans)}
+        session.state.candidates |= found
+        session.keep()
     train_baselines(session)
 
 
@@ -250,50 +258,6 @@ def _same_tokenizer(session: Session, before: CorpusFacts, prepared: CorpusFacts
         )
 
 
-def _sweep(session: Session, candidate: Candidate) -> str:
-    """Choose the learning rate by short runs with a seed that is not measured later; "" or why there is none.
-
-    The reported metric of the candidate's own objective chooses. A trial that fails costs what it trained, and its rate is
-    out. The choice is kept, so that no later event changes it.
-    """
-    recipe, plan = session.recipe, session.plan(candidate)
-    if recipe.sweep is None or plan.sweep is not None:
-        return ""
-    steps = max(1, round(recipe.sweep.share * plan.steps))
-    trials: list[Trial] = []
-    for rate in recipe.sweep.lr:
-        fixed = {"steps": steps, "precision": plan.precision, "evaluate_context": plan.evaluate_context, "lr": rate}
-        options = recipe.options(candidate, max(recipe.seeds) + 1, session.tokenizer, **fixed)
-        directory = session.out / "sweeps" / candidate.name / f"lr-{rate!r}"
-        session.console.print(f"{candidate.name}: trying learning rate {rate:g} for {steps:,} steps", highlight=False)
-        result, reason = _pretrain(session, options, directory)
-        cost = _cost(result) if result is not None else _spent(directory, plan.flops_per_step)
-        name, score = (None, None) if result is None else held_out(result)
-        trials.append(Trial(lr=rate, figure=name, score=score, reason=reason, **cost))
-    done = [(trial.score, trial.lr) for trial in trials if trial.score is not None]
-    if not done:
-        return f"every trial of the sweep failed: {trials[-1].reason}"
-    sign = 1 if candidate.objective_facts.lower_is_better else -1
-    best = min(done, key=lambda trial: sign * trial[0])[1]
-    total = {key: sum(getattr(trial, key) for trial in trials) for key in COSTS}
-    sweep = Sweep(lr=best, steps=steps, trials=trials, **total)
-    session.state.candidates[candidate.name] = replace(plan, sweep=sweep)
-    session.keep()
-    session.console.print(f"{candidate.name}: learning rate {best:g}", highlight=False)
-    return ""
-
-
-def _cost(result: PretrainResult) -> dict[str, float]:
-    return {key: getattr(result, key) for key in COSTS}
-
-
-def _spent(directory: Path, flops_per_step: float) -> dict[str, float]:
-    """What a failed run had used up, from its log."""
-    steps = [line for line in log.read(directory) if "loss" in line]
-    last = steps[-1] if steps else {"step": 0, "tokens": 0, "seconds": 0.0}
-    return {"tokens": last["tokens"], "flops": last["step"] * flops_per_step, "seconds": last["seconds"]}
-
-
 # ---- the runs
 
 
@@ -302,7 +266,7 @@ def _train(session: Session) -> list[Row]:
     recipe = session.recipe
     rows = {candidate.name: Row(candidate=candidate) for candidate in recipe.candidates}
     for candidate in recipe.candidates:
-        reason = _sweep(session, candidate)
+        reason = search(session, candidate)
         if reason:
             rows[candidate.name].failures["sweep"] = reason
     total, begun = len(recipe.seeds) * len(recipe.candidates), time.perf_counter()
@@ -316,11 +280,8 @@ def _train(session: Session) -> list[Row]:
 
 def _train_seed(session: Session, row: Row, seed: int) -> None:
     """Pretrain one seed of a candidate, and fine-tune it on every task; what came of it goes into the row."""
-    candidate, plan = row.candidate, session.plan(row.candidate)
-    rate = plan.sweep.lr if plan.sweep else None
-    fixed = {"steps": plan.steps, "precision": plan.precision, "evaluate_context": plan.evaluate_context, "lr": rate}
-    options = session.recipe.options(candidate, seed, session.tokenizer, **fixed)
-    result, reason = _pretrain(session, options, run_directory(session.out, row.name, seed))
+    candidate = row.candidate
+    result, reason = pretrain_measured(session, candidate, seed)
     if result is None:
         row.failures[f"seed {seed}"] = reason
         session.console.print(f"[red]{row.name}, seed {seed} failed:[/red] {escape(reason)}", highlight=False)
@@ -333,18 +294,6 @@ def _train_seed(session: Session, row: Row, seed: int) -> None:
         for task, found in learned.items():
             row.tasks.setdefault(task, {})[tuning] = found
         row.failures.update({f"{task}, seed {tuning}": why for task, why in failed.items()})
-
-
-def _pretrain(session: Session, options: RunOptions, directory: Path) -> tuple[PretrainResult | None, str]:
-    """Train one run, or take the stored result of a finished one; None and the reason where it failed."""
-    note = session.out / "failures" / f"{directory.parent.name}-{directory.name}.txt"
-
-    def train() -> PretrainResult:
-        result = session.jobs.pretrain(options, directory, resume=True, console=session.console)
-        assert result is not None, "a comparison is the only process"
-        return result
-
-    return attempt(train, held_out, note)
 
 
 def environment() -> dict[str, Any]:

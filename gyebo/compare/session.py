@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -31,12 +31,21 @@ from gyebo.jobs.results import (
 )
 
 Result = TypeVar("Result", bound=Stored)
+Watch = Callable[[int, float], None]  # finished steps of a run, their seconds
 
 
 class Pretrain(Protocol):
     """`gyebo.jobs.pretrain.pretrain`."""
 
-    def __call__(self, options: RunOptions, out: Path, *, resume: bool, console: Console | None) -> PretrainResult | None:
+    def __call__(
+        self,
+        options: RunOptions,
+        out: Path,
+        *,
+        resume: bool,
+        console: Console | None,
+        watch: Watch | None = None,
+    ) -> PretrainResult | None:
         """Train a run, or take the result of a finished one."""
 
 
@@ -52,7 +61,7 @@ class Jobs:
     """The functions that do the work, those of `gyebo.jobs` unless a test brings others."""
 
     prepare: Callable[[RunOptions, Path, Console | None], CorpusFacts]
-    plan_steps: Callable[[RunOptions, Path, Console | None], RunPlan]
+    plan_steps: Callable[[Sequence[RunOptions], Path, Console | None], list[RunPlan]]
     pretrain: Pretrain
     examine: Callable[[TaskOptions], TaskFacts]
     find_test_texts: Callable[[Mapping[str, TaskOptions], DataOptions], dict[str, SeenTests]]
@@ -95,12 +104,16 @@ class Session:
 
 
 def attempt(
-    work: Callable[[], Result], figure: Callable[[Result], tuple[str, float | None]], note: Path
+    work: Callable[[], Result],
+    figure: Callable[[Result], tuple[str, float | None]],
+    note: Path,
+    *,
+    but: type[Exception] = OSError,
 ) -> tuple[Result | None, str]:
     """Do one piece of work; None and the reason where it failed, with the traceback in `note`.
 
     figure: result -> (its name, its value), which must be a number. A stop, another process that writes the run, and a full or
-    broken disk are no candidate's failure: they end the comparison, to be resumed.
+    broken disk are no candidate's failure: they end the comparison, to be resumed. but: what else is raised as it is.
     """
     from gyebo.training.loop import Stopped
 
@@ -109,7 +122,7 @@ def attempt(
         name, value = figure(result)
         if value is None or not math.isfinite(value):
             raise FloatingPointError(f"{name} is {value}")
-    except (Stopped, Busy, OSError):
+    except (Stopped, Busy, OSError, but):
         raise
     except Exception as error:  # whatever a family's code may raise, the other candidates go on
         make_folder(note.parent)

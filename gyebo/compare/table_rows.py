@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from gyebo.compare.results import BASELINE_TITLE, FAILED, Comparison, Row
+from gyebo.compare.spending import UNITS, budgeted, spent
 from gyebo.compare.statistics import Summary
 from gyebo.jobs.results import FinetuneResult, PretrainResult
 from gyebo.objectives.table import Line, ObjectiveFacts
@@ -154,10 +155,9 @@ def _minutes(seconds: float) -> str:
 def _sweep(row: Row) -> str:
     if row.sweep is None:
         return "none"
-    cost, rates = row.sweep, [trial.lr for trial in row.sweep.trials]
-    spent = f"{len(rates)} trials: {short(cost.tokens)} tokens, {short(cost.flops, 'FLOP')}, {cost.seconds / 60:.1f} min"
-    edge = cost.lr in (min(rates), max(rates))
-    return spent + ("; the best learning rate is at the edge of the sweep" if edge else "")
+    cost = row.sweep
+    spent = f"{len(cost.trials)} trials: {short(cost.tokens)} tokens, {short(cost.flops, 'FLOP')}, {cost.seconds / 60:.1f} min"
+    return spent + ("; the best learning rate is at the edge of the sweep" if cost.edge else "")
 
 
 # ---- lines
@@ -293,8 +293,23 @@ def _cost_lines(comparison: Comparison) -> list[Measure]:
             first=True,
             baseline=", ".join(dict.fromkeys(map(short, found))) or "-",
         ),
+        _spending_line(comparison),
         *COST_LINES,
     ]
+
+
+def _spending_line(comparison: Comparison) -> Measure:
+    kind, given = budgeted(comparison)
+
+    def cell(row: Row) -> str:
+        used = spent(comparison, row)
+        return "-" if used is None else f"{short(given)} / {short(used)} ({used / given - 1:+.0%})"
+
+    meaning = f"The budget of a pretraining in {UNITS[kind]}, and what one cost"
+    counted = comparison.recipe.sweep is not None and comparison.recipe.sweep.counted
+    return Measure(
+        f"Budgeted / spent {UNITS[kind]}", f"{meaning}, its search included." if counted else f"{meaning}.", cell, True
+    )
 
 
 COST_LINES = [
@@ -331,7 +346,7 @@ COST_LINES = [
     Measure("Precision", "Number format of the matrix products.", _each(lambda run: run.precision)),
     Measure(
         "Learning-rate sweep",
-        "Cost of the trials that chose this candidate's learning rate, in addition to the training runs.",
+        "Cost of the trials that chose this candidate's learning rate.",
         _sweep,
     ),
 ]

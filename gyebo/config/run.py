@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gyebo.config.errors import OptionError
 
-Schedule = Literal["cosine", "linear", "constant", "inverse-root", "slanted-triangular"]
+Schedule = Literal["cosine", "linear", "constant", "inverse-root", "slanted-triangular", "wsd"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Set
+from collections.abc import Callable, Set
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -32,12 +32,21 @@ from gyebo.training.loop import Intervals, raise_if_stopped, resume, train
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer
 
+Watch = Callable[[int, float], None]
+
 
 def pretrain(
-    options: RunOptions, out: Path, *, resume: bool = False, overwrite: bool = False, console: Console | None = None
+    options: RunOptions,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    console: Console | None = None,
+    watch: Watch | None = None,
 ) -> PretrainResult | None:
     """Train one run in `out`, or resume it; gives its result, which `run.toml` stores too (other processes: None).
 
+    watch: called between steps with the finished ones and their seconds; what it raises ends the run.
     With `resume`, a finished run gives its stored result, or goes on where the budget is larger now, and a missing one is
     started. Raises ValueError for options that don't fit and for another run than the stored one, `training.loop.Stopped` after
     a signal, `Failed` where the loss is not finite.
@@ -52,7 +61,7 @@ def pretrain(
         with run_directory.claim(out, resume=resume, overwrite=overwrite) if first else nullcontext() as resumed:
             record = run_directory.read(out) if distributed.from_first(resumed) else None
             if record is None:
-                return _run(options, out, console=console)
+                return _run(options, out, console=console, watch=watch)
             stored = run_directory.options_of(record, out)
             changed = resuming.changed(record, stored, options, out)
             found = places.placed(options, out, typed=True)
@@ -60,7 +69,7 @@ def pretrain(
                 say = resuming.speaker(console)
                 resuming.confirm_finished(record, stored, options, lambda: identity.of_pretraining(found, out), out, say)
                 return read_pretraining(record["result"], str(out / "run.toml"))
-            return _run(options, out, console=console, record=record, changed=changed)
+            return _run(options, out, console=console, record=record, changed=changed, watch=watch)
 
 
 def started_from(options: RunOptions) -> tuple[str | None, ...]:
@@ -76,6 +85,7 @@ def _run(
     console: Console | None,
     record: dict[str, Any] | None = None,
     changed: Set[str] = frozenset(),
+    watch: Watch | None = None,
 ) -> PretrainResult | None:
     """`record`: of the run that is resumed; `changed`: its options of budget and rate that are others now."""
     first, say = distributed.rank() == 0, resuming.speaker(console)
@@ -110,7 +120,7 @@ def _run(
     start = time.perf_counter()
     resume(trainer, out, say)
     record = resuming.note(before, after, made=_made(setup, plan), step=trainer.step, out=out, say=say)
-    _train(setup, trainer, out, plan=plan, identity=record.get("identity"), console=console)
+    _train(setup, trainer, out, plan=plan, identity=record.get("identity"), console=console, watch=watch)
     result = _finish(setup, trainer, out, record=record, plan=plan, wall=time.perf_counter() - start) if first else None
     raise_if_stopped(trainer, out)
     return result
@@ -160,6 +170,7 @@ def _train(
     plan: RunPlan,
     identity: identity.Identity | None,
     console: Console | None,
+    watch: Watch | None,
 ) -> None:
     options = setup.options.train
     every = budget.tenth(plan.steps)
@@ -177,8 +188,22 @@ def _train(
     def save_root(model: Any) -> None:
         save(model, setup.tokenizer, out)
 
+    def never() -> bool:
+        if watch:
+            watch(trainer.step, trainer.seconds)
+        return False
+
     progress = Progress(console, plan.flops_per_step / plan.tokens_per_step)
-    train(trainer, out, intervals, evaluate=evaluate, save=save_root, progress=progress, identity=identity)
+    train(
+        trainer,
+        out,
+        intervals,
+        evaluate=evaluate,
+        save=save_root,
+        progress=progress,
+        early_stop=never,
+        identity=identity,
+    )
 
 
 def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any], plan: RunPlan, wall: float) -> PretrainResult:

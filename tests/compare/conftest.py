@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gyebo.compare import run
 from gyebo.compare.recipe import parse
 from gyebo.compare.session import Jobs
+from gyebo.config import toml
 from gyebo.jobs.results import (
     CorpusFacts,
     ExampleCounts,
@@ -49,6 +51,7 @@ class Fake:
     kinds: dict = field(default_factory=dict)  # task -> kind, by default classification
     examples: str = "b" * 64
     seen: dict = field(default_factory=dict)  # task -> SeenTests, by default nothing was found
+    slower: dict = field(default_factory=dict)  # family -> how many times slower it trains than was timed
     pretrained: int | None = None  # the seed of what is fine-tuned, by default that of the fine-tuning
 
     def event(self, *what):
@@ -72,6 +75,9 @@ class Fake:
         )
 
     def plan_steps(self, options, out, console=None):
+        return [self.plan(one) for one in options]
+
+    def plan(self, options):
         self.event("plan", options.family, options.size, options.seed)
         precision = "bfloat16" if options.family == "gpt" else "float32"
         steps = len(self.events) * 100  # what a measurement would give differs each time
@@ -87,15 +93,22 @@ class Fake:
             device="cpu",
         )
 
-    def pretrain(self, options, out, *, resume=False, overwrite=False, console=None):
+    def pretrain(self, options, out, *, resume=False, overwrite=False, console=None, watch=None):
         stored = Path(out) / "run.toml"
         if resume and stored.is_file():
             return read(PretrainResult, json.loads(stored.read_text()), str(stored))
         out.mkdir(parents=True, exist_ok=True)
+        if (out / "run.toml").is_file():
+            stored_budget = toml.read(out / "run.toml")["options"]["budget"]
+            assert stored_budget == options.budget.model_dump(exclude_none=True), "a run is resumed as it was begun"
+        (out / "run.toml").write_text(toml.dump({"options": options.model_dump(mode="json")}))
         seed, steps, lr = options.seed, options.budget.steps, options.optim.lr
+        speed = 0.5 * self.slower.get(options.family, 1.0)
+        for step in range(steps if watch else 0):
+            watch(step, step * speed)
         causal = find(options.family).objective == "causal"
         metric = "bits_per_byte" if causal else "masked_loss"
-        lines = [{"step": s, "loss": 3.0, "tokens": 1000 * s, "seconds": 0.5 * s} for s in range(1, steps + 1)]
+        lines = [{"step": s, "loss": 3.0, "tokens": 1000 * s, "seconds": speed * s} for s in range(1, steps + 1)]
         score = self.scores.get(options.family, {}).get(seed, 1.0) + (abs(lr - 1e-3) if lr else 0)
         for s in (steps // 2, steps):
             lines.append({"step": s, "tokens": 1000 * s + seed, "evaluation": {metric: score + (steps - s) / steps}})
@@ -117,7 +130,7 @@ class Fake:
             flops=2e9 * steps,
             parameters=1_234_567,
             parameters_without_embeddings=234_567,
-            seconds=0.5 * steps,
+            seconds=speed * steps,
             tokens_per_second=2000.0,
             memory_bytes=3_000_000,
             precision=options.train.precision,
@@ -296,3 +309,9 @@ def task_recipe():
 @pytest.fixture
 def killed():
     return Killed
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Comparisons without report.html, which takes the longest."""
+    monkeypatch.setattr(run, "write_report", lambda comparison: None)

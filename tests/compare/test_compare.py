@@ -5,7 +5,6 @@ import os
 
 import pytest
 
-from gyebo.compare import run as module
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.run import compare
 from gyebo.config import durable
@@ -13,10 +12,7 @@ from gyebo.config.disk import DiskFull
 from gyebo.data.lock import Busy
 from gyebo.training.loop import Stopped
 
-
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    monkeypatch.setattr(module, "write_report", lambda comparison: None)
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def test_seeds_train_all_candidates_in_turn_with_the_same_plan(tmp_path, jobs, recipe):
@@ -51,10 +47,10 @@ def test_results_are_stored_as_data_and_as_markdown(tmp_path, jobs, recipe):
 
 def test_a_kill_at_any_instant_loses_nothing(tmp_path, jobs, recipe, killed):
     """Kill at each event in turn (also between two kills), resume, and find the results of the uninterrupted comparison."""
-    asked = recipe(sweep={"lr": [1e-3, 3e-3], "share": 0.1}, seeds=[0, 1], budget={"steps": 50})
+    asked = recipe(sweep={"lr": [1e-3, 3e-3], "extend": 1}, seeds=[0, 1], budget={"steps": 50})
     whole = compare(asked, tmp_path / "whole", **jobs.functions)
     total = len(jobs.events)
-    assert total == 1 + 2 + 4 + 4
+    assert total == 1 + 2 + 6 + 4
     for instant in range(total):
         again = type(jobs)(jobs.scores, kill_at=instant)
         out = tmp_path / f"killed-{instant}"
@@ -306,9 +302,8 @@ def test_a_broken_disk_is_no_candidates_failure(tmp_path, jobs, recipe):
 
 def test_options_that_do_not_fit_are_found_before_any_training(tmp_path, jobs, recipe):
     def plan(options, out, console):
-        if options.family == "gpt2":
-            raise ValueError("unknown option 'model.layer'; did you mean layers?")
-        return jobs.plan_steps(options, out)
+        assert [one.family for one in options] == ["gpt", "gpt2"]
+        raise ValueError("unknown option 'model.layer'; did you mean layers?")
 
     with pytest.raises(ValueError, match="did you mean layers"):
         compare(recipe(), tmp_path / "out", **jobs.but(plan_steps=plan))
@@ -316,7 +311,8 @@ def test_options_that_do_not_fit_are_found_before_any_training(tmp_path, jobs, r
 
 
 def test_the_sweep_picks_by_held_out_score_and_counts_its_cost(tmp_path, jobs, recipe):
-    asked = recipe(sweep={"lr": [3e-4, 1e-3, 3e-3], "share": 0.2}, budget={"steps": 100}, seeds=[0, 1])
+    search = {"lr": [3e-4, 1e-3, 3e-3], "share": 0.6, "counted": False}
+    asked = recipe(sweep=search, budget={"steps": 100}, seeds=[0, 1])
     result = compare(asked, tmp_path / "out", **jobs.functions)
     trials = [event for event in jobs.events if event[0] == "train" and event[3] == 20]
     assert len(trials) == 6
@@ -331,7 +327,7 @@ def test_the_sweep_picks_by_held_out_score_and_counts_its_cost(tmp_path, jobs, r
 
 def test_a_failed_trial_costs_what_it_trained_and_the_choice_stays(tmp_path, jobs, recipe):
     jobs.failing = {("gpt", 3e-3)}
-    asked = recipe(sweep={"lr": [1e-3, 3e-3], "share": 0.2}, budget={"steps": 100}, seeds=[0])
+    asked = recipe(sweep={"lr": [1e-3, 3e-3], "share": 0.4, "extend": 0, "counted": False}, budget={"steps": 100}, seeds=[0])
     result = compare(asked, tmp_path / "out", **jobs.functions)
     sweep = next(row.sweep for row in result.rows if row.name == "gpt-tiny")
     spent = sweep.trials[1].tokens  # its log ends halfway, in the middle of a line

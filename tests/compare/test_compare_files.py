@@ -64,7 +64,7 @@ def test_the_demo_lets_a_model_that_can_write_both_languages(tmp_path, faked, co
         return [{"prompt": prompt, "text": " [and so on]"} for prompt in prompts]
 
     monkeypatch.setattr(demo_module, "generate", generate)
-    faked.task_scores["world-sentiment"]["gpt2"] = {0: 0.99, 1: 0.98}
+    faked.task_scores["world-sentiment"]["gpt2"] = {0: 0.99, 1: 0.98, 2: 0.985}
     result = demo_module.demo(tmp_path / "demo", console=console)
     assert result.rows[0].candidate.family == "gpt2"
     [(name, prompts)] = asked

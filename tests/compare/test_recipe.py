@@ -3,14 +3,17 @@
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from gyebo.compare import recipe as recipes
 from gyebo.compare.recipe import Candidate, RecipeTask
 from gyebo.config.finetune import FinetuneOptions, TuningOptions
 from gyebo.config.run import ModelOptions, RunOptions, TrainOptions
+from gyebo.models.family import model_class
 
 SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 BASE = {
@@ -29,6 +32,24 @@ def test_every_shipped_recipe_parses(path):
         recipe.options(candidate, recipe.seeds[0], None)
         for task in recipe.tasks:
             recipe.finetuning(candidate, task, model="runs/x", seed=recipe.seeds[0], precision="float32")
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_every_shipped_recipe_is_fair(path):
+    """The same search for all and inside the budget, FLOPs, no dropout, three pretrainings, and a size that the budget fits."""
+    recipe = recipes.load(path, corpus=["my.txt"])
+    assert recipe.budget.flops and recipe.sweep and recipe.sweep.counted and recipe.sweep.extend
+    assert len(recipe.seeds) >= 3 and not recipe.tuning_seeds
+    for candidate in recipe.candidates:
+        assert not candidate.optim, "what one candidate's optimiser is given, all are"
+        cls, vocabulary = model_class(candidate.family), recipe.tokenizer.vocab_size
+        config = replace(cls.sizes[candidate.size], vocab_size=vocabulary, **candidate.model)
+        assert {name: value for name, value in vars(config).items() if "dropout" in name and value} == {}
+        with torch.device("meta"):
+            model = cls(config)
+        left = (1 - recipe.sweep.share) * recipe.budget.flops
+        tokens = left / (3 * model.flops(1, recipe.context, 1.0))  # all of them projected: at the most
+        assert 2 * model.count_parameters() < tokens, (candidate.name, model.count_parameters(), tokens)
 
 
 def test_recipes_are_shipped():
@@ -144,6 +165,7 @@ WRONG = [
     ({"seeds": [-1]}, "seeds must be different whole numbers from 0"),
     ({"sweep": {"lr": [1e-3]}}, "sweep.lr"),
     ({"sweep": {"lr": [1e-3, 1e-3]}}, "different positive learning rates"),
+    ({"sweep": {"lr": [1e-3, 2e-3], "share": 0.5}}, "is 125% of the budget: lower sweep.share or sweep.extend"),
     ({"sweep": {"lr": [1e-3, 2e-3]}, "optim": {"lr": 1e-3}}, "lr in [optim] has no effect"),
     (
         {"sweep": {"lr": [1e-3, 2e-3]}, "candidates": [{"family": "gpt", "optim": {"lr": 1e-3}}, {"family": "gpt2"}]},
@@ -183,6 +205,15 @@ def test_settings_and_corpus_come_over_the_file(tmp_path):
     (tmp_path / "r.toml").write_text(recipes.dump(recipes.parse(BASE)), encoding="utf-8")
     recipe = recipes.load(tmp_path / "r.toml", corpus=["x.txt", "y.txt"], settings=["train.batch_tokens=512", "seeds=[7]"])
     assert (recipe.data.corpus, recipe.train.batch_tokens, recipe.seeds) == (["x.txt", "y.txt"], 512, [7])
+
+
+def test_a_budget_that_is_set_takes_the_place_of_the_recipes(tmp_path):
+    (tmp_path / "r.toml").write_text(recipes.dump(recipes.parse(BASE)), encoding="utf-8")
+    assert recipes.load(tmp_path / "r.toml", settings=["budget.minutes=2"]).budget.model_dump(exclude_none=True) == {
+        "minutes": 2
+    }
+    with pytest.raises(ValueError, match="exactly one"):
+        recipes.load(tmp_path / "r.toml", settings=["budget.minutes=2", "budget.steps=3"])
 
 
 def test_changes_are_named():

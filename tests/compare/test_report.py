@@ -123,7 +123,9 @@ def test_a_page_is_made_even_where_everything_failed(tmp_path, jobs, recipe):
 
 
 def test_the_page_has_the_commands_to_reproduce_it_and_to_try_next(tmp_path, jobs, recipe):
-    asked = recipe(sweep={"lr": [1e-3, 3e-3]}, candidates=[{"family": "gpt", "model": {"layers": 3}}, {"family": "gpt2"}])
+    asked = recipe(
+        sweep={"lr": [1e-3, 3e-3], "extend": 0}, candidates=[{"family": "gpt", "model": {"layers": 3}}, {"family": "gpt2"}]
+    )
     out = tmp_path / "my runs"
     compare(asked, out, **jobs.functions)
     text = page_of(out).text

@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -69,7 +70,7 @@ def budgeted(run_options, **what):
 
 
 def test_a_budget_of_tokens_is_divided_by_the_exact_mean(run_options, tmp_path):
-    plan = plan_steps(budgeted(run_options, tokens=5000), tmp_path)
+    [plan] = plan_steps([budgeted(run_options, tokens=5000)], tmp_path)
     assert plan.steps == round(5000 / plan.tokens_per_step)
     out = tmp_path / "run"
     result = pretrain(budgeted(run_options, tokens=5000), out)
@@ -78,7 +79,7 @@ def test_a_budget_of_tokens_is_divided_by_the_exact_mean(run_options, tmp_path):
 
 
 def test_a_budget_of_flops_is_matrix_products_forward_and_twice_backward(run_options, tmp_path):
-    plan = plan_steps(budgeted(run_options, flops=1e9), tmp_path)
+    [plan] = plan_steps([budgeted(run_options, flops=1e9)], tmp_path)
     width, layers, vocabulary = 32, 2, 400
     setup = set_up(run_options(), tmp_path, None)
     lengths = [size for row in range(len(setup.rows.plan)) for size in setup.rows.plan.row(row)[:, SIZE].tolist()]
@@ -90,17 +91,79 @@ def test_a_budget_of_flops_is_matrix_products_forward_and_twice_backward(run_opt
 
 
 def test_minutes_are_measured_once_and_stored(run_options, tmp_path, monkeypatch):
-    monkeypatch.setattr(budget, "seconds_per_step", lambda make, precision, seconds: 0.25)
+    monkeypatch.setattr(budget, "seconds_per_step", lambda makers, seconds: [0.25] * len(makers))
     options = budgeted(run_options, minutes=0.1)
     interrupted(options, tmp_path / "run", 3, monkeypatch)
     stored = run_directory.read(tmp_path / "run")["plan"]["steps"]
     assert 4 <= stored < 24  # 6 seconds at 0.25, less what evaluations and checkpoints take
 
-    def again(make, precision, seconds):
+    def again(makers, seconds):
         raise AssertionError("a resumed run measures nothing")
 
     monkeypatch.setattr(budget, "seconds_per_step", again)
     assert pretrain(options, tmp_path / "run", resume=True).steps == stored == len(losses(tmp_path / "run"))
+
+
+class Ticking:
+    """A trainer whose step moves the clock; `alive`: the trainers that were made and not yet thrown away."""
+
+    alive = 0
+    most = 0
+
+    def __init__(self, clock, seconds):
+        self.clock, self.seconds, self.device = clock, seconds, torch.device("cpu")
+        Ticking.alive += 1
+        Ticking.most = max(Ticking.most, Ticking.alive)
+
+    def __del__(self):
+        Ticking.alive -= 1
+
+    def advance(self):
+        self.clock[0] += self.seconds(self.clock[0])
+
+
+@pytest.mark.parametrize("begin", [0.0, 3.0, 11.0, 17.0])
+def test_a_slow_while_of_the_machine_meets_all_that_are_timed(monkeypatch, begin):
+    """For 4 of 24 seconds everything takes three times as long; timed one after the other, one would be found slower."""
+    clock = [0.0]
+    monkeypatch.setattr(budget.time, "perf_counter", lambda: clock[0])
+
+    def seconds(step):
+        return lambda now: step * (3 if begin <= now < begin + 4 else 1)
+
+    makers = [partial(Ticking, clock, seconds(step)) for step in (0.01, 0.02, 0.05)]
+    found = budget.seconds_per_step(makers, 8.0)
+    assert found == pytest.approx([0.01, 0.02, 0.05], rel=0.02)
+    assert Ticking.most == 1
+
+
+def test_runs_are_timed_in_turn_and_planned_alike(run_options, tmp_path, monkeypatch):
+    asked = []
+
+    def timed(makers, seconds):
+        asked.append(len(makers))
+        return [0.1 * (number + 1) for number in range(len(makers))]
+
+    monkeypatch.setattr(budget, "seconds_per_step", timed)
+    plans = plan_steps([budgeted(run_options, minutes=0.5)] * 3, tmp_path)
+    assert asked == [3] and [plan.seconds_per_step for plan in plans] == pytest.approx([0.1, 0.2, 0.3])
+    assert plans[0].steps > plans[1].steps > plans[2].steps
+    assert plan_steps([budgeted(run_options, tokens=5000)], tmp_path)[0].seconds_per_step is None
+
+
+def test_who_watches_a_run_sees_its_time_and_may_end_it(run_options, tmp_path):
+    seen = []
+
+    def watch(step, seconds):
+        seen.append((step, seconds))
+        if step == 3:
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        pretrain(run_options(6), tmp_path / "run", watch=watch)
+    assert list(dict.fromkeys(step for step, _ in seen)) == [0, 1, 2, 3]
+    assert seen[0][1] == 0 and [seconds for _, seconds in seen] == sorted(seconds for _, seconds in seen)
+    assert pretrain(run_options(6), tmp_path / "run", resume=True).steps == 6
 
 
 def test_what_it_starts_from_is_not_replaced(run_options, tmp_path):

@@ -40,7 +40,7 @@ def results(tmp_path):
     tuning = recipe.finetuning(recipe.candidates[0], recipe.tasks[0], model=str(run), seed=0, precision="float32")
     return [
         fake.prepare(make_recipe().options(recipe.candidates[0], 0, None, steps=10), tmp_path),
-        fake.plan_steps(pretraining, tmp_path),
+        *fake.plan_steps([pretraining], tmp_path),
         pretrained,
         fake.examine(recipe.tasks[0].source),
         fake.finetune(tuning, tmp_path / "tuned"),

@@ -102,7 +102,7 @@ def test_a_row_from_outside_ranks_and_is_reported(toy, corpus, tokenizer_folder,
         "tokenizer": {"path": str(tokenizer_folder)},
         "budget": {"steps": 4},
         "train": {"batch_tokens": 256, "precision": "float32", "device": "cpu"},
-        "sweep": {"lr": [1e-9, 1e-2], "share": 1.0},
+        "sweep": {"lr": [1e-9, 1e-2], "share": 2.0, "counted": False, "extend": 0},
         "candidates": [shape | {"name": "far", "objective": {"ahead": 4}}, shape | {"name": "near", "objective": {"ahead": 1}}],
     }
     result = compare(parse(values), tmp_path / "out")

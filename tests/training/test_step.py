@@ -89,6 +89,18 @@ def test_schedules(schedule):
     assert rate(100) == pytest.approx(ends[schedule]) and rate(55) == pytest.approx(middle[schedule])
 
 
+def test_wsd_is_that_of_the_paper():
+    """Hägele et al. 2024, section 3: warm-up, constant, then 1 - sqrt((n - (N - N_decay)) / N_decay), here to a tenth."""
+    for steps, warm in ((110, 10), (60, 10), (100, 0)):
+        decay = 0.2 * (steps - warm)
+        for n in range(1, steps + 1):
+            share = min(1.0, n / warm) if warm else 1.0
+            if n > steps - decay:
+                share = 0.1 + 0.9 * (1 - math.sqrt((n - (steps - decay)) / decay))
+            found = learning_rate(n, peak=3e-3, steps=steps, warmup=warm, schedule="wsd", final=0.1)
+            assert found == pytest.approx(3e-3 * share, rel=1e-9), (steps, n)
+
+
 @pytest.mark.parametrize(("steps", "cut_frac", "ratio"), [(100, 0.1, 32), (250, 0.04, 8), (40, 0.25, 100), (10, 0.1, 32)])
 def test_the_slanted_triangle_is_that_of_the_paper(steps, cut_frac, ratio):
     """Howard & Ruder 2018, equation 3, written out."""

@@ -180,7 +180,7 @@ def _precision(setup: Setup) -> str:
     def make(precision: str) -> Trainer:
         return setup.trainer(setup.plan(precision))
 
-    return budget.choose_precision(make, setup.device, setup.options.precision, MEASURE_SECONDS / 5)[0]
+    return budget.choose_precision(make, setup.device, setup.options.precision, MEASURE_SECONDS / 5)
 
 
 def _record(setup: Setup, plan: dict[str, Any], parts: Identity) -> dict[str, Any]:

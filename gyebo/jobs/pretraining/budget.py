@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from statistics import median
 
 import torch
 
@@ -18,21 +20,30 @@ SAVE_SECONDS_PER_PARAMETER = 40e-9  # 16 bytes each, written, digested and flush
 EVALUATIONS = 10
 SAVES = 12
 
-MakeTrainer = Callable[[str], Trainer]
+ROUNDS = 4
+
+MakeTrainer = Callable[[], Trainer]
 
 
-def seconds_per_step(make: MakeTrainer, precision: str, seconds: float) -> float:
-    """Time of one optimiser step on the run's own batches: the mean of the later half of as many as fit into `seconds` (at
-    least 3).
+def seconds_per_step(makers: Sequence[MakeTrainer], seconds: float) -> list[float]:
+    """Time of one optimiser step of each trainer on its run's own batches, all timed in turn, `seconds` for each in total.
 
-    A mean, since a run also pays for its slow steps; the later half, since the first ones meet each shape for the first time.
-    The trainer is thrown away: nothing of the measurement stays in the run.
+    In each of a few rounds every trainer is made, timed and thrown away, so that a slow minute of the machine meets all, only
+    one at a time needs memory, and nothing of the measurement stays in a run. Within a round a mean, since a run also
+    pays for its slow steps; over the rounds the median, which a disturbed one does not move.
     """
-    trainer = make(precision)
+    rounds = [[_round(make, seconds / ROUNDS) for make in makers] for _ in range(ROUNDS)]
+    return [median(times) for times in zip(*rounds)]
+
+
+def _round(make: MakeTrainer, seconds: float) -> float:
+    """Mean time of a step: the later half of as many as fit into the time, at least 2, since the first ones meet each shape for
+    the first time."""
+    trainer = make()
     trainer.advance()  # the first step builds buffers and warms caches
     times: list[float] = []
     stop = time.perf_counter() + seconds
-    while len(times) < 3 or distributed.from_first(time.perf_counter() < stop):  # all processes take the same number of steps
+    while len(times) < 2 or distributed.from_first(time.perf_counter() < stop):  # all processes take the same number of steps
         start = time.perf_counter()
         trainer.advance()
         if trainer.device.type == "cuda":
@@ -42,15 +53,15 @@ def seconds_per_step(make: MakeTrainer, precision: str, seconds: float) -> float
     return sum(late) / len(late)
 
 
-def choose_precision(make: MakeTrainer, device: torch.device, wanted: str, seconds: float) -> tuple[str, float | None]:
-    """The precision of a run (`auto` takes what is faster here), and the seconds per step where they were measured."""
+def choose_precision(make: Callable[[str], Trainer], device: torch.device, wanted: str, seconds: float) -> str:
+    """The precision of a run; `auto` takes what is faster here, both timed in turn."""
     if wanted != "auto":
-        return wanted, None
+        return wanted
     if device.type == "mps":
-        return "float32", None
-    times = {precision: seconds_per_step(make, precision, seconds) for precision in ("float32", "bfloat16")}
-    best = min(times, key=times.__getitem__)
-    return best, times[best]
+        return "float32"
+    both = ("float32", "bfloat16")
+    times = dict(zip(both, seconds_per_step([partial(make, precision) for precision in both], seconds)))
+    return min(both, key=times.__getitem__)
 
 
 def steps_for(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -39,7 +39,8 @@ from gyebo.training.device import DTYPES, make_ready, peak_memory, pick_device, 
 from gyebo.training.trainer import Trainer, initial_seed
 
 MEASURE_SECONDS = 2.5  # of each precision; a budget in steps needs less, only to choose one
-LONGEST_MEASURE = 20.0  # seconds; a budget in minutes is measured for a hundredth of it, up to here
+MEASURED_SHARE = 0.05  # of a budget in minutes, within these seconds, is measured before it
+SHORTEST_MEASURE, LONGEST_MEASURE = 6.0, 60.0
 
 
 @dataclass
@@ -297,19 +298,37 @@ def _inherit(options: RunOptions, model: Any, tokenizer: Tokenizer | None) -> Ru
     return options
 
 
-def plan_run(setup: Setup, precision: str | None = None) -> RunPlan:
-    """Precision and steps of a run, with what they were computed from; `precision`: as it was chosen before."""
-    options = setup.options
+def plan_runs(setups: Sequence[Setup], precision: str | None = None) -> list[RunPlan]:
+    """Precision and steps of runs, with what they were computed from. What must be measured is timed in turn, all together.
 
-    def make(precision: str) -> Trainer:
-        return setup.trainer(precision, 1000, compile=options.train.compile)
-
-    minutes = options.budget.minutes
+    precision: as it was chosen before.
+    """
+    minutes = max((setup.options.budget.minutes or 0.0 for setup in setups), default=0.0)
     patience = MEASURE_SECONDS if minutes else MEASURE_SECONDS / 5
-    precision, seconds = budget.choose_precision(make, setup.device, precision or options.train.precision, patience)
-    longer = min(LONGEST_MEASURE, 0.01 * 60 * minutes) if minutes else 0.0
-    if minutes and (seconds is None or longer > MEASURE_SECONDS):
-        seconds = budget.seconds_per_step(make, precision, max(longer, MEASURE_SECONDS))
+    chosen = [
+        budget.choose_precision(partial(_trainer, setup), setup.device, precision or setup.options.train.precision, patience)
+        for setup in setups
+    ]
+    timed: list[float | None] = [None] * len(setups)
+    if minutes:
+        longer = min(LONGEST_MEASURE, max(SHORTEST_MEASURE, 60 * minutes * MEASURED_SHARE))
+        makers = [partial(_trainer, setup, found) for setup, found in zip(setups, chosen)]
+        timed = [*budget.seconds_per_step(makers, longer)]
+    return [_plan_of(setup, found, seconds) for setup, found, seconds in zip(setups, chosen, timed)]
+
+
+def plan_run(setup: Setup, precision: str | None = None) -> RunPlan:
+    """`plan_runs` for one."""
+    return plan_runs([setup], precision)[0]
+
+
+def _trainer(setup: Setup, precision: str) -> Trainer:
+    """What is timed."""
+    return setup.trainer(precision, 1000, compile=setup.options.train.compile)
+
+
+def _plan_of(setup: Setup, precision: str, seconds: float | None) -> RunPlan:
+    options = setup.options
     model = setup.outline()
     flops = setup.flops_per_step(model)
     steps = budget.steps_for(
@@ -335,9 +354,12 @@ def plan_run(setup: Setup, precision: str | None = None) -> RunPlan:
     )
 
 
-def plan_steps(options: RunOptions, out: Path, console: Console | None = None) -> RunPlan:
-    """`plan_run` for options alone: turns a budget into steps and chooses the precision, measuring where needed."""
-    return plan_run(set_up(options, out, console))
+def plan_steps(options: Sequence[RunOptions], out: Path, console: Console | None = None) -> list[RunPlan]:
+    """`plan_runs` for options alone: turns budgets into steps and chooses the precisions, measuring where needed."""
+    setups = [set_up(one, out, console) for one in options]
+    if console and any(setup.options.budget.minutes for setup in setups):
+        console.print("measuring the speed of this machine, all in turn", highlight=False)
+    return plan_runs(setups)
 
 
 def dry_run(options: RunOptions, out: Path, console: Console) -> DryRun:
@@ -345,11 +367,7 @@ def dry_run(options: RunOptions, out: Path, console: Console) -> DryRun:
     setup = set_up(options, out, console)
     plan = plan_run(setup)
     reset_peak_memory(setup.device)
-
-    def make(precision: str) -> Trainer:
-        return setup.trainer(precision, 1000, compile=options.train.compile)
-
-    seconds = budget.seconds_per_step(make, plan.precision, MEASURE_SECONDS)
+    [seconds] = budget.seconds_per_step([partial(_trainer, setup, plan.precision)], MEASURE_SECONDS)
     found = DryRun(**plan.as_dict() | {"seconds_per_step": seconds, "memory_bytes": peak_memory(setup.device)})
     for line in budget.describe(found, seconds):
         console.print(line, highlight=False)
