@@ -24,6 +24,7 @@ BASELINE = "linear"  # beside the candidates' folders
 SECTIONS = ("data", "tokenizer", "budget", "optim", "train", "sweep")
 LISTS = ("candidates", "tasks")
 OLD_SHARE = 0.1  # the default before searches were counted: of a trial
+LEAST_TRIAL = 1.25  # times its warm-up
 PREFIXED = "wsd"  # the schedule whose short runs are the beginning of long ones, but for the cool-down
 
 
@@ -219,7 +220,18 @@ class Recipe(Section):
             if self.sweep and optim.lr is not None:
                 where = f"candidate {candidate.name}" if "lr" in candidate.optim else "[optim]"
                 raise ValueError(f"[sweep] chooses the learning rate, so lr in {where} has no effect: remove one of them")
+            if self.sweep and optim.schedule == PREFIXED and optim.warmup < 1:
+                self._beyond_warmup(self.sweep, optim.warmup)
         return self
+
+    def _beyond_warmup(self, sweep: SweepOptions, warmup: float) -> None:
+        """A trial has the warm-up steps of a whole run, and tells nothing about a rate that it hardly reaches."""
+        warm = warmup * (1 - sweep.share if sweep.counted else 1)
+        if sweep.trial_share < LEAST_TRIAL * warm:
+            raise ValueError(
+                f"a trial of [sweep] has {sweep.trial_share:.1%} of the budget, of which {warm:.1%} are warm-up: try fewer"
+                " rates, or raise sweep.share, or lower optim.warmup"
+            )
 
     @property
     def measured_by(self) -> ObjectiveFacts:

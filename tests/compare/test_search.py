@@ -101,3 +101,13 @@ def test_a_comparison_from_before_searches_were_counted_goes_on_as_it_began(tmp_
     assert result.recipe.optim.schedule == "cosine" and not result.recipe.sweep.counted
     again = compare(recipe(sweep=given, budget={"steps": 100}), out, resume=True, **jobs.functions)
     assert again.recipe == result.recipe
+
+
+def test_trials_that_end_within_their_warmup_are_refused(tmp_path, jobs, recipe):
+    """As a share it is known before; a number of steps only once the budget became steps."""
+    with pytest.raises(ValueError, match=r"a trial of \[sweep\] has 7\.5% of the budget, of which 7\.0% are warm-up"):
+        recipe(sweep={"lr": [1e-3, 2e-3, 4e-3, 8e-3], "share": 0.3})
+    recipe(sweep={"lr": [1e-3, 2e-3, 4e-3, 8e-3], "share": 0.3}, optim={"schedule": "cosine"})
+    asked = recipe(sweep={"lr": [1e-3, 3e-3]}, optim={"warmup": 60}, budget={"steps": 400})
+    failures = [row.failures["sweep"] for row in compare(asked, tmp_path / "out", **jobs.functions).rows]
+    assert len(failures) == 2 and all("60 steps, but a warm-up of 60" in reason for reason in failures)
