@@ -225,17 +225,17 @@ class Recipe(Section):
             return
         most = sweep.trial_share * (len(sweep.lr) + sweep.extend)
         if sweep.counted and most >= 1:
-            raise OptionError(
-                f"‹sweep.share›={sweep.share:g} for {len(sweep.lr)} rates, and as much for each of up to {sweep.extend} further"
-                f" ones, is {most:.0%} of the budget: lower ‹sweep.share› or ‹sweep.extend›"
+            raise ValueError(
+                f"sweep.share = {sweep.share:g} for {len(sweep.lr)} rates, and as much for each of up to {sweep.extend} further"
+                f" ones, is {most:.0%} of the budget: lower sweep.share or sweep.extend"
             )
         for candidate in self.candidates:
             optim = toml.check(OptimOptions, self.optim.model_dump() | candidate.optim)
             warm = optim.warmup * (1 - sweep.share if sweep.counted else 1)
             if optim.schedule == PREFIXED and optim.warmup < 1 and sweep.trial_share < LEAST_TRIAL * warm:
-                raise OptionError(
+                raise ValueError(
                     f"a trial of [sweep] has {sweep.trial_share:.1%} of the budget, of which {warm:.1%} are warm-up: try fewer"
-                    " rates, or raise ‹sweep.share›, or lower ‹optim.warmup›"
+                    " rates, or raise sweep.share, or lower optim.warmup"
                 )
 
     @property
