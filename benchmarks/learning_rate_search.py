@@ -11,7 +11,8 @@ Every rate is trained for a whole run (warm-up, constant rate, cool-down: the sc
 
 Of each kind of trial and horizon: the rate that it chooses, its regret (by how much the whole run with that rate is worse than
 the best whole run, in bits per byte or nats per masked token), and Kendall's tau between its order and that of the whole runs.
-With several seeds, a trial is compared with the whole runs of the other seeds, as in a search. Writes benchmarks/results/learning-rate-search.json.
+With several seeds, a trial is compared with the whole runs of the other seeds, as in a search. Writes
+benchmarks/results/learning-rate-search.json.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ SMALLER = {
     '"minutes": 10': '"steps": 2',
 }
 SMALLER_RECIPE = {
-    "flops = 1.5e14": "steps = 12",
+    "flops = 1.5e14": "steps = 30",
     "batch_tokens = 2048": 'precision = "float32"\nbatch_tokens = 1024',
     "seeds = [0, 1, 2]": "seeds = [0, 1]",
     "width = 128, layers = 4": "width = 64, layers = 2",

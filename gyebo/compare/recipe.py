@@ -33,6 +33,7 @@ BASELINE = "linear"  # beside the candidates' folders
 SECTIONS = ("data", "tokenizer", "budget", "optim", "train", "sweep")
 LISTS = ("candidates", "tasks")
 OLD_SHARE = 0.1  # the default before searches were counted: of a trial
+LEAST_TRIAL = 1.25  # times its warm-up
 PREFIXED = "wsd"  # the schedule whose short runs are the beginning of long ones, but for the cool-down
 
 
@@ -70,12 +71,6 @@ class SweepOptions(Section):
     def _rates(self) -> SweepOptions:
         if any(rate <= 0 for rate in self.lr) or len(set(self.lr)) != len(self.lr):
             raise ValueError(f"sweep.lr needs different positive learning rates, but is {self.lr} instead")
-        most = self.trial_share * (len(self.lr) + self.extend)
-        if self.counted and most >= 1:
-            raise ValueError(
-                f"sweep.share = {self.share:g} for {len(self.lr)} rates, and as much for each of up to {self.extend} further"
-                f" ones, is {most:.0%} of the budget: lower sweep.share or sweep.extend"
-            )
         return self
 
     @property
@@ -232,6 +227,28 @@ class Recipe(Section):
                 where = f"candidate {candidate.name}" if "lr" in candidate.optim else "[optim]"
                 raise ValueError(f"[sweep] chooses the learning rate, so lr in {where} has no effect: remove one of them")
         return self
+
+    def check_search(self) -> None:
+        """ValueError for a search of a new comparison that would cost the whole budget, or whose trials hardly warm up.
+
+        A trial has the warm-up steps of a whole run, and tells nothing about a rate that it hardly reaches.
+        """
+        if (sweep := self.sweep) is None:
+            return
+        most = sweep.trial_share * (len(sweep.lr) + sweep.extend)
+        if sweep.counted and most >= 1:
+            raise ValueError(
+                f"sweep.share = {sweep.share:g} for {len(sweep.lr)} rates, and as much for each of up to {sweep.extend} further"
+                f" ones, is {most:.0%} of the budget: lower sweep.share or sweep.extend"
+            )
+        for candidate in self.candidates:
+            optim = toml.check(OptimOptions, self.optim.model_dump() | candidate.optim)
+            warm = optim.warmup * (1 - sweep.share if sweep.counted else 1)
+            if optim.schedule == PREFIXED and optim.warmup < 1 and sweep.trial_share < LEAST_TRIAL * warm:
+                raise ValueError(
+                    f"a trial of [sweep] has {sweep.trial_share:.1%} of the budget, of which {warm:.1%} are warm-up: try fewer"
+                    " rates, or raise sweep.share, or lower optim.warmup"
+                )
 
     @property
     def measured_by(self) -> ObjectiveFacts:
@@ -410,15 +427,20 @@ def dump(recipe: Recipe) -> str:
     return toml.dump(recipe.model_dump())
 
 
+def searched_before(values: dict[str, Any]) -> bool:
+    """Whether stored values of a recipe have a search from before searches were counted."""
+    return isinstance(values.get("sweep"), dict) and "counted" not in values["sweep"]
+
+
 def continued(values: dict[str, Any], asked: Recipe, origin: str) -> tuple[Recipe, list[str]]:
     """The recipe that a comparison goes on with, from the values that it stored, and what the one that is asked for changes.
 
     In one from before searches were counted, a trial was `share` of a run long, by the recipe's own schedule, beside the
     budget, and no rate was added: so it stays.
     """
-    sweep = values.get("sweep")
-    if not isinstance(sweep, dict) or "counted" in sweep or asked.sweep is None:
+    if not searched_before(values) or asked.sweep is None:
         return asked, changed(parse(values, origin), asked)
+    sweep = values["sweep"]
     own = {"counted": False, "extend": 0}
     given = asked.sweep.share if "share" in asked.sweep.model_fields_set else OLD_SHARE
     before = parse({**values, "sweep": {**sweep, **own, "share": sweep["share"] * len(sweep["lr"])}}, origin)

@@ -168,6 +168,9 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
 
     Gives the recipe that it goes on with: one that was begun by an older version keeps that version's search.
     """
+    old = resume and (out / "recipe.toml").is_file() and recipes.searched_before(toml.read(out / "recipe.toml"))
+    if not old:
+        recipe.check_search()
     if resume and overwrite:
         raise OptionError("‹resume› and ‹overwrite› exclude each other: resume the comparison, or start it again")
     if out.exists() and not out.is_dir():

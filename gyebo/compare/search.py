@@ -33,6 +33,9 @@ def search(session: Session, candidate: Candidate) -> str:
         return ""
     steps = max(1, round(asked.trial_share * plan.steps))
     warmup = _warmup(session, candidate, steps)
+    if warmup is not None and warmup >= steps:
+        short = f"the trials of the sweep have {steps:,} steps, but a warm-up of {warmup:,}"
+        return f"{short}: raise the budget or sweep.share, or lower optim.warmup"
     trials = [_try(session, candidate, rate=rate, steps=steps, warmup=warmup) for rate in asked.lr]
     sign = 1 if candidate.objective_facts.lower_is_better else -1
     for _ in range(asked.extend):

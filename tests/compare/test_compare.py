@@ -346,7 +346,7 @@ def test_a_failed_trial_costs_what_it_trained_and_the_choice_stays(tmp_path, job
 
 def test_a_sweep_without_any_working_rate_fails_its_candidate_only(tmp_path, jobs, recipe):
     jobs.failing = {("gpt", 1e-3), ("gpt", 3e-3)}
-    asked = recipe(sweep={"lr": [1e-3, 3e-3], "share": 0.2}, budget={"steps": 100})
+    asked = recipe(sweep={"lr": [1e-3, 3e-3]}, budget={"steps": 100})
     result = compare(asked, tmp_path / "out", **jobs.functions)
     assert [row.verdict for row in result.rows] == ["nothing to compare with", "failed"]
     assert "every trial of the sweep failed" in result.rows[1].failures["sweep"]

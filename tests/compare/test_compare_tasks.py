@@ -328,7 +328,7 @@ def test_examples_that_can_not_be_read_are_found_before_anything_else(tmp_path, 
 
 def test_a_sweep_chooses_by_the_figure_of_the_candidates_own_objective(tmp_path, jobs, task_recipe):
     asked = task_recipe(
-        sweep={"lr": [3e-4, 1e-3, 3e-3], "share": 0.2},
+        sweep={"lr": [3e-4, 1e-3, 3e-3]},
         budget={"steps": 100},
         seeds=[0],
         candidates=[{"family": "gpt2"}, {"family": "bert"}],

@@ -55,12 +55,12 @@ def test_a_kill_around_the_correction_leads_to_the_same_steps(tmp_path, jobs, re
 
 
 def test_the_correction_leaves_what_the_search_took(tmp_path, jobs, recipe):
-    """200 steps were planned, and 2 x 20 went into trials; at half the speed the minute pays for 100, which leaves 60."""
+    """200 steps were planned, and 2 x 30 went into trials; at half the speed the minute pays for 100, which leaves 40."""
     jobs.slower = {"gpt": 2.0}
-    asked = recipe(sweep={"lr": [1e-3, 3e-3], "share": 0.2, "extend": 0})
+    asked = recipe(sweep={"lr": [1e-3, 3e-3], "extend": 0})
     result = compare(asked, tmp_path / "out", **jobs.functions)
     row = next(row for row in result.rows if row.name == "gpt-tiny")
-    assert row.sweep.steps == 20 and {run.steps for run in row.results.values()} == {60}
+    assert row.sweep.steps == 30 and {run.steps for run in row.results.values()} == {40}
 
 
 def test_a_first_run_that_fails_leaves_the_planned_steps(tmp_path, jobs, recipe):

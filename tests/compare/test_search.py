@@ -81,11 +81,11 @@ def test_a_schedule_that_is_named_is_kept(recipe):
 
 def test_a_comparison_from_before_searches_were_counted_goes_on_as_it_began(tmp_path, jobs, recipe, killed):
     """Its recipe.toml has neither `counted` nor `extend`: a trial is `share` of a run, beside it, by the recipe's schedule."""
-    given = {"lr": [2e-3, 4e-3], "share": 0.2}
+    given = {"lr": [2e-3, 4e-3], "share": 0.5}
     out = tmp_path / "out"
     jobs.kill_at = 4  # the first trial of the second candidate
     old = recipe(
-        sweep=given | {"share": 0.4, "counted": False, "extend": 0}, budget={"steps": 100}, optim={"schedule": "cosine"}
+        sweep=given | {"share": 1.0, "counted": False, "extend": 0}, budget={"steps": 100}, optim={"schedule": "cosine"}
     )
     with pytest.raises(killed):
         compare(old, out, **jobs.functions)
@@ -96,8 +96,26 @@ def test_a_comparison_from_before_searches_were_counted_goes_on_as_it_began(tmp_
     with pytest.raises(ValueError, match="another recipe: sweep.share"):
         compare(changed, out, resume=True, **jobs.functions)
     result = compare(recipe(sweep=given, budget={"steps": 100}), out, resume=True, **jobs.functions)
-    assert {(steps, rate) for _, seed, steps, rate in trials_of(jobs) if seed == 3} == {(20, 2e-3), (20, 4e-3)}
+    assert {(steps, rate) for _, seed, steps, rate in trials_of(jobs) if seed == 3} == {(50, 2e-3), (50, 4e-3)}
     assert {run.steps for row in result.rows for run in row.results.values()} == {100}
     assert result.recipe.optim.schedule == "cosine" and not result.recipe.sweep.counted
     again = compare(recipe(sweep=given, budget={"steps": 100}), out, resume=True, **jobs.functions)
     assert again.recipe == result.recipe
+
+
+def test_trials_that_end_within_their_warmup_are_refused(tmp_path, jobs, recipe):
+    """As a share it is known before; a number of steps only once the budget became steps."""
+    four = {"lr": [1e-3, 2e-3, 4e-3, 8e-3], "share": 0.3}
+    with pytest.raises(ValueError, match=r"a trial of \[sweep\] has 7\.5% of the budget, of which 7\.0% are warm-up"):
+        compare(recipe(sweep=four), tmp_path / "out", **jobs.functions)
+    recipe(sweep=four, optim={"schedule": "cosine"}).check_search()
+    asked = recipe(sweep={"lr": [1e-3, 3e-3]}, optim={"warmup": 60}, budget={"steps": 400})
+    failures = [row.failures["sweep"] for row in compare(asked, tmp_path / "out", **jobs.functions).rows]
+    assert len(failures) == 2 and all("60 steps, but a warm-up of 60" in reason for reason in failures)
+
+
+def test_a_search_that_could_take_the_whole_budget_is_refused(tmp_path, jobs, recipe):
+    with pytest.raises(ValueError, match="is 125% of the budget: lower sweep.share or sweep.extend"):
+        compare(recipe(sweep={"lr": [1e-3, 2e-3], "share": 0.5}), tmp_path / "out", **jobs.functions)
+    assert not (tmp_path / "out").exists()
+    recipe(sweep={"lr": [1e-3, 2e-3], "share": 0.5, "extend": 1}).check_search()

@@ -40,7 +40,7 @@ def test_settings_are_toml_or_bare_words():
         ("optim.betas=[0.9, 1.0]", "betas must lie in [0, 1), but are [0.9, 1.0] instead"),
         (
             "optim.schedule=cosin",
-            "optim.schedule must be 'cosine', 'linear', 'constant', 'inverse-root' or 'slanted-triangular', but",
+            "optim.schedule must be 'cosine', 'linear', 'constant', 'inverse-root', 'slanted-triangular' or 'wsd', but",
         ),
         ("train.keep=1", "train.keep must be greater than or equal to 2, but is 1 instead"),
         (
