@@ -268,11 +268,11 @@ def _score(setup: Setup, model: Any, part: str, *, precision: str, quick: bool =
     return measure(setup.data.task, predictions, getattr(setup.data, part)), predictions
 
 
-def _chosen(setup: Setup, out: Path, record: dict[str, Any]) -> tuple[Any, dict[str, float], str]:
+def _chosen(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any]) -> tuple[Any, dict[str, float], str]:
     """The final model, its metrics on the validation set, and a description of its weights."""
     plan, state, name = record["plan"], record["state"], setup.data.task.score
     # Where no evaluation since a finished run went on was better, the root holds what it chose then.
-    kept = state["weights"] if _best_step(log.read(out), name) <= state.get("reopened", -1) else "best"
+    kept = state["weights"] if _best_step(trainer.evaluations, name) <= state.get("reopened", -1) else "best"
     best = load(out)[0].to(setup.device)
     valid, _ = _score(setup, best, "valid", precision=plan["precision"])
     if setup.averaged < 2:
@@ -285,7 +285,7 @@ def _chosen(setup: Setup, out: Path, record: dict[str, Any]) -> tuple[Any, dict[
 
 def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any], wall: float) -> FinetuneResult:
     data, plan = setup.data, record["plan"]
-    best, valid, weights = _chosen(setup, out, record)
+    best, valid, weights = _chosen(setup, trainer, out, record)
     test, predictions = _score(setup, best, "test", precision=plan["precision"])
     write_predictions(out / PREDICTIONS, as_rows(setup.kind, data.test, predictions))
     write_parts(out, data.task, predictions, data.test)
