@@ -125,7 +125,7 @@ def _run(session: Session, typed: Recipe) -> Comparison:
     state = session.state
     assert state.prepared is not None
     comparison = Comparison(
-        recipe=recipe,
+        recipe=typed,
         out=out,
         rows=rows,
         prepared=state.prepared,

@@ -95,13 +95,15 @@ class Fake:
 
     def pretrain(self, options, out, *, resume=False, overwrite=False, console=None, watch=None):
         stored = Path(out) / "run.toml"
-        if resume and stored.is_file():
-            return read(PretrainResult, json.loads(stored.read_text()), str(stored))
+        record = toml.read(stored) if stored.is_file() else {}
+        if resume and "result" in record:
+            return read(PretrainResult, record["result"], str(stored))
         out.mkdir(parents=True, exist_ok=True)
-        if (out / "run.toml").is_file():
-            stored_budget = toml.read(out / "run.toml")["options"]["budget"]
+        if record:
+            stored_budget = record["options"]["budget"]
             assert stored_budget == options.budget.model_dump(exclude_none=True), "a run is resumed as it was begun"
-        (out / "run.toml").write_text(toml.dump({"options": options.model_dump(mode="json")}))
+        record = {"options": options.model_dump(mode="json")}
+        stored.write_text(toml.dump(record))
         seed, steps, lr = options.seed, options.budget.steps, options.optim.lr
         speed = 0.5 * self.slower.get(options.family, 1.0)
         for step in range(steps if watch else 0):
@@ -139,7 +141,7 @@ class Fake:
             samples=self.samples,
             metric=metric,
         )
-        stored.write_text(json.dumps(result.as_dict()))
+        stored.write_text(toml.dump(record | {"result": result.as_dict()}))
         return result
 
     def examine(self, options):
@@ -170,7 +172,7 @@ class Fake:
         if resume and stored.is_file():
             return read(FinetuneResult, json.loads(stored.read_text()), str(stored))
         out.mkdir(parents=True, exist_ok=True)
-        family = json.loads((Path(options.model) / "run.toml").read_text())["family"]
+        family = toml.read(Path(options.model) / "run.toml")["result"]["family"]
         assert options.model.endswith(f"seed-{self.pretrained if self.pretrained is not None else options.seed}")
         task = options.task.name
         self.event("tune", family, task, options.seed, options.precision, options.optim.lr, options.epochs)

@@ -36,8 +36,8 @@ def test_the_context_is_fixed_before_the_runs_and_told(tmp_path, jobs, recipe):
     asked, given = [], []
 
     def plan(options, out, console=None):
-        asked.append(options.train.evaluate_context)
-        return replace(jobs.plan_steps(options, out), evaluate_context=77)
+        asked.extend(one.train.evaluate_context for one in options)
+        return [replace(found, evaluate_context=77) for found in jobs.plan_steps(options, out)]
 
     def pretrain(options, out, **rest):
         given.append(options.train.evaluate_context)

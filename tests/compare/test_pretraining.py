@@ -1,5 +1,7 @@
 """A budget in minutes is kept: corrected once by the first tenth of a run, the same for all seeds, whatever is killed when."""
 
+import shutil
+
 import pytest
 
 from gyebo.compare import pretraining, spending
@@ -27,14 +29,15 @@ def test_the_first_tenth_corrects_the_steps_of_all_seeds(tmp_path, jobs, recipe,
 )
 def test_a_kill_around_the_correction_leads_to_the_same_steps(tmp_path, jobs, recipe, killed, monkeypatch, instant):
     jobs.slower = {"gpt": 2.0}
-    names = {"before the run goes": "_drop_other", "while the run goes": "_delete"}
+    names = {"before the run goes": "_drop_other", "while the run goes": "rmtree"}
     name = names.get(instant, "_keep")
-    real = getattr(pretraining, name)
+    module = shutil if name == "rmtree" else pretraining  # a run that goes is renamed first
+    real = getattr(module, name)
 
-    def kill(*arguments):
+    def kill(*arguments, **rest):
         if instant == "while the run goes" and not arguments[0].exists():
             return
-        monkeypatch.setattr(pretraining, name, real)
+        monkeypatch.setattr(module, name, real)
         if instant == "after it is kept":
             real(*arguments)
         raise killed
@@ -42,7 +45,7 @@ def test_a_kill_around_the_correction_leads_to_the_same_steps(tmp_path, jobs, re
     if instant == "in the new run":
         jobs.kill_at = 3
     else:
-        monkeypatch.setattr(pretraining, name, kill)
+        monkeypatch.setattr(module, name, kill)
     with pytest.raises(killed):
         compare(recipe(), tmp_path / "out", **jobs.functions)
     jobs.slower = {}  # the machine is quick again: what was decided stays

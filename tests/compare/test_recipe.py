@@ -13,7 +13,9 @@ from gyebo.compare import recipe as recipes
 from gyebo.compare.recipe import Candidate, RecipeTask
 from gyebo.config.finetune import FinetuneOptions, TuningOptions
 from gyebo.config.run import ModelOptions, RunOptions, TrainOptions
-from gyebo.models.family import model_class
+from gyebo.models.family import find, model_class
+from gyebo.nn.cost import Workload
+from gyebo.objectives.table import OBJECTIVES
 
 SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 BASE = {
@@ -49,7 +51,9 @@ def test_every_shipped_recipe_is_fair(path):
         with torch.device("meta"):
             model = cls(config)
         left = (1 - recipe.sweep.share) * recipe.budget.flops
-        tokens = left / (3 * model.flops(1, recipe.context, 1.0))  # all of them projected: at the most
+        lengths = {"tokens": [recipe.context], "characters": [10] * recipe.context}
+        heads = dict.fromkeys(OBJECTIVES[find(candidate.family).objective].heads, recipe.context)  # at the most
+        tokens = left / (3 * model.flops(Workload(lengths=lengths, projected=heads)) / recipe.context)
         assert 2 * model.count_parameters() < tokens, (candidate.name, model.count_parameters(), tokens)
 
 

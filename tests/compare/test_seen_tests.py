@@ -63,7 +63,11 @@ def test_documents_with_test_examples_are_left_out_of_every_run(tmp_path, jobs, 
     out, without = tmp_path / "out", []
 
     def noting(job):
-        return lambda options, *rest, **named: without.append(options.data.without) or job(options, *rest, **named)
+        def noted(asked, *rest, **named):
+            without.extend(options.data.without for options in (asked if isinstance(asked, list) else [asked]))
+            return job(asked, *rest, **named)
+
+        return noted
 
     jobs.seen = SEEN
     asked = task_recipe(seeds=[0], without_test_texts=True, data={"corpus": ["a.txt"], "without": ["mine.txt"]})
