@@ -112,7 +112,7 @@ def test_what_a_run_leaves(tuned, data):
     names = {path.name for path in out.iterdir() if not path.name.startswith("events")}
     assert names == {
         *("README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "run.toml"),
-        *("metrics.jsonl", "predictions.jsonl", "learning.png", "confusion.png", "checkpoints"),
+        *("metrics.jsonl", "predictions.jsonl", "per-example.npz", "learning.png", "confusion.png", "checkpoints"),
     }
     record = toml.read(out / "run.toml")
     assert record["state"] == {"finished": True, "weights": "best"} and record["result"]["test"] == result.test

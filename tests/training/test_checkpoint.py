@@ -148,7 +148,7 @@ def test_leftovers_of_a_cut_are_gone_after_a_resumption(run_options, tmp_path, m
     (out / ".notes").write_text("the user's")
     pretrain(options, out, resume=True)
     assert {path.name for path in out.iterdir() if path.name.startswith(".")} == {".notes"}
-    assert all(path.name.startswith("step-") for path in (out / "checkpoints").iterdir())
+    assert all(path.name.startswith("step-") for path in (out / "checkpoints").iterdir() if path.name != "sources.json")
 
 
 @pytest.mark.parametrize("lost", ["all", "evaluations", "torn"])
