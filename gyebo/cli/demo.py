@@ -14,8 +14,8 @@ def demo(
 ) -> None:
     """The whole pipeline in minutes, offline.
 
-    Compares LSTM, GPT-2, BERT and RoBERTa on the built-in world and its sentiment task with a linear baseline, writes a report,
-    and shows text that the best one generates, or masked tokens that it predicts.
+    Compares GPT-2 and GPT on the built-in world and its sentiment task with a linear baseline, writes a report, and shows text
+    that the best one generates.
 
     \b
     Examples:

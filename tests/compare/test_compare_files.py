@@ -86,6 +86,9 @@ def test_the_demo_lets_a_model_that_reads_both_sides_fill_in(tmp_path, faked, co
         return [{"text": text, "sequence": "", "masks": [[guess] * top_k]} for text in texts]
 
     monkeypatch.setattr(demo_module, "fill", fill)
+    text = demo_module.shipped("demo.toml").read_text(encoding="utf-8").replace('family = "gpt"\n', 'family = "bert"\n')
+    (tmp_path / "demo.toml").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(demo_module, "shipped", lambda name: tmp_path / name)
     result = demo_module.demo(tmp_path / "demo", console=console)
     assert result.rows[0].candidate.family == "bert"
     [(name, texts)] = asked

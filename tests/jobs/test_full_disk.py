@@ -109,5 +109,5 @@ def test_a_disk_that_is_full_at_some_operation(commands, tmp_path, name):
 @pytest.mark.parametrize("name", ALL)
 def test_a_disk_that_is_full_at_several_operations(commands, tmp_path, name):
     """At some of the operations; all of them take hours: FULL_DISK_POINTS says how many."""
-    points = int(os.environ.get("FULL_DISK_POINTS", "8"))
+    points = int(os.environ.get("FULL_DISK_POINTS", "4"))
     assert problems(name, commands[name], tmp_path, lambda count: sample(name, count, points)) == []
