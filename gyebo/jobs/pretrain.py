@@ -237,9 +237,10 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
     return result
 
 
-def _floor(setup: Setup) -> dict[str, float | None]:
-    """The known entropy beside a figure that it bounds."""
-    return {"floor_bits_per_byte": floor(setup.prepared)} if setup.facts.likelihood else {}
+def _floor(setup: Setup) -> dict[str, float]:
+    """The entropy, where it is known, beside a figure that it bounds."""
+    bits = floor(setup.prepared) if setup.facts.likelihood else None
+    return {} if bits is None else {"floor_bits_per_byte": bits}
 
 
 def _draw(setup: Setup, out: Path, bytes_per_token: float) -> dict[str, str]:

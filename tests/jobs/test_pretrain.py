@@ -290,6 +290,11 @@ def test_what_a_run_counts_of_itself(finished, tmp_path):
     assert result.tokens / result.seconds <= result.tokens_per_second < 1e9 and result.lr == 1e-3
 
 
+def test_resuming_a_finished_run_returns_the_same_result(finished):
+    options, out, result = finished
+    assert pretrain(options, out, resume=True).as_dict() == result.as_dict()
+
+
 def test_evaluate_gives_the_runs_own_last_figures(finished):
     _, out, result = finished
     last = [r for r in log.read(out) if "evaluation" in r][-1]
