@@ -233,7 +233,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
     pictures = _draw(setup, out, bytes_per_token)
     save(trainer.model, setup.tokenizer, out, card=_card(setup, out, result, pictures=pictures))
     finished = {"state": {"finished": True, "weights": "last"}, "result": result.as_dict()}
-    run_directory.write(out, record | finished | {"files": root_files.digests(out, pictures.values())})
+    run_directory.write(out, record | finished | {"files": root_files.digests(out)})
     return result
 
 

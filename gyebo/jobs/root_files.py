@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
+from gyebo.jobs.written import RUN
 from gyebo.training import checkpoint
 
-WRITTEN = (
-    "config.json",
-    "generation_config.json",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-    "*tokenizer.json",
-    "tokenizer_config.json",
-    "*.spm",
-    "README.md",
-    "metrics.jsonl",
-    "predictions.jsonl",
-    "tokenizer/*.json",
-)
+LEFT_OUT = ("run.toml", "events.*")  # which holds the digests; which are made again from the log
 YOURS = ("README*", "LICEN?E*")  # a user may edit these
 
 
-def digests(out: Path, pictures: Iterable[str]) -> dict[str, str]:
-    """SHA-256 of each file that the run wrote, by its name; `pictures`: those among them."""
-    paths = {path for pattern in (*WRITTEN, *pictures) for path in out.glob(pattern) if path.is_file()}
-    return {path.relative_to(out).as_posix(): checkpoint.digest(path) for path in sorted(paths)}
+def digests(out: Path) -> dict[str, str]:
+    """SHA-256 of each file that the run wrote, by its name: those at the root, and the tokenizer's."""
+    patterns = [name for name, inner in RUN.items() if inner is None]
+    patterns += [f"tokenizer/{name}" for name in RUN["tokenizer"] or ()]
+    paths = {path for pattern in patterns for path in out.glob(pattern)}
+    kept = (path for path in sorted(paths) if not any(path.match(pattern) for pattern in LEFT_OUT))
+    return {path.relative_to(out).as_posix(): checkpoint.digest(path) for path in kept}
 
 
 def changed(out: Path, files: dict[str, str]) -> list[tuple[str, bool]]:

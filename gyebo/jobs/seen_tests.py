@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gyebo.config.durable import replacing
 from gyebo.config.finetune import TaskOptions
 from gyebo.config.run import DataOptions
 from gyebo.data import sources
@@ -58,14 +58,10 @@ def find_test_texts(tasks: Mapping[str, TaskOptions], data: DataOptions) -> dict
 
 def keep_test_texts(tasks: Mapping[str, TaskOptions], field: str, path: Path) -> None:
     """Write all texts of the test examples, as JSON lines with that key, so that `data.without` may name them."""
-    aside = path.with_name(f".{path.name}.part")
-    with aside.open("w", encoding="utf-8") as file:
+    with replacing(path) as aside, aside.open("w", encoding="utf-8") as file:
         for options in tasks.values():
             for example in _test_texts(read_task(options)):
                 file.writelines(json.dumps({field: text}, ensure_ascii=False) + "\n" for text in example)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def _test_texts(data: TaskData) -> list[tuple[str, ...]]:

@@ -46,15 +46,15 @@ def false_verdicts(candidates, seeds, ratio, tables, *, behind=None):
 @pytest.mark.parametrize("candidates", [2, 3, 5, 7, 10])
 def test_false_verdicts_are_rare(candidates, seeds, ratio, most):
     """All means equal, then the two best alone."""
-    tables = 3000 if candidates < 6 else 1500
-    assert false_verdicts(candidates, seeds, ratio, tables) <= most + 0.005  # its standard error
+    tables = 10_000 if candidates < 4 else 3000
+    assert false_verdicts(candidates, seeds, ratio, tables) <= most
     if candidates > 2:
         for behind in (3, 100):
-            assert false_verdicts(candidates, seeds, ratio, tables // 3, behind=behind) <= most + 0.005
+            assert false_verdicts(candidates, seeds, ratio, tables // 3, behind=behind) <= most
 
 
 def test_false_verdicts_are_rare_and_possible():
-    assert 0 < false_verdicts(3, 3, 2, 400) <= 0.075
+    assert 0 < false_verdicts(3, 3, 2, 400) <= 0.07
 
 
 def power(candidates, seeds, tables):
@@ -96,7 +96,7 @@ def families(draw, candidates, seeds, examples, *, own, each_seed, between):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("examples", "tables"), [(1000, 300), (10_000, 120)])
+@pytest.mark.parametrize(("examples", "tables"), [(1000, 1000), (10_000, 300)])
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize(
     ("own", "each_seed", "between"), [(0.3, 0.1, 0.0), (0.3, 0.1, 0.02), (0.2, 0.3, 0.05), (0.1, 0.5, 0.0)]
@@ -109,6 +109,6 @@ def test_families_equal_in_the_population_are_rarely_told_apart(examples, tables
         right = families(draw, 2, seeds, examples, own=own, each_seed=each_seed, between=between)
         wrong += set(judged(right.mean(2), right @ weights).values()) != {"no difference shown"}
         by_seeds_alone += set(judged(right.mean(2)).values()) != {"no difference shown"}
-    assert wrong / tables <= 0.07 + np.sqrt(0.07 * 0.93 / tables)
+    assert wrong / tables <= 0.07
     if between == 0 and own > 0.2 and seeds > 2:
         assert by_seeds_alone / tables > 0.15  # the fault that this mends

@@ -106,6 +106,12 @@ def test_root_weights_that_are_not_the_last_checkpoints_are_found(run):
     assert not ok and f"{run}: differs from {run / 'checkpoints' / 'step-6'} in tensor" in said
 
 
+def test_every_file_of_the_root_has_a_digest(run):
+    written = {path.name for path in run.iterdir() if path.is_file() and not path.name.startswith((".", "events"))}
+    assert "per-example.npz" in written
+    assert set(run_directory.read(run)["files"]) >= written - {"run.toml"}
+
+
 def vouched(run, name):
     """run.toml vouches for a file of the root as it is now."""
     record = run_directory.read(run)

@@ -319,7 +319,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
     )
     save(best, setup.tokenizer, out, card=card(setup.options, out, result))
     finished = {"state": {"finished": True, "weights": weights}, "result": result.as_dict()}
-    run_directory.write(out, record | finished | {"files": root_files.digests(out, result.pictures.values())})
+    run_directory.write(out, record | finished | {"files": root_files.digests(out)})
     return result
 
 
