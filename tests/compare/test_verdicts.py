@@ -96,7 +96,7 @@ def families(draw, candidates, seeds, examples, *, own, each_seed, between):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("examples", "tables"), [(1000, 1000), (10_000, 300)])
+@pytest.mark.parametrize(("examples", "tables"), [(1000, 1200), (10_000, 1200)])
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize(
     ("own", "each_seed", "between"), [(0.3, 0.1, 0.0), (0.3, 0.1, 0.02), (0.2, 0.3, 0.05), (0.1, 0.5, 0.0)]

@@ -305,8 +305,8 @@ def test_from_starts_with_those_weights_and_that_tokenizer(finished, run_options
     # The first loss is that of those weights on the first batch, dropout drawn as for step 1.
     setup = set_up(options, tmp_path / "other", None)
     trainer = setup.trainer("float32", 2)
-    assert losses(out)[0] == trainer.advance()["loss"]
-    assert losses(out)[0] < losses(first)[0] - 0.1
+    assert losses(out)[0][1] == trainer.advance()["loss"]
+    assert losses(out)[0][1] < losses(first)[0][1] - 0.1
     assert f"--from {first}" in (out / "README.md").read_text(encoding="utf-8")
 
 
