@@ -241,7 +241,7 @@ def _with_examples(between: tuple[float, float], samples: Sequence[Sample], fixe
     total = max(variance + examples - common, examples)
     if variance == 0 or total == 0:
         return total, freedom if total == 0 else math.inf
-    return total, freedom * (total / variance) ** 2
+    return total, freedom * max(1.0, total / variance) ** 2  # where the common part is larger, no freedom is lost with it
 
 
 def _seeds_on_examples(sample: Sample) -> float:

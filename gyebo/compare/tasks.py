@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from rich.markup import escape
 
@@ -110,12 +111,12 @@ def train_baselines(session: Session) -> None:
     """The linear baseline of each task that it can do, once: nothing in it is random. A failed one is tried again."""
     for task in session.recipe.tasks:
         known = session.known(task)
-        if find_kind(known.kind).linear and not known.linear:
-            _train_baseline(session, task, known)
+        directory = session.out / "tasks" / BASELINE / task.called
+        if find_kind(known.kind).linear and not (known.linear and directory.is_dir()):
+            _train_baseline(session, task, known, directory)
 
 
-def _train_baseline(session: Session, task: RecipeTask, known: KnownTask) -> None:
-    directory = session.out / "tasks" / BASELINE / task.called
+def _train_baseline(session: Session, task: RecipeTask, known: KnownTask, directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)  # of a run that was cut: it takes seconds, and is done again
 
     def train() -> Baseline:

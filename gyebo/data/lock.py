@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from gyebo.config.durable import make_folder
 from gyebo.config.errors import NamesOptions
 
 LOCK = ".lock"  # its name inside of a directory
@@ -31,7 +32,7 @@ def sole_writer(folder: Path, *, wait: bool = False) -> Iterator[None]:
     Raises Busy where another process holds it or that of a directory around it; with `wait`, waits for its own instead.
     """
     folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     if not wait:
         _refuse_busy(parent for parent in folder.parents if parent not in _held)
     path = _place(folder)

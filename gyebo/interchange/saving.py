@@ -93,7 +93,7 @@ def auto_class(model: Any) -> str | None:
 @contextmanager
 def _aside(directory: Path) -> Iterator[Path]:
     """A folder on the same file system, gone afterwards whatever happens."""
-    directory.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(directory)
     temporary = Path(tempfile.mkdtemp(prefix=".saving-", dir=directory))
     try:
         yield temporary

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -358,3 +359,12 @@ def test_examples_are_told_with_a_fingerprint_of_all_of_them(tmp_path):
     assert examine(options) == first
     file.write_text("\n".join(["review,verdict", *rows[:-1], rows[-1].replace("good", "bad")]), encoding="utf-8")
     assert examine(options).fingerprint != first.fingerprint
+
+
+def test_a_baseline_whose_folder_is_gone_is_trained_again(tmp_path, jobs, task_recipe):
+    out = tmp_path / "out"
+    compare(task_recipe(), out, **jobs.functions)
+    shutil.rmtree(out / "tasks" / "linear")
+    jobs.events.clear()
+    compare(task_recipe(), out, resume=True, **jobs.functions)
+    assert [event[0] for event in jobs.events if event[0] in ("linear", "train", "tune")] == ["linear"]

@@ -188,6 +188,16 @@ def test_examples_add_their_variance_once():
     assert width < 1.25 * alone
 
 
+def test_seeds_that_differ_only_as_they_err_on_other_examples_keep_a_finite_interval():
+    """What is left of the variance between seeds must not have a share of a degree of freedom, whose t has no bounds."""
+    rows = np.zeros((2, 100))
+    rows[0, :70], rows[1, 40:] = 1, 1  # one errs where the other does not
+    summary = summarise(of([0.7, 0.6], resampled=drawn(rows)))
+    # between seeds 0.005 / 2; of the means 0.0525 / 100; common (0.69 / 100) / 4: t with one degree of freedom is 12.71
+    half = 12.71 * math.sqrt(0.0025 + 0.000525 - 0.0069 / 4)
+    assert summary.high - summary.mean == pytest.approx(half, rel=0.05)
+
+
 def test_examples_widen_an_interval_where_seeds_agree():
     """All seeds answer alike, and the families differ on a tenth of 100 examples: only other examples are chance."""
     first = np.ones((3, 100))

@@ -8,6 +8,7 @@ from subprocess import PIPE, Popen
 
 import pytest
 
+from gyebo.config import durable
 from gyebo.data.lock import Busy, refuse_busy_below, sole_writer
 
 HOLDER = """
@@ -97,3 +98,11 @@ def test_where_nothing_can_be_written_beside_it(tmp_path, monkeypatch, which):
     with sole_writer(run):
         assert [path.name for path in tmp_path.rglob("*")] == (["run", ".lock"] if which == "parent" else ["run"])
     assert list(run.iterdir()) == []
+
+
+def test_the_folders_around_a_directory_last(tmp_path, monkeypatch):
+    """They are made for the lock, before the directory: a power cut must not take them with what is written in it later."""
+    flushed = []
+    monkeypatch.setattr(durable, "flush", lambda path: flushed.append(path))
+    with sole_writer(tmp_path / "tasks" / "linear" / "run"):
+        assert flushed == [tmp_path, tmp_path / "tasks"]
