@@ -22,7 +22,7 @@ from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 from gyebo.data import sources
 from gyebo.data.lock import sole_writer
-from gyebo.data.processes import end_with_parent
+from gyebo.data.processes import end_with_parent, interrupts_held
 from gyebo.data.shards import SPLITS, Prepared, damaged, mapped, token_dtype, write_part
 from gyebo.data.sources import Chunk, Source
 from gyebo.data.wanted import Wanted
@@ -301,7 +301,9 @@ def run_jobs(worker: Worker, jobs: Iterator[Job], processes: int) -> Iterator[tu
     with ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(worker,)) as pool:
         try:
             for job in jobs:
-                waiting[pool.submit(_make_part, *job)] = job[1]
+                with interrupts_held():  # workers are started here, and a worker must not hear Ctrl-C before it ignores it
+                    future = pool.submit(_make_part, *job)
+                waiting[future] = job[1]
                 while len(waiting) > 2 * processes:
                     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                         yield waiting.pop(future), future.result()

@@ -5,9 +5,11 @@ import signal
 import sys
 import time
 from pathlib import Path
-from subprocess import PIPE, Popen
+from subprocess import PIPE, Popen, check_output
 
 import pytest
+
+from gyebo.data.processes import interrupts_held
 
 POOL = """
 import os, sys, time
@@ -59,3 +61,11 @@ def test_children_end_when_their_parent_is_killed(tmp_path, code):
     while any(map(alive, children)) and time.monotonic() < stop:
         time.sleep(0.05)
     assert not any(map(alive, children))
+
+
+def test_a_process_that_is_started_while_interrupts_are_held_never_hears_them():
+    ask = [sys.executable, "-c", "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"]
+    with interrupts_held():
+        inside = check_output(ask, text=True)
+    assert (inside.strip(), check_output(ask, text=True).strip()) == ("True", "False")
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
