@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from gyebo.objectives.translation import Translation
 from report import machine, store
 from sides import Work, measure
 
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
 from gyebo.models.transformer import Transformer, TransformerConfig
-from gyebo.objectives.translation import Translation
 from gyebo.tasks.features import Features, ragged
 from gyebo.tasks.kinds.translation import PAIR, pair_rows
 

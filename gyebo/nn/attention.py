@@ -6,6 +6,7 @@ Letters: B batch, H heads, T queries, S keys, K width of a head.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ def attend(
     value: Tensor,
     *,
     allowed: Tensor | None = None,
+    bias: Tensor | None = None,
     causal: bool = False,
     scale: float | None = None,
     dropout: float = 0.0,
@@ -28,21 +30,28 @@ def attend(
     """Attention of every query over its allowed keys ("Attention Is All You Need", section 3.2.1).
 
     query [B, H, T, K], key and value [B, H, S, K]; `allowed` is a boolean mask that broadcasts to [B, H, T, S] (True: allowed;
-    every row needs at least one True), `causal` the triangular mask (T = S only); `scale` defaults to K^-0.5; `dropout` is
-    applied to the weights; `upcast` computes scores and weights in float32 even if query and key are not. Returns [B, H, T, K].
+    every row needs at least one True), `causal` the triangular mask (T = S only, without `allowed`); `scale` defaults to
+    K^-0.5; `bias`, which broadcasts to [B, H, T, S], is added to the scaled scores; `dropout` is applied to the weights;
+    `upcast` computes scores and weights in float32 even if query and key are not. Returns [B, H, T, K].
     """
+    options: dict[str, Any] = {"allowed": allowed, "bias": bias, "causal": causal, "scale": scale, "dropout": dropout}
     if upcast and query.dtype != torch.float32:
-        heads = weigh(query, key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout, upcast=True)[0]
+        heads = weigh(query, key, value, upcast=True, **options)[0]
         return heads.to(query.dtype)  # a cache may have higher precision than the model
     if key.dtype != query.dtype:  # a cache may have higher precision than the model, on a CPU also under autocast
         with torch.autocast("cpu", enabled=False):
-            wide = attend(query.to(key.dtype), key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout)
+            wide = attend(query.to(key.dtype), key, value, **options)
         return wide.to(query.dtype)
     if _naive_is_faster(query, key, dropout):
-        return weigh(query, key, value, allowed=allowed, causal=causal, scale=scale, dropout=dropout)[0]
-    return F.scaled_dot_product_attention(
-        query, key, value, attn_mask=allowed, is_causal=causal and allowed is None, scale=scale, dropout_p=dropout
-    )
+        return weigh(query, key, value, **options)[0]
+    mask, causal = allowed, causal and allowed is None
+    if bias is not None:
+        mask = bias.to(query.dtype)
+        if causal:
+            allowed, causal = causal_mask(query.shape[-2], query.device), False
+        if allowed is not None:
+            mask = mask.masked_fill(~allowed, -math.inf)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal, scale=scale, dropout_p=dropout)
 
 
 def _naive_is_faster(query: Tensor, key: Tensor, dropout: float) -> bool:
@@ -65,6 +74,7 @@ def weigh(
     value: Tensor,
     *,
     allowed: Tensor | None = None,
+    bias: Tensor | None = None,
     causal: bool = False,
     scale: float | None = None,
     dropout: float = 0.0,
@@ -77,6 +87,8 @@ def weigh(
             scores = (query.float() * scale) @ key.float().transpose(-2, -1)
     else:
         scores = (query * scale) @ key.transpose(-2, -1)  # [B, H, T, S]
+    if bias is not None:
+        scores = scores + bias
     if allowed is None and causal:
         allowed = causal_mask(query.shape[-2], query.device)
     if allowed is not None:

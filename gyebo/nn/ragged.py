@@ -299,6 +299,7 @@ def attend_ragged(
     qkv: Tensor,
     layout: Ragged,
     *,
+    bias: Callable[[int], Tensor] | None = None,
     causal: bool = False,
     scale: float | None = None,
     dropout: float = 0.0,
@@ -307,6 +308,8 @@ def attend_ragged(
 ) -> Tensor:
     """Attention of every token over its sequence: query, key and value [N, 3, H, K] -> [N, H*K].
 
+    `bias`: a length L -> [H, L, L], added to the scaled scores of the first L tokens of a sequence; in the dense layout the
+    tokens of a sequence must be adjacent.
     `causal`, `scale`, `dropout`, `upcast`: as in `attend`. `attentions`: a list to which the weights [B, H, T, T] are appended,
     by the naive implementation; for the dense layout.
     """
@@ -321,6 +324,7 @@ def attend_ragged(
         if causal and allowed is not None:
             # Tokens are at the start of their row of the grid, so the causal mask also excludes blank cells.
             allowed = None if group.grid else allowed.tril()
+        options["bias"] = None if bias is None else bias(group.longest)
         if attentions is None:
             heads = attend(query, key, value, allowed=allowed, **options)
         else:

@@ -208,7 +208,7 @@ BIDIRECTIONAL = ObjectiveFacts(
 
 TRANSLATION = ObjectiveFacts(
     name="translation",
-    module="gyebo.objectives.translation",
+    module="gyebo.objectives.source_target",
     learns="to translate",
     kind="translation",
     metric="bleu",  # a task measures it: nothing here reads a text alone

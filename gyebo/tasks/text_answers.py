@@ -13,17 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from gyebo.data.batches import IGNORE
-from gyebo.data.streams import SOURCE, TARGET, BatchField
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
+from gyebo.objectives.source_target import FIELDS
 from gyebo.tasks.features import Features, ragged
 from gyebo.tasks.kinds.kind import Kind, TextForm
 from gyebo.tasks.task import Example
 from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
-
-PAIR = (BatchField("input_ids", SOURCE), BatchField("decoder_input_ids", TARGET), BatchField("labels", TARGET, IGNORE))
 
 
 def encode(
@@ -62,7 +59,7 @@ def encode(
     ids = tuple(example.id for example in examples)
     pad = tokenizer.role_ids.get("pad", 0)
     notes = {"tokenizer": tokenizer}
-    return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, too_long=sum(long), notes=notes, fields=PAIR)
+    return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, too_long=sum(long), notes=notes, fields=FIELDS)
 
 
 def target_of(form: TextForm, example: Example) -> str:

@@ -6,14 +6,16 @@ import torch
 from gyebo.nn.attention import attend, causal_mask, weigh
 from gyebo.nn.positions import causal_layout
 
+CASES = ["causal", "mask", "free", "one query", "few queries", "scaled", "bias", "causal bias", "masked bias"]
 
-@pytest.mark.parametrize("case", ["causal", "mask", "free", "one query", "few queries", "scaled"])
+
+@pytest.mark.parametrize("case", CASES)
 def test_back_ends_equal_the_equation(case):
     torch.manual_seed(0)
     B, H, T, K = 2, 3, 9, 8
     query, key, value = torch.randn(B, H, T, K), torch.randn(B, H, T, K), torch.randn(B, H, T, K)
-    options = {"causal": case == "causal"}
-    if case == "mask":
+    options = {"causal": "causal" in case}
+    if "mask" in case:
         options["allowed"] = torch.rand(B, 1, T, T) > 0.5
         options["allowed"] |= torch.eye(T, dtype=torch.bool)
     if case == "one query":
@@ -22,16 +24,21 @@ def test_back_ends_equal_the_equation(case):
         query = query[:, :, -4:]
     if case == "scaled":
         options["scale"] = 0.7
+    if "bias" in case:
+        options["bias"] = torch.randn(H, T, T)
     visible = options.get("allowed")
-    if case == "causal":
+    if "causal" in case:
         visible = torch.ones(T, T).tril().bool()
     scores = torch.einsum("bhtk,bhsk->bhts", query.double(), key.double()) * options.get("scale", K**-0.5)
+    scores = scores + options.get("bias", 0.0)
     if visible is not None:
         scores = scores.masked_fill(~visible, -torch.inf)
     expected = torch.einsum("bhts,bhsk->bhtk", scores.softmax(-1), value.double()).float()
     torch.testing.assert_close(attend(query, key, value, **options), expected, atol=1e-5, rtol=1e-5)
     mixed, weights = weigh(query, key, value, **options)
     torch.testing.assert_close(mixed, expected, atol=1e-5, rtol=1e-5)
+    half = attend(query.bfloat16(), key.bfloat16(), value.bfloat16(), upcast=True, **options)
+    torch.testing.assert_close(half.float(), expected, atol=0.05, rtol=0.05)
     torch.testing.assert_close(weights.double(), scores.softmax(-1), atol=1e-6, rtol=1e-5)
 
 

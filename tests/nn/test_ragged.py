@@ -25,12 +25,17 @@ def sequences(ids: torch.Tensor) -> list[torch.Tensor]:
     return found
 
 
-def naive(qkv: torch.Tensor, ids: torch.Tensor, scale: float = K**-0.5, causal: bool = False) -> torch.Tensor:
-    """[B*T, 3, H, K] -> [B*T, H*K], each sequence alone; zeros at padding."""
+def linear_bias(slope: float):
+    """A length L -> [H, L, L]."""
+    return lambda length: slope * torch.arange(1, H + 1)[:, None, None] * (torch.arange(length) - torch.arange(length)[:, None])
+
+
+def naive(qkv: torch.Tensor, ids: torch.Tensor, scale: float = K**-0.5, causal: bool = False, slope=0.0) -> torch.Tensor:
+    """[B*T, 3, H, K] -> [B*T, H*K], each sequence alone; zeros at padding. `slope`: of a bias over the distance of a key."""
     out = 0 * qkv[:, 0].flatten(1)  # part of the graph also where nothing is real
     for places in sequences(ids):
         query, key, value = qkv[places].permute(1, 2, 0, 3)  # [H, n, K] each
-        scores = query @ key.transpose(1, 2) * scale
+        scores = query @ key.transpose(1, 2) * scale + linear_bias(slope)(len(places))
         later = torch.ones(len(places), len(places), dtype=torch.bool).triu(1) & causal
         weights = scores.masked_fill(later, -torch.inf).softmax(-1)
         out = out.index_add(0, places, (weights @ value).transpose(0, 1).flatten(1))
@@ -203,6 +208,18 @@ def test_given_positions_replace_and_weights_are_given(dense):
         assert attentions[0].shape == (2, H, 3, 3)
         assert attentions[0][0, :, 1:, 0].count_nonzero() == 0
         torch.testing.assert_close(attentions[0].sum(-1), torch.ones(2, H, 3))
+
+
+@pytest.mark.parametrize("dense, causal", [(False, False), (False, True), (True, False), (True, True)])
+def test_a_bias_depends_on_places_within_a_sequence(dense, causal):
+    ids = torch.tensor([[0, 1, 1, 1, 2, 2], [3, 3, 3, 3, 3, 0]])
+    layout = ragged_layout(ids.shape, CPU, document_ids=ids, dense=dense)
+    torch.manual_seed(0)
+    qkv = torch.randn(12, 3, H, K)
+    expected = naive(qkv, ids, causal=causal, slope=0.4)
+    rows = layout.gather(qkv.unflatten(0, (2, 6)))
+    found = layout.scatter(attend_ragged(rows, layout, causal=causal, bias=linear_bias(0.4)))
+    torch.testing.assert_close(found.flatten(0, 1), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_the_scale_and_other_types():

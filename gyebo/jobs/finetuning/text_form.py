@@ -11,7 +11,7 @@ from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, TranslationOptions, scratch
 from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, bpe_dropout_features, longest_row
 from gyebo.jobs.model_building import freeze, with_dropout
-from gyebo.objectives.translation import Translation
+from gyebo.objectives.source_target import TargetLoss
 from gyebo.tasks import text_answers
 from gyebo.tasks.features import ExampleRows, token_groups
 from gyebo.tasks.kinds.kind import Kind, TextForm
@@ -92,7 +92,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
         make_model=partial(_make_model, options, origin),
         features=features,
         rows=ExampleRows(features["train"], of_epoch, token_groups(features["train"], asked.batch_tokens)),
-        objective=Translation(asked.smoothing),
+        objective=TargetLoss("task", asked.smoothing),
         predict=predict,
         max_length=length,
         longest={"train": length, "valid": context, "test": context},

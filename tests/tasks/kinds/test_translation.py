@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from gyebo.config.finetune import TaskOptions
 from gyebo.models.family import FAMILIES
 from gyebo.models.transformer import Transformer, TransformerConfig
-from gyebo.objectives.translation import Translation
+from gyebo.objectives.source_target import TargetLoss
 from gyebo.tasks import text_answers
 from gyebo.tasks.data import loading
 from gyebo.tasks.data.parallel import aligned, translation_task
@@ -115,7 +115,7 @@ def test_the_loss_is_torchs_over_the_targets_tokens(tokenizer, smoothing):
     batch = {
         name: torch.from_numpy(array) for name, array in encode(examples(), tokenizer, 32, start=1).batch(range(4)).items()
     }
-    objective = Translation(smoothing)
+    objective = TargetLoss("task", smoothing)
     total, weight = objective.loss(model, batch)["task"]
     logits = model(batch["input_ids"], batch["document_ids"], batch["decoder_input_ids"], batch["decoder_document_ids"]).logits
     expected = F.cross_entropy(
