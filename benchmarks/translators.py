@@ -24,15 +24,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from gyebo.objectives.translation import Translation
 from report import machine, store
 from sides import Work, measure
 
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
 from gyebo.models.transformer import Transformer, TransformerConfig
-from gyebo.tasks.features import Features, ragged
-from gyebo.tasks.kinds.translation import PAIR, pair_rows
+from gyebo.objectives.source_target import FIELDS, TargetLoss
+from gyebo.tasks.features import Features, ragged, token_groups
 
 UNK, PAD, BOS, EOS = range(4)  # JoeyNMT's order
 SMOOTHING, DROPOUT, TOKENS, STEPS, PAIRS = 0.1, 0.1, 4096, 4, 3000
@@ -56,8 +55,8 @@ def batches(ids: int) -> tuple[Features, list[np.ndarray]]:
         "decoder_input_ids": ragged([BOS, *target] for target in targets),
         "labels": ragged([*target, EOS] for target in targets),
     }
-    features = Features(columns, {}, np.arange(PAIRS), tuple(map(str, range(PAIRS))), PAD, fields=PAIR)
-    planned = pair_rows(features, TOKENS).batches
+    features = Features(columns, {}, np.arange(PAIRS), tuple(map(str, range(PAIRS))), PAD, fields=FIELDS)
+    planned = token_groups(features, TOKENS)
     return features, [planned[len(planned) * step // STEPS] for step in range(STEPS)]
 
 
@@ -86,7 +85,10 @@ def gyebo_side(precision: str, size: str, verb: str, jadore: str, joeynmt: str) 
 
         return search
     features, chosen = batches(ids)
-    objective, optimizer = Translation(SMOOTHING), torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0, fused=True)
+    objective, optimizer = (
+        TargetLoss("task", SMOOTHING),
+        torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0, fused=True),
+    )
 
     def work() -> None:
         for rows in chosen:
