@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from gyebo.lab import clipping, gradients
+from gyebo.lab import clipping, depth, gradients
 
-CLAIMS: dict[str, ModuleType] = {"gradients": gradients, "clipping": clipping}
+CLAIMS: dict[str, ModuleType] = {"gradients": gradients, "clipping": clipping, "depth": depth}
