@@ -31,6 +31,9 @@ def finetune(
     test: Annotated[str | None, shared.word("Test set file.  [default: a tenth of yours]", "FILE")] = None,
     train_share: Annotated[float | None, shared.real("Share of the training examples to use, e.g. 0.1.")] = None,
     tokenizer: Annotated[str | None, shared.word("Tokenizer directory, for FAMILY:SIZE.", "DIR")] = None,
+    answer: Annotated[
+        str | None, shared.word("head (a task head) or text (the answer is written).  [default: the family's]", "NAME")
+    ] = None,
     seeds: Annotated[str | None, shared.word("Random seed, or several, e.g. 0,1,2.  [default: 0]", "LIST")] = None,
     epochs: Annotated[float | None, shared.real("Epochs.  [default: the task's]")] = None,
     steps: Annotated[int | None, shared.count("Number of steps, instead of epochs.")] = None,
@@ -65,6 +68,7 @@ def finetune(
     if model == "linear":
         _refuse(
             tokenizer=tokenizer,
+            answer=answer,
             seed=seeds,
             epochs=epochs,
             steps=steps,
@@ -82,7 +86,14 @@ def finetune(
         _linear(named, out, overwrite=overwrite, json=json)
         return
     values: dict[str, Any] = shared.given(
-        model=model, tokenizer=tokenizer, epochs=epochs, steps=steps, batch=batch, max_length=max_length, patience=patience
+        model=model,
+        tokenizer=tokenizer,
+        answer=answer,
+        epochs=epochs,
+        steps=steps,
+        batch=batch,
+        max_length=max_length,
+        patience=patience,
     )
     values |= {"device": device, "precision": precision, "task": named}
     values["optim"] = shared.given(lr=lr, layer_decay=layer_decay, freeze=freeze)

@@ -22,7 +22,8 @@ from gyebo.config.run import (
     TrainOptions,
     names_source,
 )
-from gyebo.models.family import find, find_size
+from gyebo.jobs.finetuning.answer import answer_form
+from gyebo.models.family import TEXT, find, find_size
 from gyebo.objectives.table import LIKELIHOOD, OBJECTIVES, ObjectiveFacts
 from gyebo.tasks.heads.styles import STYLES, WINDOWS, layers_are_features
 from gyebo.tasks.kinds.table import find_kind
@@ -139,13 +140,8 @@ class RecipeTask(TuningOptions, TaskOptions):
         if self.lr is not None and self.optim.lr is not None:
             raise ValueError("lr and optim.lr are the same option: keep one")
         task = open_task(self.source)
-        if find_kind(task.kind).head is None and find_kind(task.kind).text is None:
+        if not find_kind(task.kind).forms:
             raise ValueError(f"{task.name} can be read and scored, but not fine-tuned: name another task")
-        if find_kind(task.kind).head is None:
-            raise ValueError(
-                f"{task.name} is a {task.kind} task, whose answer is text, but all candidates answer with a head: use gyebo "
-                "finetune for each model"
-            )
         return self
 
     @property
@@ -202,7 +198,7 @@ class Recipe(Section):
                     f"candidate {candidate.name}: tuning has no effect without a task: add [[tasks]], or leave it out"
                 )
             for task in self.tasks:
-                if idle := _idle(self.learned_by(candidate, task), find(candidate.family).head_style):
+                if idle := _idle(self.learned_by(candidate, task), candidate):
                     raise ValueError(f"task {task.called}: {idle} has no effect on candidate {candidate.name}: leave it out")
                 self.finetuning(candidate, task, model="a-model", seed=0, precision="auto")
             if self.tasks and candidate.name.lower() == BASELINE:
@@ -361,8 +357,14 @@ def _lacks(facts: ObjectiveFacts) -> str:
     return "assigns no probability to text" if facts.likelihood else f"has no {facts.unit}"
 
 
-def _idle(task: RecipeTask, style: str) -> str | None:
-    """The name of an option of a task that has no effect on models with this style of head; None where there is none."""
+def _idle(task: RecipeTask, candidate: Candidate) -> str | None:
+    """The name of an option of a task that has no effect on a candidate; None where there is none. ValueError where it can't
+    learn the task."""
+    family, kind = find(candidate.family), find_kind(open_task(task.source).kind)
+    form = answer_form(family, kind, asked=task.answer, model=f"candidate {candidate.name}", task=task.called)
+    if form == TEXT:
+        return task.without_effect_on_text()
+    style = family.head_style
     if task.gradient_windows and STYLES[style].pooling != WINDOWS:
         return "gradient_windows"
     return task.without_effect_on_features() if layers_are_features(style) else task.layers and "layers"

@@ -41,13 +41,13 @@ class LearningOptions(OptimOptions):
 
 
 class TranslationOptions(Section):
-    """What only a model that generates its answers has, as a translation model does."""
+    """What only a model that writes its answers has, as a translation model does."""
 
     vocab_size: int | None = Field(
         None, gt=0, description="vocabulary size of the tokenizer to train on sources and targets; by default the size's"
     )
     separate: bool = Field(False, description="train one tokenizer on sources and one on targets, each with half of the ids")
-    batch_tokens: int = Field(4096, gt=0, description="tokens per step, on the side that has more")
+    batch_tokens: int = Field(4096, gt=0, description="tokens per step, on the side that has more; or give batch instead")
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing: probability mass spread over the vocabulary")
     average: int = Field(
         5,
@@ -73,6 +73,9 @@ class TuningOptions(Section):
     max_length: int | None = Field(
         None, gt=2, description="maximum tokens per text; by default the task's, at most the model's"
     )
+    answer: Literal["head", "text"] | None = Field(
+        None, description="head: a task head on the body; text: the answer is written; by default the family's usual one"
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout of the head")
     body_dropout: float | None = Field(
         None, ge=0, lt=1, description="dropout of embeddings, attention and layers; by default the model's"
@@ -96,6 +99,12 @@ class TuningOptions(Section):
         if self.epochs and self.steps:
             raise OptionError("‹epochs› and ‹steps› exclude each other: keep one")
         return self
+
+    def without_effect_on_text(self) -> str | None:
+        """The name of an option that has no effect on a model that answers by text; None where there is none."""
+        if self.dropout != type(self).model_fields["dropout"].default:
+            return "dropout"
+        return next((name for name in ("layers", "gradient_windows") if getattr(self, name) is not None), None)
 
     def without_effect_on_features(self) -> str | None:
         """The name of an option that has no effect where the body's layers are features, which stay as they are (ELMo); None

@@ -38,7 +38,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "model": "MODEL",
         "task.name": "TASK",
         "seed": "--seeds",
-        **_flags("", "tokenizer epochs steps batch max_length patience device precision"),
+        **_flags("", "tokenizer answer epochs steps batch max_length patience device precision"),
         **_flags("task.", "data text pair label test train_share"),
         **_flags("optim.", "lr layer_decay freeze"),
     },

@@ -20,6 +20,7 @@ from gyebo.interchange.registry import find_format, found_parts
 from gyebo.interchange.task_heads import empty_task_model, plain
 from gyebo.interchange.tensor_names import full_name, names_today, our_names, some, their_names, their_tensors
 from gyebo.models.family import Family, find, model_class
+from gyebo.tasks import text_task
 from gyebo.tasks.heads.task_model import body_of
 from gyebo.text.roles import PLAIN_PAIR, PLAIN_SINGLE, roles_of
 from gyebo.text.tokenizer import Tokenizer
@@ -72,8 +73,10 @@ def load(
         config = cls.config_class(**options)
     except ValueError as error:
         raise ValueError(f"{config_file}: {error}") from error
-    model = _empty_model(cls, config, table, weights, str(config_file))
-    if architecture is not None and architecture.kind is not None:
+    model: Any = _empty_model(cls, config, table, weights, str(config_file))
+    if architecture is None or architecture.kind is None:
+        model.tasks = text_task.read(given, str(config_file))
+    else:
         model = empty_task_model(model, architecture, given, str(config_file))
     _check(table, architecture, model, weights)
     _fill(model, weights, _dtype(dtype, weights.stored), config.tied)

@@ -24,6 +24,7 @@ from gyebo.interchange.loading import check_vocabulary
 from gyebo.interchange.registry import formats_of
 from gyebo.interchange.task_heads import plain, task_architecture, task_fields
 from gyebo.interchange.tensor_names import full_name, their_tensors
+from gyebo.tasks import text_task
 from gyebo.tasks.heads.task_model import TaskModel
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.translation_tokenizer import SOURCE_MODEL, TARGET_FILE, TARGET_MODEL
@@ -57,8 +58,8 @@ def save(
     tuned = isinstance(model, TaskModel)
     architecture = task_architecture(table, model) if tuned else written_architecture(table, model.config)
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    head = task_fields(architecture, model) if tuned else {}
-    config = write_config(table, model.config, architecture) | {"dtype": dtype} | head
+    learned = task_fields(architecture, model) if tuned else _text_tasks(model)
+    config = write_config(table, model.config, architecture) | {"dtype": dtype} | learned
     if tokenizer is not None:
         check_vocabulary(tokenizer, model.config, str(directory))
         for name in ("pad", "bos", "eos"):
@@ -75,6 +76,10 @@ def save(
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")
         _publish(temporary, directory, names, whole=tokenizer is not None)
+
+
+def _text_tasks(model: Any) -> dict[str, Any]:
+    return {text_task.FIELD: [task.as_dict() for task in model.tasks]} if model.tasks else {}
 
 
 def format_of(model: Any) -> Format:

@@ -62,7 +62,7 @@ def evaluate(
         raise ValueError(
             f"{name} learned from the examples of a task, on which alone it is measured: gyebo evaluate {name} TASK --data FILE"
         )
-    if isinstance(model, TaskModel):
+    if isinstance(model, TaskModel) or model.tasks:
         raise ValueError(f"{name} was fine-tuned and has no head for text: name a task, as in gyebo evaluate {name} TASK")
     record = None if corpus else _record(name, data or {})
     prepared = _own_text(record, name, tokenizer) if record else _text(corpus, data or {}, tokenizer)

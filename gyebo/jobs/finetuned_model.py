@@ -18,7 +18,7 @@ from gyebo.jobs import run_directory as runs
 from gyebo.jobs.finetune import RESULTS
 from gyebo.jobs.inference import ready
 from gyebo.jobs.places import placed_task
-from gyebo.models.family import find
+from gyebo.models.family import TEXT, find
 from gyebo.objectives import table
 from gyebo.tasks import linear, text_answers
 from gyebo.tasks.features import Features
@@ -142,22 +142,19 @@ def margins(model: linear.LinearModel, examples: list[Example]) -> list[Any]:
 
 
 def open_model(name: str) -> FinetunedModel:
-    """A fine-tuned model; ValueError for models without a task head, and for multi-label classifiers."""
+    """A fine-tuned model; ValueError for models without a task head that learned no task to answer by text, and for multi-label
+    classifiers."""
     if linear.is_linear(name):
         baseline = linear.load(name)
         kind = find_kind("regression" if baseline.labels is None else "classification")
         return FinetunedModel(name=name, model=baseline, kind=kind, labels=baseline.labels or (), trained=trained_on(name))
     model, tokenizer = load(name)
-    if model.encodes_source:
+    if not isinstance(model, TaskModel) and TEXT in find(model.family).answers:
         if tokenizer is None:
             raise ValueError(f"{name} has no tokenizer that gyebo reads (a tokenizer.json)")
         trained = trained_on(name)
-        known = open_task(trained.task).kind if trained else table.find(find(model.family).objective).kind
-        if not known:
-            raise ValueError(
-                f"{name} has no record of the task that it learned: fine-tune it first, gyebo finetune {name} TASK"
-            )
-        return FinetunedModel(name=name, model=model, kind=find_kind(known), tokenizer=tokenizer, trained=trained)
+        kind = _learned(model, trained, name)
+        return FinetunedModel(name=name, model=model, kind=kind, tokenizer=tokenizer, trained=trained)
     if not isinstance(model, TaskModel):
         what = f"{name} is a {type(model).__name__} without a task head"
         raise ValueError(f"{what}: fine-tune it first, gyebo finetune {name} TASK -o DIR")
@@ -171,3 +168,21 @@ def open_model(name: str) -> FinetunedModel:
     return FinetunedModel(
         name=name, model=model, kind=model.kind, tokenizer=tokenizer, labels=model.labels, trained=trained_on(name)
     )
+
+
+def _learned(model: Any, trained: TrainingRecord | None, name: str) -> Kind:
+    """The kind of task that a model answers by text: the one in its `config.json`, else in the record of its run, else that of
+    which its family alone learns; ValueError where there is none."""
+    if model.tasks:
+        kind = find_kind(model.tasks[0].kind)
+    elif trained:
+        kind = find_kind(open_task(trained.task).kind)
+    elif learned := table.find(find(model.family).objective).kind:
+        kind = find_kind(learned)
+    else:
+        raise ValueError(f"{name} has no record of the task that it learned: fine-tune it first, gyebo finetune {name} TASK")
+    if kind.text is None:
+        raise ValueError(
+            f"{name}: its config.json names the task {model.tasks[0].name}, but {kind.name} is not answered by text"
+        )
+    return kind

@@ -208,11 +208,12 @@ class TaskResult(Stored):
 class FinetuneResult(TaskResult):
     """A finished fine-tuning of one seed.
 
-    best_step: where the weights are from, unless `weights` says that they are a mean; step_size: in words; max_length: tokens
-    of a row; pictures: caption -> file.
+    answer: with a "head" or by "text" ("": not recorded); best_step: where the weights are from, unless `weights` says that
+    they are a mean; step_size: in words; max_length: tokens of a row; pictures: caption -> file.
     """
 
     family: str
+    answer: str = ""
     steps: int
     best_step: int | None = None
     epochs: float

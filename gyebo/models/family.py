@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+HEAD, TEXT = "head", "text"
+"""How a family answers a task: with a head on its body, or with text that it generates."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -22,8 +25,9 @@ class Family:
     of: "last" (a linear layer on the last token), "pooled" (on the pooled first token), "dense" (dense and tanh on the first
     token), "pre-classifier" (dense and ReLU on it), "concat" (two layers on the last token, the maximum and the mean), "mix" (a
     linear layer on the largest, over tokens, of each feature of a learned mixture of the layers of a body that stays as it is),
-    "" (there is none: it generates its answers). `single`, `pair`: templates over roles and $A, $B. `published`: options of the
-    objective in which the family differs from the objective's own defaults. `tuning`: options of a fine-tuning, likewise.
+    "" (there is none). `answers`: how it answers a task, HEAD, TEXT or both, what is usual for it first. `single`, `pair`:
+    templates over roles and $A, $B. `published`: options of the objective in which the family differs from the objective's own
+    defaults. `tuning`: options of a fine-tuning, likewise.
     `student`: the family that learns from it as a teacher; None where none does.
     `in_transformers`: its directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
     """
@@ -38,6 +42,7 @@ class Family:
     sizes: dict[str, int]
     tokens: dict[str, str]
     head_style: str
+    answers: tuple[str, ...] = (HEAD,)
     single: tuple[str, ...] = ("$A",)
     pair: tuple[str, ...] = ("$A", "$B")
     model_inputs: tuple[str, ...] = ("input_ids", "attention_mask")
@@ -47,10 +52,9 @@ class Family:
     student: str | None = None
     in_transformers: bool = True
 
-    @property
-    def answers_by_text(self) -> bool:
-        """Whether it has no task heads: it generates its answers, as a translation model does."""
-        return not self.head_style
+    def __post_init__(self) -> None:
+        if not self.answers or (HEAD in self.answers) != bool(self.head_style) or not {HEAD, TEXT} >= {*self.answers}:
+            raise ValueError(f"{self.name}: answers = {self.answers} does not fit head_style = {self.head_style!r}")
 
     @property
     def templates_for_tasks(self) -> bool:
@@ -140,6 +144,7 @@ FAMILIES: dict[str, Family] = {
             },
             tokens=_PLAIN,
             head_style="",
+            answers=(TEXT,),
             single=("$A", "eos"),
             pair=("$A", "eos", "$B", "eos"),
             novelty="an encoder and a decoder; then attention to every source word",
@@ -177,6 +182,7 @@ FAMILIES: dict[str, Family] = {
             },
             tokens=_PLAIN,
             head_style="",
+            answers=(TEXT,),
             single=("$A", "eos"),
             pair=("$A", "eos", "$B", "eos"),
             novelty="no recurrence: attention between all words at once",

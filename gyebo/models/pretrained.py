@@ -29,6 +29,7 @@ class Pretrained:
     compiles: ClassVar[bool] = False  # `torch.compile` makes it faster
     optional_heads: ClassVar[tuple[str, ...]] = ()  # of `heads`, each with the flag of the config that switches it on
     stacks: ClassVar[tuple[str, ...]] = ("blocks",)  # the names of its lists of layers
+    tasks: tuple[Any, ...] = ()  # that it learned to answer by text, as `config.json` remembers them
 
     @classmethod
     def possible_heads(cls: Any) -> tuple[str, ...]:

@@ -122,6 +122,41 @@ def test_what_only_a_model_that_writes_can_do_is_refused_elsewhere(folder, token
         learn("bert:tiny", "tone", folder, tmp_path / "run", "--tokenizer", tokenizer_folder, "--set", "translation.beams=2")
 
 
+def test_a_model_remembers_what_it_answers_without_its_run(gist, folder, tmp_path):
+    """As a directory on the hub has it: neither record nor predictions; and what a bad hand writes there is named."""
+    model, tokenizer = load(gist)
+    save(model, tokenizer, tmp_path / "pushed")
+    assert open_model(str(tmp_path / "pushed")).kind is GIST
+    asked = [Example("1", "나무 정말 바다", "subject")]
+    (found,) = open_model(str(tmp_path / "pushed")).predict(asked, device="cpu", precision="float32", max_length=None)
+    assert isinstance(found, tuple)
+    learn(tmp_path / "pushed", "tone", folder, tmp_path / "tone", *WRITER[:2], "--answer", "text")
+    assert [task.kind for task in load(tmp_path / "tone")[0].tasks] == ["tone"]
+    file = tmp_path / "pushed" / "config.json"
+    written = json.loads(file.read_text(encoding="utf-8"))
+    for wrong in ("gist", [{"name": "gist"}], [{"name": "gist", "kind": 3}], [{"name": "a", "kind": "b", "more": 1}]):
+        file.write_text(json.dumps(written | {"gyebo_tasks": wrong}), encoding="utf-8")
+        with pytest.raises(ValueError, match=r"config.json: gyebo_tasks must be a list of tasks"):
+            load(tmp_path / "pushed")
+    for kind, words in (("song", "unknown kind of task 'song'"), ("dependency", "dependency is not answered by text")):
+        file.write_text(json.dumps(written | {"gyebo_tasks": [{"name": "a", "kind": kind}]}), encoding="utf-8")
+        with pytest.raises(ValueError, match=words):
+            open_model(str(tmp_path / "pushed"))
+
+
+def test_the_form_that_a_family_lacks_is_refused(folder, tokenizer_folder, tmp_path):
+    for model, asked in (("bert:tiny", "text"), ("transformer:tiny", "head")):
+        with pytest.raises(ValueError, match=f"--answer {asked}: {model} answers"):
+            learn(model, "tone", folder, tmp_path / "run", "--tokenizer", tokenizer_folder, "--answer", asked)
+
+
+def test_a_step_may_be_a_number_of_examples(folder, tmp_path):
+    learn("transformer:tiny", "tone", folder, tmp_path / "run", *WRITER[2:], "--batch", 7, "--set", "micro_batch=3")
+    record = (tmp_path / "run" / "run.toml").read_text(encoding="utf-8")
+    assert 'step_size = "7 examples"' in record and 'answer = "text"' in record
+    gyebo("verify", tmp_path / "run")
+
+
 @pytest.mark.parametrize("model", ["bert:tiny", "transformer:tiny"])
 def test_a_kind_with_both_forms_is_answered_by_either(model, folder, tokenizer_folder, tmp_path):
     out, writes = tmp_path / "run", model.startswith("transformer")

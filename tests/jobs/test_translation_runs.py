@@ -159,8 +159,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights_and_verifies(folder, tokenize
     [
         ({"model": "bert:mini"}, "bert:mini .*translation task.*transformer:mini"),
         ({"task": {"name": "world-sentiment"}}, "transformer:tiny .*world-sentiment is a classification task"),
-        ({"batch": 8}, "batch has no effect on transformer:tiny: use translation.batch_tokens"),
-        ({"layers": "top"}, "layers has no effect on transformer:tiny"),
+        ({"batch": 8}, "batch=8 and translation.batch_tokens=120 exclude each other"),
+        ({"micro_batch": 8}, "micro_batch=8 has no effect without batch"),
+        ({"batch": 1000, "translation": {}}, "batch=1000 is more than"),
+        ({"layers": "top"}, "layers is for task heads, but transformer:tiny answers"),
         ({"dropout": 0.2}, "dropout .*body_dropout"),
         ({"translation": {"vocab_size": 400}}, "translation.vocab_size=400 has no effect with tokenizer"),
         (
@@ -272,6 +274,10 @@ def test_a_model_without_a_record_does_what_its_family_learned(learned, tmp_path
     (tmp_path / "copy" / "run.toml").unlink()
     assert open_model(str(tmp_path / "copy")).kind.name == "translation"
     assert job.translate(str(tmp_path / "copy"), ["나무 바다"]) == ["tree sea"]
+    config = json.loads((tmp_path / "copy" / "config.json").read_text(encoding="utf-8"))
+    assert config.pop("gyebo_tasks") == [{"name": "translation", "kind": "translation", "labels": []}]
+    (tmp_path / "copy" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert open_model(str(tmp_path / "copy")).kind.name == "translation"  # as of an earlier version, or by another's hand
     monkeypatch.setitem(OBJECTIVES, "translation", replace(OBJECTIVES["translation"], kind=""))
     with pytest.raises(ValueError, match="no record"):
         open_model(str(tmp_path / "copy"))

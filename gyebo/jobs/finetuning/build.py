@@ -6,6 +6,7 @@ from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.interchange import load
 from gyebo.jobs.finetuning import head_form, text_form
+from gyebo.jobs.finetuning.answer import answer_form
 from gyebo.jobs.finetuning.setup import Origin, Setup
 from gyebo.jobs.model_building import shaped, with_pieces
 from gyebo.models import family as tree
@@ -46,20 +47,18 @@ def set_up(options: FinetuneOptions) -> Setup:
     device = pick_device(options.device)
     make_ready(device)
     data, kind, origin = opened(options)
-    form = text_form if origin.family.answers_by_text else head_form
+    form = {tree.HEAD: head_form, tree.TEXT: text_form}[_form(options, kind, origin.family)]
     return form.build(options, data, kind, origin=origin, device=device)
+
+
+def _form(options: FinetuneOptions, kind: Kind, family: tree.Family) -> str:
+    """How the task is answered; ValueError where the family does not support its kind."""
+    return answer_form(family, kind, asked=options.answer, model=options.model, task=options.task.name)
 
 
 def _check(options: FinetuneOptions, kind: Kind, family: tree.Family) -> None:
     """ValueError where a family does not support a kind of task, or an option has no effect on it."""
-    if (kind.text if family.answers_by_text else kind.head) is None:
-        how = "generates its answers as text" if family.answers_by_text else "answers with a task head"
-        needed, better = ("a head", "bert:mini") if family.answers_by_text else ("an encoder-decoder", "transformer:mini")
-        raise ValueError(
-            f"{options.model} {how}, but {options.task.name} is a {kind.name} task, which needs {needed}: start from another "
-            f"family, e.g. {better}"
-        )
-    if family.answers_by_text:
+    if _form(options, kind, family) == tree.TEXT:
         text_form.check_options(options)
     else:
         head_form.check_options(options, kind, family)
@@ -73,20 +72,20 @@ def _new(options: FinetuneOptions, data: TaskData, kind: Kind, named: tuple[str,
     _check(options, kind, family)
     cls = tree.model_class(name)
     tokenizer = _tokenizer(options, data, kind, family, cls.sizes[size].vocab_size).for_family(roles_of(family))
-    longer = options.max_length if family.answers_by_text else None  # these families have no table of positions
+    longer = options.max_length if _form(options, kind, family) == tree.TEXT else None  # sources and targets may be long
     context = max(longer or 0, cls.sizes[size].context)
     config = shaped(cls.sizes[size], options.shape, tokenizer, windows=cls.has_windows, context=context, section="shape")
     return Origin(family, tokenizer, config, lambda: with_pieces(cls(config), tokenizer))
 
 
 def _tokenizer(options: FinetuneOptions, data: TaskData, kind: Kind, family: tree.Family, ids: int) -> Tokenizer:
-    """The tokenizer that is named; without, for a family that generates its answers, one trained on the training examples."""
+    """The tokenizer that is named; without, for a model that writes its answers, one trained on the training examples."""
     if options.tokenizer:
         for name, value in (("vocab_size", options.translation.vocab_size), ("separate", options.translation.separate or None)):
             if value is not None:
                 raise OptionError(f"‹translation.{name}›={value} has no effect with ‹tokenizer›: leave one out")
         return Tokenizer.load(options.tokenizer)
-    if not family.answers_by_text:
+    if _form(options, kind, family) != tree.TEXT:
         raise OptionError(
             f"{options.model} starts from scratch and needs a tokenizer: ‹tokenizer›=DIR (a run directory works too)"
         )

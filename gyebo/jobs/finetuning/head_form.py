@@ -50,6 +50,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
         options=options,
         data=data,
         kind=kind,
+        form=tree.HEAD,
         origin=origin,
         tokenizer=tokenizer,
         make_model=partial(_make_model, options, data, kind, origin=origin, tokenizer=tokenizer),

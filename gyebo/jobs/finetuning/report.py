@@ -21,6 +21,7 @@ from gyebo.tasks.metrics.metrics import confusion, seed_statistics
 from gyebo.tasks.splits import TaskData, open_task
 from gyebo.tasks.text_answers import target_of
 
+TEXT_TO_TEXT = "text2text-generation"  # the hub's tag of a model that writes what others answer with a head
 CURVE, CONFUSION, LENGTHS = "learning.png", "confusion.png", "lengths.png"
 
 
@@ -56,7 +57,7 @@ def _confusion(out: Path, data: TaskData, predictions: list[Any], labels: Sequen
 
 def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: FinetuneSummary | None = None) -> str:
     """The model card of a fine-tuned model. `over`: the `summary` of all seeds, where the model is the best of several."""
-    task, family = open_task(options.task), tree.find(result.family)
+    task, family, kind = open_task(options.task), tree.find(result.family), find_kind(result.kind)
     seeds = over.seeds if over else [result.seed]
     others = ", ".join(map(str, seeds))
     chosen = f"seed {result.seed}" + (f", the best of seeds {others} on the validation set" if over else "")
@@ -76,7 +77,7 @@ def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: Fine
         command=command_of(options, out, seeds),
         base_model=started,
         pictures=result.pictures,
-        pipeline_tag=find_kind(result.kind).pipeline_tag,
+        pipeline_tag=TEXT_TO_TEXT if kind.head and result.answer == tree.TEXT else kind.pipeline_tag,
         auto_class=result.auto_class,
         limitations=[
             *([task.note] if task.note else []),

@@ -293,6 +293,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
     result = FinetuneResult(
         task=data.task.name,
         kind=setup.kind.name,
+        answer=setup.form,
         model=setup.options.model,
         family=setup.family.name,
         seed=setup.options.seed,

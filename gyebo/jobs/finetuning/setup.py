@@ -49,15 +49,17 @@ Predict = Callable[[Any, str, Callable[[], Any], bool], list[Any]]
 class Setup:
     """A fine-tuning, ready for training, for all kinds of task.
 
-    `max_length`: maximum tokens of a training row; `longest`: the same for each set. `batch`: rows of a step, or groups of rows
-    if a step is measured in tokens; `step_size`: the size of a step in words. `predict`: (model, part, autocast, quick) -> a
-    prediction for each example of a set; quick: with a cheaper search, if there is one. `averaged`: number of last checkpoints
-    whose average is tried. `sample`: predictions on the validation set -> lines to show.
+    `form`: how it answers, HEAD or TEXT. `max_length`: maximum tokens of a training row; `longest`: the same for each set.
+    `batch`: rows of a step, or groups of rows if a step is measured in tokens; `step_size`: the size of a step in words.
+    `predict`: (model, part, autocast, quick) -> a prediction for each example of a set; quick: with a cheaper search, if there
+    is one. `averaged`: number of last checkpoints whose average is tried. `sample`: predictions on the validation set -> lines
+    to show.
     """
 
     options: FinetuneOptions
     data: TaskData
     kind: Kind
+    form: str
     origin: Origin
     tokenizer: Tokenizer
     make_model: Callable[[], Any]

@@ -1,4 +1,4 @@
-"""The setup of fine-tuning a model that generates its answers: tokenizer of both sides, batches by tokens, beam search."""
+"""The setup of fine-tuning a model that writes its answers: tokenizer of both sides, batches by tokens, beam search."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, TranslationOptions, scratch
 from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, bpe_dropout_features, longest_row
 from gyebo.jobs.model_building import freeze, with_dropout
+from gyebo.models.family import TEXT
 from gyebo.objectives.source_target import TargetLoss
 from gyebo.tasks import text_answers
 from gyebo.tasks.features import ExampleRows, token_groups
 from gyebo.tasks.kinds.kind import Kind, TextForm
 from gyebo.tasks.splits import TaskData
+from gyebo.tasks.text_task import TextTask
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer, train_translation_tokenizer
 from gyebo.training.trainer import initial_seed
@@ -39,23 +41,24 @@ def train_pair_tokenizer(asked: TranslationOptions, data: TaskData, form: TextFo
 
 
 def check_options(options: FinetuneOptions) -> None:
-    """ValueError for options that have no effect on models that generate their answers."""
+    """ValueError for options that have no effect on models that write their answers."""
     asked = options.translation
     for name, given in (("vocab_size", asked.vocab_size), ("separate", asked.separate)):
         if given and not scratch(options.model):
             raise OptionError(f"‹translation.{name}› has no effect on {options.model}, which has a tokenizer: leave it out")
-    for name in ("layers", "gradient_windows"):
-        if getattr(options, name) is not None:
-            raise OptionError(f"‹{name}› has no effect on {options.model}, which has no task head: leave it out")
-    for name in ("batch", "micro_batch"):
-        if getattr(options, name) is not None:
-            raise OptionError(f"‹{name}› has no effect on {options.model}: use ‹translation.batch_tokens›")
-    if options.dropout != FinetuneOptions.model_fields["dropout"].default:
-        raise OptionError(f"‹dropout› is for task heads, and {options.model} has none: use ‹body_dropout›")
+    if idle := options.without_effect_on_text():
+        better = "use ‹body_dropout›" if idle == "dropout" else "leave it out"
+        raise OptionError(f"‹{idle}› is for task heads, but {options.model} answers {options.task.name} by text: {better}")
+    if options.batch and asked.batch_tokens != TranslationOptions.model_fields["batch_tokens"].default:
+        raise OptionError(
+            f"‹batch›={options.batch} and ‹translation.batch_tokens›={asked.batch_tokens} exclude each other: keep one"
+        )
+    if options.micro_batch and not options.batch:
+        raise OptionError(f"‹micro_batch›={options.micro_batch} has no effect without ‹batch›: a step is measured in tokens")
 
 
 def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origin, device: torch.device) -> Setup:
-    """The setup of a model that generates its answers."""
+    """The setup of a model that writes its answers."""
     asked, tokenizer, task, form = options.translation, origin.tokenizer, data.task, kind.text
     assert form is not None
     if "eos" not in tokenizer.role_ids:
@@ -83,30 +86,35 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     def sample(predictions: list[Any]) -> list[str]:
         return [f"{form.source(each)} -> {found}" for each, found in zip(data.valid, predictions[:SAMPLES_SHOWN])]
 
+    if options.batch and options.batch > len(kept):
+        raise OptionError(f"‹batch›={options.batch} is more than the {len(kept):,} training examples: lower it")
+    groups = None if options.batch else token_groups(features["train"], asked.batch_tokens)
     return Setup(
         options=options,
         data=data,
         kind=kind,
+        form=TEXT,
         origin=origin,
         tokenizer=tokenizer,
-        make_model=partial(_make_model, options, origin),
+        make_model=partial(_make_model, options, data, origin),
         features=features,
-        rows=ExampleRows(features["train"], of_epoch, token_groups(features["train"], asked.batch_tokens)),
+        rows=ExampleRows(features["train"], of_epoch, groups),
         objective=TargetLoss("task", asked.smoothing),
         predict=predict,
         max_length=length,
         longest={"train": length, "valid": context, "test": context},
-        batch=1,
-        step_size=f"{asked.batch_tokens:,} tokens",
+        batch=options.batch or 1,
+        step_size=f"{options.batch} examples" if options.batch else f"{asked.batch_tokens:,} tokens",
         device=device,
         averaged=asked.average,
         sample=sample,
     )
 
 
-def _make_model(options: FinetuneOptions, origin: Origin) -> Any:
+def _make_model(options: FinetuneOptions, data: TaskData, origin: Origin) -> Any:
     """The model; all randomness comes from the seed."""
     torch.manual_seed(initial_seed(options.seed))
     model = with_dropout(origin.body(), options.body_dropout)
+    model.tasks = (TextTask(name=data.task.name, kind=data.task.kind, labels=data.task.labels or ()),)
     freeze(model, options.optim.freeze)
     return model

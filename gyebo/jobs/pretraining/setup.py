@@ -248,7 +248,7 @@ def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: To
     that starts from its teacher."""
     cls = tree.model_class(family.name)
     if options.start_from:
-        return opened.config, lambda config: load(str(options.start_from))[0]
+        return opened.config, lambda config: _further(str(options.start_from))
 
     def fresh(config: Any) -> Any:
         torch.manual_seed(initial_seed(options.seed))
@@ -260,6 +260,13 @@ def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: To
     if options.teacher:
         return student_config(cls, opened, options), fresh
     return shaped(cls.sizes[options.size], options.model, tokenizer, windows=cls.has_windows, context=options.context), fresh
+
+
+def _further(name: str) -> Any:
+    """A model to be trained further; which task it answered by text is forgotten, as its weights will be others."""
+    model = load(name)[0]
+    model.tasks = ()
+    return model
 
 
 def student_family(teacher: str) -> str:

@@ -158,6 +158,11 @@ class Kind:
     picture: str | None = None
 
     @property
+    def forms(self) -> tuple[str, ...]:
+        """How it can be answered: "head", "text", or both."""
+        return tuple(name for name, form in (("head", self.head), ("text", self.text)) if form is not None)
+
+    @property
     def names_classes(self) -> bool:
         """Whether the labels have names."""
         return self.class_names is not None
