@@ -256,7 +256,7 @@ def said_defaults(page: str, heading: str = "option") -> dict[str, object]:
 def test_the_options_of_training_are_those_of_the_code():
     known = {}
     for section, kind in (("optim", OptimOptions), ("train", TrainOptions)):
-        known |= {f"{section}.{name}": field.default for name, field in kind.model_fields.items()}
+        known |= {f"{section}.{name}": value for name, value in kind()}
     shown = {name: None if value is None else json.dumps(value) for name, value in known.items()}
     assert said_defaults("training.md") == shown
 

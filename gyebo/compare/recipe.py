@@ -218,7 +218,7 @@ class Recipe(Section):
         if "-" in self.data.corpus or self.data.valid == "-":
             raise ValueError("stdin (-) can't be read again when a comparison is resumed: save the text in a file")
         for candidate in self.candidates:
-            optim = toml.check(OptimOptions, self.optim.model_dump() | candidate.optim, f"candidate {candidate.name}: optim")
+            optim = toml.check(OptimOptions, self.optim.chosen() | candidate.optim, f"candidate {candidate.name}: optim")
             if self.sweep and optim.lr is not None:
                 where = f"candidate {candidate.name}" if "lr" in candidate.optim else "[optim]"
                 raise ValueError(f"[sweep] chooses the learning rate, so lr in {where} has no effect: remove one of them")
@@ -238,7 +238,7 @@ class Recipe(Section):
                 f" ones, is {most:.0%} of the budget: lower sweep.share or sweep.extend"
             )
         for candidate in self.candidates:
-            optim = toml.check(OptimOptions, self.optim.model_dump() | candidate.optim)
+            optim = toml.check(OptimOptions, self.optim.chosen() | candidate.optim)
             warm = optim.warmup * (1 - sweep.share if sweep.counted else 1)
             if optim.schedule == PREFIXED and optim.warmup < 1 and sweep.trial_share < LEAST_TRIAL * warm:
                 raise ValueError(
@@ -296,7 +296,7 @@ class Recipe(Section):
 
         changes: `steps`, `precision`, `evaluate_context`, `lr` and `warmup` take the place of what the recipe says.
         """
-        optim = self.optim.model_dump() | candidate.optim
+        optim = self.optim.chosen() | candidate.optim
         train = self.train.model_dump()
         budget = self.budget.model_dump()
         optim |= {name: changes[name] for name in ("lr", "warmup") if changes.get(name) is not None}
@@ -324,8 +324,8 @@ class Recipe(Section):
         """The task as this candidate learns it: what its `tuning` names takes the place of the task's."""
         if not candidate.tuning:
             return task
-        given, own = task.model_dump(exclude_none=True), dict(candidate.tuning)
-        optim, own_optim = given.pop("optim", {}), own.pop("optim", {})
+        given, own = task.model_dump(exclude_none=True, exclude={"optim"}), dict(candidate.tuning)
+        optim, own_optim = task.optim.chosen(), own.pop("optim", {})
         if "lr" in own or "lr" in own_optim:  # two names of one option
             given.pop("lr", None)
             optim.pop("lr", None)

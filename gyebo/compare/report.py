@@ -14,6 +14,7 @@ from gyebo.compare.results import Comparison, Row
 from gyebo.compare.table_rows import cells, columns, short
 from gyebo.compare.tasks import said_of_tests
 from gyebo.config import durable, toml
+from gyebo.config.run import OPTIMIZERS
 from gyebo.figures.curves import COLORS
 from gyebo.models.family import find
 from gyebo.objectives.table import Samples
@@ -123,9 +124,10 @@ def equal_terms(result: Comparison) -> list[tuple[str, str]]:
     if shared := _shared(result):
         terms.append(("Options of all", ", ".join(shared)))
     if not any(candidate.optim for candidate in recipe.candidates):
-        rate = "learning-rate sweep per candidate" if recipe.sweep else "learning rate by model width"
+        rate = "learning rate by model width" if recipe.optim.name == "adamw" else "its default learning rate"
+        rate = "learning-rate sweep per candidate" if recipe.sweep else rate
         rate = f"learning rate {recipe.optim.lr:g}" if recipe.optim.lr else rate
-        terms.append(("Optimiser", f"AdamW, {recipe.optim.schedule} schedule, {rate}"))
+        terms.append(("Optimiser", f"{OPTIMIZERS[recipe.optim.name]}, {recipe.optim.schedule} schedule, {rate}"))
     if any(candidate.likelihood for candidate in recipe.candidates):
         terms.append(("Bits per byte", "the same held-out text, every byte of it counted, the end of each document included"))
     environment = result.environment

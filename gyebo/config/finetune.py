@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from gyebo.config.errors import OptionError
-from gyebo.config.run import Device, OptimOptions, Precision, Schedule, Section
+from gyebo.config.run import Device, OptimOptions, Precision, Schedule, Section, by_optimizer
 
 
 class TaskOptions(Section):
@@ -23,12 +23,18 @@ class TaskOptions(Section):
 
 
 class LearningOptions(OptimOptions):
-    """AdamW for fine-tuning: what is not given follows from the task."""
+    """The optimiser of a fine-tuning: what is not given follows from the task."""
 
     lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, scaled by model width")
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(1e-6, gt=0)
-    weight_decay: float = Field(0.01, ge=0, description="on matrices and embeddings only, never on biases and norms")
+    betas: tuple[float, float] | None = Field(
+        default_factory=by_optimizer(adamw=(0.9, 0.999)), description="AdamW's betas: decay rates of both moments"
+    )
+    eps: float | None = Field(default_factory=by_optimizer(adamw=1e-6), gt=0, description="AdamW's epsilon")
+    weight_decay: float = Field(
+        default_factory=by_optimizer(adamw=0.01, adafactor=0.0),
+        ge=0,
+        description="on matrices and embeddings only, never on biases and norms",
+    )
     schedule: Schedule = "linear"
     warmup: float | None = Field(  # type: ignore[assignment]
         None, ge=0, description="learning-rate warm-up in steps; below 1: as a share of all steps; by default the task's"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, model_serializer, model_validator
 
 from gyebo.config.errors import OptionError
 
 Schedule = Literal["cosine", "linear", "constant", "inverse-root", "slanted-triangular", "wsd"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
+OPTIMIZERS = {"adamw": "AdamW", "adafactor": "Adafactor"}
 
 
 SOURCES = re.compile(r"data\.(corpus|valid|without)|tokenizer(\.path)?|start_from|teacher|model|tasks?(\.\d+)?\.(data|test)")
@@ -69,13 +70,44 @@ class DataOptions(Section):
         return 0.01 if self.valid_share is None else self.valid_share
 
 
-class OptimOptions(Section):
-    """AdamW (Loshchilov & Hutter 2019) and its schedule."""
+# What each optimiser alone reads; under the other one these options are None, and refused where given.
+OWN = {"adamw": ("betas", "eps"), "adafactor": ("beta2_decay", "eps2", "clip_threshold")}
 
-    lr: float | None = Field(None, gt=0, description="peak learning rate; by default by model width")
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.1, ge=0, description="on matrices and embeddings only, never on biases and norms")
+
+def by_optimizer(adamw: Any = None, adafactor: Any = None) -> Any:
+    """The default of an option that depends on the optimiser."""
+    return lambda given: {"adamw": adamw, "adafactor": adafactor}.get(given.get("name"))
+
+
+class OptimOptions(Section):
+    """AdamW (Loshchilov & Hutter 2019) or Adafactor (Shazeer & Stern 2018), and the schedule of its learning rate."""
+
+    name: Literal["adamw", "adafactor"] = Field("adamw", description="optimiser: adamw, or adafactor, as T5 was trained")
+    lr: float | None = Field(None, gt=0, description="peak learning rate; by default by optimiser and model width")
+    betas: tuple[float, float] | None = Field(
+        default_factory=by_optimizer(adamw=(0.9, 0.95)), description="AdamW's betas: decay rates of both moments"
+    )
+    eps: float | None = Field(default_factory=by_optimizer(adamw=1e-8), gt=0, description="AdamW's epsilon")
+    beta2_decay: float | None = Field(
+        default_factory=by_optimizer(adafactor=-0.8),
+        le=0,
+        description="Adafactor's decay rate: the second moment of step t has the decay 1 - t**beta2_decay",
+    )
+    eps2: float | None = Field(
+        default_factory=by_optimizer(adafactor=1e-3),
+        gt=0,
+        description="Adafactor's second epsilon: least root mean square of a parameter, to which its step is relative",
+    )
+    clip_threshold: float | None = Field(
+        default_factory=by_optimizer(adafactor=1.0),
+        ge=1,
+        description="Adafactor's clipping threshold d: largest root mean square of an update before its learning rate",
+    )
+    weight_decay: float = Field(
+        default_factory=by_optimizer(adamw=0.1, adafactor=0.0),
+        ge=0,
+        description="on matrices and embeddings only, never on biases and norms",
+    )
     schedule: Schedule = "cosine"
     # With 2 % post-norm models of a short run stay at the frequencies of single tokens.
     warmup: float = Field(0.1, ge=0, description="learning-rate warm-up in steps; below 1: as a share of all steps")
@@ -84,10 +116,31 @@ class OptimOptions(Section):
     clip: float = Field(1.0, ge=0, description="gradient clipping: maximum norm; 0: off")
 
     @model_validator(mode="after")
-    def _betas(self) -> OptimOptions:
-        if not all(0 <= beta < 1 for beta in self.betas):
+    def _of_the_optimizer(self) -> OptimOptions:
+        for optimizer, names in OWN.items():
+            for name in names:
+                given = getattr(self, name) is not None
+                if given and optimizer != self.name:
+                    title = OPTIMIZERS[optimizer]
+                    raise OptionError(f"‹{name}› is an option of {title}: it has no effect with ‹name›={self.name}")
+                if not given and optimizer == self.name:
+                    raise OptionError(f"‹{name}› is missing, which {OPTIMIZERS[optimizer]} needs")
+        if self.betas and not all(0 <= beta < 1 for beta in self.betas):
             raise OptionError(f"‹betas› must lie in [0, 1), but are {list(self.betas)} instead")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, write: Any, info: SerializationInfo) -> dict[str, Any]:
+        """pydantic does not compare with a default that depends on another field."""
+        values: dict[str, Any] = write(self)
+        if not info.exclude_defaults:
+            return values
+        return {name: value for name, value in values.items() if name in self.chosen()}
+
+    def chosen(self) -> dict[str, Any]:
+        """The options that differ from the defaults of their optimiser."""
+        usual = type(self).model_construct(name=self.name)
+        return {name: value for name, value in self if name == "name" or value != getattr(usual, name)}
 
 
 class BudgetOptions(Section):

@@ -24,7 +24,9 @@ def check(kind: type[Options], values: Mapping[str, Any], origin: str = "", *, s
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        raise OptionError("; ".join(_line(kind, problem, origin, section) for problem in error.errors())) from None
+        # A default that depends on another option is missing where that one is wrong: no mistake of its own.
+        wrong = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
+        raise OptionError("; ".join(_line(kind, problem, origin, section) for problem in wrong)) from None
 
 
 def _line(kind: type[BaseModel], problem: Any, origin: str, section: str) -> str:

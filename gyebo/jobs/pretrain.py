@@ -158,6 +158,7 @@ def _announce(setup: Setup, plan: RunPlan, console: Console) -> None:
         f"{plan.tokens_per_step:,.0f} tokens ({plan.epochs:.2f} epochs), {plan.precision} on {plan.device}",
         highlight=False,
     )
+    console.print(f"optimiser: {setup.described_optimizer()}", highlight=False)
     if not setup.facts.likelihood:
         console.print(f"objective: {setup.objective.describe()}", highlight=False)
 

@@ -4,7 +4,7 @@ Files are read and compared with their digests where a run is resumed or verifie
 which of the others are whole: to read them all each time would cost more than to write one.
 
 checkpoints/step-120/model.safetensors       weights under our names
-                     optimizer.safetensors   AdamW's state as named tensors
+                     optimizer.safetensors   the optimiser's state as named tensors
                      state.json              counters, and the evaluations so far
                      carried.safetensors     of lanes: the state with which each row of the next batch starts, by name
                      manifest.json           size and SHA-256 of the other files; the environment; the run's identity

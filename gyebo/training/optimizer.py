@@ -1,4 +1,5 @@
-"""AdamW (Loshchilov & Hutter 2019), fused, with its state as named tensors; gradual unfreezing."""
+"""AdamW (Loshchilov & Hutter 2019), fused, and Adafactor (Shazeer & Stern 2018), with their state as named tensors; gradual
+unfreezing."""
 
 from __future__ import annotations
 
@@ -9,17 +10,23 @@ from torch import Tensor, nn
 
 from gyebo.config.run import OptimOptions
 
+ADAFACTOR_LR = 1e-2  # Shazeer & Stern 2018, section 9; T5's
 
-def default_lr(width: int) -> float:
-    """Default peak learning rate for a model of that width: 1e-3 up to 256, then proportional to 1 / sqrt(width).
+
+def default_lr(width: int, optimizer: str = "adamw") -> float:
+    """Default peak learning rate for a model of that width: 1e-3 up to 256, then proportional to 1 / sqrt(width). Adafactor's
+    is relative to the size of the parameters, and does not depend on the width.
 
     Narrower models might train with more; with post-norm, a model at too large a rate does not get beyond unigram frequencies.
     """
+    if optimizer == "adafactor":
+        return ADAFACTOR_LR
     return float(f"{1e-3 * min(1.0, (256 / width) ** 0.5):.2g}")
 
 
-def make_optimizer(model: Any, options: OptimOptions) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices and embeddings only, not on biases and norms (one dimension).
+def make_optimizer(model: Any, options: OptimOptions) -> torch.optim.Optimizer:
+    """The optimiser that the options name. Weight decay is on matrices and embeddings only, not on biases and norms (one
+    dimension).
 
     With `layer_decay` below 1, each of the model's `layer_groups()` has that share of the learning rate of the group after it
     (Howard & Ruder 2018, section 3.2); "scale" of a parameter group is the factor on its learning rate.
@@ -33,6 +40,11 @@ def make_optimizer(model: Any, options: OptimOptions) -> torch.optim.AdamW:
             params = [p for p in layer if (p.ndim >= 2) == matrices]
             if params:
                 groups.append({"params": params, "weight_decay": decay, "scale": scale})
+    if options.name == "adafactor":
+        assert options.beta2_decay is not None and options.eps2 is not None and options.clip_threshold is not None
+        eps = (None, options.eps2)  # the first one is that of float32: it only keeps a division by zero away
+        return torch.optim.Adafactor(groups, lr=0.0, beta2_decay=options.beta2_decay, eps=eps, d=options.clip_threshold)
+    assert options.betas is not None and options.eps is not None
     return torch.optim.AdamW(groups, lr=0.0, betas=options.betas, eps=options.eps, fused=True)
 
 
@@ -56,19 +68,34 @@ def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[st
     }
 
 
+def _adamw_shapes(parameter: Tensor) -> dict[str, torch.Size]:
+    """Number of steps, and the running means of the gradient and of its square."""
+    return {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+
+
+def _adafactor_shapes(parameter: Tensor) -> dict[str, torch.Size]:
+    """Number of steps, and the running mean of the gradient's square: of a matrix only the means of its rows and columns."""
+    shape, step = parameter.shape, {"step": torch.Size()}
+    if parameter.ndim < 2:
+        return step | {"variance": shape}
+    return step | {"row_var": torch.Size((*shape[:-1], 1)), "col_var": torch.Size((*shape[:-2], 1, shape[-1]))}
+
+
 def load_state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Load what `state_tensors` returned; ValueError for a name that is missing, unexpected or of another shape. A parameter
     that was never updated has no state."""
     rest = dict(tensors)
+    shapes = _adafactor_shapes if isinstance(optimizer, torch.optim.Adafactor) else _adamw_shapes
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue
-        found = {kind: rest.pop(f"{kind}.{name}", None) for kind in ("step", "exp_avg", "exp_avg_sq")}
+        expected = shapes(p)
+        found = {kind: rest.pop(f"{kind}.{name}", None) for kind in expected}
         if all(value is None for value in found.values()):
             continue
         for kind, value in found.items():
-            if value is None or (kind != "step" and value.shape != p.shape):
-                raise ValueError(f"optimiser state {kind}.{name} is missing or not of shape {tuple(p.shape)}")
+            if value is None or value.shape != expected[kind]:
+                raise ValueError(f"optimiser state {kind}.{name} is missing or not of shape {tuple(expected[kind])}")
             optimizer.state[p][kind] = value.to(p.device)
     if rest:
         raise ValueError(f"optimiser state has unknown entries: {', '.join(sorted(rest)[:3])}")

@@ -66,7 +66,7 @@ class Trainer:
     evaluations: list[dict[str, Any]] = field(default_factory=list)  # their records so far; on the first process
     stop_requested: bool = False  # by a signal
     carried: StateTree | None = None  # of lanes: the state of each of this process's rows after the last window
-    optimizer: torch.optim.AdamW = field(init=False)
+    optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
         if self.batch_rows < distributed.world_size():
@@ -77,7 +77,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.model, self.options)
         self.layers = trained_layers(self.model) if self.unfreeze else []
         config: Any = self.model.config
-        self.peak_lr = self.options.lr or default_lr(config.width)
+        self.peak_lr = self.options.lr or default_lr(config.width, self.options.name)
         if self.rows.carries:
             first, last = self._share()
             model: Any = self.model

@@ -14,6 +14,7 @@ from rich.console import Console
 from gyebo.config import toml
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, scratch
+from gyebo.config.run import OPTIMIZERS
 from gyebo.interchange import load, save
 from gyebo.interchange.loading import family_of
 from gyebo.interchange.saving import auto_class
@@ -215,7 +216,8 @@ def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
     )
     lines.append(
         f"{plan['steps']:,} steps of {setup.step_size} ({plan['steps'] / setup.steps_per_epoch:.3g} epochs), "
-        f"{plan['precision']} on {setup.device.type}, learning rate {plan['lr']:g}"
+        f"{plan['precision']} on {setup.device.type}, "
+        f"{OPTIMIZERS[setup.options.optim.name]} with learning rate {plan['lr']:g}"
     )
     for line in lines:
         console.print(line, highlight=False, markup=False)

@@ -28,6 +28,7 @@ from gyebo.training.optimizer import default_lr
 from gyebo.training.trainer import Trainer
 
 PARTS = ("train", "valid", "test")
+T5_LR = 1e-3  # Raffel et al. 2020, section 3.1.2
 REFERENCE_WIDTH = 768  # the model width for which tasks define their learning rate
 HEAD_ONLY_LR_FACTOR = 5  # learning rate of a head on a frozen body, relative to training from scratch
 
@@ -146,14 +147,17 @@ def longest_row(options: FinetuneOptions, task: Task, context: int) -> int:
 
 def learning_rate(options: FinetuneOptions, task: Task, origin: Origin) -> float:
     """The peak learning rate: as given; otherwise the default of training from scratch; a multiple of it for a head on a frozen
-    body; for other pretrained models that of the task, scaled by 1 / width."""
+    body; for other pretrained models that of the task, scaled by 1 / width, or with Adafactor, whose steps are relative to the
+    parameters, that with which T5 was fine-tuned."""
     width = origin.config.width
     if options.optim.lr:
         return options.optim.lr
     if scratch(options.model):
-        return default_lr(width)
+        return default_lr(width, options.optim.name)
     if gives_features(options, origin.family):
-        return HEAD_ONLY_LR_FACTOR * default_lr(width)
+        return HEAD_ONLY_LR_FACTOR * default_lr(width, options.optim.name)
+    if options.optim.name == "adafactor":
+        return T5_LR
     return float(f"{task.lr * REFERENCE_WIDTH / width:.2g}")
 
 

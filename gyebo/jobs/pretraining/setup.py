@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from gyebo.config.errors import OptionError
-from gyebo.config.run import RunOptions
+from gyebo.config.run import OPTIMIZERS, RunOptions
 from gyebo.data.batches import Rows
 from gyebo.data.lanes import Lanes, lanes
 from gyebo.data.plan import Plan
@@ -36,6 +36,7 @@ from gyebo.tasks.heads.task_model import TaskModel
 from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.device import DTYPES, make_ready, peak_memory, pick_device, reset_peak_memory
+from gyebo.training.optimizer import default_lr
 from gyebo.training.trainer import Trainer, initial_seed
 
 MEASURE_SECONDS = 2.5  # of each precision; a budget in steps needs less, only to choose one
@@ -102,6 +103,12 @@ class Setup:
             return self.make_model()
         with torch.device("meta"):
             return self.make_model()
+
+    def described_optimizer(self) -> str:
+        """The optimiser with its peak learning rate and schedule, in words."""
+        optim = self.options.optim
+        lr = optim.lr or default_lr(self.outline().config.width, optim.name)
+        return f"{OPTIMIZERS[optim.name]}, peak learning rate {lr:g}, {optim.schedule} schedule"
 
     @cached_property
     def tokens_per_step(self) -> float:
@@ -376,6 +383,6 @@ def dry_run(options: RunOptions, out: Path, console: Console) -> DryRun:
     reset_peak_memory(setup.device)
     [seconds] = budget.seconds_per_step([partial(_trainer, setup, plan.precision)], MEASURE_SECONDS)
     found = DryRun(**plan.as_dict() | {"seconds_per_step": seconds, "memory_bytes": peak_memory(setup.device)})
-    for line in budget.describe(found, seconds):
+    for line in [*budget.describe(found, seconds), f"optimiser       {setup.described_optimizer()}"]:
         console.print(line, highlight=False)
     return found
