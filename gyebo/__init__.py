@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gyebo.generation import generate, stream
     from gyebo.interchange import load, save
     from gyebo.jobs.evaluate import evaluate
+    from gyebo.jobs.inspection.corruption import inspect_corruption
     from gyebo.jobs.pretrain import pretrain
     from gyebo.models.bert import Bert
     from gyebo.models.dan import Dan
@@ -51,6 +52,7 @@ _PLACES = {
     "Ulmfit": "gyebo.models.ulmfit",
     "evaluate": "gyebo.jobs.evaluate",
     "generate": "gyebo.generation",
+    "inspect_corruption": "gyebo.jobs.inspection.corruption",
     "load": "gyebo.interchange",
     "pretrain": "gyebo.jobs.pretrain",
     "save": "gyebo.interchange",
@@ -76,6 +78,7 @@ __all__ = [
     "Ulmfit",
     "evaluate",
     "generate",
+    "inspect_corruption",
     "load",
     "pretrain",
     "save",

@@ -18,6 +18,7 @@ from gyebo.cli.families import families
 from gyebo.cli.fill import fill
 from gyebo.cli.finetune import finetune
 from gyebo.cli.generate import generate
+from gyebo.cli.inspect import corruption
 from gyebo.cli.lab import list_claims
 from gyebo.cli.lab import run as run_claim
 from gyebo.cli.predict import predict
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "translate": translate,
     "embed": embed,
     "fill": fill,
+    "inspect corruption": corruption,
     "lab list": list_claims,
     "lab run": run_claim,
     "verify": verify,
@@ -53,6 +55,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 GROUPS = {
     "tokenizer": "Train a tokenizer (gyebo tokenizer train).",
+    "inspect": "Look into what is trained (gyebo inspect corruption).",
     "lab": "Experiments on textbook claims (gyebo lab list).",
 }
 

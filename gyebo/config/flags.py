@@ -42,6 +42,12 @@ FLAGS: dict[str, dict[str, str]] = {
         **_flags("task.", "data text pair label test train_share"),
         **_flags("optim.", "lr layer_decay freeze"),
     },
+    "inspect corruption": {
+        "family": "FAMILY",
+        "data.corpus": "CORPUS",
+        **_flags("", "tokenizer vocab_size context examples seed"),
+        **_flags("data.", "documents text_field bad_bytes"),
+    },
     "compare": _flags("", "task corpus"),
 }
 RECIPES = {"compare", "demo", "lab run"}  # their other options stand in a recipe, under their own names

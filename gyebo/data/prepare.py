@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from gyebo.config.run import DataOptions
 from gyebo.data import sources
 from gyebo.data.lock import sole_writer
 from gyebo.data.processes import end_with_parent, interrupts_held
-from gyebo.data.shards import SPLITS, Prepared, damaged, mapped, token_dtype, write_part
+from gyebo.data.shards import SPLITS, Prepared, Split, damaged, mapped, token_dtype, write_part
 from gyebo.data.sources import Chunk, Source
 from gyebo.data.wanted import Wanted
 from gyebo.text.tokenizer import Tokenizer
@@ -50,10 +50,11 @@ class Corpus:
     without: list[Source] = field(default_factory=list)
 
 
-def open_corpus(options: DataOptions, *, hold_out_all: bool = False) -> Corpus:
+def open_corpus(options: DataOptions, *, hold_out_all: bool = False, fingerprint: bool = True) -> Corpus:
     """Resolve the names and read everything once for the fingerprint; errors as in `sources.resolve`.
 
-    `hold_out_all`: the whole corpus is held out, none of it is training text.
+    `hold_out_all`: the whole corpus is held out, none of it is training text. `fingerprint` False: nothing is read, and the
+    corpus can't be prepared.
     """
     spool = cache_folder() / "spool"
     found = sources.resolve(options.corpus, spool, options)
@@ -63,7 +64,8 @@ def open_corpus(options: DataOptions, *, hold_out_all: bool = False) -> Corpus:
             raise OptionError("‹data.without› has no effect on text that is held out whole: leave it out")
         found, valid = [], found
     without = sources.resolve(options.without, spool, options)
-    marks = [sources.fingerprint(part, options) for part in (found, valid, *([without] if without else []))]
+    parts = (found, valid, *([without] if without else [])) if fingerprint else ()
+    marks = [sources.fingerprint(part, options) for part in parts]
     return Corpus(found, valid, options, hashlib.sha256("".join(marks).encode()).hexdigest(), without)
 
 
@@ -107,6 +109,17 @@ def training_texts(corpus: Corpus) -> Iterator[str]:
         yield from (text for text in texts if not (without and without.find(text)))
 
 
+def first_texts(corpus: Corpus, characters: int) -> list[str]:
+    """The first training documents, of `characters` together; the last one is cut. No more is read than the chunks of them."""
+    found: list[str] = []
+    for text in training_texts(corpus):
+        found.append(text[:characters])
+        characters -= len(text)
+        if characters <= 0:
+            break
+    return found
+
+
 def _cuts(corpus: Corpus) -> Callable[[Chunk], int | None]:
     """Of a chunk, the number of characters that are training text, for `valid_last`: a first pass counts all characters."""
     share = corpus.options.valid_last
@@ -132,24 +145,40 @@ class PartWriter:
     def part(self, chunk: Chunk, number: int, cut: int | None, held_out: bool) -> dict[str, Any]:
         """Tokenize a chunk into part `number`; returns the record of the part, which is written last."""
         record: dict[str, Any] = {"sample": "", "floor": 0.0, "sha256": {}}
-        dtype = token_dtype(self.tokenizer.vocab_size)
         parts = split_documents(sources.texts_of(chunk, self.options), self.options, cut, held_out)
         if self.without:
             kept = [text for text in parts["train"] if not self.without.find(text)]
             record["left_out"] = len(parts["train"]) - len(kept)
             parts["train"] = kept
         for split, texts in parts.items():
-            encoded = self.tokenizer.encode_with_unknown(texts)
-            rows = [(len(ids), *_sizes(text), unknown) for text, (ids, unknown) in zip(texts, encoded)]
+            rows, digests = _write_texts(self.folder, split, number, texts, self.tokenizer)
             if texts:
-                record["sha256"] |= write_part(
-                    self.folder, split, number, ids=[ids for ids, _ in encoded], rows=rows, dtype=dtype
-                )
+                record["sha256"] |= digests
                 record["sample"] = record["sample"] or texts[0][:300]
             record[split] = {"documents": len(rows), "tokens": sum(r[0] for r in rows), "bytes": sum(r[1] for r in rows)}
             record["floor"] += _floor(chunk, texts) if split == "valid" else 0.0
         durable.write(self.folder / "parts" / f"{number:05d}.json", json.dumps(record))
         return record
+
+
+def _write_texts(
+    folder: Path, split: str, number: int, texts: list[str], tokenizer: Tokenizer
+) -> tuple[Sequence[tuple[int, ...]], dict[str, str]]:
+    """Tokenize texts into part `number` of a split; gives their rows of the document table, and the digests of the files.
+    Where there are no texts, nothing is written."""
+    if not texts:
+        return [], {}
+    encoded = tokenizer.encode_with_unknown(texts)
+    rows = [(len(ids), *_sizes(text), unknown) for text, (ids, unknown) in zip(texts, encoded)]
+    ids, dtype = [ids for ids, _ in encoded], token_dtype(tokenizer.vocab_size)
+    return rows, write_part(folder, split, number, ids=ids, rows=rows, dtype=dtype)
+
+
+def split_of(texts: list[str], tokenizer: Tokenizer, folder: Path) -> Split:
+    """A few texts as a training split of their own, whose files are written into `folder`."""
+    (folder / "parts").mkdir()
+    _write_texts(folder, "train", 0, texts, tokenizer)
+    return Split.open(folder, "train", [0], token_dtype(tokenizer.vocab_size))
 
 
 class Worker(Protocol):

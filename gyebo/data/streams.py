@@ -44,7 +44,8 @@ class BatchField:
     """An array of a batch: [R, length of its stream, *shape], or without a stream one value per row, [R, *shape].
 
     `fill`: value at padding; None: the id of the padding token. `dtype`: name of a numpy type. `scored_once`: labels that are
-    ignored at the context-only positions of a piece (`Plan.pieces`), which another piece scores.
+    ignored at the context-only positions of a piece (`Plan.pieces`), which another piece scores. `names`: of its values from 0,
+    where these are classes; otherwise a field that is filled with the padding token or with IGNORE holds ids of tokens.
     """
 
     name: str
@@ -53,6 +54,7 @@ class BatchField:
     dtype: str = "int64"
     shape: tuple[int, ...] = ()
     scored_once: bool = False
+    names: tuple[str, ...] = ()
 
 
 def streams_of(fields: Iterable[BatchField]) -> tuple[Stream, ...]:

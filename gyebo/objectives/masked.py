@@ -36,6 +36,7 @@ from gyebo.text.roles import split_piece
 
 PAIRS = ("segment-pair", "sentence-pair")
 TRUE_NEXT, RANDOM_NEXT = 0, 1
+SECOND_SEGMENTS = ("next", "random")  # by label
 ATTEMPTS = 100  # to draw another document; a corpus where that fails has hardly more than one
 
 
@@ -104,7 +105,7 @@ class Masked(Defaults):
     def fields(self) -> tuple[BatchField, ...]:
         """What stands in a batch."""
         types = [BatchField("token_type_ids", TOKENS, 0)] if self.options.format in PAIRS else []
-        pairs = [BatchField("next_sentence", TOKENS, IGNORE)] if self.next_sentence else []
+        pairs = [BatchField("next_sentence", TOKENS, IGNORE, names=SECOND_SEGMENTS)] if self.next_sentence else []
         return BatchField("input_ids"), BatchField("labels", TOKENS, IGNORE), *types, *pairs
 
     def describe(self) -> str:

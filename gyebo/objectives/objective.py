@@ -91,7 +91,8 @@ class Objective(Protocol):
         """The rows of an evaluation."""
 
     def read(self, split: Split, piece: NDArray[Any], number: int) -> Arrays:
-        """A piece of a plan, the number-th of its row, as an example."""
+        """A piece of a plan, the number-th of its row, as an example: `input_ids` are the tokens of its text, the other arrays
+        are the objective's own."""
 
     def corrupt(self, example: Arrays, rng: np.random.Generator, draw: Draw) -> Arrays:
         """An example as the model gets it, with labels: a function of its arguments. `draw` gives another example."""

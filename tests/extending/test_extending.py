@@ -111,6 +111,13 @@ def test_a_published_family_learns_the_kind_too(folder, tokenizer_folder):
     assert load(out)[0].kind is KINDS["stars"]
 
 
+def test_what_it_reads_is_shown(folder, corpus, tokenizer_folder):
+    words = ["inspect", "corruption", "toy", corpus, "--tokenizer", tokenizer_folder, "--set", "objective.rate=0.5"]
+    lines = gyebo(*words, "--examples", 1).splitlines()
+    assert lines[:2] == ["Toy learns to put back tokens that were replaced", "options: the tokens that were replaced, 50%"]
+    assert [line.split()[0] for line in lines[3:7]] == ["example", "text", "input_ids", "labels"]
+
+
 def test_it_is_saved_and_opened(pretrained, tmp_path):
     model, tokenizer = load(pretrained)
     save(model, tokenizer, tmp_path / "copy")

@@ -1,0 +1,1 @@
+"""`gyebo inspect` from inside: what a model gets to see, as text."""
