@@ -13,7 +13,7 @@ from gyebo.config.run import DataOptions
 from gyebo.data.batches import IGNORE, Rows
 from gyebo.data.plan import ROOM
 from gyebo.data.prepare import open_corpus, prepare
-from gyebo.objectives import masked
+from gyebo.objectives import framed, masked
 from gyebo.objectives.masked import Masked, Options
 from gyebo.objectives.objective import Setting
 from gyebo.text.roles import Roles
@@ -151,9 +151,9 @@ def test_whole_words_are_never_split(build, split, tokenizer):
 def test_a_word_that_does_not_fit_is_passed_over():
     starts = np.array([1, 0, 0, 0, 1, 1, 0], bool)  # words of 4, 1 and 2 pieces
     for seed in range(30):
-        assert sorted(masked._words(starts, 3, np.random.default_rng(seed)).tolist()) == [4, 5, 6]
-        assert sorted(masked._words(starts, 1, np.random.default_rng(seed)).tolist()) == [4]
-    assert sorted(masked._words(np.array([1, 0, 0], bool), 1, np.random.default_rng(0)).tolist()) == [0, 1, 2]
+        assert sorted(masked.whole_words(starts, 3, np.random.default_rng(seed)).tolist()) == [4, 5, 6]
+        assert sorted(masked.whole_words(starts, 1, np.random.default_rng(seed)).tolist()) == [4]
+    assert sorted(masked.whole_words(np.array([1, 0, 0], bool), 1, np.random.default_rng(0)).tolist()) == [0, 1, 2]
 
 
 # ---- leaks, restoring, seeds
@@ -170,7 +170,7 @@ def test_what_was_corrupted_can_be_restored(build, split, tokenizer, format):
             text = objective.read(split, piece, place)["input_ids"].tolist()
             mine = found if objective.one_document else found[batch["document_ids"][0] == place + 1]
             joined = [i for i in mine.tolist() if i not in (tokenizer.role_ids["cls"], tokenizer.role_ids["sep"])]
-            head = text[: max(1, len(text) // 4)] if format in masked.PAIRS else text
+            head = text[: max(1, len(text) // 4)] if format in framed.PAIRS else text
             if format == "segment-pair" and len(joined) > CONTEXT - 3 - 1:
                 continue  # may be shortened at its front
             assert "".join(map(chr, head)) in "".join(map(chr, joined))
@@ -198,7 +198,7 @@ def test_a_hidden_original_is_not_in_the_input(build, split, tokenizer, format, 
                 assert np.array_equal(after["input_ids"], before["input_ids"])
                 break
         else:
-            assert format in masked.PAIRS, "the masked token is one of the text"
+            assert format in framed.PAIRS, "the masked token is one of the text"
 
 
 def _alike(marks, a, b):
@@ -278,7 +278,7 @@ def test_pairs_have_two_types_and_a_label_at_their_start(build, split, tokenizer
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(2, 40), st.integers(0, 99))
 @settings(max_examples=80, deadline=None)
 def test_a_pair_is_cut_from_the_longer_side(first, second, room, seed):
-    a, b = masked._shorten(np.arange(first), 100 + np.arange(second), room, np.random.default_rng(seed))
+    a, b = framed.shortened(np.arange(first), 100 + np.arange(second), room, np.random.default_rng(seed))
     assert len(a) and len(b) and len(a) + len(b) == min(room, first + second)
     assert np.array_equal(a, np.arange(a[0], a[0] + len(a))) and np.array_equal(b, np.arange(b[0], b[0] + len(b)))
     if len(a) < first and len(b) < second:
