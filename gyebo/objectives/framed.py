@@ -1,7 +1,7 @@
 """Objectives that read texts in the templates of a family: which texts share a row, how a text or a pair is framed.
 
-Input formats (`gyebo/data/input_formats.py`): documents or sentences alone, or pairs of segments. In pairs the second segment is
-the true next one or one of another document, half of the time each.
+Input formats (`gyebo/data/input_formats.py`): documents or sentences alone, or pairs of segments. In pairs the second segment
+is the true next one or one of another document, half of the time each.
 
 What differs from the published scripts: a pair's division and its random segment are drawn anew each epoch, so what a random
 segment displaces is read in another epoch instead of in the next row.
@@ -27,6 +27,7 @@ from gyebo.text.roles import split_piece
 
 PAIRS = ("segment-pair", "sentence-pair")
 TRUE_NEXT, RANDOM_NEXT = 0, 1
+SECOND_SEGMENTS = ("next", "random")  # by label
 ATTEMPTS = 100  # to draw another document; a corpus where that fails has hardly more than one
 
 
@@ -43,8 +44,8 @@ class Text:
 
 @dataclass(frozen=True)
 class Framed(Defaults):
-    """`options` with a `format`; `ids`: role -> id; `single`, `pair`: the family's templates; `marks`: where words and sentences
-    begin."""
+    """`options` with a `format`; `ids`: role -> id; `single`, `pair`: the family's templates; `marks`: where words and
+    sentences begin."""
 
     options: Any
     ids: dict[str, int]

@@ -25,7 +25,7 @@ from gyebo.data.batches import IGNORE
 from gyebo.data.streams import TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.objectives.causal import labelled
-from gyebo.objectives.framed import PAIRS, Framed, settled_format
+from gyebo.objectives.framed import PAIRS, SECOND_SEGMENTS, Framed, settled_format
 from gyebo.objectives.objective import Draw, Setting
 from gyebo.text.boundaries import marks_of
 
@@ -81,7 +81,7 @@ class Masked(Framed):
     def fields(self) -> tuple[BatchField, ...]:
         """What stands in a batch."""
         types = [BatchField("token_type_ids", TOKENS, 0)] if self.options.format in PAIRS else []
-        pairs = [BatchField("next_sentence", TOKENS, IGNORE)] if self.next_sentence else []
+        pairs = [BatchField("next_sentence", TOKENS, IGNORE, names=SECOND_SEGMENTS)] if self.next_sentence else []
         return BatchField("input_ids"), BatchField("labels", TOKENS, IGNORE), *types, *pairs
 
     def for_evaluation(self) -> Masked:
