@@ -23,11 +23,12 @@ from gyebo.objectives import table
 from gyebo.tasks import linear, text_answers
 from gyebo.tasks.features import Features
 from gyebo.tasks.heads.task_model import TaskModel
-from gyebo.tasks.kinds.kind import HeadForm, Kind
+from gyebo.tasks.kinds.kind import HeadForm, Kind, TaskTexts
 from gyebo.tasks.kinds.table import encode, find_kind
 from gyebo.tasks.prediction import predict as predict_examples
 from gyebo.tasks.splits import open_task
 from gyebo.tasks.task import Example
+from gyebo.tasks.text_task import TextTask
 from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.device import pick_device
@@ -67,7 +68,7 @@ def trained_on(name: str) -> TrainingRecord | None:
 @dataclass(frozen=True, kw_only=True)
 class FinetunedModel:
     """A fine-tuned model. `tokenizer`: None for the linear baseline. `trained`: None if it was not fine-tuned by gyebo.
-    `notes`: remarks on the examples that it predicted."""
+    `texts`: its task as text, if it answers by text. `notes`: remarks on the examples that it predicted."""
 
     name: str
     model: Any
@@ -75,6 +76,7 @@ class FinetunedModel:
     tokenizer: Tokenizer | None = None
     labels: tuple[str, ...] = ()
     trained: TrainingRecord | None = None
+    texts: TaskTexts | None = None
     notes: list[str] = field(default_factory=list)
 
     def predict(self, examples: list[Example], *, device: str, precision: str, max_length: int | None) -> list[Any]:
@@ -107,11 +109,14 @@ class FinetunedModel:
 
     def _by_text(self, blank: list[Example], autocast: Callable[[], Any]) -> list[Any]:
         sources = self.sources(blank)
-        return text_answers.predict(self.kind, self.model, sources, blank, options=self.search, autocast=autocast())
+        assert self.texts is not None
+        return text_answers.predict(
+            self.texts, self.model, sources, blank, options=self.search, empty=self.kind.empty, autocast=autocast()
+        )
 
     def sources(self, examples: list[Example]) -> Features:
         """The features of examples for a model that generates. Raises ValueError for one longer than its context."""
-        context, form = self.model.config.context, self.kind.text
+        context, form = self.model.config.context, self.texts
         assert self.tokenizer is not None and form is not None
         start = self.model.config.first_id
         found = text_answers.encode(form, examples, self.tokenizer, max_length=context, start=start, targets=False)
@@ -153,8 +158,11 @@ def open_model(name: str) -> FinetunedModel:
         if tokenizer is None:
             raise ValueError(f"{name} has no tokenizer that gyebo reads (a tokenizer.json)")
         trained = trained_on(name)
-        kind = _learned(model, trained, name)
-        return FinetunedModel(name=name, model=model, kind=kind, tokenizer=tokenizer, trained=trained)
+        texts = _learned(model, trained, name)
+        kind, labels = find_kind(texts.task.kind), texts.task.labels
+        return FinetunedModel(
+            name=name, model=model, kind=kind, tokenizer=tokenizer, labels=labels, trained=trained, texts=texts
+        )
     if not isinstance(model, TaskModel):
         what = f"{name} is a {type(model).__name__} without a task head"
         raise ValueError(f"{what}: fine-tune it first, gyebo finetune {name} TASK -o DIR")
@@ -170,19 +178,18 @@ def open_model(name: str) -> FinetunedModel:
     )
 
 
-def _learned(model: Any, trained: TrainingRecord | None, name: str) -> Kind:
-    """The kind of task that a model answers by text: the one in its `config.json`, else in the record of its run, else that of
-    which its family alone learns; ValueError where there is none."""
+def _learned(model: Any, trained: TrainingRecord | None, name: str) -> TaskTexts:
+    """The task that a model answers by text: as its `config.json` has it, else the record of its run, else the one of which its
+    family alone learns; ValueError where there is none."""
+    learned = table.find(find(model.family).objective).kind
     if model.tasks:
-        kind = find_kind(model.tasks[0].kind)
-    elif trained:
-        kind = find_kind(open_task(trained.task).kind)
-    elif learned := table.find(find(model.family).objective).kind:
-        kind = find_kind(learned)
+        task = model.tasks[0]
+    elif trained or learned:  # of a version that wrote no task into `config.json`, when sources had no prefix
+        known = open_task(trained.task) if trained else None
+        task = TextTask(name=known.name, kind=known.kind) if known else TextTask(name=learned, kind=learned)
     else:
         raise ValueError(f"{name} has no record of the task that it learned: fine-tune it first, gyebo finetune {name} TASK")
+    kind = find_kind(task.kind)
     if kind.text is None:
-        raise ValueError(
-            f"{name}: its config.json names the task {model.tasks[0].name}, but {kind.name} is not answered by text"
-        )
-    return kind
+        raise ValueError(f"{name}: its config.json names the task {task.name}, but {kind.name} is not answered by text")
+    return kind.text.of(task)

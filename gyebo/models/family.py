@@ -19,16 +19,15 @@ class Family:
     """One member of the tree.
 
     `parents`: the families whose blocks its file may import. `objective`: the name in `gyebo/objectives/table.py`. `cls`:
-    "module:Class".
-    `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors once.
-    `tokens`: role -> token string (two roles with one string share an id). `head_style`: what a classification head is made
-    of: "last" (a linear layer on the last token), "pooled" (on the pooled first token), "dense" (dense and tanh on the first
-    token), "pre-classifier" (dense and ReLU on it), "concat" (two layers on the last token, the maximum and the mean), "mix" (a
-    linear layer on the largest, over tokens, of each feature of a learned mixture of the layers of a body that stays as it is),
-    "" (there is none). `answers`: how it answers a task, HEAD, TEXT or both, what is usual for it first. `single`, `pair`:
-    templates over roles and $A, $B. `published`: options of the objective in which the family differs from the objective's own
-    defaults. `tuning`: options of a fine-tuning, likewise.
-    `student`: the family that learns from it as a teacher; None where none does.
+    "module:Class". `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors
+    once. `tokens`: role -> token string (two roles with one string share an id). `head_style`: what a classification head is
+    made of: "last" (a linear layer on the last token), "pooled" (on the pooled first token), "dense" (dense and tanh on the
+    first token), "pre-classifier" (dense and ReLU on it), "concat" (two layers on the last token, the maximum and the mean),
+    "mix" (a linear layer on the largest, over tokens, of each feature of a learned mixture of the layers of a body that stays
+    as it is), "" (there is none). `answers`: how it answers a task, HEAD, TEXT or both, what is usual for it first. `single`,
+    `pair`: templates over roles and $A, $B. `published`: options of the objective in which the family differs from the
+    objective's own defaults. `tuning`: options of a fine-tuning, likewise. `prefixes`: what it reads begins with the name of
+    the task, as it answers many. `student`: the family that learns from it as a teacher; None where none does.
     `in_transformers`: its directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
     """
 
@@ -50,6 +49,7 @@ class Family:
     published: dict[str, Any] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
     student: str | None = None
+    prefixes: bool = False
     in_transformers: bool = True
 
     def __post_init__(self) -> None:

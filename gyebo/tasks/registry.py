@@ -380,6 +380,7 @@ TASKS: dict[str, Task] = {
                 convert=Columns((SOURCE, source), label=(TARGET, target)),
                 rows=any_rows,
                 languages=(source, target),
+                prefix="",
                 epochs=30,
                 note="for lower-cased, tokenised files (tok/) the literature reports bleu_tokenized, for others bleu",
             )
@@ -395,6 +396,7 @@ TASKS: dict[str, Task] = {
             score="bleu",
             world=world.TO_ENGLISH,
             languages=("ko", "en"),
+            prefix="",
         ),
         _world(
             name="world-en-ko",
@@ -405,6 +407,7 @@ TASKS: dict[str, Task] = {
             score="bleu",
             world=world.TO_KOREAN,
             languages=("en", "ko"),
+            prefix="",
         ),
         _world(
             name="world-sentiment",

@@ -117,7 +117,8 @@ class Task:
     patterns; a tuple is read as one file; .gz and .zst are tried too), in the folder that the user names or in its `folders`.
     `aligned_rows`: reads the files of a tuple line by line in parallel, instead of one after another. `world`: generates a
     split of a task that needs no files. `entity_markers`: `answers` are entities, around which markers are added. `warmup`:
-    share of the steps. `languages`: names of source and target language. `note`: caveats for reading results.
+    share of the steps. `languages`: names of source and target language. `prefix`, `columns`: what a model reads that answers
+    by text (`TextTask`); None: the task's name, (): the columns of its files. `note`: caveats for reading results.
     """
 
     name: str
@@ -140,6 +141,8 @@ class Task:
     warmup: float = 0.1
     entity_markers: bool = False
     languages: tuple[str, str] | None = None
+    prefix: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
     note: str = ""
 
     def __post_init__(self) -> None:

@@ -17,14 +17,14 @@ from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
 from gyebo.objectives.source_target import FIELDS
 from gyebo.tasks.features import Features, ragged
-from gyebo.tasks.kinds.kind import Kind, TextForm
+from gyebo.tasks.kinds.kind import TaskTexts
 from gyebo.tasks.task import Example
 from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
 
 
 def encode(
-    form: TextForm,
+    form: TaskTexts,
     examples: Sequence[Example],
     tokenizer: Tokenizer,
     *,
@@ -62,7 +62,7 @@ def encode(
     return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, too_long=sum(long), notes=notes, fields=FIELDS)
 
 
-def target_of(form: TextForm, example: Example) -> str:
+def target_of(form: TaskTexts, example: Example) -> str:
     """The target text of an example; ValueError where it is not known."""
     if (text := form.target(example)) is None:
         raise ValueError(f"example {example.id} has no answer to learn from: add it, or leave the example out")
@@ -71,20 +71,19 @@ def target_of(form: TextForm, example: Example) -> str:
 
 @torch.no_grad()
 def predict(
-    kind: Kind,
+    form: TaskTexts,
     model: Any,
     features: Features,
     examples: Sequence[Example],
     *,
     options: GenerationOptions,
+    empty: Callable[[], Any] | None = None,
     autocast: Callable[[], Any] = nullcontext,
 ) -> list[Any]:
-    """The answer to every example: of the model, or where there is no text `Kind.empty`, if the kind has it.
+    """The answer to every example: of the model, or where there is no text `empty` (`Kind.empty`), if it is given.
 
     The rows of `features` are those of `examples`. The model is put into evaluation mode.
     """
-    form, empty = kind.text, kind.empty
-    assert form is not None
     model.eval()
     tokenizer: Tokenizer = features.notes["tokenizer"]
     column = features.columns["input_ids"]

@@ -1,27 +1,47 @@
-"""What a model that answers by text remembers of each task that it learned; no torch. It stands in its `config.json`."""
+"""A task as a model that answers by text reads it, and remembers it in its `config.json`; no torch.
+
+A source names the task, then each text after what it is called, as T5 has it (Raffel et al. 2020, section 2.4 and appendix D):
+"mrpc sentence1: We acted because ... sentence2: ...".
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 FIELD = "gyebo_tasks"
 """The field of `config.json`, a list with an object for each task."""
 
+Columns = tuple[tuple[str, str], ...]
+"""Parts of an example in the order in which they are read, each with what it is called in the source, "" for nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextTask:
-    """A task whose answers a model writes. `name`: of the task; `kind`: of `gyebo.tasks.kinds.table.KINDS`; `labels`: the names
-    of its classes, tags or relations, in order, none where it has none."""
+    """A task whose answers a model writes.
+
+    `name`: of the task; `kind`: of `gyebo.tasks.kinds.table.KINDS`. `prefix`: what a source begins with, "" for nothing;
+    `columns`: what follows. `labels`: the names of its classes, tags or relations, in order, none where it has none. `step`: of
+    answers that are numbers, what they are rounded to.
+    """
 
     name: str
     kind: str
+    prefix: str = ""
+    columns: Columns = (("text", ""),)
     labels: tuple[str, ...] = ()
+    step: float | None = None
+
+    def source(self, parts: Mapping[str, str | None]) -> str:
+        """What is read of an example, from its parts by name; those that it lacks (None) are left out."""
+        given = [(called, parts[name]) for name, called in self.columns if parts.get(name) is not None]
+        words = [f"{called}: {text}" if called else f"{text}" for called, text in given]
+        return " ".join([self.prefix, *words] if self.prefix else words)
 
     def as_dict(self) -> dict[str, Any]:
         """As `read` takes it."""
-        return {"name": self.name, "kind": self.kind, "labels": list(self.labels)}
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def read(given: Mapping[str, Any], where: str) -> tuple[TextTask, ...]:
@@ -31,13 +51,27 @@ def read(given: Mapping[str, Any], where: str) -> tuple[TextTask, ...]:
         return ()
     if not isinstance(found, list) or not all(map(_well_formed, found)):
         raise ValueError(
-            f"{where}: {FIELD} must be a list of tasks, each with a name, a kind and labels, but is {str(found)[:80]!r} instead"
+            f"{where}: {FIELD} must be a list of tasks, each with a name and a kind, and what gyebo writes beside them, but is "
+            f"{str(found)[:80]!r} instead"
         )
-    return tuple(TextTask(name=task["name"], kind=task["kind"], labels=tuple(task.get("labels", ()))) for task in found)
+    return tuple(_task(task) for task in found)
+
+
+def _task(given: dict[str, Any]) -> TextTask:
+    lists = {"labels": tuple(given.get("labels", ()))}
+    if "columns" in given:
+        lists["columns"] = tuple((name, called) for name, called in given["columns"])
+    return TextTask(**{**given, **lists})
 
 
 def _well_formed(task: Any) -> bool:
-    if not isinstance(task, dict) or not {"name", "kind"} <= task.keys() <= {"name", "kind", "labels"}:
+    known = {field.name for field in fields(TextTask)}
+    if not isinstance(task, dict) or not {"name", "kind"} <= task.keys() <= known:
         return False
-    labels = task.get("labels", [])
-    return isinstance(labels, list) and all(isinstance(word, str) for word in (task["name"], task["kind"], *labels))
+    labels, columns, step = task.get("labels", []), task.get("columns", []), task.get("step", 1.0)
+    if not isinstance(labels, list) or not isinstance(columns, list):
+        return False
+    if not all(isinstance(column, list) and len(column) == 2 for column in columns):
+        return False
+    words = [task["name"], task["kind"], task.get("prefix", ""), *labels, *(word for column in columns for word in column)]
+    return all(isinstance(word, str) for word in words) and type(step) in (int, float) and step > 0

@@ -162,7 +162,7 @@ def test_a_kind_with_both_forms_is_answered_by_either(model, folder, tokenizer_f
     out, writes = tmp_path / "run", model.startswith("transformer")
     learn(model, "tone", folder, out, *(WRITER if writes else ["--tokenizer", tokenizer_folder]))
     opened = open_model(str(out))
-    assert opened.kind is TONE and opened.labels == (() if writes else ("cold", "warm"))
+    assert opened.kind is TONE and opened.labels == ("cold", "warm")
     assert 0 <= json.loads(gyebo("evaluate", out, "--json"))["accuracy"] <= 1
     (tmp_path / "ask.txt").write_text("나무 정말 바다 좋아한다.\n하늘\n", encoding="utf-8")
     for rows in (gyebo("predict", out, tmp_path / "ask.txt"), (out / "predictions.jsonl").read_text(encoding="utf-8")):

@@ -33,9 +33,9 @@ GIST = Kind(
     name="gist",
     pipeline_tag="summarization",
     text=TextForm(
-        source=lambda example: f"{example.pair}: {example.text}",
-        target=lambda example: f"{MARK} {example.answers[0][1]}" if example.answers else None,
-        answer=lambda text, example: tuple(text.removeprefix(MARK).split()),
+        source=lambda example, task: f"{example.pair}: {example.text}",
+        target=lambda example, task: f"{MARK} {example.answers[0][1]}" if example.answers else None,
+        answer=lambda text, example, task: tuple(text.removeprefix(MARK).split()),
     ),
     own_files=(
         OwnFile(
@@ -55,9 +55,9 @@ TONE = replace(
     name="tone",
     head=replace(classification.KIND.head, transformers_class="Tone"),
     text=TextForm(
-        source=lambda example: f"tone: {example.text}",
-        target=lambda example: example.label,
-        answer=lambda text, example: text.strip(),
+        source=lambda example, task: f"tone: {example.text}",
+        target=lambda example, task: example.label,
+        answer=lambda text, example, task: text.strip(),
     ),
     own_files=(OwnFile(name="tone", task=column_task("tone", label="tone", metrics=("accuracy",), max_length=64)),),
 )

@@ -275,7 +275,8 @@ def test_a_model_without_a_record_does_what_its_family_learned(learned, tmp_path
     assert open_model(str(tmp_path / "copy")).kind.name == "translation"
     assert job.translate(str(tmp_path / "copy"), ["나무 바다"]) == ["tree sea"]
     config = json.loads((tmp_path / "copy" / "config.json").read_text(encoding="utf-8"))
-    assert config.pop("gyebo_tasks") == [{"name": "translation", "kind": "translation", "labels": []}]
+    (task,) = config.pop("gyebo_tasks")
+    assert (task["kind"], task["prefix"], task["columns"]) == ("translation", "", [["text", ""]])
     (tmp_path / "copy" / "config.json").write_text(json.dumps(config), encoding="utf-8")
     assert open_model(str(tmp_path / "copy")).kind.name == "translation"  # as of an earlier version, or by another's hand
     monkeypatch.setitem(OBJECTIVES, "translation", replace(OBJECTIVES["translation"], kind=""))

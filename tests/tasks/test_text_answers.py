@@ -7,16 +7,17 @@ from gyebo.generation.options import GenerationOptions
 from gyebo.models.family import FAMILIES
 from gyebo.models.transformer import Transformer, TransformerConfig
 from gyebo.tasks import text_answers
-from gyebo.tasks.kinds.kind import Kind, TextForm
+from gyebo.tasks.kinds.kind import TextForm
 from gyebo.tasks.task import Example
+from gyebo.tasks.text_task import TextTask
 from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 
 FORM = TextForm(
-    source=lambda example: f"{example.pair} {example.text}",
-    target=lambda example: example.answers[0][1] if example.answers else None,
-    answer=lambda text, example: (example.id, text),
-)
+    source=lambda example, task: f"{example.pair} {example.text}",
+    target=lambda example, task: example.answers[0][1] if example.answers else None,
+    answer=lambda text, example, task: (example.id, text),
+).of(TextTask(name="any", kind="any"))
 KNOWN = Example("a", "나무 하늘", "바다", answers=((0, "good film"),))
 UNKNOWN = Example("b", "나무", "바다", label="not the target")
 
@@ -55,7 +56,6 @@ def test_an_example_without_text_is_answered_as_the_kind_says(tokenizer, empty):
     torch.manual_seed(0)
     model = Transformer(TransformerConfig(tokenizer.vocab_size, 32, 16, 1, 1, 2, 24, residual_dropout=0.0))
     examples = [Example("full", "나무", "바다"), Example("empty", "", "바다")]
-    kind = Kind(name="any", pipeline_tag="any", text=FORM, empty=empty)
     features = encode(examples, tokenizer, targets=False)
-    full, other = text_answers.predict(kind, model, features, examples, options=GenerationOptions())
+    full, other = text_answers.predict(FORM, model, features, examples, options=GenerationOptions(), empty=empty)
     assert full[0] == "full" and (other == "nothing" if empty else other[0] == "empty")

@@ -92,8 +92,7 @@ def _tokenizer(options: FinetuneOptions, data: TaskData, kind: Kind, family: tre
         raise OptionError(
             f"{options.model} starts from scratch and needs a tokenizer: ‹tokenizer›=DIR (a run directory works too)"
         )
-    assert kind.text is not None  # `_check`
-    return text_form.train_pair_tokenizer(options.translation, data, kind.text, ids)
+    return text_form.train_pair_tokenizer(options.translation, data, text_form.form_of(data, kind, family), ids)
 
 
 def _pretrained(name: str) -> Origin:

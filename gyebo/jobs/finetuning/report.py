@@ -15,6 +15,7 @@ from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve, score_by
 from gyebo.interchange.model_card import model_card
 from gyebo.jobs.results import FinetuneResult, FinetuneSummary, SeedSummary, TaskResult
 from gyebo.models import family as tree
+from gyebo.tasks.kinds.kind import TaskTexts
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.metrics.bleu import by_length
 from gyebo.tasks.metrics.metrics import confusion, seed_statistics
@@ -25,8 +26,11 @@ TEXT_TO_TEXT = "text2text-generation"  # the hub's tag of a model that writes wh
 CURVE, CONFUSION, LENGTHS = "learning.png", "confusion.png", "lengths.png"
 
 
-def pictures(out: Path, data: TaskData, predictions: list[Any], records: list[dict[str, Any]]) -> dict[str, str]:
-    """Plot the learning curve and, for few classes, the confusion matrix; returns {caption: file}."""
+def pictures(
+    out: Path, data: TaskData, predictions: list[Any], records: list[dict[str, Any]], texts: TaskTexts | None = None
+) -> dict[str, str]:
+    """Plot the learning curve and, for few classes, the confusion matrix; returns {caption: file}. `texts`: the task as text,
+    where it is answered so."""
     task = data.task
     losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
     scores = [(record["step"], record["evaluation"][task.score]) for record in records if "evaluation" in record]
@@ -36,8 +40,8 @@ def pictures(out: Path, data: TaskData, predictions: list[Any], records: list[di
     if kind.picture == "confusion" and task.labels and len(task.labels) <= MOST:
         drawn |= _confusion(out, data, predictions, task.labels)
     if kind.picture == "lengths":
-        assert kind.text is not None
-        lengths = by_length(predictions, [target_of(kind.text, example) for example in data.test])
+        assert texts is not None
+        lengths = by_length(predictions, [target_of(texts, example) for example in data.test])
         score_by_length(out / LENGTHS, {task.name: [(words, score) for words, _, score in lengths]}, "BLEU, split at spaces")
         drawn[f"BLEU by length ({data.measured})"] = LENGTHS
     return drawn

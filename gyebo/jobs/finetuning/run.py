@@ -318,7 +318,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
         memory_bytes=peak_memory(setup.device),
         auto_class=auto_class(best),
         notes=data.notes,
-        pictures=pictures(out, data, predictions, records),
+        pictures=pictures(out, data, predictions, records, setup.texts),
     )
     save(best, setup.tokenizer, out, card=card(setup.options, out, result))
     finished = {"state": {"finished": True, "weights": weights}, "result": result.as_dict()}

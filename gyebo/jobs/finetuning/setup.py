@@ -17,7 +17,7 @@ from gyebo.models import family as tree
 from gyebo.tasks.features import ExampleRows, Features
 from gyebo.tasks.heads.styles import layers_are_features
 from gyebo.tasks.heads.task_model import body_of
-from gyebo.tasks.kinds.kind import Kind
+from gyebo.tasks.kinds.kind import Kind, TaskTexts
 from gyebo.tasks.kinds.table import KINDS, find_kind
 from gyebo.tasks.splits import TaskData
 from gyebo.tasks.task import Task
@@ -50,17 +50,18 @@ Predict = Callable[[Any, str, Callable[[], Any], bool], list[Any]]
 class Setup:
     """A fine-tuning, ready for training, for all kinds of task.
 
-    `form`: how it answers, HEAD or TEXT. `max_length`: maximum tokens of a training row; `longest`: the same for each set.
-    `batch`: rows of a step, or groups of rows if a step is measured in tokens; `step_size`: the size of a step in words.
-    `predict`: (model, part, autocast, quick) -> a prediction for each example of a set; quick: with a cheaper search, if there
-    is one. `averaged`: number of last checkpoints whose average is tried. `sample`: predictions on the validation set -> lines
-    to show.
+    `form`: how it answers, HEAD or TEXT; `texts`: the task as text, with TEXT. `max_length`: maximum tokens of a training row;
+    `longest`: the same for each set. `batch`: rows of a step, or groups of rows if a step is measured in tokens; `step_size`:
+    the size of a step in words. `predict`: (model, part, autocast, quick) -> a prediction for each example of a set; quick:
+    with a cheaper search, if there is one. `averaged`: number of last checkpoints whose average is tried. `sample`: predictions
+    on the validation set -> lines to show.
     """
 
     options: FinetuneOptions
     data: TaskData
     kind: Kind
     form: str
+    texts: TaskTexts | None = None
     origin: Origin
     tokenizer: Tokenizer
     make_model: Callable[[], Any]

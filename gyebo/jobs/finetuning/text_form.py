@@ -11,13 +11,14 @@ from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, TranslationOptions, scratch
 from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, bpe_dropout_features, longest_row
 from gyebo.jobs.model_building import freeze, with_dropout
-from gyebo.models.family import TEXT
+from gyebo.models.family import TEXT, Family
 from gyebo.objectives.source_target import TargetLoss
 from gyebo.tasks import text_answers
 from gyebo.tasks.features import ExampleRows, token_groups
-from gyebo.tasks.kinds.kind import Kind, TextForm
+from gyebo.tasks.kinds.kind import Kind, TaskTexts
 from gyebo.tasks.splits import TaskData
 from gyebo.tasks.text_task import TextTask
+from gyebo.tasks.wording import text_task
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer, train_translation_tokenizer
 from gyebo.training.trainer import initial_seed
@@ -25,7 +26,13 @@ from gyebo.training.trainer import initial_seed
 SAMPLES_SHOWN = 2  # at each evaluation
 
 
-def train_pair_tokenizer(asked: TranslationOptions, data: TaskData, form: TextForm, ids: int) -> Tokenizer:
+def form_of(data: TaskData, kind: Kind, family: Family) -> TaskTexts:
+    """The task as text."""
+    assert kind.text is not None
+    return kind.text.of(text_task(data.task, data.train, prefixes=family.prefixes))
+
+
+def train_pair_tokenizer(asked: TranslationOptions, data: TaskData, form: TaskTexts, ids: int) -> Tokenizer:
     """Train a byte-level BPE on sources and targets of the training examples, or one on each, and note it. `ids`: default size
     of the vocabulary."""
     size, sources = asked.vocab_size or ids, [form.source(example) for example in data.train]
@@ -59,8 +66,7 @@ def check_options(options: FinetuneOptions) -> None:
 
 def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origin, device: torch.device) -> Setup:
     """The setup of a model that writes its answers."""
-    asked, tokenizer, task, form = options.translation, origin.tokenizer, data.task, kind.text
-    assert form is not None
+    asked, tokenizer, task, form = options.translation, origin.tokenizer, data.task, form_of(data, kind, origin.family)
     if "eos" not in tokenizer.role_ids:
         raise ValueError(
             f"the tokenizer of {options.tokenizer or options.model} has no token (eos) that ends a generated answer"
@@ -81,7 +87,8 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
 
     def predict(model: Any, part: str, autocast: Any, quick: bool) -> list[Any]:
         found = text_answers.search_options(1) if quick else search
-        return text_answers.predict(kind, model, features[part], getattr(data, part), options=found, autocast=autocast)
+        examples = getattr(data, part)
+        return text_answers.predict(form, model, features[part], examples, options=found, empty=kind.empty, autocast=autocast)
 
     def sample(predictions: list[Any]) -> list[str]:
         return [f"{form.source(each)} -> {found}" for each, found in zip(data.valid, predictions[:SAMPLES_SHOWN])]
@@ -94,9 +101,10 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
         data=data,
         kind=kind,
         form=TEXT,
+        texts=form,
         origin=origin,
         tokenizer=tokenizer,
-        make_model=partial(_make_model, options, data, origin),
+        make_model=partial(_make_model, options, form.task, origin),
         features=features,
         rows=ExampleRows(features["train"], of_epoch, groups),
         objective=TargetLoss("task", asked.smoothing),
@@ -111,10 +119,10 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     )
 
 
-def _make_model(options: FinetuneOptions, data: TaskData, origin: Origin) -> Any:
+def _make_model(options: FinetuneOptions, task: TextTask, origin: Origin) -> Any:
     """The model; all randomness comes from the seed."""
     torch.manual_seed(initial_seed(options.seed))
     model = with_dropout(origin.body(), options.body_dropout)
-    model.tasks = (TextTask(name=data.task.name, kind=data.task.kind, labels=data.task.labels or ()),)
+    model.tasks = (task,)
     freeze(model, options.optim.freeze)
     return model

@@ -29,6 +29,7 @@ from gyebo.objectives.objective import Objective, Setting
 from gyebo.tasks import text_answers
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.registry import TASKS
+from gyebo.tasks.wording import text_task
 from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
@@ -148,8 +149,9 @@ def _of_task(
             f"{' '.join(names)}: {family.name} learns from the pairs of a task, not from a corpus: name one of "
             f"{', '.join(known)}"
         )
-    form, world = find_kind(facts.kind).text, known[name].world
-    assert form is not None and world is not None
+    kind, world = find_kind(facts.kind), known[name].world
+    assert kind.text is not None and world is not None
+    form = kind.text.of(text_task(known[name], prefixes=family.prefixes))
     pairs = list(itertools.islice(world("train"), PAIRS))
     sides = [(form.source(pair), text_answers.target_of(form, pair)) for pair in pairs]
     tokenizer, cls = tokenizer_for([text for pair in sides for text in pair]), tree.model_class(family.name)

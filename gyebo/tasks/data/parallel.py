@@ -64,5 +64,6 @@ def translation_task(source: str, target: str) -> Task:
         aligned_rows=aligned,
         convert=Columns((source, f"{HUB_COLUMN}.{source}", SOURCE), label=(target, f"{HUB_COLUMN}.{target}", TARGET)),
         languages=(source, target),
+        prefix="",
         epochs=30,
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gyebo.tasks.features import Features
 from gyebo.tasks.heads.styles import HeadSpec
 from gyebo.tasks.task import Example, Task
+from gyebo.tasks.text_task import Columns, TextTask
 from gyebo.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -75,13 +76,41 @@ class HeadForm:
 class TextForm:
     """How a model that generates answers a kind of task.
 
-    `source`: example -> the text that it reads; `target`: example -> the text that it learns to write, None where the answer is
-    not known. `answer`: (what it wrote, example) -> the prediction, of the type that a head of the kind gives too.
+    `source`: (example, task) -> the text that it reads, mostly `in_columns`; `columns`: the parts that are read, with their
+    usual names. `target`: (example, task) -> the text that it learns to write, None where the answer is not known. `answer`:
+    (what it wrote, example, task) -> the prediction, of the type that a head of the kind gives too; for what is no answer one
+    that every metric of the kind counts as wrong. `step`: training examples -> what answers that are numbers are rounded to.
     """
 
+    source: Callable[[Example, TextTask], str]
+    target: Callable[[Example, TextTask], str | None]
+    answer: Callable[[str, Example, TextTask], Any]
+    columns: Columns = (("text", "text"),)
+    step: Callable[[Sequence[Example]], float] | None = None
+
+    def of(self, task: TextTask) -> TaskTexts:
+        """The form for one task."""
+        return TaskTexts(
+            task,
+            source=lambda example: self.source(example, task),
+            target=lambda example: self.target(example, task),
+            answer=lambda text, example: self.answer(text, example, task),
+        )
+
+
+@dataclass(frozen=True)
+class TaskTexts:
+    """One task as text: functions as in `TextForm`."""
+
+    task: TextTask
     source: Callable[[Example], str]
     target: Callable[[Example], str | None]
     answer: Callable[[str, Example], Any]
+
+
+def in_columns(parts: Callable[[Example], Mapping[str, str | None]]) -> Callable[[Example, TextTask], str]:
+    """A `TextForm.source`: the parts of an example (None: it has none) after the task's prefix and their names."""
+    return lambda example, task: task.source(parts(example))
 
 
 @dataclass(frozen=True, kw_only=True)

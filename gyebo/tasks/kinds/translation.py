@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gyebo.config.errors import OptionError
 from gyebo.tasks.data.parallel import translation_task
-from gyebo.tasks.kinds.kind import Kind, OwnFile, TextForm, all_texts
+from gyebo.tasks.kinds.kind import Kind, OwnFile, TextForm, all_texts, in_columns
 from gyebo.tasks.task import Example, Task
 
 
@@ -25,9 +25,9 @@ KIND = Kind(
     name="translation",
     pipeline_tag="translation",
     text=TextForm(
-        source=lambda example: example.text,
-        target=lambda example: None if example.label is None else str(example.label),
-        answer=lambda text, example: text,
+        source=in_columns(lambda example: {"text": example.text}),
+        target=lambda example, task: None if example.label is None else str(example.label),
+        answer=lambda text, example, task: text,
     ),
     own_files=(OwnFile(name="translation", task=_own),),
     command="translate",

@@ -24,10 +24,12 @@ from gyebo.tasks.metrics.metrics import measure
 from gyebo.tasks.registry import find
 from gyebo.tasks.splits import read_task
 from gyebo.tasks.task import Example
+from gyebo.tasks.text_task import TextTask
 from gyebo.text.dropout import BpeDropoutTokenizer
 from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 
+FORM = KIND.text.of(TextTask(name="translation", kind="translation"))
 PAIRS = [
     ("나무 하늘", "the film was good"),
     ("친구", "a"),
@@ -42,7 +44,7 @@ def tokenizer(tokenizer_folder):
 
 
 def encode(examples, tokenizer, max_length, start, **more):
-    return text_answers.encode(KIND.text, examples, tokenizer, max_length=max_length, start=start, **more)
+    return text_answers.encode(FORM, examples, tokenizer, max_length=max_length, start=start, **more)
 
 
 def examples(pairs=PAIRS):
