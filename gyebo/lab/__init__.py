@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from gyebo.lab import clipping, depth, gradients
+from gyebo.lab import alignment, clipping, depth, gradients
 
-CLAIMS: dict[str, ModuleType] = {"gradients": gradients, "clipping": clipping, "depth": depth}
+CLAIMS: dict[str, ModuleType] = {"gradients": gradients, "clipping": clipping, "depth": depth, "alignment": alignment}

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gyebo.figures.lab import log_lines
+from gyebo.figures.lab import lines
 from gyebo.models.rnn import Rnn, RnnConfig
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.world import documents
@@ -70,7 +70,7 @@ def run(out: Path, seeds: Sequence[int], say: Callable[[str], None]) -> dict[str
             curves[f"{name}, seed {seed}"] = (range(1, len(found) + 1), smooth)
             ends.setdefault(name, []).append(smooth[-1])
             say(f"{name}, seed {seed}: {smooth[-1]:.3f} nats per byte after {len(found)} steps (uniform: {uniform:.3f})")
-    log_lines(out / "clipping.png", curves, "step", "nats per byte, mean of ten steps")
+    lines(out / "clipping.png", curves, "step", "nats per byte, mean of ten steps", log="y")
     without, clipped = ends.values()
     diverged = sum(not end < uniform for end in without)
     return {

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gyebo.figures.lab import log_lines
+from gyebo.figures.lab import lines
 from gyebo.models.bert import Bert, BertConfig
 from gyebo.models.gpt import Gpt, GptConfig
 from gyebo.models.rnn import Lstm, RnnConfig
@@ -162,4 +162,4 @@ def _draw(out: Path, found: dict[str, dict[str, Any]]) -> None:
             f"{name}, power {line['power']:.2f}": (line["sizes"], [1000 * seconds for seconds in line["seconds"]])
             for name, line in found[what].items()
         }
-        log_lines(out / file, curves, x_label, y_label, log_x=True)
+        lines(out / file, curves, x_label, y_label, log="xy")

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gyebo.figures.lab import log_lines
+from gyebo.figures.lab import lines
 from gyebo.models.rnn import Gru, Lstm, Rnn
 from gyebo.models.transformer import Transformer, TransformerConfig
 
@@ -107,11 +107,12 @@ def run(out: Path, seeds: Sequence[int], say: Callable[[str], None]) -> dict[str
             found.append(gradient_norms(make(), ids, seed))
         curves[name] = torch.stack(found).log().mean(0).exp()  # the geometric mean: the norms are powers
         say(f"{name:<28} at distance 1: {curves[name][1]:.2e}, 10: {curves[name][10]:.2e}, 99: {curves[name][99]:.2e}")
-    log_lines(
+    lines(
         out / "gradients.png",
         {name: (range(LENGTH), (curve / curve[0]).tolist()) for name, curve in curves.items()},
         "distance in tokens",
         "relative gradient norm",
+        log="y",
     )
     decades = {name: math.log10(float(curve[99] / curve[10])) for name, curve in curves.items()}
     vanishes, explodes = decades["RNN, recurrent matrix x 0.9"] < -2, decades["RNN, recurrent matrix x 2"] > 2
