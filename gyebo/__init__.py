@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gyebo.jobs.evaluate import evaluate
     from gyebo.jobs.inspection.corruption import inspect_corruption
     from gyebo.jobs.pretrain import pretrain
+    from gyebo.models.bart import Bart
     from gyebo.models.bert import Bert
     from gyebo.models.dan import Dan
     from gyebo.models.distilbert import Distilbert
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 
 # Resolved on first use (PEP 562), so that `import gyebo` costs nothing and needs no torch.
 _PLACES = {
+    "Bart": "gyebo.models.bart",
     "Bert": "gyebo.models.bert",
     "Dan": "gyebo.models.dan",
     "Distilbert": "gyebo.models.distilbert",
@@ -61,6 +63,7 @@ _PLACES = {
 }
 
 __all__ = [
+    "Bart",
     "Bert",
     "Dan",
     "Distilbert",

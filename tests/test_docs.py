@@ -23,7 +23,7 @@ from gyebo.config.run import OptimOptions, RunOptions, TrainOptions
 from gyebo.data.sources import FORMATS
 from gyebo.generation.options import GenerationOptions
 from gyebo.models.family import FAMILIES, model_class
-from gyebo.objectives import causal, distillation, masked
+from gyebo.objectives import causal, denoising, distillation, masked
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -85,7 +85,9 @@ def parse(arguments: list[str]) -> None:
     shape = "shape" if name == "finetune" else "model"
     known |= {f"{shape}.{field.name}" for family in FAMILIES for field in dataclasses.fields(model_class(family).config_class)}
     known |= {
-        f"objective.{field}" for kind in (causal.Options, masked.Options, distillation.Options) for field in kind.model_fields
+        f"objective.{field}"
+        for kind in (causal.Options, masked.Options, distillation.Options, denoising.Options)
+        for field in kind.model_fields
     }
     for setting in context.params.get("settings") or []:
         assert setting.partition("=")[0] in known, setting
@@ -265,6 +267,11 @@ def test_the_options_of_masking_are_those_of_the_code():
     known = {f"objective.{name}": field.default for name, field in masked.Options.model_fields.items()}
     shown = {name: None if value is None else json.dumps(value) for name, value in known.items()}
     assert said_defaults("training.md", "objective") == shown
+
+
+def test_the_options_of_denoising_are_those_of_the_code():
+    known = {f"objective.{name}": field.default for name, field in denoising.Options.model_fields.items()}
+    assert said_defaults("training.md", "denoising") == {name: json.dumps(value) for name, value in known.items()}
 
 
 def test_the_options_of_generation_are_those_of_the_code():

@@ -9,7 +9,7 @@ from gyebo.models.family import FAMILIES, model_class
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("bert", "roberta", "distilbert")
-CODE = (*PAGES, "dan", "seq2seq", "transformer", "ulmfit", "elmo")
+CODE = (*PAGES, "dan", "seq2seq", "transformer", "ulmfit", "elmo", "bart")
 
 
 def page(family: str) -> str:
@@ -44,6 +44,15 @@ def test_the_page_names_the_paper_and_is_found(family):
     authors, _, title = FAMILIES[family].paper.partition(", ")
     assert authors in page(family) and title.removeprefix(f"{FAMILIES[family].title}, ") in page(family)
     assert f"families/{family}.md" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+def test_the_sizes_of_bart_are_those_of_the_code():
+    said = {line[1]: line[2:] for line in table("bart", "family | size")}
+    known = {}
+    for size, c in model_class("bart").sizes.items():
+        numbers = (c.width, c.heads, c.context, c.vocab_size, FAMILIES["bart"].sizes[size])
+        known[size] = [f"{c.layers} + {c.decoder_layers}", *(f"{number:,}" for number in numbers)]
+    assert said == known
 
 
 RECURRENT = ("rnn", "lstm", "gru")

@@ -13,7 +13,7 @@ tokens that an example has besides its text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from gyebo.config.errors import OptionError
 from gyebo.data.plan import FIRST, ROOM, SEEN, SIZE, Plan, pack
 from gyebo.data.shards import Split
+from gyebo.data.streams import TOKENS, Stream
 
 Starts = Callable[[NDArray[Any]], NDArray[np.bool_]]
 SHORT_SHARE = (
@@ -55,17 +56,29 @@ def windows(split: Split, context: int, extra: int, stride: int | None = None) -
     return np.stack([documents, starts, sizes, seen, sizes], 1)
 
 
-def doc_sentences(split: Split, context: int, *, special: int, starts: Starts, seed: int) -> Plan:
-    """Whole documents; longer ones than a row are cut between sentences."""
+def doc_sentences(
+    split: Split,
+    context: int,
+    *,
+    special: int,
+    starts: Starts,
+    seed: int,
+    streams: tuple[Stream, ...] = (TOKENS,),
+    lengths: Mapping[str, int] | None = None,
+) -> Plan:
+    """Whole documents; longer ones than a row are cut between sentences. With several `streams`, which have `lengths` by name,
+    a document has as many places in each."""
     room = _room(context, special)
-    lengths = split.documents["tokens"].astype(np.int64)
-    short = np.flatnonzero((lengths > 0) & (lengths <= room))
-    pieces = [np.stack([short, np.zeros_like(short), lengths[short]], 1)]
-    for document in np.flatnonzero(lengths > room):
-        begins = np.flatnonzero(starts(split.read(int(document), 0, int(lengths[document]))))
-        cuts = [0, *_cuts(begins, int(lengths[document]), room)]
+    sizes = split.documents["tokens"].astype(np.int64)
+    short = np.flatnonzero((sizes > 0) & (sizes <= room))
+    pieces = [np.stack([short, np.zeros_like(short), sizes[short]], 1)]
+    for document in np.flatnonzero(sizes > room):
+        begins = np.flatnonzero(starts(split.read(int(document), 0, int(sizes[document]))))
+        cuts = [0, *_cuts(begins, int(sizes[document]), room)]
         pieces.append(np.array([[document, a, b - a] for a, b in pairwise(cuts)]))
-    return pack(_with_room(np.concatenate(pieces), special), context, np.random.default_rng([seed, 1]))
+    table = _with_room(np.concatenate(pieces), special)
+    table = np.column_stack([table, *[table[:, ROOM]] * (len(streams) - 1)])
+    return pack(table, context, np.random.default_rng([seed, 1]), streams, lengths)
 
 
 def full_sentences(split: Split, context: int, starts: Starts) -> Plan:

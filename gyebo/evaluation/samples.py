@@ -1,4 +1,4 @@
-"""Samples of a model: generated text, or predicted masked tokens."""
+"""Samples of a model: generated text, predicted masked tokens, or restored texts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch
 
 from gyebo.data.batches import IGNORE, Rows
 from gyebo.generation import generate
+from gyebo.generation.options import GenerationOptions
+from gyebo.generation.translating import translate
 from gyebo.objectives.masked import encode
 from gyebo.text.tokenizer import Tokenizer
 
@@ -37,6 +39,18 @@ def predicted(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[
         labels, ids = tensors["labels"][row, first].tolist(), tensors["input_ids"][row, first].tolist()
         lines.append(_printable(_bracketed(tokenizer, ids, labels, predictions)))
     return lines
+
+
+def restored(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
+    """The first held-out texts as the model was shown them, with their masks, and what it wrote, by greedy decoding."""
+    model.eval()
+    count = min(count, len(rows.plan))
+    batch = rows.batch(np.arange(count), [[0]] * count)
+    sources = [ids[documents == 1].tolist() for ids, documents in zip(batch["input_ids"], batch["document_ids"])]
+    found = translate(model, sources, GenerationOptions())
+    shown = [tokenizer.decode(source[1:-1], skip_roles=False) for source in sources]
+    written = [tokenizer.decode(best[0].ids) for best in found]
+    return [f"{_printable(before)} -> {_printable(after)}" for before, after in zip(shown, written)]
 
 
 def _bracketed(tokenizer: Tokenizer, ids: list[int], labels: list[int], predictions: list[int]) -> str:

@@ -11,6 +11,8 @@ from gyebo.interchange.format import Architecture, Field, Format
 from gyebo.tasks.text_task import FIELD as TASKS
 
 MAX_INT = 2**31 - 1
+GENERATION = "generation_config.json"
+FORCED = ("forced_bos_token_id", "forced_eos_token_id")  # fields of it that change what a model generates
 
 
 # Fields of any `config.json` that do not change what a language model computes.

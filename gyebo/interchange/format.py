@@ -113,7 +113,8 @@ class Format:
     names start with in a model with a head, left out in a bare body. `written`: fields written with a fixed value, refused when
     read with another; `accepted`: so, but not written. `fixed`: what our options for which they have no field always are, where
     that is not our default. `dropped`: patterns of tensors that carry no weights. `harmless`: fields that change nothing,
-    beside `HARMLESS`. `renamed`: endings of names in old files -> today's. `generates`: it writes text, so it has a
+    beside `HARMLESS`. `renamed`: endings of names in old files -> today's. `refused`: a `model_type` of `transformers` that one
+    may take for this family -> in what it differs. `generates`: it writes text, so it has a
     `generation_config.json`. `stacks`: how our lists of layers are called -> the option that is their number, by which a file
     with another number is refused before a model is built. `tensors`, `options`: what a table cannot say.
     """
@@ -130,6 +131,7 @@ class Format:
     dropped: tuple[str, ...] = ()
     harmless: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
     generates: bool = True
     stacks: Mapping[str, str] = field(default_factory=lambda: {"blocks": "layers"})
     tensors: TensorHook = field(default_factory=TensorHook)

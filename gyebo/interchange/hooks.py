@@ -39,7 +39,8 @@ class TensorHook:
     """Tensors as the table names them -> as files hold them (`to_theirs`), and back (`to_ours`).
 
     Both are given the fields of our config; `to_ours` without those that tell which parts a model has, which follow from the
-    names that it gives. A name that is left out is not written, or not read. `to_ours` is called before shapes are checked.
+    names that it gives. A name that is left out is not written, or not read. `to_ours` is called before shapes are checked; it
+    raises ValueError naming a tensor whose values gyebo has no place for.
     """
 
     to_theirs: Callable[[Tensors, Options], Tensors] = lambda tensors, _: tensors

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gyebo.interchange.config_fields import options_of, read_config
+from gyebo.interchange.config_fields import FORCED, GENERATION, options_of, read_config
 from gyebo.interchange.files import Stored, read_json, stored_tensors
 from gyebo.interchange.format import Architecture, Format, Source
 from gyebo.interchange.hooks import LazyTensor
@@ -65,6 +65,7 @@ def load(
     config_file = _config_file(directory)
     given = read_json(config_file)
     table, architecture = find_format(given, str(config_file))
+    given |= _forced(table, directory / GENERATION)
     options = read_config(table, given, str(config_file))
     weights = _find_weights(table, architecture, options, directory)
     options |= found_parts(table, architecture, weights.sources)
@@ -97,6 +98,13 @@ def _config_file(directory: Path) -> Path:
     return file
 
 
+def _forced(table: Format, file: Path) -> dict[str, Any]:
+    """The ids that generation forces, as `transformers` takes them: from `generation_config.json` alone where there is one."""
+    names = [field.theirs for field in table.fields if field.theirs in FORCED]
+    found = read_json(file) if names and file.is_file() else None
+    return {} if found is None else {name: found.get(name) for name in names}
+
+
 def _directory(name: str | Path, revision: str | None) -> Path:
     path = Path(name).expanduser()
     if path.is_dir():
@@ -114,7 +122,10 @@ def _find_weights(table: Format, architecture: Architecture | None, options: Map
     """The tensors of a directory under the names of our model; none of them is read into memory to stay."""
     where, stored = str(directory), stored_tensors(directory)
     files = names_today(table, stored, where, architecture)
-    tensors = table.tensors.to_ours({name: LazyTensor(stored[file].read) for name, file in files.items()}, options)
+    try:
+        tensors = table.tensors.to_ours({name: LazyTensor(stored[file].read) for name, file in files.items()}, options)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
     sources = our_names(table, {name: files.get(name, name) for name in tensors}, where, architecture)
     return _Weights(directory, stored, files, tensors, sources)
 

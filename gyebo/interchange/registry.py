@@ -33,6 +33,8 @@ def _own_formats(family: str) -> list[Format]:
 
 FORMATS: dict[str, Format] = {table.model_type: table for family in FAMILIES for table in _own_formats(family)}
 
+_REFUSED: dict[Any, str] = {kind: why for table in FORMATS.values() for kind, why in table.refused.items()}
+
 
 def formats_of(family: str) -> list[Format]:
     """A family's tables, with the classes of its fine-tuned models, in the order in which one that fits is looked for."""
@@ -52,6 +54,8 @@ def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architect
             raise ValueError(
                 f"{where}: a linear baseline, not a network: gyebo.tasks.linear.load opens it, gyebo predict asks it"
             )
+        if kind in _REFUSED:
+            raise ValueError(f"{where}: model_type {kind} is not supported: {_REFUSED[kind]}")
         hint = nearest(kind, FORMATS) if isinstance(kind, str) else f" There is: {', '.join(FORMATS)}"
         raise ValueError(f"{where}: model_type {kind!r} is none that gyebo opens{hint}")
     table = with_heads(FORMATS[kind])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gyebo.config import durable
 from gyebo.config.disk import disk_full
 from gyebo.interchange import task_heads
-from gyebo.interchange.config_fields import expresses, options_of, write_config, written_architecture
+from gyebo.interchange.config_fields import FORCED, GENERATION, expresses, options_of, write_config, written_architecture
 from gyebo.interchange.format import Architecture, Format
 from gyebo.interchange.hooks import LazyTensor
 from gyebo.interchange.loading import check_vocabulary
@@ -30,8 +30,8 @@ from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.translation_tokenizer import SOURCE_MODEL, TARGET_FILE, TARGET_MODEL
 
 _TOKENIZERS = ("tokenizer.json", TARGET_FILE, SOURCE_MODEL, TARGET_MODEL)  # any of them would be read
-_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-_WEIGHTS, _INDEX, _GENERATION = "model.safetensors", "model.safetensors.index.json", "generation_config.json"
+_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", *FORCED)
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def save(
@@ -72,7 +72,7 @@ def save(
             tokenizer.save(temporary, max_length=model.config.context)
         _write_json(temporary / "config.json", config)
         if table.generates and not tuned:
-            _write_json(temporary / _GENERATION, ids)
+            _write_json(temporary / GENERATION, ids)
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")
         _publish(temporary, directory, names, whole=tokenizer is not None)
@@ -168,7 +168,7 @@ def _publish(temporary: Path, directory: Path, weights: list[str], *, whole: boo
         (temporary / name).replace(directory / name)
     written = {*weights, *others}
     shards = (path.name for path in directory.glob("model-*-of-*.safetensors"))
-    stale = {_WEIGHTS, _INDEX, _GENERATION, *shards, *(_TOKENIZERS if whole else ())} - written
+    stale = {_WEIGHTS, _INDEX, GENERATION, *shards, *(_TOKENIZERS if whole else ())} - written
     for name in sorted(stale):
         (directory / name).unlink(missing_ok=True)
     durable.flush(directory)

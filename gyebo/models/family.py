@@ -21,13 +21,11 @@ class Family:
     `parents`: the families whose blocks its file may import. `objective`: the name in `gyebo/objectives/table.py`. `cls`:
     "module:Class". `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors
     once. `tokens`: role -> token string (two roles with one string share an id). `head_style`: what a classification head is
-    made of: "last" (a linear layer on the last token), "pooled" (on the pooled first token), "dense" (dense and tanh on the
-    first token), "pre-classifier" (dense and ReLU on it), "concat" (two layers on the last token, the maximum and the mean),
-    "mix" (a linear layer on the largest, over tokens, of each feature of a learned mixture of the layers of a body that stays
-    as it is), "" (there is none). `answers`: how it answers a task, HEAD, TEXT or both, what is usual for it first. `single`,
-    `pair`: templates over roles and $A, $B. `published`: options of the objective in which the family differs from the
-    objective's own defaults. `tuning`: options of a fine-tuning, likewise. `prefixes`: what it reads begins with the name of
-    the task, as it answers many. `student`: the family that learns from it as a teacher; None where none does.
+    made of, a name of `gyebo/tasks/heads/styles.py`; "": there is none. `answers`: how it answers a task, HEAD, TEXT or both,
+    what is usual for it first. `single`, `pair`: templates over roles and $A, $B. `published`: options of the objective in
+    which the family differs from the objective's own defaults. `tuning`: options of a fine-tuning, likewise. `prefixes`: what
+    it reads begins with the name of the task, as it answers many. `student`: the family that learns from it as a teacher; None
+    where none does.
     `in_transformers`: its directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
     """
 
@@ -74,6 +72,15 @@ _BRACKETS = {
     "mask": "[MASK]",
 }
 
+_ANGLES = {
+    "pad": "<pad>",
+    "bos": "<s>",
+    "cls": "<s>",
+    "eos": "</s>",
+    "sep": "</s>",
+    "unk": "<unk>",
+    "mask": "<mask>",
+}
 _PLAIN = {"pad": "<pad>", "bos": "<s>", "eos": "</s>", "unk": "<unk>"}
 
 FAMILIES: dict[str, Family] = {
@@ -309,15 +316,7 @@ FAMILIES: dict[str, Family] = {
             objective="masked",
             cls="gyebo.models.roberta:Roberta",
             sizes={"tiny": 379_008, "mini": 7_404_160, "small": 33_955_456, "base": 124_697_433, "large": 355_412_057},
-            tokens={
-                "pad": "<pad>",
-                "bos": "<s>",
-                "cls": "<s>",
-                "eos": "</s>",
-                "sep": "</s>",
-                "unk": "<unk>",
-                "mask": "<mask>",
-            },
+            tokens=_ANGLES,
             head_style="dense",
             single=("cls", "$A", "sep"),
             pair=("cls", "$A", "sep", "sep", "$B", "sep"),
@@ -340,6 +339,31 @@ FAMILIES: dict[str, Family] = {
             pair=("cls", "$A", "sep", "$B:1", "sep:1"),
             novelty="half of BERT's layers, trained by knowledge distillation",
             student="distilbert",
+        ),
+        Family(
+            name="bart",
+            title="BART",
+            year=2020,
+            paper=(
+                "Lewis et al. 2020, BART: Denoising Sequence-to-Sequence Pre-training for Natural Language Generation, "
+                "Translation, and Comprehension"
+            ),
+            parents=("transformer", "bert"),
+            objective="denoising",
+            cls="gyebo.models.bart:Bart",
+            sizes={
+                "tiny": 395_776,
+                "mini": 7_915_520,
+                "small": 38_146_048,
+                "base": 139_420_416,
+                "large": 406_291_456,
+            },
+            tokens=_ANGLES,
+            head_style="last-dense",
+            answers=(HEAD, TEXT),
+            single=("bos", "$A", "eos"),
+            pair=("bos", "$A", "eos", "eos", "$B", "eos"),
+            novelty="encoder and decoder, pretrained to restore text from many kinds of noise",
         ),
     )
 }

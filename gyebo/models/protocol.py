@@ -271,8 +271,9 @@ class Translating(Speaking):
         return layout, real | ~real.any(1, keepdim=True)  # a row without tokens attends to zeros; its output is not used
 
     def layer_groups(self: Any) -> list[list[nn.Parameter]]:
-        """Parameters from input to output: embedding, each block of the encoder, each of the decoder, the rest."""
-        parts = [self.token_embedding, *self.encoder, *self.decoder]
-        groups = [list(part.parameters()) for part in parts]
+        """Parameters from input to output: embeddings, each block of the encoder, each of the decoder, the rest."""
+        names = ("token_embedding", "position_embedding", "embedding_norm")
+        tables = [p for name, p in self.named_parameters() if name.startswith(names)]
+        groups = [tables, *(list(block.parameters()) for block in (*self.encoder, *self.decoder))]
         seen = {id(p) for group in groups for p in group}
         return [*groups, [p for p in self.parameters() if id(p) not in seen]]

@@ -65,6 +65,8 @@ class TransformerConfig:
     eos_id: int | None = None
     start_id: int | None = None  # first id of the decoder; None: bos_id, otherwise pad_id
 
+    position_kinds: ClassVar[tuple[str, ...]] = ORDERS
+
     def __post_init__(self) -> None:
         check_shape(
             self,
@@ -75,7 +77,7 @@ class TransformerConfig:
         )
         if self.width % self.heads:
             raise ValueError(f"width must be a multiple of heads, but is {self.width} with {self.heads} heads instead")
-        for name, known in (("activation", ACTIVATIONS), ("positions", ORDERS)):
+        for name, known in (("activation", ACTIVATIONS), ("positions", self.position_kinds)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, but is {getattr(self, name)!r} instead")
 
@@ -334,16 +336,19 @@ class Transformer(Translating, nn.Module):
         layout, seen = self.lay_out(ids, mask, dense=dense)
         return Source(layout, None if seen is None else seen[:, None, None])
 
-    def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
-        """Sum of token and position vectors: ids and positions [...] -> [..., D]."""
+    def _embed(self, ids: Tensor, positions: Tensor, stack: str) -> Tensor:
+        """The input of a stack, "encoder" or "decoder": ids and positions [...] -> [..., D]."""
         x = self.embed(ids)
         x = x * self.config.width**0.5 if self.config.scaled else x
-        x = x + sinusoids(positions, self.config.width, self.config.context, self.config.positions).to(x.dtype)
-        return dropout(x, self.config.residual_dropout if self.training else 0.0)
+        return dropout(self._placed(x, positions, stack), self.config.residual_dropout if self.training else 0.0)
+
+    def _placed(self, x: Tensor, positions: Tensor, stack: str) -> Tensor:
+        """Token vectors [..., D] with their positions [...]."""
+        return x + sinusoids(positions, self.config.width, self.config.context, self.config.positions).to(x.dtype)
 
     def _read(self, ids: Tensor, layout: Ragged, attentions: list[Tensor] | None = None) -> list[Tensor]:
         """The input of the encoder and the output of each layer, [N, D]."""
-        layers = [self._embed(layout.gather(ids), layout.positions)]
+        layers = [self._embed(layout.gather(ids), layout.positions, "encoder")]
         for block in self.encoder:
             layers.append(block(layers[-1], layout, attentions))
         if self.config.pre_norm:
@@ -360,7 +365,7 @@ class Transformer(Translating, nn.Module):
         across: list[Tensor] | None,
     ) -> list[Tensor]:
         """The input of the decoder and the output of each layer, [M, D]."""
-        layers = [self._embed(layout.gather(ids), layout.positions)]
+        layers = [self._embed(layout.gather(ids), layout.positions, "decoder")]
         for block in self.decoder:
             layers.append(block(layers[-1], layout, rows, source, to_target, across))
         if self.config.pre_norm:
@@ -389,7 +394,7 @@ class Transformer(Translating, nn.Module):
     def step(self, ids: Tensor, cache: SourceCache) -> Tensor:
         """One decoding step: ids [R] -> hidden [R, D]; the cache, which must have room, is extended in place."""
         target = cache.target
-        x = self._embed(ids[:, None], target.positions[:, None])
+        x = self._embed(ids[:, None], target.positions[:, None], "decoder")
         for layer, block in enumerate(self.decoder):
             x = block.step(x, layer, cache)  # type: ignore[operator]
         target.advance(torch.ones_like(ids, dtype=torch.bool)[:, None])

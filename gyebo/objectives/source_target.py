@@ -37,14 +37,20 @@ class TargetLoss:
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, float]]:
         """{term: (sum over the tokens, 1)}; nothing is projected where nothing is to be predicted."""
-        alone = one_document_a_row(batch, FIELDS)
-        hidden = model.encode(
-            alone["input_ids"], alone["document_ids"], alone["decoder_input_ids"], alone["decoder_document_ids"]
-        ).hidden.flatten(0, 1)
-        labels = alone["labels"].flatten()
-        places = (labels != IGNORE).nonzero().squeeze(1)
-        rows, matrix, bias = model.output_layer(hidden.index_select(0, places))
-        return {self.term: (cross_entropy_sum(rows, matrix, bias, labels[places], smoothing=self.smoothing), 1.0)}
+        rows, matrix, bias, labels = before_output(model, batch)
+        return {self.term: (cross_entropy_sum(rows, matrix, bias, labels, smoothing=self.smoothing), 1.0)}
+
+
+def before_output(model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    """What stands before the output layer where the target has labels: rows [N, D], matrix [V, D], bias [V] or None; and the
+    labels [N]. The fields of a batch are `FIELDS`."""
+    alone = one_document_a_row(batch, FIELDS)
+    hidden = model.encode(
+        alone["input_ids"], alone["document_ids"], alone["decoder_input_ids"], alone["decoder_document_ids"]
+    ).hidden.flatten(0, 1)
+    labels = alone["labels"].flatten()
+    places = (labels != IGNORE).nonzero().squeeze(1)
+    return *model.output_layer(hidden.index_select(0, places)), labels[places]
 
 
 def one_document_a_row(batch: dict[str, Tensor], fields: Iterable[BatchField]) -> dict[str, Tensor]:

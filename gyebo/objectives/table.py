@@ -206,6 +206,51 @@ BIDIRECTIONAL = ObjectiveFacts(
     ),
 )
 
+DENOISING = ObjectiveFacts(
+    name="denoising",
+    module="gyebo.objectives.denoising",
+    learns="to restore a text from noise",
+    metric="denoising_loss",
+    unit="nats per restored token",
+    shown_by={
+        "noise": ["sentence-permutation", "text-infilling"],
+        "rate": 0.3,
+        "poisson_lambda": 3.0,
+        "random_share": 0.0,
+        "permute_share": 1.0,
+        "rotate_probability": 1.0,
+    },
+    note="of the whole text, given its corrupted form, which is always the same: no likelihood, so no bits per byte",
+    evaluate="gyebo.evaluation.source_target:evaluate_denoising",
+    term="loss_lm",
+    card_metrics=("denoising_loss", "denoising_accuracy"),
+    samples=Samples(
+        function="gyebo.evaluation.samples:restored",
+        heading="Restored texts",
+        meaning="Held-out texts with noise, as the models read them, and what each model's best seed wrote (greedy decoding).",
+    ),
+    auto_class="AutoModelForSeq2SeqLM",
+    pipeline_tag="text2text-generation",
+    meaning=(
+        "Mean negative log-likelihood of the tokens of held-out text, given the text with noise, which was the same for all."
+    ),
+    lines=(
+        Line(
+            heading="Accuracy of restored tokens",
+            meaning="Share of the tokens predicted correctly, most of which stand in the source. Nothing is ranked by it.",
+            metric="denoising_accuracy",
+            form="{:.1%}",
+        ),
+    ),
+    lines_beside=(
+        Line(
+            heading="Loss on restored tokens",
+            meaning="Mean negative log-likelihood of the tokens, given the text with noise (nats per token). No bits per byte.",
+            metric="denoising_loss",
+        ),
+    ),
+)
+
 TRANSLATION = ObjectiveFacts(
     name="translation",
     module="gyebo.objectives.source_target",
@@ -229,7 +274,7 @@ DISTILLATION = replace(
 )
 
 OBJECTIVES: dict[str, ObjectiveFacts] = {
-    facts.name: facts for facts in (CAUSAL, MASKED, BIDIRECTIONAL, TRANSLATION, DISTILLATION)
+    facts.name: facts for facts in (CAUSAL, MASKED, BIDIRECTIONAL, DENOISING, TRANSLATION, DISTILLATION)
 }
 
 LIKELIHOOD = CAUSAL  # its metric compares all models that give a text a probability, whatever they read it with

@@ -91,7 +91,7 @@ def test_capabilities_are_off_unless_a_class_says_otherwise():
 
 
 CAN = {  # flags without a method
-    "gives_attentions": {"gpt", "gpt2", "bert", "roberta", "distilbert"},
+    "gives_attentions": {"gpt", "gpt2", "bert", "roberta", "distilbert", "bart"},
     "compiles": {"gpt", "gpt2", "bert", "roberta", "distilbert", "dan"},
 }
 

@@ -193,9 +193,11 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     if not options.start_from:
         config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in cls.parts()})
     window = options.context or (config.window if cls.has_windows else context)
-    batch_rows = max(1, round(options.train.batch_tokens / window))
+    lengths, streams = objective.lengths(window), streams_of(objective.fields)
+    places = sum(lengths[stream.name] for stream in streams if stream.counted)
+    batch_rows = max(1, round(options.train.batch_tokens / places))
     asked = options.train.micro_batch_tokens
-    micro_rows = max(1, asked // window) if asked else batch_rows
+    micro_rows = max(1, asked // places) if asked else batch_rows
     plan = _plan(options, family, objective, prepared, window, batch_rows)
     if batch_rows > len(plan):
         raise OptionError(

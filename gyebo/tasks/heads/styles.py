@@ -6,6 +6,7 @@
 | dense (RoBERTa, Liu et al. 2019) | first token -> dropout -> dense -> tanh -> dropout -> linear |
 | pre-classifier (DistilBERT, Sanh et al. 2019) | first token -> dense -> ReLU -> dropout -> linear |
 | last (GPT, Radford et al. 2018, GPT-2) | last token -> dropout -> linear without bias |
+| last-dense (BART, Lewis et al. 2020) | last token of the decoder -> dropout -> dense -> tanh -> dropout -> linear |
 | concat (ULMFiT, Howard & Ruder 2018) | all tokens, pooled, and two layers: `concat_pooling.py` beside this |
 | mix (ELMo, Peters et al. 2018) | weighted sum of the layers -> maximum over tokens -> dropout -> linear |
 
@@ -45,6 +46,7 @@ STYLES: dict[str, HeadSpec] = {
     "dense": HeadSpec("first", "tanh", dropout_before=True),
     "pre-classifier": HeadSpec("first", "relu"),
     "last": LAST,
+    "last-dense": HeadSpec("last", "tanh", dropout_before=True),
     "concat": HeadSpec(WINDOWS),
     "mix": HeadSpec("max"),
 }
