@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gyebo.models.rnn import Gru, Lstm, Rnn
     from gyebo.models.roberta import Roberta
     from gyebo.models.seq2seq import Seq2seq
+    from gyebo.models.t5 import T5
     from gyebo.models.transformer import Transformer
     from gyebo.models.ulmfit import Ulmfit
     from gyebo.text.tokenizer import Tokenizer
@@ -49,6 +50,7 @@ _PLACES = {
     "Roberta": "gyebo.models.roberta",
     "RunOptions": "gyebo.config.run",
     "Seq2seq": "gyebo.models.seq2seq",
+    "T5": "gyebo.models.t5",
     "Tokenizer": "gyebo.text.tokenizer",
     "Transformer": "gyebo.models.transformer",
     "Ulmfit": "gyebo.models.ulmfit",
@@ -76,6 +78,7 @@ __all__ = [
     "Roberta",
     "RunOptions",
     "Seq2seq",
+    "T5",
     "Tokenizer",
     "Transformer",
     "Ulmfit",

@@ -9,7 +9,7 @@ from gyebo.models.family import FAMILIES, model_class
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("bert", "roberta", "distilbert")
-CODE = (*PAGES, "dan", "seq2seq", "transformer", "ulmfit", "elmo", "bart")
+CODE = (*PAGES, "dan", "seq2seq", "transformer", "ulmfit", "elmo", "bart", "t5")
 
 
 def page(family: str) -> str:
@@ -69,6 +69,15 @@ def test_the_sizes_of_families_without_heads_are_those_of_the_code(name, familie
         for size, c in model_class(family).sizes.items():
             known.append((family, size, c.layers, c.width, c.context, c.vocab_size, FAMILIES[family].sizes[size]))
     assert said == known
+
+
+def test_the_sizes_of_t5_are_those_of_the_code():
+    said = {size: numbers for _, size, *numbers in table("t5", "family")}
+    known = {}
+    for size, c in model_class("t5").sizes.items():
+        numbers = (c.heads, c.head_width, c.inner, c.vocab_size, FAMILIES["t5"].sizes[size])
+        known[size] = [f"{c.layers} + {c.decoder_layers}", str(c.width), *(f"{number:,}" for number in numbers)]
+    assert said == known and list(said) == list(known)
 
 
 def table(name: str, heading: str) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Samples of a model: generated text, predicted masked tokens, or restored texts."""
+"""Samples of a model: generated text, predicted masked tokens, restored texts, or spans filled in."""
 
 from __future__ import annotations
 
@@ -51,6 +51,39 @@ def restored(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[s
     shown = [tokenizer.decode(source[1:-1], skip_roles=False) for source in sources]
     written = [tokenizer.decode(best[0].ids) for best in found]
     return [f"{_printable(before)} -> {_printable(after)}" for before, after in zip(shown, written)]
+
+
+def filled(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
+    """The first held-out texts whose spans were taken out, with what the model wrote for them, by greedy decoding, in brackets:
+    [prediction], or [prediction|original]."""
+    model.eval()
+    count = min(count, len(rows.plan))
+    batch = rows.batch(np.arange(count), [[0]] * count)
+    first, target = batch["document_ids"] == 1, batch["decoder_document_ids"] == 1
+    sources = [ids[real].tolist() for ids, real in zip(batch["input_ids"], first)]
+    found = translate(model, sources, GenerationOptions(greedy=True))
+    lines = []
+    for source, best, labels, real in zip(sources, found, batch["labels"], target):
+        written, taken = (_spans(tokenizer, ids) for ids in (best[0].ids, labels[real].tolist()))
+        parts = []
+        for sentinel, text in _spans(tokenizer, source).items():
+            if sentinel is not None:
+                new, old = written.get(sentinel, ""), taken.get(sentinel, "")
+                parts.append(f"[{new}]" if new == old else f"[{new}|{old}]")
+            parts.append(text)
+        lines.append(_printable("".join(parts)))
+    return lines
+
+
+def _spans(tokenizer: Tokenizer, ids: list[int]) -> dict[int | None, str]:
+    """The text after each sentinel up to the next one, by the sentinel's id; before the first one, that of None."""
+    found: dict[int | None, str] = {}
+    begin, name = 0, None
+    for place, id in enumerate([*ids, None]):
+        if id is None or id in tokenizer.sentinel_ids:
+            found.setdefault(name, tokenizer.decode(ids[begin:place]))
+            begin, name = place + 1, id
+    return found
 
 
 def _bracketed(tokenizer: Tokenizer, ids: list[int], labels: list[int], predictions: list[int]) -> str:

@@ -67,6 +67,8 @@ def read_config(table: Format, given: Mapping[str, Any], where: str) -> dict[str
             )
         ours.setdefault(entry.ours, value)
     for name, accepted in {**_REFUSED, **table.accepted, **table.written}.items():
+        if name in known:  # the table has an option for it
+            continue
         known.add(name)
         value = given.get(name, accepted)
         if value != accepted and not (_empty(value) and accepted is not True):

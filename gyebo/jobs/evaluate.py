@@ -98,8 +98,9 @@ def _objective(
     family = find(model.family)
     options = options_of(facts, family, record["options"].get("objective", {})) if record else facts.elsewhere
     split = prepared.train if record else prepared.valid
+    start = {"start_id": model.start_id} if model.encodes_source else {}
     return build_objective(
-        facts, options, Setting(tokenizer, roles_of(family), split, tuple(model.heads), gives_raw=model.gives_raw)
+        facts, options, Setting(tokenizer, roles_of(family), split, tuple(model.heads), gives_raw=model.gives_raw, **start)
     )
 
 

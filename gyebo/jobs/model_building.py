@@ -86,7 +86,7 @@ KINDS: dict[str, tuple[Any, str]] = {
 
 # Fields that follow from the tokenizer, from the text and from what is learned.
 FIXED = {"vocab_size", "context", "window", "symbols", "pad_id", "bos_id", "eos_id", "start_id", "mlm", "nsp", "pooler"}
-FIXED |= {"forced_bos_id", "forced_eos_id"}
+FIXED |= {"forced_bos_id", "forced_eos_id", "decoder", "multilingual"}
 
 
 def shaped(

@@ -19,6 +19,7 @@ class Pretrained:
     generates: ClassVar[bool] = False  # writes from left to right
     causal: ClassVar[bool] = False  # a token's vector depends on no token after it
     encodes_source: ClassVar[bool] = False  # reads a source and writes a target
+    embeds_source: ClassVar[bool] = False  # its encoder alone represents a text
     carries_state: ClassVar[bool] = False  # a row may go on where another ended
     gives_raw: ClassVar[bool] = False  # `encode(return_raw=)`: the last layer's output before dropout
     gives_attentions: ClassVar[bool] = False  # `encode(return_attentions=)`: every block's attention weights

@@ -77,6 +77,14 @@ class EncodesSource(Protocol):
 
 
 @runtime_checkable
+class EmbedsSource(Protocol):
+    """A model with an encoder and a decoder whose encoder represents a text by itself."""
+
+    def without_decoder(self) -> Model:
+        """Its encoder, with the same weights."""
+
+
+@runtime_checkable
 class CarriesState(Protocol):
     """A model that carries a state from row to row, a tree of tensors (`gyebo/nn/state.py`)."""
 
@@ -106,6 +114,7 @@ class ReadsCharacters(Protocol):
 CAPABILITIES: dict[str, type] = {
     "generates": Generates,
     "encodes_source": EncodesSource,
+    "embeds_source": EmbedsSource,
     "carries_state": CarriesState,
     "reads_characters": ReadsCharacters,
 }

@@ -138,6 +138,8 @@ class SelfAttention(nn.Module):
 class SourceAttention(nn.Module):
     """Cross-attention: queries from the target, keys and values from the encoder."""
 
+    scale: ClassVar[float | None] = None  # of the scores; None: K^-0.5
+
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.query = nn.Linear(config.width, config.width, bias=config.attention_bias)
@@ -158,9 +160,9 @@ class SourceAttention(nn.Module):
         key, value = self.keys(rows, source.layout)
         p = self.dropout if self.training else 0.0
         if attentions is None:
-            mixed = attend(query, key, value, allowed=source.allowed, dropout=p)
+            mixed = attend(query, key, value, allowed=source.allowed, scale=self.scale, dropout=p)
         else:
-            mixed, weights = weigh(query, key, value, allowed=source.allowed, dropout=p)
+            mixed, weights = weigh(query, key, value, allowed=source.allowed, scale=self.scale, dropout=p)
             attentions.append(weights)
         return self.out(layout.gather(join_heads(mixed)))
 

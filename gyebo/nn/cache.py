@@ -130,7 +130,8 @@ class SourceCache:
 
     Rows of the same source (beams) are adjacent and share its keys: row r belongs to source r // `rows_per_source`. `allowed`
     [B, 1, 1, T]: the mask of the source, None: all tokens. `attentions`: if it is a list, the attention weights of the last
-    layer, averaged over heads, [R, T], are appended to it at each step.
+    layer, averaged over heads, [R, T], are appended to it at each step. `scale`: of the scores, None: K^-0.5.
+    `bias` [H, S]: that of attention within the target, by the distance of the key: column S - 1 is the query's own place.
     """
 
     keys: list[Tensor]
@@ -139,6 +140,8 @@ class SourceCache:
     target: KeyValueCache
     rows_per_source: int = 1
     attentions: list[Tensor] | None = None
+    scale: float | None = None
+    bias: Tensor | None = None
 
     @classmethod
     def of(cls, layers: Sequence[tuple[Tensor, Tensor]], allowed: Tensor | None, target: KeyValueCache) -> SourceCache:
@@ -153,9 +156,9 @@ class SourceCache:
         by_source = query.reshape(-1, self.rows_per_source, heads, width).transpose(1, 2)  # [B, H, rows per source, K]
         key, value = self.keys[layer], self.values[layer]
         if self.attentions is None or layer + 1 < len(self.keys):
-            mixed = attend(by_source, key, value, allowed=self.allowed)
+            mixed = attend(by_source, key, value, allowed=self.allowed, scale=self.scale)
         else:
-            mixed, weights = weigh(by_source.to(key.dtype), key, value, allowed=self.allowed)
+            mixed, weights = weigh(by_source.to(key.dtype), key, value, allowed=self.allowed, scale=self.scale)
             self.attentions.append(weights.mean(1).flatten(0, 1))
             mixed = mixed.to(query.dtype)
         return join_heads(mixed).reshape(rows, 1, heads * width)
@@ -168,7 +171,8 @@ class SourceCache:
         else:
             keys, values = ([part.index_select(0, sources) for part in parts] for parts in (self.keys, self.values))
             allowed = None if self.allowed is None else self.allowed.index_select(0, sources)
-        return SourceCache(keys, values, allowed, self.target.reorder(rows), shared_by, self.attentions)
+        target = self.target.reorder(rows)
+        return replace(self, keys=keys, values=values, allowed=allowed, target=target, rows_per_source=shared_by)
 
 
 @dataclass

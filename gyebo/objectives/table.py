@@ -38,6 +38,7 @@ class ObjectiveFacts:
 
     `module`: where its `Options` and `build` are. `kind`: the kind of task from whose examples it is learned, instead of from a
     corpus, and which a model answers that has no record of another one.
+    `sentinels`: the number of sentinels that a tokenizer without any is given.
     `heads`: the heads that a model needs to be measured. `with_teacher`: the objective by which a student learns the same
     from a teacher. `needs_teacher`: that is this one.
 
@@ -61,6 +62,7 @@ class ObjectiveFacts:
     module: str
     learns: str
     kind: str = ""
+    sentinels: int = 0
     heads: tuple[str, ...] = ("lm",)
     with_teacher: str | None = None
     needs_teacher: bool = False
@@ -251,6 +253,48 @@ DENOISING = ObjectiveFacts(
     ),
 )
 
+SPAN_CORRUPTION = ObjectiveFacts(
+    name="span-corruption",
+    module="gyebo.objectives.span_corruption",
+    learns="to write the spans that were taken out of a text",
+    sentinels=100,
+    metric="target_loss",
+    unit="nats per target token",
+    note="of the spans that were taken out, given the rest, always the same ones: no likelihood, so no bits per byte",
+    evaluate="gyebo.evaluation.source_target:evaluate_spans",
+    term="loss_lm",
+    card_metrics=("target_loss", "target_accuracy"),
+    samples=Samples(
+        function="gyebo.evaluation.samples:filled",
+        heading="Spans filled in",
+        meaning=(
+            "Held-out texts with spans taken out. What each model's best seed wrote for them (greedy decoding) is in brackets; "
+            "where it is wrong, the original follows: [prediction|original]."
+        ),
+    ),
+    auto_class="AutoModelForSeq2SeqLM",
+    pipeline_tag="text2text-generation",
+    meaning=(
+        "Mean negative log-likelihood of the target's tokens: the spans that were taken out of held-out texts, their sentinels "
+        "and the end, given the rest; the same spans were taken out for all."
+    ),
+    lines=(
+        Line(
+            heading="Accuracy of target tokens",
+            meaning="Share of the target's tokens predicted correctly. Nothing is ranked by it.",
+            metric="target_accuracy",
+            form="{:.1%}",
+        ),
+    ),
+    lines_beside=(
+        Line(
+            heading="Loss on target tokens",
+            meaning="Mean negative log-likelihood of the spans that were taken out (nats per token). No bits per byte.",
+            metric="target_loss",
+        ),
+    ),
+)
+
 TRANSLATION = ObjectiveFacts(
     name="translation",
     module="gyebo.objectives.source_target",
@@ -274,7 +318,7 @@ DISTILLATION = replace(
 )
 
 OBJECTIVES: dict[str, ObjectiveFacts] = {
-    facts.name: facts for facts in (CAUSAL, MASKED, BIDIRECTIONAL, DENOISING, TRANSLATION, DISTILLATION)
+    facts.name: facts for facts in (CAUSAL, MASKED, BIDIRECTIONAL, DENOISING, SPAN_CORRUPTION, TRANSLATION, DISTILLATION)
 }
 
 LIKELIHOOD = CAUSAL  # its metric compares all models that give a text a probability, whatever they read it with

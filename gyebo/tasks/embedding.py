@@ -26,7 +26,7 @@ def check_pooling(model: Any, pooling: str) -> None:
     if pooling not in POOLINGS:
         raise OptionError(f"‹pooling› must be one of {', '.join(POOLINGS)}, but is {pooling!r} instead")
     body = body_of(model)
-    if body.encodes_source:
+    if body.encodes_source and not body.embeds_source:
         raise OptionError(f"{model.family} is a translation model without text embeddings: use an encoder such as bert")
     if pooling == "cls" and body.causal:
         raise OptionError(
@@ -54,6 +54,7 @@ def embed(
     """
     check_pooling(model, pooling)
     body, most = body_of(model), model.config.context
+    body = body.without_decoder() if body.embeds_source else body
     place = next(body.parameters()).device
     fields = [name for name in tokenizer.model_inputs if name != "attention_mask"]
     encoded = tokenizer(list(texts)) if texts else {name: [] for name in fields}

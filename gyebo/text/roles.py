@@ -20,6 +20,9 @@ ROLES = ("pad", "bos", "eos", "unk", "cls", "sep", "mask", "user", "assistant", 
 HUB_ROLES = ROLES[:7]
 """The roles that `transformers` has an attribute for (`pad_token`, `bos_token`, ...)."""
 
+SENTINEL = "<extra_id_{}>"
+"""The tokens that stand for spans taken out of a text (T5), by number from 0; the first one has the highest id."""
+
 PLAIN_SINGLE = ("$A",)
 PLAIN_PAIR = ("$A", "$B")
 

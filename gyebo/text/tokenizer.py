@@ -11,6 +11,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterable, Sequence, Set
+from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import tokenizers
 from gyebo.text import tokenizer_json
 from gyebo.text.batch import BatchOptions, make_batch
 from gyebo.text.normalize import lone_surrogate, nfc, nfc_spans
-from gyebo.text.roles import HUB_ROLES, NUM_ROLE_SLOTS, Roles, slot_names
+from gyebo.text.roles import HUB_ROLES, NUM_ROLE_SLOTS, SENTINEL, Roles, slot_names
 from gyebo.text.token_bytes import decoding_of
 from gyebo.text.tokenizer_files import _CONFIG_KEY, PUBLISHED
 
@@ -76,6 +77,13 @@ class Tokenizer:
     def target(self) -> Tokenizer:
         """The tokenizer of the target language: itself, unless each language has its own."""
         return self
+
+    @property
+    def sentinel_ids(self) -> tuple[int, ...]:
+        """The ids of its sentinels, <extra_id_0> first; none where it has not that one."""
+        ids = {token: id for id, token in self._tokens.items()}
+        names = takewhile(ids.__contains__, map(SENTINEL.format, count()))
+        return tuple(ids[name] for name in names)
 
     @property
     def known_ids(self) -> Set[int]:
@@ -159,7 +167,7 @@ class Tokenizer:
         return family
 
     def with_tokens(self, tokens: Sequence[str]) -> Tokenizer:
-        """A copy with further special tokens after the last id (T5's sentinels), one id each, in the given order.
+        """A copy with further special tokens after the last id, one id each, in the given order.
 
         Raises ValueError if one is empty, given twice or in the vocabulary already.
         """
@@ -172,6 +180,12 @@ class Tokenizer:
             known.add(token)
             spec["added_tokens"].append(tokenizer_json.added_token(id, token))
         return self.with_spec(spec)
+
+    def with_sentinels(self, number: int) -> Tokenizer:
+        """A copy with so many sentinels after the last id, <extra_id_0> as the very last, as in T5; itself if it has any."""
+        if not number or self.sentinel_ids:
+            return self
+        return self.with_tokens([SENTINEL.format(n) for n in reversed(range(number))])
 
     def with_spec(self, spec: dict[str, Any]) -> Tokenizer:
         """Another tokenizer of the same kind, with the same special tokens."""

@@ -39,6 +39,8 @@ def configs(draw, table, parts):
         "eos_id": 2,
         "tied": draw(st.booleans()),
         "output_bias": draw(st.booleans()),
+        "gated": draw(st.booleans()),
+        "divided": draw(st.booleans()),
         "window": 1,
         **({} if table.family == "gpt" else {"inner": 7}),
         **{part: part in parts or draw(st.booleans()) for part in table.parts},
@@ -129,6 +131,6 @@ def test_nothing_is_read_before_it_is_asked_for():
     for table in FORMATS.values():
         if table.family not in ("ulmfit", "bart"):  # they compare tied tensors, and look that a bias is zero
             names = ("final_logits_bias", "encoder.embed_positions.weight", "other")
-            options = {"vocab_size": 5, "context": 2, "width": 4, "heads": 1, "positions": "halves"}
+            options = {"vocab_size": 5, "context": 2, "width": 4, "heads": 1, "positions": "halves", "divided": True}
             for change in (table.tensors.to_theirs, table.tensors.to_ours):
                 change({name: LazyTensor(never) for name in names}, options)

@@ -35,12 +35,13 @@ def made(run_options, family, out, **changes):
     return set_up(run_options(family=family, model=model, context=48, **changes), out, None)
 
 
-def documents(batch):
+def documents(batch, fields):
     """The documents of a batch as batches of one row, without padding."""
     ids = batch["document_ids"]
+    places = {field.name: field.stream.document_ids for field in fields}  # name of an array -> where its documents are
+    places |= {name: name for name in places.values()}
     for row, number in sorted({(int(row), int(ids[row, place])) for row, place in zip(*np.nonzero(ids))}):
-        here = ids[row] == number
-        yield {name: values[row][here][None] for name, values in batch.items() if name != "continues"}
+        yield {name: batch[name][row][batch[at][row] == number][None] for name, at in places.items()}
 
 
 def tensors(batch):
@@ -58,7 +59,7 @@ def test_a_step_costs_what_torch_counts_of_its_documents(run_options, tmp_path, 
     recurrent layer has no gradient to its initial state."""
     setup = made(run_options, family, tmp_path)
     model, batch = setup.make_model(), setup.rows.step(0, setup.batch_rows, setup.options.seed, 0, 3)
-    alone = list(documents(batch))
+    alone = list(documents(batch, setup.objective.fields))
     works = [workload_of(one, setup.rows.streams, model, setup.objective.projected) for one in alone]
     flops = model.flops(joined(works))
     with torch.no_grad():
@@ -110,7 +111,7 @@ def test_lengths_of_a_plan_are_those_of_its_batches(run_options, tmp_path):
 def test_a_teacher_costs_its_forward_pass(teachers, run_options, tmp_path, objective):  # noqa: F811
     setup = set_up(distilling(run_options, teachers("bert"), objective=objective), tmp_path, None)
     model, teacher = setup.make_model().eval(), setup.objective.teacher
-    alone = list(documents(setup.rows.step(0, 8, 0, 0, 3)))
+    alone = list(documents(setup.rows.step(0, 8, 0, 0, 3), setup.objective.fields))
 
     def flops(model, projected):
         return model.flops(joined([workload_of(one, setup.rows.streams, model, projected) for one in alone]))

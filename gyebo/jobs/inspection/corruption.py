@@ -105,12 +105,13 @@ def _of_corpus(
     texts = first_texts(opened, CHARACTERS)
     if not any(texts):
         raise ValueError(f"{', '.join(corpus)}: no training text in it: it is empty, or held out whole")
-    tokenizer, cls = tokenizer_for(texts), tree.model_class(family.name)
+    tokenizer, cls = tokenizer_for(texts).with_sentinels(facts.sentinels), tree.model_class(family.name)
+    start = {"start_id": _first_id(cls, tokenizer)} if cls.encodes_source else {}
     with tempfile.TemporaryDirectory() as folder:
         split = split_of(texts, tokenizer, Path(folder))
         across = opened.options.across_documents
         setting = Setting(
-            tokenizer, roles_of(family), split, cls.possible_heads(), across_documents=across, gives_raw=cls.gives_raw
+            tokenizer, roles_of(family), split, cls.possible_heads(), across_documents=across, gives_raw=cls.gives_raw, **start
         )
         objective = build_objective(facts, options_of(facts, family, options), setting)
         plan = objective.plan(split, context, opened.options.plan_seed)
@@ -121,6 +122,11 @@ def _of_corpus(
     shown = itertools.islice(examples_of(batch, objective.fields, tokenizer, originals), count)
     chosen = facts.load().Options.model_fields and not facts.likelihood
     return Inspection(family.title, facts.learns, objective.describe() if chosen else "", tuple(shown))
+
+
+def _first_id(cls: Any, tokenizer: Tokenizer) -> int:
+    """The id with which a target of the family begins."""
+    return shaped(next(iter(cls.sizes.values())), {}, tokenizer, windows=cls.has_windows).first_id
 
 
 def _originals(objective: Objective, split: Split, row: NDArray[np.int64], tokenizer: Tokenizer) -> dict[int, tuple[str, ...]]:
@@ -155,8 +161,7 @@ def _of_task(
     pairs = list(itertools.islice(world("train"), PAIRS))
     sides = [(form.source(pair), text_answers.target_of(form, pair)) for pair in pairs]
     tokenizer, cls = tokenizer_for([text for pair in sides for text in pair]), tree.model_class(family.name)
-    start = shaped(next(iter(cls.sizes.values())), {}, tokenizer, windows=cls.has_windows).first_id
-    features = text_answers.encode(form, pairs, tokenizer, max_length=context, start=start)
+    features = text_answers.encode(form, pairs, tokenizer, max_length=context, start=_first_id(cls, tokenizer))
     order, _ = shuffled(0, min(count, len(pairs)), len(pairs), seed)
     originals = [{1: sides[number]} for number in order]
     shown = examples_of(features.batch(order), features.fields, tokenizer, originals)

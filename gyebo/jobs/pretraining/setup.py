@@ -168,7 +168,10 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         )
     own = opened[1] if opened and options.tokenizer == str(named) else None
     tokenizer, prepared = open_data(options, out, console, own)
+    facts = table.find(family.objective, teacher=options.teacher is not None)
     tokenizer = tokenizer.for_family(roles_of(family))
+    if not options.start_from:
+        tokenizer = tokenizer.with_sentinels(facts.sentinels)
     config, make = _origin(options, family, opened[0] if opened else None, tokenizer)
     if opened and tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
@@ -177,7 +180,6 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     context = options.context or config.context
     if context > config.context:
         raise OptionError(f"‹context›={context} is longer than the {config.context} positions of {named}")
-    facts = table.find(family.objective, teacher=options.teacher is not None)
     setting = Setting(
         tokenizer,
         roles_of(family),
@@ -185,6 +187,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         tuple(opened[0].heads) if opened and options.start_from else cls.possible_heads(),
         across_documents=options.data.across_documents,
         gives_raw=cls.gives_raw,
+        start_id=config.first_id if cls.encodes_source else 0,
         teacher=opened[0].to(device) if opened and options.teacher else None,
     )
     objective = build_objective(facts, options_of(facts, family, options.objective), setting)
