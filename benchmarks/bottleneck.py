@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 from gyebo.figures.tasks import score_by_length
-from gyebo.tasks.metrics.bleu import by_length
+from gyebo.tasks.metrics.metrics import by_length
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     curves = {}
     for run in given.runs:
         rows = [json.loads(line) for line in (run / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
-        found = by_length([row["prediction"] for row in rows], [row["label"] for row in rows])
+        found = by_length("bleu_tokenized", [row["prediction"] for row in rows], [row["label"] for row in rows])
         curves[run.name] = [(words, score) for words, _, score in found]
         print(f"{run.name:<20}" + "  ".join(f"{words:.1f} words ({count}): {score:.4f}" for words, count, score in found))
     score_by_length(given.out, curves, "BLEU, words by spaces")

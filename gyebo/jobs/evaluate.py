@@ -27,8 +27,7 @@ from gyebo.objectives import table
 from gyebo.objectives.objective import Objective, Setting
 from gyebo.tasks.data.own_file import is_own
 from gyebo.tasks.heads.task_model import TaskModel
-from gyebo.tasks.metrics.bleu import signatures
-from gyebo.tasks.metrics.metrics import measure
+from gyebo.tasks.metrics.metrics import measure, signatures
 from gyebo.tasks.prediction import as_rows, write_predictions
 from gyebo.tasks.splits import HeldOut, open_task, read_task, read_test, same_source
 from gyebo.text.roles import roles_of

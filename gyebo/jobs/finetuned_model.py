@@ -87,12 +87,12 @@ class FinetunedModel:
                 raise OptionError(f"‹precision›={precision} has no effect on the linear baseline: leave it out")
             return margins(self.model, examples)
         autocast = partial(ready, self.model, pick_device(device), precision)
-        blank = [replace(example, label=None, tags=(), heads=(), relations=()) for example in examples]
+        blank = [replace(example, label=None, tags=(), heads=(), relations=(), state=()) for example in examples]
+        context = self.model.config.context
+        length = min((self.trained and self.trained.max_length) or max_length or context, context)
         if isinstance(self.model, TaskModel):
-            context = self.model.config.context
-            length = min((self.trained and self.trained.max_length) or max_length or context, context)
             return self._by_head(self.model.form, blank, length, autocast)
-        return self._by_text(blank, autocast)
+        return self._by_text(blank, length, autocast)
 
     def _by_head(self, form: HeadForm, blank: list[Example], length: int, autocast: Callable[[], Any]) -> list[Any]:
         assert self.tokenizer is not None
@@ -100,27 +100,33 @@ class FinetunedModel:
         read = blank if empty is None else [example for example in blank if example.text]
         labels = self.labels if self.kind.names_classes else None
         features = encode(self.kind.name, read, self.tokenizer, labels, length)
-        if features.too_long:
-            self.notes.append(
-                f"{features.too_long:,} of {len(read):,} texts are longer than {length} tokens and were truncated"
-            )
+        self._note_truncated(features, length)
         found = iter(predict_examples(self.model, form, features, read, autocast=autocast()))
         return [next(found) if empty is None or example.text else empty() for example in blank]
 
-    def _by_text(self, blank: list[Example], autocast: Callable[[], Any]) -> list[Any]:
-        sources = self.sources(blank)
+    def _note_truncated(self, features: Features, length: int) -> None:
+        if features.too_long:
+            self.notes.append(
+                f"{features.too_long:,} of {len(features.ids):,} texts are longer than {length} tokens and were truncated"
+            )
+
+    def _by_text(self, blank: list[Example], length: int, autocast: Callable[[], Any]) -> list[Any]:
         assert self.texts is not None
+        sources = self.sources(blank, length)
         return text_answers.predict(
             self.texts, self.model, sources, blank, options=self.search, empty=self.kind.empty, autocast=autocast()
         )
 
-    def sources(self, examples: list[Example]) -> Features:
-        """The features of examples for a model that generates. Raises ValueError for one longer than its context."""
+    def sources(self, examples: list[Example], length: int | None = None) -> Features:
+        """The features of examples for a model that generates. A source longer than `length` tokens is cut where the kind says
+        how, and this is noted; otherwise one longer than the context is a ValueError."""
         context, form = self.model.config.context, self.texts
         assert self.tokenizer is not None and form is not None
-        start = self.model.config.first_id
-        found = text_answers.encode(form, examples, self.tokenizer, max_length=context, start=start, targets=False)
-        if found.too_long:
+        longest, start = (length or context) if form.cut else context, self.model.config.first_id
+        found = text_answers.encode(form, examples, self.tokenizer, max_length=longest, start=start, targets=False)
+        if form.cut:
+            self._note_truncated(found, longest)
+        elif found.too_long:
             room = template_of(self.tokenizer).room(context)
             texts = self.tokenizer.encode_batch([form.source(example) for example in examples])
             long = next(number for number, ids in enumerate(texts) if len(ids) > room)

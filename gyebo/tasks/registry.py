@@ -456,6 +456,17 @@ TASKS: dict[str, Task] = {
             world=world.QUESTIONS,
         ),
         _world(
+            name="world-summary",
+            title="The world: a story in one sentence",
+            kind="summary",
+            labels=None,
+            metrics=("rouge_l", "rouge_1", "rouge_2"),
+            score="rouge_l",
+            world=world.SUMMARIES,
+            max_length=256,
+            prefix="summarize:",
+        ),
+        _world(
             name="world-next-sentence",
             title="The world: does the second sentence follow?",
             kind="classification",

@@ -12,6 +12,7 @@ The prediction for one example of each kind, everywhere in gyebo:
 | dependency | (heads, relations), one of each per word |
 | dialogue-state | the state as strings "domain-slot-value" |
 | translation | the sentence in the other language |
+| summary | the summary |
 
 It does not depend on whether a head or a written text gives it.
 """
@@ -36,11 +37,11 @@ class Example:
     """
 
     id: str
-    # the first text; spans: the context; choice: the prompt; dialogue-state: the turns so far, one per line; translation:
-    # the source
+    # the first text; spans: the context; choice: the prompt; dialogue-state: the turns so far, one per line; translation,
+    # summary: the source
     text: str = ""
     pair: str | None = None  # the second text; spans: the question
-    label: str | float | None = None  # class name, score, or the number of the right option; translation: the target
+    label: str | float | None = None  # class name, score, or the number of the right option; translation, summary: the target
     tags: tuple[str, ...] = ()  # tagging: one BIO tag per character of `text`
     # spans: (first character, text), none = there is no answer; relations (classification): the subject and the object
     answers: tuple[tuple[int, str], ...] = ()

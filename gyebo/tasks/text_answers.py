@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,9 @@ def encode(
     """Examples as rows: "input_ids", and with `targets` "decoder_input_ids" and "labels".
 
     `start`: the decoder's start id. `max_length`: most tokens of a row on either side, special tokens included. Examples with a
-    longer text are truncated, or with `skip_long` skipped, or encoded by the `fallback` tokenizer; `Features.too_long` counts
-    them. Raises ValueError for an example whose target is needed and not known.
+    longer text are encoded by the `fallback` tokenizer, if there is one, and then truncated: sources as `TaskTexts.cut` says.
+    With `skip_long` those are skipped whose target is longer, or whose source is and has no place to be cut.
+    `Features.too_long` counts both. Raises ValueError for an example whose target is needed and not known.
     """
     template, end = template_of(tokenizer), [tokenizer.role_ids["eos"]]
     room = template.room(max_length, 1)
@@ -50,7 +52,11 @@ def encode(
         for number in (n for n, is_long in enumerate(long) if is_long):
             sources[number] = fallback.encode(form.source(examples[number]))
             answers[number] = fallback.target.encode(texts[number])
-    numbers = [number for number in range(len(examples)) if not (skip_long and long[number])]
+    if form.cut:
+        for number in (n for n, source in enumerate(sources) if len(source) > room):
+            sources[number] = _cut(form, examples[number], fallback or tokenizer, room)
+    fits = [len(source) <= room and len(answer) < max_length for source, answer in zip(sources, answers)]
+    numbers = [number for number in range(len(examples)) if fits[number] or not skip_long]
     columns = {"input_ids": ragged(template.apply(sources[n][:room]).ids for n in numbers)}
     if targets:
         shortened = [answers[n][: max_length - 1] for n in numbers]
@@ -60,6 +66,24 @@ def encode(
     pad = tokenizer.role_ids.get("pad", 0)
     notes = {"tokenizer": tokenizer}
     return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, too_long=sum(long), notes=notes, fields=FIELDS)
+
+
+def _cut(form: TaskTexts, example: Example, tokenizer: Tokenizer, room: int) -> list[int]:
+    """The source of an example, without as much of its text as exceeds the room; what stands around the text stays."""
+    text = example.text
+    while True:
+        source = tokenizer.encode(form.source(replace(example, text=text)))
+        excess = len(source) - room
+        if excess <= 0 or not text:
+            return source[:room]
+        places = tokenizer.offsets(text)
+        if excess >= len(places):
+            text = ""
+        elif form.cut == "end":
+            text = text[: places[-excess][0]].rstrip()
+        else:
+            rest = text[places[excess - 1][1] :]
+            text = rest.partition("\n")[2] or rest.lstrip()
 
 
 def target_of(form: TaskTexts, example: Example) -> str:

@@ -7,6 +7,7 @@ generate labelled data from the same facts. Deterministic by seed, free of any l
 from __future__ import annotations
 
 from gyebo.world.corpus import Document, documents, log_probability
+from gyebo.world.summaries import Summary, summaries
 from gyebo.world.tasks import (
     ENTAILMENT_LABELS,
     ENTITY_TYPES,
@@ -41,6 +42,7 @@ __all__ = [
     "Question",
     "Sentiment",
     "Similarity",
+    "Summary",
     "Translation",
     "dialogues",
     "documents",
@@ -51,5 +53,6 @@ __all__ = [
     "questions",
     "sentiments",
     "similarities",
+    "summaries",
     "translations",
 ]

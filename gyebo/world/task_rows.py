@@ -92,3 +92,12 @@ EVENT = (
      "{place:At}, {person} {meal:past} {food} {any_daytime:at}."),
 )
 EVENT_GAPS = ("person", "place", "any_daytime", "food", "meal")
+
+# the sentence that sums up a story: each clause in Korean where another one follows and where none does, and in English
+SUMMARY = {
+    "went": ("{hero:full,은} {first_place:에서} {last:으로} 갔고", "{hero:full,은} {first_place:에서} {last:으로} 갔다",
+             "{hero:full} went from {first_place:the} to {last:the}"),
+    "met": ("만났으며", "만났다", "met"),
+    "got": ("{held:을} 얻었고", "{held:을} 얻었다", "got {held:a}"),
+    "lost": ("{lost:을} 잃어버렸고", "{lost:을} 잃어버렸다", "lost {lost:a}"),
+}  # fmt: skip

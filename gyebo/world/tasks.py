@@ -102,7 +102,7 @@ class Dialogue:
     language: str
 
 
-def _examples(kind: str, count: int, seed: int, start: int, languages: tuple[str, ...]):
+def seeded(kind: str, count: int, seed: int, start: int, languages: tuple[str, ...]) -> Iterator[tuple[random.Random, str]]:
     """A random generator and a language for each index."""
     languages = checked(languages)
     for i in indices(count, start):
@@ -110,7 +110,7 @@ def _examples(kind: str, count: int, seed: int, start: int, languages: tuple[str
         yield rng, languages[int(rng.random() * len(languages))]
 
 
-def _render(world: World, template: str, values: Callable[[str], Any], language: str) -> str:
+def render(world: World, template: str, values: Callable[[str], Any], language: str) -> str:
     """A template with its gaps filled by `values`."""
     pieces, _ = tokens(template, language)
     return "".join(
@@ -183,13 +183,13 @@ def _translated(scene: Scene, row: Row, language: str, rng: random.Random) -> st
         (only,) = SLOTS[slot].values(scene.world, SLOTS[slot].key(scene))
         return only[1]
 
-    return _render(scene.world, rng.choice(texts(row, language)), value, language)
+    return render(scene.world, rng.choice(texts(row, language)), value, language)
 
 
 def translations(count: int, *, seed: int = 0, start: int = 0, world_seed: int = 0) -> Iterator[Translation]:
     """Parallel sentences of documents: each is generated in one language and translated into the other."""
     machine = grammar(world_seed)
-    for rng, language in _examples("translation", count, seed, start, LANGUAGES):
+    for rng, language in seeded("translation", count, seed, start, LANGUAGES):
         other = LANGUAGES[1 - LANGUAGES.index(language)]
         pairs: list[tuple[str, str]] = [("", "")]
 
@@ -219,11 +219,11 @@ def sentiments(
 ) -> Iterator[Sentiment]:
     """Short reports, positive or negative; some change at "but", some are negated, so single words can mislead."""
     world = grammar(world_seed).world
-    for rng, language in _examples("sentiment", count, seed, start, languages):
+    for rng, language in seeded("sentiment", count, seed, start, languages):
         label = SENTIMENT_LABELS[rng.randrange(2)]
         rows = (rng.choice(task_rows.NEUTRAL), rng.choice(task_rows.OPINIONS[label]))
         at, values = LANGUAGES.index(language), _Draws(world, rng)
-        yield Sentiment(" ".join(_render(world, r[at], values.__getitem__, language) for r in rows), label, language)
+        yield Sentiment(" ".join(render(world, r[at], values.__getitem__, language) for r in rows), label, language)
 
 
 def _fact(world: World, person: int, relation: str) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def _fact(world: World, person: int, relation: str) -> dict[str, Any]:
 
 def _state(world: World, values: dict[str, Any], relation: str, language: str, way: int) -> str:
     template = task_rows.FACTS[relation][0][way][LANGUAGES.index(language)]
-    return _render(world, template, values.__getitem__, language)
+    return render(world, template, values.__getitem__, language)
 
 
 def _reserved(world: World) -> list[tuple[int, str]]:
@@ -257,7 +257,7 @@ def entailments(
     """Premises of two reserved facts, or of a gift; the hypothesis paraphrases one, is unrelated, or contradicts it."""
     world = grammar(world_seed).world
     facts = _reserved(world)
-    for rng, language in _examples("entailment", count, seed, start, languages):
+    for rng, language in seeded("entailment", count, seed, start, languages):
         label = ENTAILMENT_LABELS[rng.randrange(3)]
         if rng.random() < 0.2:
             yield _gift(world, rng, label, language)
@@ -282,12 +282,12 @@ def _gift(world: World, rng: random.Random, label: str, language: str) -> Entail
     giver, receiver, third = rng.sample(range(len(world.people)), 3)
     values = {"person": (giver, "name"), "friend": (receiver, "name"), "treasure": _pick(world, rng, "treasure")}
     at = LANGUAGES.index(language)
-    premise = _render(world, task_rows.GIFT[0][at], values.__getitem__, language)
+    premise = render(world, task_rows.GIFT[0][at], values.__getitem__, language)
     if label == "contradiction":
         values |= {"person": (receiver, "name"), "friend": (giver, "name")}
     elif label == "neutral":
         values |= {"friend": (third, "name")}
-    return Entailment(premise, _render(world, task_rows.GIFT[1][at], values.__getitem__, language), label, language)
+    return Entailment(premise, render(world, task_rows.GIFT[1][at], values.__getitem__, language), label, language)
 
 
 def similarities(
@@ -295,7 +295,7 @@ def similarities(
 ) -> Iterator[Similarity]:
     """Two reports of an event that agree in 0 to 5 details, each number equally likely; order and wording vary."""
     world = grammar(world_seed).world
-    for rng, language in _examples("similarity", count, seed, start, languages):
+    for rng, language in seeded("similarity", count, seed, start, languages):
         first = {gap: _pick(world, rng, gap) for gap in task_rows.EVENT_GAPS}
         same = rng.sample(task_rows.EVENT_GAPS, rng.randrange(6))
         second = dict(first)
@@ -303,7 +303,7 @@ def similarities(
             if gap not in same:
                 second = _false(world, rng, second, gap)
         at = LANGUAGES.index(language)
-        told = [_render(world, rng.choice(task_rows.EVENT)[at], event.__getitem__, language) for event in (first, second)]
+        told = [render(world, rng.choice(task_rows.EVENT)[at], event.__getitem__, language) for event in (first, second)]
         yield Similarity(told[0], told[1], float(len(same)), language)
 
 
@@ -312,7 +312,7 @@ def next_sentences(
 ) -> Iterator[NextSentence]:
     """Neighbouring sentences of a document, or a sentence and one from another document of the same language."""
     machine = grammar(world_seed)
-    for rng, language in _examples("next sentence", count, seed, start, languages):
+    for rng, language in seeded("next sentence", count, seed, start, languages):
         here = _sentences(machine, language, rng)
         at = rng.randrange(len(here) - 1)
         is_next = rng.random() < 0.5
@@ -343,7 +343,7 @@ def entities(
 ) -> Iterator[Entities]:
     """Documents of the world with the names in them: people (not pronouns), towns, pets."""
     machine = grammar(world_seed)
-    for rng, language in _examples("entities", count, seed, start, languages):
+    for rng, language in seeded("entities", count, seed, start, languages):
         pieces: list[str] = []
         spans: list[tuple[int, int, str]] = []
 
@@ -367,7 +367,7 @@ def questions(
     """Texts of four facts about two people, and a question about one of them that plain documents never tell."""
     world = grammar(world_seed).world
     facts = _reserved(world)
-    for rng, language in _examples("question", count, seed, start, languages):
+    for rng, language in seeded("question", count, seed, start, languages):
         person, relation = rng.choice(facts)
         other = rng.choice([i for i in range(len(world.people)) if i != person])
         others = rng.sample([r for r in RELATIONS if r != relation], 2)
@@ -381,7 +381,7 @@ def questions(
                 offset, answer = _answer(world, task_rows.FACTS[what][0][way][at], values, gap, language)
                 start_char = len(context) + offset
             context += _state(world, values, what, language, way)
-        asked = _render(world, task_rows.FACTS[relation][1][at], _fact(world, person, relation).__getitem__, language)
+        asked = render(world, task_rows.FACTS[relation][1][at], _fact(world, person, relation).__getitem__, language)
         yield Question(context, asked, answer, start_char, language)
 
 
@@ -414,6 +414,6 @@ def dialogues(
 ) -> Iterator[Dialogue]:
     """Conversations of two people who take turns: the chats of the grammar, one (speaker, text) for each turn."""
     machine = _chats(world_seed)
-    for rng, language in _examples("dialogue", count, seed, start, languages):
+    for rng, language in seeded("dialogue", count, seed, start, languages):
         turns = [sentence.split(": ", 1) for sentence in _sentences(machine, language, rng)]
         yield Dialogue(tuple((speaker, text) for speaker, text in turns), language)

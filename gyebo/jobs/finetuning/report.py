@@ -17,8 +17,7 @@ from gyebo.jobs.results import FinetuneResult, FinetuneSummary, SeedSummary, Tas
 from gyebo.models import family as tree
 from gyebo.tasks.kinds.kind import TaskTexts
 from gyebo.tasks.kinds.table import find_kind
-from gyebo.tasks.metrics.bleu import by_length
-from gyebo.tasks.metrics.metrics import confusion, seed_statistics
+from gyebo.tasks.metrics.metrics import by_length, confusion, seed_statistics
 from gyebo.tasks.splits import TaskData, open_task
 from gyebo.tasks.text_answers import target_of
 
@@ -41,9 +40,10 @@ def pictures(
         drawn |= _confusion(out, data, predictions, task.labels)
     if kind.picture == "lengths":
         assert texts is not None
-        lengths = by_length(predictions, [target_of(texts, example) for example in data.test])
-        score_by_length(out / LENGTHS, {task.name: [(words, score) for words, _, score in lengths]}, "BLEU, split at spaces")
-        drawn[f"BLEU by length ({data.measured})"] = LENGTHS
+        name, called = kind.score_by_length
+        lengths = by_length(name, predictions, [target_of(texts, example) for example in data.test])
+        score_by_length(out / LENGTHS, {task.name: [(words, score) for words, _, score in lengths]}, called)
+        drawn[f"{called.partition(',')[0]} by length ({data.measured})"] = LENGTHS
     return drawn
 
 

@@ -27,8 +27,7 @@ from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.setup import MEASURE_SECONDS
 from gyebo.jobs.results import FinetuneResult, read
 from gyebo.tasks.kinds.kind import Kind
-from gyebo.tasks.metrics.bleu import signatures
-from gyebo.tasks.metrics.metrics import measure, write_parts
+from gyebo.tasks.metrics.metrics import measure, signatures, write_parts
 from gyebo.tasks.prediction import PREDICTIONS, as_rows, write_predictions
 from gyebo.tasks.splits import TaskData
 from gyebo.training import checkpoint, log
@@ -205,11 +204,12 @@ def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
     data = setup.data
     lines = [f"note: {note}" for note in data.notes]
     for part, features in setup.features.items():
-        if features.too_long:
-            done = "skipped" if len(features) < len(getattr(data, part)) else "truncated"
-            called = {"train": "training", "valid": "validation", "test": "test"}[part]
-            count = f"{features.too_long:,} {called} examples"
-            lines.append(f"note: {count} are longer than {setup.longest[part]} tokens and were {done} (max_length)")
+        skipped = len(getattr(data, part)) - len(set(features.example.tolist()))
+        for count, done in ((skipped, "skipped"), (features.too_long - skipped, "truncated")):
+            if count > 0:
+                called = {"train": "training", "valid": "validation", "test": "test"}[part]
+                longer = f"{count:,} {called} examples are longer than {setup.longest[part]} tokens"
+                lines.append(f"note: {longer} and were {done} (max_length)")
     lines.append(
         f"{data.task.name}: {len(data.train):,} training, {len(data.valid):,} validation and {len(data.test):,} test "
         f"examples ({data.measured})"

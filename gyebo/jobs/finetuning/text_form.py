@@ -77,11 +77,12 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
         )
     context, length = origin.config.context, longest_row(options, task, origin.config.context)
     encode = partial(text_answers.encode, form, start=origin.config.first_id)
-    features = {part: encode(getattr(data, part), tokenizer, max_length=context) for part in PARTS[1:]}
+    longest = length if form.cut else context  # of a row that is no training row
+    features = {part: encode(getattr(data, part), tokenizer, max_length=longest) for part in PARTS[1:]}
     features = {"train": encode(data.train, tokenizer, max_length=length, skip_long=True), **features}
     kept = [data.train[number] for number in features["train"].example]
-    # Under BPE-dropout an example has more tokens; if they exceed the context, it is encoded without.
-    encoded = partial(encode, kept, max_length=context, fallback=tokenizer)
+    # Under BPE-dropout an example has more tokens; if they are too many, it is encoded without.
+    encoded = partial(encode, kept, max_length=longest, fallback=tokenizer)
     of_epoch = bpe_dropout_features(options, task, tokenizer, encoded)
     search = text_answers.search_options(asked.beams, asked.length_penalty, asked.coverage_penalty)
 
@@ -110,7 +111,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
         objective=TargetLoss("task", asked.smoothing),
         predict=predict,
         max_length=length,
-        longest={"train": length, "valid": context, "test": context},
+        longest={"train": length, "valid": longest, "test": longest},
         batch=options.batch or 1,
         step_size=f"{options.batch} examples" if options.batch else f"{asked.batch_tokens:,} tokens",
         device=device,

@@ -62,6 +62,11 @@ def to_korean(found: world.Translation) -> Example:
     return Example("", found.en, label=found.ko)
 
 
+def summary(found: world.Summary) -> Example:
+    """A story and the sentence that sums it up."""
+    return Example("", found.text, label=found.summary)
+
+
 def span_tags(length: int, spans: tuple[tuple[int, int, str], ...]) -> tuple[str, ...]:
     """(start, end, type) in characters, end exclusive, as BIO tags; ValueError where spans overlap or are outside the text."""
     tags = ["O"] * length
@@ -100,4 +105,5 @@ NEXT_SENTENCE = partial(examples, world.next_sentences, next_sentence, SIZES_OF_
 ENTITIES = partial(examples, world.entities, named_entities, SIZES_OF_DOCUMENTS)
 TO_ENGLISH = partial(examples, world.translations, to_english, SIZES_OF_DOCUMENTS)
 TO_KOREAN = partial(examples, world.translations, to_korean, SIZES_OF_DOCUMENTS)
+SUMMARIES = partial(examples, world.summaries, summary, SIZES_OF_DOCUMENTS)
 QUESTIONS = partial(examples, world.questions, question, SIZES)

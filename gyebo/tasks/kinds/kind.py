@@ -80,6 +80,8 @@ class TextForm:
     usual names. `target`: (example, task) -> the text that it learns to write, None where the answer is not known. `answer`:
     (what it wrote, example, task) -> the prediction, of the type that a head of the kind gives too; for what is no answer one
     that every metric of the kind counts as wrong. `step`: training examples -> what answers that are numbers are rounded to.
+    `cut`: where the text of a source that is too long is cut, at its "end" or its "start" (there between lines, if it can be);
+    "": nowhere, so that training leaves such an example out, and a prediction refuses it.
     """
 
     source: Callable[[Example, TextTask], str]
@@ -87,6 +89,7 @@ class TextForm:
     answer: Callable[[str, Example, TextTask], Any]
     columns: Columns = (("text", "text"),)
     step: Callable[[Sequence[Example]], float] | None = None
+    cut: str = ""
 
     def of(self, task: TextTask) -> TaskTexts:
         """The form for one task."""
@@ -95,17 +98,19 @@ class TextForm:
             source=lambda example: self.source(example, task),
             target=lambda example: self.target(example, task),
             answer=lambda text, example: self.answer(text, example, task),
+            cut=self.cut,
         )
 
 
 @dataclass(frozen=True)
 class TaskTexts:
-    """One task as text: functions as in `TextForm`."""
+    """One task as text: fields as in `TextForm`."""
 
     task: TextTask
     source: Callable[[Example], str]
     target: Callable[[Example], str | None]
     answer: Callable[[str, Example], Any]
+    cut: str = ""
 
 
 def in_columns(parts: Callable[[Example], Mapping[str, str | None]]) -> Callable[[Example, TextTask], str]:
@@ -163,7 +168,8 @@ class Kind:
     `empty`: the prediction for an example without text, None: that of the model.
     `nothing_to_learn`: training examples -> the reason why they cannot be used for training, or None.
     `row`: (example, prediction, key of the probabilities by class) -> fields of a line of predictions.
-    `picture`: plot of the predictions on the test set, "confusion" of classes, or "lengths": BLEU of texts by their length.
+    `picture`: plot of the predictions on the test set, "confusion" of classes, or "lengths": a score of texts by their length,
+    `score_by_length`, a metric and what it is called there.
     """
 
     name: str
@@ -185,6 +191,7 @@ class Kind:
     nothing_to_learn: Callable[[Sequence[Example]], str | None] = always_trainable
     row: Callable[[Example, Any, str], dict[str, Any]] = bare_row
     picture: str | None = None
+    score_by_length: tuple[str, str] = ("bleu_tokenized", "BLEU, split at spaces")
 
     @property
     def forms(self) -> tuple[str, ...]:

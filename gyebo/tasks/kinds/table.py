@@ -12,6 +12,7 @@ from gyebo.tasks.kinds import (
     dialogue_state,
     regression,
     spans,
+    summary,
     tagging,
     translation,
 )
@@ -21,7 +22,7 @@ from gyebo.text.tokenizer import Tokenizer
 
 KINDS: dict[str, Kind] = {
     module.KIND.name: module.KIND
-    for module in (classification, regression, tagging, spans, choice, dependency, dialogue_state, translation)
+    for module in (classification, regression, tagging, spans, choice, dependency, dialogue_state, translation, summary)
 }
 
 

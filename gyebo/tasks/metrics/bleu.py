@@ -81,22 +81,3 @@ def signatures(names: Sequence[str], predictions: Sequence[Any], examples: Seque
             metric.corpus_score(*_texts(predictions, examples))  # the signature counts the references
             found[name] = str(metric.get_signature())
     return found
-
-
-def by_length(
-    predictions: Sequence[str], references: Sequence[str], step: int = 5, least: int = 10
-) -> list[tuple[float, int, float]]:
-    """BLEU of sentences of similar length: (mean words of a reference, sentences, `bleu_tokenized`), shortest first.
-
-    Groups have references of up to `step`, `2 * step`, ... words; those with fewer than `least` sentences are skipped.
-    """
-    groups: dict[int, list[int]] = {}
-    for number, reference in enumerate(references):
-        groups.setdefault(-(-len(reference.split()) // step), []).append(number)
-    found = []
-    for _, members in sorted(groups.items()):
-        if len(members) >= least:
-            examples = [Example(str(number), label=references[number]) for number in members]
-            score = bleu_tokenized([predictions[number] for number in members], examples)["bleu_tokenized"]
-            found.append((sum(len(references[n].split()) for n in members) / len(members), len(members), score))
-    return found

@@ -19,7 +19,7 @@ def library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        top = {"sklearn": "scikit-learn"}.get(name.partition(".")[0], name.partition(".")[0])
+        top = {"sklearn": "scikit-learn", "rouge_score": "rouge-score"}.get(name.partition(".")[0], name.partition(".")[0])
         raise ValueError(f'this metric needs {top}, of the extra "metrics": pip install "gyebo[metrics]"') from None
 
 

@@ -2,7 +2,7 @@
 
 A metric is a function (predictions, examples) -> {name: value}, as a fraction of 1. `gyebo.tasks.task` defines predictions.
 Every metric takes `labels`, the task's class names in order, and uses them if its definition needs them. Computed with
-scikit-learn, scipy, seqeval and sacrebleu (extra `metrics`).
+scikit-learn, scipy, seqeval, sacrebleu and rouge-score (extra `metrics`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gyebo.tasks.metrics import bleu, bootstrap, klue
+from gyebo.tasks.metrics import bleu, bootstrap, klue, rouge
 from gyebo.tasks.metrics.bootstrap import Parts, mean_of, of_classes, of_entities
 from gyebo.tasks.metrics.inputs import Labels, Values, check, classes, library, scores, seqeval_f1, tag_lists
 from gyebo.tasks.task import Example, Task
@@ -232,6 +232,24 @@ METRICS: dict[str, Metric] = {
         Metric(function=bleu.bleu, parts=bleu.parts("bleu")),
         Metric(function=bleu.bleu_tokenized, parts=bleu.parts("bleu_tokenized")),
         Metric(function=bleu.chrf),
+        Metric(
+            function=rouge.rouge_1,
+            meaning="Overlap of summaries and references in single tokens (words; in Korean syllables), from 0 to 1.",
+            parts=mean_of(rouge.rouge_1),
+        ),
+        Metric(
+            function=rouge.rouge_2,
+            meaning="Overlap of summaries and references in pairs of tokens (words; in Korean syllables), from 0 to 1.",
+            parts=mean_of(rouge.rouge_2),
+        ),
+        Metric(
+            function=rouge.rouge_l,
+            meaning=(
+                "Overlap of summaries and references in their longest common sequence of tokens (words; in Korean syllables), "
+                "from 0 to 1."
+            ),
+            parts=mean_of(rouge.rouge_l),
+        ),
     )
 }
 
@@ -256,6 +274,30 @@ def measure(task: Task, predictions: Sequence[Any], examples: Sequence[Example])
     for name in task.metrics:
         values |= METRICS[name].function(predictions, examples, task.labels)
     return values
+
+
+def signatures(names: Sequence[str], predictions: Sequence[Any], examples: Sequence[Example]) -> dict[str, str]:
+    """How the library computed each of these metrics, of those that have a signature. Errors as in `measure`."""
+    return bleu.signatures(names, predictions, examples) | rouge.signatures(names)
+
+
+def by_length(
+    name: str, predictions: Sequence[str], references: Sequence[str], step: int = 5, least: int = 10
+) -> list[tuple[float, int, float]]:
+    """A metric of texts of similar length: (mean words of a reference, texts, value), shortest first.
+
+    Groups have references of up to `step`, `2 * step`, ... words; those with fewer than `least` texts are skipped.
+    """
+    groups: dict[int, list[int]] = {}
+    for number, reference in enumerate(references):
+        groups.setdefault(-(-len(reference.split()) // step), []).append(number)
+    found = []
+    for _, members in sorted(groups.items()):
+        if len(members) >= least:
+            examples = [Example(str(number), label=references[number]) for number in members]
+            score = METRICS[name].function([predictions[number] for number in members], examples, None)[name]
+            found.append((statistics.fmean(len(references[n].split()) for n in members), len(members), score))
+    return found
 
 
 def write_parts(folder: Path, task: Task, predictions: Sequence[Any], examples: Sequence[Example]) -> None:

@@ -10,6 +10,7 @@ from gyebo.tasks.data.own_file import user_task
 from gyebo.tasks.kinds.table import KINDS
 from gyebo.tasks.splits import TaskData
 from gyebo.tasks.task import Example
+from gyebo.tasks.wording import text_task
 
 RECORDS = [{"step": 1, "loss": 2.0}, {"step": 1, "evaluation": {"accuracy": 0.5, "macro_f1": 0.5}}]
 TEST = [Example(str(number), "a", label=label) for number, label in enumerate(("bad", "good", "good"))]
@@ -40,11 +41,16 @@ def test_what_is_no_class_is_left_out_of_the_confusion_matrix(tmp_path, monkeypa
 def test_texts_are_compared_with_what_the_kind_says_is_the_target(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(report, "score_by_length", lambda path, curves, score: drawn.append(curves))
-    kind = KINDS["translation"]
-    monkeypatch.setitem(KINDS, "translation", replace(kind, text=replace(kind.text, target=lambda example: example.pair)))
     task = replace(user_task("translation", "ko", None, "en"), metrics=("bleu",), score="bleu")
+    form = replace(KINDS["translation"].text, target=lambda example, task: example.pair)
     texts = [Example(str(number), "a", "one two three four", label="five") for number in range(12)]
     records = [{"step": 1, "loss": 2.0}, {"step": 1, "evaluation": {"bleu": 0.5}}]
-    report.pictures(tmp_path, TaskData(task, texts, texts, texts, "test"), ["one two three four"] * 12, records)
+    report.pictures(
+        tmp_path,
+        TaskData(task, texts, texts, texts, "test"),
+        ["one two three four"] * 12,
+        records,
+        form.of(text_task(task, prefixes=False)),
+    )
     ((_, score),) = drawn[0][task.name]
     assert np.isclose(score, 1)

@@ -62,6 +62,7 @@ def test_an_answered_example():
         "dependency": {"heads": (0,)},
         "dialogue-state": {"state": ("a-b-c",)},
         "translation": {"label": "a"},
+        "summary": {"label": "a"},
     }
     assert set(answered) == set(KINDS)
     for name, fields in answered.items():
@@ -77,7 +78,7 @@ def test_no_torch_is_needed_to_read_data():
 def test_the_pipeline_of_a_kind_is_the_one_that_opens_its_class():
     """`transformers` says which pipeline a class is for; without one the hub has a name all the same."""
     without = {"spans": "question-answering", "choice": "multiple-choice", "dependency": "token-classification"}
-    without |= {"translation": "translation", "dialogue-state": "text-generation"}
+    without |= {"translation": "translation", "dialogue-state": "text-generation", "summary": "summarization"}
     tasks = {name: task for name, task in SUPPORTED_TASKS.items() if not name.startswith("zero-shot")}
     pipelines = {found.__name__: name for name, task in tasks.items() for found in task["pt"]}
     for name, kind in KINDS.items():
@@ -97,6 +98,7 @@ def test_ones_own_files_are_ranked_by_their_first_metric():
         "spans": ("answer_f1", "exact_match", 384),
         "choice": ("accuracy", 128),
         "translation": ("bleu", "chrf", 128),
+        "summary": ("rouge_l", "rouge_1", "rouge_2", 512),
     }
     assert set(own_files()) == set(expected)
     for name, own in own_files().items():

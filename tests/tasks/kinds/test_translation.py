@@ -19,8 +19,7 @@ from gyebo.tasks.data import loading
 from gyebo.tasks.data.parallel import aligned, translation_task
 from gyebo.tasks.features import ExampleRows, token_groups
 from gyebo.tasks.kinds.translation import KIND
-from gyebo.tasks.metrics.bleu import by_length
-from gyebo.tasks.metrics.metrics import measure
+from gyebo.tasks.metrics.metrics import by_length, measure
 from gyebo.tasks.registry import find
 from gyebo.tasks.splits import read_task
 from gyebo.tasks.task import Example
@@ -151,14 +150,14 @@ def test_bleu_by_length_is_bleu_of_each_group():
     words = ["a", "dog", "runs", "in", "the", "snow", "."]
     references = [" ".join(rng.choice(words, n)) for n in rng.integers(4, 14, 60)]
     predictions = [" ".join(text.split()[:-1]) for text in references]
-    found = by_length(predictions, references, step=5, least=10)
+    found = by_length("bleu_tokenized", predictions, references, step=5, least=10)
     assert [count for _, count, _ in found] == [sum(low < len(r.split()) <= low + 5 for r in references) for low in (0, 5, 10)]
     for (length, _, score), low in zip(found, (0, 5, 10)):
         chosen = [n for n, r in enumerate(references) if low < len(r.split()) <= low + 5]
         pairs = [Example(str(n), label=references[n]) for n in chosen]
         assert score == measure(find("multi30k-en-de"), [predictions[n] for n in chosen], pairs)["bleu_tokenized"]
         assert length == pytest.approx(np.mean([len(references[n].split()) for n in chosen]))
-    assert len(by_length(predictions, references, step=5, least=61)) == 0
+    assert len(by_length("bleu_tokenized", predictions, references, step=5, least=61)) == 0
 
 
 def write(path, lines):

@@ -13,6 +13,7 @@ from gyebo.tasks.task import Example
 
 pytest.importorskip("seqeval")
 pytest.importorskip("sacrebleu")
+pytest.importorskip("rouge_score")
 
 DRAW = random.Random(0)
 COUNT = 60
@@ -89,6 +90,9 @@ CASES = {
     "slot_f1": (_states, None),
     "bleu": (_translations, None),
     "bleu_tokenized": (_translations, None),
+    "rouge_1": (_translations, None),
+    "rouge_2": (_translations, None),
+    "rouge_l": (_translations, None),
 }
 
 
