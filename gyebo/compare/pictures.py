@@ -15,7 +15,8 @@ from gyebo.training import log
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture as <svg>. `about`: "task", "text" (the ends) or "curve"; `task`: which."""
+    """One picture as <svg>. `about`: "task", "text" (the ends), "budget" (the ends of branches and runs) or "curve"; `task`:
+    which, or the metric of the held-out text."""
 
     svg: Markup  # ours, from numbers and checked names only
     about: str
@@ -35,10 +36,11 @@ def colors(result: Comparison) -> dict[str, int]:
 def pictures(result: Comparison) -> list[Picture]:
     """All pictures, the metric that ranks first; also written as PNG files beside the report."""
     found = [picture for task in result.tasks if (picture := _task_picture(result, task))]
+    by_budget = [picture for metric in result.metrics_by_budget if (picture := _budget_picture(result, metric))]
     unit = result.on_text
     rows = [row for row in drawn(result) if row.scores_by(unit)]
     if not rows:
-        return found
+        return found + by_budget
     by_tokens = comparison(curves(result, rows, "tokens"), "tokens seen", floor=result.floor, y_label=unit)
     by_flops = comparison(curves(result, rows, "flops"), "computation (FLOPs)", floor=result.floor, y_label=unit)
     described = [
@@ -51,7 +53,8 @@ def pictures(result: Comparison) -> list[Picture]:
         described.insert(0, ("text", "scores", ends, text))
     for _, name, figure, _ in described:
         save(figure, result.out / f"{name}.png")
-    return found + [Picture(Markup(inline_svg(figure, text)), about) for about, _, figure, text in described]
+    found += [Picture(Markup(inline_svg(figure, text)), about) for about, _, figure, text in described]
+    return found + by_budget
 
 
 def _task_picture(result: Comparison, task: str) -> Picture | None:
@@ -71,6 +74,32 @@ def _task_picture(result: Comparison, task: str) -> Picture | None:
     save(figure, result.out / f"task-{task}.png")
     text = f"{score} on {task} of each candidate: every seed, the mean and its interval"
     return Picture(Markup(inline_svg(figure, text)), "task", task)
+
+
+def _budget_picture(result: Comparison, metric: str) -> Picture | None:
+    """Score against training FLOPs, a point for each branch and each run."""
+    lines = [line for row in drawn(result) if (line := _by_budget(row, metric, colors(result)[row.name]))]
+    if not lines:
+        return None
+    known = result.tasks.get(metric)
+    label = f"{words(known.score)} on {metric}" if known else metric
+    floor = None if known else result.floor
+    figure = comparison(lines, "computation of a run (FLOPs)", floor=floor, y_label=label, log_x=True)
+    save(figure, result.out / (f"budget-{metric}.png" if known else "budget.png"))
+    return Picture(Markup(inline_svg(figure, f"{label} against the budget of a run")), "budget", metric)
+
+
+def _by_budget(row: Row, metric: str, color: int) -> Curve | None:
+    """Only seeds that have a score at every share."""
+    ends = [*(row.cooldowns[share] for share in sorted(row.cooldowns)), row]
+    scores = [end.scores_by(metric) for end in ends]
+    seeds = [seed for seed in scores[-1] if all(seed in found for found in scores)]
+    if not seeds or len(ends) == 1:
+        return None
+    flops = [end.mean(lambda run: run.flops) for end in ends]  # those of all seeds are the same
+    xs = [x for x in flops if x is not None]
+    lines = [(xs, [found[seed] for found in scores]) for seed in seeds]
+    return Curve(row.name, lines, [point for line in lines for point in zip(*line)], color)
 
 
 def _look_at(figure: Figure, scores: list[float]) -> None:

@@ -59,11 +59,23 @@ class Pace(Stored):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Branch(Stored):
+    """What cools down at a share of a run's steps: the steps that it has, those of the warm-up, and after which it leaves the
+    run."""
+
+    share: float
+    steps: int
+    warmup: int
+    start: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class CandidatePlan(RunPlan):
-    """What is fixed for all seeds of a candidate; `steps`: what the whole budget pays for."""
+    """What is fixed for all seeds of a candidate; `steps`: what the whole budget pays for; `branches`: of each measured run."""
 
     sweep: Sweep | None = None
     pace: Pace | None = None
+    branches: list[Branch] = field(default_factory=list)
 
     @property
     def planned_steps(self) -> int:
@@ -75,6 +87,11 @@ class CandidatePlan(RunPlan):
     def run_steps(self) -> int:
         """Steps of a measured run."""
         return self.pace.steps if self.pace else self.planned_steps
+
+    @property
+    def branch_steps(self) -> int:
+        """Steps that the branches of one run cost beside it."""
+        return sum(branch.steps - branch.start for branch in self.branches)
 
 
 @dataclass(frozen=True, kw_only=True)

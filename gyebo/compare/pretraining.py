@@ -1,4 +1,4 @@
-"""One pretraining of a comparison; under a budget in minutes, the first of a candidate measures its speed a second time.
+"""One pretraining of a comparison, and its branches; under a budget in minutes, the first one measures its speed once more.
 
 The steps were fixed by a timing before the runs. Where the first tenth of the first run shows that it was more than a
 twentieth off, the run starts again, once, with the steps that the budget pays for at the speed it really has; so do all other
@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from gyebo.compare import cooldowns
 from gyebo.compare.plan import Pace
 from gyebo.compare.recipe import Candidate
 from gyebo.compare.results import run_directory
@@ -18,6 +20,7 @@ from gyebo.compare.session import Session, Watch, attempt, held_out
 from gyebo.config import durable, toml
 from gyebo.config.run import RunOptions
 from gyebo.jobs.results import PretrainResult
+from gyebo.training.schedule import warmup_steps
 
 FIRST_PART = 0.1  # of a run's steps
 TOLERANCE = 0.05  # of the planned time
@@ -28,13 +31,13 @@ class OffPace(Exception):
 
 
 def pretrain(
-    session: Session, options: RunOptions, directory: Path, watch: Watch | None = None
+    session: Session, options: RunOptions, directory: Path, watch: Watch | None = None, out: Path | None = None
 ) -> tuple[PretrainResult | None, str]:
     """Train one run, or take the stored result of a finished one; None and the reason where it failed.
 
-    Raises OffPace where `watch` does.
+    out: where the note of a failure goes, by default the comparison's directory. Raises OffPace where `watch` does.
     """
-    note = session.out / "failures" / f"{directory.parent.name}-{directory.name}.txt"
+    note = (out or session.out) / "failures" / f"{directory.parent.name}-{directory.name}.txt"
 
     def train() -> PretrainResult:
         result = session.jobs.pretrain(options, directory, resume=True, console=session.console, watch=watch)
@@ -49,8 +52,10 @@ def pretrain_measured(session: Session, candidate: Candidate, seed: int) -> tupl
     directory = run_directory(session.out, candidate.name, seed)
     paced = session.recipe.budget.minutes is not None and session.plan(candidate).seconds_per_step is not None
     if paced and session.plan(candidate).pace is None:
+        options = _options(session, candidate, seed)
+        both = _both(_watch(session, candidate), cooldowns.watch(session, candidate, seed, options))
         try:
-            found = pretrain(session, _options(session, candidate, seed), directory, _watch(session, candidate))
+            found = pretrain(session, options, directory, both)
         except OffPace as off:
             session.console.print(f"{candidate.name}: {off}", highlight=False)
         else:
@@ -60,14 +65,39 @@ def pretrain_measured(session: Session, candidate: Candidate, seed: int) -> tupl
     options = _options(session, candidate, seed)
     if paced:
         _drop_other(directory, options)
-    return pretrain(session, options, directory)
+    return pretrain(session, options, directory, cooldowns.watch(session, candidate, seed, options))
 
 
-def _options(session: Session, candidate: Candidate, seed: int) -> RunOptions:
-    plan = session.plan(candidate)
-    chosen = {"lr": plan.sweep.lr, "warmup": plan.sweep.warmup} if plan.sweep else {}
-    fixed = {"steps": plan.run_steps, "precision": plan.precision, "evaluate_context": plan.evaluate_context, **chosen}
-    return session.recipe.options(candidate, seed, session.tokenizer, **fixed)
+def pretrain_branch(session: Session, candidate: Candidate, seed: int, share: float) -> tuple[PretrainResult | None, str]:
+    """Train the branch of a finished run at a share of its steps; None and the reason where it failed."""
+    (branch,) = cooldowns.planned(_options(session, candidate, seed), [share])
+    if branch.warmup >= branch.steps:
+        return None, f"a run of {branch.steps:,} steps would not get beyond the warm-up of {branch.warmup:,}: raise the budget"
+    session.remember_branch(candidate, branch)
+    out = cooldowns.folder(session.out, share)
+    session.console.print(f"{candidate.name}, seed {seed}: cool-down after {branch.steps:,} steps", highlight=False)
+    options = _options(session, candidate, seed, steps=branch.steps)
+    return pretrain(session, options, run_directory(out, candidate.name, seed), out=out)
+
+
+def _options(session: Session, candidate: Candidate, seed: int, **changes: int) -> RunOptions:
+    plan, recipe = session.plan(candidate), session.recipe
+    fixed: dict[str, Any] = {"steps": plan.run_steps, "precision": plan.precision, "evaluate_context": plan.evaluate_context}
+    if plan.sweep:
+        fixed |= {"lr": plan.sweep.lr, "warmup": plan.sweep.warmup}
+    elif recipe.cooldowns:  # a number, as the branches have the same warm-up
+        own = recipe.options(candidate, seed, session.tokenizer)
+        fixed["warmup"] = warmup_steps(own.optim.warmup, plan.run_steps)
+    return recipe.options(candidate, seed, session.tokenizer, **fixed | changes)
+
+
+def _both(first: Watch, second: Watch | None) -> Watch:
+    def watch(step: int, seconds: float) -> None:
+        first(step, seconds)
+        if second:
+            second(step, seconds)
+
+    return watch
 
 
 def _watch(session: Session, candidate: Candidate) -> Watch:

@@ -167,6 +167,10 @@ class Recipe(Section):
     optim: OptimOptions = Field(default_factory=OptimOptions)
     train: TrainOptions = Field(default_factory=TrainOptions)
     sweep: SweepOptions | None = None
+    cooldowns: list[float] = Field(
+        default_factory=list,
+        description="shares of a run's steps at which it cools down too, in branches beside the budget: score against budget",
+    )
     candidates: list[Candidate] = Field(min_length=2)
     tasks: list[RecipeTask] = Field(
         default_factory=list, description="the first task ranks; without tasks, the held-out text does"
@@ -174,9 +178,10 @@ class Recipe(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _schedule_of_a_sweep(cls, values: Any) -> Any:
-        """With a search, runs have a schedule whose beginning does not depend on their length, unless another one is named."""
-        if isinstance(values, dict) and values.get("sweep") and isinstance(values.get("optim", {}), dict):
+    def _schedule_of_prefixes(cls, values: Any) -> Any:
+        """With a search or branches, the beginning of a run does not depend on its length, unless a schedule is named."""
+        asked = isinstance(values, dict) and (values.get("sweep") or values.get("cooldowns"))
+        if asked and isinstance(values.get("optim", {}), dict):
             values = {**values, "optim": {"schedule": PREFIXED, **values.get("optim", {})}}
         return values
 
@@ -222,6 +227,26 @@ class Recipe(Section):
             if self.sweep and optim.lr is not None:
                 where = f"candidate {candidate.name}" if "lr" in candidate.optim else "[optim]"
                 raise ValueError(f"[sweep] chooses the learning rate, so lr in {where} has no effect: remove one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _cooldowns(self) -> Recipe:
+        shares = self.cooldowns
+        if any(not 0 < share < 1 for share in shares) or len(set(shares)) != len(shares):
+            raise ValueError(f"cooldowns must be different shares of a run, between 0 and 1, but are {shares} instead")
+        for candidate in self.candidates if shares else ():
+            optim = toml.check(OptimOptions, self.optim.model_dump() | candidate.optim)
+            if optim.schedule != PREFIXED:
+                where = f"candidate {candidate.name}" if "schedule" in candidate.optim else "[optim]"
+                raise ValueError(
+                    f"cooldowns need a schedule whose beginning does not depend on its length, but schedule in {where} is"
+                    f" {optim.schedule!r}: use {PREFIXED}, or leave it out"
+                )
+            if optim.warmup < 1 and min(shares) < LEAST_TRIAL * optim.warmup:
+                raise ValueError(
+                    f"cooldowns begin at {min(shares):.1%} of a run, of which {optim.warmup:.1%} are warm-up: name a larger"
+                    " share, or lower optim.warmup"
+                )
         return self
 
     def check_search(self) -> None:

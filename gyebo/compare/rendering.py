@@ -44,6 +44,12 @@ def markdown(comparison: Comparison) -> str:
 def failures(comparison: Comparison) -> list[tuple[str, str, str]]:
     """What failed, as (candidate or baseline, where, reason)."""
     found = [(row.name, where, reason) for row in comparison.rows for where, reason in row.failures.items()]
+    found += [
+        (row.name, f"{share:.0%} of the steps, {where}", reason)
+        for row in comparison.rows
+        for share, branch in row.cooldowns.items()
+        for where, reason in branch.failures.items()
+    ]
     baselines = {task: known.baseline_failed for task, known in comparison.tasks.items()}
     return found + [(f"{BASELINE} baseline", task, reason) for task, reason in baselines.items() if reason]
 
@@ -82,6 +88,19 @@ def _candidate(comparison: Comparison, row: Row) -> dict[str, Any]:
         "plan": comparison.plan[row.name].as_dict() if row.name in comparison.plan else {},
         "sweep": row.sweep.as_dict() if row.sweep else None,
         "seeds": {str(seed): result.as_dict() for seed, result in row.results.items()},
+        "cooldowns": {f"{share:g}": _branch(comparison, branch) for share, branch in sorted(row.cooldowns.items())},
+        "failures": row.failures,
+    }
+
+
+def _branch(comparison: Comparison, row: Row) -> dict[str, Any]:
+    found = {metric: row.summary_by(metric) for metric in comparison.metrics_by_budget}
+    return {
+        "scores": {metric: asdict(summary) for metric, summary in found.items() if summary},
+        "seeds": {str(seed): result.as_dict() for seed, result in row.results.items()},
+        "tasks": {
+            task: {str(seed): result.as_dict() for seed, result in results.items()} for task, results in row.tasks.items()
+        },
         "failures": row.failures,
     }
 

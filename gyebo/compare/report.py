@@ -121,6 +121,9 @@ def equal_terms(result: Comparison) -> list[tuple[str, str]]:
     contexts = {entry.evaluate_context for entry in result.plan.values()}
     if len(contexts) == 1 and None not in contexts:
         terms.append(("Context of held-out text", f"{contexts.pop():,} tokens"))
+    if recipe.cooldowns:
+        shares = " and ".join(f"{share:.0%}" for share in sorted(recipe.cooldowns))
+        terms.append(("Cool-downs", f"of each run also at {shares} of its steps, in branches beside the budget"))
     if shared := _shared(result):
         terms.append(("Options of all", ", ".join(shared)))
     if not any(candidate.optim for candidate in recipe.candidates):

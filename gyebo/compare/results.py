@@ -40,7 +40,8 @@ class Row:
     `results`: by seed, in the recipe's order. `tasks`: task -> seed -> result, a seed of the recipe's `tuning_seeds` where it
     has any. `failures`: "seed N", "TASK, seed N" or "sweep" -> reason. `ranked_by`: the metric of the table, a task or a metric
     of held-out text by its words. `resampled`: metric -> seed -> the score on resamples of the examples, or of the documents
-    of the held-out text, where what each one contributes is known.
+    of the held-out text, where what each one contributes is known. `cooldowns`: share of a run's steps -> what the branches
+    that cooled down there gave, with the recipe's first task alone.
 
     `verdicts`: metric -> "best", "no difference shown", "behind", "failed" (a run that it needs failed: not ranked, as its
     luckier seeds would flatter it), "nothing to compare with", or "-" where the metric can't measure the family.
@@ -54,6 +55,7 @@ class Row:
     verdicts: dict[str, str] = field(default_factory=dict)
     ranked_by: str = BITS
     resampled: dict[str, dict[int, Array]] = field(default_factory=dict)
+    cooldowns: dict[float, Row] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -156,7 +158,8 @@ class Comparison:
     def ok(self) -> bool:
         """Whether every run of every candidate finished, and every baseline."""
         baselines = [task.baseline_failed for task in self.tasks.values()]
-        return not any(row.failures for row in self.rows) and not any(baselines)
+        branches = [branch.failures for row in self.rows for branch in row.cooldowns.values()]
+        return not any(row.failures for row in self.rows) and not any(baselines) and not any(branches)
 
     @property
     def ranked_by(self) -> str:
@@ -167,6 +170,11 @@ class Comparison:
     def on_text(self) -> str:
         """The metric of the held-out text, by its words."""
         return self.recipe.measured_by.unit
+
+    @property
+    def metrics_by_budget(self) -> list[str]:
+        """The metrics of the branches: the one that ranks, and that of the held-out text."""
+        return list(dict.fromkeys([self.ranked_by, self.on_text])) if self.recipe.cooldowns else []
 
     @property
     def floor(self) -> float | None:

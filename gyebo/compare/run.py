@@ -7,6 +7,7 @@ The directory of a comparison, each file replaced in one step, so that a kill at
     tokenizer/      the segmentation that all share, where none was named
     sweeps/NAME/lr-RATE/, runs/NAME/seed-N/     the runs, each a model directory
     tasks/          what was fine-tuned from them, and the baselines (see gyebo/compare/tasks.py)
+    cooldowns/SHARE/    the same of the runs' branches (see gyebo/compare/cooldowns.py)
     test-texts.jsonl    the texts of the test examples, where no document that holds one is to be learned
     failures/       the traceback of each run that failed last time
     checkpoints/sources.json    where the text, the tokenizer and the tasks' data lie
@@ -31,12 +32,13 @@ from rich.console import Console
 from rich.markup import escape
 
 import gyebo
+from gyebo.compare import cooldowns
 from gyebo.compare import recipe as recipes
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.examples import with_examples
 from gyebo.compare.plan import CandidatePlan
-from gyebo.compare.pretraining import pretrain_measured
-from gyebo.compare.recipe import BASELINE, Recipe, load
+from gyebo.compare.pretraining import pretrain_branch, pretrain_measured
+from gyebo.compare.recipe import BASELINE, Recipe, RecipeTask, load
 from gyebo.compare.rendering import as_json, markdown, rich_table
 from gyebo.compare.report import commands, write_report
 from gyebo.compare.results import Comparison, Row, rank
@@ -61,15 +63,19 @@ from gyebo.jobs.results import CorpusFacts
 from gyebo.jobs.run_directory import bring_back, forget, refuse_foreign, refuse_to_replace, set_aside
 from gyebo.jobs.written import RUN, TOKENIZER, Table
 
+_RUNS: Table = {
+    "runs": {"*": {"seed-*": RUN}},
+    "failures": {"*.txt": None, "tasks": {"*": {"*.txt": None}}},
+}
 WRITTEN: Table = {
     **dict.fromkeys(("recipe.toml", "plan.json", TEST_TEXTS, "results.json", "results.md", "report.html")),
-    **dict.fromkeys(("scores.png", "tokens.png", "flops.png", "task-*.png")),
+    **dict.fromkeys(("scores.png", "tokens.png", "flops.png", "task-*.png", "budget.png", "budget-*.png")),
     "tokenizer": TOKENIZER,
     "sweeps": {"*": {"lr-*": RUN}},
-    "runs": {"*": {"seed-*": RUN}},
+    **_RUNS,
+    "cooldowns": {"*": {**_RUNS, "tasks": {"*": {"*": {"seed-*": RUN}}}}},
     "tasks": {BASELINE: {"*": RUN}, "*": {"*": {"seed-*": RUN}}},
     "checkpoints": {"sources.json": None},
-    "failures": {"*.txt": None, "tasks": {"*": {"*.txt": None}}},
 }
 
 
@@ -142,7 +148,7 @@ def _run(session: Session, typed: Recipe) -> Comparison:
 
 def real_jobs() -> Jobs:
     """The functions of `gyebo.jobs` (imports torch)."""
-    from gyebo.jobs import pretrain, seen_tests
+    from gyebo.jobs import branch, pretrain, seen_tests
     from gyebo.jobs.finetuning import linear, run
     from gyebo.jobs.pretraining import corpus, setup
 
@@ -150,6 +156,7 @@ def real_jobs() -> Jobs:
         prepare=corpus.prepare,
         plan_steps=setup.plan_steps,
         pretrain=pretrain.pretrain,
+        branch=branch.branch,
         examine=examine,
         find_test_texts=seen_tests.find_test_texts,
         keep_test_texts=seen_tests.keep_test_texts,
@@ -292,8 +299,25 @@ def _train_seed(session: Session, row: Row, seed: int) -> None:
     row.results[seed] = result
     name, score = held_out(result)
     session.console.print(f"{row.name}, seed {seed}: {name} {score:.4f}", highlight=False)
+    _finetune(session, row, seed, tasks=session.recipe.tasks, out=session.out)
+    for share in sorted(session.recipe.cooldowns):
+        _train_branch(session, row.cooldowns.setdefault(share, Row(candidate=candidate)), seed, share)
+
+
+def _train_branch(session: Session, row: Row, seed: int, share: float) -> None:
+    """Pretrain the branch of a run, and fine-tune it on the task that ranks."""
+    result, reason = pretrain_branch(session, row.candidate, seed, share)
+    if result is None:
+        row.failures[f"seed {seed}"] = reason
+        return
+    row.results[seed] = result
+    _finetune(session, row, seed, tasks=session.recipe.tasks[:1], out=cooldowns.folder(session.out, share))
+
+
+def _finetune(session: Session, row: Row, seed: int, *, tasks: Sequence[RecipeTask], out: Path) -> None:
+    """Fine-tune what was pretrained with a seed in `out`."""
     for tuning in session.recipe.tunings(seed):
-        learned, failed = finetune_all(session, candidate, seed=seed, tuning=tuning)
+        learned, failed = finetune_all(session, row.candidate, tasks, seed=seed, tuning=tuning, out=out)
         for task, found in learned.items():
             row.tasks.setdefault(task, {})[tuning] = found
         row.failures.update({f"{task}, seed {tuning}": why for task, why in failed.items()})

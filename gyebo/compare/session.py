@@ -6,13 +6,13 @@ import json
 import math
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
 
-from gyebo.compare.plan import PLAN, CandidatePlan, KnownTask, State
+from gyebo.compare.plan import PLAN, Branch, CandidatePlan, KnownTask, State
 from gyebo.compare.recipe import Candidate, Recipe, RecipeTask
 from gyebo.config.durable import clean, make_folder, write
 from gyebo.config.finetune import FinetuneOptions, TaskOptions
@@ -63,6 +63,7 @@ class Jobs:
     prepare: Callable[[RunOptions, Path, Console | None], CorpusFacts]
     plan_steps: Callable[[Sequence[RunOptions], Path, Console | None], list[RunPlan]]
     pretrain: Pretrain
+    branch: Callable[[Path, int, Path], None]
     examine: Callable[[TaskOptions], TaskFacts]
     find_test_texts: Callable[[Mapping[str, TaskOptions], DataOptions], dict[str, SeenTests]]
     keep_test_texts: Callable[[Mapping[str, TaskOptions], str, Path], None]
@@ -92,6 +93,13 @@ class Session:
     def plan(self, candidate: Candidate) -> CandidatePlan:
         """What is fixed for all seeds of a candidate."""
         return self.state.candidates[candidate.name]
+
+    def remember_branch(self, candidate: Candidate, branch: Branch) -> None:
+        """Keep what a branch is; it is the same for all seeds of a candidate."""
+        plan = self.plan(candidate)
+        others = [one for one in plan.branches if one.share != branch.share]
+        self.state.candidates[candidate.name] = replace(plan, branches=[*others, branch])
+        self.keep()
 
     def known(self, task: RecipeTask) -> KnownTask:
         """What was found out of a task before the runs."""

@@ -51,7 +51,7 @@ def measures(comparison: Comparison) -> list[Measure]:
     found = {row.candidate.objective_facts.metric: row.candidate.objective_facts for row in comparison.rows}
     for facts in sorted(found.values(), key=lambda facts: not facts.likelihood):
         lines += _text_lines(comparison, facts, ranks=comparison.ranked_by == facts.unit)
-    return lines + _cost_lines(comparison)
+    return lines + _budget_lines(comparison) + _cost_lines(comparison)
 
 
 # ---- cells
@@ -281,6 +281,33 @@ def _line(line: Line) -> Measure:
 def _text_seeds(facts: ObjectiveFacts) -> Callable[[Row], str]:
     """Each seed, of the rows that have the metric."""
     return lambda row: _seeds(facts.unit)(row) if row.candidate.objective_facts.metric == facts.metric else "-"
+
+
+def _budget_lines(comparison: Comparison) -> list[Measure]:
+    """The score of the branches that cooled down early, and what they cost."""
+    lines = []
+    for share in sorted(comparison.recipe.cooldowns):
+        for metric in comparison.metrics_by_budget:
+
+            def cell(row: Row, metric: str = metric, share: float = share) -> str:
+                return with_deviation(row.cooldowns[share].summary_by(metric)) if share in row.cooldowns else "-"
+
+            name = comparison.tasks[metric].score if metric in comparison.tasks else ""
+            shown = f"{metric}: {words(name)}" if name else f"{metric[0].upper()}{metric[1:]}, held out"
+            meaning = f"The score of a run of {share:.0%} of the steps, cooled down at its end."
+            lines.append(Measure(f"{shown}, at {share:.0%} of the steps", meaning, cell))
+    if lines:
+        meaning = "What the branches that cooled down early cost for each seed, beside the budget."
+        lines.append(Measure("Cool-down branches", meaning, partial(_branches, comparison)))
+    return lines
+
+
+def _branches(comparison: Comparison, row: Row) -> str:
+    plan = comparison.plan.get(row.name)
+    if plan is None or not plan.branches:
+        return "-"
+    steps = plan.branch_steps
+    return f"{len(plan.branches)}: {short(steps * plan.tokens_per_step)} tokens, {short(steps * plan.flops_per_step, 'FLOP')}"
 
 
 def _cost_lines(comparison: Comparison) -> list[Measure]:

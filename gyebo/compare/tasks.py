@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,12 +140,21 @@ def _train_baseline(session: Session, task: RecipeTask, known: KnownTask, direct
 
 
 def finetune_all(
-    session: Session, candidate: Candidate, *, seed: int, tuning: int
+    session: Session,
+    candidate: Candidate,
+    tasks: Sequence[RecipeTask],
+    *,
+    seed: int,
+    tuning: int,
+    out: Path,
 ) -> tuple[dict[str, FinetuneResult], dict[str, str]]:
-    """Every task from the model that was pretrained with a seed, once: {task: result}, {task: why there is none}."""
+    """Every task from the model that was pretrained with a seed, once: {task: result}, {task: why there is none}.
+
+    out: where the pretrained and the fine-tuned models lie, the comparison's directory or that of branches.
+    """
     results, failures = {}, {}
-    for task in session.recipe.tasks:
-        result, reason = _finetune(session, candidate, task, seed=seed, tuning=tuning)
+    for task in tasks:
+        result, reason = _finetune(session, candidate, task, seed=seed, tuning=tuning, out=out)
         if result is None:
             failures[task.called] = reason
             said = f"[red]failed:[/red] {escape(reason)}"
@@ -156,15 +166,15 @@ def finetune_all(
 
 
 def _finetune(
-    session: Session, candidate: Candidate, task: RecipeTask, *, seed: int, tuning: int
+    session: Session, candidate: Candidate, task: RecipeTask, *, seed: int, tuning: int, out: Path
 ) -> tuple[FinetuneResult | None, str]:
-    model = str(run_directory(session.out, candidate.name, seed))
+    model = str(run_directory(out, candidate.name, seed))
     plan = session.plan(candidate)
     options = session.recipe.finetuning(
         candidate, task, model=model, seed=tuning, precision=plan.precision, context=plan.evaluate_context
     )
-    directory = task_directory(session.out, candidate.name, task=task.called, seed=tuning)
-    note = session.out / "failures" / "tasks" / candidate.name / f"{task.called}-seed-{tuning}.txt"
+    directory = task_directory(out, candidate.name, task=task.called, seed=tuning)
+    note = out / "failures" / "tasks" / candidate.name / f"{task.called}-seed-{tuning}.txt"
     return attempt(
         lambda: session.jobs.finetune(options, directory, resume=True, console=session.console),
         lambda result: (f"{_words(result.score)} on {result.measured}", result.test[result.score]),

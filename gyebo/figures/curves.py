@@ -89,10 +89,17 @@ def smooth(values: Sequence[float] | np.ndarray, span: int | None = None) -> np.
     return smoothed
 
 
-def comparison(curves: Sequence[Curve], x_label: str, *, floor: float | None = None, y_label: str = "bits per byte") -> Figure:
+def comparison(
+    curves: Sequence[Curve],
+    x_label: str,
+    *,
+    floor: float | None = None,
+    y_label: str = "bits per byte",
+    log_x: bool = False,
+) -> Figure:
     """Held-out curves of the candidates: the mean over seeds as a thick line, each seed as a thin one.
 
-    floor: the known entropy of the text, in the unit of y, as a dashed line.
+    floor: the known entropy of the text, in the unit of y, as a dashed line. log_x: a logarithmic x axis.
     """
     figure, axes = canvas(x_label, y_label)
     for index, curve in enumerate(curves):
@@ -105,8 +112,11 @@ def comparison(curves: Sequence[Curve], x_label: str, *, floor: float | None = N
             axes.plot(*zip(*curve.finals), color=color, linestyle="", marker="o", markersize=4)
     _floor(axes, floor)
     _limit(axes, [points for curve in curves for points in (*curve.seeds, *(([x], [y]) for x, y in curve.finals))], floor)
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if log_x:
+        axes.set_xscale("log", base=2)
+    else:
+        axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(EngFormatter(places=0 if log_x else None, sep=""))
     axes.legend(frameon=False, labelcolor=INK, loc="best")
     return figure
 

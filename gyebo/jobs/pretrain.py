@@ -46,7 +46,7 @@ def pretrain(
 ) -> PretrainResult | None:
     """Train one run in `out`, or resume it; gives its result, which `run.toml` stores too (other processes: None).
 
-    watch: called between steps with the finished ones and their seconds; what it raises ends the run.
+    watch: called before every step with the finished ones and their seconds; what it raises ends the run.
     With `resume`, a finished run gives its stored result, or goes on where the budget is larger now, and a missing one is
     started. Raises ValueError for options that don't fit and for another run than the stored one, `training.loop.Stopped` after
     a signal, `Failed` where the loss is not finite.
@@ -189,10 +189,9 @@ def _train(
     def save_root(model: Any) -> None:
         save(model, setup.tokenizer, out)
 
-    def never() -> bool:
+    def between() -> None:
         if watch:
             watch(trainer.step, trainer.seconds)
-        return False
 
     progress = Progress(console, plan.flops_per_step / plan.tokens_per_step)
     train(
@@ -202,7 +201,7 @@ def _train(
         evaluate=evaluate,
         save=save_root,
         progress=progress,
-        early_stop=never,
+        between=between,
         identity=identity,
     )
 

@@ -103,12 +103,14 @@ def train(
     save: Save,
     progress: Progress,
     early_stop: Callable[[], bool] = lambda: False,
+    between: Callable[[], None] = lambda: None,
     identity: dict[str, str] | None = None,
 ) -> None:
     """Train to the last step; the run directory `out` always holds what is needed to resume.
 
     `evaluate` returns metrics and lines of a sample; `save` writes the model into `out`; `early_stop` says after an evaluation
-    whether to end before the last step. All run on the first process. `identity`: of the run, for its checkpoints.
+    whether to end before the last step. All run on the first process. `between`: called before every step, when everything of
+    the one before is stored; what it raises ends the run. `identity`: of the run, for its checkpoints.
     Raises Stopped after a signal, Failed where the loss is not finite, checkpoint.DiskFull.
     """
     first = distributed.rank() == 0
@@ -139,6 +141,7 @@ def train(
                 store()
             progress.start(trainer)
             while trainer.step < trainer.steps and not distributed.from_first(early_stop()):
+                between()
                 _step(trainer, out, book, progress)
                 done = trainer.step == trainer.steps
                 if done or trainer.step % intervals.evaluate_every == 0:

@@ -32,6 +32,13 @@ def warmup_steps(warmup: float, steps: int) -> int:
     return round(warmup * steps) if warmup < 1 else int(warmup)
 
 
+def stable_steps(warmup: float, steps: int) -> int:
+    """How many steps of a run with the schedule "wsd" come before its cool-down: they have the rates of every longer run with
+    the same number of warm-up steps."""
+    warm = warmup_steps(warmup, steps)
+    return min(steps, warm + math.floor(round((1 - COOLDOWN) * max(0, steps - warm), 6)))
+
+
 def learning_rate(step: int, *, peak: float, steps: int, warmup: float, schedule: str, final: float) -> float:
     """The learning rate of `step` (1 to `steps`).
 

@@ -144,6 +144,10 @@ class Fake:
         stored.write_text(toml.dump(record | {"result": result.as_dict()}))
         return result
 
+    def branch(self, run, step, out):
+        assert (run / "run.toml").is_file(), "a branch leaves a run in training"
+        self.event("branch", step, *out.parts[-5:])
+
     def examine(self, options):
         self.event("examine", options.name)
         return TaskFacts(
@@ -233,6 +237,7 @@ class Fake:
                 prepare=self.prepare,
                 plan_steps=self.plan_steps,
                 pretrain=self.pretrain,
+                branch=self.branch,
                 examine=self.examine,
                 find_test_texts=self.find_test_texts,
                 keep_test_texts=self.keep_test_texts,
