@@ -73,7 +73,7 @@ def _examples(opened: FinetunedModel, file: Path, text: str | None, pair: str | 
     for name, value in (("text", text), ("pair", pair)):
         if value is not None:
             raise OptionError(f"‹{name}› has no effect on {file}, whose lines are the texts: leave it out")
-    if not kind.lines or (trained and trained.paired):
+    if not kind.lines or (trained and trained.paired) or (opened.texts and "pair" in dict(opened.texts.task.columns)):
         what = "two texts" if kind.lines else kind.name
         raise ValueError(
             f"{file}: {opened.name} reads {what}, which a file of lines cannot contain: give a .csv, .tsv, .jsonl or .parquet"
@@ -99,6 +99,9 @@ def _task_of(opened: FinetunedModel, text: str | None, pair: str | None) -> Task
         return open_task(known.task.model_copy(update={"text": text or known.task.text, "pair": pair or known.task.pair}))
     if known and open_task(known.task).entity_markers and not (text or pair):
         return open_task(known.task)  # its files mark the entities, text columns don't
+    called = dict(opened.texts.task.columns) if opened.texts and not known else {}
+    if opened.kind.lines and "pair" in called:  # as in training, where that is not recorded but in what is read
+        return user_task(opened.kind.name, text or called["text"], pair or called["pair"])
     paired = known is not None and known.paired and opened.kind.lines
     return user_task(opened.kind.name, text, pair or ("pair" if paired else None))
 

@@ -392,6 +392,7 @@ FAMILIES: dict[str, Family] = {
             single=("$A", "eos"),
             pair=("$A", "eos", "$B", "eos"),
             novelty="every task as text to text; several spans are taken out of a text at once and restored at once",
+            prefixes=True,
         ),
     )
 }

@@ -5,16 +5,17 @@ The prediction for one example of each kind, everywhere in gyebo:
 | kind | prediction of one example |
 | --- | --- |
 | classification | the class name, or a mapping class name -> probability (the largest one is the class) |
-| regression | a number |
+| regression | a number; None: a text that is none |
 | tagging | one tag per character of `text`, as in `Example.tags` |
 | spans | the answer as text, "" for none |
-| choice | the index of the option |
-| dependency | (heads, relations), one of each per word |
+| choice | the index of the option; None: a text that names none |
+| dependency | (heads, relations), one of each per word; -1 and "": a text that has none |
 | dialogue-state | the state as strings "domain-slot-value" |
 | translation | the sentence in the other language |
 | summary | the summary |
 
-It does not depend on whether a head or a written text gives it.
+It does not depend on whether a head or a written text gives it. What was written and is no answer is wrong by every metric: a
+class that the task has not, an entity of the type `INVALID`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from typing import Any
 
 # The place of a row in its file ("row 12"), and its values, or what is wrong with it.
 Row = tuple[str, "dict[str, Any] | str"]
+INVALID = "invalid"
+"""The type of an entity, and in metrics the class, of what a model wrote that is no answer."""
 Pattern = str | tuple[str, ...]
 
 

@@ -10,7 +10,7 @@ from gyebo.jobs.evaluate import evaluate_task
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.model_building import grow_vocabulary
 from gyebo.tasks.data import world
-from gyebo.tasks.kinds.tagging import entities
+from gyebo.tasks.kinds.entity_list import entities
 from gyebo.tasks.splits import read_task
 from tests.jobs.tuning_files import choices, json_lines, pairs, questions, table, tagged, treebank, tuning
 

@@ -14,7 +14,7 @@ from gyebo.jobs.finetuning.linear import finetune_linear
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.predict import predict
 from gyebo.nn.int8 import has_int8
-from gyebo.tasks.kinds.tagging import entities
+from gyebo.tasks.kinds.entity_list import entities
 from gyebo.tasks.splits import read_task, read_test, same_source
 from tests.jobs.tuning_files import (
     choices,

@@ -158,7 +158,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights_and_verifies(folder, tokenize
     ("changes", "words"),
     [
         ({"model": "bert:mini"}, "bert:mini .*translation task.*transformer:mini"),
-        ({"task": {"name": "world-sentiment"}}, "transformer:tiny .*world-sentiment is a classification task"),
+        ({"answer": "head"}, "answer=head: transformer:tiny answers by text only"),
         ({"batch": 8}, "batch=8 and translation.batch_tokens=120 exclude each other"),
         ({"micro_batch": 8}, "micro_batch=8 has no effect without batch"),
         ({"batch": 1000, "translation": {}}, "batch=1000 is more than"),

@@ -11,9 +11,10 @@ from gyebo.nn.outputs import TaskOutput
 from gyebo.tasks.features import Features, all_labelled, features_of
 from gyebo.tasks.heads.styles import LAST, POOLED, STYLES
 from gyebo.tasks.kinds.classification import loss, rows_of
-from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, Outputs, OwnFile, has_label
+from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, Outputs, OwnFile, TextForm, has_label, in_columns
 from gyebo.tasks.kinds.own_columns import column_task
 from gyebo.tasks.task import Example, look, need, number, text_of
+from gyebo.tasks.text_task import TextTask
 from gyebo.text.batch import longest_first
 from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
@@ -63,6 +64,23 @@ def _correct_option(example: Example) -> int:
 def decode(features: Features, examples: Sequence[Example], outputs: list[Outputs], labels: Sequence[str]) -> list[int]:
     """The index of the best option of every example."""
     return [int(row.argmax()) for row in outputs[0]]
+
+
+def parts(example: Example) -> dict[str, str | None]:
+    """The prompt, and the options with their numbers."""
+    rest = (f"choice{number}: {option}" for number, option in enumerate(example.options, 1))
+    return {"text": example.text, "options": " ".join(rest)}
+
+
+def answer(text: str, example: Example, task: TextTask) -> int | None:
+    """The index of the option that was named; None for anything else."""
+    names = [f"choice{number}" for number in range(1, len(example.options) + 1)]
+    return names.index(text.strip()) if text.strip() in names else None
+
+
+def row(example: Example, prediction: int | None, probability_key: str) -> dict[str, Any]:
+    """The index of the option, and its text; None where a text named none."""
+    return {"prediction": prediction, "option": None if prediction is None else example.options[prediction]}
 
 
 class Options:
@@ -120,6 +138,13 @@ KIND = Kind(
         loss=loss,
         decode=decode,
     ),
+    text=TextForm(
+        source=in_columns(parts),
+        target=lambda example, task: None if example.label is None else f"choice{_correct_option(example) + 1}",
+        answer=answer,
+        columns=(("text", "prompt"), ("options", "")),
+        cut="end",
+    ),
     own_files=(
         OwnFile(
             name="choice",
@@ -133,5 +158,5 @@ KIND = Kind(
         ),
     ),
     bpe_dropout=True,
-    row=lambda example, prediction, probability_key: {"prediction": prediction, "option": example.options[prediction]},
+    row=row,
 )

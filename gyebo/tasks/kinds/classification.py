@@ -10,7 +10,18 @@ import numpy as np
 from gyebo.nn.outputs import TaskOutput
 from gyebo.tasks.features import Features, all_labelled, features_of, number_of
 from gyebo.tasks.heads.styles import STYLES
-from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, Outputs, OwnFile, bare_row, has_label, stacked
+from gyebo.tasks.kinds.kind import (
+    Encoding,
+    HeadForm,
+    Kind,
+    Outputs,
+    OwnFile,
+    TextForm,
+    bare_row,
+    has_label,
+    in_columns,
+    stacked,
+)
 from gyebo.tasks.kinds.own_columns import column_task
 from gyebo.tasks.kinds.relation import marking
 from gyebo.tasks.task import Example
@@ -82,6 +93,12 @@ def one_class(examples: Sequence[Example]) -> str | None:
     return f"all {len(examples):,} examples have one class, {next(iter(seen))!r}" if len(seen) < 2 else None
 
 
+def parts(example: Example) -> dict[str, str | None]:
+    """The texts of an example, and the entities of a relation, by name."""
+    entities = dict(zip(("subject", "object"), (text for _, text in example.answers)))
+    return {"text": example.text, "pair": example.pair, **entities}
+
+
 def row(example: Example, prediction: str | Mapping[str, float], probability_key: str) -> dict[str, Any]:
     """The class, of numbers by class name the one with the largest; and the numbers (probabilities or margins), if any."""
     if isinstance(prediction, str):
@@ -102,6 +119,13 @@ KIND = Kind(
         count=rows_of,
         loss=loss,
         decode=decode,
+    ),
+    text=TextForm(
+        source=in_columns(parts),
+        target=lambda example, task: None if example.label is None else str(example.label),
+        answer=lambda text, example, task: text.strip(),
+        columns=(("text", "sentence"), ("pair", "sentence2")),
+        cut="end",
     ),
     own_files=(
         OwnFile(name="classification", task=column_task("classification", label="label", metrics=METRICS)),

@@ -6,6 +6,7 @@ the root, j the j-th word. A tree has one root word, as KLUE's sentences have.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -19,8 +20,9 @@ from gyebo.data.streams import WORDS, BatchField
 from gyebo.nn.outputs import ParsingOutput
 from gyebo.tasks.features import TEXT, Features, all_labelled, features_of, number_of, ragged
 from gyebo.tasks.heads.styles import EVERY_TOKEN, STYLES
-from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, Outputs
+from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, Outputs, TextForm, in_columns
 from gyebo.tasks.task import Example
+from gyebo.tasks.text_task import TextTask
 from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
 
@@ -226,6 +228,28 @@ def loss(output: ParsingOutput, batch: dict[str, Tensor]) -> Tensor:
     return terms["arc"][0] + terms["relation"][0]
 
 
+def parts(example: Example) -> dict[str, str | None]:
+    """The words with their numbers, to which heads refer: "1 철수가 2 밥을 3 먹었다"."""
+    _check(example)
+    return {"words": " ".join(f"{number} {word}" for number, word in enumerate(example.words, 1))}
+
+
+def target(example: Example, task: TextTask) -> str | None:
+    """The head and the relation of each word, "3:NP_SBJ 3:NP_OBJ 0:VP"; None where they are not known."""
+    if not example.heads:
+        return None
+    return " ".join(f"{head}:{relation}" for head, relation in zip(example.heads, example.relations, strict=True))
+
+
+def answer(text: str, example: Example, task: TextTask) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The head and the relation of each word from what was written; -1 and "" for a word without, or where they are none."""
+    count = len(example.words)
+    found = [(int(head), relation) for head, relation in re.findall(r"(\d{1,4})\s*:\s*(\S+)", text, re.ASCII)][:count]
+    found += [(-1, "")] * (count - len(found))
+    known = [(head, name) if head <= count and name in task.labels else (-1, "") for head, name in found]
+    return tuple(head for head, _ in known), tuple(name for _, name in known)
+
+
 def build(config: Any, labels: int, dropout: float) -> Any:
     """The parser of `gyebo/tasks/heads/biaffine.py`."""
     from gyebo.tasks.heads.biaffine import Parser
@@ -249,6 +273,7 @@ KIND = Kind(
         loss=loss,
         decode=decode,
     ),
+    text=TextForm(source=in_columns(parts), target=target, answer=answer, columns=(("words", "words"),), cut="end"),
     command="evaluate",
     class_names=lambda example: example.relations,
     answered=lambda example: bool(example.heads),

@@ -25,12 +25,14 @@ def column_task(
     rows: Callable[[Path], Iterator[Row]] = any_rows,
     convert: Callable[[str, str | None, str], Convert] | None = None,
     pairs: bool = True,
+    prefix: str | None = None,
 ) -> Callable[[str | None, str | None, str | None], Task]:
     """A function (text, pair, label) -> task of this kind on a user's own file; each is the name of a column, or None for the
     default given here.
 
     `rows`: reads the file; `convert`: names of the columns -> a function from a row to its examples, by default `Columns`
-    (`number`: labels are scores). `pairs` False: the function raises ValueError where a second column is named.
+    (`number`: labels are scores). `pairs` False: the function raises ValueError where a second column is named. `prefix`: as in
+    `Task`.
     """
 
     def task(given_text: str | None, given_pair: str | None, given_label: str | None) -> Task:
@@ -48,6 +50,7 @@ def column_task(
             rows=rows,
             convert=make(*columns),
             max_length=max_length,
+            prefix=prefix,
         )
 
     return task

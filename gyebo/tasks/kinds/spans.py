@@ -26,9 +26,10 @@ from gyebo.tasks.data.files import Spans, question_rows
 from gyebo.tasks.features import Features, features_of, ragged
 from gyebo.tasks.heads.styles import EVERY, EVERY_TOKEN, STYLES, HeadSpec
 from gyebo.tasks.kinds.classification import rows_of
-from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, OwnFile
+from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, OwnFile, TextForm, in_columns
 from gyebo.tasks.kinds.own_columns import column_task
 from gyebo.tasks.task import Example
+from gyebo.tasks.text_task import TextTask
 from gyebo.text.template import null_position, template_of, window_of_token, windows, with_null_token
 from gyebo.text.tokenizer import Tokenizer
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 STRIDE = 128  # tokens from one window of a long context to the next, as in KLUE
 QUESTION = 64  # maximum tokens of a question, as in SQuAD and KLUE
 LONGEST = 30  # maximum tokens of an answer
+UNANSWERABLE = "unanswerable"  # what is written where the context has no answer
 BEST = 20  # number of starts and ends tried in a window, and of answers kept
 
 
@@ -201,6 +203,16 @@ def no_answers(examples: Sequence[Example]) -> str | None:
     return f"none of {len(examples):,} questions has an answer in its context"
 
 
+def target(example: Example, task: TextTask) -> str | None:
+    """The first answer as text; None in a question whose answer is not known can't be told from one without an answer."""
+    return example.answers[0][1].strip() if example.answers else UNANSWERABLE
+
+
+def answer(text: str, example: Example, task: TextTask) -> str:
+    """The answer that was written; "" where it says that there is none."""
+    return "" if text.strip() == UNANSWERABLE else text.strip()
+
+
 _ENDS = HeadSpec(EVERY, dropout_between=False)
 
 KIND = Kind(
@@ -217,6 +229,13 @@ KIND = Kind(
         loss=loss,
         decode=decode,
     ),
+    text=TextForm(
+        source=in_columns(lambda example: {"text": example.text, "pair": _question(example)}),
+        target=target,
+        answer=answer,
+        columns=(("pair", "question"), ("text", "context")),
+        cut="end",
+    ),
     own_files=(
         OwnFile(
             name="spans",
@@ -228,6 +247,7 @@ KIND = Kind(
                 metrics=("answer_f1", "exact_match"),
                 max_length=384,
                 rows=question_rows,
+                prefix="",  # "question: ... context: ..." says what it is
                 convert=lambda text, pair, label: Spans(text, pair or "", label),
             ),
         ),

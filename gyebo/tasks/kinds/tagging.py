@@ -27,7 +27,8 @@ from gyebo.nn.outputs import TaskOutput
 from gyebo.tasks.data.tagged import TaggedText, tagged_rows
 from gyebo.tasks.features import Features, all_labelled, features_of, number_of, ragged
 from gyebo.tasks.heads.styles import EVERY_TOKEN, STYLES
-from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, OwnFile
+from gyebo.tasks.kinds import entity_list
+from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, OwnFile, TextForm, in_columns
 from gyebo.tasks.kinds.own_columns import column_task
 from gyebo.tasks.task import Example
 from gyebo.text.template import TemplatedText, template_of, window_of_token, windows
@@ -36,7 +37,7 @@ from gyebo.text.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from torch import Tensor
 
-OUTSIDE = "O"
+OUTSIDE = entity_list.OUTSIDE
 Spans = list[tuple[int, int]]
 
 
@@ -186,18 +187,6 @@ def decode(
     return [character_tags(example.text, spans[i], tags[i]) for i, example in enumerate(examples)]
 
 
-def entities(tags: Sequence[str]) -> list[tuple[int, int, str]]:
-    """(start, end, type) of the entities in BIO tags: a B and the I's of its type that follow, as in strict scoring."""
-    found: list[tuple[int, int, str]] = []
-    for place, tag in enumerate(tags):
-        begin, _, kind = tag.partition("-")
-        if begin == "B":
-            found.append((place, place + 1, kind))
-        elif begin == "I" and found and found[-1][1:] == (place, kind):
-            found[-1] = (found[-1][0], place + 1, kind)
-    return found
-
-
 def order(found: set[str]) -> tuple[str, ...]:
     """All tags of the types that were found, "O" first: also I tags of types that occur only with B."""
     tags = {f"{begin}-{tag[2:]}" for tag in found if tag != OUTSIDE for begin in "BI"}
@@ -224,6 +213,12 @@ KIND = Kind(
         loss=loss,
         decode=decode,
     ),
+    text=TextForm(
+        source=in_columns(lambda example: {"text": example.text}),
+        target=entity_list.target,
+        answer=entity_list.answer,
+        cut="end",
+    ),
     own_files=(
         OwnFile(
             name="tagging",
@@ -244,5 +239,5 @@ KIND = Kind(
     answered=lambda example: bool(example.tags),
     empty=list,
     nothing_to_learn=nothing_tagged,
-    row=lambda example, prediction, probability_key: {"prediction": prediction, "spans": entities(prediction)},
+    row=lambda example, prediction, probability_key: {"prediction": prediction, "spans": entity_list.shown(prediction)},
 )

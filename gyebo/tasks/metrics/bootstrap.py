@@ -139,7 +139,7 @@ def of_classes(pick: Callable[[Labels], Sequence[Any] | None] = lambda labels: N
     """Rows of `counts` for one class an example; `pick`: which of the task's labels count."""
 
     def rows(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels) -> Array:
-        predicted, right = classes(predictions, examples)
+        predicted, right = classes(predictions, examples, labels)
         return counts([([one], [other]) for one, other in zip(predicted, right)], pick(labels))
 
     return rows

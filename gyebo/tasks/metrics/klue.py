@@ -9,17 +9,18 @@ from __future__ import annotations
 import re
 import statistics
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
 from gyebo.tasks.data.klue import DEPENDENCIES, ENTITY_TAGS, NO_RELATION, RELATIONS
 from gyebo.tasks.metrics import bootstrap
-from gyebo.tasks.metrics.inputs import Labels, Values, check, classes, library, scores, seqeval_f1, tag_lists
+from gyebo.tasks.metrics.inputs import Labels, Values, check, classes, library, readable, scores, seqeval_f1, tag_lists
 from gyebo.tasks.task import Example
 
 SIMILAR = 3.0
 OTHERS_FROM = 15
+NO_HEAD = -1  # of a word for which a text named no head: wrong, and no class of its own
 
 
 def similar_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
@@ -38,20 +39,27 @@ def similar_counts(predictions: Sequence[Any], examples: Sequence[Example], labe
 # named entities -------------------------------------------------------------------------------------------------------
 
 
-def without_spaces(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[list[str]], list[list[str]]]:
+def without_spaces(
+    predictions: Sequence[Any], examples: Sequence[Example], lists: Callable[..., Any] = tag_lists
+) -> tuple[list[list[str]], list[list[str]]]:
     """(predicted, right) tags without those of spaces, which the reference code drops before scoring."""
     kept = [[i for i, character in enumerate(example.text) if character != " "] for example in examples]
 
     def select(side: list[list[str]]) -> list[list[str]]:
         return [[tags[i] for i in places] for tags, places in zip(side, kept)]
 
-    predicted, right = tag_lists(predictions, examples)
+    predicted, right = lists(predictions, examples)
     return select(predicted), select(right)
+
+
+def readable_without_spaces(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[list[str]], list[list[str]]]:
+    """So, without entities that were not readable, which have no part in a mean over the types."""
+    return without_spaces(predictions, examples, readable)
 
 
 def klue_entity_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
     """NER: mean of the entity F1 of each type, strict and IOB2 by seqeval, over characters other than spaces."""
-    return {"klue_entity_macro_f1": seqeval_f1(*without_spaces(predictions, examples), "macro")}
+    return {"klue_entity_macro_f1": seqeval_f1(*readable_without_spaces(predictions, examples), "macro")}
 
 
 def klue_character_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
@@ -85,10 +93,15 @@ def relation_auprc(predictions: Sequence[Any], examples: Sequence[Example], labe
     """RE: mean over all relations, `no_relation` included, of the area under precision against recall (trapezoids).
 
     A relation that no example has, for which the reference code is undefined, is excluded from the mean (KLUE's own dev and
-    test sets have all 30). ValueError unless each prediction is a mapping relation -> probability.
+    test sets have all 30). A relation that was written, without probabilities, has probability 1. ValueError for a mapping that
+    lacks a relation.
     """
     _, right = classes(predictions, examples)
     names = list(labels or RELATIONS)
+    predictions = [
+        {name: float(name == prediction) for name in names} if isinstance(prediction, str) else prediction
+        for prediction in predictions
+    ]
     for prediction, example in zip(predictions, examples):
         if not isinstance(prediction, Mapping) or any(name not in prediction for name in names):
             raise ValueError(f"relation_auprc needs a probability for each of {len(names)} relations; {example.id} has not")
@@ -126,13 +139,16 @@ def uas_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels
     """DP: called UAS, but it is the macro F1 of *head positions* (0, 1, 2, ...) as classes."""
     words = _words(predictions, examples)
     right, predicted = [r[0] for _, r in words], [p[0] for p, _ in words]
-    return {"uas_macro_f1": float(library("sklearn.metrics").f1_score(right, predicted, average="macro", zero_division=0.0))}
+    heads = sorted({*right, *predicted} - {NO_HEAD})
+    f1 = library("sklearn.metrics").f1_score(right, predicted, labels=heads, average="macro", zero_division=0.0)
+    return {"uas_macro_f1": float(f1)}
 
 
 def head_counts(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> bootstrap.Array:
     """What each sentence contributes to `uas_macro_f1`."""
     words = [_words([found], [example]) for found, example in zip(predictions, examples, strict=True)]
-    return bootstrap.counts([([p[0] for p, _ in sentence], [r[0] for _, r in sentence]) for sentence in words])
+    heads = sorted({pair[0] for sentence in words for both in sentence for pair in both} - {NO_HEAD})
+    return bootstrap.counts([([p[0] for p, _ in sentence], [r[0] for _, r in sentence]) for sentence in words], heads)
 
 
 def las_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
@@ -154,7 +170,7 @@ def _relations(predictions: Sequence[Any], examples: Sequence[Example], labels: 
     numbers = {name: number for number, name in enumerate(labels or DEPENDENCIES)}
     right, predicted = [], []
     for (head, relation), (true_head, true_relation) in _words(predictions, examples):
-        for name in (relation, true_relation):
+        for name in (true_relation,) if head == NO_HEAD else (relation, true_relation):
             if name not in numbers:
                 raise ValueError(f"the relation {name!r} is none of {', '.join(numbers)}")
         right.append(_merged(numbers[true_relation]))

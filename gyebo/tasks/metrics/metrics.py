@@ -20,8 +20,8 @@ from typing import Any
 
 from gyebo.tasks.metrics import bleu, bootstrap, klue, rouge
 from gyebo.tasks.metrics.bootstrap import Parts, mean_of, of_classes, of_entities
-from gyebo.tasks.metrics.inputs import Labels, Values, check, classes, library, scores, seqeval_f1, tag_lists
-from gyebo.tasks.task import Example, Task
+from gyebo.tasks.metrics.inputs import Labels, Values, check, classes, library, readable, scores, seqeval_f1, tag_lists
+from gyebo.tasks.task import INVALID, Example, Task
 
 # classes --------------------------------------------------------------------------------------------------------------
 
@@ -33,14 +33,16 @@ def accuracy(predictions: Sequence[Any], examples: Sequence[Example], labels: La
 
 
 def macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
-    """Mean of the F1 of each class that occurs in predictions or labels, as scikit-learn's default."""
-    predicted, right = classes(predictions, examples)
-    return {"macro_f1": float(library("sklearn.metrics").f1_score(right, predicted, average="macro", zero_division=0.0))}
+    """Mean of the F1 of each class that occurs in predictions or labels, as scikit-learn's default, and is one of `labels`."""
+    predicted, right = classes(predictions, examples, labels)
+    names = sorted({*predicted, *right} - {INVALID}, key=str)
+    f1 = library("sklearn.metrics").f1_score(right, predicted, labels=names, average="macro", zero_division=0.0)
+    return {"macro_f1": float(f1)}
 
 
 def micro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
     """F1 over all decisions; with one class per example it equals accuracy."""
-    predicted, right = classes(predictions, examples)
+    predicted, right = classes(predictions, examples, labels)
     return {"micro_f1": float(library("sklearn.metrics").f1_score(right, predicted, average="micro", zero_division=0.0))}
 
 
@@ -55,7 +57,7 @@ def positive_f1(predictions: Sequence[Any], examples: Sequence[Example], labels:
 
 def matthews(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
     """Matthews' correlation coefficient (CoLA); 0 if all predictions are the same class."""
-    predicted, right = classes(predictions, examples)
+    predicted, right = classes(predictions, examples, labels)
     return {"matthews": float(library("sklearn.metrics").matthews_corrcoef(right, predicted))}
 
 
@@ -107,7 +109,7 @@ def entity_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: L
 
 def entity_macro_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
     """Mean of the entity F1 of each type that occurs in predictions or labels: strict, IOB2, by seqeval."""
-    return {"entity_macro_f1": seqeval_f1(*tag_lists(predictions, examples), "macro")}
+    return {"entity_macro_f1": seqeval_f1(*readable(predictions, examples), "macro")}
 
 
 # answers --------------------------------------------------------------------------------------------------------------
@@ -176,7 +178,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             function=macro_f1,
             meaning="Mean F1 of the classes, from 0 to 1: rare classes count as much as frequent ones.",
-            parts=Parts(rows=of_classes(), of_sums=bootstrap.macro),
+            parts=Parts(rows=of_classes(lambda labels: labels), of_sums=bootstrap.macro),
         ),
         Metric(
             function=micro_f1,
@@ -213,7 +215,7 @@ METRICS: dict[str, Metric] = {
             meaning="F1 of entities, from 0 to 1; one counts only where both ends and the type are right.",
             parts=Parts(rows=of_entities(), of_sums=bootstrap.micro),
         ),
-        Metric(function=entity_macro_f1, parts=Parts(rows=of_entities(), of_sums=bootstrap.macro)),
+        Metric(function=entity_macro_f1, parts=Parts(rows=of_entities(readable), of_sums=bootstrap.macro)),
         Metric(function=exact_match, meaning="Share of answers that equal a reference exactly.", parts=mean_of(exact_match)),
         Metric(
             function=answer_f1, meaning="Overlap of the answers with the references, from 0 to 1.", parts=mean_of(answer_f1)

@@ -130,7 +130,11 @@ def test_relations_that_never_occur_are_left_out_of_the_area():
     perfect = [{name: float(name == "x") for name in ("no_relation", "x", "y")} for _ in range(2)]
     assert only(relation_auprc(perfect, labelled("x", "x"), ("no_relation", "x", "y"))) == 1.0
     with pytest.raises(ValueError, match="needs a probability for each of 30 relations; 0 has not"):
-        relation_auprc(["no_relation"], labelled("no_relation"))
+        relation_auprc([{"no_relation": 1.0}], labelled("no_relation"))
+    named = relation_auprc(["x", "y"], labelled("x", "x"), ("no_relation", "x", "y"))  # of a model that writes: probability 1
+    assert named == relation_auprc(
+        [{"no_relation": 0.0, "x": float(n), "y": 1.0 - n} for n in (1, 0)], labelled("x", "x"), ("no_relation", "x", "y")
+    )
 
 
 # DP -------------------------------------------------------------------------------------------------------------------
