@@ -3,6 +3,7 @@ here and go through every command without a change in gyebo."""
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -122,7 +123,7 @@ def test_what_only_a_model_that_writes_can_do_is_refused_elsewhere(folder, token
         learn("bert:tiny", "tone", folder, tmp_path / "run", "--tokenizer", tokenizer_folder, "--set", "translation.beams=2")
 
 
-def test_a_model_remembers_what_it_answers_without_its_run(gist, folder, tmp_path):
+def test_a_model_remembers_what_it_answers_without_its_run(gist, folder, tmp_path, monkeypatch):
     """As a directory on the hub has it: neither record nor predictions; and what a bad hand writes there is named."""
     model, tokenizer = load(gist)
     save(model, tokenizer, tmp_path / "pushed")
@@ -138,7 +139,8 @@ def test_a_model_remembers_what_it_answers_without_its_run(gist, folder, tmp_pat
         file.write_text(json.dumps(written | {"gyebo_tasks": wrong}), encoding="utf-8")
         with pytest.raises(ValueError, match=r"config.json: gyebo_tasks must be a list of tasks"):
             load(tmp_path / "pushed")
-    for kind, words in (("song", "unknown kind of task 'song'"), ("dependency", "dependency is not answered by text")):
+    monkeypatch.setitem(KINDS, "mute", replace(TONE, name="mute", text=None))
+    for kind, words in (("song", "unknown kind of task 'song'"), ("mute", "mute is not answered by text")):
         file.write_text(json.dumps(written | {"gyebo_tasks": [{"name": "a", "kind": kind}]}), encoding="utf-8")
         with pytest.raises(ValueError, match=words):
             open_model(str(tmp_path / "pushed"))
