@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gyebo.models.t5 import T5
     from gyebo.models.transformer import Transformer
     from gyebo.models.ulmfit import Ulmfit
+    from gyebo.models.xlnet import Xlnet
     from gyebo.text.tokenizer import Tokenizer
     from gyebo.text.training import train_tokenizer
 
@@ -54,6 +55,7 @@ _PLACES = {
     "Tokenizer": "gyebo.text.tokenizer",
     "Transformer": "gyebo.models.transformer",
     "Ulmfit": "gyebo.models.ulmfit",
+    "Xlnet": "gyebo.models.xlnet",
     "evaluate": "gyebo.jobs.evaluate",
     "generate": "gyebo.generation",
     "inspect_corruption": "gyebo.jobs.inspection.corruption",
@@ -82,6 +84,7 @@ __all__ = [
     "Tokenizer",
     "Transformer",
     "Ulmfit",
+    "Xlnet",
     "evaluate",
     "generate",
     "inspect_corruption",

@@ -15,9 +15,19 @@ from gyebo.nn import attention, ragged
 def counted(run: Callable[[], Any]) -> int:
     """The FLOPs of a call, as plain matrix products of real tokens: the counter does not see torch's fused kernels for
     attention and LSTMs on CPUs, and rows that only round up a batch are left out."""
+    return _counter(run).get_total_flops()
+
+
+def counted_of_positions(run: Callable[[], Any]) -> int:
+    """The part of a forward pass in layers named `position`, which project relative positions once for all documents."""
+    found = _counter(run).flop_counts
+    return sum(sum(counts.values()) for name, counts in found.items() if name.endswith(".position"))
+
+
+def _counter(run: Callable[[], Any]) -> FlopCounterMode:
     with pytest.MonkeyPatch.context() as patch, FlopCounterMode(display=False) as counter:
         patch.setattr(attention, "_naive_is_faster", lambda *_: True)
         patch.setattr(ragged, "rounded", lambda count, parts: count)
         patch.setattr(torch.backends.mkldnn, "enabled", False)
         run()
-    return counter.get_total_flops()
+    return counter

@@ -23,7 +23,7 @@ from gyebo.config.run import OptimOptions, RunOptions, TrainOptions
 from gyebo.data.sources import FORMATS
 from gyebo.generation.options import GenerationOptions
 from gyebo.models.family import FAMILIES, model_class
-from gyebo.objectives import causal, denoising, distillation, masked, span_corruption
+from gyebo.objectives import causal, denoising, distillation, masked, permutation, span_corruption
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -84,7 +84,7 @@ def parse(arguments: list[str]) -> None:
     known = set(toml.described({"compare": Recipe, "finetune": FinetuneOptions}.get(name, RunOptions)))
     shape = "shape" if name == "finetune" else "model"
     known |= {f"{shape}.{field.name}" for family in FAMILIES for field in dataclasses.fields(model_class(family).config_class)}
-    modules = (causal, masked, distillation, denoising, span_corruption)
+    modules = (causal, masked, distillation, denoising, permutation, span_corruption)
     known |= {f"objective.{field}" for module in modules for field in module.Options.model_fields}
     for setting in context.params.get("settings") or []:
         assert setting.partition("=")[0] in known, setting
@@ -264,6 +264,11 @@ def test_the_options_of_masking_are_those_of_the_code():
     known = {f"objective.{name}": field.default for name, field in masked.Options.model_fields.items()}
     shown = {name: None if value is None else json.dumps(value) for name, value in known.items()}
     assert said_defaults("training.md", "objective") == shown
+
+
+def test_the_options_of_permutations_are_those_of_the_code():
+    known = {f"objective.{name}": field.default for name, field in permutation.Options.model_fields.items()}
+    assert said_defaults("training.md", "permutation") == {name: json.dumps(value) for name, value in known.items()}
 
 
 def test_the_options_of_denoising_are_those_of_the_code():

@@ -8,7 +8,7 @@ import pytest
 from gyebo.models.family import FAMILIES, model_class
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("bert", "roberta", "distilbert")
+PAGES = ("bert", "roberta", "distilbert", "xlnet")
 CODE = (*PAGES, "dan", "seq2seq", "transformer", "ulmfit", "elmo", "bart", "t5")
 
 

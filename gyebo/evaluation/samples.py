@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gyebo.data.batches import IGNORE, Rows
 from gyebo.generation import generate
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
-from gyebo.objectives.masked import encode
+from gyebo.objectives import masked, permutation
 from gyebo.text.tokenizer import Tokenizer
 
 
@@ -24,9 +26,20 @@ def generated(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[
     return [_printable(str(text)) for text in texts]
 
 
-@torch.no_grad()
 def predicted(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
     """The first held-out texts with the predicted tokens in brackets: [prediction], or [prediction|original]."""
+    return _predictions(model, tokenizer, rows, count, masked.encode, "mlm")
+
+
+def in_any_order(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
+    """The same of tokens that are predicted in a random order."""
+    return _predictions(model, tokenizer, rows, count, lambda model, batch: permutation.encode(model, batch)[0], "lm")
+
+
+@torch.no_grad()
+def _predictions(
+    model: Any, tokenizer: Tokenizer, rows: Rows, count: int, encode: Callable[[Any, dict[str, Tensor]], Tensor], head: str
+) -> list[str]:
     model.eval()
     count = min(count, len(rows.plan))
     batch = rows.batch(np.arange(count), [[0]] * count)
@@ -35,7 +48,7 @@ def predicted(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[
     lines = []
     for row in range(count):
         first = tensors["document_ids"][row] == 1
-        predictions = model.project(hidden[row, first], "mlm").argmax(-1).tolist()
+        predictions = model.project(hidden[row, first], head).argmax(-1).tolist()
         labels, ids = tensors["labels"][row, first].tolist(), tensors["input_ids"][row, first].tolist()
         lines.append(_printable(_bracketed(tokenizer, ids, labels, predictions)))
     return lines
@@ -88,9 +101,9 @@ def _spans(tokenizer: Tokenizer, ids: list[int]) -> dict[int | None, str]:
 
 def _bracketed(tokenizer: Tokenizer, ids: list[int], labels: list[int], predictions: list[int]) -> str:
     parts = []
-    for masked, group in groupby(zip(ids, labels, predictions), key=lambda place: place[1] != IGNORE):
+    for hidden, group in groupby(zip(ids, labels, predictions), key=lambda place: place[1] != IGNORE):
         shown, original, prediction = zip(*group)
-        if not masked:
+        if not hidden:
             parts.append(tokenizer.decode(shown))
             continue
         new, old = tokenizer.decode(prediction, skip_roles=False), tokenizer.decode(original)

@@ -176,6 +176,7 @@ _CHECKS: dict[str, tuple[str, Any]] = {
     "count": ("a whole number of at least 1", lambda value: _whole(value, 1)),
     "counts": ("a list of whole numbers of at least 1, no more than 100", lambda value: _list(value, 100)),
     "natural": ("a whole number of at least 0", lambda value: _whole(value, 0)),
+    "integer": ("a whole number", lambda value: _whole(value, -MAX_INT)),
     "bound": ("a number of at least 0", lambda value: _real(value) and value >= 0),
     "share": ("a number from 0 to below 1", lambda value: _real(value) and 0 <= value < 1),
     "number": ("a positive number", lambda value: _real(value) and value > 0),

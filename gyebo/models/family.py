@@ -22,10 +22,10 @@ class Family:
     "module:Class". `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors
     once. `tokens`: role -> token string (two roles with one string share an id). `head_style`: what a classification head is
     made of, a name of `gyebo/tasks/heads/styles.py`; "": there is none. `answers`: how it answers a task, HEAD, TEXT or both,
-    what is usual for it first. `single`, `pair`: templates over roles and $A, $B. `published`: options of the objective in
-    which the family differs from the objective's own defaults. `tuning`: options of a fine-tuning, likewise. `prefixes`: what
-    it reads begins with the name of the task, as it answers many. `student`: the family that learns from it as a teacher; None
-    where none does.
+    what is usual for it first. `single`, `pair`: templates over roles and $A, $B. `padding_side`: where its tokenizer pads in
+    `transformers`. `published`: options of the objective in which the family differs from the objective's own defaults.
+    `tuning`: options of a fine-tuning, likewise. `prefixes`: what it reads begins with the name of the task, as it answers
+    many. `student`: the family that learns from it as a teacher; None where none does.
     `in_transformers`: its directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
     """
 
@@ -43,6 +43,7 @@ class Family:
     single: tuple[str, ...] = ("$A",)
     pair: tuple[str, ...] = ("$A", "$B")
     model_inputs: tuple[str, ...] = ("input_ids", "attention_mask")
+    padding_side: str = "right"
     novelty: str = ""
     published: dict[str, Any] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
@@ -339,6 +340,29 @@ FAMILIES: dict[str, Family] = {
             pair=("cls", "$A", "sep", "$B:1", "sep:1"),
             novelty="half of BERT's layers, trained by knowledge distillation",
             student="distilbert",
+        ),
+        Family(
+            name="xlnet",
+            title="XLNet",
+            year=2019,
+            paper="Yang et al. 2019, XLNet: Generalized Autoregressive Pretraining for Language Understanding",
+            parents=("bert",),
+            objective="permutation",
+            cls="gyebo.models.xlnet:Xlnet",
+            sizes={
+                "tiny": 374_592,
+                "mini": 7_534_464,
+                "small": 35_528_832,
+                "base": 116_750_336,
+                "large": 360_300_800,
+            },
+            tokens={"pad": "<pad>", "unk": "<unk>", "cls": "<cls>", "sep": "<sep>", "mask": "<mask>"},
+            head_style="summary",
+            single=("$A", "sep", "cls:2"),
+            pair=("$A", "sep", "$B:1", "sep:1", "cls:2"),
+            model_inputs=("input_ids", "token_type_ids", "attention_mask"),
+            padding_side="left",
+            novelty="predicts in a random order: both sides, and no mask token in the input",
         ),
         Family(
             name="bart",

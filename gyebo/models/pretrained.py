@@ -21,6 +21,7 @@ class Pretrained:
     encodes_source: ClassVar[bool] = False  # reads a source and writes a target
     embeds_source: ClassVar[bool] = False  # its encoder alone represents a text
     carries_state: ClassVar[bool] = False  # a row may go on where another ended
+    has_query_stream: ClassVar[bool] = False  # `encode(targets=)`: predicts tokens without having read them
     gives_raw: ClassVar[bool] = False  # `encode(return_raw=)`: the last layer's output before dropout
     gives_attentions: ClassVar[bool] = False  # `encode(return_attentions=)`: every block's attention weights
     reads_characters: ClassVar[bool] = False  # knows an id by its spelling, and has no table of tokens
@@ -36,6 +37,11 @@ class Pretrained:
     def possible_heads(cls: Any) -> tuple[str, ...]:
         """The pretraining heads that a model of the class can have."""
         return cls.optional_heads or cls.heads
+
+    @classmethod
+    def carries(cls, config: Any) -> bool:
+        """Whether a model of this config goes on from a state: all that can, but for those that need not."""
+        return cls.carries_state
 
     @classmethod
     def parts(cls) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ class KeyValueCache:
         *,
         dtype: torch.dtype,
         device: torch.device,
-    ) -> KeyValueCache:
+    ) -> Self:
         """A cache with room for `slots` tokens per row.
 
         On a CPU it is in float32 whatever the dtype of the model: attention of one bfloat16 query is many times slower there.
@@ -74,7 +75,7 @@ class KeyValueCache:
         self.positions = self.positions + real.sum(-1)
         self.used = end
 
-    def reorder(self, rows: Tensor) -> KeyValueCache:
+    def reorder(self, rows: Tensor) -> Self:
         """The cache of rows [B'] (repeats allowed, for beams), with the same slots; this one must not be used afterwards.
 
         If the number of rows is the same, rows that keep their place are not copied.
@@ -91,13 +92,13 @@ class KeyValueCache:
             self.positions = self.positions.index_select(0, rows)
         return self
 
-    def grow(self, slots: int) -> KeyValueCache:
+    def grow(self, slots: int) -> Self:
         """A copy with room for `slots` tokens per row."""
         if slots < self.used:
             raise ValueError(f"slots must be at least the {self.used} in use, but is {slots} instead")
         return self._moved(slots, torch.arange(len(self.real), device=self.real.device))
 
-    def _moved(self, slots: int, rows: Tensor) -> KeyValueCache:
+    def _moved(self, slots: int, rows: Tensor) -> Self:
         """A copy of these rows; only used slots are copied."""
         used = self.used
 

@@ -44,6 +44,18 @@ class CausalOutput:
 
 
 @dataclass
+class PermutationOutput:
+    """Output of a model with two streams: `logits` [B, Q, V] for the tokens that are predicted, None if the model has no output
+    layer; `last_hidden_state` [B, Q, D] of the query stream. Without such tokens both are of the content stream, [B, T, ...],
+    zero at padding. `hidden_states`, `attentions`: of the content stream, as in `Encoded.layers` and `Encoded.attentions`."""
+
+    logits: Tensor | None
+    last_hidden_state: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
 class BidirectionalOutput:
     """Output of a forward and a backward language model: `logits` [B, T, V] for the next token, from the tokens up to each
     position; `backward_logits` [B, T, V] for the previous one, from the tokens from there on; both undefined at padding.

@@ -41,6 +41,14 @@ class Grid:
     blank: Tensor
     spare: int = 0
 
+    def place(self, rows: Tensor) -> Tensor:
+        """[n, ...] -> [C, ...], zeros in blank cells."""
+        return _Place.apply(rows, self)
+
+    def collect(self, x: Tensor) -> Tensor:
+        """[C, ...] -> [n, ...]."""
+        return _Collect.apply(x, self)
+
 
 @dataclass(frozen=True)
 class Group:
@@ -79,11 +87,11 @@ class Ragged:
     def gather(self, x: Tensor) -> Tensor:
         """[B, T, ...] -> [N, ...]: the real tokens."""
         x = x.flatten(0, 1)
-        return x if self.grid is None else _Collect.apply(x, self.grid)
+        return x if self.grid is None else self.grid.collect(x)
 
     def scatter(self, rows: Tensor) -> Tensor:
         """[N, ...] -> [B, T, ...], zeros at padding."""
-        x = (rows if self.grid is None else _Place.apply(rows, self.grid)).unflatten(0, self.shape)
+        x = (rows if self.grid is None else self.grid.place(rows)).unflatten(0, self.shape)
         if self.padding is None:
             return x
         return x.masked_fill(self.padding.reshape(self.shape + (1,) * (x.ndim - 2)), 0)
@@ -183,7 +191,7 @@ def aligned(layout: Ragged) -> Ragged:
         return layout
     (batch, length), longest = layout.shape, max(1, layout.longest)
     cells = layout.index // length * longest + layout.positions
-    grid = _grid(cells[: len(cells) - layout.spare], batch * longest, layout.spare)
+    grid = make_grid(cells[: len(cells) - layout.spare], batch * longest, layout.spare)
     return replace(layout, shape=(batch, longest), index=grid.cells, grid=grid)
 
 
@@ -219,7 +227,7 @@ def _flat(batch: int, length: int, ids: Tensor, close: int) -> Ragged:
     index = real[order[starts[sequence] + positions]]
     groups = _groups(sizes, sequence, positions, close)
     spare = rounded(len(index), 32) - len(index)
-    grid = _grid(index, batch * length, spare)
+    grid = make_grid(index, batch * length, spare)
     longest = int(sizes[0]) if len(sizes) else 0
     return Ragged((batch, length), grid.cells, _more(positions, spare), longest, groups, grid)
 
@@ -249,7 +257,7 @@ def _groups(sizes: Tensor, sequence: Tensor, positions: Tensor, close: int) -> t
         cells = (sequence[rows] - first) * longest + positions[rows]
         keys = F.pad(sizes[first:last], (0, several - (last - first)), value=longest)  # the output of the last ones is not used
         allowed = torch.arange(longest, device=sizes.device) < keys[:, None]  # [S, L]
-        grid = _grid(cells, longest * several)
+        grid = make_grid(cells, longest * several)
         groups.append(Group(several, longest, count, grid, allowed[:, None, None]))
     return tuple(groups)
 
@@ -272,7 +280,8 @@ def similar(lengths: list[int], close: int) -> list[tuple[int, int]]:
     return ranges
 
 
-def _grid(cells: Tensor, count: int, spare: int = 0) -> Grid:
+def make_grid(cells: Tensor, count: int, spare: int = 0) -> Grid:
+    """The grid of rows in these of `count` cells, and `spare` rows."""
     rows = torch.zeros(count, dtype=torch.long, device=cells.device)
     rows[cells] = torch.arange(len(cells), device=cells.device)
     blank = torch.ones(count, dtype=torch.bool, device=cells.device)
@@ -289,9 +298,9 @@ def over_sequences(x: Tensor, layout: Ragged, function: Callable[[Tensor], Tenso
     done = []
     parts = x.split([*(group.tokens for group in layout.groups), layout.spare])
     for group, rows in zip(layout.groups, parts):
-        cells = rows if group.grid is None else _Place.apply(rows, group.grid)
+        cells = rows if group.grid is None else group.grid.place(rows)
         y = function(cells.unflatten(0, (group.sequences, group.longest))).flatten(0, 1)
-        done.append(y if group.grid is None else _Collect.apply(y, group.grid))
+        done.append(y if group.grid is None else group.grid.collect(y))
     return torch.cat([*done, parts[-1]])
 
 
@@ -317,7 +326,7 @@ def attend_ragged(
     options: dict[str, Any] = {"causal": causal, "scale": scale, "dropout": dropout, "upcast": upcast}
     parts = qkv.split([*(group.tokens for group in layout.groups), layout.spare])
     for group, rows in zip(layout.groups, parts):
-        cells = rows if group.grid is None else _Place.apply(rows, group.grid)
+        cells = rows if group.grid is None else group.grid.place(rows)
         cells = cells.unflatten(0, (group.sequences, group.longest))
         query, key, value = cells.permute(2, 0, 3, 1, 4).unbind()  # [S, H, L, K] each
         allowed = group.allowed
@@ -331,7 +340,7 @@ def attend_ragged(
             heads, weights = weigh(query, key, value, allowed=allowed, **options)
             attentions.append(weights)
         x = join_heads(heads).flatten(0, 1)  # [S*L, D]
-        mixed.append(x if group.grid is None else _Collect.apply(x, group.grid))
+        mixed.append(x if group.grid is None else group.grid.collect(x))
     if not mixed:  # nothing but padding
         return qkv[:, 2].flatten(1)
     if layout.spare:

@@ -1,10 +1,15 @@
 """Relative positions: scores by distance as scores by key (Dai et al. 2019, appendix B).
 
-Letters: B batch, H heads, T queries, S keys, R distances.
+Letters: B batch, H heads, T queries, S keys, R distances, D width.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -21,3 +26,50 @@ def relative_shift(scores: Tensor, first: int, keys: int) -> Tensor:
     # One column less in each row moves every row by one against the row above.
     flat = scores.flatten(-2)[..., first : first + queries * (distances - 1)]
     return flat.unflatten(-1, (queries, distances - 1))[..., :keys]
+
+
+def slide(scores: Tensor, starts: Tensor, keys: int) -> Tensor:
+    """As `relative_shift` for queries at any places: row t of scores [..., T, R] from column `starts` [..., T] on, S = `keys`
+    columns, [..., T, S]. `starts` broadcasts to the leading dimensions and is at most R - S."""
+    return _Slide.apply(scores, starts.expand(scores.shape[:-1]), keys)
+
+
+class _Slide(torch.autograd.Function):
+    """A copy of a stretch of each row, forward and backward, where gather and its adjoint look up every element."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, starts: Tensor, keys: int) -> Tensor:
+        ctx.starts, ctx.distances = starts, scores.shape[-1]
+        return _stretches(scores, starts, keys)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        keys = grads[0].shape[-1]
+        room = F.pad(grads[0], (ctx.distances - keys, ctx.distances - keys))
+        return _stretches(room, ctx.distances - keys - ctx.starts, ctx.distances), None, None
+
+
+def _stretches(x: Tensor, starts: Tensor, size: int) -> Tensor:
+    """x [..., C] -> [..., size], of each row the columns from its start on."""
+    flat = x.flatten()
+    first = torch.arange(starts.numel(), device=x.device) * x.shape[-1] + starts.flatten()
+    if not len(first):
+        return x[..., :size]
+    return flat.as_strided((len(flat) - size + 1, size), (1, 1)).index_select(0, first).view(*starts.shape, size)
+
+
+def distance_vectors(first: int, last: int, width: int, *, clamp: int | None = None, device: torch.device) -> Tensor:
+    """Sinusoids of the distances `first`, `first` - 1 ... `last`, which may be negative, in float32 [R, D]: all sines, then all
+    cosines of distance / 10000^(2i/D), as in the code of Dai et al. 2019. `clamp`: the largest distance that is told apart."""
+    size = 1 << max(first, -last, 1).bit_length()
+    return _distance_table(width, size, clamp, device)[size - first : size - last + 1]
+
+
+@lru_cache(maxsize=8)
+def _distance_table(width: int, size: int, clamp: int | None, device: torch.device) -> Tensor:
+    """The vectors of the distances `size` to -`size`; computed in float64, cached for the next call."""
+    with torch.inference_mode(False):
+        distances = torch.arange(size, -size - 1, -1, dtype=torch.float64)
+        distances = distances if clamp is None else distances.clamp(-clamp, clamp)
+        angles = distances[:, None] / 10_000 ** (torch.arange(0, width, 2, dtype=torch.float64) / width)
+        return torch.cat([angles.sin(), angles.cos()[:, : width // 2]], 1).float().to(device)

@@ -185,6 +185,52 @@ MASKED = ObjectiveFacts(
     tries=(("Predict masked tokens with {name}", ("fill", "{model}", "--text", "{masked}")),),
 )
 
+PERMUTATION = ObjectiveFacts(
+    name="permutation",
+    module="gyebo.objectives.permutation",
+    learns="to predict tokens in a random order",
+    metric="permutation_loss",
+    unit="nats per predicted token",
+    shown_by={"format": "auto"},
+    elsewhere={"format": "doc-sentences"},
+    note="of one token in six, in random orders, always the same ones: no bits per byte",
+    evaluate="gyebo.evaluation.permutation:evaluate_permutation",
+    card_metrics=("permutation_loss", "permutation_accuracy"),
+    samples=Samples(
+        function="gyebo.evaluation.samples:in_any_order",
+        heading="Tokens predicted in a random order",
+        meaning=(
+            "These models predict tokens one after the other in a random order. The prediction is in brackets; where it is"
+            " wrong, the original follows: [prediction|original]."
+        ),
+    ),
+    auto_class="AutoModelForCausalLM",
+    pipeline_tag="text-generation",
+    meaning=(
+        "Mean negative log-likelihood of the last tokens of a random order in held-out text, each from those before it in that"
+        " order; tokens and orders were the same for all."
+    ),
+    lines=(
+        Line(
+            heading="Predicted-token accuracy",
+            meaning=(
+                "Share of these tokens that were most probable. It depends on which tokens came first, so nothing is ranked by"
+                " it."
+            ),
+            metric="permutation_accuracy",
+            form="{:.1%}",
+        ),
+    ),
+    lines_beside=(
+        Line(
+            heading="Loss in a random order",
+            meaning="Mean negative log-likelihood of predicted tokens (nats per token; lower is better). No bits per byte.",
+            metric="permutation_loss",
+        ),
+    ),
+    tries=(("Generate text with {name}", ("generate", "{model}", "--prompt", "{start}")),),
+)
+
 BIDIRECTIONAL = ObjectiveFacts(
     name="bidirectional",
     module="gyebo.objectives.bidirectional",
@@ -318,7 +364,8 @@ DISTILLATION = replace(
 )
 
 OBJECTIVES: dict[str, ObjectiveFacts] = {
-    facts.name: facts for facts in (CAUSAL, MASKED, BIDIRECTIONAL, DENOISING, SPAN_CORRUPTION, TRANSLATION, DISTILLATION)
+    facts.name: facts
+    for facts in (CAUSAL, MASKED, PERMUTATION, BIDIRECTIONAL, DENOISING, SPAN_CORRUPTION, TRANSLATION, DISTILLATION)
 }
 
 LIKELIHOOD = CAUSAL  # its metric compares all models that give a text a probability, whatever they read it with

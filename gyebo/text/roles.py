@@ -65,7 +65,13 @@ class Roles:
 
 def roles_of(family: Any) -> Roles:
     """The special tokens of an entry of `gyebo.models.family`."""
-    return Roles(tokens=family.tokens, single=family.single, pair=family.pair, model_inputs=family.model_inputs)
+    return Roles(
+        tokens=family.tokens,
+        single=family.single,
+        pair=family.pair,
+        model_inputs=family.model_inputs,
+        padding_side=family.padding_side,
+    )
 
 
 @cache

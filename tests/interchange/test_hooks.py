@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ def configs(draw, table, parts):
         **{part: part in parts or draw(st.booleans()) for part in table.parts},
         **table.fixed,
     }
-    known = set(config_class.__dataclass_fields__)
+    known = {field.name for field in fields(config_class)}
     return config_class(**{name: value for name, value in drawn.items() if name in known})
 
 

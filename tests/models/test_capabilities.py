@@ -1,6 +1,6 @@
 """What a model declares of itself is what it has."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -53,12 +53,16 @@ def test_the_output_before_dropout_is_given_where_it_is_declared(family):
 @pytest.mark.parametrize("family", [name for name in NAMES if FAMILIES[name].head_style])
 def test_a_state_is_taken_and_given_where_it_is_declared(family):
     cls = model_class(family)
-    model = cls(cls.sizes["tiny"]).eval()
+    config = cls.sizes["tiny"]
+    if cls.carries_state and not cls.carries(config):  # it may be without, and is as it stands
+        config = replace(config, memory=4)
+    model = cls(config).eval()
     ids = torch.tensor([[5, 6, 7]])
     if not cls.carries_state:
         with pytest.raises(TypeError):
             model.encode(ids, state={})
         return
+    assert cls.carries(config)
     fresh = model.fresh_state(1)
     after = model.encode(ids, state=fresh).state
     assert any(not torch.equal(leaf, fresh[name]) for name, leaf in after.items())
@@ -91,7 +95,8 @@ def test_capabilities_are_off_unless_a_class_says_otherwise():
 
 
 CAN = {  # flags without a method
-    "gives_attentions": {"gpt", "gpt2", "bert", "roberta", "distilbert", "bart"},
+    "gives_attentions": {"gpt", "gpt2", "bert", "roberta", "distilbert", "xlnet", "bart"},
+    "has_query_stream": {"xlnet"},
     "compiles": {"gpt", "gpt2", "bert", "roberta", "distilbert", "dan"},
 }
 

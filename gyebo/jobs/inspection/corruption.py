@@ -106,7 +106,7 @@ def _of_corpus(
     if not any(texts):
         raise ValueError(f"{', '.join(corpus)}: no training text in it: it is empty, or held out whole")
     tokenizer, cls = tokenizer_for(texts).with_sentinels(facts.sentinels), tree.model_class(family.name)
-    start = {"start_id": _first_id(cls, tokenizer)} if cls.encodes_source else {}
+    start: dict[str, Any] = {"start_id": _first_id(cls, tokenizer)} if cls.encodes_source else {}
     with tempfile.TemporaryDirectory() as folder:
         split = split_of(texts, tokenizer, Path(folder))
         across = opened.options.across_documents

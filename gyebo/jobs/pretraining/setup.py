@@ -188,6 +188,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         across_documents=options.data.across_documents,
         gives_raw=cls.gives_raw,
         start_id=config.first_id if cls.encodes_source else 0,
+        carries=_goes_on(options, family, config),
         teacher=opened[0].to(device) if opened and options.teacher else None,
     )
     objective = build_objective(facts, options_of(facts, family, options.objective), setting)
@@ -201,7 +202,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     batch_rows = max(1, round(options.train.batch_tokens / places))
     asked = options.train.micro_batch_tokens
     micro_rows = max(1, asked // places) if asked else batch_rows
-    plan = _plan(options, family, objective, prepared, window, batch_rows)
+    plan = _plan(options, family, objective, prepared, window, batch_rows, goes_on=setting.carries)
     if batch_rows > len(plan):
         raise OptionError(
             f"{', '.join(options.data.corpus)}: {len(plan)} rows of {window} tokens, less than one batch of {batch_rows}: "
@@ -231,14 +232,36 @@ def _evaluated(options: RunOptions, config: Any, context: int, *, windows: bool)
     return asked or (config.context if windows else context)
 
 
+def _goes_on(options: RunOptions, family: tree.Family, config: Any) -> bool:
+    """Whether rows go on from each other, in lanes: for a model that carries a state, unless `data.order` says otherwise."""
+    order, cls = options.data.order, tree.model_class(family.name)
+    if order == "lanes" and not cls.carries(config):
+        lacks = (
+            "has no memory: give it one, as with ‹model.memory›=128"
+            if cls.carries_state
+            else "carries no state from row to row"
+        )
+        raise OptionError(f"‹data.order›=lanes: {family.name} {lacks}; or leave ‹data.order› out")
+    if order == "shuffled" and options.model.get("memory"):
+        raise OptionError(
+            f"‹model.memory›={options.model['memory']} has no effect with ‹data.order›=shuffled: packed rows do not go on from "
+            "each other; leave one of them out"
+        )
+    return order != "shuffled" and cls.carries(config)
+
+
 def _plan(
-    options: RunOptions, family: tree.Family, objective: Objective, prepared: Prepared, context: int, batch_rows: int
+    options: RunOptions,
+    family: tree.Family,
+    objective: Objective,
+    prepared: Prepared,
+    context: int,
+    batch_rows: int,
+    *,
+    goes_on: bool,
 ) -> Plan | Lanes:
-    """Which text stands in which row: lanes for a family that carries a state, unless `data.order` says otherwise."""
-    order, carries = options.data.order, tree.model_class(family.name).carries_state
-    if order == "lanes" and not carries:
-        raise OptionError(f"‹data.order›=lanes: {family.name} carries no state from row to row; leave it out")
-    if order == "shuffled" or not carries:
+    """Which text stands in which row."""
+    if not goes_on:
         return objective.plan(prepared.train, context, options.data.plan_seed, prepared.folder)
     if len(streams := streams_of(objective.fields)) > 1:
         raise OptionError(

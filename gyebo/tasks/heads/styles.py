@@ -5,6 +5,7 @@
 | pooled (BERT, Devlin et al. 2019) | first token -> pooler (dense, tanh) -> dropout -> linear |
 | dense (RoBERTa, Liu et al. 2019) | first token -> dropout -> dense -> tanh -> dropout -> linear |
 | pre-classifier (DistilBERT, Sanh et al. 2019) | first token -> dense -> ReLU -> dropout -> linear |
+| summary (XLNet, Yang et al. 2019) | last token -> dense -> tanh -> dropout -> linear |
 | last (GPT, Radford et al. 2018, GPT-2) | last token -> dropout -> linear without bias |
 | last-dense (BART, Lewis et al. 2020) | last token of the decoder -> dropout -> dense -> tanh -> dropout -> linear |
 | concat (ULMFiT, Howard & Ruder 2018) | all tokens, pooled, and two layers: `concat_pooling.py` beside this |
@@ -45,6 +46,7 @@ STYLES: dict[str, HeadSpec] = {
     "pooled": POOLED,
     "dense": HeadSpec("first", "tanh", dropout_before=True),
     "pre-classifier": HeadSpec("first", "relu"),
+    "summary": HeadSpec("last", "tanh"),
     "last": LAST,
     "last-dense": HeadSpec("last", "tanh", dropout_before=True),
     "concat": HeadSpec(WINDOWS),
