@@ -22,10 +22,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gyebo.models.transformer import Transformer, TransformerConfig
+from gyebo.models.transformer import Transformer, TransformerConfig, shifted
 from gyebo.nn.cost import Workload
 from gyebo.nn.outputs import Encoded
 
@@ -146,13 +145,3 @@ class Bart(Transformer):
         if "tokens" in work.lengths:
             work = Workload(dict.fromkeys(("source", "target"), work.lengths["tokens"]), work.projected)
         return super().flops(work)
-
-
-def shifted(ids: Tensor, mask: Tensor | None, start: int) -> Tensor:
-    """Ids [B, T] moved on by one, with `start` first: what a decoder reads that is to write them. The mask [B, T] is 0 at
-    padding, which may be anywhere and stays where it is."""
-    if mask is None:
-        return F.pad(ids[:, :-1], (1, 0), value=start)
-    places = torch.arange(ids.shape[1], device=ids.device).masked_fill(mask == 0, -1)
-    before = F.pad(places.cummax(1).values[:, :-1], (1, 0), value=-1)  # the last real token before each
-    return ids.gather(1, before.clamp(min=0)).masked_fill(before < 0, start)

@@ -411,12 +411,12 @@ FAMILIES: dict[str, Family] = {
                 "mt5-base": 582_401_280,
             },
             tokens={"pad": "<pad>", "eos": "</s>", "unk": "<unk>"},
-            head_style="",
-            answers=(TEXT,),
+            head_style="last-dense",
+            answers=(TEXT, HEAD),
             single=("$A", "eos"),
             pair=("$A", "eos", "$B", "eos"),
-            novelty="every task as text to text; several spans are taken out of a text at once and restored at once",
             prefixes=True,
+            novelty="every task as text to text; several spans are taken out of a text at once and restored at once",
         ),
     )
 }

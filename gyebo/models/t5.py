@@ -16,6 +16,9 @@ What differs from the Transformer (sections 2.1 and 3.1.1):
 - scores are not divided by sqrt(K), which the initialisation of the query makes up for; a head's width K need not be D/H;
 - the decoder's output is divided by sqrt(D) before the output layer, which is the token embedding.
 
+Answers are written. For a head on a whole text the decoder reads the text as well, as BART's does, and its state at the last
+token stands for it; for a head on each token the encoder is enough.
+
 Version 1.1 (Shazeer 2020, "GLU Variants Improve Transformer", and the notes of its release): a gated feed-forward network with
 GELU, an output layer of its own, and no division. mT5 (Xue et al. 2021) is version 1.1 with tokens of 101 languages.
 
@@ -37,7 +40,7 @@ from torch import Tensor, nn
 
 from gyebo.models import transformer
 from gyebo.models.protocol import check_shape
-from gyebo.models.transformer import Source, Transformer
+from gyebo.models.transformer import Source, Transformer, shifted
 from gyebo.nn.attention import attend, join_heads, split_heads
 from gyebo.nn.cache import KeyValueCache, SourceCache
 from gyebo.nn.cost import Workload
@@ -249,6 +252,7 @@ class T5(Transformer):
 
     family: ClassVar[str] = "t5"
     embeds_source: ClassVar[bool] = True
+    gives_attentions: ClassVar[bool] = True
     config_class: ClassVar[type] = T5Config
     config: T5Config  # type: ignore[assignment]
     sizes: ClassVar[dict[str, T5Config]] = {  # type: ignore[assignment]
@@ -327,8 +331,12 @@ class T5(Transformer):
         return_layers: bool = False,
         return_attentions: bool = False,
     ) -> Encoded:
-        """As the Transformer's; of an encoder alone `hidden`, layers and attentions are the encoder's."""
+        """As `Transformer.encode`; without `decoder_input_ids` the target is the source, so `hidden` is [B, T, D]. Of an
+        encoder alone `hidden`, layers and attentions are the encoder's."""
         if self.config.decoder:
+            if decoder_input_ids is None:
+                decoder_input_ids = shifted(input_ids, attention_mask, self.start_id)
+                decoder_attention_mask = attention_mask
             wanted = {"return_layers": return_layers, "return_attentions": return_attentions}
             return super().encode(input_ids, attention_mask, decoder_input_ids, decoder_attention_mask, **wanted)
         if decoder_input_ids is not None:

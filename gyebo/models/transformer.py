@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gyebo.models.protocol import Translating, check_shape
@@ -411,3 +412,13 @@ class Transformer(Translating, nn.Module):
         # Query and output of each target token, key and value of each source token.
         across = config.decoder_layers * (2 * (source + target) * width**2 + 2 * work.pairs("target", "source") * width)
         return encoder + decoder + 2 * (across + work.outputs({"lm": width * config.vocab_size}))
+
+
+def shifted(ids: Tensor, mask: Tensor | None, start: int) -> Tensor:
+    """Ids [B, T] moved on by one, with `start` first: what a decoder reads that is to write them. The mask [B, T] is 0 at
+    padding, which may be anywhere and stays where it is."""
+    if mask is None:
+        return F.pad(ids[:, :-1], (1, 0), value=start)
+    places = torch.arange(ids.shape[1], device=ids.device).masked_fill(mask == 0, -1)
+    before = F.pad(places.cummax(1).values[:, :-1], (1, 0), value=-1)  # the last real token before each
+    return ids.gather(1, before.clamp(min=0)).masked_fill(before < 0, start)

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import gyebo
 from gyebo.models.t5 import T5, T5Config
+from gyebo.tasks.heads.task_model import TaskModel, add_head
 
 transformers = pytest.importorskip("transformers")
 
@@ -175,6 +176,65 @@ def test_the_body_without_an_output_layer(tmp_path):
     ids, mask, target = inputs()
     expected = model(input_ids=ids, attention_mask=mask, decoder_input_ids=target).last_hidden_state
     assert same(ours.encode(ids, mask, target).hidden, expected)
+
+
+@pytest.mark.parametrize("prefix", ["T5", "MT5"])
+@pytest.mark.parametrize("kind", ["classification", "tagging", "spans"])
+@torch.no_grad()
+def test_task_models_both_ways(kind, prefix, tmp_path):
+    name = {"classification": "SequenceClassification", "tagging": "TokenClassification", "spans": "QuestionAnswering"}[kind]
+    cls = getattr(transformers, f"{prefix}For{name}")
+    labels = {} if kind == "spans" else {"id2label": {0: "부정", 1: "중립", 2: "긍정"}}
+    torch.manual_seed(0)
+    model = disturbed(cls(cls.config_class(**SHAPE, **labels, feed_forward_proj="gated-gelu", classifier_dropout=0.2)))
+    model.save_pretrained(tmp_path / "theirs")
+    ids, mask, _ = inputs()
+    ids = ids.masked_fill(mask == 0, 0)
+    for row, length in enumerate(mask.sum(1).tolist()):
+        ids[row, length - 1] = 1  # the end, whose state a classification reads
+        ids[row, : length - 1].clamp_(min=2)
+
+    def theirs_of(model):
+        found = model(input_ids=ids, attention_mask=mask)
+        return torch.stack([found.start_logits, found.end_logits], -1) if kind == "spans" else found.logits
+
+    def shown(scores):
+        return scores if kind == "classification" else scores[mask.bool()]
+
+    ours, _ = gyebo.load(tmp_path / "theirs")
+    assert isinstance(ours, TaskModel) and ours.kind.name == kind
+    assert ours.body.config.decoder == (kind != "tagging")
+    found = ours(ids, attention_mask=mask)
+    scores = torch.stack(found.scores, -1) if kind == "spans" else found.logits
+    assert same(shown(scores), shown(theirs_of(model)))
+    assert kind == "spans" or (ours.labels, ours.dropout) == (("부정", "중립", "긍정"), 0.2)
+    gyebo.save(ours, None, tmp_path / "ours")
+    back = opened(tmp_path / "ours", cls)
+    assert torch.equal(shown(theirs_of(back)), shown(theirs_of(model)))
+
+
+@pytest.mark.parametrize("size", ["tiny", "v1.1-small"])
+@pytest.mark.parametrize("kind", ["classification", "tagging", "spans", "choice", "dependency"])
+@torch.no_grad()
+def test_heads_made_here_open_there_or_here(kind, size, tmp_path):
+    torch.manual_seed(0)
+    shape = {"vocab_size": 61, "width": 16, "layers": 1, "decoder_layers": 2, "heads": 2, "head_width": 3, "inner": 7}
+    labels = 3 if kind in ("classification", "tagging", "dependency") else None
+    ours = add_head(T5(T5Config(**{**vars(T5.sizes[size]), **shape})), "last-dense", kind, labels).eval()
+    assert ours.body.config.decoder == (kind not in ("tagging", "dependency"))
+    gyebo.save(ours, None, tmp_path)
+    back, _ = gyebo.load(tmp_path)
+    ids, mask, _ = inputs()
+    inputs_of = {"input_ids": ids, "attention_mask": mask}
+    if kind == "choice":
+        inputs_of = {name: torch.stack([value, value], 1) for name, value in inputs_of.items()}
+    if kind == "dependency":
+        words = torch.arange(4).expand(3, 4)
+        inputs_of |= {"word_first": words, "word_last": words, "word_mask": torch.ones_like(words)}
+    for a, b in zip(ours(**inputs_of).scores, back(**inputs_of).scores, strict=True):
+        assert torch.equal(a, b)
+    if kind in ("classification", "tagging", "spans"):
+        opened(tmp_path, getattr(transformers, json.loads((tmp_path / "config.json").read_text())["architectures"][0]))
 
 
 def changed(directory: Path, **tensors) -> None:

@@ -10,8 +10,11 @@ import gyebo
 from gyebo.evaluation.samples import filled
 from gyebo.jobs.embed import embed
 from gyebo.jobs.evaluate import evaluate
+from gyebo.jobs.finetuning.run import finetune
+from gyebo.jobs.predict import predict
 from gyebo.jobs.pretrain import pretrain
 from gyebo.jobs.pretraining.setup import set_up
+from tests.jobs.tuning_files import json_lines, questions, reviews, tagged, tuning
 from tests.refusals import option_error
 from tests.training.test_resume import final_weights, interrupted
 
@@ -82,6 +85,25 @@ def test_embeddings_are_means_of_the_encoder(run, tmp_path):
         ids = torch.tensor([tokenizer(text)["input_ids"]])
         expected = model.encode(ids).encoder_hidden[0].mean(0).detach().numpy()
         np.testing.assert_allclose(vector, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"), [("classification", None), ("classification", "head"), ("spans", None), ("tagging", "head")]
+)
+def test_tasks_are_answered_by_text_or_with_a_head(kind, answer, run, tmp_path):
+    files = {"classification": lambda folder: reviews(folder, 60)}
+    files |= {"spans": lambda folder: json_lines(folder / "q.jsonl", questions(40))}
+    files |= {"tagging": lambda folder: json_lines(folder / "t.jsonl", tagged(40))}
+    data = files[kind](tmp_path)
+    chosen = {} if answer is None else {"answer": answer}
+    result = finetune(tuning(run[0], data, kind, **chosen), tmp_path / "tuned")
+    assert result.answer == (answer or "text")
+    rows = predict(str(tmp_path / "tuned"), str(data))
+    assert all("prediction" in row for row in rows)
+    assert any("probabilities" in row for row in rows) == (kind == "classification" and answer == "head")
+    model, tokenizer = gyebo.load(tmp_path / "tuned")
+    if answer is None:
+        assert model.tasks[0].kind == kind and tokenizer.sentinel_ids
 
 
 def test_a_model_without_room_for_sentinels_says_what_to_do(run_options, tmp_path, tokenizer_folder):

@@ -95,7 +95,7 @@ def test_capabilities_are_off_unless_a_class_says_otherwise():
 
 
 CAN = {  # flags without a method
-    "gives_attentions": {"gpt", "gpt2", "bert", "roberta", "distilbert", "xlnet", "bart"},
+    "gives_attentions": {"gpt", "gpt2", "bert", "roberta", "distilbert", "xlnet", "bart", "t5"},
     "has_query_stream": {"xlnet"},
     "compiles": {"gpt", "gpt2", "bert", "roberta", "distilbert", "dan"},
 }

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from gyebo.interchange.families.bert import ACTIVATIONS
-from gyebo.interchange.format import Architecture, Field, Format, Weight
+from gyebo.interchange.format import Architecture, Field, Format, Weight, head_layers
 from gyebo.interchange.hooks import OptionHook, Options, TensorHook, Tensors
 
 _HEAD, _SHARED = "lm_head.weight", "shared.weight"
@@ -109,8 +109,10 @@ def _to_ours(options: Options) -> dict[str, Any]:
 
 
 def _with_head(tensors: Tensors, options: Options) -> Tensors:
-    """Up to 4.57 the output layer has to stand in the file where `tie_word_embeddings` is false, even if it is tied."""
-    if options["divided"] or not options["decoder"] or _HEAD in tensors:
+    """Up to 4.57 the output layer has to stand in the file where `tie_word_embeddings` is false, even if it is tied; beside a
+    task's head there is none."""
+    body = all(name.startswith(("shared.", "encoder.", "decoder.")) for name in tensors)
+    if options["divided"] or not options["decoder"] or not body:
         return tensors
     return {**tensors, _HEAD: tensors[_SHARED]}
 
@@ -129,7 +131,14 @@ def _classes(prefix: str) -> tuple[Architecture, ...]:
     """The first that fits is written; the last name is one of years ago."""
     names = ("ForConditionalGeneration", "Model", "WithLMHeadModel")
     whole = (Architecture(prefix + name, ("decoder",), bare=True) for name in names)
-    return (*whole, Architecture(f"{prefix}EncoderModel", bare=True))
+    dense = head_layers(dense="classification_head.dense", out="classification_head.out_proj")
+    heads = (
+        Architecture("SequenceClassification", ("decoder",), kind="classification", weights=dense),
+        Architecture("TokenClassification", kind="tagging", weights=head_layers(out="classifier")),
+        Architecture("QuestionAnswering", ("decoder",), bare=True, kind="spans", weights=head_layers(out="qa_outputs")),
+    )
+    tuned = (replace(entry, name=f"{prefix}For{entry.name}", dropout_default=0.0) for entry in heads)
+    return (*whole, Architecture(f"{prefix}EncoderModel", bare=True), *tuned)
 
 
 FORMAT = Format(

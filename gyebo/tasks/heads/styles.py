@@ -7,7 +7,7 @@
 | pre-classifier (DistilBERT, Sanh et al. 2019) | first token -> dense -> ReLU -> dropout -> linear |
 | summary (XLNet, Yang et al. 2019) | last token -> dense -> tanh -> dropout -> linear |
 | last (GPT, Radford et al. 2018, GPT-2) | last token -> dropout -> linear without bias |
-| last-dense (BART, Lewis et al. 2020) | last token of the decoder -> dropout -> dense -> tanh -> dropout -> linear |
+| last-dense (BART, Lewis et al. 2020; T5) | last token of the decoder -> dropout -> dense -> tanh -> dropout -> linear |
 | concat (ULMFiT, Howard & Ruder 2018) | all tokens, pooled, and two layers: `concat_pooling.py` beside this |
 | mix (ELMo, Peters et al. 2018) | weighted sum of the layers -> maximum over tokens -> dropout -> linear |
 

@@ -192,6 +192,7 @@ def add_head(
     names = _names(found, form, labels)
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout of a head must be from 0 to below 1, but is {dropout} instead")
+    model = model.without_decoder() if form.encoder_alone and model.embeds_source else model
     body = without_pretraining_heads(model, pooler=reads_pooled(form, style))
     head = make_head(form, style, body.config, labels=len(names), dropout=dropout)
     first = next(body.parameters())

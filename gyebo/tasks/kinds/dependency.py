@@ -263,6 +263,7 @@ KIND = Kind(
     head=HeadForm(
         transformers_class="DependencyParsing",
         specs=dict.fromkeys(STYLES, EVERY_TOKEN),
+        encoder_alone=True,
         build=build,
         encode=encode,
         inputs=("word_first", "word_last"),

@@ -44,6 +44,7 @@ class HeadForm:
     `transformers_class`: suffix of the class of `transformers` after "FAMILYFor".
     `specs`: head style of a family -> input and layers of the head. `build`: (config, labels, dropout) -> a head that is the
     same for all styles and replaces that of the spec, with `flops(work)`.
+    `encoder_alone`: of a body whose encoder represents a text by itself, the decoder is left out.
     `outputs`: number of outputs, where they have no names; `default_labels`: number of named outputs, where none is given.
     `problems`: possible values of problem_type of `transformers`, the usual one first.
     `encode`: examples as rows.
@@ -58,6 +59,7 @@ class HeadForm:
     transformers_class: str
     specs: Mapping[str, HeadSpec]
     build: Callable[[Any, int, float], Any] | None = None
+    encoder_alone: bool = False
     outputs: int | None = None
     default_labels: int | None = None
     problems: tuple[str, ...] = ()

@@ -206,6 +206,7 @@ KIND = Kind(
     head=HeadForm(
         transformers_class="TokenClassification",
         specs=dict.fromkeys(STYLES, EVERY_TOKEN),
+        encoder_alone=True,
         encode=encode,
         output=TaskOutput,
         places="input_ids",
