@@ -66,7 +66,8 @@ FAMILIES = {
         "BartConfig",
         "BartForConditionalGeneration",
         {"d_model": 768, **_LAYERS, "encoder_attention_heads": 12, "decoder_attention_heads": 12, "encoder_ffn_dim": 3072}
-        | {"decoder_ffn_dim": 3072, "bos_token_id": 0, "init_std": 0.04},
+        | {"decoder_ffn_dim": 3072, "bos_token_id": 0, "init_std": 0.04}
+        | {"normalize_before": False, "normalize_embedding": True},  # of the first files, which CTranslate2 wants
         vocab_size=50_265,
         pad=1,
         end=2,
@@ -132,11 +133,13 @@ def transformers_side(precision: str, name: str, folder: str) -> Work:
 def ctranslate2_side(precision: str, name: str, folder: str) -> Work:
     threads = torch.get_num_threads()
     model = ctranslate2.Translator(f"{folder}/ctranslate2", compute_type=precision, intra_threads=threads)
-    ends = name != "t5"  # whether the converter notes that an end follows a source
+    ends = name == "transformer"  # whether its converter notes that an end follows a source
     rows = [[f"t{id}" for id in (row[:-1] if ends else row)] for row in sources(FAMILIES[name])]
 
     def work() -> None:
-        found = model.translate_batch(rows, beam_size=BEAMS, max_decoding_length=NEW, min_decoding_length=NEW)
+        found = model.translate_batch(
+            rows, beam_size=BEAMS, max_decoding_length=NEW, min_decoding_length=NEW, suppress_sequences=[["<pad>"]]
+        )
         _keep(folder, f"ctranslate2 {precision}", [[int(t[1:]) for t in each.hypotheses[0]] for each in found])
 
     return work
