@@ -49,8 +49,9 @@ class View:
 
     `rows`: their number; `most`: of one sequence, L or P; `grid`: the rows in S x `most`, None where they fill it; `mask`
     broadcasts to [S, H, `most`, M + L], -inf at keys that are not seen, None: all are; `seen` [S, 1, `most`, 1]: False for
-    queries that see no key, whose result is zero, None where all see one; `same` [S, 1, `most`, M + L]: keys of the query's own segment, None
-    where there is only one; `starts` [S, P]: the column at which a query's scores by distance begin, None: query t stands at place t.
+    queries that see no key, whose result is zero, None where all see one; `same` [S, 1, `most`, M + L]: keys of the query's
+    own segment, None where there is only one; `starts` [S, P]: the column at which a query's scores by distance begin, None:
+    query t stands at place t.
     """
 
     rows: int
