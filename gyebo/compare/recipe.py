@@ -139,9 +139,7 @@ class RecipeTask(TuningOptions, TaskOptions):
             raise ValueError(f"called {self.called!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)")
         if self.lr is not None and self.optim.lr is not None:
             raise ValueError("lr and optim.lr are the same option: keep one")
-        task = open_task(self.source)
-        if not find_kind(task.kind).forms:
-            raise ValueError(f"{task.name} can be read and scored, but not fine-tuned: name another task")
+        open_task(self.source)
         return self
 
     @property

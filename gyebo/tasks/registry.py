@@ -177,7 +177,6 @@ TASKS: dict[str, Task] = {
             lr=3e-5,
             batch=16,
             epochs=5,
-            note="examples can be read and scored; there is no head for it",
         ),
         _glue(
             name="glue-cola",

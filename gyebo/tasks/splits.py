@@ -88,7 +88,7 @@ def read_task(options: TaskOptions) -> TaskData:
     train = data.train
     if options.train_share is not None:
         threshold = int(options.train_share * 2**64)
-        train = [example for example in train if split_key(f"share {example.text}") < threshold]
+        train = [example for example in train if split_key(f"share {example.group or example.text}") < threshold]
     _check_size(data)
     train = checks.checked(data.task, train, "train", source=f"{data.task.name}: the remaining training examples").examples
     kind = find_kind(data.task.kind)
@@ -221,8 +221,8 @@ def split(examples: Sequence[Example], shares: Mapping[str, float], seed: int = 
     """The examples by split, chosen by a hash of the first text and the seed, in their order.
 
     Examples with the same first text up to case, composition and white space (a premise with several hypotheses, a context
-    with several questions) share a split. `shares`: split -> its share; their sum is 1. Raises ValueError for other shares, or
-    where a split would be empty.
+    with several questions) share a split, and so do those of one group (the turns of a dialogue). `shares`: split -> its share;
+    their sum is 1. Raises ValueError for other shares, or where a split would be empty.
     """
     if not shares or any(not share > 0 for share in shares.values()) or not math.isclose(sum(shares.values()), 1, abs_tol=1e-9):
         said = ", ".join(f"{name} {share:g}" for name, share in shares.items())
@@ -232,11 +232,11 @@ def split(examples: Sequence[Example], shares: Mapping[str, float], seed: int = 
         ends.append(((ends[-1][0] if ends else 0.0) + share, name))
     parts: dict[str, list[Example]] = {name: [] for name in shares}
     for example in examples:
-        digest = hashlib.blake2b(f"{seed} {split_key(example.text)}".encode(), digest_size=8).digest()
+        digest = hashlib.blake2b(f"{seed} {split_key(example.group or example.text)}".encode(), digest_size=8).digest()
         place = int.from_bytes(digest, "little") / 2**64
         parts[next((name for end, name in ends if place < end), ends[-1][1])].append(example)
     if empty := [name for name, part in parts.items() if not part]:
-        texts = len({split_key(example.text) for example in examples})
+        texts = len({split_key(example.group or example.text) for example in examples})
         raise ValueError(
             f"{' and '.join(empty)} would be empty: {len(examples):,} examples have {texts:,} different texts; "
             "use more examples, larger shares, or separate files"

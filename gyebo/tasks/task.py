@@ -44,7 +44,8 @@ class Example:
     # summary: the source
     text: str = ""
     pair: str | None = None  # the second text; spans: the question
-    label: str | float | None = None  # class name, score, or the number of the right option; translation, summary: the target
+    # class name, score, or the number of the right option; translation, summary: the target; dialogue-state: the state as text
+    label: str | float | None = None
     tags: tuple[str, ...] = ()  # tagging: one BIO tag per character of `text`
     # spans: (first character, text), none = there is no answer; relations (classification): the subject and the object
     answers: tuple[tuple[int, str], ...] = ()
@@ -54,6 +55,7 @@ class Example:
     relations: tuple[str, ...] = ()  # relation to its head
     pos: tuple[str, ...] = ()  # its parts of speech, joined by "+"
     state: tuple[str, ...] = ()  # dialogue-state: "domain-slot-value" after the last turn
+    group: str = field(default="", repr=False)  # examples of one group share a split; "": those of one text do
 
 
 class MissingColumn(ValueError):

@@ -249,7 +249,6 @@ def test_models_that_do_not_fit(start, data, trained, tokenizer_folder, tmp_path
     assert "starts from scratch and needs a tokenizer" in start("classification", *words, model="bert:tiny")
     line = start("classification", *words, "--tokenizer", tokenizer_folder)
     assert "--tokenizer has no effect with" in line
-    assert "can be read and scored, but not fine-tuned" in start("klue-dst", "--data", tmp_path)
 
 
 @pytest.mark.parametrize(

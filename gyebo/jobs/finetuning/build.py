@@ -36,8 +36,6 @@ def with_defaults(options: FinetuneOptions, family: str | None) -> FinetuneOptio
 def opened(options: FinetuneOptions) -> tuple[TaskData, Kind, Origin]:
     """The examples and what is trained on them; ValueError names what doesn't fit together."""
     kind = find_kind(open_task(options.task).kind)
-    if kind.head is None and kind.text is None:
-        raise ValueError(f"{options.task.name} can be read and scored, but not fine-tuned: no model answers it")
     data = read_task(options.task)
     named = scratch(options.model)
     origin = _new(options, data, kind, named) if named else _pretrained(options.model)

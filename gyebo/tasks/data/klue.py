@@ -102,12 +102,15 @@ def dependencies(values: dict[str, Any], where: str, labelled: bool) -> Iterator
 
 questions = Spans("context", "question", "answers")
 
+SLOTS_BETWEEN = " $$ "  # the slots of a state as text
+NO_SLOT = "none"
+
 
 def dialogue_states(values: dict[str, Any], where: str, labelled: bool) -> Iterator[Example]:
     """DST: one example for each turn of the user: the turns up to it, one per line, and the state after it."""
     turns = need(values, ("dialogue",))
     history: list[str] = []
-    number = 0
+    number, guid = 0, _guid(values, where)
     for turn in turns:
         if not isinstance(turn, dict) or not {"role", "text"} <= set(turn):
             raise ValueError("a turn has no role and text")
@@ -116,7 +119,13 @@ def dialogue_states(values: dict[str, Any], where: str, labelled: bool) -> Itera
             state = turn.get("state")
             if state is None and labelled:
                 raise MissingColumn(f"no column 'state' in a user's turn; available: {', '.join(turn)}")
-            yield Example(id=f"{_guid(values, where)}-{number}", text="\n".join(history), state=tuple(state or ()))
+            yield Example(
+                id=f"{guid}-{number}",
+                text="\n".join(history),
+                label=None if state is None else SLOTS_BETWEEN.join(sorted(state)) or NO_SLOT,
+                state=tuple(state or ()),
+                group=guid,
+            )
             number += 1
 
 

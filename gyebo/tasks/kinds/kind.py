@@ -160,7 +160,7 @@ class Kind:
     """One kind of task.
 
     `pipeline_tag`: of the Hugging Face hub. `head`, `text`: how it is trained and answered, by families that have task heads
-    and by those that write; with neither it can only be read and scored. `row` and the metrics take the predictions of both.
+    and by those that write; a kind has at least one of them. `row` and the metrics take the predictions of both.
     `own_files`: the kind on a user's own file, by name. `command`: the command for files of texts, "predict" or "translate";
     "evaluate" if it has predictions only for examples of a task. `lines`: a line of plain text can be an example.
     `bpe_dropout`: BPE-dropout is possible, as labels do not depend on tokens. `linear`: the linear baseline supports it.
@@ -194,6 +194,10 @@ class Kind:
     row: Callable[[Example, Any, str], dict[str, Any]] = bare_row
     picture: str | None = None
     score_by_length: tuple[str, str] = ("bleu_tokenized", "BLEU, split at spaces")
+
+    def __post_init__(self) -> None:
+        if not self.forms:
+            raise ValueError(f"kind {self.name!r} has neither a head nor a text form: give it one")
 
     @property
     def forms(self) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ def test_an_answered_example():
         "spans": {"answers": ((0, "a"),)},
         "choice": {"label": 0},
         "dependency": {"heads": (0,)},
-        "dialogue-state": {"state": ("a-b-c",)},
+        "dialogue-state": {"label": "a-b-c"},
         "translation": {"label": "a"},
         "summary": {"label": "a"},
     }

@@ -48,6 +48,7 @@ def label_of(task, example):
         "spans": example.answers[0][1].strip() if example.answers else "",
         "choice": example.label,
         "dependency": (example.heads, example.relations),
+        "dialogue-state": example.state,
     }[task.kind]
 
 
@@ -102,6 +103,7 @@ PAIR = Example("1", "A man eats.", "Someone eats.", "entailment")
             "klue-re subject: 비틀즈 object: 조지 sentence: 조지의 비틀즈",
         ),
         ("klue-dp", Example("1", "밥을 먹다", words=("밥을", "먹다")), "klue-dp words: 1 밥을 2 먹다"),
+        ("klue-dst", Example("1", "user: 밥\nsys: 네"), "klue-dst dialogue: user: 밥\nsys: 네"),
     ],
 )
 def test_a_source_begins_as_published_or_with_the_tasks_name(name, example, expected):
@@ -209,6 +211,10 @@ def test_a_list_of_entities_by_hand():
         ("klue-dp", Example("1", "a b", words=("a", "b"), heads=(2, 0), relations=("NP", "VP")), "1:XX 9:VP"),
         ("klue-dp", Example("1", "a b", words=("a", "b"), heads=(2, 0), relations=("NP", "VP")), "?"),
         ("klue-re", Example("1", "a b", label="per:title", answers=((0, "a"), (2, "b"))), "title"),
+        ("klue-dst", Example("1", "a", label="a-b-c", state=("a-b-c",)), "a b c"),
+        ("klue-dst", Example("1", "a", label="a-b-c", state=("a-b-c",)), "a-b-c $$ a-d"),
+        ("klue-dst", Example("1", "a", label="none"), ""),
+        ("klue-dst", Example("1", "a", label="none"), "none $$ none"),
     ],
 )
 def test_what_is_no_answer_is_wrong_by_every_metric(name, example, wrong):
@@ -263,5 +269,5 @@ def test_every_kind_that_text_answers_has_a_source_for_each_task():
             if task.world:
                 example = next(iter(task.world("dev")))
                 assert ("pair" in dict(words.columns)) == (example.pair is not None), task.name
-    assert {name for name, kind in KINDS.items() if kind.text is None} <= {"dialogue-state"}
+    assert all(kind.text for kind in KINDS.values())
     assert form and INVALID not in {label for task in TASKS.values() for label in task.labels or ()}
