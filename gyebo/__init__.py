@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gyebo.models.seq2seq import Seq2seq
     from gyebo.models.t5 import T5
     from gyebo.models.transformer import Transformer
+    from gyebo.models.transformer_xl import TransformerXl
     from gyebo.models.ulmfit import Ulmfit
     from gyebo.models.xlnet import Xlnet
     from gyebo.text.tokenizer import Tokenizer
@@ -54,6 +55,7 @@ _PLACES = {
     "T5": "gyebo.models.t5",
     "Tokenizer": "gyebo.text.tokenizer",
     "Transformer": "gyebo.models.transformer",
+    "TransformerXl": "gyebo.models.transformer_xl",
     "Ulmfit": "gyebo.models.ulmfit",
     "Xlnet": "gyebo.models.xlnet",
     "evaluate": "gyebo.jobs.evaluate",
@@ -83,6 +85,7 @@ __all__ = [
     "T5",
     "Tokenizer",
     "Transformer",
+    "TransformerXl",
     "Ulmfit",
     "Xlnet",
     "evaluate",

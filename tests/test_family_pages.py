@@ -9,7 +9,7 @@ from gyebo.models.family import FAMILIES, model_class
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("bert", "roberta", "distilbert", "xlnet")
-CODE = (*PAGES, "dan", "seq2seq", "transformer", "ulmfit", "elmo", "bart", "t5")
+CODE = (*PAGES, "transformer_xl", "dan", "seq2seq", "transformer", "ulmfit", "elmo", "bart", "t5")
 
 
 def page(family: str) -> str:
@@ -53,6 +53,15 @@ def test_the_sizes_of_bart_are_those_of_the_code():
         numbers = (c.width, c.heads, c.context, c.vocab_size, FAMILIES["bart"].sizes[size])
         known[size] = [f"{c.layers} + {c.decoder_layers}", *(f"{number:,}" for number in numbers)]
     assert said == known
+
+
+def test_the_sizes_of_transformer_xl_are_those_of_the_code():
+    said = {size: numbers for size, *numbers in table("transformer_xl", "size")}
+    known = {}
+    for size, c in model_class("transformer_xl").sizes.items():
+        shape = (c.layers, c.width, c.heads, c.head_width, c.window, c.memory, c.context, c.vocab_size)
+        known[size] = [f"{number:,}" for number in (*shape, FAMILIES["transformer_xl"].sizes[size])]
+    assert said == known and list(said) == list(known)
 
 
 RECURRENT = ("rnn", "lstm", "gru")

@@ -26,6 +26,9 @@ def evaluate(
     label: Annotated[str | None, shared.word("Task: column of the label.", "NAME")] = None,
     predictions: Annotated[Path | None, shared.word("Task: file for the predictions.", "FILE")] = None,
     context: Annotated[int | None, shared.count("Context length in tokens.  [default: the run's, else the model's]")] = None,
+    memory: Annotated[
+        int | None, shared.count("Memory in tokens (Transformer-XL).  [default: the run's, else the model's]")
+    ] = None,
     documents: shared.Documents = None,
     text_field: shared.TextField = None,
     bad_bytes: shared.BadBytes = None,
@@ -46,13 +49,14 @@ def evaluate(
     Examples:
       gyebo evaluate runs/reviews
       gyebo evaluate runs/reviews other.txt --json
+      gyebo evaluate runs/xl other.txt --memory 512
       gyebo evaluate runs/sentiment
       gyebo evaluate runs/sentiment nsmc --data nsmc/
     """
     from gyebo.jobs.finetuned_model import trained_on
 
     own = shared.given(data=data, text=text, pair=pair, label=label, predictions=predictions)
-    spans = shared.given(context=context, documents=documents, text_field=text_field, bad_bytes=bad_bytes)
+    spans = shared.given(context=context, memory=memory, documents=documents, text_field=text_field, bad_bytes=bad_bytes)
     tuned = trained_on(model)
     if what and len(what) == 1 and _is_task(what[0]):
         _refuse(spans, f"the task {what[0]}")
@@ -65,7 +69,7 @@ def evaluate(
         raise ValueError(f"{model} was fine-tuned on {tuned.task.name}, so text can't be scored with it: name a task, or none")
     else:
         _refuse(own, "text: name a task")
-        result = _text(model, what or [], context, spans, device, precision)
+        result = _text(model, what or [], spans, device, precision)
     if json:
         print(json_module.dumps(result, ensure_ascii=False))
         return
@@ -96,10 +100,8 @@ def _task(model: str, name: str | None, own: dict[str, Any], device: str, precis
     return evaluate_task(model, options, device=device, precision=precision or "float32", predictions=path)
 
 
-def _text(
-    model: str, what: list[str], context: int | None, spans: dict[str, Any], device: str, precision: str | None
-) -> dict[str, Any]:
+def _text(model: str, what: list[str], spans: dict[str, Any], device: str, precision: str | None) -> dict[str, Any]:
     from gyebo.jobs.evaluate import evaluate as job
 
-    data = {name: value for name, value in spans.items() if name != "context"}
-    return job(model, shared.readable(what), context=context, data=data, device=device, precision=precision)
+    lengths = {name: spans.pop(name, None) for name in ("context", "memory")}
+    return job(model, shared.readable(what), **lengths, data=spans, device=device, precision=precision)

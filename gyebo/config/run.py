@@ -175,7 +175,13 @@ class TrainOptions(Section):
     evaluate_every: int | None = Field(None, gt=0, description="evaluation interval in steps; by default a tenth of the run")
     evaluate_tokens: int = Field(32_768, gt=0, description="tokens of an evaluation during training; the final one uses all")
     evaluate_context: int | None = Field(
-        None, gt=1, description="context length in tokens of an evaluation; by default that of training, ULMFiT's longest text"
+        None,
+        gt=1,
+        description="context length in tokens of an evaluation; by default that of training, of models that read in windows "
+        "the longest text",
+    )
+    evaluate_memory: int | None = Field(
+        None, gt=0, description="memory in tokens of an evaluation (Transformer-XL); by default that of training"
     )
 
 

@@ -20,8 +20,11 @@ from gyebo.data.lanes import Lanes
 from gyebo.data.plan import Plan
 from gyebo.data.shards import Split
 from gyebo.evaluation.measures import Evaluation
+from gyebo.evaluation.segments import read_segments
 from gyebo.nn.cross_entropy import cross_entropy_each
 from gyebo.objectives import causal
+
+LONG_READ = 16_384  # tokens of a batch that is read in segments, of which one pass has a part only
 
 
 def held_out_rows(split: Split, context: int, start: int | None, end: int | None, *, pad: int = 0) -> Rows:
@@ -42,11 +45,18 @@ def some_rows(rows: Rows, tokens: int) -> list[int]:
 
 @torch.no_grad()
 def nats_by_document(
-    model: Any, rows: Rows, numbers: list[int] | None = None, *, batch_rows: int = 16, autocast: Any = None
+    model: Any,
+    rows: Rows,
+    numbers: list[int] | None = None,
+    *,
+    batch_rows: int = 16,
+    autocast: Any = None,
+    memory: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """-ln p summed by document, and how many positions were scored: two arrays over the split's documents.
 
-    `numbers`: only these rows of the plan. Needs a model with a causal head. Touches no global generator.
+    `numbers`: only these rows of the plan. `memory`: its length in tokens, of a model with a memory (default: its own). Needs
+    a model with a causal head. Touches no global generator.
     """
     numbers = list(range(len(rows.plan))) if numbers is None else numbers
     nats = np.zeros(len(rows.split))
@@ -56,16 +66,20 @@ def nats_by_document(
         part = np.array(numbers[start : start + batch_rows])
         arrays = rows.batch(part, [[0]] * len(part))
         batch = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}
-        losses = _losses(model, batch, autocast).cpu().double().numpy()
+        losses = _losses(model, batch, autocast, memory).cpu().double().numpy()
         documents = _documents(rows.plan, part, arrays["document_ids"])[arrays["labels"] != IGNORE]
         np.add.at(nats, documents, losses)
         np.add.at(scored, documents, 1)
     return nats, scored
 
 
-def _losses(model: Any, batch: dict[str, Tensor], autocast: Any) -> Tensor:
+def _losses(model: Any, batch: dict[str, Tensor], autocast: Any, memory: int | None) -> Tensor:
     with autocast() if autocast else torch.autocast("cpu", enabled=False):
-        hidden = model.encode(batch["input_ids"], document_ids=batch["document_ids"]).hidden
+        ids, documents = batch["input_ids"], batch["document_ids"]
+        if model.has_memory:
+            hidden = read_segments(model, ids, documents, memory)
+        else:
+            hidden = model.encode(ids, document_ids=documents).hidden
         return cross_entropy_each(*causal.labelled(model, hidden, batch["labels"], "lm"))
 
 
@@ -106,10 +120,15 @@ def figures(rows: Rows, nats: np.ndarray, scored: np.ndarray, vocab_size: int) -
 
 
 def evaluate_text(
-    model: Any, rows: Rows, *, tokens: int | None = None, autocast: Callable[[], Any] | None = None
+    model: Any,
+    rows: Rows,
+    *,
+    tokens: int | None = None,
+    autocast: Callable[[], Any] | None = None,
+    memory: int | None = None,
 ) -> Evaluation:
-    """`figures` of a model on held-out rows; `tokens`: on about this number of positions."""
+    """`figures` of a model on held-out rows; `tokens`: on about this number of positions; `memory`: see `nats_by_document`."""
     numbers = None if tokens is None else some_rows(rows, tokens)
-    batch_rows = max(1, 8192 // rows.plan.context)
-    nats, scored = nats_by_document(model, rows, numbers, batch_rows=batch_rows, autocast=autocast)
+    batch_rows = max(1, (LONG_READ if model.has_memory else 8192) // rows.plan.context)
+    nats, scored = nats_by_document(model, rows, numbers, batch_rows=batch_rows, autocast=autocast, memory=memory)
     return figures(rows, nats, scored, model.config.vocab_size)

@@ -29,12 +29,15 @@ def evaluate(
     *,
     tokens: int | None = None,
     autocast: Callable[[], Any] | None = None,
+    memory: int | None = None,
 ) -> Evaluation:
-    """The metrics of held-out rows, the reported one among them; `tokens`: about this number of positions.
+    """The metrics of held-out rows, the reported one among them; `tokens`: about this number of positions; `memory`: its length
+    in tokens, of a model with a memory that is not read with its own.
 
     `autocast`: gives the context of the forward passes.
     """
-    found: Evaluation = resolve(facts.evaluate)(model, rows, tokens=tokens, autocast=autocast)
+    given = {} if memory is None else {"memory": memory}
+    found: Evaluation = resolve(facts.evaluate)(model, rows, tokens=tokens, autocast=autocast, **given)
     return found
 
 

@@ -175,6 +175,7 @@ def _real(value: Any) -> bool:
 _CHECKS: dict[str, tuple[str, Any]] = {
     "count": ("a whole number of at least 1", lambda value: _whole(value, 1)),
     "counts": ("a list of whole numbers of at least 1, no more than 100", lambda value: _list(value, 100)),
+    "flags": ("a list of true and false", lambda value: isinstance(value, list) and {*map(type, value)} == {bool}),
     "natural": ("a whole number of at least 0", lambda value: _whole(value, 0)),
     "integer": ("a whole number", lambda value: _whole(value, -MAX_INT)),
     "bound": ("a number of at least 0", lambda value: _real(value) and value >= 0),

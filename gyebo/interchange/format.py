@@ -64,9 +64,10 @@ class Field:
     """A field of `config.json` and the field of our config that it sets; two of ours may share one of theirs.
 
     `default`: the value that `transformers` takes where the file has none. `kind`: "count" (a whole number from 1 to 2^31-1),
-    "counts" (some of them), "natural" (from 0), "integer", "share" (0 <= x < 1), "number" (positive), "bound" (from 0), "flag",
-    "id" (a token's id or null) or "word". `values`: their words -> ours (the first of several that mean the same is written).
-    `aliases`: other names that `transformers` reads. `instead`: what is written where ours is None, from our config.
+    "counts" (some of them), "natural" (from 0), "integer" (any), "share" (0 <= x < 1), "number" (positive), "bound" (from 0),
+    "flag", "flags" (some of them), "id" (a token's id or null) or "word". `values`: their words -> ours (the first of several
+    that mean the same is written). `aliases`: other names that `transformers` reads. `instead`: what is written where ours is
+    None, from our config.
     """
 
     theirs: str

@@ -19,6 +19,7 @@ from gyebo.interchange import load
 from gyebo.jobs import places, run_directory
 from gyebo.jobs.finetuned_model import FinetunedModel, open_model
 from gyebo.jobs.inference import check_precision
+from gyebo.jobs.model_building import longest_read
 from gyebo.jobs.objective_building import build_objective, held_out_rows, options_of
 from gyebo.jobs.pretraining.corpus import floor, refuse_idle
 from gyebo.jobs.run_directory import refuse_existing
@@ -40,13 +41,14 @@ def evaluate(
     corpus: Sequence[str] = (),
     *,
     context: int | None = None,
+    memory: int | None = None,
     data: dict[str, Any] | None = None,
     device: str = "auto",
     precision: str | None = None,
 ) -> dict[str, Any]:
     """The metrics of the model's objective (`gyebo/objectives/table.py` names the function that gives them), of a likelihood
     also floor_bits_per_byte where it is known. On all of `corpus`, or where it is empty on the held-out part of the run, in the
-    run's own precision and context unless others are asked for.
+    run's own precision, context and memory (of a model that has one) unless others are asked for.
 
     A published model without a start or an end role: the first token is charged log2 of the vocabulary, the end is not
     charged, and "note" says so. Raises ValueError where the model has no tokenizer, or is no run and no corpus is given.
@@ -63,11 +65,15 @@ def evaluate(
         )
     if isinstance(model, TaskModel) or model.tasks:
         raise ValueError(f"{name} was fine-tuned and has no head for text: name a task, as in gyebo evaluate {name} TASK")
+    if memory is not None and not model.has_memory:
+        raise OptionError(f"‹memory›={memory} has no effect: {name} is a {find(model.family).title}, which has no memory")
     record = None if corpus else _record(name, data or {})
     prepared = _own_text(record, name, tokenizer) if record else _text(corpus, data or {}, tokenizer)
     options = record["options"] if record else {}
     trained = None if model.has_windows else options.get("context")
-    window = context or options.get("train", {}).get("evaluate_context") or trained or model.config.context
+    memory = memory or options.get("train", {}).get("evaluate_memory")
+    read = longest_read(model.config, model, memory)
+    window = context or options.get("train", {}).get("evaluate_context") or trained or read
     if not 2 <= window <= model.config.context:
         raise OptionError(f"‹context› must be from 2 to the model's {model.config.context}, but is {window} instead")
     precision = precision or (record["plan"]["precision"] if record else "float32")
@@ -75,7 +81,7 @@ def evaluate(
     facts = table.find(find(model.family).objective, teacher=bool(record and record["options"].get("teacher")))
     objective = _objective(facts, model, tokenizer, prepared, record)
     rows = held_out_rows(objective, prepared.valid, window, tokenizer.role_ids.get("pad", 0))
-    result: dict[str, Any] = dict(measures.evaluate(facts, model.to(place).eval(), rows, autocast=half).metrics)
+    result: dict[str, Any] = dict(measures.evaluate(facts, model.to(place).eval(), rows, autocast=half, memory=memory).metrics)
     if facts.likelihood and floor(prepared) is not None:
         result["floor_bits_per_byte"] = floor(prepared)
     note = facts.note or (_uncharged(tokenizer, model.config.vocab_size) if facts.likelihood else "")

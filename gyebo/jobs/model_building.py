@@ -12,6 +12,7 @@ from torch import nn
 
 from gyebo.config import toml
 from gyebo.config.errors import OptionError
+from gyebo.nn.adaptive import AdaptiveEmbedding
 from gyebo.tasks.heads.task_model import drop_untied_output
 from gyebo.text.characters import spelling
 from gyebo.text.tokenizer import Tokenizer
@@ -30,9 +31,15 @@ def with_dropout(model: Any, rate: float | None) -> Any:
 @torch.no_grad()
 def grow_vocabulary(model: Any, size: int) -> None:
     """Add rows to the token embedding, drawn like fresh ones, until there are `size`; biases of a tied output layer are 0."""
-    old = model.token_embedding.weight
-    if size <= len(old):
+    if size <= model.config.vocab_size:
         return
+    if isinstance(model.token_embedding, AdaptiveEmbedding):
+        model.token_embedding.grow(size, model.config.init_std)
+        model.config = replace(model.config, vocab_size=size)
+        if model.output is not None:
+            model.output.grow(size, model.token_embedding if model.config.tied else None, model.config.init_std)
+        return
+    old = model.token_embedding.weight
     grown = nn.Embedding(size, old.shape[1], device=old.device, dtype=old.dtype)
     grown.weight.normal_(0.0, model.config.init_std)
     grown.weight[: len(old)] = old
@@ -42,6 +49,12 @@ def grow_vocabulary(model: Any, size: int) -> None:
         model.output.weight = grown.weight
         if model.output.bias is not None:
             model.output.bias = nn.Parameter(F.pad(model.output.bias, (0, size - len(old))))
+
+
+def longest_read(config: Any, cls: Any, memory: int | None = None) -> int:
+    """How much of a text a model that learns in windows reads when it is measured: the longest text, in windows one after the
+    other; without a memory of the `memory` asked for or its own, where it needs one for that, a window."""
+    return config.window if cls.has_memory and not (memory or config.memory) else config.context
 
 
 def spell_more(model: Any, tokenizer: Tokenizer) -> None:

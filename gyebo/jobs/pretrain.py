@@ -181,7 +181,9 @@ def _train(
     def evaluate(model: Any) -> tuple[dict[str, float], list[str]]:
         last = trainer.step == trainer.steps
         tokens = None if last else options.evaluate_tokens
-        found = measures.evaluate(setup.facts, model, setup.valid, tokens=tokens, autocast=autocast)
+        found = measures.evaluate(
+            setup.facts, model, setup.valid, tokens=tokens, autocast=autocast, memory=options.evaluate_memory
+        )
         if last:
             bootstrap.write(out, found.parts)
         return found.metrics, [] if console is None else setup.sample(model, 1)

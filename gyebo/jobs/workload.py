@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from gyebo.data.batches import IGNORE
 from gyebo.data.streams import Arrays, Stream, document_lengths
 from gyebo.nn.cost import Workload
 from gyebo.training import distributed
@@ -50,10 +52,42 @@ def forward_passes(batch_rows: int, micro_rows: int) -> Iterator[tuple[int, int]
 def workload_of(batch: Arrays, streams: Sequence[Stream], model: Any, projected: Projected) -> Workload:
     """The workload of one forward pass over a batch of arrays."""
     lengths: dict[str, Any] = document_lengths(batch, streams)
+    projections = projected(batch)
+    if model.has_memory:
+        lengths["memory"] = _behind_memory(batch, model.config.memory)
+    if model.has_clusters and model.config.cutoffs:
+        projections = projections | _by_cluster(batch, model.config, labelled="lm" in projections)
     if model.reads_characters:
         distinct = np.unique(batch["input_ids"][batch["document_ids"] > 0])
         lengths["characters"] = np.full(len(distinct), model.symbols_read(torch.from_numpy(distinct)))
-    return Workload(lengths, projected(batch))
+    return Workload(lengths, projections)
+
+
+def _by_cluster(batch: Arrays, config: Any, *, labelled: bool) -> dict[str, int]:
+    """How many ids, and how many labels, are in each cluster of the vocabulary, by the names of `gyebo/nn/adaptive.py`."""
+    found: dict[str, int] = {}
+    if config.division > 1:
+        counts = _counted(batch["input_ids"][batch["document_ids"] > 0], config.cutoffs)
+        found |= {f"embedding.{number}": count for number, count in enumerate(counts)}
+    if labelled:
+        counts = _counted(batch["labels"][batch["labels"] != IGNORE], config.cutoffs)
+        found |= {f"lm.{number}": count for number, count in enumerate(counts) if number}
+    return found
+
+
+def _counted(ids: Any, cutoffs: Sequence[int]) -> list[int]:
+    counts: list[int] = np.bincount(np.searchsorted(cutoffs, ids, side="right"), minlength=1 + len(cutoffs)).tolist()
+    return counts
+
+
+def _behind_memory(batch: Arrays, memory: int) -> NDArray[np.int64]:
+    """How many tokens of memory each document of a batch reads: where its row goes on all of it, which is charged in full."""
+    ids = batch["document_ids"].reshape(-1, batch["document_ids"].shape[-1])
+    most = 1 + int(ids.max(initial=0))
+    row, document = np.divmod(np.unique((np.arange(len(ids))[:, None] * most + ids)[ids > 0]), most)  # as `document_lengths`
+    goes_on = batch.get("continues", np.zeros(len(ids), bool))
+    first = ids[np.arange(len(ids)), (ids > 0).argmax(1)]
+    return memory * (goes_on[row] & (document == first[row]))
 
 
 def joined(parts: Sequence[Workload]) -> Workload:

@@ -25,6 +25,8 @@ class Pretrained:
     gives_raw: ClassVar[bool] = False  # `encode(return_raw=)`: the last layer's output before dropout
     gives_attentions: ClassVar[bool] = False  # `encode(return_attentions=)`: every block's attention weights
     reads_characters: ClassVar[bool] = False  # knows an id by its spelling, and has no table of tokens
+    has_memory: ClassVar[bool] = False  # its state is a memory of tokens: `fresh_state(rows, memory)`, `config.memory`
+    has_clusters: ClassVar[bool] = False  # its vocabulary may be divided into clusters: `config.cutoffs`
     has_windows: ClassVar[bool] = False  # a long text is learned from in windows of `config.window` tokens
     has_segments: ClassVar[bool] = False  # takes `token_type_ids`, where `config.segments` are several
     has_pooler: ClassVar[bool] = False  # may have a pooler: `config.pooler`
@@ -49,7 +51,7 @@ class Pretrained:
         return (*cls.optional_heads, *(("pooler",) if cls.has_pooler else ()))
 
     @property
-    def output(self) -> nn.Linear | None:
+    def output(self) -> nn.Module | None:
         """The output layer over the vocabulary, which is the token embedding where `config.tied` says so; None where a model
         has none of its own."""
         return None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gyebo.models.pretrained import Pretrained
+from gyebo.nn.adaptive import Clusters, table_of
 from gyebo.nn.cost import Workload
 from gyebo.nn.outputs import CausalOutput, Encoded, TranslationOutput
 from gyebo.nn.ragged import Ragged, ragged_layout, real_tokens
@@ -32,8 +33,9 @@ class Model(Protocol):
     def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Encoded:
         """Ids [B, T] -> `hidden` [B, T, D]; by name also `document_ids`, and what a capability adds."""
 
-    def output_layer(self, hidden: Tensor, head: str) -> tuple[Tensor, Tensor, Tensor | None]:
-        """What stands before a head's last matrix product: rows [..., D], matrix [V, D], bias [V] or None."""
+    def output_layer(self, hidden: Tensor, head: str) -> tuple[Tensor, Tensor | Clusters, Tensor | None]:
+        """What stands before a head's last matrix product: rows [..., D], matrix [V, D] or the clusters of an adaptive softmax,
+        bias [V] or None; what the losses of `gyebo/nn/cross_entropy.py` take."""
 
     def project(self, hidden: Tensor, head: str) -> Tensor:
         """Logits for any subset of positions: [..., D] -> [..., V]."""
@@ -155,19 +157,19 @@ class Speaking(Pretrained):
     heads: ClassVar[tuple[str, ...]] = ("lm",)
 
     @property
-    def output(self: Any) -> nn.Linear | None:
+    def output(self: Any) -> nn.Module | None:
         """The layer over the vocabulary; None where it was taken off, as before a task."""
         return self.lm_head if self.heads else None
 
     def embed(self: Any, tokens: Tensor) -> Tensor:
         """Token vectors without positions: ids [B, T], or probabilities over the vocabulary [B, T, V], -> [B, T, D]."""
         if tokens.is_floating_point():
-            return tokens @ self.token_embedding.weight
+            return tokens @ table_of(self.token_embedding)
         return self.token_embedding(tokens)
 
-    def output_layer(self: Any, hidden: Tensor, head: str = "lm") -> tuple[Tensor, Tensor, Tensor | None]:
+    def output_layer(self: Any, hidden: Tensor, head: str = "lm") -> tuple[Tensor, Tensor | Clusters, Tensor | None]:
         """Input rows [..., D], weight [V, D] and bias [V] (or None) of the final projection of a head, for losses that never
-        store all logits."""
+        store all logits; of an adaptive softmax its clusters in the place of the weight."""
         if head != "lm":
             raise ValueError(f"head must be one of {', '.join(self.heads)}, but is {head!r} instead")
         return hidden, self.lm_head.weight, self.lm_head.bias

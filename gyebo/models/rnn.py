@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gyebo.models.protocol import CausalWithoutPositions, check_shape
+from gyebo.nn.adaptive import AdaptiveEmbedding, AdaptiveSoftmax, check_cutoffs
 from gyebo.nn.cost import Workload, recurrent_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import Encoded
@@ -45,11 +46,14 @@ class RnnConfig:
     dropout: float = 0.5
     init_std: float = 0.05  # of the embedding
     tied: bool = True  # the output layer is the token embedding
+    cutoffs: tuple[int, ...] = ()  # clusters of the vocabulary (`gyebo/nn/adaptive.py`): first id of each after the short list
+    division: int = 1  # each cluster's vectors are narrower by this factor than those of the one before it
     pad_id: int | None = None
     bos_id: int | None = None
     eos_id: int | None = None
 
     def __post_init__(self) -> None:
+        self.cutoffs = tuple(self.cutoffs)
         check_shape(
             self,
             counts=("vocab_size", "context", "width", "layers"),
@@ -57,6 +61,9 @@ class RnnConfig:
             positive=("init_std",),
             ids=("pad_id", "bos_id", "eos_id"),
         )
+        check_cutoffs(self.vocab_size, self.cutoffs, self.division, self.width)
+        if self.division > 1 and not self.cutoffs:
+            raise ValueError(f"division {self.division} has no effect without cutoffs: set both, or neither")
 
 
 @dataclass
@@ -78,6 +85,7 @@ class Rnn(CausalWithoutPositions, nn.Module):
     generates: ClassVar[bool] = True
     carries_state: ClassVar[bool] = True
     gives_raw: ClassVar[bool] = True
+    has_clusters: ClassVar[bool] = True
     cell: ClassVar[str] = "rnn"
     config_class: ClassVar[type] = RnnConfig
     sizes: ClassVar[dict[str, RnnConfig]] = {
@@ -90,12 +98,19 @@ class Rnn(CausalWithoutPositions, nn.Module):
     def __init__(self, config: Any):
         super().__init__()
         self.config = config
-        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
+        self.clustered = self.has_clusters and bool(config.cutoffs)
+        shape = (config.vocab_size, config.width)
+        clusters = (*shape, config.width, config.cutoffs, config.division) if self.clustered else ()
+        table: Any = AdaptiveEmbedding(*clusters) if self.clustered else nn.Embedding(*shape)
+        self.token_embedding = table
         layer = CELLS[self.cell].layer
         self.blocks = nn.ModuleList([layer(inputs, width, batch_first=True) for inputs, width in self.shapes])
-        self.lm_head = nn.Linear(config.width, config.vocab_size)
-        if config.tied:
-            self.lm_head.weight = self.token_embedding.weight
+        head: Any = AdaptiveSoftmax(*clusters) if self.clustered else nn.Linear(*reversed(shape))
+        if self.clustered:
+            head.tie(table, tables=config.tied, projections=config.tied)
+        elif config.tied:
+            head.weight = table.weight
+        self.lm_head = head
         self.initialise()
 
     @property
@@ -110,13 +125,18 @@ class Rnn(CausalWithoutPositions, nn.Module):
         | tensor | distribution |
         | --- | --- |
         | embedding, output matrix | N(0, init_std) |
+        | projections of clusters | N(0, 1 / sqrt(width of their vectors)) |
         | input matrix of a cell, each gate | uniform, Glorot & Bengio 2010 |
         | recurrent matrix of a cell, each gate | orthogonal, which preserves norms (Saxe et al. 2013) |
         | biases | 0, except 1 for the forget gate of an LSTM (Jozefowicz et al. 2015) |
         """
-        for table in {self.token_embedding.weight, self.lm_head.weight}:
-            table.normal_(0.0, self.config.init_std)
-        self.lm_head.bias.zero_()
+        if self.clustered:
+            self.lm_head.initialise(self.config.init_std)
+            self.token_embedding.initialise(self.config.init_std)
+        else:
+            for table in {self.token_embedding.weight, self.lm_head.weight}:
+                table.normal_(0.0, self.config.init_std)
+            self.lm_head.bias.zero_()
         block: Any
         for block in self.blocks:
             for gate in block.weight_ih_l0.chunk(CELLS[self.cell].gates):
@@ -160,7 +180,7 @@ class Rnn(CausalWithoutPositions, nn.Module):
         """The initial state: "state", zeros [rows, K, D], for the K tensors of all layers, D the largest width; narrower ones
         are padded with zeros."""
         widest = max(width for _, width in self.shapes)
-        return {"state": self.token_embedding.weight.new_zeros(rows, len(self.shapes) * CELLS[self.cell].states, widest)}
+        return {"state": next(self.parameters()).new_zeros(rows, len(self.shapes) * CELLS[self.cell].states, widest)}
 
     def reset(self, state: StateTree, which: Tensor) -> StateTree:
         """The state with the rows of `which` [B] (bool) reset to the initial state."""
@@ -212,7 +232,11 @@ class Rnn(CausalWithoutPositions, nn.Module):
         """FLOPs of a forward pass (`gyebo/nn/cost.py`)."""
         tokens, gates = work.places(), CELLS[self.cell].gates
         cells = sum(recurrent_flops(tokens, inputs=inputs, width=width, gates=gates) for inputs, width in self.shapes)
-        return cells + 2 * work.outputs({"lm": self.config.width * self.config.vocab_size})
+        width = self.config.width
+        costs = {"lm": width * self.config.vocab_size}
+        if self.clustered:
+            costs = {**self.lm_head.flops(width), **self.token_embedding.flops()}
+        return cells + 2 * work.outputs(costs)
 
 
 class Lstm(Rnn):

@@ -80,6 +80,7 @@ class Ulmfit(Lstm):
 
     family: ClassVar[str] = "ulmfit"
     has_windows: ClassVar[bool] = True
+    has_clusters: ClassVar[bool] = False
     config_class: ClassVar[type] = UlmfitConfig
     sizes: ClassVar[dict[str, Any]] = {
         "tiny": UlmfitConfig(vocab_size=4096, context=256, window=64, width=64, inner=96, **_LIGHT),

@@ -6,7 +6,7 @@ Letters: B batch, H heads, S slots, K width of a head, T length of the source, R
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
@@ -111,6 +111,39 @@ class KeyValueCache:
         real[:, :used] = self.real[:, :used].index_select(0, rows)
         keys, values = ([part(old) for old in parts] for parts in (self.keys, self.values))
         return replace(self, keys=keys, values=values, real=real, positions=self.positions.index_select(0, rows))
+
+
+@dataclass
+class MemoryCache(KeyValueCache):
+    """A cache of which a token sees at most the last `memory` slots; those before are overwritten. `by_distance`: of each
+    layer, what its scores by distance are computed from, [R, H, K], the same for all rows."""
+
+    memory: int = 0
+    by_distance: list[Tensor] = field(default_factory=list)
+
+    @property
+    def first(self) -> int:
+        """The first slot that the next token sees."""
+        return max(0, self.used - self.memory)
+
+    def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """As in `KeyValueCache`; of the slots before, those that are still seen are returned."""
+        seen = self.used + key.shape[2] - self.first
+        return tuple(part.narrow(2, self.first, seen) for part in super().write(layer, key, value))  # type: ignore[return-value]
+
+    def advance(self, real: Tensor) -> None:
+        """As in `KeyValueCache`; where no slot is left, what is still seen moves to the front."""
+        super().advance(real)
+        if self.used == self.slots > self.memory:
+            self.forget()
+
+    def forget(self) -> None:
+        """Move what the next token sees to the front, and the rest out."""
+        first, used = self.first, self.used
+        for part in self.keys + self.values:
+            part[:, :, : used - first] = part[:, :, first:used].clone()
+        self.real[:, : used - first] = self.real[:, first:used].clone()
+        self.used = used - first
 
 
 def shared_sources(rows: Tensor, rows_per_source: int, count: int) -> tuple[Tensor | None, int]:

@@ -25,7 +25,9 @@ class Workload:
 
     `lengths`: name of a stream -> length of each document in it [documents]: "tokens" of a language model; "source" and
     "target" of a translator, pair by pair; "words" of a parser; "characters" of a model that reads them: for each distinct
-    token of a pass, the number of its symbols. `projected`: head -> number of rows at which its output layer is computed.
+    token of a pass, the number of its symbols; "memory" of a model that has one: for each document, the tokens before it that
+    it attends to. `projected`: head -> number of rows at which its output layer is computed; "lm.1" ...: of these, those
+    whose label is in that cluster; "embedding.0" ...: tokens whose vector is in that cluster.
     """
 
     lengths: Mapping[str, Any]

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gyebo.nn.adaptive import Clusters
+
 # Number of logits of a chunk: a hundred megabytes at most, more on an accelerator. On a CPU, with no more rows than the matrix
 # has columns, the logits are no larger than the matrix itself and stay in the cache, where a pass over them is cheap.
 CHUNK_ELEMENTS = 1 << 25
@@ -142,12 +144,19 @@ def chunks(rows: int, weight: Tensor) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(bounds) if b > a]
 
 
-def cross_entropy_sum(x: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """Sum over the rows of -ln p(label), p = softmax(x weight^T + bias): x [N, D], weight [V, D], bias [V], labels [N].
+def cross_entropy_sum(
+    x: Tensor, weight: Tensor | Clusters, bias: Tensor | None, labels: Tensor, *, smoothing: float = 0.0
+) -> Tensor:
+    """Sum over the rows of -ln p(label), p = softmax(x weight^T + bias): x [N, D], weight [V, D], bias [V], labels [N]; for
+    `Clusters` the p of an adaptive softmax, where each matrix is multiplied with the rows of its labels alone.
 
     `smoothing` e (Szegedy et al. 2016, section 7): (1 - e) times that and e times the mean of -ln p over all V ids. Matrix
     products are in the dtype of autocast if it is on; the softmax and the sum are in float32. Backward works once.
     """
+    if isinstance(weight, Clusters):
+        if smoothing:
+            raise ValueError(f"smoothing={smoothing:g} is not defined for an adaptive softmax: leave it out")
+        return weight.sum(x, labels, cross_entropy_sum)
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
     with torch.autocast(device, enabled=False):
@@ -163,12 +172,14 @@ def _without_gradient(layer: Layer) -> Layer:
 
 
 @torch.no_grad()
-def cross_entropy_each(x: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+def cross_entropy_each(x: Tensor, weight: Tensor | Clusters, bias: Tensor | None, labels: Tensor) -> Tensor:
     """-ln p(label) of each row [N], in float32; arguments as in `cross_entropy_sum`."""
+    if isinstance(weight, Clusters):
+        return weight.each(x, labels, cross_entropy_each)
     losses = [
         torch.nn.functional.cross_entropy(
             torch.nn.functional.linear(x[a:b], weight, bias).float(), labels[a:b], reduction="none"
         )
         for a, b in chunks(len(x), weight)
     ]
-    return torch.cat(losses) if losses else torch.zeros(0)
+    return torch.cat(losses) if losses else torch.zeros(0, device=x.device)

@@ -309,6 +309,7 @@ def attend_ragged(
     layout: Ragged,
     *,
     bias: Callable[[int], Tensor] | None = None,
+    attention: Callable[..., Tensor] | None = None,
     causal: bool = False,
     scale: float | None = None,
     dropout: float = 0.0,
@@ -319,6 +320,8 @@ def attend_ragged(
 
     `bias`: a length L -> [H, L, L], added to the scaled scores of the first L tokens of a sequence; in the dense layout the
     tokens of a sequence must be adjacent.
+    `attention`: a function of query, key and value [S, H, L, K] and, by name, `allowed`, `causal` and `dropout`, instead of
+    `attend`; the other options have no effect on it.
     `causal`, `scale`, `dropout`, `upcast`: as in `attend`. `attentions`: a list to which the weights [B, H, T, T] are appended,
     by the naive implementation; for the dense layout.
     """
@@ -334,7 +337,9 @@ def attend_ragged(
             # Tokens are at the start of their row of the grid, so the causal mask also excludes blank cells.
             allowed = None if group.grid else allowed.tril()
         options["bias"] = None if bias is None else bias(group.longest)
-        if attentions is None:
+        if attention is not None:
+            heads = attention(query, key, value, allowed=allowed, causal=causal, dropout=dropout)
+        elif attentions is None:
             heads = attend(query, key, value, allowed=allowed, **options)
         else:
             heads, weights = weigh(query, key, value, allowed=allowed, **options)

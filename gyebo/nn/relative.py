@@ -12,16 +12,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gyebo.nn.attention import attend
 
-def relative_shift(scores: Tensor, first: int, keys: int) -> Tensor:
+
+def relative_shift(scores: Tensor, first: int, keys: int, *, causal: bool = False) -> Tensor:
     """Scores by distance -> scores by key, as a view where the last two dimensions are contiguous.
 
     scores [B, H, T, R]: column r is the score of distance `start - r`. Query t stands one place after query t - 1, so its row
     begins one column earlier: [b, h, t, s] of the result, [B, H, T, S] with S = `keys`, is column `first - t + s` of row t.
-    ValueError unless `first` is T - 1 or T and R is at least `first` + S and S + 1.
+    `causal`: that column may lie beyond R, where the result is arbitrary, for keys after the query, which are masked.
+    ValueError unless `first` is T - 1 or T and R is at least S + 1 and, unless `causal`, `first` + S.
     """
     queries, distances = scores.shape[-2:]
-    if first not in (queries - 1, queries) or distances < max(first + keys, keys + 1):
+    if first not in (queries - 1, queries) or distances < max(0 if causal else first + keys, keys + 1):
         raise ValueError(f"{queries} queries and {keys} keys from column {first} don't fit {distances} distances")
     return _Shift.apply(scores, first, keys)
 
@@ -93,3 +96,34 @@ def _distance_table(width: int, size: int, clamp: int | None, device: torch.devi
         distances = distances if clamp is None else distances.clamp(-clamp, clamp)
         angles = distances[:, None] / 10_000 ** (torch.arange(0, width, 2, dtype=torch.float64) / width)
         return torch.cat([angles.sin(), angles.cos()[:, : width // 2]], 1).float().to(device)
+
+
+def attend_relative(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    by_distance: Tensor,
+    biases: tuple[Tensor, Tensor],
+    *,
+    allowed: Tensor | None = None,
+    causal: bool = False,
+    reach: int | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Attention whose scores depend on content and on distance: (q + u) k + (q + v) r, multiplied by K^-0.5 (Dai et al. 2019,
+    section 3.3); [B, H, T, K].
+
+    query [B, H, T, K]; key and value [B, H, S, K], the last T of which are those of the queries. `by_distance` [R, H, K]: r of
+    distances that end with 0 and -1, of which the last S + 1 rows are used; `biases`: u and v, each [H, K]. `allowed` and
+    `causal` as in `attend`; keys after the query must be excluded by one of them. `reach`: only keys at a distance below it
+    are seen.
+    """
+    content, position = (query + bias[:, None] for bias in biases)
+    queries, keys = query.shape[2], key.shape[2]
+    if reach is not None and reach < keys:
+        ones = torch.ones(queries, keys, dtype=torch.bool, device=query.device)
+        band = ones.tril(keys - queries).triu(keys - queries - reach + 1)
+        allowed, causal = band if allowed is None else allowed & band, False
+    scores = position @ by_distance[-keys - 1 :].permute(1, 2, 0)  # [B, H, T, S + 1]
+    bias = relative_shift(scores * query.shape[-1] ** -0.5, queries - 1, keys, causal=True)
+    return attend(content, key, value, allowed=allowed, bias=bias, causal=causal, dropout=dropout)

@@ -22,6 +22,8 @@ from tests.conftest import sentences
 class Bigram(torch.nn.Module):
     """A model whose every probability is known: p(next | last) is row `last` of a table [V, V]."""
 
+    has_memory = False
+
     def __init__(self, table):
         super().__init__()
         self.table = torch.nn.Parameter(torch.as_tensor(table, dtype=torch.float64))

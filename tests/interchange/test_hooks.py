@@ -129,7 +129,7 @@ def test_nothing_is_read_before_it_is_asked_for():
         raise AssertionError("read too early")
 
     for table in FORMATS.values():
-        if table.family not in ("ulmfit", "bart"):  # they compare tied tensors, and look that a bias is zero
+        if table.family not in ("ulmfit", "bart", "transformer_xl"):  # they compare tied tensors, and look that a bias is zero
             names = ("final_logits_bias", "encoder.embed_positions.weight", "other")
             options = {"vocab_size": 5, "context": 2, "width": 4, "heads": 1, "positions": "halves", "divided": True}
             for change in (table.tensors.to_theirs, table.tensors.to_ours):

@@ -33,6 +33,8 @@ def test_flags_of_a_config_are_there_where_they_are_declared(family):
     assert ("window" in known) == cls.has_windows
     assert set(cls.parts()) <= known
     assert not cls.has_segments or "segments" in known
+    assert ({"cutoffs", "division"} <= known) == cls.has_clusters
+    assert not cls.has_memory or "memory" in known
     assert all(isinstance(getattr(made(family), stack), torch.nn.ModuleList) for stack in cls.stacks)
     assert set(cls.possible_heads()) >= set(made(family).heads) > set()
 
@@ -97,6 +99,8 @@ def test_capabilities_are_off_unless_a_class_says_otherwise():
 CAN = {  # flags without a method
     "gives_attentions": {"gpt", "gpt2", "bert", "roberta", "distilbert", "xlnet", "bart", "t5"},
     "has_query_stream": {"xlnet"},
+    "has_memory": {"transformer_xl"},
+    "has_clusters": {"rnn", "lstm", "gru", "transformer_xl"},
     "compiles": {"gpt", "gpt2", "bert", "roberta", "distilbert", "dan"},
 }
 

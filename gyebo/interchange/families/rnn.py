@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from gyebo.interchange.format import CELL, Architecture, Field, Format, Weight
 
+CLUSTERS = (  # of a vocabulary that is divided
+    Weight("token_embedding.**", "token_embedding.**"),
+    Weight("lm_head.**", "lm_head.**", head=True),
+)
+
 
 def causal_format(family: str, layer: tuple[str, ...], context: int, width: int, layers: int, *others: Field) -> Format:
     """A causal language model whose layers have these tensors."""
@@ -17,6 +22,7 @@ def causal_format(family: str, layer: tuple[str, ...], context: int, width: int,
             *(Weight(f"layers.*.{name}", f"blocks.*.{name}") for name in layer),
             Weight("lm_head.weight", "lm_head.weight", head=True),
             Weight("lm_head.bias", "lm_head.bias", head=True),
+            *CLUSTERS,
         ),
         fields=(
             Field("vocab_size", "vocab_size", "count", 10_000),
@@ -34,5 +40,15 @@ def causal_format(family: str, layer: tuple[str, ...], context: int, width: int,
 
 
 FORMATS = tuple(
-    causal_format(family, CELL, 1024, 650, 2, Field("dropout", "dropout", "share", 0.5)) for family in ("rnn", "lstm", "gru")
+    causal_format(
+        family,
+        CELL,
+        1024,
+        650,
+        2,
+        Field("dropout", "dropout", "share", 0.5),
+        Field("cutoffs", "cutoffs", "counts", ()),
+        Field("div_val", "division", "count", 1),
+    )
+    for family in ("rnn", "lstm", "gru")
 )

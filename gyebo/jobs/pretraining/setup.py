@@ -21,7 +21,7 @@ from gyebo.data.shards import Prepared
 from gyebo.data.streams import streams_of
 from gyebo.evaluation import measures
 from gyebo.interchange import load
-from gyebo.jobs.model_building import shaped, with_pieces
+from gyebo.jobs.model_building import longest_read, shaped, with_pieces
 from gyebo.jobs.objective_building import build_objective, held_out_rows, options_of
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.corpus import open_data
@@ -129,11 +129,16 @@ class Setup:
         """FLOPs of a model's forward passes in a step, from the workload of some steps: of all documents of the plan, where it
         knows what is read."""
         tokens, plan = tokens_of(work, self.rows.streams), self.rows.plan
-        if isinstance(plan, Plan) and not self.objective.shortens and not model.reads_characters:
+        if isinstance(plan, Plan) and not self.objective.shortens and not self._by_pass(model):
             rows = {head: count * plan.positions / tokens for head, count in work.projected.items()}
             work = Workload(plan.document_lengths(one_document=self.objective.one_document), rows)
             tokens = plan.positions
         return model.flops(work) * self.tokens_per_step / tokens
+
+    @staticmethod
+    def _by_pass(model: Any) -> bool:
+        """Whether what a model computes depends on what shares a pass."""
+        return bool(model.reads_characters or (model.has_clusters and model.config.cutoffs))
 
     @cached_property
     def _sample(self) -> tuple[Workload, int]:
@@ -193,7 +198,8 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     )
     objective = build_objective(facts, options_of(facts, family, options.objective), setting)
     pad = tokenizer.role_ids["pad"]
-    valid = held_out_rows(objective, prepared.valid, _evaluated(options, config, context, windows=cls.has_windows), pad)
+    evaluated = _evaluated(options, config, context, cls)
+    valid = held_out_rows(objective, prepared.valid, evaluated, pad)
     if not options.start_from:
         config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in cls.parts()})
     window = options.context or (config.window if cls.has_windows else context)
@@ -224,12 +230,14 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     )
 
 
-def _evaluated(options: RunOptions, config: Any, context: int, *, windows: bool) -> int:
+def _evaluated(options: RunOptions, config: Any, context: int, cls: Any) -> int:
     """The context of an evaluation: that of training, or of a family that learns in windows the longest text that it reads."""
-    asked = options.train.evaluate_context
+    asked, memory = options.train.evaluate_context, options.train.evaluate_memory
+    if memory is not None and not cls.has_memory:
+        raise OptionError(f"‹train.evaluate_memory›={memory} has no effect: {cls.family} has no memory, leave it out")
     if asked is not None and asked > config.context:
         raise OptionError(f"‹train.evaluate_context›={asked} is longer than the {config.context} positions of the model")
-    return asked or (config.context if windows else context)
+    return asked or (longest_read(config, cls, memory) if cls.has_windows else context)
 
 
 def _goes_on(options: RunOptions, family: tree.Family, config: Any) -> bool:
@@ -242,10 +250,11 @@ def _goes_on(options: RunOptions, family: tree.Family, config: Any) -> bool:
             else "carries no state from row to row"
         )
         raise OptionError(f"‹data.order›=lanes: {family.name} {lacks}; or leave ‹data.order› out")
-    if order == "shuffled" and options.model.get("memory"):
+    memory = config.memory if cls.has_memory else options.model.get("memory")
+    if order == "shuffled" and memory:
         raise OptionError(
-            f"‹model.memory›={options.model['memory']} has no effect with ‹data.order›=shuffled: packed rows do not go on from "
-            "each other; leave one of them out"
+            f"‹model.memory›={memory} has no effect with ‹data.order›=shuffled: packed rows do not go on from each other; "
+            f"leave ‹data.order› out{', or set ‹model.memory›=0' if cls.has_memory else ''}"
         )
     return order != "shuffled" and cls.carries(config)
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from gyebo.nn.adaptive import AdaptiveSoftmax
 from gyebo.nn.cost import Workload
 from gyebo.nn.pooling import first_token, last_token, max_token
 from gyebo.tasks.heads.concat_pooling import concat_pool, read_text
@@ -146,7 +147,8 @@ class TaskModel(nn.Module):
         """Parameters from input to output: the groups of the body, starting with its token embedding, then the head and the
         weights of the layers."""
         table = None if self.body.reads_characters else self.body.token_embedding
-        groups = sorted(self.body.layer_groups(), key=lambda group: not any(p is table.weight for p in group) if table else 0)
+        first = set() if table is None else {id(p) for p in table.parameters()}
+        groups = sorted(self.body.layer_groups(), key=lambda group: first.isdisjoint(map(id, group)) if first else 0)
         return [*groups, [p for part in self._added() for p in part.parameters()]]
 
     def flops(self, work: Workload) -> float:
@@ -267,8 +269,9 @@ def without_pretraining_heads(model: Any, pooler: bool = False) -> Any:
 
 
 def drop_untied_output(body: Any) -> None:
-    """Remove the output layer of a causal model unless it is tied to the token embedding."""
-    if body.output is not None and not body.config.tied:
+    """Remove the output layer of a causal model unless it is tied to the token embedding; an adaptive softmax has more than is
+    tied."""
+    if body.output is not None and (not body.config.tied or isinstance(body.output, AdaptiveSoftmax)):
         del body.lm_head
         body.heads = ()
 
