@@ -23,7 +23,7 @@ from gyebo.config.run import OptimOptions, RunOptions, TrainOptions
 from gyebo.data.sources import FORMATS
 from gyebo.generation.options import GenerationOptions
 from gyebo.models.family import FAMILIES, model_class
-from gyebo.objectives import causal, denoising, distillation, masked, permutation, span_corruption
+from gyebo.objectives import causal, denoising, distillation, masked, permutation, prefix_lm, span_corruption
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -84,8 +84,8 @@ def parse(arguments: list[str]) -> None:
     known = set(toml.described({"compare": Recipe, "finetune": FinetuneOptions}.get(name, RunOptions)))
     shape = "shape" if name == "finetune" else "model"
     known |= {f"{shape}.{field.name}" for family in FAMILIES for field in dataclasses.fields(model_class(family).config_class)}
-    modules = (causal, masked, distillation, denoising, permutation, span_corruption)
-    known |= {f"objective.{field}" for module in modules for field in module.Options.model_fields}
+    modules = (causal, masked, distillation, denoising, permutation, span_corruption, prefix_lm)
+    known |= {"objective.name", *(f"objective.{field}" for module in modules for field in module.Options.model_fields)}
     for setting in context.params.get("settings") or []:
         assert setting.partition("=")[0] in known, setting
 
@@ -276,9 +276,11 @@ def test_the_options_of_denoising_are_those_of_the_code():
     assert said_defaults("training.md", "denoising") == {name: json.dumps(value) for name, value in known.items()}
 
 
-def test_the_options_of_span_corruption_are_those_of_the_code():
-    known = {f"objective.{name}": json.dumps(field.default) for name, field in span_corruption.Options.model_fields.items()}
-    assert said_defaults("training.md", "span-corruption") == known
+@pytest.mark.parametrize(("name", "module"), [("span-corruption", span_corruption), ("prefix-lm", prefix_lm)])
+def test_the_options_of_sources_and_targets_are_those_of_the_code(name, module):
+    known = {f"objective.{name}": field.default for name, field in module.Options.model_fields.items()}
+    shown = {name: None if value is None else json.dumps(value) for name, value in known.items()}
+    assert said_defaults("training.md", name) == shown
 
 
 def test_the_options_of_generation_are_those_of_the_code():

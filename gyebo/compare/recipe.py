@@ -24,7 +24,7 @@ from gyebo.config.run import (
 )
 from gyebo.jobs.finetuning.answer import answer_form
 from gyebo.models.family import TEXT, find, find_size
-from gyebo.objectives.table import LIKELIHOOD, OBJECTIVES, ObjectiveFacts
+from gyebo.objectives.table import LIKELIHOOD, ObjectiveFacts, asked
 from gyebo.tasks.heads.styles import STYLES, WINDOWS, layers_are_features
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.splits import open_task
@@ -111,8 +111,8 @@ class Candidate(ModelOptions):
 
     @property
     def objective_facts(self) -> ObjectiveFacts:
-        """What its family learns from text."""
-        return OBJECTIVES[find(self.family).objective]
+        """What it learns from text."""
+        return asked(find(self.family).objective, self.objective)
 
     @property
     def likelihood(self) -> bool:

@@ -17,7 +17,7 @@ from gyebo.config import durable, toml
 from gyebo.config.run import OPTIMIZERS
 from gyebo.figures.curves import COLORS
 from gyebo.models.family import find
-from gyebo.objectives.table import Samples
+from gyebo.objectives.table import OBJECTIVES, Samples
 
 SAMPLES = 3
 
@@ -208,7 +208,7 @@ def commands(result: Comparison) -> list[tuple[str, str]]:
     for what, command in facts.tries:
         lines.append((what.format(**filled), shlex.join(["gyebo", *(word.format(**filled) for word in command)])))
     opens = family.in_transformers and not result.tasks
-    return [*lines, _opened(model, facts.auto_class)] if opens else lines
+    return [*lines, _opened(model, OBJECTIVES[family.objective].auto_class)] if opens else lines
 
 
 def _task_commands(result: Comparison, leader: Row, seed: int) -> list[tuple[str, str]]:

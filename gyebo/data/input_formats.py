@@ -56,6 +56,16 @@ def windows(split: Split, context: int, extra: int, stride: int | None = None) -
     return np.stack([documents, starts, sizes, seen, sizes], 1)
 
 
+def texts(split: Split, most: int, fewest: int) -> NDArray[np.int64]:
+    """Pieces of at most `most` tokens, not yet packed: every document, cut where it is longer. What is left of one with fewer
+    than `fewest` tokens is left out. ValueError where nothing is left."""
+    pieces = windows(split, most, 0)
+    pieces = pieces[pieces[:, SIZE] >= fewest]
+    if not len(pieces):
+        raise ValueError(f"no text of the {split.name} part has {fewest} tokens, so nothing can be learned from it")
+    return pieces
+
+
 def doc_sentences(
     split: Split,
     context: int,

@@ -68,10 +68,12 @@ def restored(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[s
 
 def filled(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
     """The first held-out texts whose spans were taken out, with what the model wrote for them, by greedy decoding, in brackets:
-    [prediction], or [prediction|original]."""
+    [prediction], or [prediction|original]; none of a model that doesn't read a source."""
     model.eval()
-    count = min(count, len(rows.plan))
-    batch = rows.batch(np.arange(count), [[0]] * count)
+    count = min(count, len(rows.plan)) if model.encodes_source else 0
+    batch = rows.batch(np.arange(count), [[0]] * count) if count else {}
+    if not batch:
+        return []
     first, target = batch["document_ids"] == 1, batch["decoder_document_ids"] == 1
     sources = [ids[real].tolist() for ids, real in zip(batch["input_ids"], first)]
     found = translate(model, sources, GenerationOptions(greedy=True))

@@ -52,6 +52,7 @@ def evaluate_targets(
 
 evaluate_denoising = partial(evaluate_targets, name="denoising")
 evaluate_spans = partial(evaluate_targets, name="target")
+evaluate_continuations = partial(evaluate_targets, name="prefix")
 
 
 def _scores(model: Any, batch: dict[str, Tensor]) -> tuple[float, int, int]:

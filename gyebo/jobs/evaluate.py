@@ -20,7 +20,7 @@ from gyebo.jobs import places, run_directory
 from gyebo.jobs.finetuned_model import FinetunedModel, open_model
 from gyebo.jobs.inference import check_precision
 from gyebo.jobs.model_building import longest_read
-from gyebo.jobs.objective_building import build_objective, held_out_rows, options_of
+from gyebo.jobs.objective_building import NAME, build_objective, held_out_rows, options_of
 from gyebo.jobs.pretraining.corpus import floor, refuse_idle
 from gyebo.jobs.run_directory import refuse_existing
 from gyebo.models.family import find
@@ -59,7 +59,8 @@ def evaluate(
     model, tokenizer = load(name)
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
-    if table.find(find(model.family).objective).kind:
+    learned = _learned(name)
+    if table.asked(find(model.family).objective, learned).kind:
         raise ValueError(
             f"{name} learned from the examples of a task, on which alone it is measured: gyebo evaluate {name} TASK --data FILE"
         )
@@ -78,7 +79,7 @@ def evaluate(
         raise OptionError(f"‹context› must be from 2 to the model's {model.config.context}, but is {window} instead")
     precision = precision or (record["plan"]["precision"] if record else "float32")
     half = lambda: torch.autocast(place.type, DTYPES[precision], enabled=precision != "float32")  # noqa: E731
-    facts = table.find(find(model.family).objective, teacher=bool(record and record["options"].get("teacher")))
+    facts = table.asked(find(model.family).objective, learned, teacher=bool(record and record["options"].get("teacher")))
     objective = _objective(facts, model, tokenizer, prepared, record)
     rows = held_out_rows(objective, prepared.valid, window, tokenizer.role_ids.get("pad", 0))
     result: dict[str, Any] = dict(measures.evaluate(facts, model.to(place).eval(), rows, autocast=half, memory=memory).metrics)
@@ -103,7 +104,7 @@ def _objective(
     family = find(model.family)
     options = options_of(facts, family, record["options"].get("objective", {})) if record else facts.elsewhere
     split = prepared.train if record else prepared.valid
-    start = {"start_id": model.start_id} if model.encodes_source else {}
+    start = {"encodes_source": True, "start_id": model.start_id} if model.encodes_source else {}
     return build_objective(
         facts, options, Setting(tokenizer, roles_of(family), split, tuple(model.heads), gives_raw=model.gives_raw, **start)
     )
@@ -124,6 +125,14 @@ def _text(corpus: Sequence[str], data: dict[str, Any], tokenizer: Tokenizer) -> 
     opened = open_corpus(toml.check(DataOptions, {**data, "corpus": list(corpus)}, section="data"), hold_out_all=True)
     refuse_idle(opened)
     return prepare(opened, tokenizer)
+
+
+def _learned(name: str) -> dict[str, Any]:
+    """Which objective a run names; {} where it is the family's own, or this is no run."""
+    if not (Path(name) / "run.toml").is_file():
+        return {}
+    options = run_directory.read(Path(name))["options"].get("objective", {})
+    return {NAME: options[NAME]} if NAME in options else {}
 
 
 def _record(name: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -6,16 +6,36 @@ from collections.abc import Mapping
 from typing import Any
 
 from gyebo.config import toml
+from gyebo.config.errors import OptionError
 from gyebo.data.batches import Rows
 from gyebo.data.shards import Split
-from gyebo.models.family import Family
+from gyebo.models.family import Family, model_class
+from gyebo.objectives import table
 from gyebo.objectives.objective import Objective, Setting
 from gyebo.objectives.table import ObjectiveFacts
 
+NAME = "name"  # of the section `objective`: which one
+
 
 def options_of(facts: ObjectiveFacts, family: Family, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The objective's options in a run: as the family was published, but for a student, and then as asked."""
-    return ({} if facts.needs_teacher else family.published) | dict(given)
+    """The objective's options in a run: as the family was published, but for a student and another objective than its own, and
+    then as asked."""
+    published = family.published if facts.name == family.objective else {}
+    return published | {name: value for name, value in given.items() if name != NAME}
+
+
+def chosen(family: Family, given: Mapping[str, Any], *, teacher: bool = False) -> ObjectiveFacts:
+    """The objective of a run: the family's, or the one that `given` names. OptionError where the family can't learn it."""
+    facts = table.asked(family.objective, given, teacher=teacher)
+    if facts.kind or NAME not in given:
+        return facts
+    cls = model_class(family.name)
+    able = any(getattr(cls, name) for name in facts.capabilities) if facts.capabilities else True
+    if not able or not set(facts.heads) <= set(cls.possible_heads()):
+        raise OptionError(
+            f"‹objective.name›={facts.name}: {family.title} can't learn {facts.learns}: its own objective is {family.objective}"
+        )
+    return facts
 
 
 def build_objective(facts: ObjectiveFacts, options: Mapping[str, Any], setting: Setting) -> Objective:

@@ -25,6 +25,7 @@ from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.corpus import floor
 from gyebo.jobs.pretraining.setup import Setup, plan_run, set_up
 from gyebo.jobs.results import PretrainResult, RunPlan, read, read_pretraining
+from gyebo.objectives import table
 from gyebo.tasks.metrics import bootstrap
 from gyebo.training import checkpoint, distributed, log
 from gyebo.training.device import peak_memory, pick_device, reset_peak_memory
@@ -264,6 +265,7 @@ def _draw(setup: Setup, out: Path, bytes_per_token: float) -> dict[str, str]:
 
 def _card(setup: Setup, out: Path, result: PretrainResult, *, pictures: dict[str, str]) -> str:
     facts, valid = setup.facts, result.valid
+    own = table.find(setup.family.objective)  # whatever it learned, its class stays the same
     metrics = {name.replace("_", " "): value for name in facts.card_metrics if (value := valid.get(name)) is not None}
     return model_card(
         name=out.name,
@@ -280,8 +282,8 @@ def _card(setup: Setup, out: Path, result: PretrainResult, *, pictures: dict[str
         metrics=metrics,
         command=command_of(setup.options, out),
         base_model=setup.options.start_from,
-        auto_class=facts.auto_class if setup.family.in_transformers else None,
-        pipeline_tag=facts.pipeline_tag,
+        auto_class=own.auto_class if setup.family.in_transformers else None,
+        pipeline_tag=own.pipeline_tag,
         samples=result.samples,
         pictures=pictures,
         version=gyebo.__version__,

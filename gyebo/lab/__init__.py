@@ -8,12 +8,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from gyebo.lab import alignment, clipping, depth, gradients, mask_token
+from gyebo.lab import alignment, clipping, depth, gradients
 
-CLAIMS: dict[str, ModuleType] = {
-    "gradients": gradients,
-    "clipping": clipping,
-    "depth": depth,
-    "alignment": alignment,
-    "mask-token": mask_token,
-}
+CLAIMS: dict[str, ModuleType] = {"gradients": gradients, "clipping": clipping, "depth": depth, "alignment": alignment}

@@ -28,7 +28,7 @@ from gyebo.nn.dropout import dropout
 from gyebo.nn.feedforward import ACTIVATIONS, FeedForward
 from gyebo.nn.outputs import CausalOutput, Encoded
 from gyebo.nn.positions import causal_layout
-from gyebo.nn.ragged import Ragged, attend_ragged, ragged_layout, real_tokens
+from gyebo.nn.ragged import Ragged, attend_ragged, ragged_layout, real_tokens, with_prefix
 
 
 @dataclass
@@ -89,7 +89,8 @@ class Attention(nn.Module):
         options = {"causal": run.causal, "scale": self.scale, "upcast": self.upcast}
         options["dropout"] = self.dropout if self.training else 0.0
         if run.rows is not None:
-            return self.out(attend_ragged(self.qkv(x).unflatten(-1, (3, self.heads, -1)), run.rows, **options))
+            qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+            return self.out(attend_ragged(qkv, run.rows, attentions=run.attentions, **options))
         query, key, value = split_heads(self.qkv(x), 3 * self.heads).chunk(3, 1)  # [B, H, T, K] each
         if run.cache is not None:
             key, value = run.cache.write(self.layer, key, value)
@@ -139,6 +140,7 @@ class Gpt(Causal, nn.Module):
     generates: ClassVar[bool] = True
     compiles: ClassVar[bool] = True
     gives_attentions: ClassVar[bool] = True
+    sees_prefix: ClassVar[bool] = True
     config_class: ClassVar[type] = GptConfig
     block_class: ClassVar[Callable[..., nn.Module]] = Block
     sizes: ClassVar[dict[str, GptConfig]] = {
@@ -185,6 +187,7 @@ class Gpt(Causal, nn.Module):
         position_ids: Tensor | None = None,
         document_ids: Tensor | None = None,
         *,
+        prefix: Tensor | None = None,
         cache: KeyValueCache | None = None,
         return_layers: bool = False,
         return_attentions: bool = False,
@@ -192,17 +195,25 @@ class Gpt(Causal, nn.Module):
         """Run the blocks over ids [B, T]; without a cache, `hidden` [B, T, D] is zero at padding.
 
         `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) keeps attention and positions within
-        each document; `position_ids` [B, T] replaces the positions. An empty `cache` is filled. Raises ValueError where a
-        position is beyond `config.context`.
+        each document; `position_ids` [B, T] replaces the positions. `prefix` [B, T], not 0 at the beginning of a document:
+        these tokens are seen by all of the document, also by those before them. An empty `cache` is filled. Raises ValueError
+        where a position is beyond `config.context`, and for `prefix` with a cache.
         """
         shape, device = input_ids.shape[:2], input_ids.device
         given: dict[str, Any] = {"attention_mask": attention_mask, "document_ids": document_ids, "position_ids": position_ids}
-        if cache is None and not return_attentions and not torch.compiler.is_compiling():
-            rows = ragged_layout(shape, device, **given)
-            if rows.grid is not None:
+        if prefix is not None and cache is not None:
+            raise ValueError("prefix: tokens are read one after the other with a cache, so none is seen before it was read")
+        dense = return_attentions or torch.compiler.is_compiling()
+        if cache is None and (prefix is not None or not dense):
+            rows = ragged_layout(shape, device, dense=dense, **given)
+            if rows.grid is not None or prefix is not None:
                 self._check(rows.positions, position_ids is not None or rows.longest > self.config.context)
-                layers = self._blocks(self.embed(rows.gather(input_ids)), rows.positions, Run(rows=rows))
-                return Encoded(rows.scatter(layers[-1]), tuple(map(rows.scatter, layers)) if return_layers else None, None)
+                rows = rows if prefix is None else with_prefix(rows, prefix)
+                run = Run(causal=prefix is None, rows=rows, attentions=[] if return_attentions else None)
+                layers = self._blocks(self.embed(rows.gather(input_ids)), rows.positions, run)
+                attentions = None if run.attentions is None else tuple(run.attentions)
+                found = tuple(map(rows.scatter, layers)) if return_layers else None
+                return Encoded(rows.scatter(layers[-1]), found, attentions)
         layout = causal_layout(shape, device, **given)
         self._check(layout.positions, position_ids is not None or shape[1] > self.config.context)
         run = Run(layout.allowed, layout.allowed is None, cache=cache, attentions=[] if return_attentions else None)

@@ -18,6 +18,7 @@ class Pretrained:
 
     generates: ClassVar[bool] = False  # writes from left to right
     causal: ClassVar[bool] = False  # a token's vector depends on no token after it
+    sees_prefix: ClassVar[bool] = False  # `encode(prefix=)`: tokens that all of their document sees
     encodes_source: ClassVar[bool] = False  # reads a source and writes a target
     embeds_source: ClassVar[bool] = False  # its encoder alone represents a text
     carries_state: ClassVar[bool] = False  # a row may go on where another ended

@@ -184,6 +184,23 @@ def ragged_layout(
     return replace(layout, positions=positions)
 
 
+def with_prefix(layout: Ragged, prefix: Tensor) -> Ragged:
+    """The layout with the masks of a prefix language model (Liu et al. 2018; Raffel et al. 2020, section 3.2.1), to be used
+    without `causal`: every token attends to those before it, and to all of its sequence where `prefix` [B, T] is not 0, which
+    is at its beginning."""
+    flags = layout.gather(prefix != 0)
+    groups, first = [], 0
+    for group in layout.groups:
+        rows = flags[first : first + group.tokens]
+        first += group.tokens
+        seen = (rows if group.grid is None else _place(rows, group.grid)).unflatten(0, (group.sequences, group.longest))
+        allowed = seen[:, None, None] | torch.ones(group.longest, group.longest, dtype=torch.bool, device=rows.device).tril()
+        if group.grid is None and group.allowed is not None:  # several sequences in a row of the dense layout
+            allowed = allowed & group.allowed
+        groups.append(replace(group, allowed=allowed))
+    return replace(layout, groups=tuple(groups))
+
+
 def aligned(layout: Ragged) -> Ragged:
     """The same rows in [B, longest] (at least length 1), left-aligned: the tokens of each row of the batch without gaps. They
     must be one sequence, and the layout must not be dense."""

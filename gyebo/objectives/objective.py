@@ -28,9 +28,9 @@ Batch = dict[str, Any]  # name of a field -> its tensor; "state", where rows go 
 @dataclass(frozen=True)
 class Setting:
     """What an objective is built for: the family's copy of the tokenizer, its templates and heads, the training text.
-    `gives_raw`: its `encode` takes `return_raw`. `start_id`: the first id of a decoder that reads a source. `carries`: rows go
-    on from each other, in lanes. `teacher`: the model that a student learns from; None where it has none, or is only
-    evaluated."""
+    `gives_raw`: its `encode` takes `return_raw`. `encodes_source`: it has an encoder and a decoder, whose first id is
+    `start_id`. `carries`: rows go on from each other, in lanes. `teacher`: the model that a student learns from; None where it
+    has none, or is only evaluated."""
 
     tokenizer: Tokenizer
     roles: Roles
@@ -38,6 +38,7 @@ class Setting:
     heads: tuple[str, ...] = ("lm",)
     across_documents: bool = False
     gives_raw: bool = False
+    encodes_source: bool = False
     start_id: int = 0
     carries: bool = False
     teacher: Any = None

@@ -1,6 +1,11 @@
 """What a model learns that reads a source and writes a target: each token of the target from the source and the target so far.
 
-Shared by all objectives of encoder-decoders; they differ in where source and target come from.
+Shared by all objectives that have both; they differ in where source and target come from. The three architectures that Raffel
+et al. 2020 compare (section 3.2.1) learn the same from the same text:
+
+    encoder-decoder   the source is a stream of its own, which the encoder reads
+    decoder           source and target are one stream, read from left to right; the loss is on the target alone
+    prefix-decoder    the same, but the tokens of the source are seen by all of it
 """
 
 from __future__ import annotations
@@ -9,20 +14,36 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from gyebo.config.errors import OptionError
 from gyebo.data.batches import IGNORE
-from gyebo.data.streams import SOURCE, TARGET, BatchField
+from gyebo.data.plan import DOCUMENT, FIRST, SIZE
+from gyebo.data.shards import Split
+from gyebo.data.streams import SOURCE, TARGET, TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
+from gyebo.objectives.objective import Defaults, Draw, Setting
+
+Ids = NDArray[np.int64]
 
 FIELDS = (BatchField("input_ids", SOURCE), BatchField("decoder_input_ids", TARGET), BatchField("labels", TARGET, IGNORE))
+ENCODER_DECODER, DECODER, PREFIX_DECODER = "encoder-decoder", "decoder", "prefix-decoder"
+_ONE_STREAM = (BatchField("input_ids"), BatchField("labels", TOKENS, IGNORE))
+# Architecture -> the fields of a batch; `prefix` is 1 at the tokens of the source.
+FIELDS_OF = {
+    ENCODER_DECODER: FIELDS,
+    DECODER: _ONE_STREAM,
+    PREFIX_DECODER: (*_ONE_STREAM, BatchField("prefix", TOKENS, 0)),
+}
 
 
 @dataclass(frozen=True)
 class TargetLoss:
     """-ln p(token) of the labels of the target, as the term `term` of the loss. `smoothing`: label smoothing (Vaswani et al.
-    2017, section 5.4). The fields of a batch are `FIELDS`."""
+    2017, section 5.4). The fields of a batch are those of one of `FIELDS_OF`."""
 
     term: str
     smoothing: float = 0.0
@@ -43,14 +64,70 @@ class TargetLoss:
 
 def before_output(model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     """What stands before the output layer where the target has labels: rows [N, D], matrix [V, D], bias [V] or None; and the
-    labels [N]. The fields of a batch are `FIELDS`."""
-    alone = one_document_a_row(batch, FIELDS)
-    hidden = model.encode(
-        alone["input_ids"], alone["document_ids"], alone["decoder_input_ids"], alone["decoder_document_ids"]
-    ).hidden.flatten(0, 1)
-    labels = alone["labels"].flatten()
+    labels [N]. The fields of a batch are those of one of `FIELDS_OF`."""
+    if TARGET.document_ids in batch:
+        batch = one_document_a_row(batch, FIELDS)
+        given = (batch["document_ids"], batch["decoder_input_ids"], batch["decoder_document_ids"])
+        hidden = model.encode(batch["input_ids"], *given).hidden
+    else:
+        prefix = {"prefix": batch["prefix"]} if "prefix" in batch else {}
+        hidden = model.encode(batch["input_ids"], document_ids=batch["document_ids"], **prefix).hidden
+    labels = batch["labels"].flatten()
     places = (labels != IGNORE).nonzero().squeeze(1)
-    return *model.output_layer(hidden.index_select(0, places)), labels[places]
+    return *model.output_layer(hidden.flatten(0, 1).index_select(0, places), "lm"), labels[places]
+
+
+@dataclass(frozen=True)
+class SourceTarget(TargetLoss, Defaults):
+    """What is learned from the documents of a corpus, each of which gives a source and a target.
+
+    `architecture`: one of `FIELDS_OF`. `start`: the first id of an encoder-decoder's target; `end`: of a target. `fixed`: how a
+    text is divided is a function of its place in the corpus alone, so that all architectures are measured on the same targets.
+    """
+
+    architecture: str = ENCODER_DECODER
+    start: int = 0
+    end: int = 0
+    fixed: bool = False
+
+    @property
+    def fields(self) -> tuple[BatchField, ...]:
+        """What stands in a batch."""
+        return FIELDS_OF[self.architecture]
+
+    def source_and_target(self, ids: Ids, rng: np.random.Generator) -> tuple[Ids, Ids]:
+        """A text as the ids of a source and of a target, both as they are read or predicted."""
+        raise NotImplementedError
+
+    def read(self, split: Split, piece: NDArray[Any], number: int) -> Arrays:
+        """`input_ids` [n], and where they stand: `document`, `first` [1] each."""
+        document, first, size = int(piece[DOCUMENT]), int(piece[FIRST]), int(piece[SIZE])
+        ids = split.read(document, first, first + size).astype(np.int64)
+        return {"input_ids": ids, "document": np.array([document]), "first": np.array([first])}
+
+    def corrupt(self, example: Arrays, rng: np.random.Generator, draw: Draw) -> Arrays:
+        """Source and target of a text, as the architecture reads them."""
+        if self.fixed:
+            rng = np.random.default_rng([int(example["document"][0]), int(example["first"][0])])
+        source, target = self.source_and_target(example["input_ids"], rng)
+        if self.architecture == ENCODER_DECODER:
+            return {"input_ids": source, "decoder_input_ids": np.append(self.start, target[:-1]), "labels": target}
+        ids, places = np.concatenate([source, target]), np.arange(len(source) + len(target) - 1)
+        found = {"input_ids": ids[:-1], "labels": np.where(places < len(source) - 1, IGNORE, ids[1:])}
+        prefix = {"prefix": (places < len(source)).astype(np.int64)} if self.architecture == PREFIX_DECODER else {}
+        return found | prefix
+
+
+def architecture_of(setting: Setting, prefix: bool | None, usual: bool) -> str:
+    """The architecture of a model: a decoder alone sees its source in both directions where `prefix` says so, None: as `usual`.
+
+    OptionError for `prefix` where the model has an encoder.
+    """
+    if not setting.encodes_source:
+        return PREFIX_DECODER if (usual if prefix is None else prefix) else DECODER
+    if prefix is not None:
+        raise OptionError("‹objective.prefix› is for a decoder alone, and this family has an encoder: leave it out")
+    return ENCODER_DECODER
 
 
 def one_document_a_row(batch: dict[str, Tensor], fields: Iterable[BatchField]) -> dict[str, Tensor]:

@@ -14,6 +14,8 @@ with a span that is taken out.
 
 What differs from the released code: a text is a document, or a part of one, instead of 568 tokens across the borders of
 documents; several share a row, and attention stays inside each.
+
+A decoder alone learns the same (`gyebo/objectives/source_target.py`): its row is the source, then the target.
 """
 
 from __future__ import annotations
@@ -28,13 +30,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gyebo.config.errors import OptionError
 from gyebo.data import input_formats
-from gyebo.data.plan import DOCUMENT, FIRST, ROOM, SIZE, Plan, pack, stored
+from gyebo.data.plan import ROOM, SIZE, Plan, pack, stored
 from gyebo.data.shards import Split
-from gyebo.data.streams import SOURCE, TARGET, Arrays, BatchField
-from gyebo.objectives.objective import Defaults, Draw, Setting
-from gyebo.objectives.source_target import FIELDS, TargetLoss
+from gyebo.data.streams import streams_of
+from gyebo.objectives.objective import Setting
+from gyebo.objectives.source_target import ENCODER_DECODER, Ids, SourceTarget, architecture_of
 
-Ids = NDArray[np.int64]
 FEWEST = 2  # tokens of a text from which something can be taken
 SPARE = 2.0  # places of a row's target, as a share of those that one text needs that fills the source: short texts need more
 
@@ -45,6 +46,9 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens that are taken out")
     span: float = Field(3.0, ge=1, description="mean length of a span that is taken out, in tokens")
+    prefix: bool | None = Field(
+        None, description="of a decoder alone: all of its source is seen from everywhere; by default it is read left to right"
+    )
 
 
 @dataclass(frozen=True)
@@ -66,19 +70,6 @@ class Noise:
         """Lengths of source and target, the end of both included."""
         noise, spans = self.counts(length)
         return length - noise + spans + 1, noise + spans + 1
-
-    def longest(self, most: int) -> int:
-        """The longest text whose source has at most `most` tokens. Raises OptionError where none of `FEWEST` tokens has."""
-        length = most
-        if self.lengths(FEWEST)[0] > most:
-            raise OptionError(
-                f"‹context›={most} is too short for a text of {FEWEST} tokens, its sentinels and its end: increase it"
-            )
-        while self.lengths(length)[0] > most:
-            length -= 1
-        while self.lengths(length + 1)[0] <= most:
-            length += 1
-        return length
 
     def mask(self, length: int, rng: np.random.Generator) -> NDArray[np.bool_]:
         """[length], True where a token is taken out."""
@@ -104,36 +95,39 @@ def replaced(ids: Ids, taken: NDArray[np.bool_], sentinels: Ids) -> Ids:
 
 
 @dataclass(frozen=True)
-class SpanCorruption(TargetLoss, Defaults):
-    """Span corruption for one vocabulary. `sentinels`: their ids, the first that is used first; `start`: the decoder's first
-    id; `end`: of source and target; `fixed`: what is taken out of a text is a function of its place in the corpus alone."""
+class SpanCorruption(SourceTarget):
+    """Span corruption for one vocabulary. `sentinels`: their ids, the first that is used first."""
 
     noise: Noise = Noise()
     sentinels: tuple[int, ...] = ()
-    start: int = 0
-    end: int = 0
-    fixed: bool = False
-
-    @property
-    def fields(self) -> tuple[BatchField, ...]:
-        """What stands in a batch."""
-        return FIELDS
 
     def describe(self) -> str:
         """What is learned, in a line."""
-        return f"spans that were taken out: {self.noise.rate:.0%} of the tokens, in spans of {self.noise.span:g} on average"
+        noise = f"{self.noise.rate:.0%} of the tokens, in spans of {self.noise.span:g} on average"
+        return f"spans that were taken out: {noise} ({self.architecture})"
 
     def for_evaluation(self) -> SpanCorruption:
         """The published noise, always at the same places of a text, so that all ways of corrupting are measured alike."""
         return replace(self, noise=Noise(), fixed=True)
 
+    def sizes(self, length: Any) -> tuple[Any, ...]:
+        """Places in each stream of texts of these lengths, a number or an array."""
+        source, target = self.noise.lengths(length)
+        return (source, target) if self.architecture == ENCODER_DECODER else (source + target - 1,)
+
     def lengths(self, context: int) -> dict[str, int]:
-        """A source of the context, and room for the targets of what it holds."""
-        return {SOURCE.name: context, TARGET.name: int(SPARE * self.noise.lengths(self.longest(context))[1])}
+        """A source of the context, and room for the targets of what it holds; or both in one."""
+        first, *others = streams_of(self.fields)
+        return {first.name: context} | {other.name: int(SPARE * self.sizes(self.longest(context))[1]) for other in others}
 
     def longest(self, context: int) -> int:
-        """Tokens of the longest text of a row. Raises OptionError where it would need more sentinels than there are."""
-        longest = self.noise.longest(context)
+        """Tokens of the longest text of a row. Raises OptionError where it would need more sentinels than there are, or none of
+        `FEWEST` tokens has room."""
+        lengths = np.arange(FEWEST, 1 + max(FEWEST, int(context / (1 - self.noise.rate))))
+        fitting = lengths[self.sizes(lengths)[0] <= context]
+        if not len(fitting):
+            raise OptionError(f"‹context›={context} is too short for {FEWEST} tokens, their sentinels and the end: increase it")
+        longest = int(fitting[-1])
         _, spans = self.noise.counts(longest)
         if spans > len(self.sentinels):
             raise OptionError(
@@ -144,43 +138,24 @@ class SpanCorruption(TargetLoss, Defaults):
 
     def plan(self, split: Split, context: int, seed: int, folder: Path | None = None) -> Plan:
         """The rows of an epoch."""
-        key = [split.name, "spans", self.noise.rate, self.noise.span, seed]
-        lengths = self.lengths(context)
-        return stored(folder, key, context, lambda: self._plan(split, context, seed), streams=(SOURCE, TARGET), lengths=lengths)
+        key = [split.name, "spans", self.architecture == ENCODER_DECODER, self.noise.rate, self.noise.span, seed]
+        streams, lengths = streams_of(self.fields), self.lengths(context)
+        return stored(folder, key, context, lambda: self._plan(split, context, seed), streams=streams, lengths=lengths)
 
     def held_out(self, split: Split, context: int) -> Plan:
         """Every text once."""
         return self._plan(split, context, 0)
 
     def _plan(self, split: Split, context: int, seed: int) -> Plan:
-        pieces = input_formats.windows(split, self.longest(context), 0)
-        pieces = pieces[pieces[:, SIZE] >= FEWEST]
-        if not len(pieces):
-            raise ValueError(f"no text of the {split.name} part has {FEWEST} tokens, so nothing can be taken out")
-        table = np.column_stack([pieces[:, :ROOM], *self.noise.lengths(pieces[:, SIZE])])
-        return pack(table, context, np.random.default_rng([seed, 1]), (SOURCE, TARGET), self.lengths(context))
-
-    def read(self, split: Split, piece: NDArray[Any], number: int) -> Arrays:
-        """`input_ids` [n], and where they stand: `document`, `first` [1] each."""
-        document, first, size = int(piece[DOCUMENT]), int(piece[FIRST]), int(piece[SIZE])
-        ids = split.read(document, first, first + size).astype(np.int64)
-        return {"input_ids": ids, "document": np.array([document]), "first": np.array([first])}
-
-    def corrupt(self, example: Arrays, rng: np.random.Generator, draw: Draw) -> Arrays:
-        """Source and target of a text."""
-        if self.fixed:
-            rng = np.random.default_rng([int(example["document"][0]), int(example["first"][0])])
-        source, target = self.source_and_target(example["input_ids"], rng)
-        return {
-            "input_ids": np.append(source, self.end),
-            "decoder_input_ids": np.concatenate([[self.start], target]),
-            "labels": np.append(target, self.end),
-        }
+        pieces = input_formats.texts(split, self.longest(context), FEWEST)
+        table = np.column_stack([pieces[:, :ROOM], *self.sizes(pieces[:, SIZE])])
+        return pack(table, context, np.random.default_rng([seed, 1]), streams_of(self.fields), self.lengths(context))
 
     def source_and_target(self, ids: Ids, rng: np.random.Generator) -> tuple[Ids, Ids]:
-        """What is kept, and what is taken out, each with sentinels for the other; without their ends."""
+        """What is kept, and what is taken out, each with sentinels for the other, and its end."""
         taken, sentinels = self.noise.mask(len(ids), rng), np.array(self.sentinels, np.int64)
-        return replaced(ids, taken, sentinels), replaced(ids, ~taken, sentinels)
+        source, target = replaced(ids, taken, sentinels), replaced(ids, ~taken, sentinels)
+        return np.append(source, self.end), np.append(target, self.end)
 
 
 def build(options: Options, setting: Setting) -> SpanCorruption:
@@ -189,9 +164,7 @@ def build(options: Options, setting: Setting) -> SpanCorruption:
     Raises ValueError where the tokenizer has no sentinels or no end token, or documents shall be read across their borders.
     """
     if setting.across_documents:
-        raise OptionError(
-            "‹data.across_documents› has no effect here: spans are taken out of each document alone; leave it out"
-        )
+        raise OptionError("‹data.across_documents› has no effect here: each document is corrupted alone; leave it out")
     tokenizer = setting.tokenizer
     if not tokenizer.sentinel_ids:
         raise ValueError(
@@ -202,8 +175,9 @@ def build(options: Options, setting: Setting) -> SpanCorruption:
         raise ValueError("span corruption needs an end token (eos), but the tokenizer has none: train a tokenizer with gyebo")
     return SpanCorruption(
         "lm",
-        noise=Noise(options.rate, options.span),
-        sentinels=tokenizer.sentinel_ids,
+        architecture=architecture_of(setting, options.prefix, usual=False),
         start=setting.start_id,
         end=tokenizer.role_ids["eos"],
+        noise=Noise(options.rate, options.span),
+        sentinels=tokenizer.sentinel_ids,
     )

@@ -11,6 +11,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from gyebo.config.errors import OptionError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
@@ -38,6 +40,7 @@ class ObjectiveFacts:
 
     `module`: where its `Options` and `build` are. `kind`: the kind of task from whose examples it is learned, instead of from a
     corpus, and which a model answers that has no record of another one.
+    `capabilities`: of a model's class, one of which it takes (`gyebo/models/pretrained.py`); none: its heads decide.
     `sentinels`: the number of sentinels that a tokenizer without any is given.
     `heads`: the heads that a model needs to be measured. `with_teacher`: the objective by which a student learns the same
     from a teacher. `needs_teacher`: that is this one.
@@ -62,6 +65,7 @@ class ObjectiveFacts:
     module: str
     learns: str
     kind: str = ""
+    capabilities: tuple[str, ...] = ()
     sentinels: int = 0
     heads: tuple[str, ...] = ("lm",)
     with_teacher: str | None = None
@@ -105,6 +109,7 @@ CAUSAL = ObjectiveFacts(
     name="causal",
     module="gyebo.objectives.causal",
     learns="to predict the next token",
+    capabilities=("causal",),
     metric="bits_per_byte",
     unit="bits per byte",
     likelihood=True,
@@ -256,6 +261,7 @@ BIDIRECTIONAL = ObjectiveFacts(
 
 DENOISING = ObjectiveFacts(
     name="denoising",
+    capabilities=("encodes_source",),
     module="gyebo.objectives.denoising",
     learns="to restore a text from noise",
     metric="denoising_loss",
@@ -303,6 +309,7 @@ SPAN_CORRUPTION = ObjectiveFacts(
     name="span-corruption",
     module="gyebo.objectives.span_corruption",
     learns="to write the spans that were taken out of a text",
+    capabilities=("encodes_source", "sees_prefix"),
     sentinels=100,
     metric="target_loss",
     unit="nats per target token",
@@ -341,6 +348,38 @@ SPAN_CORRUPTION = ObjectiveFacts(
     ),
 )
 
+PREFIX_LM = ObjectiveFacts(
+    name="prefix-lm",
+    module="gyebo.objectives.prefix_lm",
+    learns="to continue a text",
+    capabilities=("encodes_source", "sees_prefix"),
+    metric="prefix_loss",
+    unit="nats per token after the prefix",
+    note="of texts from a random place on, always the same one, given what is before it: no likelihood, so no bits per byte",
+    evaluate="gyebo.evaluation.source_target:evaluate_continuations",
+    term="loss_lm",
+    card_metrics=("prefix_loss", "prefix_accuracy"),
+    meaning=(
+        "Mean negative log-likelihood of the tokens of held-out texts from a random place on, given what is before it. The "
+        "place was the same for all."
+    ),
+    lines=(
+        Line(
+            heading="Accuracy after the prefix",
+            meaning="Share of these tokens predicted correctly. Nothing is ranked by it.",
+            metric="prefix_accuracy",
+            form="{:.1%}",
+        ),
+    ),
+    lines_beside=(
+        Line(
+            heading="Loss after the prefix",
+            meaning="Mean negative log-likelihood of texts from a random place on (nats per token). No bits per byte.",
+            metric="prefix_loss",
+        ),
+    ),
+)
+
 TRANSLATION = ObjectiveFacts(
     name="translation",
     module="gyebo.objectives.source_target",
@@ -365,7 +404,7 @@ DISTILLATION = replace(
 
 OBJECTIVES: dict[str, ObjectiveFacts] = {
     facts.name: facts
-    for facts in (CAUSAL, MASKED, PERMUTATION, BIDIRECTIONAL, DENOISING, SPAN_CORRUPTION, TRANSLATION, DISTILLATION)
+    for facts in (CAUSAL, MASKED, PERMUTATION, BIDIRECTIONAL, DENOISING, SPAN_CORRUPTION, PREFIX_LM, TRANSLATION, DISTILLATION)
 }
 
 LIKELIHOOD = CAUSAL  # its metric compares all models that give a text a probability, whatever they read it with
@@ -382,6 +421,18 @@ def find(name: str, *, teacher: bool = False) -> ObjectiveFacts:
     if facts.with_teacher is None:
         raise ValueError(f"the objective {name} has no form with a teacher: leave the teacher out")
     return OBJECTIVES[facts.with_teacher]
+
+
+def asked(usual: str, options: Mapping[str, Any], *, teacher: bool = False) -> ObjectiveFacts:
+    """The objective that `options` name ("name", of the section `objective`), by default the `usual` one of a family.
+
+    Raises OptionError for one that can't be asked for, ValueError as `find` does.
+    """
+    name = options.get("name", usual)
+    known = [facts.name for facts in OBJECTIVES.values() if not facts.kind and not facts.needs_teacher]
+    if name != usual and name not in known:
+        raise OptionError(f"‹objective.name› must be one of {', '.join(known)}, but is {name!r} instead")
+    return find(name, teacher=teacher)
 
 
 def of_unit(unit: str) -> ObjectiveFacts | None:

@@ -101,6 +101,7 @@ CAN = {  # flags without a method
     "has_query_stream": {"xlnet"},
     "has_memory": {"transformer_xl"},
     "has_clusters": {"rnn", "lstm", "gru", "transformer_xl"},
+    "sees_prefix": {"gpt", "gpt2"},
     "compiles": {"gpt", "gpt2", "bert", "roberta", "distilbert", "dan"},
 }
 

@@ -444,3 +444,43 @@ def test_gpt2_is_the_child_of_gpt():
     parent, child = (set(cls(cls.config_class(**shape)).state_dict()) for cls in (Gpt, Gpt2))
     assert child - parent == {"final_norm.weight", "final_norm.bias"}
     assert parent <= child
+
+
+def naive_prefix(model, ids, length):
+    """Hidden vectors of a text [1, T] whose first tokens see each other: every layer with the mask written out."""
+    count = ids.shape[1]
+    allowed = torch.ones(count, count).tril().bool()
+    allowed[:, :length] = True
+    run = Run(allowed[None, None], causal=False)
+    return model._blocks(model.embed(ids), torch.arange(count)[None], run)[-1][0]
+
+
+@pytest.mark.parametrize("cls", [Gpt, Gpt2])
+@torch.no_grad()
+def test_a_prefix_is_seen_by_all_of_its_document(cls):
+    torch.manual_seed(0)
+    model = cls(cls.config_class(vocab_size=40, context=24, width=16, layers=2, heads=2)).eval()
+    texts = [(torch.randint(40, (1, count)), length) for count, length in ((9, 4), (12, 0), (5, 5), (7, 1))]
+    expected = [naive_prefix(model, ids, length) for ids, length in texts]
+    rows = [[texts[0], texts[1]], [texts[2], texts[3]]]  # two documents a row, with padding
+    ids, documents, prefix = (torch.zeros(2, 23, dtype=torch.long) for _ in range(3))
+    places = []
+    for row, several in enumerate(rows):
+        at = row  # the second row has padding before it
+        for number, (text, length) in enumerate(several, 1):
+            place = slice(at, at + text.shape[1])
+            ids[row, place], documents[row, place] = text[0], number
+            prefix[row, at : at + length] = 1
+            places.append((row, place))
+            at = place.stop
+    found = model.encode(ids, document_ids=documents, prefix=prefix).hidden
+    dense = model.encode(ids, document_ids=documents, prefix=prefix, return_attentions=True)
+    for (row, place), wanted in zip(places, expected):
+        torch.testing.assert_close(found[row, place], wanted, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(dense.hidden[row, place], wanted, atol=1e-5, rtol=1e-5)
+    assert len(dense.attentions) == 2 and not found[documents == 0].any()
+    one, length = texts[0]
+    alone = model.encode(one, prefix=torch.arange(9)[None] < length).hidden[0]
+    torch.testing.assert_close(alone, expected[0], atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="prefix"):
+        model.encode(one, prefix=torch.ones_like(one), cache=model.prefill(one, slots=12)[1])

@@ -42,7 +42,7 @@ def split(corpus, tokenizer):
 
 @pytest.fixture(scope="module")
 def objective(tokenizer, split):
-    return span_corruption.build(Options(), Setting(tokenizer, T5_ROLES, split, start_id=0))
+    return span_corruption.build(Options(), Setting(tokenizer, T5_ROLES, split, encodes_source=True))
 
 
 def restored(source, target):
@@ -73,7 +73,7 @@ def restored(source, target):
 
 @pytest.mark.parametrize(("source", "raw", "target"), [(512, 568, 114), (256, 284, 58), (128, 141, 29)])
 def test_the_published_lengths(source, raw, target):
-    assert Noise().longest(source) == raw
+    assert OBJECTIVE.longest(source) == raw
     assert Noise().lengths(raw) == (source, target)
 
 
@@ -93,7 +93,7 @@ def test_noise_has_the_asked_share_in_spans_of_the_asked_length(length, rate, sp
 def test_a_text_of_one_token_loses_nothing():
     assert not Noise().mask(1, np.random.default_rng(0)).any()
     source, target = OBJECTIVE.source_and_target(np.array([7]), np.random.default_rng(0))
-    assert source.tolist() == [7] and target.tolist() == [SENTINELS[0]]
+    assert source.tolist() == [7, END] and target.tolist() == [SENTINELS[0], END]
 
 
 def test_every_division_is_equally_likely():
@@ -154,7 +154,7 @@ def test_every_token_is_read_once_and_rows_are_full(objective, split):
     for piece in rows.plan.pieces:
         found.update((int(piece[DOCUMENT]), place) for place in range(piece[FIRST], piece[FIRST] + piece[SIZE]))
     lengths = split.documents["tokens"].tolist()
-    alone = sum(length % Noise().longest(context) == 1 for length in lengths)
+    alone = sum(length % objective.longest(context) == 1 for length in lengths)
     assert set(found.values()) == {1} and len(found) == sum(lengths) - alone
     batch = rows.batch(np.arange(len(rows.plan)), [[0, 0]] * len(rows.plan))
     assert (batch["document_ids"] > 0).mean() > 0.95
@@ -218,7 +218,7 @@ def test_a_tokenizer_without_sentinels_is_refused(tokenizer_folder, split):
     ],
 )
 def test_contexts_that_do_not_fit_are_refused(options, context, names, tokenizer, split):
-    objective = span_corruption.build(Options(**options), Setting(tokenizer, T5_ROLES, split))
+    objective = span_corruption.build(Options(**options), Setting(tokenizer, T5_ROLES, split, encodes_source=True))
     with option_error(*names):
         objective.plan(split, context, 0)
 

@@ -22,7 +22,7 @@ from gyebo.data.streams import streams_of
 from gyebo.evaluation import measures
 from gyebo.interchange import load
 from gyebo.jobs.model_building import longest_read, shaped, with_pieces
-from gyebo.jobs.objective_building import build_objective, held_out_rows, options_of
+from gyebo.jobs.objective_building import build_objective, chosen, held_out_rows, options_of
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.corpus import open_data
 from gyebo.jobs.results import DryRun, RunPlan
@@ -80,7 +80,7 @@ class Setup:
     @property
     def facts(self) -> table.ObjectiveFacts:
         """The row of the objective in the table."""
-        return table.find(self.family.objective, teacher=self.options.teacher is not None)
+        return table.asked(self.family.objective, self.options.objective, teacher=self.options.teacher is not None)
 
     def sample(self, model: Any, count: int) -> list[str]:
         """A few lines of what the model can do."""
@@ -153,7 +153,8 @@ class Setup:
 def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     """Corpus, tokenizer, model and rows of a run. ValueError names what doesn't fit together."""
     family = tree.find(options.family)
-    if table.find(family.objective).kind:
+    facts = chosen(family, options.objective, teacher=options.teacher is not None)
+    if facts.kind:
         raise ValueError(
             f"{family.name} learns from sentence pairs, not from a corpus: gyebo finetune {family.name}:{options.size} "
             "translation --data pairs.tsv --text SOURCE --label TARGET --tokenizer DIR -o DIR"
@@ -173,7 +174,6 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         )
     own = opened[1] if opened and options.tokenizer == str(named) else None
     tokenizer, prepared = open_data(options, out, console, own)
-    facts = table.find(family.objective, teacher=options.teacher is not None)
     tokenizer = tokenizer.for_family(roles_of(family))
     if not options.start_from:
         tokenizer = tokenizer.with_sentinels(facts.sentinels)
@@ -192,6 +192,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         tuple(opened[0].heads) if opened and options.start_from else cls.possible_heads(),
         across_documents=options.data.across_documents,
         gives_raw=cls.gives_raw,
+        encodes_source=cls.encodes_source,
         start_id=config.first_id if cls.encodes_source else 0,
         carries=_goes_on(options, family, config),
         teacher=opened[0].to(device) if opened and options.teacher else None,
