@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "evaluation": {"tasks", "objectives", "generation", "data", "text", "config", "nn"},
     "jobs": EVERYTHING_BELOW - {"jobs"},
     "compare": EVERYTHING_BELOW,
-    "lab": EVERYTHING_BELOW,
+    "lab": EVERYTHING_BELOW | {"compare"},
     "serving": {"generation", "tasks", "interchange", "text"},
 }
 FREE = {"cli", "__init__", "__main__"}

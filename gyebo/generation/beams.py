@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.processors import top_scores
-from gyebo.generation.prompts import Chooser, Prompts, fill_id, log_probabilities, prepare
+from gyebo.generation.prompts import NOTHING, Chooser, Forced, Prompts, fill_id, log_probabilities, prepare
 from gyebo.nn.decoding import decoding_copy
 
 _NEVER = -1e9  # score of missing hypotheses; sums with it must stay finite
@@ -103,9 +103,11 @@ def search(
     options: GenerationOptions,
     *,
     forbidden: Sequence[int] = (),
+    forced: Forced = NOTHING,
     limits: Sequence[int] | None = None,
 ) -> list[list[Hypothesis]]:
-    """The `options.samples` best hypotheses for each prompt (lists of ids), best first; they contain no `forbidden` ids.
+    """The `options.samples` best hypotheses for each prompt (lists of ids), best first; they contain no `forbidden` ids unless
+    they are `forced`.
 
     `limits`: maximum number of generated tokens per prompt, instead of `options.max_new_tokens`. With a coverage penalty the
     model's cache must have the weights of the attention to the source (`attentions`).
@@ -115,7 +117,7 @@ def search(
     batch = prepare(model, prompts, options, limits)
     longest = batch.ids.shape[1]
     answers: dict[int, list[Hypothesis]] = {}
-    chooser = Chooser(options, forbidden, model.config.eos_id, batch.ids.device)
+    chooser = Chooser(options, forbidden, model.config.eos_id, batch.ids.device, forced)
     for prompt, texts in _search(decoding_copy(model, max(batch.limits)), batch, options, chooser):
         ids = [row[longest : longest + length] for row, length in zip(texts.ids[0].tolist(), texts.lengths[0].tolist())]
         found = zip(ids, texts.scores[0].tolist(), texts.log_probs[0].tolist())
@@ -141,9 +143,11 @@ def _search(model: Any, batch: Prompts, options: GenerationOptions, chooser: Cho
         if coverage:
             running.seen = running.seen + coverage.last_weights(len(live))
         logits, before = model.project(hidden), running.ids.flatten(0, 1)[:, :length]
-        best_tokens = _best_tokens(logits, chooser, before, real[:, :length], step, 2 * beams)
+        last = step + 1 >= limits[live]  # [B]
+        rows = last.repeat_interleave(beams)
+        best_tokens = _best_tokens(logits, chooser, before, real[:, :length], step, rows, 2 * beams)
         candidates, origin = _extend(running, *best_tokens, length, step)
-        ends = (step + 1 >= limits[live])[:, None].expand_as(candidates.done)
+        ends = last[:, None].expand_as(candidates.done)
         if chooser.end is not None:
             ends = ends | (candidates.ids[:, :, length] == chooser.end)
         penalty = coverage.penalty(candidates.seen) * options.coverage_penalty if coverage else 0.0
@@ -168,19 +172,19 @@ def _search(model: Any, batch: Prompts, options: GenerationOptions, chooser: Cho
 
 
 def _best_tokens(
-    logits: Tensor, chooser: Chooser, ids: Tensor, real: Tensor, step: int, most: int
+    logits: Tensor, chooser: Chooser, ids: Tensor, real: Tensor, step: int, last: Tensor, most: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The `most` best next tokens of each beam: their scores, their ids, and the logs of the model's probabilities, [B*K, most]
-    each. logits [B*K, V], ids and real [B*K, L].
+    each. logits [B*K, V], ids and real [B*K, L], last [B*K].
 
     On a CPU a few rows at a time, so that intermediate results stay in the cache.
     """
     rows, vocabulary = logits.shape
     rows = max(1, _CACHED // vocabulary) if logits.device.type == "cpu" else rows
     found = []
-    for part, before, known in zip(logits.split(rows), ids.split(rows), real.split(rows)):
+    for part, before, known, full in zip(*(tensor.split(rows) for tensor in (logits, ids, real, last))):
         own = log_probabilities(part, step)
-        scores, tokens = top_scores(chooser.allow(own, before, known, step), min(most, vocabulary))
+        scores, tokens = top_scores(chooser.allow(own, before, known, step, full), min(most, vocabulary))
         found.append((scores, tokens, own.gather(1, tokens)))
     scores, tokens, own = (torch.cat(parts) for parts in zip(*found))
     return scores, tokens, own

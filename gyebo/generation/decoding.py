@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gyebo.generation.options import GenerationOptions
-from gyebo.generation.prompts import Chooser, Prompts, fill_id, log_probabilities, prepare
+from gyebo.generation.prompts import NOTHING, Chooser, Forced, Prompts, fill_id, log_probabilities, prepare
 from gyebo.nn.decoding import decoding_copy
 
 
@@ -40,10 +40,11 @@ def decode(
     options: GenerationOptions,
     *,
     forbidden: Sequence[int] = (),
+    forced: Forced = NOTHING,
     limits: Sequence[int] | None = None,
 ) -> Iterator[Step]:
-    """Steps of greedy decoding or sampling for lists of ids; `forbidden` ids are never chosen. `limits`: maximum number of
-    generated tokens per prompt, instead of `options.max_new_tokens`.
+    """Steps of greedy decoding or sampling for lists of ids; `forbidden` ids are never chosen, unless `forced`. `limits`:
+    maximum number of generated tokens per prompt, instead of `options.max_new_tokens`.
 
     The prompts are read once, at the first step. A row ends with the model's end token or at its limit, the iterator with the
     last row; rows that have ended are no longer computed. A sampled token depends only on (seed, index of the prompt, index of
@@ -54,19 +55,17 @@ def decode(
         raise ValueError(f"beams={options.beams}: beam search cannot be streamed; use gyebo.generation.beams.search")
     batch = prepare(model, prompts, options, limits)
     finished = torch.zeros(len(prompts) * options.samples, dtype=torch.bool, device=batch.ids.device)
-    return _steps(model, batch, options, forbidden, finished)
+    chooser = Chooser(options, forbidden, model.config.eos_id, batch.ids.device, forced)
+    return _steps(model, batch, options, chooser, finished)
 
 
 @torch.inference_mode()
-def _steps(
-    model: Any, batch: Prompts, options: GenerationOptions, forbidden: Sequence[int], finished: Tensor
-) -> Iterator[Step]:
+def _steps(model: Any, batch: Prompts, options: GenerationOptions, chooser: Chooser, finished: Tensor) -> Iterator[Step]:
     device, end, pad = batch.ids.device, model.config.eos_id, fill_id(model.config)
     count, longest = max(batch.limits), batch.ids.shape[1]
     origin = torch.arange(len(batch.limits), device=device).repeat_interleave(options.samples)  # the prompt of each row
     limits = torch.tensor(batch.limits, device=device)[origin]
     random = None if options.greedy else uniforms(options.seed, len(batch.limits), options.samples, count).to(device)
-    chooser = Chooser(options, forbidden, end, device)
     history = torch.cat([batch.ids[origin], batch.ids.new_full((len(origin), count), pad)], 1)
     real = torch.cat([batch.real[origin], batch.real.new_ones(len(origin), count)], 1)
     live = torch.arange(len(origin), device=device)  # rows that are still computed
@@ -78,12 +77,12 @@ def _steps(
         logits = model.project(hidden).float()
         log_probs = log_probabilities(logits, step)
         length = longest + step
-        scores = chooser.allow(logits, history[:, :length], real[:, :length], step)
+        ended = limits == step + 1
+        scores = chooser.allow(logits, history[:, :length], real[:, :length], step, ended)
         chosen = scores.argmax(-1) if random is None else sample(chooser.reshape(scores), random[live, step])
         history[:, length] = chosen
-        ended = limits == step + 1
         if end is not None:
-            ended |= chosen == end
+            ended = ended | (chosen == end)
         yield _step(live, finished, ended, chosen, log_probs.gather(1, chosen[:, None])[:, 0], pad)
         left = len(finished) - int(finished.sum())
         if not left:

@@ -20,6 +20,11 @@ def suppress(scores: Tensor, ids: Tensor) -> Tensor:
     return scores.index_fill(-1, ids, -math.inf)
 
 
+def force(scores: Tensor, id: int) -> Tensor:
+    """[B, V] with 0 for one token, whatever its score is, and without all others."""
+    return torch.full_like(scores, -math.inf).index_fill(-1, torch.tensor([id], device=scores.device), 0.0)
+
+
 def temperature(scores: Tensor, value: float) -> Tensor:
     """[B, V] divided by the temperature: below 1 sharpens, above 1 flattens."""
     return scores / value

@@ -83,19 +83,40 @@ def device_of(model: Any) -> torch.device:
     return next(iter(model.parameters())).device
 
 
+@dataclass(frozen=True)
+class Forced:
+    """Ids that a model does not choose itself: the `first` one of an answer, and the `last` one where it reaches its maximum
+    length; None: it chooses. They mean what `forced_bos_token_id` and `forced_eos_token_id` mean in `transformers`: whatever
+    else is forbidden, and without effect on the score of a hypothesis."""
+
+    first: int | None = None
+    last: int | None = None
+
+
+NOTHING = Forced()
+
+
 class Chooser:
     """The processors between logits and the choice of a token, for all decoding methods.
 
-    `forbidden`: ids that are never generated. `end`: the id of the end token, or None.
+    `forbidden`: ids that are never generated, unless `forced`. `end`: the id of the end token, or None.
     """
 
-    def __init__(self, options: GenerationOptions, forbidden: Sequence[int], end: int | None, device: torch.device):
-        self.options = options
+    def __init__(
+        self,
+        options: GenerationOptions,
+        forbidden: Sequence[int],
+        end: int | None,
+        device: torch.device,
+        forced: Forced = NOTHING,
+    ):
+        self.options, self.forced = options, forced
         self.forbidden = torch.tensor(sorted(forbidden), dtype=torch.long, device=device)
         self.end = None if end is None else torch.tensor([end], device=device)
 
-    def allow(self, scores: Tensor, ids: Tensor, real: Tensor, step: int) -> Tensor:
-        """Scores [B, V] of token `step` (from 0) after ids [B, L], with the processors that also apply without sampling."""
+    def allow(self, scores: Tensor, ids: Tensor, real: Tensor, step: int, last: Tensor | None = None) -> Tensor:
+        """Scores [B, V] of token `step` (from 0) after ids [B, L], with the processors that also apply without sampling. `last`
+        [B]: rows in which it is the last one that fits; None: no row."""
         options = self.options
         if options.repetition_penalty != 1.0:
             scores = processors.repetition_penalty(scores, ids, real, float(options.repetition_penalty))
@@ -105,6 +126,10 @@ class Chooser:
             scores = processors.suppress(scores, self.end)
         if len(self.forbidden):
             scores = processors.suppress(scores, self.forbidden)
+        if self.forced.first is not None and step == 0:
+            scores = processors.force(scores, self.forced.first)
+        if self.forced.last is not None and last is not None:
+            scores = torch.where(last[:, None], processors.force(scores, self.forced.last), scores)
         if options.no_repeat_ngram and bool((scores.amax(-1) == -torch.inf).any()):
             raise ValueError(
                 f"token {step + 1}: no_repeat_ngram={options.no_repeat_ngram} forbids all tokens of the vocabulary; "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from gyebo.generation.beams import Hypothesis, search
 from gyebo.generation.decoding import decode
 from gyebo.generation.options import GenerationOptions
-from gyebo.generation.prompts import device_of, fill_id
+from gyebo.generation.prompts import Forced, device_of, fill_id
 from gyebo.nn.decoding import decoding_copy
 
 MORE = 50  # number of tokens by which a translation may be longer than its source (Vaswani et al. 2017, section 6.1)
@@ -82,8 +82,8 @@ def translate(
     beams by greedy decoding.
 
     Sources of similar length share a batch of at most `tokens` tokens; a translation has at most `max_length(length of source)`
-    ids, whatever `options.max_new_tokens` is. `forbidden` ids are never generated. Raises ValueError for a source that is
-    empty, or has an id outside the model's vocabulary.
+    ids, whatever `options.max_new_tokens` is. `forbidden` ids are never generated, but those that the model forces. Raises
+    ValueError for a source that is empty, or has an id outside the model's vocabulary.
     """
     vocabulary, find = model.config.vocab_size, search if options.beams > 1 else _greedy
     with autocast():  # determines the dtype of the copy's weights
@@ -103,7 +103,12 @@ def translate(
         limits = [min(max_length(len(ids)), model.config.context) for ids in batch]
         with autocast():
             answers = find(
-                _sources(model, batch, options.coverage_penalty > 0), starts, options, forbidden=forbidden, limits=limits
+                _sources(model, batch, options.coverage_penalty > 0),
+                starts,
+                options,
+                forbidden=forbidden,
+                forced=Forced(*model.forced_ids),
+                limits=limits,
             )
         for number, answer in zip(numbers, answers):
             found[number] = answer
@@ -111,12 +116,19 @@ def translate(
 
 
 def _greedy(
-    sources: Sources, starts: list[list[int]], options: GenerationOptions, *, forbidden: Sequence[int], limits: list[int]
+    sources: Sources,
+    starts: list[list[int]],
+    options: GenerationOptions,
+    *,
+    forbidden: Sequence[int],
+    forced: Forced,
+    limits: list[int],
 ) -> list[list[Hypothesis]]:
     """Greedy decoding."""
     ids: list[list[int]] = [[] for _ in starts]
     logs = torch.zeros(len(starts))
-    for step in decode(sources, starts, GenerationOptions(greedy=True), forbidden=forbidden, limits=limits):
+    greedy = replace(options, greedy=True)
+    for step in decode(sources, starts, greedy, forbidden=forbidden, forced=forced, limits=limits):
         logs += step.log_probs.float().cpu() * step.active.cpu()
         for row, id, active in zip(ids, step.ids.tolist(), step.active.tolist()):
             if active:

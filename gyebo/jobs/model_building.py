@@ -98,8 +98,9 @@ KINDS: dict[str, tuple[Any, str]] = {
 
 
 # Fields that follow from the tokenizer, from the text and from what is learned.
-FIXED = {"vocab_size", "context", "window", "symbols", "pad_id", "bos_id", "eos_id", "start_id", "mlm", "nsp", "pooler"}
-FIXED |= {"lm", "forced_bos_id", "forced_eos_id", "decoder", "multilingual"}
+ROLES = {"pad_id": "pad", "bos_id": "bos", "eos_id": "eos", "forced_bos_id": "bos", "forced_eos_id": "eos"}  # field -> role
+FIXED = {"vocab_size", "context", "window", "symbols", "start_id", "mlm", "nsp", "lm", "pooler", *ROLES}
+FIXED |= {"decoder", "multilingual"}
 
 
 def shaped(
@@ -125,7 +126,6 @@ def shaped(
             raise OptionError(f"‹{section}.{name}› must be {words}, but is {value!r} instead")
     if context and windows and context > size.context:
         raise OptionError(f"‹context›={context}: a window of the text is at most as long as a text, {size.context} tokens")
-    roles = [role for role in ("pad", "bos", "eos") if f"{role}_id" in kinds]
-    ids = {f"{role}_id": tokenizer.role_ids.get(role) for role in roles}
+    ids = {name: tokenizer.role_ids.get(role) for name, role in ROLES.items() if name in kinds}
     asked = {"window" if windows else "context": context} if context else {}
     return dataclasses.replace(size, vocab_size=tokenizer.vocab_size, **ids, **asked, **changes)

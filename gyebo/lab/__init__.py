@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from gyebo.lab import alignment, clipping, depth, gradients
+from gyebo.lab import alignment, clipping, depth, gradients, mask_token
 
-CLAIMS: dict[str, ModuleType] = {"gradients": gradients, "clipping": clipping, "depth": depth, "alignment": alignment}
+CLAIMS: dict[str, ModuleType] = {
+    "gradients": gradients,
+    "clipping": clipping,
+    "depth": depth,
+    "alignment": alignment,
+    "mask-token": mask_token,
+}

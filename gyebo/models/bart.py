@@ -76,6 +76,11 @@ class BartConfig(TransformerConfig):
         """The first id of the decoder: the end token, unless `start_id` says otherwise."""
         return next((id for id in (self.start_id, self.eos_id, self.bos_id, self.pad_id) if id is not None), 0)
 
+    @property
+    def forced_ids(self) -> tuple[int | None, int | None]:
+        """As in `FreeTarget`."""
+        return self.forced_bos_id, self.forced_eos_id
+
 
 def _small(vocab_size: int, context: int, width: int, layers: int, heads: int) -> BartConfig:
     return BartConfig(vocab_size, context, width, layers, layers, heads, 4 * width, pad_id=None, bos_id=None, eos_id=None)

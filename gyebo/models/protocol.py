@@ -71,6 +71,10 @@ class EncodesSource(Protocol):
     def start_id(self) -> int:
         """The id with which a target begins."""
 
+    @property
+    def forced_ids(self) -> tuple[int | None, int | None]:
+        """What generation does not choose: the id after it, the last one of a target of maximum length; None: chosen."""
+
     def read_source(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> Any:
         """Sources [B, T] -> a cache with room for `slots` tokens of each target."""
 
@@ -220,6 +224,16 @@ class CausalWithoutPositions(WithoutPositions, Causal):
         return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers)
 
 
+class FreeTarget:
+    """Mixed into the config of a model that writes a target: generation chooses all of its ids, unless the family says
+    otherwise."""
+
+    @property
+    def forced_ids(self) -> tuple[int | None, int | None]:
+        """The first id of every target after the start, the last of one that reaches its maximum length; None: chosen."""
+        return None, None
+
+
 class Translating(Speaking):
     """Mixed into a model that has `encoder` and `decoder`, each a list of layers, and `encode`. Its config says with
     `attends_source` whether it looks at the source while it writes. Letters: B batch, T length of a sentence, U of the target,
@@ -232,6 +246,11 @@ class Translating(Speaking):
     def start_id(self: Any) -> int:
         """The first id of the decoder."""
         return self.config.first_id
+
+    @property
+    def forced_ids(self: Any) -> tuple[int | None, int | None]:
+        """As in `FreeTarget`."""
+        return self.config.forced_ids
 
     def forward(
         self: Any,

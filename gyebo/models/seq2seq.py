@@ -39,7 +39,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gyebo.models.protocol import Translating, check_shape
+from gyebo.models.protocol import FreeTarget, Translating, check_shape
 from gyebo.nn.cache import Sentences, StateCache
 from gyebo.nn.cost import Workload
 from gyebo.nn.dropout import dropout
@@ -60,7 +60,7 @@ _REFUSED = (
 
 
 @dataclass
-class Seq2seqConfig:
+class Seq2seqConfig(FreeTarget):
     """The configuration of an encoder and a decoder; the defaults are Bahdanau's, with one width."""
 
     vocab_size: int = 30_000

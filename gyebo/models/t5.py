@@ -39,7 +39,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from gyebo.models import transformer
-from gyebo.models.protocol import check_shape
+from gyebo.models.protocol import FreeTarget, check_shape
 from gyebo.models.transformer import Source, Transformer, shifted
 from gyebo.nn.attention import attend, join_heads, split_heads
 from gyebo.nn.cache import KeyValueCache, SourceCache
@@ -55,7 +55,7 @@ Bias = Callable[[int], Tensor]  # the length of a sequence -> what is added to i
 
 
 @dataclass
-class T5Config:
+class T5Config(FreeTarget):
     """The configuration of a T5; the defaults are the published small one."""
 
     vocab_size: int = 32_128

@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gyebo.models.protocol import Translating, check_shape
+from gyebo.models.protocol import FreeTarget, Translating, check_shape
 from gyebo.nn.attention import attend, join_heads, split_heads, weigh
 from gyebo.nn.cache import KeyValueCache, SourceCache
 from gyebo.nn.cost import Workload, transformer_flops
@@ -40,7 +40,7 @@ from gyebo.nn.ragged import Ragged, attend_ragged
 
 
 @dataclass
-class TransformerConfig:
+class TransformerConfig(FreeTarget):
     """The configuration of a Transformer; the defaults are the published base model, without biases in attention."""
 
     vocab_size: int = 37_000

@@ -312,6 +312,8 @@ class Xlnet(Speaking, nn.Module):
         if token_type_ids is None:
             return None
         types = layout.gather(token_type_ids.expand(layout.shape))
+        if layout.padding is not None:  # where any id may stand
+            types = types.masked_fill(layout.gather(layout.padding), 0)
         low, high = (int(types.min()), int(types.max())) if len(types) else (0, 0)
         if low < 0 or high >= self.config.segments:
             raise ValueError(f"token_type_ids must be below {self.config.segments} (segments), but are {low} to {high} instead")

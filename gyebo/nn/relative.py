@@ -26,7 +26,27 @@ def relative_shift(scores: Tensor, first: int, keys: int, *, causal: bool = Fals
     queries, distances = scores.shape[-2:]
     if first not in (queries - 1, queries) or distances < max(0 if causal else first + keys, keys + 1):
         raise ValueError(f"{queries} queries and {keys} keys from column {first} don't fit {distances} distances")
-    # One column less in each row moves every row by one against the row above.
+    return _Shift.apply(scores, first, keys)
+
+
+class _Shift(torch.autograd.Function):
+    """A view; backward fills the gradient once, where that of a slice of a slice would fill it twice."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, first: int, keys: int) -> Tensor:
+        ctx.shape, ctx.first = scores.shape, first
+        return _shifted(scores, first, keys)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        room = grads[0].new_zeros(ctx.shape)
+        _shifted(room, ctx.first, grads[0].shape[-1]).copy_(grads[0])
+        return room, None, None
+
+
+def _shifted(scores: Tensor, first: int, keys: int) -> Tensor:
+    """One column less in each row moves every row by one against the row above."""
+    queries, distances = scores.shape[-2:]
     flat = scores.flatten(-2)[..., first : first + queries * (distances - 1)]
     return flat.unflatten(-1, (queries, distances - 1))[..., :keys]
 

@@ -20,6 +20,7 @@ P the most queries of one of them, M places of memory, H heads, K width of a hea
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -46,16 +47,17 @@ class Biases(NamedTuple):
 class View:
     """The queries of one stream in a group, and what they see.
 
-    `rows`: their number; `most`: of one sequence, L or P; `grid`: the rows in S x `most`, None where they fill it; `allowed`: a
-    mask that broadcasts to [S, H, `most`, M + L], None: all keys; `seen` [S, 1, `most`, 1]: False for queries that see no key,
-    whose result is zero, None where all see one; `same` [S, 1, `most`, M + L]: keys of the query's own segment, None where
-    there is only one; `starts` [S, P]: the column at which a query's scores by distance begin, None: query t stands at place t.
+    `rows`: their number; `most`: of one sequence, L or P; `grid`: the rows in S x `most`, None where they fill it; `mask`
+    broadcasts to [S, H, `most`, M + L], -inf at keys that are not seen, None: all are; `seen` [S, 1, `most`, 1]: False for
+    queries that see no key, whose result is zero, None where all see one; `same` [S, 1, `most`, M + L]: keys of the query's
+    own segment, None where there is only one; `starts` [S, P]: the column at which a query's scores by distance begin, None:
+    query t stands at place t.
     """
 
     rows: int
     most: int
     grid: Grid | None = None
-    allowed: Tensor | None = None
+    mask: Tensor | None = None
     seen: Tensor | None = None
     same: Tensor | None = None
     starts: Tensor | None = None
@@ -157,7 +159,7 @@ class _Keys:
         if visible is not None:
             visible = visible | torch.eye(visible.shape[-1], dtype=torch.bool, device=visible.device)
         allowed, same = self._masks(self.cells, visible, strict=False)
-        return View(self.group.tokens, self.group.longest, self.group.grid, allowed, same=same)
+        return View(self.group.tokens, self.group.longest, self.group.grid, _added(allowed), same=same)
 
     def queries(self, targets: Tensor) -> View:
         """The view of the query stream, at the rows of `targets` [n] (bool)."""
@@ -188,7 +190,7 @@ class _Keys:
             seen = None
         else:
             allowed = allowed | ~seen
-        return View(len(chosen), most, grid, allowed, seen, same, group.longest - places)
+        return View(len(chosen), most, grid, _added(allowed), seen, same, group.longest - places)
 
     def _masks(
         self, queries: dict[str, Tensor], visible: Tensor | None, *, strict: bool
@@ -213,6 +215,11 @@ class _Keys:
             types = None if types is None else torch.cat([types.new_zeros(real.shape), types], 1)
         same = None if types is None else queries["types"][:, None, :, None] == types[:, None, None]
         return allowed, same
+
+
+def _added(allowed: Tensor | None) -> Tensor | None:
+    """A boolean mask as one that is added to scores."""
+    return None if allowed is None else torch.zeros(allowed.shape, device=allowed.device).masked_fill(~allowed, -math.inf)
 
 
 def attend_streams(
@@ -273,11 +280,15 @@ def _attend(
     bias = _by_distance((query + biases.position) * width**-0.5, position)  # [H, S, T, R]
     bias = relative_shift(bias, view.most, count) if view.starts is None else slide(bias, view.starts, count)
     bias = bias.transpose(0, 1)
+    # The mask is added instead of filled in, which would cost as much again in the backward pass.
+    mask = None if view.mask is None else view.mask.to(bias.dtype)
     if view.same is not None:
         difference = biases.segments[0] - biases.segments[1]
         gain = ((query + biases.segment) * (width**-0.5 * difference)).sum(-1)  # [S, T, H]
-        bias = bias + gain.transpose(1, 2)[..., None].to(bias.dtype) * view.same
-    given: dict[str, Any] = {"allowed": view.allowed, "bias": bias, "dropout": dropout}
+        gain, same = gain.transpose(1, 2)[..., None].to(bias.dtype), view.same.to(bias.dtype)
+        mask = gain * same if mask is None else torch.addcmul(mask, gain, same)
+    bias = bias if mask is None else bias + mask
+    given: dict[str, Any] = {"bias": bias, "dropout": dropout}
     by_head = (query + biases.content).to(key.dtype).transpose(1, 2)
     if attentions is None:
         heads = attend(by_head, key, value, **given)

@@ -79,8 +79,8 @@ class Options(BaseModel):
 
 @dataclass(frozen=True)
 class Denoising(Defaults):
-    """Denoising for one vocabulary. `start`, `end`: the ids around a text, `end` also the first that the decoder reads; `mask`;
-    `pieces`: the ids that a random token is drawn from."""
+    """Denoising for one vocabulary. `start`, `end`: the ids around a text; `mask`; `pieces`: the ids that a random token is
+    drawn from; `first`: the id that the decoder reads first."""
 
     options: Options
     start: int
@@ -88,6 +88,7 @@ class Denoising(Defaults):
     mask: int
     marks: Marks
     pieces: Ids
+    first: int
     target: TargetLoss = field(default_factory=lambda: TargetLoss("lm"))
 
     @property
@@ -155,7 +156,7 @@ class Denoising(Defaults):
         text = example["input_ids"]
         labels = np.concatenate([[self.start], text, [self.end]])
         source = np.concatenate([[self.start], self.noised(text, rng), [self.end]])
-        return {"input_ids": source, "decoder_input_ids": np.roll(labels, 1), "labels": labels}
+        return {"input_ids": source, "decoder_input_ids": np.append(self.first, labels[:-1]), "labels": labels}
 
     def noised(self, text: Ids, rng: np.random.Generator) -> Ids:
         """The text [n], corrupted: [m], m at most n."""
@@ -273,4 +274,5 @@ def build(options: Options, setting: Setting) -> Denoising:
                 f"‹objective.noise›=sentence-permutation: only {several:.0%} of the documents have two sentences, so hardly "
                 "anything is permuted: add text-infilling, or choose another ‹data.documents›"
             )
-    return Denoising(options, ids["bos"], ids["eos"], ids["mask"], marks, np.flatnonzero(marks.piece))
+    pieces = np.flatnonzero(marks.piece)
+    return Denoising(options, ids["bos"], ids["eos"], ids["mask"], marks, pieces, setting.start_id)

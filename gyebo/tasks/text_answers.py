@@ -31,23 +31,26 @@ def encode(
     *,
     max_length: int,
     start: int,
+    first: int | None = None,
     targets: bool = True,
     skip_long: bool = False,
     fallback: Tokenizer | None = None,
 ) -> Features:
     """Examples as rows: "input_ids", and with `targets` "decoder_input_ids" and "labels".
 
-    `start`: the decoder's start id. `max_length`: most tokens of a row on either side, special tokens included. Examples with a
-    longer text are encoded by the `fallback` tokenizer, if there is one, and then truncated: sources as `TaskTexts.cut` says.
-    With `skip_long` those are skipped whose target is longer, or whose source is and has no place to be cut.
-    `Features.too_long` counts both. Raises ValueError for an example whose target is needed and not known.
+    `start`: the decoder's start id; `first`: the id that every target begins with, None: with its text. `max_length`: most
+    tokens of a row on either side, special tokens included. Examples with a longer text are encoded by the `fallback`
+    tokenizer, if there is one, and then truncated: sources as `TaskTexts.cut` says. With `skip_long` those are skipped whose
+    target is longer, or whose source is and has no place to be cut. `Features.too_long` counts both. Raises ValueError for an
+    example whose target is needed and not known.
     """
-    template, end = template_of(tokenizer), [tokenizer.role_ids["eos"]]
+    template, begin, end = template_of(tokenizer), [] if first is None else [first], [tokenizer.role_ids["eos"]]
     room = template.room(max_length, 1)
     sources = tokenizer.encode_batch([form.source(example) for example in examples])
     texts = [target_of(form, example) for example in examples] if targets else []
     answers = tokenizer.target.encode_batch(texts) if targets else [[]] * len(examples)
-    long = [len(source) > room or len(answer) >= max_length for source, answer in zip(sources, answers)]
+    target_room = max_length - 1 - len(begin)
+    long = [len(source) > room or len(answer) > target_room for source, answer in zip(sources, answers)]
     if fallback:
         for number in (n for n, is_long in enumerate(long) if is_long):
             sources[number] = fallback.encode(form.source(examples[number]))
@@ -55,11 +58,11 @@ def encode(
     if form.cut:
         for number in (n for n, source in enumerate(sources) if len(source) > room):
             sources[number] = _cut(form, examples[number], fallback or tokenizer, room)
-    fits = [len(source) <= room and len(answer) < max_length for source, answer in zip(sources, answers)]
+    fits = [len(source) <= room and len(answer) <= target_room for source, answer in zip(sources, answers)]
     numbers = [number for number in range(len(examples)) if fits[number] or not skip_long]
     columns = {"input_ids": ragged(template.apply(sources[n][:room]).ids for n in numbers)}
     if targets:
-        shortened = [answers[n][: max_length - 1] for n in numbers]
+        shortened = [[*begin, *answers[n][:target_room]] for n in numbers]
         columns["decoder_input_ids"] = ragged([start, *ids] for ids in shortened)
         columns["labels"] = ragged([*ids, *end] for ids in shortened)
     ids = tuple(example.id for example in examples)

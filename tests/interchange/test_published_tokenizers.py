@@ -100,3 +100,53 @@ def test_a_decoders_pair_is_as_in_transformers_until_it_is_finetuned(tmp_path):
     task = {"name": "pair", "data": str(tmp_path / "pairs.csv")}
     ours = set_up(FinetuneOptions.model_validate({"model": str(tmp_path), "task": task, "device": "cpu"})).tokenizer
     assert ours("a", "b")["input_ids"] == [plain[0], end, plain[1]]
+
+
+XLNET = ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>"]
+
+
+def test_xlnet_in_its_published_layout(tmp_path):
+    """SentencePiece's unigram with the ids of the published vocabulary: read from spiece.model alone, framed, padded on the
+    left, saved again."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    with (tmp_path / "spiece.model").open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["a good film", "a bad film, and a long one", "good and bad words"] * 30),
+            model_writer=file,
+            vocab_size=40,
+            model_type="unigram",
+            unk_id=0,
+            bos_id=1,
+            eos_id=2,
+            control_symbols=XLNET[3:],
+            hard_vocab_limit=False,
+            minloglevel=2,
+        )
+    torch.manual_seed(0)
+    shape = {"vocab_size": 60, "d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 32, "initializer_range": 0.5}
+    model = transformers.XLNetForSequenceClassification(transformers.XLNetConfig(**shape)).eval()
+    model.save_pretrained(tmp_path)
+    ours, tokenizer = gyebo.load(tmp_path)
+    assert [tokenizer.token(id) for id in range(9)] == XLNET and tokenizer.padding_side == "left"
+    assert {role: tokenizer.role_ids[role] for role in ("unk", "cls", "sep", "pad", "mask")} == {
+        "unk": 0, "cls": 3, "sep": 4, "pad": 5, "mask": 6
+    }  # fmt: skip
+    expected = transformers.XLNetTokenizer.from_pretrained(tmp_path)
+    pairs = [("a good film", "bad words"), ("good", "a long film and a bad one")]
+    texts = [a for a, _ in pairs], [b for _, b in pairs]
+    given = expected(*texts, padding=True, return_tensors="pt", return_token_type_ids=True)  # which it leaves out by itself
+    own = tokenizer(*texts, padding=True, return_tensors="pt")
+    real = given["attention_mask"].bool()
+    assert not real[0, 0] and real[:, -1].all(), "on the left"
+    for name in ("input_ids", "attention_mask"):
+        assert own[name].tolist() == given[name].tolist()
+    assert own["token_type_ids"][real].tolist() == given["token_type_ids"][real].tolist()
+    with torch.no_grad():
+        logits = model(**{name: x.float() if name == "attention_mask" else x for name, x in given.items()}).logits
+        torch.testing.assert_close(ours(**own).logits, logits, atol=1e-5, rtol=1e-4)
+    gyebo.save(ours, tokenizer, tmp_path / "saved")
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
+    once_more = again(*texts, padding=True)
+    assert once_more["input_ids"] == given["input_ids"].tolist()
+    config = json.loads((tmp_path / "saved" / "config.json").read_text())
+    assert (config["pad_token_id"], config["bos_token_id"], config["eos_token_id"]) == (5, 1, 2)

@@ -11,9 +11,11 @@ import gyebo
 from gyebo.compare.recipe import parse
 from gyebo.config.finetune import FinetuneOptions
 from gyebo.jobs.evaluate import evaluate, evaluate_task
+from gyebo.jobs.finetuning.build import set_up as set_up_task
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.pretrain import pretrain
 from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.translate import translate
 from tests.training.test_resume import final_weights, interrupted
 
 transformers = pytest.importorskip("transformers")
@@ -107,3 +109,24 @@ def test_models_that_read_other_noise_are_not_ranked_by_their_loss(corpus):
         parse(values | {"candidates": [shape, shape | {"name": "b", "objective": {"noise": ["token-deletion"]}}]})
     with pytest.raises(ValueError, match=r"differ in family \(bart, bert\)|so only a task can rank it"):
         parse(values | {"candidates": [shape, {"family": "bert", "size": "tiny"}]})
+
+
+def test_text_that_it_writes_begins_and_ends_as_in_pretraining(made, tmp_path):
+    rows = "".join(f"나무 {n}\ttree {n}\n" for n in range(60))
+    (tmp_path / "pairs.tsv").write_text("ko\ten\n" + rows, encoding="utf-8")
+    task = {"name": "translation", "data": str(tmp_path / "pairs.tsv"), "text": "ko", "label": "en"}
+    asked = {"model": str(made[1]), "task": task, "steps": 4, "device": "cpu", "precision": "float32"}
+    options = FinetuneOptions.model_validate(asked | {"translation": {"batch_tokens": 128, "average": 1}})
+    setup = set_up_task(options)
+    batch = setup.rows.step(0, 1, 0)
+    ids = setup.tokenizer.role_ids
+    assert set(batch["decoder_input_ids"][:, 0]) == {ids["eos"]} and set(batch["labels"][:, 0]) == {ids["bos"]}
+    assert all(row[row >= 0][-1] == ids["eos"] for row in batch["labels"])
+    assert set(batch["input_ids"][:, 0]) == {ids["bos"]}
+    result = finetune(options, tmp_path / "tuned")
+    assert result.answer == "text" and "bleu" in result.test
+    ours = gyebo.load(tmp_path / "tuned")[0]
+    assert ours.forced_ids == (ids["bos"], ids["eos"])
+    theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "tuned").generation_config
+    assert (theirs.forced_bos_token_id, theirs.forced_eos_token_id) == ours.forced_ids
+    assert translate(str(tmp_path / "tuned"), ["나무 7", ""])[1] == ""

@@ -40,7 +40,7 @@ NOISES = ["sentence-permutation", "text-infilling", "token-masking", "token-dele
 
 
 def objective(*noise: str, **options) -> Denoising:
-    return Denoising(Options(noise=noise, **options), START, END, MASK, MARKS, np.arange(FIRST, LAST))
+    return Denoising(Options(noise=noise, **options), START, END, MASK, MARKS, np.arange(FIRST, LAST), END)
 
 
 def noised(text, *noise: str, seed: int = 0, **options):
@@ -221,7 +221,7 @@ def made(corpus, tokenizer_folder):
     tokenizer = Tokenizer.load(tokenizer_folder).for_family(roles_of(family))
     opened = open_corpus(DataOptions(corpus=[str(corpus)], valid_share=0.05))
     prepared = prepare(opened, tokenizer)
-    setting = Setting(tokenizer, roles_of(family), prepared.train)
+    setting = Setting(tokenizer, roles_of(family), prepared.train, start_id=tokenizer.role_ids["eos"])
     return denoising.build(Options(), setting), prepared.train, tokenizer
 
 

@@ -76,7 +76,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
             f"‹translation.coverage_penalty›={asked.coverage_penalty:g} has no effect: {options.model} has no attention"
         )
     context, length = origin.config.context, longest_row(options, task, origin.config.context)
-    encode = partial(text_answers.encode, form, start=origin.config.first_id)
+    encode = partial(text_answers.encode, form, start=origin.config.first_id, first=origin.config.forced_ids[0])
     longest = length if form.cut else context  # of a row that is no training row
     features = {part: encode(getattr(data, part), tokenizer, max_length=longest) for part in PARTS[1:]}
     features = {"train": encode(data.train, tokenizer, max_length=length, skip_long=True), **features}

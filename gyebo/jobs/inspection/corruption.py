@@ -106,7 +106,7 @@ def _of_corpus(
     if not any(texts):
         raise ValueError(f"{', '.join(corpus)}: no training text in it: it is empty, or held out whole")
     tokenizer, cls = tokenizer_for(texts).with_sentinels(facts.sentinels), tree.model_class(family.name)
-    start: dict[str, Any] = {"encodes_source": True, "start_id": _first_id(cls, tokenizer)} if cls.encodes_source else {}
+    start: dict[str, Any] = {"encodes_source": True, "start_id": _config(cls, tokenizer).first_id} if cls.encodes_source else {}
     with tempfile.TemporaryDirectory() as folder:
         split = split_of(texts, tokenizer, Path(folder))
         across = opened.options.across_documents
@@ -124,9 +124,9 @@ def _of_corpus(
     return Inspection(family.title, facts.learns, objective.describe() if chosen else "", tuple(shown))
 
 
-def _first_id(cls: Any, tokenizer: Tokenizer) -> int:
-    """The id with which a target of the family begins."""
-    return shaped(next(iter(cls.sizes.values())), {}, tokenizer, windows=cls.has_windows).first_id
+def _config(cls: Any, tokenizer: Tokenizer) -> Any:
+    """A config of the family for the tokenizer: it knows with which ids a target begins."""
+    return shaped(next(iter(cls.sizes.values())), {}, tokenizer, windows=cls.has_windows)
 
 
 def _originals(objective: Objective, split: Split, row: NDArray[np.int64], tokenizer: Tokenizer) -> dict[int, tuple[str, ...]]:
@@ -161,7 +161,10 @@ def _of_task(
     pairs = list(itertools.islice(world("train"), PAIRS))
     sides = [(form.source(pair), text_answers.target_of(form, pair)) for pair in pairs]
     tokenizer, cls = tokenizer_for([text for pair in sides for text in pair]), tree.model_class(family.name)
-    features = text_answers.encode(form, pairs, tokenizer, max_length=context, start=_first_id(cls, tokenizer))
+    begins = _config(cls, tokenizer)
+    features = text_answers.encode(
+        form, pairs, tokenizer, max_length=context, start=begins.first_id, first=begins.forced_ids[0]
+    )
     order, _ = shuffled(0, min(count, len(pairs)), len(pairs), seed)
     originals = [{1: sides[number]} for number in order]
     shown = examples_of(features.batch(order), features.fields, tokenizer, originals)
