@@ -11,13 +11,15 @@ from gyebo.cli import options as shared
 def fill(
     model: shared.Model,
     text: Annotated[list[str], shared.word("Text with one or more masks; may be given several times.", "TEXT", "--text")],
-    top_k: Annotated[int, shared.count("Number of candidates per mask.")] = 5,
+    top_k: Annotated[int, shared.count("Number of candidates per mask (BART: of texts).")] = 5,
     device: shared.Device = "auto",
     json: shared.Json = False,
 ) -> None:
     """Predict the masked tokens of a text.
 
-    Write the mask as in the model's tokenizer: [MASK] for BERT and DistilBERT, <mask> for RoBERTa.
+    Write the mask as in the model's tokenizer: [MASK] for BERT and DistilBERT,
+    <mask> for RoBERTa and BART. BART writes the whole text: a mask may become
+    several words or none.
 
     \b
     Examples:
@@ -30,11 +32,13 @@ def fill(
         if json:
             print(json_module.dumps(filled, ensure_ascii=False))
             continue
-        for number, candidates in enumerate(filled["masks"], 1):
+        for answer in filled.get("sequences", ()):
+            print(f"{answer['log_probability']:8.2f}  {answer['sequence']}")
+        for number, candidates in enumerate(filled.get("masks", ()), 1):
             if len(filled["masks"]) > 1:
                 print(f"mask {number}")
             for candidate in candidates:
                 print(f"{candidate['probability']:8.2%}  {candidate['sequence']}")
-        if len(filled["masks"]) > 1:
+        if len(filled.get("masks", ())) > 1:
             print(f"all       {filled['sequence']}")
         print()

@@ -71,12 +71,9 @@ def generate(
         seed=seed,
     )
     prompts = prompt or _prompts_from_stdin()
-    if len(prompts) == 1 and not json and beams in (None, 1) and samples in (None, 1):
-        job(model, prompts, options, precision=precision, device=device, on_text=lambda text: print(text, end="", flush=True))
-        print()
-        return
-    for answer in job(model, prompts, options, precision=precision, device=device):
-        print(json_module.dumps(answer, ensure_ascii=False) if json else f"{answer['prompt']}{answer['text']}\n")
+    show = None if json else lambda text: print(text, end="", flush=True)
+    for answer in job(model, prompts, options, precision=precision, device=device, on_text=show):
+        print(json_module.dumps(answer, ensure_ascii=False))
 
 
 def _prompts_from_stdin() -> list[str]:

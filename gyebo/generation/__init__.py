@@ -1,4 +1,5 @@
-"""Text generation with a model that predicts the next token: greedy decoding, sampling or beam search; whole or streamed.
+"""Text generation with a model that predicts the next token, of a text or of a target: greedy decoding, sampling or beam
+search; whole or streamed.
 
 `generate(model, tokenizer, "prompt", max_new_tokens=40, top_p=0.9, seed=0)` returns text; `complete` also ids, the reason why
 each answer ended and its log-probability; `stream` yields text while it is generated; `decode` and `search` work on ids only. A

@@ -1,4 +1,7 @@
-"""Text generation from prompts: encoding, decoding steps, and streamed text."""
+"""Text generation from prompts: encoding, decoding steps, and streamed text.
+
+A causal model continues a prompt. A model with an encoder and a decoder reads it as the source and writes a text of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,11 @@ from typing import Any, Literal
 from gyebo.generation.beams import search
 from gyebo.generation.decoding import decode
 from gyebo.generation.options import GenerationOptions, options_from
+from gyebo.generation.prompts import Forced
+from gyebo.generation.translating import sources_of
+from gyebo.nn.decoding import decoding_copy
 from gyebo.text.incremental import IncrementalDecoder
+from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
 
 Reason = Literal["eos", "stop", "length"]
@@ -38,26 +45,28 @@ def complete(
 ) -> list[Completion]:
     """Answers to prompts, with `options` or options from keywords (see `GenerationOptions`).
 
-    A prompt is preceded by the model's start token, if it has one; an empty prompt is that token alone. Special tokens other
-    than the end token are never generated. A prompt longer than the context is an error; an answer that fills the context ends
-    there, with the reason "length". Returns the answers prompt by prompt, the samples of one prompt adjacent (with beams: the
-    best first). Raises ValueError for a prompt that is too long or has an id outside the model's vocabulary, and for invalid
-    options.
+    A prompt is preceded by the model's start token, if it has one; an empty prompt is that token alone. Of a model that reads a
+    source it is the source, in the family's template. Special tokens other than the end token are never generated. A prompt
+    longer than the context is an error; an answer that fills the context ends there, with the reason "length". Returns the
+    answers prompt by prompt, the samples of one prompt adjacent (with beams: the best first). Raises ValueError for a prompt
+    that is too long or has an id outside the model's vocabulary, and for invalid options.
     """
     if isinstance(prompts, str):
         raise ValueError("prompts must be a list of strings; for one prompt use [prompt]")
     options = _options(options, settings)
-    ids = [_encode(model, tokenizer, prompt) for prompt in prompts]
-    forbidden = _forbidden(model, tokenizer)
-    writers = [_Writer(tokenizer, prompt, options.stop, model.config.eos_id) for prompt in ids for _ in range(options.samples)]
+    start = _begin(model, tokenizer, prompts, options)
+    rules: dict[str, Any] = {"forbidden": start.forbidden, "forced": start.forced}
+    writers = [
+        _Writer(tokenizer.target, text, options.stop, start.end) for text in start.continued for _ in range(options.samples)
+    ]
     if options.beams > 1:
-        found = [hypothesis for beams in search(model, ids, options, forbidden=forbidden) for hypothesis in beams]
+        found = [hypothesis for beams in search(start.model, start.ids, options, **rules) for hypothesis in beams]
         for writer, hypothesis in zip(writers, found):
             writer.log_probability = hypothesis.log_probability
             for id in hypothesis.ids:
                 writer.push(id)
     else:
-        for step in decode(model, ids, options, forbidden=forbidden):
+        for step in decode(start.model, start.ids, options, **rules):
             for row in step.active.nonzero()[:, 0].tolist():
                 writers[row].push(int(step.ids[row]))
                 writers[row].log_probability += float(step.log_probs[row])
@@ -78,9 +87,9 @@ def stream(
     for name in ("samples", "beams"):
         if getattr(options, name) > 1:
             raise ValueError(f"{name}={getattr(options, name)} cannot be streamed: a stream has one answer")
-    ids = _encode(model, tokenizer, prompt)
-    steps = decode(model, [ids], options, forbidden=_forbidden(model, tokenizer))
-    return _stream(steps, _Writer(tokenizer, ids, options.stop, model.config.eos_id))
+    start = _begin(model, tokenizer, [prompt], options)
+    steps = decode(start.model, start.ids, options, forbidden=start.forbidden, forced=start.forced)
+    return _stream(steps, _Writer(tokenizer.target, start.continued[0], options.stop, start.end))
 
 
 def _stream(steps: Iterator[Any], writer: _Writer) -> Iterator[str]:
@@ -122,18 +131,44 @@ def _options(options: GenerationOptions | None, settings: dict[str, object]) -> 
     return options_from(settings) if options is None else options
 
 
-def _encode(model: Any, tokenizer: Tokenizer, prompt: str) -> list[int]:
+@dataclass(frozen=True)
+class _Start:
+    """What decoding begins with. `model`: that of the user, or its sources; `ids`: the first ids of each answer, which it
+    reads; `continued`: those whose text the answer continues; `end`: the end token."""
+
+    model: Any
+    ids: list[list[int]]
+    continued: list[list[int]]
+    forbidden: list[int]
+    forced: Forced
+    end: int | None
+
+
+def _begin(model: Any, tokenizer: Tokenizer, prompts: Sequence[str], options: GenerationOptions) -> _Start:
     if tokenizer is None:
         raise ValueError("tokenizer is None: load the tokenizer that the model was trained with")
-    start = model.config.bos_id
-    return ([] if start is None else [start]) + tokenizer.encode(prompt)
+    config, forbidden = model.config, _forbidden(model, tokenizer)
+    if not model.encodes_source:
+        start = [] if config.bos_id is None else [config.bos_id]
+        ids = [start + tokenizer.encode(prompt) for prompt in prompts]
+        return _Start(model, ids, ids, forbidden, Forced(), config.eos_id)
+    template = template_of(tokenizer)
+    sources = [template.apply(text).ids for text in tokenizer.encode_batch(list(prompts))]
+    for number, source in enumerate(sources, 1):
+        if not source or len(source) > config.context:
+            what = f"has {len(source)} tokens, but this model's context is {config.context}: shorten it"
+            what = what if source else "is empty"
+            raise ValueError(f"{'the prompt' if len(sources) == 1 else f'prompt {number}'} {what}")
+    read = sources_of(decoding_copy(model, options.max_new_tokens), sources, options.coverage_penalty > 0)
+    starts = [[model.start_id] for _ in sources]
+    return _Start(read, starts, [[] for _ in sources], forbidden, Forced(*model.forced_ids), config.eos_id)
 
 
 def _forbidden(model: Any, tokenizer: Tokenizer) -> list[int]:
     """Ids without text: special tokens other than the end token, and ids of the model that the tokenizer does not have."""
     config = model.config
     ids = set(tokenizer.all_role_ids) | {id for id in (config.pad_id, config.bos_id) if id is not None}
-    ids |= set(range(config.vocab_size)) - tokenizer.known_ids
+    ids |= set(range(config.vocab_size)) - tokenizer.target.known_ids
     return sorted(id for id in ids - {config.eos_id} if id < config.vocab_size)
 
 

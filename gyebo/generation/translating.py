@@ -103,7 +103,7 @@ def translate(
         limits = [min(max_length(len(ids)), model.config.context) for ids in batch]
         with autocast():
             answers = find(
-                _sources(model, batch, options.coverage_penalty > 0),
+                sources_of(model, batch, options.coverage_penalty > 0),
                 starts,
                 options,
                 forbidden=forbidden,
@@ -136,8 +136,8 @@ def _greedy(
     return [[Hypothesis(row, log / len(row), log)] for row, log in zip(ids, logs.tolist())]
 
 
-def _sources(model: Any, batch: Sequence[Sequence[int]], return_attentions: bool) -> Sources:
-    """A batch, padded on the right."""
+def sources_of(model: Any, batch: Sequence[Sequence[int]], return_attentions: bool) -> Sources:
+    """Sources (lists of ids) as a batch, padded on the right."""
     longest, device = max(map(len, batch)), device_of(model)
     ids = torch.full((len(batch), longest), fill_id(model.config), dtype=torch.long)
     mask = torch.zeros_like(ids)

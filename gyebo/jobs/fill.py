@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gyebo.generation.fill_mask import Candidate, Filler
+from gyebo.generation.infilling import Restored, restore
 from gyebo.interchange import load
 from gyebo.training.device import pick_device
 
@@ -14,13 +15,19 @@ def fill(name: str, texts: Sequence[str], *, top_k: int = 5, device: str = "auto
     """For each text: text, sequence (each mask replaced by its most probable candidate) and masks, a list of candidates for
     each mask: text (with the white space before it), probability, ids, sequence (with only this mask replaced).
 
-    Raises ValueError where the model has no masked-LM head or no tokenizer, and for a text without a mask or longer than the
-    context.
+    A model that reads a source writes the text anew, with something, or nothing, for each mask: text, sequence (the best one)
+    and sequences, at most `top_k`: sequence, log_probability (natural logarithm).
+
+    Raises ValueError where the model has no masked-LM head and reads no source, or there is no tokenizer, and for a text
+    without a mask or longer than the context.
     """
     place = pick_device(device)
     model, tokenizer = load(name)
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer")
+    if model.encodes_source:
+        answers = restore(model.to(place), tokenizer, texts, top_k)
+        return [_restored(text, found) for text, found in zip(texts, answers)]
     filler = Filler(model.to(place), tokenizer)
     found = [filler.fill(text, top_k) for text in texts]
     return [
@@ -31,6 +38,11 @@ def fill(name: str, texts: Sequence[str], *, top_k: int = 5, device: str = "auto
         }
         for filled in found
     ]
+
+
+def _restored(text: str, answers: list[Restored]) -> dict[str, Any]:
+    shown = [{"sequence": answer.text, "log_probability": answer.log_probability} for answer in answers]
+    return {"text": text, "sequence": answers[0].text, "sequences": shown}
 
 
 def _shown(candidate: Candidate) -> dict[str, Any]:

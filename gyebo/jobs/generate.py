@@ -37,20 +37,25 @@ def generate(
 ) -> list[dict[str, Any]]:
     """Answers in the order of the prompts (samples of one prompt are adjacent): prompt, text, ids, reason, log_probability.
 
-    With `on_text` and one prompt, it is called with the prompt and then with the text while it is generated, and nothing is
-    returned.
+    With `on_text`, it is called with what a reader sees, and nothing is returned: the prompt, if the text continues it, and the
+    text; of one answer while it is generated.
     """
     checked = options_from(options)
     model, tokenizer = open_generator(name, precision, device)
     with torch.inference_mode():
-        if on_text is not None:
+        if on_text is not None and len(prompts) == checked.samples == checked.beams == 1:
             parts = stream(model, tokenizer, prompts[0], options=checked)
-            on_text(prompts[0])
+            on_text("" if model.encodes_source else prompts[0])
             for text in parts:
                 on_text(text)
+            on_text("\n")
             return []
         answers = complete(model, tokenizer, prompts, options=checked)
     samples = len(answers) // len(prompts)
+    if on_text is not None:
+        for i, answer in enumerate(answers):
+            on_text(f"{'' if model.encodes_source else prompts[i // samples]}{answer.text}\n\n")
+        return []
     return [
         {
             "prompt": prompts[i // samples],

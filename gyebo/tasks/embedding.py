@@ -27,7 +27,7 @@ def check_pooling(model: Any, pooling: str) -> None:
         raise OptionError(f"‹pooling› must be one of {', '.join(POOLINGS)}, but is {pooling!r} instead")
     body = body_of(model)
     if body.encodes_source and not body.embeds_source:
-        raise OptionError(f"{model.family} is a translation model without text embeddings: use an encoder such as bert")
+        raise OptionError(f"{model.family} learns to write, and has no text embeddings: use an encoder such as bert")
     if pooling == "cls" and body.causal:
         raise OptionError(
             f"‹pooling›=cls: {model.family} reads from left to right, so its first token does not attend to the text after "
