@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gyebo.compare.plan import Branch
-from gyebo.compare.recipe import Candidate
 from gyebo.compare.results import run_directory
+from gyebo.compare.sections import Candidate
 from gyebo.compare.session import Session, Watch
 from gyebo.config.run import RunOptions
 from gyebo.training.schedule import stable_steps, warmup_steps

@@ -14,8 +14,8 @@ from typing import Any
 
 from gyebo.compare import cooldowns
 from gyebo.compare.plan import Pace
-from gyebo.compare.recipe import Candidate
 from gyebo.compare.results import run_directory
+from gyebo.compare.sections import Candidate
 from gyebo.compare.session import Session, Watch, attempt, held_out
 from gyebo.config import durable, toml
 from gyebo.config.run import RunOptions

@@ -2,150 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
+from gyebo.compare.sections import Candidate, RecipeTask, SweepOptions, TokenizerOptions
 from gyebo.config import toml
-from gyebo.config.errors import OptionError
-from gyebo.config.finetune import FinetuneOptions, TaskOptions, TuningOptions
+from gyebo.config.errors import OptionError, placed
+from gyebo.config.finetune import FinetuneOptions, TaskOptions
 from gyebo.config.run import (
     BudgetOptions,
     DataOptions,
-    ModelOptions,
     OptimOptions,
     RunOptions,
     Section,
     TrainOptions,
     names_source,
 )
+from gyebo.config.toml_lines import Place
 from gyebo.jobs.finetuning.answer import answer_form
-from gyebo.models.family import TEXT, find, find_size
-from gyebo.objectives.table import LIKELIHOOD, ObjectiveFacts, asked
+from gyebo.models.family import TEXT, find
+from gyebo.objectives.table import LIKELIHOOD, ObjectiveFacts
 from gyebo.tasks.heads.styles import STYLES, WINDOWS, layers_are_features
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.splits import open_task
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a folder's name on every system, and letters that every plot can draw
 BASELINE = "linear"  # beside the candidates' folders
 SECTIONS = ("data", "tokenizer", "budget", "optim", "train", "sweep")
 LISTS = ("candidates", "tasks")
 OLD_SHARE = 0.1  # the default before searches were counted: of a trial
 LEAST_TRIAL = 1.25  # times its warm-up
 PREFIXED = "wsd"  # the schedule whose short runs are the beginning of long ones, but for the cool-down
-
-
-class TokenizerOptions(Section):
-    """The one segmentation that all candidates share: a directory, or what to train on the corpus."""
-
-    path: str | None = Field(None, description="a tokenizer's directory; by default one is trained")
-    kind: str | None = Field(None, description="type of the tokenizer to train: bpe")
-    vocab_size: int | None = Field(None, gt=0, description="vocabulary size of the tokenizer to train (default 16000)")
-
-    @model_validator(mode="after")
-    def _one_way(self) -> TokenizerOptions:
-        for name in ("kind", "vocab_size"):
-            if self.path is not None and getattr(self, name) is not None:
-                raise ValueError(f"tokenizer.path and tokenizer.{name} exclude each other: keep one")
-        if self.kind not in (None, "bpe"):
-            raise ValueError(
-                f"tokenizer.kind: a comparison trains bpe only, but is {self.kind!r} instead: make it with"
-                f' `gyebo tokenizer train CORPUS --kind {self.kind} -o tok/` and give tokenizer.path = "tok/"'
-            )
-        return self
-
-
-class SweepOptions(Section):
-    """A search for the learning rate before the measured runs, by short runs."""
-
-    lr: list[float] = Field(min_length=2, description="peak learning rates to try")
-    share: float = Field(
-        0.3, gt=0, description="share of a candidate's budget that the trials of these rates get, in equal parts"
-    )
-    counted: bool = Field(True, description="the trials are part of the budget: a measured run gets what they leave")
-    extend: int = Field(3, ge=0, description="at most so many further rates while the best one is the lowest or the highest")
-
-    @model_validator(mode="after")
-    def _rates(self) -> SweepOptions:
-        if any(rate <= 0 for rate in self.lr) or len(set(self.lr)) != len(self.lr):
-            raise ValueError(f"sweep.lr needs different positive learning rates, but is {self.lr} instead")
-        return self
-
-    @property
-    def trial_share(self) -> float:
-        """Length of a trial as a share of the budget."""
-        return round(self.share / len(self.lr), 12)  # the same as before a multiplication by that number
-
-
-class Candidate(ModelOptions):
-    """One family at one size, and what it does differently from the others."""
-
-    name: str = Field("", description="name in the table and of the folder; by default family-size")
-    optim: dict[str, Any] = Field(default_factory=dict, description="fields of [optim] that differ for this candidate")
-    tuning: dict[str, Any] = Field(
-        default_factory=dict, description="fine-tuning options (fields of [[tasks]]) that differ for this candidate"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_name(cls, values: Any) -> Any:
-        if isinstance(values, dict) and not values.get("name"):
-            values = {**values, "name": f"{values.get('family')}-{values.get('size', 'mini')}"}
-        return values
-
-    @model_validator(mode="after")
-    def _known(self) -> Candidate:
-        find_size(find(self.family), self.size)
-        if self.objective_facts.kind:
-            raise ValueError(f"{self.family} learns from sentence pairs, so it can't be compared here: use gyebo finetune")
-        if not NAME.fullmatch(self.name):
-            raise ValueError(f"name {self.name!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)")
-        if what := next((name for name in self.tuning if name in ("called", *TaskOptions.model_fields)), None):
-            raise ValueError(f"tuning.{what} defines the task, which is the same for all candidates: set it in [[tasks]]")
-        if not isinstance(self.tuning.get("optim", {}), dict):
-            raise ValueError(f"tuning.optim must be a section, but is {self.tuning['optim']!r} instead")
-        return self
-
-    @property
-    def objective_facts(self) -> ObjectiveFacts:
-        """What it learns from text."""
-        return asked(find(self.family).objective, self.objective)
-
-    @property
-    def likelihood(self) -> bool:
-        """Whether its models give a text a probability; others have no bits per byte."""
-        return self.objective_facts.likelihood
-
-
-class RecipeTask(TuningOptions, TaskOptions):
-    """A task that every pretrained model is fine-tuned on, and how: what is not given follows from the task."""
-
-    called: str = Field("", description="name in the table and of the folder; by default the task's name")
-    lr: float | None = Field(None, gt=0, description="the same as optim.lr")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_called(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("name") and not values.get("called"):
-            values = {**values, "called": values["name"]}
-        return values
-
-    @model_validator(mode="after")
-    def _possible(self) -> RecipeTask:
-        if not NAME.fullmatch(self.called):
-            raise ValueError(f"called {self.called!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)")
-        if self.lr is not None and self.optim.lr is not None:
-            raise ValueError("lr and optim.lr are the same option: keep one")
-        open_task(self.source)
-        return self
-
-    @property
-    def source(self) -> TaskOptions:
-        """The task and its data, without how it is learned."""
-        return TaskOptions(**self.model_dump(include=set(TaskOptions.model_fields)))
 
 
 class Recipe(Section):
@@ -189,61 +78,90 @@ class Recipe(Section):
         _different([task.called for task in self.tasks], "tasks", "called")
         if not self.tasks and self.measured_by.shown_by:
             self._same_shown_text(self.measured_by)
-        for candidate in self.candidates:
-            facts = candidate.objective_facts
-            if not self.tasks and not (facts.ranks and facts.metric == self.measured_by.metric):
-                raise OptionError(
-                    f"candidate {candidate.name}: {find(candidate.family).title} {_lacks(self.measured_by)}, so only a task can"
-                    ' rank it: add [[tasks]] with name = "nsmc", or classification and a data file (or ‹task›=NAME)'
-                )
-            if candidate.tuning and not self.tasks:
-                raise ValueError(
-                    f"candidate {candidate.name}: tuning has no effect without a task: add [[tasks]], or leave it out"
-                )
-            for task in self.tasks:
-                if idle := _idle(self.learned_by(candidate, task), candidate):
-                    raise ValueError(f"task {task.called}: {idle} has no effect on candidate {candidate.name}: leave it out")
+        for number, candidate in enumerate(self.candidates):
+            self._check_candidate(candidate, ("candidates", number))
+        self._check_seeds()
+        if self.without_test_texts and not self.tasks:
+            message = "without_test_texts has no effect without a task: add [[tasks]], or leave it out"
+            raise OptionError(message, ("without_test_texts",))
+        if "-" in self.data.corpus or self.data.valid == "-":
+            place = ("data", "corpus" if "-" in self.data.corpus else "valid")
+            raise OptionError("stdin (-) can't be read again when a comparison is resumed: save the text in a file", place)
+        return self
+
+    def _check_candidate(self, candidate: Candidate, at: Place) -> None:
+        """ValueError where the candidate that stands there can't be ranked, or an option of it, or of a task, has no effect."""
+        facts = candidate.objective_facts
+        if not self.tasks and not (facts.ranks and facts.metric == self.measured_by.metric):
+            raise OptionError(
+                f"candidate {candidate.name}: {find(candidate.family).title} {_lacks(self.measured_by)}, so only a task can"
+                ' rank it: add [[tasks]] with name = "nsmc", or classification and a data file (or ‹task›=NAME)',
+                (*at, "family"),
+            )
+        if candidate.tuning and not self.tasks:
+            message = f"candidate {candidate.name}: tuning has no effect without a task: add [[tasks]], or leave it out"
+            raise OptionError(message, (*at, "tuning"))
+        for number, task in enumerate(self.tasks):
+            with placed(*at, "tuning"):
+                learned = self.learned_by(candidate, task)
+            with placed("tasks", number):
+                idle = _idle(learned, candidate)
                 self.finetuning(candidate, task, model="a-model", seed=0, precision="auto")
-            if self.tasks and candidate.name.lower() == BASELINE:
-                raise ValueError(f"candidate {candidate.name}: this is the name of the baseline: choose another `name`")
+            if idle:
+                own = idle.partition(".")[0] in candidate.tuning
+                message = f"task {task.called}: {idle} has no effect on candidate {candidate.name}: leave it out"
+                raise OptionError(message, (*((*at, "tuning") if own else ("tasks", number)), *idle.split(".")))
+        if self.tasks and candidate.name.lower() == BASELINE:
+            message = f"candidate {candidate.name}: this is the name of the baseline: choose another `name`"
+            raise OptionError(message, (*at, "name"))
+        with placed(*at, "optim"):
+            optim = toml.check(OptimOptions, self.optim.chosen() | candidate.optim, f"candidate {candidate.name}: optim")
+        if self.sweep and optim.lr is not None:
+            where, place = self._optim_of(candidate, at, "lr")
+            raise OptionError(f"[sweep] chooses the learning rate, so lr in {where} has no effect: remove one of them", place)
+
+    def _optim_of(self, candidate: Candidate, at: Place, name: str) -> tuple[str, Place]:
+        """Where an option of a candidate's optimiser is set, in words and as a place."""
+        if name in candidate.optim:
+            return f"candidate {candidate.name}", (*at, "optim", name)
+        return "[optim]", ("optim", name)
+
+    def _check_seeds(self) -> None:
+        """ValueError for seeds that are no different natural numbers, or have no effect."""
         for name, seeds in (("seeds", self.seeds), ("tuning_seeds", self.tuning_seeds)):
             if len(set(seeds)) != len(seeds) or min(seeds, default=0) < 0:
-                raise ValueError(f"{name} must be different whole numbers from 0, but are {seeds} instead")
+                message = f"{name} must be different whole numbers from 0, but are {seeds} instead"
+                raise OptionError(message, (name,))
         if self.tuning_seeds and len(self.seeds) > 1:
-            raise ValueError(
+            raise OptionError(
                 f"tuning_seeds = {self.tuning_seeds}: they are for one pretraining of each candidate, but seeds = {self.seeds};"
-                " name one seed, or leave tuning_seeds out"
+                " name one seed, or leave tuning_seeds out",
+                ("tuning_seeds",),
             )
         if self.tuning_seeds and not self.tasks:
-            raise ValueError(f"tuning_seeds = {self.tuning_seeds} has no effect without a task: add [[tasks]], or leave it out")
-        if self.without_test_texts and not self.tasks:
-            raise ValueError("without_test_texts has no effect without a task: add [[tasks]], or leave it out")
-        if "-" in self.data.corpus or self.data.valid == "-":
-            raise ValueError("stdin (-) can't be read again when a comparison is resumed: save the text in a file")
-        for candidate in self.candidates:
-            optim = toml.check(OptimOptions, self.optim.chosen() | candidate.optim, f"candidate {candidate.name}: optim")
-            if self.sweep and optim.lr is not None:
-                where = f"candidate {candidate.name}" if "lr" in candidate.optim else "[optim]"
-                raise ValueError(f"[sweep] chooses the learning rate, so lr in {where} has no effect: remove one of them")
-        return self
+            message = f"tuning_seeds = {self.tuning_seeds} has no effect without a task: add [[tasks]], or leave it out"
+            raise OptionError(message, ("tuning_seeds",))
 
     @model_validator(mode="after")
     def _cooldowns(self) -> Recipe:
         shares = self.cooldowns
         if any(not 0 < share < 1 for share in shares) or len(set(shares)) != len(shares):
-            raise ValueError(f"cooldowns must be different shares of a run, between 0 and 1, but are {shares} instead")
-        for candidate in self.candidates if shares else ():
+            message = f"cooldowns must be different shares of a run, between 0 and 1, but are {shares} instead"
+            raise OptionError(message, ("cooldowns",))
+        for number, candidate in enumerate(self.candidates if shares else ()):
             optim = toml.check(OptimOptions, self.optim.model_dump() | candidate.optim)
             if optim.schedule != PREFIXED:
-                where = f"candidate {candidate.name}" if "schedule" in candidate.optim else "[optim]"
-                raise ValueError(
+                where, place = self._optim_of(candidate, ("candidates", number), "schedule")
+                raise OptionError(
                     f"cooldowns need a schedule whose beginning does not depend on its length, but schedule in {where} is"
-                    f" {optim.schedule!r}: use {PREFIXED}, or leave it out"
+                    f" {optim.schedule!r}: use {PREFIXED}, or leave it out",
+                    place,
                 )
             if optim.warmup < 1 and min(shares) < LEAST_TRIAL * optim.warmup:
-                raise ValueError(
+                raise OptionError(
                     f"cooldowns begin at {min(shares):.1%} of a run, of which {optim.warmup:.1%} are warm-up: name a larger"
-                    " share, or lower optim.warmup"
+                    " share, or lower optim.warmup",
+                    ("cooldowns",),
                 )
         return self
 
@@ -303,7 +221,8 @@ class Recipe(Section):
             if len(found := {getattr(candidate, name): 0 for candidate in self.candidates}) > 1:
                 raise OptionError(
                     f"the candidates give texts no probability, and differ in {name} ({', '.join(found)}), so they are"
-                    " shown different parts of the text: add [[tasks]] (or ‹task›=NAME), or let them differ in less"
+                    " shown different parts of the text: add [[tasks]] (or ‹task›=NAME), or let them differ in less",
+                    ("candidates",),
                 )
         published = find(self.candidates[0].family).published
         for name, default in ((name, published.get(name, default)) for name, default in facts.shown_by.items()):
@@ -311,7 +230,8 @@ class Recipe(Section):
             if any(value != values[0] for value in values):
                 raise OptionError(
                     f"the candidates differ in objective.{name} ({', '.join(map(str, values))}), so they are shown different"
-                    " texts, and their losses can't be compared: add [[tasks]] (or ‹task›=NAME)"
+                    " texts, and their losses can't be compared: add [[tasks]] (or ‹task›=NAME)",
+                    ("candidates", next(n for n, value in enumerate(values) if value != values[0]), "objective", name),
                 )
 
     def options(self, candidate: Candidate, seed: int, tokenizer: str | None, **changes: Any) -> RunOptions:
@@ -395,9 +315,10 @@ def _idle(task: RecipeTask, candidate: Candidate) -> str | None:
 
 def _different(names: Sequence[str], what: str, field: str) -> None:
     lower = [name.lower() for name in names]  # some file systems don't tell cases apart
-    for name in lower:
-        if lower.count(name) > 1:
-            raise ValueError(f"{lower.count(name)} {what} are called {name!r}: give each a `{field}` of its own")
+    for number, name in enumerate(lower):
+        if name in lower[:number]:
+            message = f"{lower.count(name)} {what} are called {name!r}: give each a `{field}` of its own"
+            raise OptionError(message, (what, number, field))
 
 
 def load(path: str | Path, *, corpus: Sequence[str] = (), tasks: Sequence[str] = (), settings: Sequence[str] = ()) -> Recipe:
@@ -406,17 +327,21 @@ def load(path: str | Path, *, corpus: Sequence[str] = (), tasks: Sequence[str] =
     corpus: takes the place of the recipe's `[data] corpus`. tasks: "NAME" or "NAME=DATA", take
     the place of its tasks; one that the recipe has too keeps its other options. settings: `section.field=value`; a budget
     takes the place of the recipe's, also where it counts something else.
-    Raises FileNotFoundError or ValueError with one line that names the file and the field.
+    Raises FileNotFoundError or ValueError with one line that names the file, the line in it, and the field.
     """
-    values = toml.read(path)
+    values, source = toml.read_with_lines(path)
+    elsewhere: list[Place] = [tuple(name.strip() for name in setting.partition("=")[0].split(".")) for setting in settings]
     if any(setting.startswith("budget.") for setting in settings):
         values["budget"] = {}
+        elsewhere.append(("budget",))
     values = toml.override(values, list(settings))
     if corpus and isinstance(values.get("data", {}), dict):
         values["data"] = {**values.get("data", {}), "corpus": list(corpus)}
+        elsewhere.append(("data", "corpus"))
     if tasks:
         values["tasks"] = [_task(asked, values.get("tasks")) for asked in tasks]
-    return parse(values, str(path))
+        elsewhere.append(("tasks",))
+    return parse(values, source.without(*elsewhere))
 
 
 def _task(asked: str, known: Any) -> dict[str, Any]:
@@ -426,25 +351,28 @@ def _task(asked: str, known: Any) -> dict[str, Any]:
     return {**task, "data": data} if equals else task
 
 
-def parse(values: dict[str, Any], origin: str = "recipe") -> Recipe:
+def parse(values: dict[str, Any], origin: str | toml.Source = "recipe") -> Recipe:
     """Check the values of a recipe; ValueError with one line a mistake, `origin` said first."""
+    source = toml.Source(origin) if isinstance(origin, str) else origin
     for name, value in values.items():
         if name not in Recipe.model_fields:
-            raise ValueError(f"{origin}: unknown option {name!r}{toml.suggest(name, list(Recipe.model_fields))}")
+            raise ValueError(f"{source.at(name)}: unknown option {name!r}{toml.suggest(name, list(Recipe.model_fields))}")
         if name in SECTIONS and not isinstance(value, dict):
-            raise ValueError(f"{origin}: {name} must be a section [{name}], but is {value!r} instead")
+            raise ValueError(f"{source.at(name)}: {name} must be a section [{name}], but is {value!r} instead")
         if name in LISTS and not (isinstance(value, list) and all(isinstance(entry, dict) for entry in value)):
-            raise ValueError(f"{origin}: {name} must be [[{name}]] sections, but is {value!r} instead")
+            raise ValueError(f"{source.at(name)}: {name} must be [[{name}]] sections, but is {value!r} instead")
     if not values.get("data", {}).get("corpus"):
-        raise OptionError(f'{origin}: no corpus: write [data] corpus = ["my-text.txt"] or give ‹corpus›=my-text.txt')
+        where = source.at("data", "corpus")
+        raise OptionError(f'{where}: no corpus: write [data] corpus = ["my-text.txt"] or give ‹corpus›=my-text.txt')
     candidates = values.get("candidates", [])
     if len(candidates) < 2:
-        raise ValueError(f"{origin}: a comparison needs at least two [[candidates]] sections; found {len(candidates)}")
-    for index, candidate in enumerate(candidates, 1):  # each alone first, so that a slip is named with its candidate
-        toml.check(Candidate, candidate, f"{origin}: candidate {index}")
-    for index, task in enumerate(values.get("tasks", []), 1):
-        toml.check(RecipeTask, task, f"{origin}: task {index}")
-    return toml.check(Recipe, values, origin)
+        where = source.at("candidates")
+        raise ValueError(f"{where}: a comparison needs at least two [[candidates]] sections; found {len(candidates)}")
+    for index, candidate in enumerate(candidates):  # each alone first, so that a slip is named with its candidate
+        toml.check(Candidate, candidate, source.part(f"candidate {index + 1}", "candidates", index))
+    for index, task in enumerate(values.get("tasks", [])):
+        toml.check(RecipeTask, task, source.part(f"task {index + 1}", "tasks", index))
+    return toml.check(Recipe, values, source)
 
 
 def dump(recipe: Recipe) -> str:

@@ -8,9 +8,10 @@ import jinja2
 
 from gyebo.compare.conclusion import conclusion, differing
 from gyebo.compare.pictures import colors, pictures
-from gyebo.compare.recipe import Candidate, Recipe
+from gyebo.compare.recipe import Recipe
 from gyebo.compare.rendering import failures
 from gyebo.compare.results import Comparison, Row
+from gyebo.compare.sections import Candidate
 from gyebo.compare.table_rows import cells, columns, short
 from gyebo.compare.tasks import said_of_tests
 from gyebo.config import durable, toml

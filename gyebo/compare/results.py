@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from gyebo.compare.plan import CandidatePlan, KnownTask, Sweep
-from gyebo.compare.recipe import Candidate, Recipe
+from gyebo.compare.recipe import Recipe
+from gyebo.compare.sections import Candidate
 from gyebo.compare.statistics import (
     Array,
     Difference,

@@ -38,11 +38,12 @@ from gyebo.compare.conclusion import conclusion
 from gyebo.compare.examples import with_examples
 from gyebo.compare.plan import CandidatePlan
 from gyebo.compare.pretraining import pretrain_branch, pretrain_measured
-from gyebo.compare.recipe import BASELINE, Recipe, RecipeTask, load
+from gyebo.compare.recipe import BASELINE, Recipe, load
 from gyebo.compare.rendering import as_json, markdown, rich_table
 from gyebo.compare.report import commands, write_report
 from gyebo.compare.results import Comparison, Row, rank
 from gyebo.compare.search import search
+from gyebo.compare.sections import RecipeTask
 from gyebo.compare.session import Jobs, Session, finite, held_out
 from gyebo.compare.tasks import (
     TEST_TEXTS,

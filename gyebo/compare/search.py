@@ -12,7 +12,8 @@ from pathlib import Path
 
 from gyebo.compare.plan import CandidatePlan, Sweep, Trial
 from gyebo.compare.pretraining import pretrain
-from gyebo.compare.recipe import PREFIXED, Candidate
+from gyebo.compare.recipe import PREFIXED
+from gyebo.compare.sections import Candidate
 from gyebo.compare.session import Session, held_out
 from gyebo.jobs.results import PretrainResult
 from gyebo.training import log

@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeVar
 from rich.console import Console
 
 from gyebo.compare.plan import PLAN, Branch, CandidatePlan, KnownTask, State
-from gyebo.compare.recipe import Candidate, Recipe, RecipeTask
+from gyebo.compare.recipe import Recipe
+from gyebo.compare.sections import Candidate, RecipeTask
 from gyebo.config.durable import clean, make_folder, write
 from gyebo.config.finetune import FinetuneOptions, TaskOptions
 from gyebo.config.run import DataOptions, RunOptions

@@ -18,8 +18,9 @@ from pathlib import Path
 from rich.markup import escape
 
 from gyebo.compare.plan import Baseline, KnownTask
-from gyebo.compare.recipe import BASELINE, Candidate, RecipeTask
+from gyebo.compare.recipe import BASELINE
 from gyebo.compare.results import run_directory, task_directory
+from gyebo.compare.sections import Candidate, RecipeTask
 from gyebo.compare.session import Session, attempt
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import TaskOptions

@@ -7,6 +7,8 @@ A message writes an option as ‹section.field›, or with its value as ‹secti
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 NAMED = re.compile(r"‹([\w.]+)›(=?)")
 
@@ -20,7 +22,26 @@ class NamesOptions(Exception):
 
 
 class OptionError(NamesOptions, ValueError):
-    """Options that don't fit together, or to what they are for."""
+    """Options that don't fit together, or to what they are for. `place`: where the one that is wrong stands in nested values,
+    from the outside in (`gyebo/config/toml_lines.py`)."""
+
+    def __init__(self, text: str, place: Sequence[str | int] = ()):
+        super().__init__(text)
+        self.place = tuple(place)
+
+
+@contextmanager
+def placed(*place: str | int) -> Iterator[None]:
+    """Errors of options inside are about values at this place, which stands before their own."""
+    try:
+        yield
+    except ValueError as error:
+        raise OptionError(marked(error), (*place, *place_of(error))) from None
+
+
+def place_of(error: Exception) -> tuple[str | int, ...]:
+    """The place of an error, () where it has none."""
+    return error.place if isinstance(error, OptionError) else ()
 
 
 def plain(text: str) -> str:

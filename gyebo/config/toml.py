@@ -2,36 +2,71 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from gyebo.config.errors import OptionError, marked, within
+from gyebo.config.errors import OptionError, marked, place_of, within
+from gyebo.config.toml_lines import Place, key_lines
 
 Options = TypeVar("Options", bound=BaseModel)
 
 
-def check(kind: type[Options], values: Mapping[str, Any], origin: str = "", *, section: str = "") -> Options:
+@dataclass(frozen=True)
+class Source:
+    """Where options come from: the name of a file and the `lines` of its keys, None for what does not stand there. `what`: the
+    part of it that is meant, and its `place`."""
+
+    name: str
+    lines: Mapping[Place, int | None] = dataclasses.field(default_factory=dict)
+    what: str = ""
+    place: Place = ()
+
+    def part(self, what: str, *place: str | int) -> Source:
+        """A part of this."""
+        return dataclasses.replace(self, what=what, place=(*self.place, *place))
+
+    def without(self, *places: Place) -> Source:
+        """The same, where these values and all inside of them come from elsewhere."""
+        kept = {place: line for place, line in self.lines.items() if not any(place[: len(gone)] == gone for gone in places)}
+        return dataclasses.replace(self, lines=kept | dict.fromkeys(places))
+
+    def at(self, *place: str | int) -> str:
+        """The beginning of a message about an option: the file, the line of the option or else of what holds it, the part."""
+        whole = (*self.place, *place)
+        line = next((self.lines[whole[:end]] for end in range(len(whole), 0, -1) if whole[:end] in self.lines), None)
+        return f"{self.name}{f', line {line}' if line else ''}{f': {self.what}' if self.what else ''}"
+
+
+def check(kind: type[Options], values: Mapping[str, Any], origin: str | Source = "", *, section: str = "") -> Options:
     """Build the options; OptionError with one line for all mistakes, naming the field, what was found and what there is.
 
     `origin` is said first: the file that the values came from. `section`: where the options belong, as a field is named.
     """
+    source = Source(origin) if isinstance(origin, str) else origin
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
         # A default that depends on another option is missing where that one is wrong: no mistake of its own.
         wrong = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
-        raise OptionError("; ".join(_line(kind, problem, origin, section) for problem in wrong)) from None
+        raise OptionError("; ".join(_line(kind, problem, source, section) for problem in wrong), _place(wrong[0])) from None
 
 
-def _line(kind: type[BaseModel], problem: Any, origin: str, section: str) -> str:
+def _place(problem: Any) -> Place:
+    own = place_of(problem["ctx"]["error"]) if problem["type"] == "value_error" else ()
+    return (*problem["loc"], *own)
+
+
+def _line(kind: type[BaseModel], problem: Any, source: Source, section: str) -> str:
     where = ".".join(str(part) for part in ([section] if section else []) + list(problem["loc"]))
-    start = f"{origin}: " if origin else ""
+    start = f"{source.at(*_place(problem))}: " if source.name else ""
     if problem["type"] == "extra_forbidden":
         return f"{start}unknown option {where!r}{suggest(where, described(kind, f'{section}.' if section else ''))}"
     if problem["type"] == "value_error":
@@ -104,11 +139,21 @@ def override(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
 
 def read(path: str | Path) -> dict[str, Any]:
     """The values of a TOML file; FileNotFoundError or ValueError name the file and the line."""
-    path = Path(path)
+    return _parsed(Path(path))[1]
+
+
+def read_with_lines(path: str | Path) -> tuple[dict[str, Any], Source]:
+    """As `read`, and the file with the lines of its keys."""
+    text, values = _parsed(Path(path))
+    return values, Source(str(path), dict(key_lines(text)))
+
+
+def _parsed(path: Path) -> tuple[str, dict[str, Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid TOML: {error}") from None
 

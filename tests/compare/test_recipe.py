@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gyebo.compare import recipe as recipes
-from gyebo.compare.recipe import Candidate, RecipeTask
+from gyebo.compare.sections import Candidate, RecipeTask
 from gyebo.config.finetune import FinetuneOptions, TuningOptions
 from gyebo.config.run import ModelOptions, RunOptions, TrainOptions
 from gyebo.models.family import find, model_class
@@ -275,9 +275,9 @@ def test_families_without_a_likelihood_are_those_whose_runs_have_no_bits_per_byt
         facts = OBJECTIVES[family.objective]
         if facts.kind:
             with pytest.raises(ValueError, match="learns from sentence pairs"):
-                recipes.Candidate(family=family.name, size="tiny")
+                Candidate(family=family.name, size="tiny")
             continue
-        candidate = recipes.Candidate(family=family.name, size="tiny")
+        candidate = Candidate(family=family.name, size="tiny")
         assert candidate.likelihood == (facts.metric == "bits_per_byte"), family.name
 
 
@@ -285,8 +285,8 @@ def test_a_task_of_a_recipe_repeats_no_option_of_a_finetuning():
     from gyebo.config.finetune import FinetuneOptions, TaskOptions, TuningOptions
 
     shared = set(TuningOptions.model_fields) | set(TaskOptions.model_fields)
-    assert set(recipes.RecipeTask.model_fields) - shared == {"called", "lr"}
-    assert not shared & set(recipes.RecipeTask.__annotations__)
+    assert set(RecipeTask.model_fields) - shared == {"called", "lr"}
+    assert not shared & set(RecipeTask.__annotations__)
     assert not set(TuningOptions.model_fields) & set(FinetuneOptions.__annotations__)
     for name in ("device", "precision"):
         assert FinetuneOptions.model_fields[name].annotation == TrainOptions.model_fields[name].annotation

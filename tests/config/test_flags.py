@@ -14,6 +14,7 @@ from gyebo.config.errors import NAMED, NamesOptions, OptionError, within
 from gyebo.config.finetune import FinetuneOptions
 from gyebo.config.flags import ALL, FLAGS, RECIPES, flag, typed, words_for
 from gyebo.config.run import RunOptions
+from gyebo.objectives.table import OBJECTIVES
 
 SECTIONS = {"pretrain": RunOptions, "distill": RunOptions, "finetune": FinetuneOptions}
 NO_OPTIONS = {"-o", "--out", "--resume", "--overwrite", "--json", "--dry-run", "--set"}
@@ -109,9 +110,13 @@ def test_messages_name_options_that_exist():
     known = {name for kind in (RunOptions, FinetuneOptions) for name in fields(kind)} | set(ALL)
     known |= {name.rpartition(".")[2] for name in known}  # in the check of a section, or of a command without sections
     known |= {
-        "objective.format",
-        "objective.next_sentence",
+        f"objective.{name}" for facts in OBJECTIVES.values() if not facts.kind for name in facts.load().Options.model_fields
+    }
+    known |= {
+        "objective.name",
         "attention",
+        "memory",
+        "model.memory",
         "beams",
         "predictions",
         "pooling",

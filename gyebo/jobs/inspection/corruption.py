@@ -120,8 +120,8 @@ def _of_corpus(
         batch = rows.batch(numbers, [[seed, int(epoch)] for epoch in epochs])
         originals = [_originals(objective, split, plan.row(int(number)), tokenizer) for number in numbers]
     shown = itertools.islice(examples_of(batch, objective.fields, tokenizer, originals), count)
-    chosen = facts.load().Options.model_fields and not facts.likelihood
-    return Inspection(family.title, facts.learns, objective.describe() if chosen else "", tuple(shown))
+    options_to_choose = facts.load().Options.model_fields and not facts.likelihood
+    return Inspection(family.title, facts.learns, objective.describe() if options_to_choose else "", tuple(shown))
 
 
 def _config(cls: Any, tokenizer: Tokenizer) -> Any:
