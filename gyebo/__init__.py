@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gyebo.jobs.inspection.corruption import inspect_corruption
     from gyebo.jobs.pretrain import pretrain
     from gyebo.models.bart import Bart
+    from gyebo.models.bart_decoder import BartDecoder
     from gyebo.models.bert import Bert
     from gyebo.models.dan import Dan
     from gyebo.models.distilbert import Distilbert
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 # Resolved on first use (PEP 562), so that `import gyebo` costs nothing and needs no torch.
 _PLACES = {
     "Bart": "gyebo.models.bart",
+    "BartDecoder": "gyebo.models.bart_decoder",
     "Bert": "gyebo.models.bert",
     "Dan": "gyebo.models.dan",
     "Distilbert": "gyebo.models.distilbert",
@@ -70,6 +72,7 @@ _PLACES = {
 
 __all__ = [
     "Bart",
+    "BartDecoder",
     "Bert",
     "Dan",
     "Distilbert",

@@ -114,7 +114,8 @@ class Format:
     read with another; `accepted`: so, but not written. `fixed`: what our options for which they have no field always are, where
     that is not our default. `dropped`: patterns of tensors that carry no weights. `harmless`: fields that change nothing,
     beside `HARMLESS`. `renamed`: endings of names in old files -> today's. `refused`: a `model_type` of `transformers` that one
-    may take for this family -> in what it differs. `generates`: it writes text, so it has a
+    may take for this family -> in what it differs. `alias`: its name in the registry, where another family has its `model_type`
+    and its classes or what is `written` tell the two apart. `generates`: it writes text, so it has a
     `generation_config.json`. `stacks`: how our lists of layers are called -> the option that is their number, by which a file
     with another number is refused before a model is built. `tensors`, `options`: what a table cannot say.
     """
@@ -132,10 +133,16 @@ class Format:
     harmless: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    alias: str = ""
     generates: bool = True
     stacks: Mapping[str, str] = field(default_factory=lambda: {"blocks": "layers"})
     tensors: TensorHook = field(default_factory=TensorHook)
     options: OptionHook = field(default_factory=OptionHook)
+
+    @property
+    def key(self) -> str:
+        """Its name in the registry."""
+        return self.alias or self.model_type
 
     @property
     def parts(self) -> tuple[str, ...]:

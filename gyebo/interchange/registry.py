@@ -31,7 +31,7 @@ def _own_formats(family: str) -> list[Format]:
     return [] if module is None else [table for table in import_module(module).FORMATS if table.family == family]
 
 
-FORMATS: dict[str, Format] = {table.model_type: table for family in FAMILIES for table in _own_formats(family)}
+FORMATS: dict[str, Format] = {table.key: table for family in FAMILIES for table in _own_formats(family)}
 
 _REFUSED: dict[Any, str] = {kind: why for table in FORMATS.values() for kind, why in table.refused.items()}
 
@@ -47,8 +47,9 @@ def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architect
     if not isinstance(classes, list) or not all(isinstance(entry, str) for entry in classes) or len(classes) > 1:
         raise ValueError(f"{where}: architectures must name one class, but is {classes!r} instead")
     if kind is None and classes:
-        kind = next((name for name, table in FORMATS.items() if with_heads(table).architecture(classes[0])), None)
-    if not isinstance(kind, str) or kind not in FORMATS:
+        kind = next((table.model_type for table in FORMATS.values() if with_heads(table).architecture(classes[0])), None)
+    found = [with_heads(table) for table in FORMATS.values() if table.model_type == kind]
+    if not found:
         kind = given.get("model_type")
         if kind == linear.MODEL_TYPE:
             raise ValueError(
@@ -58,12 +59,19 @@ def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architect
             raise ValueError(f"{where}: model_type {kind} is not supported: {_REFUSED[kind]}")
         hint = nearest(kind, FORMATS) if isinstance(kind, str) else f" There is: {', '.join(FORMATS)}"
         raise ValueError(f"{where}: model_type {kind!r} is none that gyebo opens{hint}")
-    table = with_heads(FORMATS[kind])
+    table = max(found, key=lambda one: _agrees(one, classes, given))  # the first of several
     architecture = table.architecture(classes[0]) if classes else None
     if classes and architecture is None:
         known = ", ".join(entry.name for entry in table.architectures)
         raise ValueError(f"{where}: architectures {classes[0]} is not supported, only {known}")
     return table, architecture
+
+
+def _agrees(table: Format, classes: list[str], given: Mapping[str, Any]) -> tuple[bool, int]:
+    """How well a table fits a parsed `config.json` of its `model_type`: whether it knows the class, and how many fields say
+    what it writes."""
+    known = all(table.architecture(name) is not None for name in classes)
+    return known, sum(name in given and given[name] == value for name, value in table.written.items())
 
 
 def found_parts(table: Format, architecture: Architecture | None, names: Mapping[str, Source]) -> dict[str, bool]:

@@ -413,6 +413,29 @@ FAMILIES: dict[str, Family] = {
             novelty="encoder and decoder, pretrained to restore text from many kinds of noise",
         ),
         Family(
+            name="bart_decoder",
+            title="BART decoder",
+            year=2020,
+            paper=(
+                "Lewis et al. 2020, BART: Denoising Sequence-to-Sequence Pre-training for Natural Language Generation, "
+                "Translation, and Comprehension"
+            ),
+            parents=("bart", "gpt"),
+            objective="causal",
+            cls="gyebo.models.bart_decoder:BartDecoder",
+            sizes={
+                "tiny": 370_560,
+                "mini": 7_321_600,
+                "small": 33_675_264,
+                "base": 81_920_256,
+                "large": 203_678_720,
+            },
+            tokens=_ANGLES,
+            head_style="last",
+            pair=("$A", "eos", "$B"),
+            novelty="the language model that BART is compared with: its decoder without a source",
+        ),
+        Family(
             name="t5",
             title="T5",
             year=2019,

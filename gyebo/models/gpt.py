@@ -231,10 +231,13 @@ class Gpt(Causal, nn.Module):
             if low < 0 or high > most:
                 raise ValueError(f"positions must be from 0 to {most} (context), but are {low} to {high} instead")
 
+    def _placed(self, vectors: Tensor, positions: Tensor) -> Tensor:
+        """Token vectors [..., D] with their positions [...]."""
+        return vectors + self.position_embedding(positions)
+
     def _blocks(self, vectors: Tensor, positions: Tensor, run: Run) -> list[Tensor]:
         """The input of the blocks, and the output of each."""
-        x = vectors + self.position_embedding(positions)
-        x = dropout(x, self.config.embedding_dropout if self.training else 0.0)
+        x = dropout(self._placed(vectors, positions), self.config.embedding_dropout if self.training else 0.0)
         layers = [x]
         for block in self.blocks:
             x = block(x, run)

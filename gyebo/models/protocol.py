@@ -187,7 +187,8 @@ class Causal(Speaking):
 
     def layer_groups(self: Any) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, each block, the rest."""
-        tables = [p for name, p in self.named_parameters() if name.startswith(("token_embedding", "position_embedding"))]
+        names = ("token_embedding", "position_embedding", "embedding_norm")
+        tables = [p for name, p in self.named_parameters() if name.startswith(names)]
         groups = [tables, *(list(block.parameters()) for block in self.blocks)]
         seen = {id(p) for group in groups for p in group}
         return [*groups, [p for p in self.parameters() if id(p) not in seen]]

@@ -11,9 +11,11 @@ import torch
 import gyebo
 from gyebo.config.run import DataOptions
 from gyebo.data.prepare import open_corpus, prepare
+from gyebo.generation import GenerationOptions, decode
 from gyebo.interchange.config_fields import read_config
 from gyebo.interchange.registry import find_format
 from gyebo.models.bart import Bart, BartConfig
+from gyebo.models.bart_decoder import BartDecoder
 from gyebo.models.family import find
 from gyebo.objectives import denoising
 from gyebo.objectives.objective import Setting
@@ -284,3 +286,51 @@ def test_kobart_learns_on(tmp_path):
     assert learned.pieces.min() >= len(SPECIAL) and not learned.marks.piece[: len(SPECIAL)].any()
     words = learned.marks.word_starts(np.array(tokenizer.encode(lines[0])))
     assert words.sum() == len(lines[0].split())
+
+
+DECODERS = [
+    {"encoder_layers": 3},  # their cache has as many layers as the encoder
+    {"encoder_layers": 5, "encoder_attention_heads": 4, "activation_function": "relu", "decoder_ffn_dim": 56},
+    {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 3, "decoder_layers": 1, "dropout": 0.2},
+]
+
+
+@pytest.mark.parametrize("options", DECODERS)
+@torch.no_grad()
+def test_the_decoder_alone_both_ways(options, tmp_path):
+    theirs = theirs_of(transformers.BartForCausalLM, **options)
+    ours = opened(theirs, tmp_path / "theirs")
+    assert type(ours) is BartDecoder
+    ids, mask, _ = inputs(theirs.config)
+    expected = theirs(input_ids=ids).logits
+    close(ours(ids).logits, expected)
+    close(ours(ids, mask).logits[mask.bool()], theirs(input_ids=ids, attention_mask=mask).logits[mask.bool()])
+    back = reopened(transformers.BartForCausalLM, ours, tmp_path / "ours")
+    assert torch.equal(back(input_ids=ids).logits, expected)
+    assert type(transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours")) is transformers.BartForCausalLM
+    again = gyebo.load(tmp_path / "ours")[0]
+    assert again.config == ours.config and torch.equal(again(ids).logits, ours(ids).logits)
+    written = theirs.generate(ids[:1], do_sample=False, max_new_tokens=9, forced_eos_token_id=None)[0, ids.shape[1] :].tolist()
+    [*steps] = decode(ours, [ids[0].tolist()], GenerationOptions(greedy=True, max_new_tokens=9))
+    found = [int(step.ids[0]) for step in steps]
+    assert found == written[: len(found)]
+
+
+def test_a_decoder_with_a_head_is_not_taken_for_a_whole_bart(tmp_path):
+    ours = add_head(BartDecoder(BartDecoder.sizes["tiny"]), "last", "tagging", ["O", "B-X"]).eval()
+    gyebo.save(ours, None, tmp_path)
+    back = gyebo.load(tmp_path)[0]
+    assert type(back.body) is BartDecoder
+    ids = torch.randint(5, 4096, (2, 9))
+    assert torch.equal(back(ids).logits, ours(ids).logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("activation_dropout", 0.1), ("scale_embedding", True), ("normalize_before", True)]
+)
+def test_what_the_decoder_does_not_compute_is_refused_by_name(name, value, tmp_path):
+    theirs_of(transformers.BartForCausalLM).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(ValueError, match=f"{name} = {value} is not supported"):
+        gyebo.load(tmp_path)

@@ -105,7 +105,7 @@ def test_the_inner_width_of_gpt_goes_without_saying_only_where_it_is_theirs():
 
 @pytest.mark.parametrize("table", transformer.FORMATS, ids=lambda table: table.model_type)
 def test_the_bias_of_the_output_layer_is_a_row(table):
-    options = {"vocab_size": 5, "context": 2, "width": 4, "heads": 1, "positions": "halves"}
+    options = {"vocab_size": 5, "context": 2, "width": 4, "layers": 1, "heads": 1, "positions": "halves"}
     found = read(table.tensors.to_theirs(lazy(final_logits_bias=[1.0, 2.0], other=[3.0]), options))
     positions = {name: found.pop(name) for name in list(found) if "positions" in name}
     assert found == {"final_logits_bias": [[1.0, 2.0]], "other": [3.0]}
@@ -131,6 +131,14 @@ def test_nothing_is_read_before_it_is_asked_for():
     for table in FORMATS.values():
         if table.family not in ("ulmfit", "bart", "transformer_xl"):  # they compare tied tensors, and look that a bias is zero
             names = ("final_logits_bias", "encoder.embed_positions.weight", "other")
-            options = {"vocab_size": 5, "context": 2, "width": 4, "heads": 1, "positions": "halves", "divided": True}
+            options = {
+                "vocab_size": 5,
+                "context": 2,
+                "width": 4,
+                "layers": 1,
+                "heads": 1,
+                "positions": "halves",
+                "divided": True,
+            }
             for change in (table.tensors.to_theirs, table.tensors.to_ours):
                 change({name: LazyTensor(never) for name in names}, options)

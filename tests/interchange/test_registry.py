@@ -36,16 +36,17 @@ def test_every_table_that_a_file_makes_is_found(file):
     made = [value for value in vars(module).values() if isinstance(value, Format)]
     assert all(table in module.FORMATS for table in made if home(table.family) == module.__name__)
     for table in module.FORMATS:
-        assert home(table.family) == module.__name__ and FORMATS[table.model_type] is table
+        assert home(table.family) == module.__name__ and FORMATS[table.key] is table
 
 
 def test_the_first_table_that_fits_is_written():
     assert [table.model_type for table in formats_of("transformer")] == ["marian", "pegasus", "gyebo-transformer"]
 
 
-@pytest.mark.parametrize("model_type", FORMATS)
-def test_no_two_classes_of_a_table_have_one_name_or_one_task(model_type):
-    table, _ = find_format({"model_type": model_type}, "x")
+@pytest.mark.parametrize("key", FORMATS)
+def test_no_two_classes_of_a_table_have_one_name_or_one_task(key):
+    table, _ = find_format({"model_type": FORMATS[key].model_type, **FORMATS[key].written}, "x")
+    assert table.key == key
     names = [entry.name for entry in table.architectures]
     kinds = [entry.kind for entry in table.architectures if entry.kind is not None]
     assert len(set(names)) == len(names) and len(set(kinds)) == len(kinds)
