@@ -55,6 +55,15 @@ def test_the_sizes_of_bart_are_those_of_the_code():
     assert said == known
 
 
+def test_the_sizes_of_its_decoder_are_those_of_the_code():
+    lines = [line.strip("| ").split(" | ") for line in page("bart").splitlines() if line.startswith("| bart_decoder |")]
+    known = {}
+    for size, c in model_class("bart_decoder").sizes.items():
+        numbers = (c.layers, c.width, c.heads, c.context, c.vocab_size, FAMILIES["bart_decoder"].sizes[size])
+        known[size] = [f"{number:,}" for number in numbers]
+    assert {line[1]: line[2:] for line in lines} == known
+
+
 def test_the_sizes_of_transformer_xl_are_those_of_the_code():
     said = {size: numbers for size, *numbers in table("transformer_xl", "size")}
     known = {}
