@@ -174,17 +174,19 @@ class Recipe(Section):
             return
         most = sweep.trial_share * (len(sweep.lr) + sweep.extend)
         if sweep.counted and most >= 1:
-            raise ValueError(
+            raise OptionError(
                 f"sweep.share = {sweep.share:g} for {len(sweep.lr)} rates, and as much for each of up to {sweep.extend} further"
-                f" ones, is {most:.0%} of the budget: lower sweep.share or sweep.extend"
+                f" ones, is {most:.0%} of the budget: lower sweep.share or sweep.extend",
+                ("sweep", "share"),
             )
         for candidate in self.candidates:
             optim = toml.check(OptimOptions, self.optim.chosen() | candidate.optim)
             warm = optim.warmup * (1 - sweep.share if sweep.counted else 1)
             if optim.schedule == PREFIXED and optim.warmup < 1 and sweep.trial_share < LEAST_TRIAL * warm:
-                raise ValueError(
+                raise OptionError(
                     f"a trial of [sweep] has {sweep.trial_share:.1%} of the budget, of which {warm:.1%} are warm-up: try fewer"
-                    " rates, or raise sweep.share, or lower optim.warmup"
+                    " rates, or raise sweep.share, or lower optim.warmup",
+                    ("sweep", "lr"),
                 )
 
     @property
@@ -322,7 +324,14 @@ def _different(names: Sequence[str], what: str, field: str) -> None:
 
 
 def load(path: str | Path, *, corpus: Sequence[str] = (), tasks: Sequence[str] = (), settings: Sequence[str] = ()) -> Recipe:
-    """Read and check a recipe.
+    """`load_with_lines` without the lines."""
+    return load_with_lines(path, corpus=corpus, tasks=tasks, settings=settings)[0]
+
+
+def load_with_lines(
+    path: str | Path, *, corpus: Sequence[str] = (), tasks: Sequence[str] = (), settings: Sequence[str] = ()
+) -> tuple[Recipe, toml.Source]:
+    """Read and check a recipe; the file with the lines of its fields beside it.
 
     corpus: takes the place of the recipe's `[data] corpus`. tasks: "NAME" or "NAME=DATA", take
     the place of its tasks; one that the recipe has too keeps its other options. settings: `section.field=value`; a budget
@@ -341,7 +350,8 @@ def load(path: str | Path, *, corpus: Sequence[str] = (), tasks: Sequence[str] =
     if tasks:
         values["tasks"] = [_task(asked, values.get("tasks")) for asked in tasks]
         elsewhere.append(("tasks",))
-    return parse(values, source.without(*elsewhere))
+    source = source.without(*elsewhere)
+    return parse(values, source), source
 
 
 def _task(asked: str, known: Any) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from gyebo.compare.conclusion import conclusion
 from gyebo.compare.examples import with_examples
 from gyebo.compare.plan import CandidatePlan
 from gyebo.compare.pretraining import pretrain_branch, pretrain_measured
-from gyebo.compare.recipe import BASELINE, Recipe, load
+from gyebo.compare.recipe import BASELINE, Recipe, load_with_lines
 from gyebo.compare.rendering import as_json, markdown, rich_table
 from gyebo.compare.report import commands, write_report
 from gyebo.compare.results import Comparison, Row, rank
@@ -171,13 +171,17 @@ def resume_command(out: Path) -> str:
     return shlex.join(["gyebo", "compare", str(out / "recipe.toml"), "-o", str(out), "--resume"])
 
 
+def _of_old_version(out: Path, resume: bool) -> bool:
+    """Whether a comparison goes on that was begun before searches were counted."""
+    return resume and (out / "recipe.toml").is_file() and recipes.searched_before(toml.read(out / "recipe.toml"))
+
+
 def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> Recipe:
     """Make `out` the directory of this recipe's comparison; ValueError where it is another's or not to be touched.
 
     Gives the recipe that it goes on with: one that was begun by an older version keeps that version's search.
     """
-    old = resume and (out / "recipe.toml").is_file() and recipes.searched_before(toml.read(out / "recipe.toml"))
-    if not old:
+    if not _of_old_version(out, resume):
         recipe.check_search()
     if resume and overwrite:
         raise OptionError("‹resume› and ‹overwrite› exclude each other: resume the comparison, or start it again")
@@ -363,7 +367,10 @@ def compare_files(
     corpus: takes the place of the recipe's. tasks: "NAME" or "NAME=DATA", likewise. settings: `section.field=value`.
     """
     console = console or Console()
-    asked = load(recipe, corpus=corpus or (), tasks=tasks or (), settings=settings)
+    asked, source = load_with_lines(recipe, corpus=corpus or (), tasks=tasks or (), settings=settings)
+    if not _of_old_version(out, resume):
+        with source.named():
+            asked.check_search()
     result = compare(asked, out, resume=resume, overwrite=overwrite, console=console)
     show(result, console)
     return result.ok

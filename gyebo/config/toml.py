@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +38,14 @@ class Source:
         """The same, where these values and all inside of them come from elsewhere."""
         kept = {place: line for place, line in self.lines.items() if not any(place[: len(gone)] == gone for gone in places)}
         return dataclasses.replace(self, lines=kept | dict.fromkeys(places))
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Errors inside are about these options: file and line are said first."""
+        try:
+            yield
+        except ValueError as error:
+            raise OptionError(f"{self.at(*place_of(error))}: {marked(error)}", place_of(error)) from None
 
     def at(self, *place: str | int) -> str:
         """The beginning of a message about an option: the file, the line of the option or else of what holds it, the part."""

@@ -3,6 +3,7 @@
 import pytest
 
 from gyebo.compare import recipe as recipes
+from gyebo.compare.run import compare_files
 
 TEXT = """title = "lines"
 seeds = [0, 1]
@@ -102,3 +103,11 @@ def test_what_was_typed_beside_the_recipe_has_no_line(wrong):
     assert wrong("tokens = 1e6", "tokens = 1e6 ", tasks=["nsmcc"]).startswith("r.toml: task 1: unknown task 'nsmcc'")
     assert wrong("tokens = 1e6", "tokens = 1e6 ", corpus=["-"]).startswith("r.toml: stdin (-)")
     assert wrong("tokens = 1e6", "tokens = -1", settings=["optim.weight_decay=0"]).startswith("r.toml, line 6: budget.tokens")
+
+
+def test_a_search_that_does_not_fit_the_budget_has_its_line(tmp_path):
+    (tmp_path / "r.toml").write_text(f"{TEXT}[sweep]\nlr = [1e-3, 2e-3]\nshare = 0.9\n", encoding="utf-8")
+    for settings, place in (((), ", line 20"), (["sweep.share=0.8"], "")):
+        with pytest.raises(ValueError, match=rf"r\.toml{place}: sweep\.share = 0\.\d for 2 rates"):
+            compare_files(tmp_path / "r.toml", tmp_path / "out", settings=settings)
+    assert not (tmp_path / "out").exists()
