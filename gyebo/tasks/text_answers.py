@@ -57,7 +57,7 @@ def encode(
             answers[number] = fallback.target.encode(texts[number])
     if form.cut:
         for number in (n for n, source in enumerate(sources) if len(source) > room):
-            sources[number] = _cut(form, examples[number], fallback or tokenizer, room)
+            sources[number] = _cut(form, examples[number], fallback or tokenizer, sources[number], room)
     fits = [len(source) <= room and len(answer) <= target_room for source, answer in zip(sources, answers)]
     numbers = [number for number in range(len(examples)) if fits[number] or not skip_long]
     columns = {"input_ids": ragged(template.apply(sources[n][:room]).ids for n in numbers)}
@@ -71,9 +71,12 @@ def encode(
     return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, too_long=sum(long), notes=notes, fields=FIELDS)
 
 
-def _cut(form: TaskTexts, example: Example, tokenizer: Tokenizer, room: int) -> list[int]:
-    """The source of an example, without as much of its text as exceeds the room; what stands around the text stays."""
+def _cut(form: TaskTexts, example: Example, tokenizer: Tokenizer, ids: list[int], room: int) -> list[int]:
+    """The source of an example, whose ids are too many, without as much of its text as exceeds the room; what stands around the
+    text stays."""
     text = example.text
+    if form.cut == "end" and form.source(example).endswith(text):  # nothing stands behind it, so no text is encoded again
+        return ids[:room]
     while True:
         source = tokenizer.encode(form.source(replace(example, text=text)))
         excess = len(source) - room
