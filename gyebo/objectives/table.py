@@ -303,6 +303,7 @@ DENOISING = ObjectiveFacts(
             metric="denoising_loss",
         ),
     ),
+    tries=(("Let {name} fill masks by writing", ("fill", "{model}", "--text", "{masked}")),),
 )
 
 SPAN_CORRUPTION = ObjectiveFacts(
