@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gyebo.data.lanes import Lanes
-from gyebo.data.plan import DOCUMENT, FIRST, SEEN, Plan
+from gyebo.data.plan import DOCUMENT, SEEN, Plan
 from gyebo.data.shards import Split
 from gyebo.data.streams import Arrays, Stream, laid_out, packed, streams_of
 
@@ -42,16 +42,19 @@ class Rows:
         """The rows as arrays: the objective's fields, and the `document_ids` of their streams (0 at padding).
 
         `seeds[i]` seeds the corruption of row i. Labels of context-only positions are ignored. For lanes also `continues`
-        [rows]: whether a row starts with the state after the row before it in its lane, because a document spans both. Raises
-        ValueError where a piece has context-only positions, but no field of the objective is `scored_once`.
+        [rows]: whether a row starts with the state after the row before it in its lane, because a document spans both; where
+        some lanes are read from their end, `backwards` [rows]: which. Raises ValueError where a piece has context-only
+        positions, but no field of the objective is `scored_once`.
         """
         objective, fields = self.objective, self.objective.fields
         examples = [self._examples(int(row), seed) for row, seed in zip(rows, seeds)]
         pieces = packed(examples, fields, one_document=objective.one_document)
         out = laid_out(pieces, fields, pad=self.pad, lengths=objective.lengths(self.plan.context))
         if isinstance(self.plan, Lanes):
-            inside = [objective.one_document or self.plan.row(int(row))[0, FIRST] > 0 for row in rows]
+            inside = [objective.one_document or self.plan.begins_inside(int(row)) for row in rows]
             out["continues"] = np.array([self.plan.continues(int(row)) for row in rows]) & np.array(inside, bool)
+            if self.plan.backwards:
+                out["backwards"] = np.array([self.plan.is_backwards(int(row)) for row in rows], bool)
         return out
 
     def _examples(self, row: int, seed: list[int]) -> list[Arrays]:
@@ -68,6 +71,8 @@ class Rows:
             for name in labels if piece[SEEN] else ():
                 example[name][: piece[SEEN]] = IGNORE
             examples.append(example)
+        if isinstance(self.plan, Lanes) and self.plan.is_backwards(row):
+            return [{name: values[::-1] for name, values in example.items()} for example in examples]
         return examples
 
     def _draw(self, rng: np.random.Generator) -> Arrays:

@@ -6,6 +6,9 @@ needs its state. Each epoch rotates the stream by a random number of positions, 
 
     lane 0   | window 0 | window 1 | ... | window T-1 |      step t of an epoch reads window t of all lanes
     lane 1   | window 0 | window 1 | ... | window T-1 |
+
+Some of the lanes can be read from their end to their start, token by token, so that what a row goes on from is what follows in
+the text (Yang et al. 2019, 3.1: bidirectional data input pipeline).
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ class Lanes:
     reads in a step.
 
     `context`: the longest window; `documents`: their numbers in the order of the stream, `ends`: the position after each;
-    `offsets` [T + 1]: starts of the windows within a lane, and the end of the lane.
+    `offsets` [T + 1]: starts of the windows within a lane, and the end of the lane; `backwards`: how many lanes, the last ones,
+    are read from their end to their start.
     """
 
     context: int
@@ -34,6 +38,7 @@ class Lanes:
     ends: NDArray[np.int64]
     offsets: NDArray[np.int64]
     seed: int  # determines the rotation of each epoch
+    backwards: int = 0
 
     @property
     def windows(self) -> int:
@@ -66,21 +71,35 @@ class Lanes:
         return rows, np.full(batch, step // self.windows)
 
     def row(self, index: int) -> NDArray[np.int64]:
-        """The pieces of a row, in the columns of `Plan.pieces`."""
+        """The pieces of a row in the order in which they are read, in the columns of `Plan.pieces`."""
         first, last = self._span(index)
-        return np.concatenate([self._pieces(start, stop) for start, stop in self._unrotated(first, last)])
+        pieces = np.concatenate([self._pieces(start, stop) for start, stop in self._unrotated(first, last)])
+        return pieces[::-1] if self.is_backwards(index) else pieces
+
+    def is_backwards(self, index: int) -> bool:
+        """Whether a row is read from its end to its start."""
+        return index % self.lanes >= self.lanes - self.backwards
 
     def continues(self, index: int) -> bool:
         """Whether a row continues the row before it in its lane, within the same epoch."""
         return index // self.lanes % self.windows > 0
+
+    def begins_inside(self, index: int) -> bool:
+        """Whether the first token that is read of a row is not the first of its document to be read."""
+        border = self._span(index)[self.is_backwards(index)] % int(self.ends[-1])
+        return border > 0 and int(self.ends[np.searchsorted(self.ends, border)]) != border
 
     def _span(self, index: int) -> tuple[int, int]:
         """Start and end of a row in the stream, rotated; the stream is circular."""
         step, lane = divmod(index, self.lanes)
         epoch, window = divmod(step, self.windows)
         rotation = int(np.random.default_rng([self.seed, 3, epoch]).integers(self.ends[-1]))
-        start = rotation + lane * int(self.offsets[-1])
-        return start + int(self.offsets[window]), start + int(self.offsets[window + 1])
+        length = int(self.offsets[-1])
+        first, last = int(self.offsets[window]), int(self.offsets[window + 1])
+        if self.is_backwards(index):
+            first, last = length - last, length - first
+        start = rotation + lane * length
+        return start + first, start + last
 
     def _unrotated(self, first: int, last: int) -> list[tuple[int, int]]:
         """The spans of the stream: one, or two where it wraps around."""
@@ -97,9 +116,10 @@ class Lanes:
         return np.stack([self.documents[low:high], first - begins, sizes, np.zeros_like(sizes), sizes], 1)
 
 
-def lanes(split: Split, context: int, *, extra: int, count: int, plan_seed: int, seed: int) -> Lanes:
+def lanes(split: Split, context: int, *, extra: int, count: int, plan_seed: int, seed: int, backwards: int = 0) -> Lanes:
     """`count` lanes with windows of `context` positions; the last window of a lane may be shorter. `extra`: number of positions
-    of a document besides its tokens. `plan_seed` determines the order of the documents, `seed` the rotation of each epoch.
+    of a document besides its tokens. `plan_seed` determines the order of the documents, `seed` the rotation of each epoch;
+    `backwards`: how many lanes are read from their end.
 
     Raises ValueError where the text is too short for one window per lane.
     """
@@ -112,4 +132,4 @@ def lanes(split: Split, context: int, *, extra: int, count: int, plan_seed: int,
             f"{int(ends[-1]) if len(ends) else 0:,} tokens are too few for {count} lanes of at least {context}: lower "
             "‹train.batch_tokens› or ‹context›, or use more text"
         )
-    return Lanes(context, count, documents, ends, np.array([*range(0, length, context), length]), seed)
+    return Lanes(context, count, documents, ends, np.array([*range(0, length, context), length]), seed, backwards)

@@ -50,7 +50,8 @@ class Objective(Protocol):
     `one_document`: attention runs over the whole row. `fields`: what stands in a batch, and in which streams
     (`gyebo/data/streams.py`). `repeats`: after how many epochs corruptions come again. `parts`: flags of a model's config that
     the objective needs on. `extra`: positions that a document fills beyond its tokens. `shortens`: rows may have fewer tokens
-    than the plan says. `teacher`: the model that a student learns from.
+    than the plan says. `both_directions`: half of the lanes are read from their end to their start, where there are lanes.
+    `teacher`: the model that a student learns from.
     """
 
     teacher: Any
@@ -81,6 +82,10 @@ class Objective(Protocol):
 
     def lengths(self, context: int) -> dict[str, int]:
         """How many places a row has in each stream, by the stream's name."""
+
+    @property
+    def both_directions(self) -> bool:
+        """See above."""
 
     def describe(self) -> str:
         """What is learned, in a line."""
@@ -143,6 +148,11 @@ class Defaults:
     @property
     def shortens(self) -> bool:
         """No: the plan knows how many tokens a row has."""
+        return False
+
+    @property
+    def both_directions(self) -> bool:
+        """No: all lanes are read forwards."""
         return False
 
     def taught(self, batch: Batch) -> dict[str, int]:

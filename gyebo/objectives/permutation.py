@@ -12,7 +12,8 @@ sep and cls keep a random rank and are never predicted; a token that is not pred
 
 What differs from the released code: how many tokens are predicted is drawn so that the share is exact on average also for short
 texts; a row holds several whole texts, each with an order of its own, instead of halves of which the second sees the first;
-memory, on lanes, is of all tokens of a row, not of its first half.
+memory, on lanes, is of all tokens of a row, not of its first half. There, half of the rows are read backwards, as published:
+memory is what stands before or what follows.
 """
 
 from __future__ import annotations
@@ -58,6 +59,9 @@ class Options(BaseModel):
         "pieces",
         description="what is counted in the spans of 1 to 5 that are predicted: tokens (released code) or whole words (paper)",
     )
+    bidirectional: bool | None = Field(
+        None, description="in lanes, read half of the rows backwards, so that memory is what follows; by default so"
+    )
     window: int = Field(
         256, ge=1, description="number of tokens whose order is drawn together; such windows follow each other (perm_size)"
     )
@@ -79,6 +83,11 @@ class Permutation(Framed):
     def parts(self) -> dict[str, bool]:
         """The parts of a model that are trained."""
         return {"lm": True}
+
+    @property
+    def both_directions(self) -> bool:
+        """Whether half of the lanes are read backwards."""
+        return bool(self.options.bidirectional)
 
     @property
     def extra(self) -> int:
@@ -148,9 +157,9 @@ class Permutation(Framed):
 
         A `state` in the batch is what rows go on from; that after them takes its place, cut off from the gradient.
         """
-        given = {"state": batch["state"]} if "state" in batch else {}
+        given = {name: batch[name] for name in ("state", "backwards") if name in batch}
         hidden, state = encode(model, batch, **given)
-        if given:
+        if "state" in batch:
             batch["state"] = each(Tensor.detach, state)
         return {"lm": (cross_entropy_sum(*labelled(model, hidden, batch["labels"], "lm")), 1.0)}
 
@@ -230,6 +239,9 @@ def build(options: Options, setting: Setting) -> Permutation:
             f"‹objective.format›={options.format} packs whole texts into rows, but memory needs documents that go on from row "
             "to row: leave it out, or leave ‹model.memory› out"
         )
+    if options.bidirectional is not None and not setting.carries:
+        raise OptionError("‹objective.bidirectional› has no effect without memory: set ‹model.memory›, or leave it out")
     format = CONTINUOUS if setting.carries else settled_format(options.format, setting, marks, pairs=True)
-    settled = options.model_copy(update={"format": format})
+    both = options.bidirectional is not False if setting.carries else None
+    settled = options.model_copy(update={"format": format, "bidirectional": both})
     return Permutation(settled, setting.tokenizer.role_ids, setting.roles.single, setting.roles.pair, marks)

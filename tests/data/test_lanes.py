@@ -95,3 +95,43 @@ def test_too_little_text_is_refused():
     for batch, seed in ((3, 0), (2, 1)):
         with pytest.raises(ValueError, match=f"2 lanes .*seed 0.* {batch} .*seed {seed} "):
             lanes(Fake([40]), 5, extra=1, count=2, plan_seed=0, seed=0).order(0, batch, seed)
+
+
+@given(lengths_strategy, st.integers(2, 9), st.integers(1, 4), st.integers(0, 3), st.data())
+@settings(max_examples=60, deadline=None)
+def test_lanes_can_be_read_from_their_end(lengths, context, count, seed, data):
+    """Each reads what it would read forwards, every position once, and a row goes on where the lane was."""
+    turned = data.draw(st.integers(0, count))
+    options = {"extra": 1, "count": count, "plan_seed": seed, "seed": seed}
+    forwards, plan = (lanes(Fake(lengths), context, **options, backwards=number) for number in (0, turned))
+    places = {lane: [] for lane in range(2 * count)}
+    for row in range(len(plan)):
+        lane = row % count
+        assert plan.is_backwards(row) == (lane >= count - turned)
+        step = -1 if plan.is_backwards(row) else 1
+        found = [(int(d), p) for d, first, size, *_ in plan.row(row) for p in range(first, first + size)[::step]]
+        document, place = found[0]
+        at_border = place == (lengths[document] if plan.is_backwards(row) else 0)
+        assert plan.begins_inside(row) != at_border
+        places[lane] += found
+        places[count + lane] += positions(forwards, row)
+    for lane in range(count):
+        read, expected = places[lane], places[count + lane]
+        assert read == (expected[::-1] if lane >= count - turned else expected)
+
+
+def test_a_batch_holds_rows_that_are_read_backwards_and_says_which():
+    split = Fake([9] * 30)
+    options = {"extra": FRAMED.extra, "count": 4, "plan_seed": 0, "seed": 0}
+    both = Rows(split, lanes(split, 6, **options, backwards=2), FRAMED, pad=-9)
+    one = Rows(split, lanes(split, 6, **options), FRAMED, pad=-9)
+    batches = [[rows.step(step, 4, 0) for step in range(both.plan.windows)] for rows in (both, one)]
+    assert all(batch["backwards"].tolist() == [False, False, True, True] for batch in batches[0])
+    assert "backwards" not in batches[1][0]
+    for name in ("input_ids", "labels"):
+        turned, straight = (np.concatenate([batch[name] for batch in found], 1) for found in batches)
+        for row in range(4):
+            read, expected = (values[row][values[row] != -9] for values in (turned, straight))
+            if name == "labels":
+                read, expected = (values[values != IGNORE] for values in (read, expected))
+            assert np.array_equal(read, expected[::-1] if row >= 2 else expected)

@@ -119,6 +119,7 @@ def test_memory_makes_lanes(run_options, tmp_path):
     trainer = setup.trainer("float32", 60)
     losses = [trainer.advance()["loss"] for _ in range(40)]
     assert np.mean(losses[-5:]) < losses[0] - 0.8
+    assert setup.rows.step(0, 8, 0)["backwards"].tolist() == [False] * 4 + [True] * 4
     lengths = trainer.carried["length"]
     assert trainer.carried["memory"].shape == (8, 2, 24, 32) and 0 < int(lengths.max()) <= 24
 

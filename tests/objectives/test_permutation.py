@@ -229,6 +229,8 @@ def test_a_document_in_lanes_goes_on_from_row_to_row_and_ends_as_its_template(bu
 def test_options_that_do_not_fit_are_refused(build, tokenizer, split):
     with option_error("objective.format"):
         build(carries=True, format="segment-pair")
+    with option_error("objective.bidirectional"):
+        build(bidirectional=True)
     with option_error("data.across_documents"):
         permutation.build(Options(), Setting(tokenizer, ROLES, split, across_documents=True))
     for wrong in ({"partial": 0}, {"window": 0}, {"spans": "letters"}, {"format": "full-sentences"}, {"rate": 0.15}):
@@ -306,3 +308,24 @@ def test_held_out_text_is_measured_as_it_is_learned(build, split, tokenizer):
     assert found.parts.sum(0).tolist() == pytest.approx([total, count], rel=1e-4)
     assert 0 <= found.metrics["permutation_accuracy"] <= 1
     assert evaluate_permutation(model, rows).metrics == found.metrics
+
+
+def test_rows_that_are_read_backwards_remember_what_follows(build, split, tokenizer):
+    """The second of two rows backwards, against the same text forwards with the memory behind it, by the masks of one row that
+    holds both (one layer: keys are the tokens themselves)."""
+    objective, model = build(carries=True), model_for(tokenizer, memory=30, layers=1)
+    assert objective.both_directions and not build(carries=True, bidirectional=False).both_directions
+    ids, labels = torch.randint(20, 90, (1, 14)), torch.full((1, 14), IGNORE)
+    labels[0, [1, 4]] = ids[0, [1, 4]]
+    ranks, types = torch.full((1, 14), -1), torch.zeros(1, 14, dtype=torch.long)
+    ranks[0, [1, 4]] = torch.tensor([1, 0])
+    fields = {"input_ids": ids, "labels": labels, "ranks": ranks, "token_type_ids": types}
+    fields |= {"document_ids": torch.ones_like(ids)}
+    later = {name: values[:, 6:].flip(1) for name, values in fields.items()}
+    backwards = torch.tensor([True])
+    state = model.encode(later["input_ids"], backwards=backwards, state=model.fresh_state(1)).state
+    first = {name: values[:, :6].flip(1) for name, values in fields.items()}
+    with torch.no_grad():
+        found = objective.loss(model, first | {"state": state, "backwards": backwards})["lm"][0]
+        expected = objective.loss(model, fields)["lm"][0]
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)

@@ -285,6 +285,7 @@ def _plan(
         count=batch_rows,
         plan_seed=options.data.plan_seed,
         seed=options.seed,
+        backwards=batch_rows // 2 if objective.both_directions else 0,
     )
 
 
