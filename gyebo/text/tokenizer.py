@@ -131,6 +131,8 @@ class Tokenizer:
             "padding_side": self.padding_side,
         }
         config |= {f"{role}_token": self.role_tokens[role] for role in HUB_ROLES if role in self.role_tokens}
+        if self.sentinel_ids:
+            config["additional_special_tokens"] = [self._tokens[id] for id in self.sentinel_ids]
         config[_CONFIG_KEY] = {"kind": self.kind, "normalization": self.normalization, "roles": self.role_tokens}
         _write_json(folder / "tokenizer.json", self._spec)
         _write_json(folder / "tokenizer_config.json", config)

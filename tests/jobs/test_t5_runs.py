@@ -59,6 +59,7 @@ def test_transformers_opens_model_and_tokenizer(run):
     assert given["input_ids"].tolist() == [tokenizer(text)["input_ids"]]
     assert given["input_ids"][0, -1] == tokenizer.role_ids["eos"] == theirs.config.eos_token_id
     assert reader.convert_tokens_to_ids("<extra_id_0>") == len(reader) - 1 == tokenizer.sentinel_ids[0]
+    assert reader.extra_special_tokens == [f"<extra_id_{number}>" for number in range(100)]
     assert tokenizer.sentinel_ids[0] in reader("나무 <extra_id_0> 바다")["input_ids"]
     assert tokenizer.sentinel_ids[0] not in tokenizer("나무 <extra_id_0> 바다")["input_ids"]  # text is text
     target = torch.tensor([[0, tokenizer.sentinel_ids[0], 30, 31]])
