@@ -12,16 +12,17 @@ from gyebo.cli import options as shared
 from gyebo.config.errors import OptionError
 
 if TYPE_CHECKING:
+    from gyebo.config.finetune import FinetuneOptions
     from gyebo.jobs.results import FinetuneSummary
 
 MODEL_HELP = "A run, a transformers directory, a hub id, FAMILY:SIZE (from scratch), or linear."
-TASK_HELP = "nsmc, klue-ner ... (gyebo tasks), or classification, regression, pair, tagging, spans, choice, translation."
+TASK_HELP = "nsmc (gyebo tasks), several as nsmc=DATA,klue-nli=DATA, or a kind on your file: classification, tagging ..."
 
 
 def finetune(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
     task: Annotated[str, typer.Argument(metavar="TASK", help=TASK_HELP)],
-    out: shared.Out,
+    out: Annotated[Path | None, shared.word("Output directory.  [required without --dry-run]", "DIR", "-o", "--out")] = None,
     data: Annotated[
         str | None, shared.word("Folder of the task, your own file, or hf:NAME.  [default: the hub's]", "PATH")
     ] = None,
@@ -50,11 +51,15 @@ def finetune(
     device: shared.Device = "auto",
     precision: Annotated[str, shared.word("auto (the faster one on this machine), float32 or bfloat16.", "NAME")] = "auto",
     settings: Annotated[list[str] | None, shared.word("Any other option: optim.warmup=0.06 ...", "NAME=VALUE", "--set")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print examples, steps and how often each task is drawn, without training.")
+    ] = False,
     json: shared.Json = False,
 ) -> None:
     """Fine-tune a model on a task, or on your own labelled file.
 
-    The weights that are best on the validation set are kept and evaluated on a test set.
+    The weights that are best on the validation set are kept and evaluated on a test set. Several tasks, NAME,NAME, are mixed
+    for one model that answers by text (--set mixing.by, mixing.limit, mixing.temperature).
 
     \b
     Examples:
@@ -62,10 +67,17 @@ def finetune(
       gyebo finetune runs/bert nsmc --data nsmc/ --seeds 0,1,2 -o runs/nsmc
       gyebo finetune runs/bert classification --data my.csv --text review --label sentiment -o runs/mine
       gyebo finetune transformer:mini translation --data corpus/train --text en --label de --tokenizer tok/ -o runs/en-de
+      gyebo finetune runs/t5 nsmc=nsmc/,klue-nli=klue/,world-sentiment -o runs/three --set mixing.limit=20000
       gyebo finetune linear classification --data my.csv --text review --label sentiment -o runs/baseline
     """
-    named = shared.given(name=task, data=data, text=text, pair=pair, label=label, test=test, train_share=train_share)
+    if out is None and not dry_run:
+        raise OptionError("‹out›: name the directory of the run, or ask for --dry-run")
+    if dry_run and (resume or overwrite):
+        raise ValueError("--dry-run and --resume or --overwrite exclude each other: a dry run writes nothing")
+    named, *further = _tasks(task, shared.given(data=data, text=text, pair=pair, label=label, test=test), train_share)
     if model == "linear":
+        if further:
+            raise ValueError(f"linear learns one task, not {task}: name one")
         _refuse(
             tokenizer=tokenizer,
             answer=answer,
@@ -82,7 +94,9 @@ def finetune(
             device=None if device == "auto" else device,
             precision=None if precision == "auto" else precision,
             settings=settings,
+            dry_run=dry_run or None,
         )
+        assert out is not None
         _linear(named, out, overwrite=overwrite, json=json)
         return
     values: dict[str, Any] = shared.given(
@@ -96,8 +110,34 @@ def finetune(
         patience=patience,
     )
     values |= {"device": device, "precision": precision, "task": named}
+    if further:
+        values["further_tasks"] = further
     values["optim"] = shared.given(lr=lr, layer_decay=layer_decay, freeze=freeze)
-    _run(values, settings or [], _seeds(seeds), out=out, resume=resume, overwrite=overwrite, json=json)
+    checked, chosen = _checked(values, settings or []), _seeds(seeds)
+    if dry_run or out is None:
+        _dry_run(checked, json)
+        return
+    _run(checked, chosen, out=out, resume=resume, overwrite=overwrite, json=json)
+
+
+def _tasks(text: str, own: dict[str, str], train_share: float | None) -> list[dict[str, Any]]:
+    """The tasks of NAME[=DATA],NAME[=DATA]...; `own`: options of an own file, of which several tasks share the data alone."""
+    from gyebo.tasks.registry import TASKS
+
+    shares = shared.given(train_share=train_share)
+    parts = [part.partition("=") for part in text.split(",")]
+    if len(parts) == 1 and not parts[0][1]:
+        return [{"name": text, **own, **shares}]
+    for option in own.keys() - {"data"}:
+        raise OptionError(f"‹task.{option}› can't be told apart for several tasks: leave it out")
+    found = []
+    for name, _, place in parts:
+        if not name:
+            raise OptionError(f"‹task.name›: write NAME,NAME or NAME=DATA,NAME=DATA, not {text!r}")
+        files = name not in TASKS or TASKS[name].world is None
+        data = {"data": place} if place else {"data": own["data"]} if files and "data" in own else {}
+        found.append({"name": name, **data, **shares})
+    return found
 
 
 def _seeds(text: str | None) -> list[int]:
@@ -110,15 +150,25 @@ def _seeds(text: str | None) -> list[int]:
     return found
 
 
-def _run(
-    values: dict[str, Any], settings: list[str], seeds: list[int], *, out: Path, resume: bool, overwrite: bool, json: bool
-) -> None:
+def _checked(values: dict[str, Any], settings: list[str]) -> FinetuneOptions:
     from gyebo.config.finetune import FinetuneOptions
-    from gyebo.jobs.finetune import finetune_seeds
 
     if "seed" in shared.named(settings):
         raise ValueError("--set seed has no effect: use --seeds")
-    options = shared.checked(FinetuneOptions, values, settings)
+    return shared.checked(FinetuneOptions, values, settings)
+
+
+def _dry_run(options: FinetuneOptions, json: bool) -> None:
+    from gyebo.jobs.finetuning.run import dry_run
+
+    plan = dry_run(options, shared.console(json))
+    if json:
+        print(json_module.dumps(plan, ensure_ascii=False))
+
+
+def _run(options: FinetuneOptions, seeds: list[int], *, out: Path, resume: bool, overwrite: bool, json: bool) -> None:
+    from gyebo.jobs.finetune import finetune_seeds
+
     _show(finetune_seeds(options, seeds, out, resume=resume, overwrite=overwrite, console=shared.console(json)), out, json)
 
 
@@ -147,4 +197,7 @@ def _show(found: FinetuneSummary, out: Path, json: bool) -> None:
     print("\n".join(lines(found)))
     opens = f" and opens in transformers ({found.auto_class})" if found.auto_class else ""
     command = find_kind(found.kind).command
+    if "," in found.task:  # several
+        print(f"The model is in {out}{opens}. Next: gyebo predict {out} FILE --task {found.task.partition(',')[0]}")
+        return
     print(f"The model is in {out}{opens}. Next: gyebo {command} {out} {found.task if command == 'evaluate' else 'FILE'}")

@@ -17,6 +17,7 @@ def predict(
     out: Annotated[Path | None, shared.word("Output file.  [default: print]", "FILE", "-o", "--out")] = None,
     text: Annotated[str | None, shared.word("Column of the text.  [default: as in training]", "NAME")] = None,
     pair: Annotated[str | None, shared.word("Column of the second text.  [default: as in training]", "NAME")] = None,
+    task: Annotated[str | None, shared.word("Which task, if the model learned several.", "NAME")] = None,
     device: shared.Device = "auto",
     precision: Annotated[str, shared.word("float32, bfloat16 or int8 (CPU).", "NAME")] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")] = False,
@@ -36,7 +37,9 @@ def predict(
     if overwrite and out is None:
         raise ValueError("--overwrite has no effect without -o: leave it out")
     notes: list[str] = []
-    rows = job(model, file, out, text=text, pair=pair, device=device, precision=precision, overwrite=overwrite, notes=notes)
+    rows = job(
+        model, file, out, task=task, text=text, pair=pair, device=device, precision=precision, overwrite=overwrite, notes=notes
+    )
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     print(as_lines(rows) if out is None else f"{len(rows):,} predictions in {out}")

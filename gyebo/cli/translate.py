@@ -23,6 +23,7 @@ def translate(
     length_penalty: Annotated[float | None, shared.real("Above 0 favours longer translations.  [default: the run's]")] = None,
     coverage_penalty: Annotated[float | None, shared.real("Coverage penalty, e.g. 0.2.  [default: the run's]")] = None,
     attention: Annotated[Path | None, shared.word("File for a plot of the attention, for one sentence.", "PNG")] = None,
+    task: Annotated[str | None, shared.word("Which task, if the model learned several.", "NAME")] = None,
     device: shared.Device = "auto",
     precision: Annotated[str, shared.word("float32, bfloat16 or int8 (CPU).", "NAME")] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")] = False,
@@ -46,7 +47,7 @@ def translate(
         raise ValueError(f"{out} exists already: choose another name" + ("" if out.is_dir() else ", or --overwrite it"))
     settings = shared.given(beams=beams, length_penalty=length_penalty, coverage_penalty=coverage_penalty)
     texts = text or (_lines(file) if file is not None else shared.lines_from_stdin())
-    found = job(model, texts, settings, device=device, precision=precision, picture=attention)
+    found = job(model, texts, settings, task=task, device=device, precision=precision, picture=attention)
     if out is None:
         sys.stdout.write("".join(f"{line}\n" for line in found))
         return

@@ -67,6 +67,23 @@ class TranslationOptions(Section):
     coverage_penalty: float = Field(0.0, ge=0, description="weight of the coverage penalty (Wu et al. 2016)")
 
 
+class MixingOptions(Section):
+    """How often each of several tasks is drawn (Raffel et al. 2020, section 3.5.2)."""
+
+    by: Literal["proportional", "equal"] = Field(
+        "proportional", description="proportional: to the number of training examples; equal: all tasks alike"
+    )
+    limit: int | None = Field(None, gt=0, description="number of examples above which a task is drawn no more often")
+    temperature: float = Field(1.0, ge=1, description="above 1: rates become more alike, rate**(1/temperature)")
+
+    @model_validator(mode="after")
+    def _with_effect(self) -> Self:
+        for name, given in (("limit", self.limit), ("temperature", None if self.temperature == 1 else self.temperature)):
+            if given and self.by == "equal":
+                raise OptionError(f"‹mixing.{name}›={given:g} has no effect where all tasks are drawn alike: leave one out")
+        return self
+
+
 class TuningOptions(Section):
     """How a model learns a task: what a fine-tuning and a task of a comparison both say."""
 
@@ -129,6 +146,10 @@ class FinetuneOptions(TuningOptions):
 
     model: str = Field(description="a directory, a hub id, or FAMILY:SIZE to start from scratch")
     task: TaskOptions
+    further_tasks: list[TaskOptions] = Field(
+        default_factory=list, description="tasks that the same model learns beside the first, answered by text"
+    )
+    mixing: MixingOptions = Field(default_factory=MixingOptions)
     tokenizer: str | None = Field(None, description="for FAMILY:SIZE: a tokenizer's directory")
     shape: dict[str, Any] = Field(
         default_factory=dict, description="for FAMILY:SIZE: fields of the family's config that differ from the size"
@@ -146,6 +167,24 @@ class FinetuneOptions(TuningOptions):
             name = next(iter(self.shape))
             raise OptionError(f"‹shape.{name}› has no effect with {self.model}: a trained model has its own shape")
         return self
+
+    @model_validator(mode="after")
+    def _several(self) -> FinetuneOptions:
+        if not self.further_tasks:
+            if changed := self.mixing.model_dump(exclude_defaults=True):
+                raise OptionError(f"‹mixing.{next(iter(changed))}› has no effect on a single task: leave it out")
+            return self
+        idle = {"answer": self.answer == "head", "bpe_dropout": self.bpe_dropout > 0}
+        idle["translation.batch_tokens"] = self.translation.batch_tokens != TranslationOptions().batch_tokens
+        if name := next((name for name, given in idle.items() if given), None):
+            better = {"answer": "they are answered by text", "bpe_dropout": "leave it out"}
+            raise OptionError(f"‹{name}› can't be set for several tasks: {better.get(name, 'use ‹batch›, in examples')}")
+        return self
+
+    @property
+    def tasks(self) -> list[TaskOptions]:
+        """All tasks that are learned."""
+        return [self.task, *self.further_tasks]
 
 
 def scratch(model: str) -> tuple[str, str] | None:

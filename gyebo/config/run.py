@@ -15,7 +15,9 @@ Precision = Literal["auto", "float32", "bfloat16"]
 OPTIMIZERS = {"adamw": "AdamW", "adafactor": "Adafactor"}
 
 
-SOURCES = re.compile(r"data\.(corpus|valid|without)|tokenizer(\.path)?|start_from|teacher|model|tasks?(\.\d+)?\.(data|test)")
+SOURCES = re.compile(
+    r"data\.(corpus|valid|without)|tokenizer(\.path)?|start_from|teacher|model|(further_)?tasks?(\.\d+)?\.(data|test)"
+)
 
 
 def names_source(option: str) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ from gyebo.data.shards import Prepared
 from gyebo.evaluation import measures
 from gyebo.interchange import load
 from gyebo.jobs import places, run_directory
-from gyebo.jobs.finetuned_model import FinetunedModel, open_model
+from gyebo.jobs.finetuned_model import FinetunedModel, open_model, open_tasks
 from gyebo.jobs.inference import check_precision
 from gyebo.jobs.model_building import longest_read
 from gyebo.jobs.objective_building import NAME, build_objective, held_out_rows, options_of
@@ -162,18 +164,52 @@ def evaluate_task(
     precision: str = "float32",
     predictions: Path | None = None,
 ) -> dict[str, Any]:
-    """A task's metrics of a fine-tuned model; without a task of that which it learned, on the part that it was measured on.
+    """A task's metrics of a fine-tuned model; without a task of that which it learned, on the part that it was measured on: of
+    several each after its name, and the mean of their scores.
 
     A file of one's own counts whole, unless the model learned from it. Raises ValueError where the model does another kind of
     task, or knows other labels.
     """
     check_precision(precision, pick_device(device))
     refuse_existing(predictions, None)
-    opened = open_model(name)
+    if options is None:
+        found = [_measured(opened, None, device, precision) for opened in open_tasks(name)]
+    else:
+        found = [_measured(open_model(name, options), options, device, precision)]
+    if predictions is not None:
+        write_predictions(predictions, [_row(each, row, len(found) > 1) for each in found for row in each.rows])
+    return found[0].figures if len(found) == 1 else _of_all(found)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What came out of a task: its metrics and what else is said, lines of predictions, and its main metric."""
+
+    figures: dict[str, Any]
+    rows: list[dict[str, Any]]
+    score: str
+
+
+def _row(found: _Measured, row: dict[str, Any], several: bool) -> dict[str, Any]:
+    return {"task": found.figures["task"], **row} if several else row
+
+
+def _of_all(found: list[_Measured]) -> dict[str, Any]:
+    """The figures of several tasks after their names, and the mean of their scores."""
+    named = {f"{each.figures['task']}.{name}": v for each in found for name, v in each.figures.items() if name != "task"}
+    mean = fmean(each.figures[each.score] for each in found)
+    return {"task": ", ".join(each.figures["task"] for each in found), "mean": mean, **named}
+
+
+def _measured(opened: FinetunedModel, options: TaskOptions | None, device: str, precision: str) -> _Measured:
+    """A model on a task; None: the one that it learned, on the part on which it was measured."""
+    name = opened.name
     if options is None:
         if opened.trained is None:
             raise ValueError(f"{name} is no run of gyebo, so its task is not known: name one")
         options = opened.trained.task
+    elif opened.trained and len(opened.trained.tasks) > 1 and options == TaskOptions(name=opened.trained.task.name):
+        options = opened.trained.task  # one of several, named by its name alone
     task = open_task(options)
     if opened.kind.name != task.kind:
         raise ValueError(
@@ -185,13 +221,14 @@ def evaluate_task(
         raise ValueError(f"{name} knows the labels {', '.join(sorted(labels))}, but {task.name} has {', '.join(unknown)} too")
     held_out = _held_out(options, opened, labels)
     found = opened.predict(held_out.examples, device=device, precision=precision, max_length=held_out.task.max_length)
-    if predictions is not None:
-        write_predictions(predictions, as_rows(opened.kind, held_out.examples, found, probability_key=opened.probability_key))
     metrics: dict[str, Any] = dict(measure(held_out.task, found, held_out.examples))
     metrics |= {f"{name}_signature": words for name, words in signatures(task.metrics, found, held_out.examples).items()}
     notes = [*held_out.notes, *opened.notes]
     noted = {"note": "; ".join(notes)} if notes else {}
-    return {"task": task.name, "measured": held_out.measured, "examples": len(held_out.examples), **metrics, **noted}
+    figures = {"task": task.name, "measured": held_out.measured, "examples": len(held_out.examples), **metrics, **noted}
+    return _Measured(
+        figures, as_rows(opened.kind, held_out.examples, found, probability_key=opened.probability_key), task.score
+    )
 
 
 def _held_out(options: TaskOptions, opened: FinetunedModel, labels: tuple[str, ...]) -> HeldOut:

@@ -29,6 +29,7 @@ from gyebo.tasks.prediction import predict as predict_examples
 from gyebo.tasks.splits import open_task
 from gyebo.tasks.task import Example
 from gyebo.tasks.text_task import TextTask
+from gyebo.tasks.wording import text_task
 from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.device import pick_device
@@ -36,17 +37,26 @@ from gyebo.training.device import pick_device
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """The record of a fine-tuning: its task, whether examples had two texts, maximum tokens of a row (None: unlimited), and the
-    options of a model that generates its answers."""
+    """The record of a fine-tuning, for one of its tasks: the task, whether examples had two texts, maximum tokens of a row
+    (None: unlimited), and the options of a model that writes its answers. `tasks`: all that it learned."""
 
     task: TaskOptions
     paired: bool
     max_length: int | None
     translation: TranslationOptions
+    tasks: tuple[TaskOptions, ...] = ()
+
+    def of(self, text: TextTask) -> TrainingRecord:
+        """The record for another of several tasks, as it was read."""
+        if len(self.tasks) < 2:
+            return self
+        task = next(task for task in self.tasks if task.name == text.name)
+        return replace(self, task=task, paired="pair" in dict(text.columns), max_length=open_task(task).max_length)
 
 
 def trained_on(name: str) -> TrainingRecord | None:
-    """The training record of a run; None for other directories, and for runs other than fine-tunings."""
+    """The training record of a run, for the first of its tasks; None for other directories, and for runs other than
+    fine-tunings."""
     folder = Path(name)
     if (folder / "run.toml").is_file():
         record = runs.read(folder)
@@ -60,9 +70,12 @@ def trained_on(name: str) -> TrainingRecord | None:
         return None
     if not result:
         raise OptionError(f"{name}: its fine-tuning is not finished: continue it with ‹resume›")
-    task = placed_task(toml.check(TaskOptions, options["task"], f"{name}: the stored task"), folder)
+    stored = {"task": options["task"]}
+    stored |= {f"further_tasks.{number}": task for number, task in enumerate(options.get("further_tasks", ()), 1)}
+    checked = {field: toml.check(TaskOptions, task, f"{name}: the stored task") for field, task in stored.items()}
+    tasks = tuple(placed_task(task, folder, field) for field, task in checked.items())
     searched = toml.check(TranslationOptions, options.get("translation", {}), f"{name}: the stored options")
-    return TrainingRecord(task, result["paired"], result.get("max_length"), searched)
+    return TrainingRecord(tasks[0], result["paired"], result.get("max_length"), searched, tasks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,22 +165,55 @@ def margins(model: linear.LinearModel, examples: list[Example]) -> list[Any]:
     return [dict(zip(model.labels, map(float, row))) for row in model.scores(examples)]
 
 
-def open_model(name: str) -> FinetunedModel:
-    """A fine-tuned model; ValueError for models without a task head that learned no task to answer by text, and for multi-label
-    classifiers."""
+def open_model(name: str, task: TaskOptions | None = None) -> FinetunedModel:
+    """A fine-tuned model, for one of its tasks; `task`: which, where it learned several, or is a published model that was told
+    its tasks by their names. Raises ValueError as `open_tasks`, and for a task that is not named or was not learned."""
+    found = open_tasks(name, task)
+    if len(found) == 1:
+        return found[0]
+    names = [each.texts.task.name for each in found if each.texts]
+    if task is None:
+        raise OptionError(f"{name} learned several tasks: name one with ‹task›: {', '.join(names)}")
+    if task.name not in names:
+        raise ValueError(f"{name} learned {', '.join(names)}, not {task.name}")
+    return found[names.index(task.name)]
+
+
+def open_named(name: str, task: str | None) -> FinetunedModel:
+    """As `open_model`, for a task by its name; OptionError for one that a model of one task did not learn."""
+    opened = open_model(name, None if task is None else TaskOptions(name=task))
+    known = opened.texts.task.name if opened.texts else opened.trained.task.name if opened.trained else None
+    if task is not None and task != known:
+        raise OptionError(f"‹task›={task}: {name} learned {known or 'a task that it does not name'}: leave it out")
+    return opened
+
+
+def open_tasks(name: str, task: TaskOptions | None = None) -> tuple[FinetunedModel, ...]:
+    """A fine-tuned model for each of its tasks, mostly one. `task`: what is asked of a published model.
+
+    Raises ValueError for models without a task head that learned no task to answer by text, and for multi-label classifiers.
+    """
     if linear.is_linear(name):
         baseline = linear.load(name)
         kind = find_kind("regression" if baseline.labels is None else "classification")
-        return FinetunedModel(name=name, model=baseline, kind=kind, labels=baseline.labels or (), trained=trained_on(name))
+        labels = baseline.labels or ()
+        return (FinetunedModel(name=name, model=baseline, kind=kind, labels=labels, trained=trained_on(name)),)
     model, tokenizer = load(name)
     if not isinstance(model, TaskModel) and TEXT in find(model.family).answers:
         if tokenizer is None:
             raise ValueError(f"{name} has no tokenizer that gyebo reads (a tokenizer.json)")
         trained = trained_on(name)
-        texts = _learned(model, trained, name)
-        kind, labels = find_kind(texts.task.kind), texts.task.labels
-        return FinetunedModel(
-            name=name, model=model, kind=kind, tokenizer=tokenizer, labels=labels, trained=trained, texts=texts
+        return tuple(
+            FinetunedModel(
+                name=name,
+                model=model,
+                kind=find_kind(texts.task.kind),
+                tokenizer=tokenizer,
+                labels=texts.task.labels,
+                trained=trained and trained.of(texts.task),
+                texts=texts,
+            )
+            for texts in _learned(model, trained, name, task)
         )
     if not isinstance(model, TaskModel):
         what = f"{name} is a {type(model).__name__} without a task head"
@@ -179,22 +225,33 @@ def open_model(name: str) -> FinetunedModel:
     expected = model.form.default_labels
     if expected is not None and len(model.labels) != expected:
         raise ValueError(f"{name} predicts {len(model.labels)} numbers per text, but gyebo supports only one")
-    return FinetunedModel(
-        name=name, model=model, kind=model.kind, tokenizer=tokenizer, labels=model.labels, trained=trained_on(name)
+    return (
+        FinetunedModel(
+            name=name, model=model, kind=model.kind, tokenizer=tokenizer, labels=model.labels, trained=trained_on(name)
+        ),
     )
 
 
-def _learned(model: Any, trained: TrainingRecord | None, name: str) -> TaskTexts:
-    """The task that a model answers by text: as its `config.json` has it, else the record of its run, else the one of which its
-    family alone learns; ValueError where there is none."""
-    learned = table.find(find(model.family).objective).kind
+def _learned(model: Any, trained: TrainingRecord | None, name: str, asked: TaskOptions | None) -> list[TaskTexts]:
+    """The tasks that a model answers by text: as its `config.json` has them, else the record of its run, else the one of which
+    its family alone learns, or of a published model that reads prefixes what is asked; ValueError where there is none."""
+    family = find(model.family)
+    learned = table.find(family.objective).kind
     if model.tasks:
-        task = model.tasks[0]
-    elif trained or learned:  # of a version that wrote no task into `config.json`, when sources had no prefix
-        known = open_task(trained.task) if trained else None
-        task = TextTask(name=known.name, kind=known.kind) if known else TextTask(name=learned, kind=learned)
+        tasks = list(model.tasks)
+    elif trained:  # of a version that wrote no task into `config.json`, when sources had no prefix
+        known = open_task(trained.task)
+        tasks = [TextTask(name=known.name, kind=known.kind)]
+    elif learned:
+        tasks = [TextTask(name=learned, kind=learned)]
+    elif family.prefixes and asked is not None:
+        tasks = [text_task(open_task(asked), prefixes=True)]
     else:
         raise ValueError(f"{name} has no record of the task that it learned: fine-tune it first, gyebo finetune {name} TASK")
+    return [_form(task, name) for task in tasks]
+
+
+def _form(task: TextTask, name: str) -> TaskTexts:
     kind = find_kind(task.kind)
     if kind.text is None:
         raise ValueError(f"{name}: its config.json names the task {task.name}, but {kind.name} is not answered by text")

@@ -52,13 +52,13 @@ def placed(options: Options, out: Path, *, typed: bool) -> Options:
     return type(options).model_validate(values)
 
 
-def placed_task(task: TaskOptions, out: Path) -> TaskOptions:
-    """The stored options of a run's task, with the places where its examples are."""
+def placed_task(task: TaskOptions, out: Path, field: str = "task") -> TaskOptions:
+    """The stored options of a run's task, with the places where its examples are. `field`: where it stands in the options."""
     stored = _read(out)
     found = {
-        name: _place(value, f"task.{name}", stored[f"task.{name}"], 0, out, typed=False)
+        name: _place(value, f"{field}.{name}", stored[f"{field}.{name}"], 0, out, typed=False)
         for name in ("data", "test")
-        if (value := getattr(task, name)) and f"task.{name}" in stored
+        if (value := getattr(task, name)) and f"{field}.{name}" in stored
     }
     return task.model_copy(update=found)
 
@@ -119,7 +119,7 @@ def _there(name: str, field: str) -> bool:
     path = Path(name).expanduser()
     if path.exists():
         return True
-    if field.startswith("task"):  # the STEM of two files
+    if "task" in field:  # the STEM of two files
         return any(path.parent.glob(f"{glob.escape(path.name)}.*"))
     return field.startswith("data.") and bool(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute patterns too)
 

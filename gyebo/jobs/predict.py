@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gyebo.config.errors import OptionError
-from gyebo.jobs.finetuned_model import FinetunedModel, open_model
+from gyebo.jobs.finetuned_model import FinetunedModel, open_named
 from gyebo.jobs.inference import check_precision
 from gyebo.jobs.run_directory import refuse_existing
 from gyebo.tasks.data.files import any_rows, form_of, lines
@@ -25,6 +25,7 @@ def predict(
     file: str,
     out: Path | None = None,
     *,
+    task: str | None = None,
     text: str | None = None,
     pair: str | None = None,
     device: str = "auto",
@@ -33,14 +34,14 @@ def predict(
     notes: list[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Predictions of a fine-tuned model for each row of a file, as `gyebo.tasks.prediction` writes them: one text per line of a
-    `.txt`, otherwise columns, by default named as in training.
+    `.txt`, otherwise columns, by default named as in training. `task`: which one, of a model that learned several.
 
     Written to `out` as JSON lines if it is given; remarks are added to `notes`. Raises ValueError for a kind without a file
     format, and for errors in the file.
     """
     check_precision(precision, pick_device(device))
     refuse_existing(out, overwrite, file)
-    opened = open_model(name)
+    opened = open_named(name, task)
     examples = list(_examples(opened, Path(file), text, pair))
     if not examples:
         raise ValueError(f"{file} contains no text")

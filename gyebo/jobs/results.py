@@ -209,7 +209,8 @@ class FinetuneResult(TaskResult):
     """A finished fine-tuning of one seed.
 
     answer: with a "head" or by "text" ("": not recorded); best_step: where the weights are from, unless `weights` says that
-    they are a mean; step_size: in words; max_length: tokens of a row; pictures: caption -> file.
+    they are a mean; step_size: in words; max_length: tokens of a row; pictures: caption -> file; tasks: of several, name ->
+    training examples.
     """
 
     family: str
@@ -225,6 +226,7 @@ class FinetuneResult(TaskResult):
     precision: str
     memory_bytes: int
     pictures: dict[str, str] = field(default_factory=dict)
+    tasks: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

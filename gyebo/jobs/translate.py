@@ -13,16 +13,16 @@ from gyebo.config.errors import OptionError
 from gyebo.figures.attention import MOST, attention_map
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate as search
-from gyebo.jobs.finetuned_model import FinetunedModel, open_model
+from gyebo.jobs.finetuned_model import FinetunedModel, open_named
 from gyebo.jobs.inference import ready
 from gyebo.tasks import text_answers
 from gyebo.tasks.task import Example
 from gyebo.training.device import pick_device
 
 
-def open_translator(name: str) -> FinetunedModel:
-    """A translation model with its tokenizer; ValueError for other models."""
-    opened = open_model(name)
+def open_translator(name: str, task: str | None = None) -> FinetunedModel:
+    """A translation model with its tokenizer; ValueError for other models. `task`: which one, where it learned several."""
+    opened = open_named(name, task)
     if opened.kind.command != "translate":
         raise ValueError(
             f"{name} is a model for {opened.kind.name}, not translation: train one with gyebo finetune transformer:mini TASK"
@@ -35,6 +35,7 @@ def translate(
     texts: Sequence[str],
     settings: dict[str, Any] | None = None,
     *,
+    task: str | None = None,
     device: str = "auto",
     precision: str = "float32",
     picture: Path | None = None,
@@ -45,7 +46,7 @@ def translate(
     attention between source and target, for a single text. Raises ValueError for settings without effect, a text longer than
     the model's context, and a plot for several texts or for a model without attention.
     """
-    opened = open_translator(name)
+    opened = open_translator(name, task)
     options = search_options(opened, settings or {})
     if picture is not None:
         _check_picture(opened, texts)

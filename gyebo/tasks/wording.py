@@ -34,9 +34,10 @@ LANGUAGES = {
 
 def text_task(task: Task, train: Sequence[Example] = (), *, prefixes: bool) -> TextTask:
     """The task in words. `train`: its training examples, from which a step of numbers follows. `prefixes`: whether the family
-    reads what the task is; without, a text that stands alone is read as it is."""
+    reads what the task is; without, a text that stands alone is read as it is. ValueError where text does not answer it."""
     kind = find_kind(task.kind)
-    assert kind.text is not None
+    if kind.text is None:
+        raise ValueError(f"{task.name} is a {kind.name} task, which is not answered by text")
     columns = task.columns or _columns(task, kind)
     if task.languages is not None:
         source, target = (LANGUAGES.get(name, name) for name in task.languages)

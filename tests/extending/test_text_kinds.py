@@ -64,14 +64,14 @@ def gist(folder):
 def test_what_is_learned_is_the_kinds_source_and_target(folder):
     task = {"name": "gist", "data": str(folder / "gist.csv")}
     setup = set_up(FinetuneOptions(model="transformer:tiny", task=task, device="cpu", translation={"vocab_size": 320}))
-    columns = setup.features["train"].columns
-    example = setup.data.train[setup.features["train"].example[0]]
+    columns = setup.tasks[0].features["train"].columns
+    example = setup.data.train[setup.tasks[0].features["train"].example[0]]
     decoded = {name: setup.tokenizer.decode(columns[name][0].tolist()) for name in ("input_ids", "decoder_input_ids", "labels")}
     written = f"{MARK} {example.answers[0][1]}"
     assert decoded == {"input_ids": f"subject: {example.text}", "decoder_input_ids": written, "labels": written}
     for word in ("subject", MARK):  # the tokenizer was trained on both, so that what is frequent there became a token
         assert len(setup.tokenizer.encode(word)) < len(word)
-    assert setup.sample([("a",)]) == [f"subject: {setup.data.valid[0].text} -> ('a',)"]
+    assert setup.tasks[0].sample([("a",)]) == [f"subject: {setup.data.valid[0].text} -> ('a',)"]
 
 
 def test_it_is_evaluated_asked_and_verified(gist, folder, tmp_path):

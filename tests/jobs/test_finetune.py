@@ -169,7 +169,8 @@ def test_the_root_holds_the_best_weights(models, data, tmp_path, monkeypatch):
     def fake(setup, model, part, precision, quick=False):
         seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         value = 0.9 if len(seen) in (2, 4) else 0.1 * len(seen)
-        return {"macro_f1": value, "accuracy": value}, [{"positive": 0.6, "negative": 0.4}] * len(getattr(setup.data, part))
+        given = [{"positive": 0.6, "negative": 0.4}] * len(getattr(setup.data, part))
+        return {"macro_f1": value, "accuracy": value}, [given]
 
     monkeypatch.setattr(job, "_score", fake)
     result = finetune(tuning(models("distilbert"), data, epochs=2), tmp_path / "run")
@@ -388,7 +389,7 @@ def test_several_processes_are_refused(models, data, tmp_path, monkeypatch):
 )
 def test_options_that_do_not_fit(models, data, tmp_path, changes, message):
     if message is None:
-        assert set_up(tuning(models("bert"), data, **changes)).features["train"].too_long
+        assert set_up(tuning(models("bert"), data, **changes)).tasks[0].features["train"].too_long
         return
     with pytest.raises(ValueError, match=message):
         finetune(tuning(models("bert"), data, **changes), tmp_path / "run")

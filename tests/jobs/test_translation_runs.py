@@ -218,11 +218,10 @@ def test_a_corpus_inside_of_what_is_overwritten_is_kept(folder, tokenizer, tmp_p
 
 def test_what_is_measured_is_as_long_as_the_model_reads(folder, tokenizer, tmp_path):
     """`max_length` is for what is learned from; a model from scratch reads at least that much."""
-    setup = set_up(options(folder, tokenizer, max_length=5))
-    assert (
-        max(setup.features["train"].lengths) <= 5 < max(setup.features["test"].lengths) and setup.features["test"].too_long == 0
-    )
-    assert setup.features["train"].too_long > 0 and setup.longest["train"] == 5 and setup.longest["test"] == 128
+    (part,) = set_up(options(folder, tokenizer, max_length=5)).tasks
+    train, test = part.features["train"], part.features["test"]
+    assert max(train.lengths) <= 5 < max(test.lengths) and test.too_long == 0
+    assert train.too_long > 0 and part.longest["train"] == 5 and part.longest["test"] == 128
     assert set_up(options(folder, tokenizer, max_length=300)).make_model().config.context == 300
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gyebo.config.errors import OptionError
-from gyebo.config.finetune import FinetuneOptions, scratch
+from gyebo.config.finetune import FinetuneOptions, TaskOptions, scratch
 from gyebo.config.run import OWN
 from gyebo.interchange import load
 from gyebo.jobs.finetuning import head_form, text_form
@@ -20,6 +20,9 @@ from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.tokenizer_files import PUBLISHED
 from gyebo.training.device import make_ready, pick_device
 
+Read = tuple[tuple[TaskData, Kind], ...]
+"""The examples and the kind of each task."""
+
 
 def with_defaults(options: FinetuneOptions, family: str | None) -> FinetuneOptions:
     """The options, with the family's own fine-tuning defaults for those that the user did not set."""
@@ -33,64 +36,81 @@ def with_defaults(options: FinetuneOptions, family: str | None) -> FinetuneOptio
     return options.model_copy(update={**own, "optim": options.optim.model_copy(update=optim)})
 
 
-def opened(options: FinetuneOptions) -> tuple[TaskData, Kind, Origin]:
-    """The examples and what is trained on them; ValueError names what doesn't fit together."""
-    kind = find_kind(open_task(options.task).kind)
-    data = read_task(options.task)
+def opened(options: FinetuneOptions) -> tuple[Read, Origin]:
+    """The examples of each task and what is trained on them; ValueError names what doesn't fit together."""
+    kinds = [_kind(task) for task in options.tasks]
+    read = tuple(zip([read_task(task) for task in options.tasks], kinds, strict=True))
     named = scratch(options.model)
-    origin = _new(options, data, kind, named) if named else _pretrained(options.model)
-    _check(options, kind, origin.family)
-    return data, kind, origin
+    origin = _new(options, read, named) if named else _pretrained(options.model)
+    _check(options, read, origin.family)
+    return read, origin
 
 
 def set_up(options: FinetuneOptions) -> Setup:
     """Examples, tokenizer, model and features; ValueError names what doesn't fit together."""
     device = pick_device(options.device)
     make_ready(device)
-    data, kind, origin = opened(options)
-    form = {tree.HEAD: head_form, tree.TEXT: text_form}[_form(options, kind, origin.family)]
-    return form.build(options, data, kind, origin=origin, device=device)
+    read, origin = opened(options)
+    if _form(options, read, origin.family) == tree.TEXT:
+        return text_form.build(options, read, origin=origin, device=device)
+    return head_form.build(options, *read[0], origin=origin, device=device)
 
 
-def _form(options: FinetuneOptions, kind: Kind, family: tree.Family) -> str:
-    """How the task is answered; ValueError where the family does not support its kind."""
-    return answer_form(family, kind, asked=options.answer, model=options.model, task=options.task.name)
+def _kind(task: TaskOptions) -> Kind:
+    kind = find_kind(open_task(task).kind)
+    if not kind.forms:
+        raise ValueError(f"{task.name} can be read and scored, but not fine-tuned: no model answers it")
+    return kind
 
 
-def _check(options: FinetuneOptions, kind: Kind, family: tree.Family) -> None:
+def _form(options: FinetuneOptions, read: Read, family: tree.Family) -> str:
+    """How the tasks are answered; ValueError where the family does not support a kind."""
+    several = len(read) > 1
+    if several and tree.TEXT not in family.answers:
+        raise ValueError(
+            f"{options.model} answers with a task head, which is for one task: learn several with a family that answers by "
+            "text, e.g. t5:mini"
+        )
+    asked = tree.TEXT if several else options.answer
+    forms = [answer_form(family, kind, asked=asked, model=options.model, task=data.task.name) for data, kind in read]
+    return forms[0]
+
+
+def _check(options: FinetuneOptions, read: Read, family: tree.Family) -> None:
     """ValueError where a family does not support a kind of task, or an option has no effect on it."""
-    if _form(options, kind, family) == tree.TEXT:
+    if _form(options, read, family) == tree.TEXT:
         text_form.check_options(options)
     else:
-        head_form.check_options(options, kind, family)
+        head_form.check_options(options, read[0][1], family)
 
 
-def _new(options: FinetuneOptions, data: TaskData, kind: Kind, named: tuple[str, str]) -> Origin:
+def _new(options: FinetuneOptions, read: Read, named: tuple[str, str]) -> Origin:
     """A newly initialised model of a family and size."""
     name, size = named
     family = tree.find(name)
     tree.find_size(family, size)
-    _check(options, kind, family)
+    _check(options, read, family)
     cls = tree.model_class(name)
-    tokenizer = _tokenizer(options, data, kind, family, cls.sizes[size].vocab_size).for_family(roles_of(family))
-    longer = options.max_length if _form(options, kind, family) == tree.TEXT else None  # sources and targets may be long
+    tokenizer = _tokenizer(options, read, family, cls.sizes[size].vocab_size).for_family(roles_of(family))
+    longer = options.max_length if _form(options, read, family) == tree.TEXT else None  # sources and targets may be long
     context = max(longer or 0, cls.sizes[size].context)
     config = shaped(cls.sizes[size], options.shape, tokenizer, windows=cls.has_windows, context=context, section="shape")
     return Origin(family, tokenizer, config, lambda: with_pieces(cls(config), tokenizer))
 
 
-def _tokenizer(options: FinetuneOptions, data: TaskData, kind: Kind, family: tree.Family, ids: int) -> Tokenizer:
+def _tokenizer(options: FinetuneOptions, read: Read, family: tree.Family, ids: int) -> Tokenizer:
     """The tokenizer that is named; without, for a model that writes its answers, one trained on the training examples."""
     if options.tokenizer:
         for name, value in (("vocab_size", options.translation.vocab_size), ("separate", options.translation.separate or None)):
             if value is not None:
                 raise OptionError(f"‹translation.{name}›={value} has no effect with ‹tokenizer›: leave one out")
         return Tokenizer.load(options.tokenizer)
-    if _form(options, kind, family) != tree.TEXT:
+    if _form(options, read, family) != tree.TEXT:
         raise OptionError(
             f"{options.model} starts from scratch and needs a tokenizer: ‹tokenizer›=DIR (a run directory works too)"
         )
-    return text_form.train_pair_tokenizer(options.translation, data, text_form.form_of(data, kind, family), ids)
+    prefixes = family.prefixes or len(read) > 1
+    return text_form.train_pair_tokenizer(options.translation, read, ids, prefixes=prefixes)
 
 
 def _pretrained(name: str) -> Origin:

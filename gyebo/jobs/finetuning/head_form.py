@@ -9,7 +9,7 @@ import torch
 
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, scratch
-from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, bpe_dropout_features, gives_features, longest_row
+from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, TaskPart, bpe_dropout_features, gives_features, longest_row
 from gyebo.jobs.model_building import freeze, grow_vocabulary, layers_of, spell_more, with_dropout
 from gyebo.models import family as tree
 from gyebo.tasks.features import ExampleRows
@@ -48,18 +48,14 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
 
     return Setup(
         options=options,
-        data=data,
-        kind=kind,
+        tasks=(TaskPart(data=data, kind=kind, features=features, predict=predict, longest=dict.fromkeys(PARTS, length)),),
         form=tree.HEAD,
         origin=origin,
         tokenizer=tokenizer,
         make_model=partial(_make_model, options, data, kind, origin=origin, tokenizer=tokenizer),
-        features=features,
         rows=ExampleRows(features["train"], bpe_dropout_features(options, task, tokenizer, encoded)),
         objective=TaskObjective(form),
-        predict=predict,
         max_length=length,
-        longest=dict.fromkeys(PARTS, length),
         batch=batch,
         step_size=f"{batch} examples",
         device=device,

@@ -13,9 +13,9 @@ from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.config.flags import words_for
 from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve, score_by_length
 from gyebo.interchange.model_card import model_card
+from gyebo.jobs.finetuning.setup import TaskPart
 from gyebo.jobs.results import FinetuneResult, FinetuneSummary, SeedSummary, TaskResult
 from gyebo.models import family as tree
-from gyebo.tasks.kinds.kind import TaskTexts
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.metrics.metrics import by_length, confusion, seed_statistics
 from gyebo.tasks.splits import TaskData, open_task
@@ -26,23 +26,30 @@ CURVE, CONFUSION, LENGTHS = "learning.png", "confusion.png", "lengths.png"
 
 
 def pictures(
-    out: Path, data: TaskData, predictions: list[Any], records: list[dict[str, Any]], texts: TaskTexts | None = None
+    out: Path, tasks: Sequence[TaskPart], score: str, predictions: list[list[Any]], records: list[dict[str, Any]]
 ) -> dict[str, str]:
-    """Plot the learning curve and, for few classes, the confusion matrix; returns {caption: file}. `texts`: the task as text,
-    where it is answered so."""
-    task = data.task
+    """Plot the learning curve of the score and, for few classes, the confusion matrix; returns {caption: file}. Of several
+    tasks the curve alone, of the mean of their scores."""
     losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
-    scores = [(record["step"], record["evaluation"][task.score]) for record in records if "evaluation" in record]
-    learning_curve(out / CURVE, losses, scores, task.score)
+    scores = [(record["step"], record["evaluation"][score]) for record in records if "evaluation" in record]
+    learning_curve(out / CURVE, losses, scores, score)
     drawn = {"the learning curve": CURVE}
-    kind = find_kind(task.kind)
-    if kind.picture == "confusion" and task.labels and len(task.labels) <= MOST:
-        drawn |= _confusion(out, data, predictions, task.labels)
+    if len(tasks) == 1:
+        drawn |= _of_one_task(out, tasks[0], predictions[0])
+    return drawn
+
+
+def _of_one_task(out: Path, part: TaskPart, predictions: list[Any]) -> dict[str, str]:
+    data, kind = part.data, part.kind
+    labels = data.task.labels
+    drawn: dict[str, str] = {}
+    if kind.picture == "confusion" and labels and len(labels) <= MOST:
+        drawn |= _confusion(out, data, predictions, labels)
     if kind.picture == "lengths":
-        assert texts is not None
+        assert part.texts is not None
         name, called = kind.score_by_length
-        lengths = by_length(name, predictions, [target_of(texts, example) for example in data.test])
-        score_by_length(out / LENGTHS, {task.name: [(words, score) for words, _, score in lengths]}, called)
+        lengths = by_length(name, predictions, [target_of(part.texts, example) for example in data.test])
+        score_by_length(out / LENGTHS, {part.name: [(words, score) for words, _, score in lengths]}, called)
         drawn[f"{called.partition(',')[0]} by length ({data.measured})"] = LENGTHS
     return drawn
 
@@ -61,7 +68,9 @@ def _confusion(out: Path, data: TaskData, predictions: list[Any], labels: Sequen
 
 def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: FinetuneSummary | None = None) -> str:
     """The model card of a fine-tuned model. `over`: the `summary` of all seeds, where the model is the best of several."""
-    task, family, kind = open_task(options.task), tree.find(result.family), find_kind(result.kind)
+    family, kind, tasks = tree.find(result.family), find_kind(result.kind), [open_task(task) for task in options.tasks]
+    counts = result.tasks.values() or [result.examples]
+    titles = "; ".join(f"{task.title} ({count:,} examples)" for task, count in zip(tasks, counts, strict=True))
     seeds = over.seeds if over else [result.seed]
     others = ", ".join(map(str, seeds))
     chosen = f"seed {result.seed}" + (f", the best of seeds {others} on the validation set" if over else "")
@@ -74,7 +83,7 @@ def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: Fine
         paper=family.paper,
         size=f"{options.model}, from scratch" if started is None else f"fine-tuned from {started}",
         parameters=result.parameters,
-        corpus=f"{task.title} ({result.examples:,} examples)",
+        corpus=titles,
         tokens=result.tokens,
         budget=f"{result.steps:,} steps of {result.step_size} ({result.epochs:.2f} epochs), {chosen}",
         metrics=_metrics(result, over),
@@ -84,7 +93,7 @@ def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: Fine
         pipeline_tag=TEXT_TO_TEXT if kind.head and result.answer == tree.TEXT else kind.pipeline_tag,
         auto_class=result.auto_class,
         limitations=[
-            *([task.note] if task.note else []),
+            *(task.note for task in tasks if task.note),
             *(f"{_words(name)}: {signature}" for name, signature in result.signatures.items()),
         ],
         version=gyebo.__version__,
@@ -110,8 +119,13 @@ def _words(name: str) -> str:
 
 def command_of(options: FinetuneOptions, out: Path, seeds: Sequence[int]) -> str:
     """The command line of this run: every option that differs from its default."""
-    given = toml.flat(options.model_dump(mode="json", exclude={"model", "seed"}, exclude_defaults=True))
+    left_out = {"model", "seed", "further_tasks"}
+    given = toml.flat(options.model_dump(mode="json", exclude=left_out, exclude_defaults=True))
     name = given.pop("task.name")
+    if options.further_tasks:  # each with its own data
+        places = [given.pop("task.data", None), *(task.data for task in options.further_tasks)]
+        named = zip((task.name for task in options.tasks), places, strict=True)
+        name = ",".join(f"{task}={place}" if place else task for task, place in named)
     given |= {} if list(seeds) == [0] else {"seed": ",".join(map(str, seeds))}
     return shlex.join(["gyebo", "finetune", options.model, name, "-o", str(out), *words_for(given, "finetune")])
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, TypeVar
 
 from rich.console import Console
 
@@ -21,12 +23,11 @@ from gyebo.interchange.saving import auto_class
 from gyebo.jobs import identity, places, resuming, root_files, run_directory
 from gyebo.jobs.finetuning.build import opened, set_up, with_defaults
 from gyebo.jobs.finetuning.report import card, pictures
-from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup
+from gyebo.jobs.finetuning.setup import MEAN, PARTS, Origin, Setup, TaskPart
 from gyebo.jobs.identity import Identity
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.setup import MEASURE_SECONDS
 from gyebo.jobs.results import FinetuneResult, read
-from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.metrics.metrics import measure, signatures, write_parts
 from gyebo.tasks.prediction import PREDICTIONS, as_rows, write_predictions
 from gyebo.tasks.splits import TaskData
@@ -36,6 +37,7 @@ from gyebo.training.loop import Intervals, raise_if_stopped, resume, train
 from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer
 
+V = TypeVar("V")
 KIND = "finetune"  # of the record in run.toml
 MOST_CHECKPOINTS, MOST_EVALUATIONS = 200, 100  # of a run with many short epochs
 
@@ -68,23 +70,37 @@ def finetune(
         changed = resuming.changed(record, stored, options, out)
         if "result" in record and not changed:
             found = places.placed(options, out, typed=True)
-            find = lambda: _identity(options, *opened(found))  # noqa: E731
-            resuming.confirm_finished(record, stored, options, find, out, say)
+            resuming.confirm_finished(record, stored, options, partial(_found_again, options, found), out, say)
             return _stored(record, out)
         return _run(options, out, console, record=record, changed=changed)
+
+
+def dry_run(options: FinetuneOptions, console: Console | None) -> dict[str, Any]:
+    """The plan of a fine-tuning, said but not begun: steps, batch, rates, and of several tasks how often each is drawn."""
+    setup = set_up(with_defaults(options, _family(options, None, None)))
+    plan = setup.plan(_precision(setup))
+    if console:
+        announce(setup, plan, console)
+    return plan
 
 
 def _stored(record: dict[str, Any], out: Path) -> FinetuneResult:
     return read(FinetuneResult, record["result"], str(out / "run.toml"))
 
 
-def _identity(options: FinetuneOptions, data: TaskData, kind: Kind, origin: Origin) -> Identity:
+def _identity(options: FinetuneOptions, examples: Sequence[TaskData], origin: Origin) -> Identity:
     return identity.of(
         options.model_dump(mode="json"),
         tokenizer=origin.tokenizer.fingerprint,
         start=None if scratch(options.model) else identity.digest(origin.body()),
-        examples=data.fingerprint,
+        examples="+".join(data.fingerprint for data in examples),
     )
+
+
+def _found_again(options: FinetuneOptions, found: FinetuneOptions) -> Identity:
+    """The identity of a run whose sources lie where `found` says."""
+    read, origin = opened(found)
+    return _identity(options, [data for data, _ in read], origin)
 
 
 def _family(options: FinetuneOptions, record: dict[str, Any] | None, beside: Path | None) -> str | None:
@@ -104,7 +120,7 @@ def refuse_processes() -> None:
 
 def started_from(options: FinetuneOptions) -> tuple[str | None, ...]:
     """The names of everything that a fine-tuning reads, any of which may be a path."""
-    return options.model, options.tokenizer, options.task.data, options.task.test
+    return options.model, options.tokenizer, *(name for task in options.tasks for name in (task.data, task.test))
 
 
 def options_of(record: dict[str, Any], out: Path) -> FinetuneOptions:
@@ -118,7 +134,7 @@ def replayed(record: dict[str, Any], out: Path) -> Trainer:
     """The trainer of a run at step 0, to train it again. ValueError where its examples have changed since."""
     options = options_of(record, out)
     setup = set_up(places.placed(options, out, typed=False))
-    identity.refuse_other(record, _identity(options, setup.data, setup.kind, setup.origin), out)
+    identity.refuse_other(record, _identity(options, [task.data for task in setup.tasks], setup.origin), out)
     return setup.trainer(record["plan"])
 
 
@@ -135,7 +151,7 @@ def _run(
     say, known = resuming.speaker(console), out if record else beside
     found = places.placed(options, known, typed=True) if known else options
     setup = replace(set_up(found), options=options)  # as they were typed
-    parts = _identity(options, setup.data, setup.kind, setup.origin)
+    parts = _identity(options, [task.data for task in setup.tasks], setup.origin)
     if record is None:
         if beside:
             other = run_directory.read(beside)
@@ -155,7 +171,7 @@ def _run(
         run_directory.write(out, before)
     resuming.remember(out, options, found)
     if console:
-        _announce(setup, plan, console)
+        announce(setup, plan, console)
     start = time.perf_counter()
     resume(trainer, out, say)
     record = resuming.note(before, after, made=_made(setup, plan), step=trainer.step, out=out, say=say)
@@ -185,14 +201,13 @@ def _precision(setup: Setup) -> str:
 
 def _record(setup: Setup, plan: dict[str, Any], parts: Identity) -> dict[str, Any]:
     """The record of a new run before it starts."""
-    data = setup.data
-    counts = {part: len(getattr(data, part)) for part in PARTS}
     return {
         "kind": KIND,
         "family": setup.family.name,
         "options": setup.options.model_dump(mode="json"),
         "plan": plan,
-        "task": {"name": data.task.name, "examples": counts, "fingerprint": data.fingerprint},
+        "task": _described(setup.tasks[0]),
+        **({"further_tasks": [_described(task) for task in setup.tasks[1:]]} if setup.rates else {}),
         "identity": identity.stamped(parts),
         "made": _made(setup, plan),
         "versions": run_directory.versions(),
@@ -200,20 +215,30 @@ def _record(setup: Setup, plan: dict[str, Any], parts: Identity) -> dict[str, An
     }
 
 
-def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
-    data = setup.data
+def _described(task: TaskPart) -> dict[str, Any]:
+    counts = {part: len(getattr(task.data, part)) for part in PARTS}
+    return {"name": task.name, "examples": counts, "fingerprint": task.data.fingerprint}
+
+
+def _said_of(task: TaskPart, rate: float | None) -> list[str]:
+    """Notes on a task, its numbers of examples, and how often it is drawn where it is one of several."""
+    data = task.data
     lines = [f"note: {note}" for note in data.notes]
-    for part, features in setup.features.items():
+    for part, features in task.features.items():
         skipped = len(getattr(data, part)) - len(set(features.example.tolist()))
         for count, done in ((skipped, "skipped"), (features.too_long - skipped, "truncated")):
             if count > 0:
                 called = {"train": "training", "valid": "validation", "test": "test"}[part]
-                longer = f"{count:,} {called} examples are longer than {setup.longest[part]} tokens"
+                longer = f"{count:,} {called} examples are longer than {task.longest[part]} tokens"
                 lines.append(f"note: {longer} and were {done} (max_length)")
-    lines.append(
-        f"{data.task.name}: {len(data.train):,} training, {len(data.valid):,} validation and {len(data.test):,} test "
-        f"examples ({data.measured})"
-    )
+    drawn = "" if rate is None else f", {rate:.2%} of what is drawn"
+    counts = f"{len(data.train):,} training, {len(data.valid):,} validation and {len(data.test):,} test examples"
+    return [*lines, f"{task.name}: {counts} ({data.measured}){drawn}"]
+
+
+def announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
+    """Say what is learned, from what, and how long."""
+    lines = [line for task in setup.tasks for line in _said_of(task, setup.rates.get(task.name))]
     lines.append(
         f"{plan['steps']:,} steps of {setup.step_size} ({plan['steps'] / setup.steps_per_epoch:.3g} epochs), "
         f"{plan['precision']} on {setup.device.type}, "
@@ -224,7 +249,7 @@ def _announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
 
 
 def _train(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any], console: Console | None) -> None:
-    options, name, plan = setup.options, setup.data.task.score, record["plan"]
+    options, name, plan = setup.options, setup.score, record["plan"]
     scores = [line["evaluation"][name] for line in trainer.evaluations]
 
     def evaluate(model: Any) -> tuple[dict[str, float], list[str]]:
@@ -232,7 +257,7 @@ def _train(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any],
         if not scores or metrics[name] > max(scores):
             save(model, setup.tokenizer, out)
         scores.append(metrics[name])
-        return metrics, setup.sample(predictions)
+        return metrics, [line for task, found in zip(setup.tasks, predictions) for line in task.sample(found)]
 
     def early_stop() -> bool:
         return options.patience is not None and bool(scores) and since_best(scores) >= options.patience
@@ -264,15 +289,31 @@ def since_best(scores: list[float]) -> int:
     return len(scores) - 1 - scores.index(max(scores))
 
 
-def _score(setup: Setup, model: Any, part: str, *, precision: str, quick: bool = False) -> tuple[dict[str, float], list[Any]]:
-    """The metrics and predictions of a model on one set of the examples."""
+def _score(
+    setup: Setup, model: Any, part: str, *, precision: str, quick: bool = False
+) -> tuple[dict[str, float], list[list[Any]]]:
+    """The metrics of a model on one set of the examples, and its predictions for each task. Of several tasks: the mean of their
+    scores, and every metric after the task's name."""
     predictions = setup.predictions(model, part, precision, quick=quick)
-    return measure(setup.data.task, predictions, getattr(setup.data, part)), predictions
+    pairs = zip(setup.tasks, predictions, strict=True)
+    found = [measure(task.data.task, given, getattr(task.data, part)) for task, given in pairs]
+    if len(found) == 1:
+        return found[0], predictions
+    mean = fmean(values[task.data.task.score] for task, values in zip(setup.tasks, found))
+    return {MEAN: mean, **_named(setup, found)}, predictions
+
+
+def _named(setup: Setup, values: Sequence[Mapping[str, V]]) -> dict[str, V]:
+    """Of one task its values, of several those of each after the task's name."""
+    if len(values) == 1:
+        return dict(values[0])
+    pairs = zip(setup.tasks, values, strict=True)
+    return {f"{task.name}.{name}": value for task, own in pairs for name, value in own.items()}
 
 
 def _chosen(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any]) -> tuple[Any, dict[str, float], str]:
     """The final model, its metrics on the validation set, and a description of its weights."""
-    plan, state, name = record["plan"], record["state"], setup.data.task.score
+    plan, state, name = record["plan"], record["state"], setup.score
     # Where no evaluation since a finished run went on was better, the root holds what it chose then.
     kept = state["weights"] if _best_step(trainer.evaluations, name) <= state.get("reopened", -1) else "best"
     best = load(out)[0].to(setup.device)
@@ -286,44 +327,60 @@ def _chosen(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any]) -
 
 
 def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any], wall: float) -> FinetuneResult:
-    data, plan = setup.data, record["plan"]
+    tasks, plan, (first, *further) = setup.tasks, record["plan"], [task.data for task in setup.tasks]
     best, valid, weights = _chosen(setup, trainer, out, record)
     test, predictions = _score(setup, best, "test", precision=plan["precision"])
-    write_predictions(out / PREDICTIONS, as_rows(setup.kind, data.test, predictions))
-    write_parts(out, data.task, predictions, data.test)
+    _write_predictions(setup, predictions, out)
     records = log.read(out)
     result = FinetuneResult(
-        task=data.task.name,
+        task=", ".join(task.name for task in tasks),
         kind=setup.kind.name,
         answer=setup.form,
         model=setup.options.model,
         family=setup.family.name,
         seed=setup.options.seed,
-        score=data.task.score,
-        measured=data.measured,
+        score=setup.score,
+        measured=first.measured if {first.measured} == {data.measured for data in (first, *further)} else "each test set",
         valid=valid,
         test=test,
         steps=trainer.step,
-        best_step=_best_step(trainer.evaluations, data.task.score),
+        best_step=_best_step(trainer.evaluations, setup.score),
         epochs=trainer.step / setup.steps_per_epoch,
         step_size=setup.step_size,
         weights=weights,
-        signatures=signatures(data.task.metrics, predictions, data.test),
+        signatures=_named(setup, [_signatures(task, found) for task, found in zip(tasks, predictions)]),
         tokens=trainer.tokens,
-        examples=len(data.train),
-        paired=data.paired,
+        examples=sum(len(task.data.train) for task in tasks),
+        tasks={task.name: len(task.data.train) for task in tasks} if further else {},
+        paired=first.paired,
         **{name: plan[name] for name in ("batch", "lr", "max_length", "precision")},
         parameters=best.count_parameters(),
         seconds=max(wall, trainer.seconds),
         memory_bytes=peak_memory(setup.device),
         auto_class=auto_class(best),
-        notes=data.notes,
-        pictures=pictures(out, data, predictions, records, setup.texts),
+        notes=[note for task in tasks for note in task.data.notes],
+        pictures=pictures(out, tasks, setup.score, predictions, records),
     )
     save(best, setup.tokenizer, out, card=card(setup.options, out, result))
     finished = {"state": {"finished": True, "weights": weights}, "result": result.as_dict()}
     run_directory.write(out, record | finished | {"files": root_files.digests(out)})
     return result
+
+
+def _signatures(task: TaskPart, predictions: list[Any]) -> dict[str, str]:
+    return signatures(task.data.task.metrics, predictions, task.data.test)
+
+
+def _write_predictions(setup: Setup, predictions: list[list[Any]], out: Path) -> None:
+    """The predictions for the test examples; of several tasks each with the name of its task."""
+    pairs = list(zip(setup.tasks, predictions, strict=True))
+    found = [(task, as_rows(task.kind, task.data.test, given)) for task, given in pairs]
+    if len(pairs) == 1:
+        write_parts(out, setup.data.task, predictions[0], setup.data.test)
+    several = len(pairs) > 1
+    write_predictions(
+        out / PREDICTIONS, [({"task": task.name} if several else {}) | row for task, rows in found for row in rows]
+    )
 
 
 def _best_step(evaluations: list[dict[str, Any]], score: str) -> int:

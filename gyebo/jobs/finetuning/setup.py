@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from gyebo.tasks.heads.styles import layers_are_features
 from gyebo.tasks.heads.task_model import body_of
 from gyebo.tasks.kinds.kind import Kind, TaskTexts
 from gyebo.tasks.kinds.table import KINDS, find_kind
+from gyebo.tasks.mixing import MixedRows
 from gyebo.tasks.splits import TaskData
 from gyebo.tasks.task import Task
 from gyebo.text.dropout import BpeDropoutTokenizer
@@ -27,6 +28,7 @@ from gyebo.training.device import DTYPES
 from gyebo.training.optimizer import default_lr
 from gyebo.training.trainer import Trainer
 
+MEAN = "mean"  # of the scores of several tasks
 PARTS = ("train", "valid", "test")
 T5_LR = 1e-3  # Raffel et al. 2020, section 3.1.2
 REFERENCE_WIDTH = 768  # the model width for which tasks define their learning rate
@@ -47,35 +49,66 @@ Predict = Callable[[Any, str, Callable[[], Any], bool], list[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskPart:
+    """One task of a fine-tuning: its examples and their features.
+
+    `texts`: the task as text, where it is answered so. `longest`: maximum tokens of a row of each set. `predict`: (model, part,
+    autocast, quick) -> a prediction for each example of a set; quick: with a cheaper search, if there is one. `sample`:
+    predictions on the validation set -> lines to show.
+    """
+
+    data: TaskData
+    kind: Kind
+    features: dict[str, Features]
+    predict: Predict
+    longest: dict[str, int]
+    texts: TaskTexts | None = None
+    sample: Callable[[list[Any]], list[str]] = lambda predictions: []
+
+    @property
+    def name(self) -> str:
+        """What the task is called."""
+        return self.data.task.name
+
+
+@dataclass(frozen=True, kw_only=True)
 class Setup:
     """A fine-tuning, ready for training, for all kinds of task.
 
-    `form`: how it answers, HEAD or TEXT; `texts`: the task as text, with TEXT. `max_length`: maximum tokens of a training row;
-    `longest`: the same for each set. `batch`: rows of a step, or groups of rows if a step is measured in tokens; `step_size`:
-    the size of a step in words. `predict`: (model, part, autocast, quick) -> a prediction for each example of a set; quick:
-    with a cheaper search, if there is one. `averaged`: number of last checkpoints whose average is tried. `sample`: predictions
-    on the validation set -> lines to show.
+    `tasks`: what is learned, mostly one. `form`: how it is answered, HEAD or TEXT. `max_length`: maximum tokens of a training
+    row. `batch`: rows of a step, or groups of rows if a step is measured in tokens; `step_size`: the size of a step in words.
+    `averaged`: number of last checkpoints whose average is tried. `rates`: of several tasks, how often each is drawn.
     """
 
     options: FinetuneOptions
-    data: TaskData
-    kind: Kind
+    tasks: tuple[TaskPart, ...]
     form: str
-    texts: TaskTexts | None = None
     origin: Origin
     tokenizer: Tokenizer
     make_model: Callable[[], Any]
-    features: dict[str, Features]
-    rows: ExampleRows
+    rows: ExampleRows | MixedRows
     objective: Any
-    predict: Predict
     max_length: int
-    longest: dict[str, int]
     batch: int
     step_size: str
     device: torch.device
     averaged: int = 1
-    sample: Callable[[list[Any]], list[str]] = lambda predictions: []
+    rates: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def data(self) -> TaskData:
+        """The examples of the first task."""
+        return self.tasks[0].data
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the first task."""
+        return self.tasks[0].kind
+
+    @property
+    def score(self) -> str:
+        """The metric by which weights are chosen: the task's, or the mean of those of several."""
+        return self.data.task.score if len(self.tasks) == 1 else MEAN
 
     @property
     def family(self) -> tree.Family:
@@ -90,15 +123,16 @@ class Setup:
     def plan(self, precision: str) -> dict[str, Any]:
         """The decisions made before the first step, which a resumed run keeps."""
         options, task = self.options, self.data.task
-        warmup = options.optim.warmup
+        warmup, epochs = options.optim.warmup, options.epochs or max(each.data.task.epochs for each in self.tasks)
         return {
-            "steps": options.steps or max(1, math.ceil((options.epochs or task.epochs) * self.steps_per_epoch)),
+            "steps": options.steps or max(1, math.ceil(epochs * self.steps_per_epoch)),
             "batch": self.batch,
             "micro_batch": min(options.micro_batch or self.batch, self.batch),
             "lr": learning_rate(options, task, self.origin),
             "warmup": task.warmup if warmup is None else warmup,
             "max_length": self.max_length,
             "precision": precision,
+            **({"rates": self.rates} if self.rates else {}),
         }
 
     def trainer(self, plan: dict[str, Any]) -> Trainer:
@@ -133,10 +167,10 @@ class Setup:
         passes = 3 if any(parameter.requires_grad for parameter in body.parameters()) else 1
         return passes * model.flops(work) / tokens_of(work, self.rows.streams)
 
-    def predictions(self, model: Any, part: str, precision: str, *, quick: bool = False) -> list[Any]:
-        """The predictions of a model for one set of the examples."""
+    def predictions(self, model: Any, part: str, precision: str, *, quick: bool = False) -> list[list[Any]]:
+        """The predictions of a model for one set of the examples, of each task."""
         autocast = partial(torch.autocast, self.device.type, DTYPES[precision], enabled=precision != "float32")
-        return self.predict(model, part, autocast, quick)
+        return [task.predict(model, part, autocast, quick) for task in self.tasks]
 
 
 def longest_row(options: FinetuneOptions, task: Task, context: int) -> int:

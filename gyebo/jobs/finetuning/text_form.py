@@ -1,7 +1,8 @@
-"""The setup of fine-tuning a model that writes its answers: tokenizer of both sides, batches by tokens, beam search."""
+"""The setup of fine-tuning a model that writes its answers: tokenizer of both sides, batches by tokens or of several tasks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,13 +10,14 @@ import torch
 
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, TranslationOptions, scratch
-from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, bpe_dropout_features, longest_row
+from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, TaskPart, bpe_dropout_features, longest_row
 from gyebo.jobs.model_building import freeze, with_dropout
-from gyebo.models.family import TEXT, Family
+from gyebo.models.family import TEXT
 from gyebo.objectives.source_target import TargetLoss
 from gyebo.tasks import text_answers
-from gyebo.tasks.features import ExampleRows, token_groups
+from gyebo.tasks.features import ExampleRows, Features, token_groups
 from gyebo.tasks.kinds.kind import Kind, TaskTexts
+from gyebo.tasks.mixing import MixedRows, joined, mixing_rates
 from gyebo.tasks.splits import TaskData
 from gyebo.tasks.text_task import TextTask
 from gyebo.tasks.wording import text_task
@@ -26,24 +28,27 @@ from gyebo.training.trainer import initial_seed
 SAMPLES_SHOWN = 2  # at each evaluation
 
 
-def form_of(data: TaskData, kind: Kind, family: Family) -> TaskTexts:
+def form_of(data: TaskData, kind: Kind, *, prefixes: bool) -> TaskTexts:
     """The task as text."""
     assert kind.text is not None
-    return kind.text.of(text_task(data.task, data.train, prefixes=family.prefixes))
+    return kind.text.of(text_task(data.task, data.train, prefixes=prefixes))
 
 
-def train_pair_tokenizer(asked: TranslationOptions, data: TaskData, form: TaskTexts, ids: int) -> Tokenizer:
+def train_pair_tokenizer(
+    asked: TranslationOptions, tasks: Sequence[tuple[TaskData, Kind]], ids: int, *, prefixes: bool
+) -> Tokenizer:
     """Train a byte-level BPE on sources and targets of the training examples, or one on each, and note it. `ids`: default size
     of the vocabulary."""
-    size, sources = asked.vocab_size or ids, [form.source(example) for example in data.train]
-    targets = [text_answers.target_of(form, example) for example in data.train]
+    known = [(form_of(data, kind, prefixes=prefixes), example) for data, kind in tasks for example in data.train]
+    size, sources = asked.vocab_size or ids, [form.source(example) for form, example in known]
+    targets = [text_answers.target_of(form, example) for form, example in known]
     if asked.separate:
         tokenizer: Tokenizer = train_translation_tokenizer(sources, targets, size)
         what = f"one byte-level BPE for the source and one for the target, {tokenizer.vocab_size:,} ids in total"
     else:
         tokenizer = train_tokenizer((text for pair in zip(sources, targets) for text in pair), "bpe", size)
         what = f"one byte-level BPE for source and target with {tokenizer.vocab_size:,} ids"
-    data.notes.append(f"no tokenizer given: {what}, trained on the training examples")
+    tasks[0][0].notes.append(f"no tokenizer given: {what}, trained on the training examples")
     return tokenizer
 
 
@@ -64,9 +69,9 @@ def check_options(options: FinetuneOptions) -> None:
         raise OptionError(f"‹micro_batch›={options.micro_batch} has no effect without ‹batch›: a step is measured in tokens")
 
 
-def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origin, device: torch.device) -> Setup:
-    """The setup of a model that writes its answers."""
-    asked, tokenizer, task, form = options.translation, origin.tokenizer, data.task, form_of(data, kind, origin.family)
+def build(options: FinetuneOptions, tasks: Sequence[tuple[TaskData, Kind]], *, origin: Origin, device: torch.device) -> Setup:
+    """The setup of a model that writes its answers to one task or several."""
+    asked, tokenizer = options.translation, origin.tokenizer
     if "eos" not in tokenizer.role_ids:
         raise ValueError(
             f"the tokenizer of {options.tokenizer or options.model} has no token (eos) that ends a generated answer"
@@ -75,15 +80,46 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
         raise OptionError(
             f"‹translation.coverage_penalty›={asked.coverage_penalty:g} has no effect: {options.model} has no attention"
         )
-    context, length = origin.config.context, longest_row(options, task, origin.config.context)
-    encode = partial(text_answers.encode, form, start=origin.config.first_id, first=origin.config.forced_ids[0])
+    prefixes = origin.family.prefixes or len(tasks) > 1
+    parts = tuple(_part(options, data, kind, prefixes=prefixes, origin=origin) for data, kind in tasks)
+    _check_told_apart(parts)
+    rows = _rows(options, parts[0], origin) if len(parts) == 1 else _mixed(options, parts)
+    most = sum(len(part.features["train"]) for part in parts)
+    if options.batch and options.batch > most:
+        raise OptionError(f"‹batch›={options.batch} is more than the {most:,} training examples: lower it")
+    batch = options.batch or (1 if len(parts) == 1 else min(most, parts[0].data.task.batch))
+    by_tokens = len(parts) == 1 and not options.batch
+    return Setup(
+        options=options,
+        tasks=parts,
+        form=TEXT,
+        origin=origin,
+        tokenizer=tokenizer,
+        make_model=partial(_make_model, options, tuple(part.texts.task for part in parts if part.texts), origin),
+        rows=rows,
+        objective=TargetLoss("task", asked.smoothing),
+        max_length=max(part.longest["train"] for part in parts),
+        batch=batch,
+        step_size=f"{asked.batch_tokens:,} tokens" if by_tokens else f"{batch} examples",
+        device=device,
+        averaged=asked.average,
+        rates={} if isinstance(rows, ExampleRows) else dict(zip((part.name for part in parts), rows.rates.tolist())),
+    )
+
+
+def _encoding(form: TaskTexts, origin: Origin) -> Callable[..., Features]:
+    """`text_answers.encode` for a task and the model that it starts from."""
+    return partial(text_answers.encode, form, start=origin.config.first_id, first=origin.config.forced_ids[0])
+
+
+def _part(options: FinetuneOptions, data: TaskData, kind: Kind, *, prefixes: bool, origin: Origin) -> TaskPart:
+    """A task with its examples as rows, and how it is predicted."""
+    asked, tokenizer, form = options.translation, origin.tokenizer, form_of(data, kind, prefixes=prefixes)
+    context, length = origin.config.context, longest_row(options, data.task, origin.config.context)
+    encode = _encoding(form, origin)
     longest = length if form.cut else context  # of a row that is no training row
     features = {part: encode(getattr(data, part), tokenizer, max_length=longest) for part in PARTS[1:]}
     features = {"train": encode(data.train, tokenizer, max_length=length, skip_long=True), **features}
-    kept = [data.train[number] for number in features["train"].example]
-    # Under BPE-dropout an example has more tokens; if they are too many, it is encoded without.
-    encoded = partial(encode, kept, max_length=longest, fallback=tokenizer)
-    of_epoch = bpe_dropout_features(options, task, tokenizer, encoded)
     search = text_answers.search_options(asked.beams, asked.length_penalty, asked.coverage_penalty)
 
     def predict(model: Any, part: str, autocast: Any, quick: bool) -> list[Any]:
@@ -94,36 +130,56 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     def sample(predictions: list[Any]) -> list[str]:
         return [f"{form.source(each)} -> {found}" for each, found in zip(data.valid, predictions[:SAMPLES_SHOWN])]
 
-    if options.batch and options.batch > len(kept):
-        raise OptionError(f"‹batch›={options.batch} is more than the {len(kept):,} training examples: lower it")
-    groups = None if options.batch else token_groups(features["train"], asked.batch_tokens)
-    return Setup(
-        options=options,
+    return TaskPart(
         data=data,
         kind=kind,
-        form=TEXT,
-        texts=form,
-        origin=origin,
-        tokenizer=tokenizer,
-        make_model=partial(_make_model, options, form.task, origin),
         features=features,
-        rows=ExampleRows(features["train"], of_epoch, groups),
-        objective=TargetLoss("task", asked.smoothing),
         predict=predict,
-        max_length=length,
         longest={"train": length, "valid": longest, "test": longest},
-        batch=options.batch or 1,
-        step_size=f"{options.batch} examples" if options.batch else f"{asked.batch_tokens:,} tokens",
-        device=device,
-        averaged=asked.average,
+        texts=form,
         sample=sample,
     )
 
 
-def _make_model(options: FinetuneOptions, task: TextTask, origin: Origin) -> Any:
+def _rows(options: FinetuneOptions, part: TaskPart, origin: Origin) -> ExampleRows:
+    """The training rows of one task, in groups of similar lengths where a step is measured in tokens."""
+    assert part.texts is not None
+    features, tokenizer = part.features["train"], origin.tokenizer
+    kept = [part.data.train[number] for number in features.example]
+    longest = part.longest["train"] if part.texts.cut else origin.config.context
+    # Under BPE-dropout an example has more tokens; if they are too many, it is encoded without.
+    encoded = partial(_encoding(part.texts, origin), kept, max_length=longest, fallback=tokenizer)
+    of_epoch = bpe_dropout_features(options, part.data.task, tokenizer, encoded)
+    groups = None if options.batch else token_groups(features, options.translation.batch_tokens)
+    return ExampleRows(features, of_epoch, groups)
+
+
+def _mixed(options: FinetuneOptions, parts: Sequence[TaskPart]) -> MixedRows:
+    """The training rows of several tasks as a mixture; an epoch draws as many as there are rows, of a task at most `limit`."""
+    features, asked = [part.features["train"] for part in parts], options.mixing
+    if empty := next((part.name for part, own in zip(parts, features) if not len(own)), None):
+        raise OptionError(f"{empty}: no training example is short enough: raise ‹max_length›")
+    sizes = tuple(len(own) for own in features)
+    rates = mixing_rates(sizes, by=asked.by, limit=asked.limit, temperature=asked.temperature)
+    return MixedRows(joined(features), sizes, rates, sum(min(size, asked.limit or size) for size in sizes))
+
+
+def _check_told_apart(parts: Sequence[TaskPart]) -> None:
+    """ValueError for two tasks of one name, or that can't be told apart by what is read."""
+    for number, part in enumerate(parts):
+        for other in parts[:number]:
+            if part.name == other.name:
+                raise OptionError(f"‹task.name›: {part.name} is named twice: name each task once")
+            assert part.texts and other.texts
+            one, two = part.texts.task, other.texts.task
+            if (one.prefix, one.columns) == (two.prefix, two.columns):
+                raise ValueError(f"{part.name} and {other.name} are read alike ({one.columns[0][1]}: ...): leave one out")
+
+
+def _make_model(options: FinetuneOptions, tasks: tuple[TextTask, ...], origin: Origin) -> Any:
     """The model; all randomness comes from the seed."""
     torch.manual_seed(initial_seed(options.seed))
     model = with_dropout(origin.body(), options.body_dropout)
-    model.tasks = (task,)
+    model.tasks = tasks
     freeze(model, options.optim.freeze)
     return model

@@ -22,7 +22,8 @@ def test_the_best_of_all_evaluations_stands(models, data, tmp_path, monkeypatch,
     def fake(setup, model, part, precision, quick=False):
         seen.append(part)
         value = 0.9 if len(seen) == 1 else 0.1
-        return {"macro_f1": value, "accuracy": value}, [{"positive": 0.6, "negative": 0.4}] * len(getattr(setup.data, part))
+        given = [{"positive": 0.6, "negative": 0.4}] * len(getattr(setup.data, part))
+        return {"macro_f1": value, "accuracy": value}, [given]
 
     monkeypatch.setattr(job, "_score", fake)
     options, out = tuning(models("bert"), data, epochs=3, patience=patience), tmp_path / "run"

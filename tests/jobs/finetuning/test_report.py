@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gyebo.jobs.finetuning import report
+from gyebo.jobs.finetuning.setup import TaskPart
 from gyebo.tasks.data.own_file import user_task
 from gyebo.tasks.kinds.table import KINDS
 from gyebo.tasks.splits import TaskData
@@ -16,8 +17,9 @@ RECORDS = [{"step": 1, "loss": 2.0}, {"step": 1, "evaluation": {"accuracy": 0.5,
 TEST = [Example(str(number), "a", label=label) for number, label in enumerate(("bad", "good", "good"))]
 
 
-def data(task):
-    return TaskData(task, TEST, TEST, TEST, "test")
+def part(task, texts, form=None):
+    data = TaskData(task, texts, texts, texts, "test")
+    return TaskPart(data=data, kind=KINDS[task.kind], features={}, predict=None, longest={}, texts=form)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ def test_what_is_no_class_is_left_out_of_the_confusion_matrix(tmp_path, monkeypa
     drawn = []
     monkeypatch.setattr(report, "confusion_matrix", lambda path, table, labels: drawn.append(table))
     task = replace(user_task("classification"), labels=("bad", "good"))
-    found = report.pictures(tmp_path, data(task), predictions, RECORDS)
+    found = report.pictures(tmp_path, [part(task, TEST)], task.score, [predictions], RECORDS)
     assert drawn == ([counts] if counts else [])
     assert [caption for caption in found if "confusion" in caption and left_out in caption] or not counts
 
@@ -45,12 +47,7 @@ def test_texts_are_compared_with_what_the_kind_says_is_the_target(tmp_path, monk
     form = replace(KINDS["translation"].text, target=lambda example, task: example.pair)
     texts = [Example(str(number), "a", "one two three four", label="five") for number in range(12)]
     records = [{"step": 1, "loss": 2.0}, {"step": 1, "evaluation": {"bleu": 0.5}}]
-    report.pictures(
-        tmp_path,
-        TaskData(task, texts, texts, texts, "test"),
-        ["one two three four"] * 12,
-        records,
-        form.of(text_task(task, prefixes=False)),
-    )
+    one = part(task, texts, form.of(text_task(task, prefixes=False)))
+    report.pictures(tmp_path, [one], task.score, [["one two three four"] * 12], records)
     ((_, score),) = drawn[0][task.name]
     assert np.isclose(score, 1)
