@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from gyebo.lab import alignment, clipping, depth, gradients, mask_token
+from gyebo.lab import alignment, clipping, depth, gradients, mask_token, new_york
 
 CLAIMS: dict[str, ModuleType] = {
     "gradients": gradients,
@@ -16,4 +16,5 @@ CLAIMS: dict[str, ModuleType] = {
     "depth": depth,
     "alignment": alignment,
     "mask-token": mask_token,
+    "new-york": new_york,
 }
