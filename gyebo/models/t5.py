@@ -40,7 +40,8 @@ from torch import Tensor, nn
 
 from gyebo.models import transformer
 from gyebo.models.protocol import FreeTarget, check_shape
-from gyebo.models.transformer import Source, Transformer, shifted
+from gyebo.models.transformer import Transformer, shifted
+from gyebo.nn.across import Pairs
 from gyebo.nn.attention import attend, join_heads, split_heads
 from gyebo.nn.cache import KeyValueCache, SourceCache
 from gyebo.nn.cost import Workload
@@ -227,13 +228,13 @@ class DecoderBlock(EncoderBlock):
         layout: Ragged,
         bias: Bias,
         rows: Tensor,
-        source: Source,
+        source: Pairs,
         to_target: list[Tensor] | None = None,
         across: list[Tensor] | None = None,
     ) -> Tensor:
         """[M, D] -> [M, D], with attention to the encoder's `rows` [N, D]; the lists as in the Transformer's block."""
         x = self.add(x, self.attention(self.attention_norm(x), layout, bias, to_target))
-        x = self.add(x, self.source_attention(self.source_norm(x), layout, rows, source, across))
+        x = self.add(x, self.source_attention(self.source_norm(x), rows, source, across))
         return self.add(x, self.mlp(self.mlp_norm(x)))
 
     def step(self, x: Tensor, layer: int, cache: SourceCache, bias: Tensor) -> Tensor:
@@ -373,7 +374,7 @@ class T5(Transformer):
         ids: Tensor,
         layout: Ragged,
         rows: Tensor,
-        source: Source,
+        source: Pairs,
         to_target: list[Tensor] | None,
         across: list[Tensor] | None,
     ) -> list[Tensor]:

@@ -29,7 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gyebo.models.protocol import FreeTarget, Translating, check_shape
-from gyebo.nn.attention import attend, join_heads, split_heads, weigh
+from gyebo.nn.across import Pairs, attend_across, pairs_of
+from gyebo.nn.attention import attend, join_heads, split_heads
 from gyebo.nn.cache import KeyValueCache, SourceCache
 from gyebo.nn.cost import Workload, transformer_flops
 from gyebo.nn.dropout import dropout
@@ -107,8 +108,8 @@ _MARIAN: dict[str, Any] = {"attention_bias": True, "positions": "halves", "norm_
 
 
 @dataclass
-class Source:
-    """The source of the decoder: the layout of its rows, and the attention mask [B, 1, 1, T] (None: all tokens)."""
+class Side:
+    """One side of a batch: the layout of its rows, and the attention mask [B, 1, 1, T] (None: all tokens)."""
 
     layout: Ragged
     allowed: Tensor | None
@@ -153,19 +154,12 @@ class SourceAttention(nn.Module):
         key, value = split_heads(layout.scatter(self.key_value(source)), 2 * self.heads).chunk(2, 1)
         return key, value
 
-    def forward(
-        self, x: Tensor, layout: Ragged, rows: Tensor, source: Source, attentions: list[Tensor] | None = None
-    ) -> Tensor:
-        """[M, D] -> [M, D], with attention to the encoder's `rows` [N, D]."""
-        query = split_heads(layout.scatter(self.query(x)), self.heads)  # [B, H, U, K]
-        key, value = self.keys(rows, source.layout)
+    def forward(self, x: Tensor, rows: Tensor, source: Pairs, attentions: list[Tensor] | None = None) -> Tensor:
+        """[M, D] -> [M, D], with attention to the encoder's `rows` [N, D]; `source`: which target attends to which of them."""
+        query = self.query(x).unflatten(-1, (self.heads, -1))
+        key_value = self.key_value(rows).unflatten(-1, (2, self.heads, -1))
         p = self.dropout if self.training else 0.0
-        if attentions is None:
-            mixed = attend(query, key, value, allowed=source.allowed, scale=self.scale, dropout=p)
-        else:
-            mixed, weights = weigh(query, key, value, allowed=source.allowed, scale=self.scale, dropout=p)
-            attentions.append(weights)
-        return self.out(layout.gather(join_heads(mixed)))
+        return self.out(attend_across(query, key_value, source, scale=self.scale, dropout=p, attentions=attentions))
 
     def step(self, x: Tensor, layer: int, cache: SourceCache) -> Tensor:
         """The next token [R, 1, D] -> [R, 1, D]."""
@@ -232,14 +226,14 @@ class DecoderBlock(nn.Module):
         x: Tensor,
         layout: Ragged,
         rows: Tensor,
-        source: Source,
+        source: Pairs,
         to_target: list[Tensor] | None = None,
         across: list[Tensor] | None = None,
     ) -> Tensor:
         """[M, D] -> [M, D], with attention to the encoder's `rows` [N, D]. The lists collect the weights to the target
         (`to_target`) and to the source (`across`)."""
         x = self.attention_residual.after(x, self.attention(self.attention_residual.before(x), layout, to_target))
-        attended = self.source_attention(self.source_residual.before(x), layout, rows, source, across)
+        attended = self.source_attention(self.source_residual.before(x), rows, source, across)
         x = self.source_residual.after(x, attended)
         return self.mlp_residual.after(x, self.mlp(self.mlp_residual.before(x)))
 
@@ -323,7 +317,8 @@ class Transformer(Translating, nn.Module):
         source = self._lay_out(input_ids, attention_mask, return_attentions)
         read = self._read(input_ids, source.layout, to_source)
         target = self._lay_out(decoder_input_ids, decoder_attention_mask, return_attentions)
-        written = self._write(decoder_input_ids, target.layout, read[-1], source, to_target, across)
+        pairs = pairs_of(target.layout, source.layout, source.allowed)
+        written = self._write(decoder_input_ids, target.layout, read[-1], pairs, to_target, across)
         return Encoded(
             target.layout.scatter(written[-1]),
             tuple(map(target.layout.scatter, written)) if return_layers else None,
@@ -334,10 +329,10 @@ class Transformer(Translating, nn.Module):
             cross_attentions=None if across is None else tuple(across),
         )
 
-    def _lay_out(self, ids: Tensor, mask: Tensor | None, dense: bool = False) -> Source:
+    def _lay_out(self, ids: Tensor, mask: Tensor | None, dense: bool = False) -> Side:
         """The layout of ids [B, T], with its attention mask."""
         layout, seen = self.lay_out(ids, mask, dense=dense)
-        return Source(layout, None if seen is None else seen[:, None, None])
+        return Side(layout, None if seen is None else seen[:, None, None])
 
     def _embed(self, ids: Tensor, positions: Tensor, stack: str) -> Tensor:
         """The input of a stack, "encoder" or "decoder": ids and positions [...] -> [..., D]."""
@@ -363,7 +358,7 @@ class Transformer(Translating, nn.Module):
         ids: Tensor,
         layout: Ragged,
         rows: Tensor,
-        source: Source,
+        source: Pairs,
         to_target: list[Tensor] | None,
         across: list[Tensor] | None,
     ) -> list[Tensor]:

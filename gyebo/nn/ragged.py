@@ -175,7 +175,7 @@ def ragged_layout(
             layout = _full(batch, length, device)
         else:
             layout = _flat(batch, length, ids, CLOSE["cpu" if device.type == "cpu" else "accelerator"])
-            layout = layout if device.type == "cpu" else _moved(layout, device)
+            layout = layout if device.type == "cpu" else moved(layout, device)
     if position_ids is None:
         return layout
     positions = position_ids.expand(batch, length).flatten()[layout.index]
@@ -249,14 +249,14 @@ def _flat(batch: int, length: int, ids: Tensor, close: int) -> Ragged:
     return Ragged((batch, length), grid.cells, _more(positions, spare), longest, groups, grid)
 
 
-def _moved(x: Any, device: torch.device) -> Any:
+def moved(x: Any, device: torch.device) -> Any:
     """The same layout, or part of one, with its tensors on the device."""
     if isinstance(x, Tensor):
         return x.to(device, non_blocking=True)
     if isinstance(x, tuple):
-        return tuple(_moved(part, device) for part in x)
+        return tuple(moved(part, device) for part in x)
     if is_dataclass(x) and not isinstance(x, type):
-        return replace(x, **{field.name: _moved(getattr(x, field.name), device) for field in fields(x)})
+        return replace(x, **{field.name: moved(getattr(x, field.name), device) for field in fields(x)})
     return x
 
 
