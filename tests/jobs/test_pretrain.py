@@ -239,7 +239,7 @@ SETTINGS = {
     "train": {
         "batch_tokens": 1234567, "micro_batch_tokens": 4096, "device": "cpu", "precision": "bfloat16", "compile": True,
         "checkpoint_every": 11, "keep": 5, "evaluate_every": 13, "evaluate_tokens": 999,
-        "evaluate_context": 40,
+        "evaluate_context": 40, "evaluate_memory": 7,
     },
 }  # fmt: skip
 
@@ -259,6 +259,7 @@ def test_a_command_line_holds_every_option(budget, monkeypatch):
         {"start_from": "runs/first"},
         {"data": {"corpus": ["x.txt"], "valid_last": 0.1}},
         {"data": {"corpus": ["x.txt"], "valid_share": 0.123}},
+        {"optim": {"name": "adafactor", "beta2_decay": -0.7, "eps2": 0.002, "clip_threshold": 2.0}},
     ],
 )
 def test_a_command_line_holds_options_that_exclude_others(changes, monkeypatch):
@@ -279,6 +280,10 @@ def test_the_settings_above_leave_no_option_out():
         "budget.tokens",
         "budget.flops",
         "budget.minutes",
+        "optim.name",  # with the options of the other optimiser
+        "optim.beta2_decay",
+        "optim.eps2",
+        "optim.clip_threshold",
     }
     a, b = toml.flat(options.model_dump()), toml.flat(default.model_dump())
     assert {name for name in toml.described(RunOptions) if a.get(name) == b.get(name)} - {"model", "objective"} == others
