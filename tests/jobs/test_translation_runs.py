@@ -78,7 +78,7 @@ def options(folder: Path, tokenizer: Path, steps: int = 6, *, translation=None, 
 @pytest.fixture(scope="module")
 def learned(folder, tokenizer, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "ko-en"
-    finetune(options(folder, tokenizer, 400, optim={"lr": 3e-3}, evaluations=0.1), out)
+    finetune(options(folder, tokenizer, 400, seed=1, optim={"lr": 3e-3}, evaluations=0.1), out)
     return out
 
 
@@ -239,15 +239,19 @@ def test_options_of_translations_are_refused_elsewhere(tokenizer, tmp_path):
 def test_what_else_a_translator_can_not_do_is_said_by_name(learned, folder, tmp_path):
     from gyebo.interchange import load
     from gyebo.jobs.evaluate import evaluate
-    from gyebo.jobs.generate import generate
     from gyebo.tasks.embedding import embed
 
     with pytest.raises(ValueError, match=r"measured: gyebo evaluate .* TASK"):
         evaluate(str(learned), [str(folder / "train.ko")])
-    with pytest.raises(ValueError, match="transformer is a translation model"):
+    with pytest.raises(ValueError, match="transformer learns to write, and has no text embeddings"):
         embed(*load(learned), ["나무"])
-    with pytest.raises(ValueError, match="cannot generate text"):
-        generate(str(learned), ["나무"], {})
+
+
+def test_a_prompt_is_a_source(learned):
+    from gyebo.jobs.generate import generate
+
+    [answer] = generate(str(learned), ["나무 바다"], {"greedy": True})
+    assert answer["text"].strip() == "tree sea"
 
 
 def gyebo_command(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
