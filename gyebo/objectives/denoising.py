@@ -19,8 +19,7 @@ stop alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -29,14 +28,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gyebo.config.errors import OptionError
 from gyebo.data import input_formats
-from gyebo.data.plan import FIRST, SIZE, Plan, stored
+from gyebo.data.plan import Plan
 from gyebo.data.shards import Split
-from gyebo.data.streams import SOURCE, TARGET, Arrays, BatchField
-from gyebo.objectives.objective import Batch, Defaults, Draw, Setting
-from gyebo.objectives.source_target import FIELDS, TargetLoss
+from gyebo.data.streams import SOURCE, TARGET
+from gyebo.objectives.objective import Setting
+from gyebo.objectives.source_target import Ids, SourceTarget
 from gyebo.text.boundaries import Marks, marks_of
 
-Ids = NDArray[np.int64]
 Noise = Literal["sentence-permutation", "text-infilling", "token-masking", "token-deletion", "document-rotation"]
 HIDING = {"text-infilling", "token-masking", "token-deletion"}
 FRAME = 2  # special tokens around a text
@@ -78,23 +76,16 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True)
-class Denoising(Defaults):
-    """Denoising for one vocabulary. `start`, `end`: the ids around a text; `mask`; `pieces`: the ids that a random token is
-    drawn from; `first`: the id that the decoder reads first."""
+class Denoising(SourceTarget):
+    """Denoising for one vocabulary. `begin` and `end`: the ids around a text; `mask`; `pieces`: the ids that a random token is
+    drawn from."""
 
+    _: KW_ONLY
     options: Options
-    start: int
-    end: int
+    begin: int
     mask: int
     marks: Marks
     pieces: Ids
-    first: int
-    target: TargetLoss = field(default_factory=lambda: TargetLoss("lm"))
-
-    @property
-    def fields(self) -> tuple[BatchField, ...]:
-        """What stands in a batch."""
-        return FIELDS
 
     @property
     def extra(self) -> int:
@@ -120,20 +111,13 @@ class Denoising(Defaults):
         """The same noise: a text is restored from what the model learned to read."""
         return self
 
-    # -- which texts share a row
+    @property
+    def planned_by(self) -> tuple[Any, ...]:
+        """Noise changes no row."""
+        return "doc-sentences", FRAME
 
-    def plan(self, split: Split, context: int, seed: int, folder: Path | None = None) -> Plan:
-        """The rows of an epoch: whole documents, in both streams."""
-        lengths = self.lengths(context)
-        key = [split.name, "doc-sentences", FRAME, seed]
-        streams = (SOURCE, TARGET)
-        return stored(folder, key, context, lambda: self._plan(split, context, seed), streams=streams, lengths=lengths)
-
-    def held_out(self, split: Split, context: int) -> Plan:
-        """Every text once."""
-        return self._plan(split, context, 0)
-
-    def _plan(self, split: Split, context: int, seed: int) -> Plan:
+    def rows(self, split: Split, context: int, seed: int) -> Plan:
+        """Whole documents, in both streams."""
         return input_formats.doc_sentences(
             split,
             context,
@@ -144,19 +128,12 @@ class Denoising(Defaults):
             lengths=self.lengths(context),
         )
 
-    def read(self, split: Split, piece: NDArray[Any], number: int) -> Arrays:
-        """`input_ids` [n] without start and end."""
-        document, first, size = int(piece[0]), int(piece[FIRST]), int(piece[SIZE])
-        return {"input_ids": split.read(document, first, first + size).astype(np.int64)}
+    def source_and_target(self, ids: Ids, rng: np.random.Generator) -> tuple[Ids, Ids]:
+        """The corrupted text [m + 2] and the text [n + 2], both with the ids around them."""
+        return self._framed(self.noised(ids, rng)), self._framed(ids)
 
-    # -- corruption
-
-    def corrupt(self, example: Arrays, rng: np.random.Generator, draw: Draw) -> Arrays:
-        """Source and target of a text: input_ids [m]; decoder_input_ids and labels [n + 2], the text with start and end."""
-        text = example["input_ids"]
-        labels = np.concatenate([[self.start], text, [self.end]])
-        source = np.concatenate([[self.start], self.noised(text, rng), [self.end]])
-        return {"input_ids": source, "decoder_input_ids": np.append(self.first, labels[:-1]), "labels": labels}
+    def _framed(self, ids: Ids) -> Ids:
+        return np.concatenate([[self.begin], ids, [self.end]])
 
     def noised(self, text: Ids, rng: np.random.Generator) -> Ids:
         """The text [n], corrupted: [m], m at most n."""
@@ -199,20 +176,6 @@ class Denoising(Defaults):
         random = rng.random(count) < self.options.random_share
         shown[random] = self.pieces[rng.integers(len(self.pieces), size=int(random.sum()))]
         return shown
-
-    # -- loss
-
-    def counts(self, batch: Batch) -> dict[str, int]:
-        """{"lm": tokens to write}."""
-        return self.target.counts(batch)
-
-    def projected(self, batch: Batch) -> dict[str, int]:
-        """The same."""
-        return self.target.projected(batch)
-
-    def loss(self, model: Any, batch: Batch) -> dict[str, tuple[Any, float]]:
-        """{"lm": (sum of -ln p of the original's tokens, 1)}."""
-        return self.target.loss(model, batch)
 
 
 def permuted(starts: NDArray[np.bool_], share: float, rng: np.random.Generator) -> Ids:
@@ -274,5 +237,13 @@ def build(options: Options, setting: Setting) -> Denoising:
                 f"‹objective.noise›=sentence-permutation: only {several:.0%} of the documents have two sentences, so hardly "
                 "anything is permuted: add text-infilling, or choose another ‹data.documents›"
             )
-    pieces = np.flatnonzero(marks.piece)
-    return Denoising(options, ids["bos"], ids["eos"], ids["mask"], marks, pieces, setting.start_id)
+    return Denoising(
+        "lm",
+        start=setting.start_id,
+        end=ids["eos"],
+        options=options,
+        begin=ids["bos"],
+        mask=ids["mask"],
+        marks=marks,
+        pieces=np.flatnonzero(marks.piece),
+    )

@@ -12,7 +12,6 @@ that learns from second parts only.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gyebo.config.errors import OptionError
 from gyebo.data import input_formats
-from gyebo.data.plan import ROOM, SIZE, Plan, pack, stored
+from gyebo.data.plan import ROOM, SIZE, Plan, pack
 from gyebo.data.shards import Split
 from gyebo.data.streams import streams_of
 from gyebo.objectives.objective import Setting
@@ -60,17 +59,12 @@ class PrefixLm(SourceTarget):
         """Either part of a text may be nearly all of it."""
         return {stream.name: context for stream in streams_of(self.fields)}
 
-    def plan(self, split: Split, context: int, seed: int, folder: Path | None = None) -> Plan:
-        """The rows of an epoch."""
-        key = [split.name, "prefix", self.architecture == ENCODER_DECODER, seed]
-        streams, lengths = streams_of(self.fields), self.lengths(context)
-        return stored(folder, key, context, lambda: self._plan(split, context, seed), streams=streams, lengths=lengths)
+    @property
+    def planned_by(self) -> tuple[Any, ...]:
+        """Whether there are two streams."""
+        return "prefix", self.architecture == ENCODER_DECODER
 
-    def held_out(self, split: Split, context: int) -> Plan:
-        """Every text once."""
-        return self._plan(split, context, 0)
-
-    def _plan(self, split: Split, context: int, seed: int) -> Plan:
+    def rows(self, split: Split, context: int, seed: int) -> Plan:
         """A text of n tokens has at most n places in each stream: n - 1 and an end, or in one stream all tokens."""
         pieces, streams = input_formats.texts(split, context, FEWEST), streams_of(self.fields)
         table = np.column_stack([pieces[:, :ROOM], *[pieces[:, SIZE]] * len(streams)])

@@ -10,8 +10,10 @@ et al. 2020 compare (section 3.2.1) learn the same from the same text:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +23,9 @@ from torch import Tensor
 
 from gyebo.config.errors import OptionError
 from gyebo.data.batches import IGNORE
-from gyebo.data.plan import DOCUMENT, FIRST, SIZE
+from gyebo.data.plan import DOCUMENT, FIRST, SIZE, Plan, stored
 from gyebo.data.shards import Split
-from gyebo.data.streams import SOURCE, TARGET, TOKENS, Arrays, BatchField
+from gyebo.data.streams import SOURCE, TARGET, TOKENS, Arrays, BatchField, streams_of
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.objectives.objective import Defaults, Draw, Setting
 
@@ -78,8 +80,9 @@ def before_output(model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor,
 
 
 @dataclass(frozen=True)
-class SourceTarget(TargetLoss, Defaults):
-    """What is learned from the documents of a corpus, each of which gives a source and a target.
+class SourceTarget(ABC, TargetLoss, Defaults):
+    """What is learned from the documents of a corpus, each of which gives a source and a target. An objective says which, how
+    long they are, and which texts share a row.
 
     `architecture`: one of `FIELDS_OF`. `start`: the first id of an encoder-decoder's target; `end`: of a target. `fixed`: how a
     text is divided is a function of its place in the corpus alone, so that all architectures are measured on the same targets.
@@ -95,9 +98,33 @@ class SourceTarget(TargetLoss, Defaults):
         """What stands in a batch."""
         return FIELDS_OF[self.architecture]
 
+    @property
+    @abstractmethod
+    def planned_by(self) -> tuple[Any, ...]:
+        """What the rows of an epoch depend on, beside text, context and seed."""
+
+    @abstractmethod
+    def lengths(self, context: int) -> dict[str, int]:
+        """How many places a row has in each stream, by the stream's name."""
+
+    @abstractmethod
+    def rows(self, split: Split, context: int, seed: int) -> Plan:
+        """Which texts share a row."""
+
+    @abstractmethod
     def source_and_target(self, ids: Ids, rng: np.random.Generator) -> tuple[Ids, Ids]:
         """A text as the ids of a source and of a target, both as they are read or predicted."""
-        raise NotImplementedError
+
+    def plan(self, split: Split, context: int, seed: int, folder: Path | None = None) -> Plan:
+        """The rows of an epoch."""
+        key, streams = [split.name, *self.planned_by, seed], streams_of(self.fields)
+        return stored(
+            folder, key, context, lambda: self.rows(split, context, seed), streams=streams, lengths=self.lengths(context)
+        )
+
+    def held_out(self, split: Split, context: int) -> Plan:
+        """Every text once."""
+        return self.rows(split, context, 0)
 
     def read(self, split: Split, piece: NDArray[Any], number: int) -> Arrays:
         """`input_ids` [n], and where they stand: `document`, `first` [1] each."""

@@ -21,7 +21,6 @@ A decoder alone learns the same (`gyebo/objectives/source_target.py`): its row i
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gyebo.config.errors import OptionError
 from gyebo.data import input_formats
-from gyebo.data.plan import ROOM, SIZE, Plan, pack, stored
+from gyebo.data.plan import ROOM, SIZE, Plan, pack
 from gyebo.data.shards import Split
 from gyebo.data.streams import streams_of
 from gyebo.objectives.objective import Setting
@@ -136,17 +135,13 @@ class SpanCorruption(SourceTarget):
             )
         return longest
 
-    def plan(self, split: Split, context: int, seed: int, folder: Path | None = None) -> Plan:
-        """The rows of an epoch."""
-        key = [split.name, "spans", self.architecture == ENCODER_DECODER, self.noise.rate, self.noise.span, seed]
-        streams, lengths = streams_of(self.fields), self.lengths(context)
-        return stored(folder, key, context, lambda: self._plan(split, context, seed), streams=streams, lengths=lengths)
+    @property
+    def planned_by(self) -> tuple[Any, ...]:
+        """The noise, and whether there are two streams."""
+        return "spans", self.architecture == ENCODER_DECODER, self.noise.rate, self.noise.span
 
-    def held_out(self, split: Split, context: int) -> Plan:
-        """Every text once."""
-        return self._plan(split, context, 0)
-
-    def _plan(self, split: Split, context: int, seed: int) -> Plan:
+    def rows(self, split: Split, context: int, seed: int) -> Plan:
+        """Texts as long as their source may be."""
         pieces = input_formats.texts(split, self.longest(context), FEWEST)
         table = np.column_stack([pieces[:, :ROOM], *self.sizes(pieces[:, SIZE])])
         return pack(table, context, np.random.default_rng([seed, 1]), streams_of(self.fields), self.lengths(context))

@@ -40,7 +40,16 @@ NOISES = ["sentence-permutation", "text-infilling", "token-masking", "token-dele
 
 
 def objective(*noise: str, **options) -> Denoising:
-    return Denoising(Options(noise=noise, **options), START, END, MASK, MARKS, np.arange(FIRST, LAST), END)
+    return Denoising(
+        "lm",
+        options=Options(noise=noise, **options),
+        begin=START,
+        end=END,
+        start=END,
+        mask=MASK,
+        marks=MARKS,
+        pieces=np.arange(FIRST, LAST),
+    )
 
 
 def noised(text, *noise: str, seed: int = 0, **options):
@@ -237,7 +246,7 @@ def test_rows_hold_whole_documents_in_both_streams(made):
         for number in numbers[0]:
             source = batch["input_ids"][row][batch["document_ids"][row] == number]
             target = batch["labels"][row][batch["decoder_document_ids"][row] == number]
-            assert (source[0], source[-1]) == (target[0], target[-1]) == (learned.start, learned.end)
+            assert (source[0], source[-1]) == (target[0], target[-1]) == (learned.begin, learned.end)
     again, other = rows.step(0, 8, 0), rows.step(0, 8, 1)
     assert all(np.array_equal(batch[name], again[name]) for name in batch)
     assert not np.array_equal(batch["input_ids"], other["input_ids"])
