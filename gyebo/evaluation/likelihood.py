@@ -76,7 +76,7 @@ def nats_by_document(
 def _losses(model: Any, batch: dict[str, Tensor], autocast: Any, memory: int | None) -> Tensor:
     with autocast() if autocast else torch.autocast("cpu", enabled=False):
         ids, documents = batch["input_ids"], batch["document_ids"]
-        if model.has_memory:
+        if model.any_memory:
             hidden = read_segments(model, ids, documents, memory)
         else:
             hidden = model.encode(ids, document_ids=documents).hidden
@@ -129,6 +129,6 @@ def evaluate_text(
 ) -> Evaluation:
     """`figures` of a model on held-out rows; `tokens`: on about this number of positions; `memory`: see `nats_by_document`."""
     numbers = None if tokens is None else some_rows(rows, tokens)
-    batch_rows = max(1, (LONG_READ if model.has_memory else 8192) // rows.plan.context)
+    batch_rows = max(1, (LONG_READ if model.any_memory else 8192) // rows.plan.context)
     nats, scored = nats_by_document(model, rows, numbers, batch_rows=batch_rows, autocast=autocast, memory=memory)
     return figures(rows, nats, scored, model.config.vocab_size)

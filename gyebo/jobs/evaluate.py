@@ -68,8 +68,10 @@ def evaluate(
         )
     if isinstance(model, TaskModel) or model.tasks:
         raise ValueError(f"{name} was fine-tuned and has no head for text: name a task, as in gyebo evaluate {name} TASK")
-    if memory is not None and not model.has_memory:
-        raise OptionError(f"‹memory›={memory} has no effect: {name} is a {find(model.family).title}, which has no memory")
+    if memory is not None and not model.any_memory:
+        raise OptionError(
+            f"‹memory›={memory} has no effect: {name} is a {find(model.family).title}, which is measured without a memory"
+        )
     record = None if corpus else _record(name, data or {})
     prepared = _own_text(record, name, tokenizer) if record else _text(corpus, data or {}, tokenizer)
     options = record["options"] if record else {}

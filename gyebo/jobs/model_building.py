@@ -54,7 +54,7 @@ def grow_vocabulary(model: Any, size: int) -> None:
 def longest_read(config: Any, cls: Any, memory: int | None = None) -> int:
     """How much of a text a model that learns in windows reads when it is measured: the longest text, in windows one after the
     other; without a memory of the `memory` asked for or its own, where it needs one for that, a window."""
-    return config.window if cls.has_memory and not (memory or config.memory) else config.context
+    return config.window if cls.any_memory and not (memory or config.memory) else config.context
 
 
 def spell_more(model: Any, tokenizer: Tokenizer) -> None:

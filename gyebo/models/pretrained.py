@@ -26,7 +26,8 @@ class Pretrained:
     gives_raw: ClassVar[bool] = False  # `encode(return_raw=)`: the last layer's output before dropout
     gives_attentions: ClassVar[bool] = False  # `encode(return_attentions=)`: every block's attention weights
     reads_characters: ClassVar[bool] = False  # knows an id by its spelling, and has no table of tokens
-    has_memory: ClassVar[bool] = False  # its state is a memory of tokens: `fresh_state(rows, memory)`, `config.memory`
+    has_memory: ClassVar[bool] = False  # its state is a memory of `config.memory` tokens
+    any_memory: ClassVar[bool] = False  # of any number of tokens: `fresh_state(rows, memory)`
     has_clusters: ClassVar[bool] = False  # its vocabulary may be divided into clusters: `config.cutoffs`
     has_windows: ClassVar[bool] = False  # a long text is learned from in windows of `config.window` tokens
     has_segments: ClassVar[bool] = False  # takes `token_type_ids`, where `config.segments` are several

@@ -38,7 +38,7 @@ from gyebo.nn.cache import MemoryCache
 from gyebo.nn.cost import Workload
 from gyebo.nn.dropout import dropout
 from gyebo.nn.feedforward import ACTIVATIONS
-from gyebo.nn.memory import Segment, fresh_memory, without_memory
+from gyebo.nn.memory import Segment, fresh_memory, memory_after, without_memory
 from gyebo.nn.outputs import Encoded
 from gyebo.nn.positions import causal_layout
 from gyebo.nn.ragged import Ragged, attend_ragged
@@ -209,6 +209,7 @@ class TransformerXl(CausalWithoutPositions, nn.Module):
     generates: ClassVar[bool] = True
     carries_state: ClassVar[bool] = True
     has_memory: ClassVar[bool] = True
+    any_memory: ClassVar[bool] = True
     has_clusters: ClassVar[bool] = True
     has_windows: ClassVar[bool] = True
     config_class: ClassVar[type] = TransformerXlConfig
@@ -326,7 +327,7 @@ class TransformerXl(CausalWithoutPositions, nn.Module):
         run.allowed = part.allowed
         layers = self._read(self.embed(part.gather(ids)), run, memory if slots else None)
         shown = tuple(map(part.scatter, layers)) if return_layers else None
-        return Encoded(part.scatter(layers[-1]), shown, state=part.after(memory, layers[:-1]))
+        return Encoded(part.scatter(layers[-1]), shown, state=memory_after(state, part.ids, layers[:-1]))
 
     def fresh_state(self, rows: int, memory: int | None = None) -> StateTree:
         """The state of rows without a past (`gyebo/nn/memory.py`), with room for `memory` tokens (default: the config's)."""

@@ -36,11 +36,12 @@ from gyebo.nn.cache import KeyValueCache
 from gyebo.nn.cost import Workload
 from gyebo.nn.dropout import dropout
 from gyebo.nn.feedforward import ACTIVATIONS
+from gyebo.nn.memory import fresh_memory, memory_after, without_memory
 from gyebo.nn.outputs import Encoded, PermutationOutput
 from gyebo.nn.ragged import Ragged, ragged_layout, real_tokens
 from gyebo.nn.relative import distance_vectors
 from gyebo.nn.state import StateTree
-from gyebo.nn.two_stream import Biases, Seen, Streams, attend_past, attend_streams, in_order, streams_of
+from gyebo.nn.two_stream import Biases, Seen, Streams, attend_past, attend_streams, in_order, permuted, restored, streams_of
 
 
 @dataclass
@@ -192,6 +193,7 @@ class Xlnet(Speaking, nn.Module):
     family: ClassVar[str] = "xlnet"
     generates: ClassVar[bool] = True
     carries_state: ClassVar[bool] = True
+    has_memory: ClassVar[bool] = True
     gives_attentions: ClassVar[bool] = True
     has_segments: ClassVar[bool] = True
     has_query_stream: ClassVar[bool] = True
@@ -285,18 +287,20 @@ class Xlnet(Speaking, nn.Module):
             ranks=None if ranks is None else layout.gather(ranks),
             types=self._types(layout, token_type_ids),
             documents=layout.gather(ids) if by_row else None,
-            visible=None if visible is None else _permuted(visible, layout),
+            visible=None if visible is None else permuted(visible, layout),
             **({} if state is None else self._remembered(state, layout.gather(ids).view(ids.shape))),
         )
         streams = streams_of(layout, seen, None if targets is None else layout.gather(targets))
         run = Run(streams, self._distances(streams, backwards), backwards, [] if return_attentions else None)
         memories = None if state is None or seen.remembered is None else state["memory"].unbind(1)
         layers, hidden = self._blocks(self.embed(layout.gather(input_ids)), run, memories, keep=return_layers)
+        if state is not None:
+            state = memory_after(state, layout.gather(ids).view(ids.shape), [rows.view(*ids.shape, -1) for rows in layers])
         return Encoded(
             layout.scatter(hidden) if streams.targets is None else streams.targets.place(hidden).unflatten(0, ids.shape),
             tuple(map(layout.scatter, layers)) if return_layers else None,
-            None if run.attentions is None else tuple(_restored(weights, layout) for weights in run.attentions),
-            state=None if state is None else self._left(state, layers, layout.gather(ids).view(ids.shape)),
+            None if run.attentions is None else tuple(restored(weights, layout) for weights in run.attentions),
+            state=state,
         )
 
     def _check_length(self, layout: Ragged, ids: Tensor) -> None:
@@ -349,19 +353,12 @@ class Xlnet(Speaking, nn.Module):
         return layers, dropout(hidden, p)
 
     def fresh_state(self, rows: int) -> StateTree:
-        """No past: "memory", zeros [rows, layers, M, D], of which the last "length" [rows], none, are real."""
-        config, weight = self.config, self.token_embedding.weight
-        return {
-            "memory": weight.new_zeros(rows, config.layers, config.memory, config.width),
-            "length": torch.zeros(rows, dtype=torch.long, device=weight.device),
-        }
+        """No past (`gyebo/nn/memory.py`)."""
+        return fresh_memory(self.token_embedding.weight, rows, self.config.layers, self.config.memory, self.config.width)
 
     def reset(self, state: StateTree, which: Tensor) -> StateTree:
         """The state with the rows of `which` [B] (bool) without a past."""
-        return {
-            "memory": state["memory"].masked_fill(which[:, None, None, None], 0.0),
-            "length": state["length"].masked_fill(which, 0),
-        }
+        return without_memory(state, which)
 
     def _remembered(self, state: StateTree, ids: Tensor) -> dict[str, Tensor]:
         """Which places of the memory are real, and whose they are; nothing where no row has a past."""
@@ -370,24 +367,6 @@ class Xlnet(Speaking, nn.Module):
             return {}
         places = torch.arange(most, device=ids.device)
         return {"remembered": places >= most - length[:, None], "first": ids[:, 0]}
-
-    @torch.no_grad()
-    def _left(self, state: StateTree, layers: list[Tensor], ids: Tensor) -> StateTree:
-        """The state after the last document of each row, whose tokens `ids` [B, T] has in order: what it read, and where it is
-        also the first one, what stood before it. Unchanged for a row without tokens."""
-        before, most = state["memory"], state["memory"].shape[2]
-        end = (ids > 0).sum(1)
-        last = ids.gather(1, (end - 1).clamp(min=0)[:, None])
-        read = ((ids == last) & (ids > 0)).sum(1)
-        goes_on = (last[:, 0] == ids[:, 0]) | (end == 0)
-        length = (read + state["length"] * goes_on).clamp(max=most)
-        places = end[:, None] + torch.arange(most, device=ids.device)  # in the memory and the row, one after the other
-        gone = torch.arange(most, device=ids.device) < most - length[:, None]
-        kept = []
-        for old, rows in zip(before.unbind(1), layers):
-            both = torch.cat([old, rows.view(*ids.shape, -1).to(old.dtype)], 1)
-            kept.append(both.gather(1, places[..., None].expand(-1, -1, both.shape[-1])).masked_fill(gone[..., None], 0.0))
-        return {"memory": torch.stack(kept, 1), "length": length}
 
     def forward(
         self,
@@ -496,12 +475,14 @@ class Xlnet(Speaking, nn.Module):
         """FLOPs of a forward pass (`gyebo/nn/cost.py`); with rows of the output layer as many of the query stream, spread
         evenly over all documents, and no content stream after the last layer."""
         config, width = self.config, self.config.width
-        tokens, pairs = work.places(), 4 * work.pairs() * width  # by content, by distance (two for each key), weighted sum
+        tokens, memory = work.places(), work.places("memory") if "memory" in work.lengths else 0
+        # By content, by distance (two for each key of the text, one for each of the memory), weighted sum.
+        pairs = (4 * work.pairs() + (3 * work.pairs("tokens", "memory") if memory else 0)) * width
         asked = work.projected.get("lm", 0)
         feed, share = 2 * width * config.inner_width, asked / max(1, tokens)
         content = tokens * (4 * width * width + feed) + pairs
         query = asked * (2 * width * width + feed) + share * pairs
-        blocks = config.layers * (content + query)
+        blocks = config.layers * (content + query + 2 * memory * width * width)
         if asked:
             blocks -= content - 2 * tokens * width * width
         return 2 * (blocks + work.outputs({"lm": width * config.vocab_size}))
@@ -520,29 +501,3 @@ def _documents(ids: Tensor, mask: Tensor | None, documents: Tensor | None) -> Te
     if real is None:
         return torch.ones_like(ids)
     return real.long() if documents is None else documents.masked_fill(~real, 0)
-
-
-def _order(layout: Ragged) -> Tensor | None:
-    """The place in its row of each row of a layout `in_order`, [B, T]; None where it is the same."""
-    return None if layout.grid is None else layout.index.view(layout.shape) % layout.shape[1]
-
-
-def _permuted(x: Tensor, layout: Ragged, order: Tensor | None = None) -> Tensor:
-    """[..., T, T] of the places of a batch [B, ...] -> of the rows of its layout."""
-    order = _order(layout) if order is None else order
-    if order is None:
-        return x
-    order = order.view(len(order), *(1,) * (x.ndim - 3), -1)
-    return x.gather(-2, order[..., None].expand(x.shape)).gather(-1, order[..., None, :].expand(x.shape))
-
-
-def _restored(x: Tensor, layout: Ragged) -> Tensor:
-    """The inverse of `_permuted`; columns before the last T are of the memory, and stay where they are."""
-    order = _order(layout)
-    if order is None:
-        return x
-    length = order.shape[1]
-    past, own = x.split([x.shape[-1] - length, length], -1)
-    inverse = order.argsort(1)
-    rows = inverse.view(len(order), 1, -1, 1)
-    return torch.cat([past.gather(-2, rows.expand(past.shape)), _permuted(own, layout, inverse)], -1)

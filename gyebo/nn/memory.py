@@ -32,19 +32,41 @@ def without_memory(state: StateTree, which: Tensor) -> StateTree:
     return {"memory": memory.masked_fill(which[:, None, None, None], 0.0), "length": length.masked_fill(which, 0)}
 
 
+@torch.no_grad()
+def memory_after(state: StateTree, ids: Tensor, inputs: Sequence[Tensor]) -> StateTree:
+    """The state after a segment whose rows hold document by document, `ids` [B, T], with padding (0) at the end.
+
+    `inputs`: those of each layer [B, T, D]. Kept are the last M tokens of the last document of each row, and where it is also
+    the first one, of what stood before it; a row without tokens keeps what it had.
+    """
+    before, slots = state["memory"], state["memory"].shape[2]
+    count = (ids != 0).sum(1)
+    last = ids.gather(1, (count - 1).clamp(min=0)[:, None])
+    own = ((ids == last) & (ids != 0)).sum(1)  # tokens of the last document
+    length = (own + state["length"] * (own == count)).clamp(max=slots)
+    slot = torch.arange(slots, device=ids.device)
+    places = (count[:, None] + slot)[..., None]  # in memory and segment, one after the other
+    blank = (slot < slots - length[:, None])[..., None]
+    kept = []
+    for old, rows in zip(before.unbind(1), inputs):
+        both = torch.cat([old, rows.to(old.dtype)], 1)
+        kept.append(both.gather(1, places.expand_as(old)).masked_fill(blank, 0.0))
+    return {"memory": torch.stack(kept, 1), "length": length}
+
+
 @dataclass(frozen=True)
 class Segment:
     """A batch [B, T] behind its memory. In it, the tokens of each row stand left-aligned, document by document in the order of
     their first tokens; `order` [B, T]: where they came from, None where nothing moves.
 
-    `real` [B, T]; `allowed` [B, 1, T, S]: the causal mask within documents, over memory and segment; `lengths` [B]: how much of
-    the memory after the segment is real.
+    `ids` [B, T]: the document of each, 0 at padding; `real`: where they are not, None: everywhere; `allowed` [B, 1, T, S]: the
+    causal mask within documents, over memory and segment.
     """
 
     order: Tensor | None
+    ids: Tensor
     real: Tensor | None
     allowed: Tensor
-    lengths: Tensor
 
     @classmethod
     def of(cls, shape: torch.Size, mask: Tensor | None, documents: Tensor | None, state: StateTree) -> Segment:
@@ -63,11 +85,7 @@ class Segment:
         goes_on = (ids == ids[:, :1]) & (ids != 0)
         filled = torch.arange(slots, device=device) >= slots - length[:, None]
         allowed = torch.cat([goes_on[:, :, None] & filled[:, None], same], 2)[:, None]
-        count = (ids != 0).sum(1)
-        last = ids.gather(1, (count - 1).clamp(min=0)[:, None])
-        own = ((ids == last) & (ids != 0)).sum(1)  # tokens of the last document
-        lengths = torch.where(own == count, length + own, own).clamp(max=slots)
-        return cls(order, real, allowed, lengths)
+        return cls(order, ids, real, allowed)
 
     def gather(self, x: Tensor) -> Tensor:
         """Ids [B, T] in the order of the segment."""
@@ -78,16 +96,3 @@ class Segment:
         if self.real is not None:
             x = x * self.real[..., None]
         return x if self.order is None else torch.zeros_like(x).scatter(1, self.order[..., None].expand_as(x), x)
-
-    def after(self, memory: Tensor, inputs: Sequence[Tensor]) -> StateTree:
-        """The state after the segment, from the memory [B, L, M, D] and the inputs of the layers [B, T, D]: the last M tokens
-        of the last document of each row. A row without tokens keeps what it had. No gradient flows into it."""
-        slots = memory.shape[2]
-        joined = torch.cat([memory, torch.stack(list(inputs), 1).to(memory.dtype)], 2).detach()
-        if self.real is None or bool(self.real.all()):
-            kept = joined[:, :, joined.shape[2] - slots :]
-        else:
-            places = self.real.sum(1)[:, None] + torch.arange(slots, device=memory.device)
-            kept = joined.gather(2, places[:, None, :, None].expand_as(memory))
-        blank = torch.arange(slots, device=memory.device) < slots - self.lengths[:, None]
-        return {"memory": kept.masked_fill(blank[:, None, :, None], 0.0), "length": self.lengths}

@@ -319,3 +319,29 @@ def attend_past(
         (query + biases.content).to(query.dtype).transpose(1, 2), key, value, allowed=allowed, bias=bias.transpose(0, 1)
     )
     return join_heads(heads)
+
+
+def _order(layout: Ragged) -> Tensor | None:
+    """The place in its row of each row of a layout `in_order`, [B, T]; None where it is the same."""
+    return None if layout.grid is None else layout.index.view(layout.shape) % layout.shape[1]
+
+
+def permuted(x: Tensor, layout: Ragged, order: Tensor | None = None) -> Tensor:
+    """[..., T, T] of the places of a batch [B, ...] -> of the rows of its layout."""
+    order = _order(layout) if order is None else order
+    if order is None:
+        return x
+    order = order.view(len(order), *(1,) * (x.ndim - 3), -1)
+    return x.gather(-2, order[..., None].expand(x.shape)).gather(-1, order[..., None, :].expand(x.shape))
+
+
+def restored(x: Tensor, layout: Ragged) -> Tensor:
+    """The inverse of `permuted`; columns before the last T are of the memory, and stay where they are."""
+    order = _order(layout)
+    if order is None:
+        return x
+    length = order.shape[1]
+    past, own = x.split([x.shape[-1] - length, length], -1)
+    inverse = order.argsort(1)
+    rows = inverse.view(len(order), 1, -1, 1)
+    return torch.cat([past.gather(-2, rows.expand(past.shape)), permuted(own, layout, inverse)], -1)

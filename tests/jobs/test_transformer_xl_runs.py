@@ -190,10 +190,10 @@ def test_what_does_not_fit_is_refused(options, tmp_path, changes, said):
 
 
 def test_a_memory_is_refused_where_there_is_none(run_options, tmp_path, long_text):
-    with pytest.raises(OptionError, match=r"train\.evaluate_memory=8 has no effect: gpt2 has no memory"):
+    with pytest.raises(OptionError, match=r"train\.evaluate_memory=8 has no effect: gpt2 is measured without a memory"):
         pretrain(run_options(2, train={"evaluate_memory": 8}), tmp_path / "run")
     pretrain(run_options(2), tmp_path / "run")
-    with pytest.raises(OptionError, match="memory=8 has no effect: .* is a GPT-2, which has no memory"):
+    with pytest.raises(OptionError, match="memory=8 has no effect: .* is a GPT-2, which is measured without a memory"):
         evaluate(str(tmp_path / "run"), [str(long_text)], memory=8)
 
 

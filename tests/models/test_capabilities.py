@@ -99,7 +99,8 @@ def test_capabilities_are_off_unless_a_class_says_otherwise():
 CAN = {  # flags without a method
     "gives_attentions": {"gpt", "gpt2", "bert", "roberta", "distilbert", "xlnet", "bart", "bart_decoder", "t5"},
     "has_query_stream": {"xlnet"},
-    "has_memory": {"transformer_xl"},
+    "has_memory": {"transformer_xl", "xlnet"},
+    "any_memory": {"transformer_xl"},
     "has_clusters": {"rnn", "lstm", "gru", "transformer_xl"},
     "sees_prefix": {"gpt", "gpt2", "bart_decoder"},
     "compiles": {"gpt", "gpt2", "bart_decoder", "bert", "roberta", "distilbert", "dan"},

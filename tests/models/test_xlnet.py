@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from gyebo.models.family import FAMILIES, model_class
 from gyebo.models.xlnet import Xlnet, XlnetConfig
+from gyebo.nn.cost import Workload
 from tests.models.encoder_models import NO_DROPOUT, close, tokens
+from tests.operations import counted, counted_of_positions
 
 ODD = XlnetConfig(vocab_size=53, context=64, width=15, layers=3, heads=3, inner=11, init_std=0.4, **NO_DROPOUT)
 
@@ -356,3 +358,19 @@ def test_inputs_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="ranks and visible"):
         model.encode(tokens(1, 3), ranks=torch.zeros(1, 3), visible=torch.ones(1, 3, 3, dtype=torch.bool))
     assert model_class("xlnet") is Xlnet
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("predicted", [0, 3])
+def test_its_memory_has_its_cost(predicted):
+    """A text behind a full memory: torch's count, without the projection of distances that all rows share."""
+    model = made(memory=5)
+    state = model.encode(tokens(1, 5), state=model.fresh_state(1)).state
+    targets = {"targets": torch.arange(8)[None] < predicted} if predicted else {}
+
+    def run():
+        hidden = model.encode(tokens(1, 8), state=state, **targets).hidden
+        return model.project(hidden[:, :predicted])
+
+    work = Workload({"tokens": [8], "memory": [5]}, {"lm": predicted})
+    assert counted(run) - counted_of_positions(run) == pytest.approx(model.flops(work), rel=1e-9)

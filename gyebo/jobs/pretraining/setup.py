@@ -170,7 +170,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     cls = tree.model_class(family.name)
     if options.train.compile and not cls.compiles:
         raise OptionError(
-            f"‹train.compile›: {family.name} reads token by token, and each step would be compiled anew: leave it out"
+            f"‹train.compile›: {family.name} has shapes that differ from step to step, and would be compiled anew: leave it out"
         )
     own = opened[1] if opened and options.tokenizer == str(named) else None
     tokenizer, prepared = open_data(options, out, console, own)
@@ -234,8 +234,10 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
 def _evaluated(options: RunOptions, config: Any, context: int, cls: Any) -> int:
     """The context of an evaluation: that of training, or of a family that learns in windows the longest text that it reads."""
     asked, memory = options.train.evaluate_context, options.train.evaluate_memory
-    if memory is not None and not cls.has_memory:
-        raise OptionError(f"‹train.evaluate_memory›={memory} has no effect: {cls.family} has no memory, leave it out")
+    if memory is not None and not cls.any_memory:
+        raise OptionError(
+            f"‹train.evaluate_memory›={memory} has no effect: {cls.family} is measured without a memory, leave it out"
+        )
     if asked is not None and asked > config.context:
         raise OptionError(f"‹train.evaluate_context›={asked} is longer than the {config.context} positions of the model")
     return asked or (longest_read(config, cls, memory) if cls.has_windows else context)
@@ -251,11 +253,10 @@ def _goes_on(options: RunOptions, family: tree.Family, config: Any) -> bool:
             else "carries no state from row to row"
         )
         raise OptionError(f"‹data.order›=lanes: {family.name} {lacks}; or leave ‹data.order› out")
-    memory = config.memory if cls.has_memory else options.model.get("memory")
-    if order == "shuffled" and memory:
+    if order == "shuffled" and cls.has_memory and config.memory:
         raise OptionError(
-            f"‹model.memory›={memory} has no effect with ‹data.order›=shuffled: packed rows do not go on from each other; "
-            f"leave ‹data.order› out{', or set ‹model.memory›=0' if cls.has_memory else ''}"
+            f"‹model.memory›={config.memory} has no effect with ‹data.order›=shuffled: packed rows do not go on from each "
+            "other; leave ‹data.order› out, or set ‹model.memory›=0"
         )
     return order != "shuffled" and cls.carries(config)
 
