@@ -22,7 +22,7 @@ from tests.conftest import sentences
 class Bigram(torch.nn.Module):
     """A model whose every probability is known: p(next | last) is row `last` of a table [V, V]."""
 
-    has_memory = False
+    any_memory = False
 
     def __init__(self, table):
         super().__init__()
