@@ -141,6 +141,7 @@ class Gpt(Causal, nn.Module):
     compiles: ClassVar[bool] = True
     gives_attentions: ClassVar[bool] = True
     sees_prefix: ClassVar[bool] = True
+    steers: ClassVar[bool] = True
     config_class: ClassVar[type] = GptConfig
     block_class: ClassVar[Callable[..., nn.Module]] = Block
     sizes: ClassVar[dict[str, GptConfig]] = {
@@ -291,14 +292,14 @@ class Gpt(Causal, nn.Module):
         return encoded.hidden[torch.arange(batch, device=last.device), last], cache
 
     def step(self, ids: Tensor, cache: KeyValueCache) -> Tensor:
-        """One decoding step: ids [B] -> hidden [B, D]; the cache, which must have room, is extended in place."""
-        allowed = None
+        """One decoding step: ids [B], or probabilities [B, V] (`embed`), -> hidden [B, D]; the cache, which must have room, is
+        extended in place."""
+        allowed, new = None, cache.real.new_ones(len(ids), 1)
         if cache.padded:
-            new = torch.ones_like(ids, dtype=torch.bool)[:, None]
             allowed = torch.cat([cache.real[:, : cache.used], new], 1)[:, None, None]  # [B, 1, 1, S]
         run = Run(allowed, causal=False, cache=cache)
         *_, hidden = self._blocks(self.embed(ids[:, None]), cache.positions[:, None], run)
-        cache.advance(torch.ones_like(ids, dtype=torch.bool)[:, None])
+        cache.advance(new)
         return hidden[:, 0]
 
     def flops(self, work: Workload) -> float:

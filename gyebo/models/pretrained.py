@@ -17,6 +17,7 @@ class Pretrained:
     """
 
     generates: ClassVar[bool] = False  # writes from left to right
+    steers: ClassVar[bool] = False  # what it wrote can be moved by gradients: its cache of keys and values can be `joined`
     causal: ClassVar[bool] = False  # a token's vector depends on no token after it
     sees_prefix: ClassVar[bool] = False  # `encode(prefix=)`: tokens that all of their document sees
     encodes_source: ClassVar[bool] = False  # reads a source and writes a target

@@ -208,6 +208,7 @@ class TransformerXl(CausalWithoutPositions, nn.Module):
     family: ClassVar[str] = "transformer_xl"
     generates: ClassVar[bool] = True
     carries_state: ClassVar[bool] = True
+    steers: ClassVar[bool] = True
     has_memory: ClassVar[bool] = True
     any_memory: ClassVar[bool] = True
     has_clusters: ClassVar[bool] = True
@@ -343,7 +344,7 @@ class TransformerXl(CausalWithoutPositions, nn.Module):
         """What the blocks share in a pass with at most so many keys."""
         config: TransformerXlConfig = self.config
         options: dict[str, Any] = {"clamp": config.clamp or None, "device": next(self.parameters()).device}
-        vectors = distance_vectors(keys - 1, -1, config.width, **options)
+        vectors = distance_vectors(keys - 1, -1, config.width, **options).to(next(self.parameters()).dtype)
         vectors = dropout(vectors, config.dropout if self.training else 0.0)
         return Run(vectors, None if config.separate_biases else (self.content_bias, self.position_bias), reach)
 
@@ -380,8 +381,8 @@ class TransformerXl(CausalWithoutPositions, nn.Module):
         return hidden[torch.arange(batch, device=last.device), last], cache
 
     def step(self, ids: Tensor, cache: MemoryCache) -> Tensor:
-        """One decoding step: ids [B] -> hidden [B, D]; the cache is updated in place."""
-        config, new = self.config, torch.ones_like(ids, dtype=torch.bool)[:, None]
+        """One decoding step: ids [B], or probabilities [B, V] (`embed`), -> hidden [B, D]; the cache is updated in place."""
+        config, new = self.config, cache.real.new_ones(len(ids), 1)
         biases = None if config.separate_biases else (self.content_bias, self.position_bias)
         run = Run(None, biases, cache=cache)
         if cache.padded:

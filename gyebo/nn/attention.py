@@ -93,7 +93,7 @@ def weigh(
         allowed = causal_mask(query.shape[-2], query.device)
     if allowed is not None:
         scores = scores.masked_fill(~allowed, -math.inf)
-    weights = scores.float().softmax(-1).to(value.dtype)
+    weights = scores.to(torch.promote_types(scores.dtype, torch.float32)).softmax(-1).to(value.dtype)
     return drop(weights, dropout) @ value, weights
 
 

@@ -44,10 +44,10 @@ class KeyValueCache:
     ) -> Self:
         """A cache with room for `slots` tokens per row.
 
-        On a CPU it is in float32 whatever the dtype of the model: attention of one bfloat16 query is many times slower there.
+        On a CPU it is at least in float32: attention of one bfloat16 query is many times slower there.
         """
         shape = (batch, heads, slots, head_width)
-        dtype = torch.float32 if device.type == "cpu" else dtype
+        dtype = torch.promote_types(dtype, torch.float32) if device.type == "cpu" else dtype
         return cls(
             keys=[torch.empty(shape, dtype=dtype, device=device) for _ in range(layers)],
             values=[torch.empty(shape, dtype=dtype, device=device) for _ in range(layers)],
@@ -59,6 +59,11 @@ class KeyValueCache:
     def slots(self) -> int:
         """Maximum number of tokens of a row."""
         return self.real.shape[1]
+
+    @property
+    def first(self) -> int:
+        """The first slot that the next token sees."""
+        return 0
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store [B, H, T, K] after the used slots; returns all keys and values up to there. Call `advance` after all layers."""
@@ -98,6 +103,37 @@ class KeyValueCache:
             raise ValueError(f"slots must be at least the {self.used} in use, but is {slots} instead")
         return self._moved(slots, torch.arange(len(self.real), device=self.real.device))
 
+    def before_last(self) -> Self:
+        """A copy without the last slot, which holds a real token in every row; at least in float32, so that small changes of
+        keys and values count."""
+        copied = self.grow(self.slots)
+        wide = torch.promote_types(copied.keys[0].dtype, torch.float32)
+        copied.keys, copied.values = ([part.to(wide) for part in parts] for parts in (copied.keys, copied.values))
+        copied.used -= 1
+        copied.positions = copied.positions - 1
+        return copied
+
+    def copied(self, start: int) -> Tensor:
+        """Copies of the keys and values of all layers in the used slots from `start` on, [L, 2, B, H, S, K]."""
+        used = slice(start, self.used)
+        return torch.stack([torch.stack([key[:, :, used], value[:, :, used]]) for key, value in zip(self.keys, self.values)])
+
+    def overwrite(self, start: int, state: Tensor) -> None:
+        """Put others in their place, as from `copied`."""
+        for key, value, new in zip(self.keys, self.values, state):
+            key[:, :, start : self.used], value[:, :, start : self.used] = new
+
+    def joined(self, start: int | None = None, state: Tensor | None = None) -> JoinedCache:
+        """The same with `state` in the place of what `copied(start)` holds, to be read on without writing into it."""
+        seen = slice(self.first, self.used if start is None else start)
+        keys: list[tuple[Tensor, ...]] = [(part[:, :, seen],) for part in self.keys]
+        values: list[tuple[Tensor, ...]] = [(part[:, :, seen],) for part in self.values]
+        if state is not None:
+            parts = state.flatten(0, 1).unbind()  # once: every unbind copies its gradient
+            keys = [(*before, key) for before, key in zip(keys, parts[0::2])]
+            values = [(*before, value) for before, value in zip(values, parts[1::2])]
+        return JoinedCache(keys, values, self.real[:, self.first : self.used], self.positions, self.padded)
+
     def _moved(self, slots: int, rows: Tensor) -> Self:
         """A copy of these rows; only used slots are copied."""
         used = self.used
@@ -126,6 +162,10 @@ class MemoryCache(KeyValueCache):
         """The first slot that the next token sees."""
         return max(0, self.used - self.memory)
 
+    def joined(self, start: int | None = None, state: Tensor | None = None) -> JoinedCache:
+        """As in `KeyValueCache`, of the slots that the next token sees."""
+        return replace(super().joined(start, state), memory=self.memory, by_distance=self.by_distance)
+
     def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """As in `KeyValueCache`; of the slots before, those that are still seen are returned."""
         seen = self.used + key.shape[2] - self.first
@@ -144,6 +184,44 @@ class MemoryCache(KeyValueCache):
             part[:, :, : used - first] = part[:, :, first:used].clone()
         self.real[:, : used - first] = self.real[:, first:used].clone()
         self.used = used - first
+
+
+@dataclass
+class JoinedCache:
+    """What a cache holds, joined with further tokens instead of written to, so that gradients flow from these into it.
+
+    `keys[i]`, `values[i]`: parts [B, H, S_j, K] of layer i, in order; `real` [B, S], `positions` and `padded` as in
+    `KeyValueCache`; `memory`, `by_distance` as in `MemoryCache`, None: a token sees all slots.
+    """
+
+    keys: list[tuple[Tensor, ...]]
+    values: list[tuple[Tensor, ...]]
+    real: Tensor
+    positions: Tensor
+    padded: bool
+    memory: int | None = None
+    by_distance: list[Tensor] = field(default_factory=list)
+
+    @property
+    def used(self) -> int:
+        """The number of slots."""
+        return self.real.shape[1]
+
+    @property
+    def first(self) -> int:
+        """The first slot that the next token sees."""
+        return 0 if self.memory is None else max(0, self.used - self.memory)
+
+    def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """As in `KeyValueCache`."""
+        self.keys[layer], self.values[layer] = (*self.keys[layer], key), (*self.values[layer], value)
+        keys, values = (torch.cat(parts[layer], 2)[:, :, self.first :] for parts in (self.keys, self.values))
+        return keys, values
+
+    def advance(self, real: Tensor) -> None:
+        """As in `KeyValueCache`."""
+        self.real = torch.cat([self.real, real], 1)
+        self.positions = self.positions + real.sum(-1)
 
 
 def shared_sources(rows: Tensor, rows_per_source: int, count: int) -> tuple[Tensor | None, int]:

@@ -103,6 +103,7 @@ CAN = {  # flags without a method
     "any_memory": {"transformer_xl"},
     "has_clusters": {"rnn", "lstm", "gru", "transformer_xl"},
     "sees_prefix": {"gpt", "gpt2", "bart_decoder"},
+    "steers": {"gpt", "gpt2", "bart_decoder", "transformer_xl"},
     "compiles": {"gpt", "gpt2", "bart_decoder", "bert", "roberta", "distilbert", "dan"},
 }
 

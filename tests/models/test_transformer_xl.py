@@ -311,3 +311,12 @@ def test_its_memory_has_its_cost():
     run = lambda: model.encode(tokens(1, 8), state=state)  # noqa: E731
     work = Workload({"tokens": [8], "memory": [5]})
     assert counted(run) - counted_of_positions(run) == pytest.approx(model.flops(work), rel=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_in_another_precision_it_reads_and_writes_the_same(model, dtype):
+    ids, atol = tokens(2, 12), 0.6 if dtype == torch.bfloat16 else 1e-4
+    expected, after = model.encode(ids).hidden, model.step(ids[:, -1], model.prefill(ids[:, :-1], slots=14)[1])
+    model = model.to(dtype)
+    assert close(model.encode(ids).hidden.float(), expected, atol)
+    assert close(model.step(ids[:, -1], model.prefill(ids[:, :-1], slots=14)[1]).float(), after, atol)
