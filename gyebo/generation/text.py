@@ -12,6 +12,7 @@ from typing import Any, Literal
 from gyebo.generation.beams import search
 from gyebo.generation.decoding import decode
 from gyebo.generation.options import GenerationOptions, options_from
+from gyebo.generation.pplm import Control, Steered
 from gyebo.generation.prompts import Forced
 from gyebo.generation.translating import sources_of
 from gyebo.nn.decoding import decoding_copy
@@ -41,9 +42,16 @@ class Completion:
 
 
 def complete(
-    model: Any, tokenizer: Tokenizer, prompts: Sequence[str], options: GenerationOptions | None = None, **settings: object
+    model: Any,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    options: GenerationOptions | None = None,
+    *,
+    control: Control | None = None,
+    **settings: object,
 ) -> list[Completion]:
-    """Answers to prompts, with `options` or options from keywords (see `GenerationOptions`).
+    """Answers to prompts, with `options` or options from keywords (see `GenerationOptions`). `control`: what they are steered
+    to (`gyebo/generation/pplm`); the log-probability of an answer is then that of the steered model.
 
     A prompt is preceded by the model's start token, if it has one; an empty prompt is that token alone. Of a model that reads a
     source it is the source, in the family's template. Special tokens other than the end token are never generated. A prompt
@@ -54,7 +62,7 @@ def complete(
     if isinstance(prompts, str):
         raise ValueError("prompts must be a list of strings; for one prompt use [prompt]")
     options = _options(options, settings)
-    start = _begin(model, tokenizer, prompts, options)
+    start = _begin(model, tokenizer, prompts, options, control)
     rules: dict[str, Any] = {"forbidden": start.forbidden, "forced": start.forced}
     writers = [
         _Writer(tokenizer.target, text, options.stop, start.end) for text in start.continued for _ in range(options.samples)
@@ -76,7 +84,13 @@ def complete(
 
 
 def stream(
-    model: Any, tokenizer: Tokenizer, prompt: str, options: GenerationOptions | None = None, **settings: object
+    model: Any,
+    tokenizer: Tokenizer,
+    prompt: str,
+    options: GenerationOptions | None = None,
+    *,
+    control: Control | None = None,
+    **settings: object,
 ) -> Iterator[str]:
     """The text of one answer, in parts as soon as they are final; joined, the text that `complete` returns.
 
@@ -87,7 +101,7 @@ def stream(
     for name in ("samples", "beams"):
         if getattr(options, name) > 1:
             raise ValueError(f"{name}={getattr(options, name)} cannot be streamed: a stream has one answer")
-    start = _begin(model, tokenizer, [prompt], options)
+    start = _begin(model, tokenizer, [prompt], options, control)
     steps = decode(start.model, start.ids, options, forbidden=start.forbidden, forced=start.forced)
     return _stream(steps, _Writer(tokenizer.target, start.continued[0], options.stop, start.end))
 
@@ -108,6 +122,8 @@ def generate(
     tokenizer: Tokenizer,
     prompts: str | Sequence[str],
     options: GenerationOptions | None = None,
+    *,
+    control: Control | None = None,
     **settings: object,
 ) -> str | list[str] | list[list[str]]:
     """The generated text: `generate(model, tokenizer, "prompt", max_new_tokens=40, top_p=0.9, seed=0)`.
@@ -117,7 +133,7 @@ def generate(
     """
     options = _options(options, settings)
     single = isinstance(prompts, str)
-    found = complete(model, tokenizer, [prompts] if isinstance(prompts, str) else prompts, options)
+    found = complete(model, tokenizer, [prompts] if isinstance(prompts, str) else prompts, options, control=control)
     texts = [completion.text for completion in found]
     if options.samples == 1:
         return texts[0] if single else texts
@@ -133,8 +149,8 @@ def _options(options: GenerationOptions | None, settings: dict[str, object]) -> 
 
 @dataclass(frozen=True)
 class _Start:
-    """What decoding begins with. `model`: that of the user, or its sources; `ids`: the first ids of each answer, which it
-    reads; `continued`: those whose text the answer continues; `end`: the end token."""
+    """What decoding begins with. `model`: that of the user, steered or not, or its sources; `ids`: the first ids of each
+    answer, which it reads; `continued`: those whose text the answer continues; `end`: the end token."""
 
     model: Any
     ids: list[list[int]]
@@ -144,9 +160,14 @@ class _Start:
     end: int | None
 
 
-def _begin(model: Any, tokenizer: Tokenizer, prompts: Sequence[str], options: GenerationOptions) -> _Start:
+def _begin(
+    model: Any, tokenizer: Tokenizer, prompts: Sequence[str], options: GenerationOptions, control: Control | None
+) -> _Start:
     if tokenizer is None:
         raise ValueError("tokenizer is None: load the tokenizer that the model was trained with")
+    if control is not None and options.beams > 1:
+        raise ValueError(f"beams={options.beams} can't be steered: sample, or use greedy")
+    model = model if control is None else Steered(model, control, options.max_new_tokens)
     config, forbidden = model.config, _forbidden(model, tokenizer)
     if not model.encodes_source:
         start = [] if config.bos_id is None else [config.bos_id]
