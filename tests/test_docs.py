@@ -22,6 +22,7 @@ from gyebo.config.finetune import FinetuneOptions
 from gyebo.config.run import OptimOptions, RunOptions, TrainOptions
 from gyebo.data.sources import FORMATS
 from gyebo.generation.options import GenerationOptions
+from gyebo.generation.pplm.settings import settings_from
 from gyebo.models.family import FAMILIES, model_class
 from gyebo.objectives import causal, denoising, distillation, masked, permutation, prefix_lm, span_corruption
 
@@ -287,6 +288,13 @@ def test_the_options_of_sources_and_targets_are_those_of_the_code(name, module):
 def test_the_options_of_generation_are_those_of_the_code():
     shown = {field.name: json.dumps(field.default) for field in dataclasses.fields(GenerationOptions)}
     assert said_defaults("generation.md") == shown
+
+
+def test_the_settings_of_control_are_those_of_the_code():
+    table = rows((DOCS / "control.md").read_text(encoding="utf-8"), "setting | bags")
+    for column, imagines in ((1, False), (2, True)):
+        known = dataclasses.asdict(settings_from({}, imagines=imagines))
+        assert {row[0].strip("`"): json.loads(row[column]) for row in table} == known
 
 
 def test_the_formats_of_a_corpus_are_named():

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from gyebo.cli.attribute import attribute
 from gyebo.cli.compare import compare
 from gyebo.cli.demo import demo
 from gyebo.cli.distill import distill
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "distill": distill,
     "tasks": tasks,
     "finetune": finetune,
+    "attribute": attribute,
     "predict": predict,
     "compare": compare,
     "evaluate": evaluate,

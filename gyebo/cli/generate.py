@@ -38,6 +38,20 @@ def generate(
     samples: Annotated[int | None, shared.whole("Number of answers per prompt.  [default: 1]")] = None,
     stop: Annotated[list[str] | None, shared.word("Stop string; may be given several times.", "TEXT")] = None,
     seed: Annotated[int | None, shared.whole("Random seed.  [default: 0]")] = None,
+    bag_of_words: Annotated[
+        list[str] | None,
+        shared.word("Steer to the words of a file; may be given several times.", "FILE[=STRENGTH]", "--bag-of-words"),
+    ] = None,
+    attribute: Annotated[
+        list[str] | None,
+        shared.word("Steer to a class of gyebo attribute; may be given several times.", "DIR:CLASS[=STRENGTH]", "--attribute"),
+    ] = None,
+    strength: Annotated[
+        str | None, shared.word("Multiplies all strengths; below 0: away; 0..2: growing.  [default: 1]", "X")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, shared.word("Setting of the steering: stepsize=0.02, window=0 ...", "NAME=VALUE", "--set")
+    ] = None,
     device: shared.Device = "auto",
     precision: Annotated[str, shared.word("float32 or bfloat16.", "NAME")] = "float32",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per answer.")] = False,
@@ -50,8 +64,10 @@ def generate(
     Examples:
       gyebo generate runs/reviews --prompt "이 영화는" --top-p 0.9 --seed 1
       gyebo generate runs/reviews --prompt "정말" --beams 4 --max-new-tokens 30
+      gyebo generate runs/reviews --prompt "이 영화는" --bag-of-words joy.txt --attribute runs/mood:positive
       head openings.txt | gyebo generate runs/reviews --json
     """
+    from gyebo.jobs.control import Wanted
     from gyebo.jobs.generate import generate as job
 
     options = shared.given(
@@ -72,7 +88,9 @@ def generate(
     )
     prompts = prompt or _prompts_from_stdin()
     show = None if json else lambda text: print(text, end="", flush=True)
-    for answer in job(model, prompts, options, precision=precision, device=device, on_text=show):
+    wanted, aside = Wanted(bag_of_words or (), attribute or (), strength, settings or ()), shared.console(json=True)
+    note = aside.print
+    for answer in job(model, prompts, options, precision=precision, device=device, on_text=show, wanted=wanted, note=note):
         print(json_module.dumps(answer, ensure_ascii=False))
 
 

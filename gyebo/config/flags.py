@@ -42,6 +42,12 @@ FLAGS: dict[str, dict[str, str]] = {
         **_flags("task.", "data text pair label test train_share"),
         **_flags("optim.", "lr layer_decay freeze"),
     },
+    "attribute": {
+        "model": "MODEL",
+        "task.name": "TASK",
+        **_flags("", "epochs batch lr max_length seed device"),
+        **_flags("task.", "data text pair label test train_share"),
+    },
     "inspect corruption": {
         "family": "FAMILY",
         "data.corpus": "CORPUS",

@@ -20,7 +20,12 @@ from gyebo.jobs.written import STARTING, Table, foreign
 
 ONE, SEVERAL = "run.toml", "results.json"  # what a run of one seed has, and one of several
 TOKENIZER = "tokenizer.json"
-WRITTEN = {ONE: written.RUN, SEVERAL: written.SEEDS, TOKENIZER: written.TOKENIZER}
+WRITTEN = {
+    ONE: written.RUN,
+    SEVERAL: written.SEEDS,
+    TOKENIZER: written.TOKENIZER,
+    written.ATTRIBUTE: written.ATTRIBUTE_MODEL,
+}
 
 
 @contextmanager
@@ -59,7 +64,7 @@ def _open(out: Path, *, resume: bool, overwrite: bool, kind: str) -> bool:
                 durable.clean(folder)
             return True
         if not overwrite:
-            hint = "" if kind == TOKENIZER else "‹resume› to continue or "
+            hint = "‹resume› to continue or " if kind in (ONE, SEVERAL) else ""
             raise OptionError(f"{out} exists already: pass {hint}‹overwrite› to start again")
         set_aside(out, WRITTEN[kind])
     elif names & {ONE, SEVERAL} and kind in (ONE, SEVERAL):

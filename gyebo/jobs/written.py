@@ -40,6 +40,8 @@ RUN: Table = {
     "checkpoints": {"step-*": CHECKPOINT, "sources.json": None},
     "tokenizer": TOKENIZER,
 }
+ATTRIBUTE, ATTRIBUTE_WEIGHTS = "attribute.json", "attribute.safetensors"
+ATTRIBUTE_MODEL: Table = _files(ATTRIBUTE, ATTRIBUTE_WEIGHTS)
 SEEDS: Table = {**RUN, **_files("results.json", "results.md"), "seed-*": RUN}
 
 
