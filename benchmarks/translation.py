@@ -119,7 +119,6 @@ def transformers_side(precision: str, name: str, folder: str) -> Work:
     longest = max(map(len, rows))
     ids = torch.tensor([row + [family.pad] * (longest - len(row)) for row in rows])
     settings = {"num_beams": BEAMS, "max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": False}
-    model.generation_config.forced_eos_token_id = None  # the others end without one
 
     def work() -> None:
         found = model.generate(
@@ -159,7 +158,7 @@ def _keep(folder: str, name: str, found: Translations) -> None:
 def save(family: Family, folder: Path) -> None:
     """Random weights as a directory and in CTranslate2's form, whose converter wants a tokenizer: one of t0, t1, ..."""
     torch.manual_seed(0)
-    ids = {"pad_token_id": family.pad, "eos_token_id": family.end, "forced_eos_token_id": family.end}
+    ids = {"pad_token_id": family.pad, "eos_token_id": family.end, "forced_eos_token_id": None}
     ids |= {"decoder_start_token_id": family.pad if family.first is None else family.first}
     config = getattr(transformers, family.config)(vocab_size=family.vocab_size, **family.shape, **ids)
     transformers.logging.disable_progress_bar()

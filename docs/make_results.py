@@ -68,6 +68,55 @@ def gradients() -> Rows:
     return [["", *found], ["change", *(f"{decades:+.1f}" for decades in found.values())]]
 
 
+def depth() -> Rows:
+    """Milliseconds by the number of layers, and the power with which they grow."""
+    found = stored("depth", LAB)
+    series = {
+        "LSTM, a training step": found["depth"]["LSTM"],
+        "BERT, a training step": found["depth"]["BERT"],
+        "GPT, a token generated": found["generation"]["GPT"],
+    }
+    layers = next(iter(series.values()))["sizes"]
+    rows = [["layers", *map(str, layers), "power"]]
+    for title, one in series.items():
+        rows.append([title, *(f"{1000 * seconds:.3g}" for seconds in one["seconds"]), f"{one['power']:.2f}"])
+    return rows
+
+
+def alignment() -> Rows:
+    """Exact translations of each model by seed, and what it makes of one sentence."""
+    rows = [["", "exact", "seeds", "BLEU", "of a wrong length", "says"]]
+    for name, runs in stored("alignment", LAB)["models"].items():
+        exact = [run["exact"] for run in runs]
+        each = ", ".join(f"{100 * share:.1f}" for share in exact)
+        says = " / ".join(dict.fromkeys(run["says"] for run in runs))
+        others = (f"{100 * mean(run[name] for run in runs):.1f}" for name in ("bleu", "wrong_length"))
+        bleu, wrong = others
+        rows.append([name, f"{100 * mean(exact):.1f} %", each, bleu, f"{wrong} %", says])
+    return rows
+
+
+def new_york() -> Rows:
+    """Divergence of each way of predicting from the truth, and the probability of names that no town has."""
+    rows = [["", "nats from the truth", "seeds", "probability of names that no town has"]]
+    for name, runs in stored("new-york", LAB)["models"].items():
+        found = [run["divergence"] for run in runs]
+        none = mean(run["no_town"] for run in runs)
+        rows.append([name, f"{mean(found):.3f}", ", ".join(f"{one:.3f}" for one in found), f"{100 * none:.1f} %"])
+    return rows
+
+
+def mask_token() -> Rows:
+    """Accuracy after fine-tuning, and losses of the pretrained models on what they see and what is masked."""
+    found = stored("mask-token", LAB)
+    rows = [["masked / random / as they are", "accuracy", "seeds", "nats per masked token", "per token that is seen"]]
+    for name, scores in found["accuracy"].items():
+        losses = [mean(one[kind] for one in found["nats_per_token"][name].values()) for kind in ("masked", "seen")]
+        each = ", ".join(f"{score:.3f}" for score in scores.values())
+        rows.append([name.replace("-", " / "), f"{mean(scores.values()):.3f}", each, *(f"{loss:.2f}" for loss in losses)])
+    return rows
+
+
 def shakespeare() -> Rows:
     """The loss of each side over its seeds."""
     titles = {
@@ -99,9 +148,8 @@ def training() -> Rows:
     return [heading] + [[title, f"{seconds[side]:.2f}", ratios.get(side, "")] for side, title in titles.items()]
 
 
-def masked() -> Rows:
-    """Real tokens per second of a step of BERT-base, and ratios."""
-    works = stored("masked")["works"]
+def steps(works: Any) -> Rows:
+    """Real tokens per second of a training step on texts of mixed and of equal lengths, and ratios."""
     eager = {"mixed": "transformers, dynamic padding", "fixed": "transformers eager"}
     compiled = "transformers compiled"
 
@@ -123,6 +171,26 @@ def masked() -> Rows:
         row("gyebo / transformers compiled", lambda name, work: ratio(work, compiled)),
         row("share of the machine's matrix-product throughput", lambda name, work: f"{work['share']:.0%}".replace("%", " %")),
     ]
+
+
+def masked() -> Rows:
+    """A step of BERT-base."""
+    return steps(stored("masked")["works"])
+
+
+def permutation() -> Rows:
+    """A step of XLNet-base."""
+    return steps(stored("permutation")["works"])
+
+
+def denoising_bart() -> Rows:
+    """A step of BART-base."""
+    return steps(stored("denoising")["works"]["bart"])
+
+
+def denoising_t5() -> Rows:
+    """A step of T5-base."""
+    return steps(stored("denoising")["works"]["t5"])
 
 
 def translators() -> Rows:
@@ -148,18 +216,18 @@ def translators() -> Rows:
     ]
 
 
-def translation() -> Rows:
-    """Ids per second with the base size, ratios, and equal translations."""
+def beams(name: str, theirs: str) -> Rows:
+    """Ids per second with the base size, ratios, and equal outputs; `theirs`: what it is for `transformers`."""
     titles = {
         "gyebo float32": "gyebo, float32",
         "gyebo bfloat16": "gyebo, bfloat16",
         "gyebo int8": "gyebo, int8",
-        "transformers float32": "transformers 5.23, Marian, float32",
+        "transformers float32": f"transformers 5.23, {theirs}, float32",
         "transformers bfloat16": "transformers, bfloat16",
         "ctranslate2 float32": "CTranslate2 4.8, float32",
         "ctranslate2 int8": "CTranslate2, int8",
     }
-    found = stored("translation")
+    found = stored(name)
     ours = found["gyebo_times_as_fast"]
     rows = [["implementation", "ids/s", "gyebo float32, bfloat16, int8 faster by", "equal"]]
     for side, title in titles.items():
@@ -167,6 +235,21 @@ def translation() -> Rows:
         equal = "" if side == "gyebo float32" else f"{found['equal'][side]} of {found['equal']['gyebo float32']}"
         rows.append([title, f"{found['ids_per_second'][side]:.0f}", ratios, equal])
     return rows
+
+
+def translation() -> Rows:
+    """Beam search with the Transformer's base size."""
+    return beams("translation", "Marian")
+
+
+def translation_bart() -> Rows:
+    """Beam search with BART-base."""
+    return beams("translation-bart", "BART")
+
+
+def translation_t5() -> Rows:
+    """Beam search with T5-base."""
+    return beams("translation-t5", "T5")
 
 
 def encoding() -> Rows:
@@ -255,7 +338,8 @@ def short_trials() -> Rows:
 TABLES: dict[str, Callable[[], Rows]] = {
     each.__name__: each
     for each in (
-        *(nsmc, gradients, shakespeare, training, masked, translators, translation, encoding, generation),
+        *(nsmc, gradients, depth, shakespeare, training, masked, permutation, denoising_bart, denoising_t5, translators, translation),
+        *(translation_bart, translation_t5, encoding, generation),
         *(whole_runs, short_trials),
     )
 }

@@ -72,14 +72,8 @@ def _shows(result: Comparison) -> list[tuple[Samples, list[tuple[str, list[str]]
     found: dict[Samples, list[tuple[str, list[str]]]] = {}
     for row in sorted(result.rows, key=lambda row: not row.candidate.likelihood):
         if samples := row.candidate.objective_facts.samples:
-            found.setdefault(samples, []).append((row.name, _samples(row)))
+            found.setdefault(samples, []).append((row.name, row.samples[:SAMPLES]))
     return list(found.items())
-
-
-def _samples(row: Row) -> list[str]:
-    """Those of the best seed, or of the first one where no task is finished or all fine-tunings started from it."""
-    seed = row.best_seed if row.best_seed in row.results else next(iter(row.results), None)
-    return [] if seed is None else row.results[seed].samples[:SAMPLES]
 
 
 # ---- what was equal, and the next commands

@@ -122,6 +122,13 @@ class Row:
         best = max if higher_is_better(self.ranked_by) else min
         return best(found, key=found.__getitem__) if found else None
 
+    @property
+    def samples(self) -> list[str]:
+        """What the model of the best seed shows of itself; of the first one where no task is finished, or where all
+        fine-tunings started from it."""
+        seed = self.best_seed if self.best_seed in self.results else next(iter(self.results), None)
+        return [] if seed is None else self.results[seed].samples
+
     def mean(self, figure: Callable[[PretrainResult], float | None]) -> float | None:
         """Mean over seeds of a figure of the pretrainings; None where a seed lacks it."""
         return _mean([figure(result) for result in self.results.values()])

@@ -24,6 +24,7 @@ from gyebo.jobs.results import (
     read,
 )
 from gyebo.models.family import find
+from gyebo.objectives.table import OBJECTIVES
 
 FLOOR = 0.5
 
@@ -108,8 +109,8 @@ class Fake:
         speed = 0.5 * self.slower.get(options.family, 1.0)
         for step in range(steps if watch else 0):
             watch(step, step * speed)
-        causal = find(options.family).objective == "causal"
-        metric = "bits_per_byte" if causal else "masked_loss"
+        facts = OBJECTIVES[find(options.family).objective]
+        metric = facts.metric
         lines = [{"step": s, "loss": 3.0, "tokens": 1000 * s, "seconds": speed * s} for s in range(1, steps + 1)]
         score = self.scores.get(options.family, {}).get(seed, 1.0) + (abs(lr - 1e-3) if lr else 0)
         for s in (steps // 2, steps):
@@ -137,7 +138,8 @@ class Fake:
             memory_bytes=3_000_000,
             precision=options.train.precision,
             lr=lr or 3e-4,
-            valid={metric: score, "tokens": 500} | (likelihood if causal else {"masked_accuracy": 0.25}),
+            valid={metric: score, "tokens": 500}
+            | (likelihood if facts.likelihood else {metric.replace("loss", "accuracy"): 0.25}),
             samples=self.samples,
             metric=metric,
         )

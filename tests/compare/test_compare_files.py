@@ -56,47 +56,24 @@ def test_tasks_of_the_command_are_compared(tmp_path, faked, recipe, console):
     assert "gyebo predict" in console.file.getvalue()
 
 
-def test_the_demo_lets_a_model_that_can_write_both_languages(tmp_path, faked, console, monkeypatch):
-    asked = []
-
-    def generate(name, prompts, options):
-        asked.append((name, prompts))
-        return [{"prompt": prompt, "text": " [and so on]"} for prompt in prompts]
-
-    monkeypatch.setattr(demo_module, "generate", generate)
-    faked.task_scores["world-sentiment"]["gpt2"] = {0: 0.99, 1: 0.98, 2: 0.985}
+def test_the_demo_shows_what_the_leader_writes_and_what_to_type_next(tmp_path, faked, console):
+    faked.samples = ["나는 [red]", "two", "three"]
+    faked.task_scores["world-sentiment"]["gpt2"] = {0: 0.99, 1: 0.98}
     result = demo_module.demo(tmp_path / "demo", console=console)
+    assert {row.candidate.family for row in result.rows} >= {"lstm", "gpt2", "bert", "t5"}
     assert result.rows[0].candidate.family == "gpt2"
-    [(name, prompts)] = asked
-    assert name == str(result.run(result.rows[0], 1))  # validation prefers it (see the fake)
-    korean, english = prompts
-    assert any("가" <= letter <= "힣" for letter in korean)
-    assert english.isascii()
     shown = console.file.getvalue()
-    assert f"English: {english} [and so on]" in shown
+    assert "Generated samples: gpt2" in shown
+    assert "나는 [red]\ntwo\n" in shown  # two of them, not read as markup
+    assert "three" not in shown
     assert "gyebo compare" in shown.split("To run this on your own text")[1]
 
 
-def test_the_demo_lets_a_model_that_reads_both_sides_fill_in(tmp_path, faked, console, monkeypatch):
-    asked = []
-
-    def fill(name, texts, top_k):
-        asked.append((name, texts))
-        guess = {"text": " [red]", "probability": 0.25, "ids": [1], "sequence": ""}
-        return [{"text": text, "sequence": "", "masks": [[guess] * top_k]} for text in texts]
-
-    monkeypatch.setattr(demo_module, "fill", fill)
-    text = demo_module.shipped("demo.toml").read_text(encoding="utf-8").replace('family = "gpt"\n', 'family = "bert"\n')
-    (tmp_path / "demo.toml").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(demo_module, "shipped", lambda name: tmp_path / name)
+def test_the_demo_shows_what_another_kind_of_leader_does(tmp_path, faked, console):
+    faked.task_scores["world-sentiment"]["t5"] = {0: 0.99, 1: 0.98}
     result = demo_module.demo(tmp_path / "demo", console=console)
-    assert result.rows[0].candidate.family == "bert"
-    [(name, texts)] = asked
-    assert name == str(result.run(result.rows[0], 0))
-    assert all(text.count("[MASK]") == 1 for text in texts)
-    korean, english = texts
-    assert any("가" <= letter <= "힣" for letter in korean)
-    assert f"{english} [red] (25%), [red] (25%), [red] (25%)" in console.file.getvalue()
+    assert result.rows[0].candidate.family == "t5"
+    assert "Spans filled in: t5" in console.file.getvalue()
 
 
 def test_a_demo_that_failed_says_why(tmp_path, faked, console):

@@ -14,8 +14,9 @@ from tests.conftest import dropouts
 from tests.training.test_resume import final_weights
 
 # 8 rows, and 7, which two processes can't share evenly; BERT has two terms and ULMFiT three, both LSTMs carry a state, and ELMo
-# has a table that is no weight.
-CASES = [("gpt2", 256), ("gpt2", 224), ("bert", 224), ("lstm", 224), ("ulmfit", 224), ("elmo", 224)]
+# has a table that is no weight. Transformer-XL has a memory, and the rows of T5 two streams; it has Adafactor.
+CASES = [("gpt2", 256), ("gpt2", 224), *((name, 224) for name in ("bert", "lstm", "ulmfit", "elmo", "transformer_xl", "t5"))]
+OPTIM = {"t5": {"name": "adafactor"}}
 
 RUNNER = """
 import pathlib, sys, tomllib
@@ -38,7 +39,7 @@ def test_two_processes_equal_one(run_options, tmp_path):
         folders.append(tmp_path / f"{family}-{batch_tokens}")
         still = dropouts(family, 0.0) | ({"cells": 20} if family == "elmo" else {})
         train = {"batch_tokens": batch_tokens, "micro_batch_tokens": 64}
-        options = run_options(6, family=family, model=still, train=train)
+        options = run_options(6, family=family, model=still, train=train, optim=OPTIM.get(family, {}))
         pretrain(options, folders[-1] / "one")
         (folders[-1] / "options.toml").write_text(toml.dump(options.model_dump(mode="json")))
     (tmp_path / "runner.py").write_text(RUNNER)
