@@ -338,7 +338,7 @@ def short_trials() -> Rows:
 TABLES: dict[str, Callable[[], Rows]] = {
     each.__name__: each
     for each in (
-        *(nsmc, gradients, depth, shakespeare, training, masked, permutation, denoising_bart, denoising_t5, translators, translation),
+        *(nsmc, gradients, depth, alignment, new_york, shakespeare, training, masked, permutation, denoising_bart, denoising_t5, translators, translation),
         *(translation_bart, translation_t5, encoding, generation),
         *(whole_runs, short_trials),
     )
