@@ -20,8 +20,15 @@ def generate(
     min_new_tokens: Annotated[int | None, shared.whole("Minimum number of generated tokens.  [default: 0]")] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Greedy decoding.")] = False,
     beams: Annotated[int | None, shared.whole("Beam search: number of beams.")] = None,
+    rank: Annotated[
+        int | None, shared.whole("Sample-and-rank: sample so many candidates, and give the one most probable per token.")
+    ] = None,
+    no_repeat_turn: Annotated[
+        int | None, shared.whole("With --rank: no candidate that has so many tokens in common with a line of the prompt.")
+    ] = None,
     length_penalty: Annotated[
-        float | None, shared.real("Length penalty of beam search: scores are divided by length to this power.  [default: 1]")
+        float | None,
+        shared.real("Of --beams and --rank: scores are divided by length to this power; 0: sums.  [default: 1]"),
     ] = None,
     temperature: Annotated[
         float | None, shared.real("Sampling temperature: below 1 sharpens the distribution, above 1 flattens it.")
@@ -65,6 +72,7 @@ def generate(
       gyebo generate runs/reviews --prompt "이 영화는" --top-p 0.9 --seed 1
       gyebo generate runs/reviews --prompt "정말" --beams 4 --max-new-tokens 30
       gyebo generate runs/reviews --prompt "이 영화는" --bag-of-words joy.txt --attribute runs/mood:positive
+      gyebo generate runs/chatbot --prompt "뭐 해?" --rank 20 --temperature 0.88
       head openings.txt | gyebo generate runs/reviews --json
     """
     from gyebo.jobs.control import Wanted
@@ -75,6 +83,8 @@ def generate(
         min_new_tokens=min_new_tokens,
         greedy=greedy or None,
         beams=beams,
+        rank=rank,
+        no_repeat_turn=no_repeat_turn,
         length_penalty=length_penalty,
         temperature=temperature,
         top_k=top_k,

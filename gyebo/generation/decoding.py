@@ -53,6 +53,8 @@ def decode(
     """
     if options.beams > 1:
         raise ValueError(f"beams={options.beams}: beam search cannot be streamed; use gyebo.generation.beams.search")
+    if options.rank:
+        raise ValueError(f"rank={options.rank}: an answer is known when all candidates are; use gyebo.generation.rank")
     batch = prepare(model, prompts, options, limits)
     finished = torch.zeros(len(prompts) * options.samples, dtype=torch.bool, device=batch.ids.device)
     chooser = Chooser(options, forbidden, model.config.eos_id, batch.ids.device, forced)

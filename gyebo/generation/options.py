@@ -9,7 +9,7 @@ import difflib
 import math
 from dataclasses import dataclass, fields
 
-_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")  # have an effect only on sampling
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed", "rank")  # have an effect only on sampling
 _SEARCH = ("length_penalty", "coverage_penalty", "early_stopping")  # have an effect only on beam search
 
 _RANGES: dict[str, tuple[type, float, float, str]] = {
@@ -25,6 +25,8 @@ _RANGES: dict[str, tuple[type, float, float, str]] = {
     "length_penalty": (float, -math.inf, math.inf, "a number (1: scores are means per token)"),
     "coverage_penalty": (float, 0.0, math.inf, "at least 0 (0: off)"),
     "samples": (int, 1, math.inf, "a whole number of at least 1"),
+    "rank": (int, 0, math.inf, "a whole number of at least 2 (0: off)"),
+    "no_repeat_turn": (int, 0, math.inf, "a whole number of at least 0 (0: off)"),
     "seed": (int, 0, math.inf, "a whole number of at least 0, or None for a new one at every call"),
 }
 
@@ -59,7 +61,8 @@ class GenerationOptions:
     beams: int = 1
     """Number of beams; above 1: beam search."""
     length_penalty: float = 1.0
-    """Hypotheses are scored by log-probability / length**length_penalty: above 0 favours longer ones. Only with beams."""
+    """Hypotheses and candidates are scored by log-probability / length**length_penalty: 1 per token, 0 the sum; above 0 favours
+    longer ones. Only with beams or rank."""
     coverage_penalty: float = 0.0
     """Weight of the coverage penalty of translations, for source tokens without full attention (Wu et al. 2016, section 7;
     there 0.2). Only with beams."""
@@ -67,6 +70,11 @@ class GenerationOptions:
     """End the beam search once as many hypotheses are complete as there are beams. Only with beams."""
     samples: int = 1
     """Number of answers per prompt: independent samples, or the best hypotheses."""
+    rank: int = 0
+    """Sample-and-rank: the answer is the candidate with the best score (see length_penalty) by the unscaled model among so many
+    independent samples (Adiwardana et al. 2020, section 3.4; there 20 at temperature 0.88); 0: off."""
+    no_repeat_turn: int = 0
+    """Drops candidates whose longest common subsequence with an earlier turn has so many tokens; 0: off. Only with rank."""
     stop: tuple[str, ...] = ()
     """An answer ends before the first of these strings."""
     seed: int | None = 0
@@ -100,15 +108,29 @@ class GenerationOptions:
             for name in _SAMPLING:
                 if name in changed:
                     raise ValueError(f"{name}={changed[name]} has no effect with {how}, which does not sample: leave out one")
+        self._check_ranking()
         if self.beams == 1:
             for name in _SEARCH:
-                if name in changed:
-                    raise ValueError(f"{name}={changed[name]} has no effect without beams: set beams to 2 or more")
+                if name in changed and not (name == "length_penalty" and self.rank):
+                    other = " (or rank)" if name == "length_penalty" else ""
+                    raise ValueError(f"{name}={changed[name]} has no effect without beams{other}: set beams to 2 or more")
             return
         if self.samples > self.beams:
             raise ValueError(f"samples={self.samples} is more than beams={self.beams}: beam search returns one answer per beam")
         if self.stop:
             raise ValueError(f"stop strings are not supported with beams={self.beams}: use greedy, or truncate the answers")
+
+    def _check_ranking(self) -> None:
+        if self.rank == 1:
+            raise ValueError("rank=1 has no effect, as a single candidate is the best: set it to 2 or more, or leave it out")
+        if self.rank and self.samples > 1:
+            raise ValueError(
+                f"samples={self.samples} and rank={self.rank} cannot be combined: the best candidate alone is given"
+            )
+        if self.no_repeat_turn and not self.rank:
+            raise ValueError(
+                f"no_repeat_turn={self.no_repeat_turn} has no effect without rank: set rank to the number of candidates"
+            )
 
 
 def _check_range(name: str, value: object, kind: type, low: float, high: float, words: str) -> None:

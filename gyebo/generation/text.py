@@ -1,12 +1,13 @@
 """Text generation from prompts: encoding, decoding steps, and streamed text.
 
 A causal model continues a prompt. A model with an encoder and a decoder reads it as the source and writes a text of its own.
+A prompt is a text, or the list of ids that the model is to read, special tokens included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from gyebo.generation.beams import search
@@ -14,6 +15,7 @@ from gyebo.generation.decoding import decode
 from gyebo.generation.options import GenerationOptions, options_from
 from gyebo.generation.pplm import Control, Steered
 from gyebo.generation.prompts import Forced
+from gyebo.generation.ranking import Ranking, ranked
 from gyebo.generation.translating import sources_of
 from gyebo.nn.decoding import decoding_copy
 from gyebo.text.incremental import IncrementalDecoder
@@ -21,6 +23,7 @@ from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
 
 Reason = Literal["eos", "stop", "length"]
+Prompt = str | Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Completion:
 def complete(
     model: Any,
     tokenizer: Tokenizer,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     options: GenerationOptions | None = None,
     *,
     control: Control | None = None,
@@ -53,15 +56,18 @@ def complete(
     """Answers to prompts, with `options` or options from keywords (see `GenerationOptions`). `control`: what they are steered
     to (`gyebo/generation/pplm`); the log-probability of an answer is then that of the steered model.
 
-    A prompt is preceded by the model's start token, if it has one; an empty prompt is that token alone. Of a model that reads a
-    source it is the source, in the family's template. Special tokens other than the end token are never generated. A prompt
-    longer than the context is an error; an answer that fills the context ends there, with the reason "length". Returns the
-    answers prompt by prompt, the samples of one prompt adjacent (with beams: the best first). Raises ValueError for a prompt
-    that is too long or has an id outside the model's vocabulary, and for invalid options.
+    A text is preceded by the model's start token, if it has one; an empty one is that token alone. Of a model that reads a
+    source it is the source, in the family's template. Ids are read as they are. Special tokens other than the end token are
+    never generated. A prompt longer than the context is an error; an answer that fills the context ends there, with the reason
+    "length". Returns the answers prompt by prompt, the samples of one prompt adjacent (with beams the best first, with rank the
+    best candidate, see `rank`). Raises ValueError for a prompt that is too long or has an id outside the model's vocabulary,
+    and for invalid options.
     """
     if isinstance(prompts, str):
         raise ValueError("prompts must be a list of strings; for one prompt use [prompt]")
     options = _options(options, settings)
+    if options.rank:
+        return [ranking.best.answer for ranking in rank(model, tokenizer, prompts, options, control=control)]
     start = _begin(model, tokenizer, prompts, options, control)
     rules: dict[str, Any] = {"forbidden": start.forbidden, "forced": start.forced}
     writers = [
@@ -75,18 +81,49 @@ def complete(
                 writer.push(id)
     else:
         for step in decode(start.model, start.ids, options, **rules):
+            ids, log_probs = step.ids.tolist(), step.log_probs.tolist()
             for row in step.active.nonzero()[:, 0].tolist():
-                writers[row].push(int(step.ids[row]))
-                writers[row].log_probability += float(step.log_probs[row])
+                writers[row].push(ids[row])
+                writers[row].log_probability += log_probs[row]
                 if writers[row].stopped:
                     step.finished[row] = True
     return [writer.completion(*divmod(row, options.samples)) for row, writer in enumerate(writers)]
 
 
+def rank(
+    model: Any,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    options: GenerationOptions | None = None,
+    *,
+    turns: Sequence[Sequence[str]] | None = None,
+    control: Control | None = None,
+    **settings: object,
+) -> list[Ranking]:
+    """The candidates for each prompt, best first: `options.rank` independent samples, the same as with `samples`, for which
+    each prompt is read once.
+
+    `turns`: what was said before each prompt's answer, for `no_repeat_turn`; by default the lines of the prompt. `control`,
+    prompts and errors as in `complete`; ValueError without `rank` too, and where a prompt of ids has no turns to compare with.
+    """
+    options = _options(options, settings)
+    if not options.rank:
+        raise ValueError("rank=0: set it to the number of candidates, e.g. rank=20")
+    if turns is not None and len(turns) != len(prompts):
+        raise ValueError(f"turns must be one list for each of the {len(prompts)} prompts, but there are {len(turns)}")
+    if turns is None and options.no_repeat_turn and not all(isinstance(prompt, str) for prompt in prompts):
+        raise ValueError(f"no_repeat_turn={options.no_repeat_turn} needs turns where a prompt is given as ids")
+    said = [prompt.splitlines() if isinstance(prompt, str) else () for prompt in prompts] if turns is None else turns
+    plain = replace(options, samples=options.rank, rank=0, no_repeat_turn=0, length_penalty=1.0)
+    answers = complete(model, tokenizer, prompts, plain, control=control)
+    groups = [answers[start : start + options.rank] for start in range(0, len(answers), options.rank)]
+    return [ranked(group, earlier, tokenizer.target, options) for group, earlier in zip(groups, said)]
+
+
 def stream(
     model: Any,
     tokenizer: Tokenizer,
-    prompt: str,
+    prompt: Prompt,
     options: GenerationOptions | None = None,
     *,
     control: Control | None = None,
@@ -95,10 +132,10 @@ def stream(
     """The text of one answer, in parts as soon as they are final; joined, the text that `complete` returns.
 
     A character is yielded when its last byte is there; a possible start of a stop string, when it turns out to be none. Raises
-    ValueError at the call, as `complete` does, and for several samples or beams.
+    ValueError at the call, as `complete` does, and for several samples, beams or candidates.
     """
     options = _options(options, settings)
-    for name in ("samples", "beams"):
+    for name in ("samples", "beams", "rank"):
         if getattr(options, name) > 1:
             raise ValueError(f"{name}={getattr(options, name)} cannot be streamed: a stream has one answer")
     start = _begin(model, tokenizer, [prompt], options, control)
@@ -161,7 +198,7 @@ class _Start:
 
 
 def _begin(
-    model: Any, tokenizer: Tokenizer, prompts: Sequence[str], options: GenerationOptions, control: Control | None
+    model: Any, tokenizer: Tokenizer, prompts: Sequence[Prompt], options: GenerationOptions, control: Control | None
 ) -> _Start:
     if tokenizer is None:
         raise ValueError("tokenizer is None: load the tokenizer that the model was trained with")
@@ -171,10 +208,10 @@ def _begin(
     config, forbidden = model.config, _forbidden(model, tokenizer)
     if not model.encodes_source:
         start = [] if config.bos_id is None else [config.bos_id]
-        ids = [start + tokenizer.encode(prompt) for prompt in prompts]
-        return _Start(model, ids, ids, forbidden, Forced(), config.eos_id)
+        ids = [start + tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt) for prompt in prompts]
+        return _Start(model, ids, [_own_text(row, config) for row in ids], forbidden, Forced(), config.eos_id)
     template = template_of(tokenizer)
-    sources = [template.apply(text).ids for text in tokenizer.encode_batch(list(prompts))]
+    sources = [template.apply(tokenizer.encode(prompt)).ids if isinstance(prompt, str) else list(prompt) for prompt in prompts]
     for number, source in enumerate(sources, 1):
         if not source or len(source) > config.context:
             what = f"has {len(source)} tokens, but this model's context is {config.context}: shorten it"
@@ -183,6 +220,12 @@ def _begin(
     read = sources_of(decoding_copy(model, options.max_new_tokens), sources, options.coverage_penalty > 0)
     starts = [[model.start_id] for _ in sources]
     return _Start(read, starts, [[] for _ in sources], forbidden, Forced(*model.forced_ids), config.eos_id)
+
+
+def _own_text(ids: list[int], config: Any) -> list[int]:
+    """The ids of the text that an answer continues: those after the last start or end of a text."""
+    ends = (place for place, id in enumerate(ids, 1) if id in (config.bos_id, config.eos_id))
+    return ids[max(ends, default=0) :]
 
 
 def _forbidden(model: Any, tokenizer: Tokenizer) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from gyebo.config.errors import OptionError
-from gyebo.generation import complete, stream
+from gyebo.generation import Completion, Ranking, complete, rank, stream
 from gyebo.generation.options import options_from
 from gyebo.generation.pplm import Control
 from gyebo.interchange import load
@@ -48,37 +48,48 @@ def generate(
     wanted: Wanted = NOTHING,
     note: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
-    """Answers in the order of the prompts (samples of one prompt are adjacent): prompt, text, ids, reason, log_probability.
+    """Answers in the order of the prompts (samples of one prompt are adjacent): prompt, text, ids, reason, log_probability;
+    with rank also score, and the candidates.
 
     With `on_text`, it is called with what a reader sees, and nothing is returned: the prompt, if the text continues it, and the
     text; of one answer while it is generated. `wanted`: what the answers are steered to; `note`: called with words of a bag
-    that are left out.
+    that are left out, and where no candidate is new.
     """
     checked = options_from(options)
     if wanted and checked.beams > 1:
         raise OptionError(f"‹beams›={checked.beams} can't be steered: sample, or use ‹greedy›")
     model, tokenizer, control = open_steered(name, precision, device, wanted, note)
+    rankings: list[Ranking] = []
     with torch.inference_mode():
-        if on_text is not None and len(prompts) == checked.samples == checked.beams == 1:
+        if on_text is not None and len(prompts) == checked.samples == checked.beams == 1 and not checked.rank:
             parts = stream(model, tokenizer, prompts[0], options=checked, control=control)
             on_text("" if model.encodes_source else prompts[0])
             for text in parts:
                 on_text(text)
             on_text("\n")
             return []
-        answers = complete(model, tokenizer, prompts, options=checked, control=control)
-    samples = len(answers) // len(prompts)
+        if checked.rank:
+            rankings = rank(model, tokenizer, prompts, checked, control=control)
+            answers = [ranking.best.answer for ranking in rankings]
+        else:
+            answers = complete(model, tokenizer, prompts, checked, control=control)
+    for number in (number for number, ranking in enumerate(rankings, 1) if ranking.best.repeats):
+        note(f"all candidates for prompt {number} repeat one of its lines; the most probable one was kept")
     if on_text is not None:
-        for i, answer in enumerate(answers):
-            on_text(f"{'' if model.encodes_source else prompts[i // samples]}{answer.text}\n\n")
+        for answer in answers:
+            on_text(f"{'' if model.encodes_source else prompts[answer.prompt]}{answer.text}\n\n")
         return []
-    return [
-        {
-            "prompt": prompts[i // samples],
-            "text": a.text,
-            "ids": list(a.ids),
-            "reason": a.reason,
-            "log_probability": a.log_probability,
-        }
-        for i, a in enumerate(answers)
-    ]
+    rows = [{"prompt": prompts[answer.prompt], **_row(answer)} for answer in answers]
+    for row, ranking in zip(rows, rankings):
+        shown = [{**_row(each.answer), "score": each.score, "repeats": each.repeats} for each in ranking.candidates]
+        row |= {"score": ranking.best.score, "candidates": shown}
+    return rows
+
+
+def _row(answer: Completion) -> dict[str, Any]:
+    return {
+        "text": answer.text,
+        "ids": list(answer.ids),
+        "reason": answer.reason,
+        "log_probability": answer.log_probability,
+    }

@@ -155,6 +155,8 @@ def test_options_without_effect_are_refused(start, refused, trained, corpus, tmp
         (["--greedy", "--top-p", "0.5"], "top_p=0.5 has no effect with greedy"),
         (["--length-penalty", "2"], "length_penalty=2.0 has no effect without beams"),
         (["--temperature", "0"], "temperature must be"),
+        (["--rank", "20", "--greedy"], "rank=20 has no effect with greedy"),
+        (["--no-repeat-turn", "5"], "no_repeat_turn=5 has no effect without rank"),
         (["--top-k", "x"], "'--top-k': must be a whole number, but is 'x'"),
     ]:
         assert message in refused("generate", trained, "--prompt", "가", *words)

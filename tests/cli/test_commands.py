@@ -137,6 +137,28 @@ def test_generate_samples_and_beams(cli, trained):
     assert cli("generate", trained, "--prompt", "나무", "--beams", "2", "--max-new-tokens", "5").out.startswith("나무")
 
 
+def test_generate_ranks_candidates(cli, trained):
+    words = ["generate", trained, "--prompt", "나무", "--rank", "6", "--temperature", "0.88", "--max-new-tokens", "4"]
+    answer = json.loads(cli(*words, "--json").out)
+    scores = [each["score"] for each in answer["candidates"]]
+    assert scores == sorted(scores, reverse=True) and 1 < len(scores) <= 6 and answer["score"] == scores[0]
+    for each in answer["candidates"]:
+        assert each["score"] == pytest.approx(each["log_probability"] / len(each["ids"])) and each["repeats"] is False
+    assert answer["text"] == answer["candidates"][0]["text"]
+    assert cli(*words).out == f"나무{answer['text']}\n\n"
+    sums = json.loads(cli(*words, "--length-penalty", "0", "--json").out)
+    assert sums["score"] == sums["log_probability"] == max(each["log_probability"] for each in answer["candidates"])
+
+
+def test_generate_says_where_all_candidates_repeat(cli, trained):
+    words = ["generate", trained, "--rank", "2", "--top-k", "1", "--max-new-tokens", "8", "--json"]
+    text = json.loads(cli(*words, "--prompt", "나무").out)["text"]
+    again = [*words, "--prompt", f"{text.strip()}\n나무", "--no-repeat-turn", "1"]
+    found = cli(*again)
+    assert [each["repeats"] for each in json.loads(found.out)["candidates"]] == [True]
+    assert found.err == "all candidates for prompt 1 repeat one of its lines; the most probable one was kept\n"
+
+
 def test_generate_reads_prompts_from_a_pipe(cli, trained):
     words = ["generate", trained, "--greedy", "--max-new-tokens", "4", "--json"]
     rows = [json.loads(line) for line in cli(*words, stdin="나무\n하늘 바다\n").out.splitlines()]

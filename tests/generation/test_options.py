@@ -42,6 +42,16 @@ WRONG = [
     ({"beams": 2, "samples": 3}, "samples=3 .*beams=2"),
     ({"length_penalty": 2.0}, "length_penalty=2.0 .*beams"),
     ({"early_stopping": True}, "early_stopping=True .*beams"),
+    ({"rank": -1}, "rank must be"),
+    ({"rank": 2.5}, "rank must be"),
+    ({"rank": 1}, "rank=1 has no effect"),
+    ({"rank": 4, "samples": 2}, "samples=2 and rank=4"),
+    ({"rank": 4, "greedy": True}, "rank=4 .*greedy"),
+    ({"rank": 4, "beams": 2}, "rank=4 .*beams=2"),
+    ({"rank": 4, "early_stopping": True}, "early_stopping=True .*beams"),
+    ({"no_repeat_turn": -1}, "no_repeat_turn must be"),
+    ({"no_repeat_turn": 5}, "no_repeat_turn=5 .*rank"),
+    ({"no_repeat_turn": 5, "beams": 2}, "no_repeat_turn=5 .*rank"),
 ]
 
 
@@ -61,4 +71,5 @@ def test_what_goes_together_is_accepted():
     GenerationOptions(temperature=0.7, top_k=40, top_p=0.9, min_p=0.05, samples=3, stop=["."], seed=None)
     GenerationOptions(greedy=True, repetition_penalty=1.2, no_repeat_ngram=3, min_new_tokens=4, stop=("a", "b"))
     GenerationOptions(beams=4, samples=4, length_penalty=-1.0, early_stopping=True)
+    GenerationOptions(rank=20, temperature=0.88, length_penalty=0.0, no_repeat_turn=5, stop=["."], top_k=40)
     assert GenerationOptions(stop=["x"]).stop == ("x",)

@@ -112,6 +112,15 @@ def test_a_prompt_begins_with_the_start_token(tokenizer, monkeypatch):
         generate(model, tokenizer, "", greedy=True)
 
 
+def test_a_prompt_may_be_ids(gpt2, pieces):
+    """They are read as they are; what stands before the last end is not continued."""
+    ids, options = [gpt2.config.bos_id, *pieces.encode("나는")], {"seed": 4, "max_new_tokens": 8}
+    assert complete(gpt2, pieces, [ids, "너를"], **options) == complete(gpt2, pieces, ["나는", "너를"], **options)
+    assert "".join(stream(gpt2, pieces, ids, **options)) == generate(gpt2, pieces, "나는", **options)
+    with pytest.raises(ValueError, match="id 999"):
+        complete(gpt2, pieces, [[999]])
+
+
 def test_role_strings_in_a_prompt_are_text(pieces):
     assert not set(pieces.encode("<|eos|>")) & set(pieces.all_role_ids)
 
@@ -186,6 +195,8 @@ def test_the_answer_continues_the_prompt_with_its_space(tmp_path):
     tokenizer = Tokenizer.load(tmp_path)
     assert generate(Parrot([5], 6), tokenizer, "the cat", greedy=True) == " sat"
     assert generate(Parrot([3, 4], 6), tokenizer, "", greedy=True) == "the cat"
+    assert complete(Parrot([5], 6), tokenizer, [[1, 3, 4]], greedy=True)[0].text == " sat"
+    assert complete(Parrot([5], 6), tokenizer, [[1, 3, 4, 2]], greedy=True)[0].text == "sat"
 
 
 def test_the_beginning_of_a_stop_string_is_shown_when_the_text_ends_there(tokenizer):

@@ -56,6 +56,7 @@ def test_a_prompt_is_the_source(made, beams):
         assert answer.text == text.removesuffix("�")  # an incomplete character at the end
         assert set(expected[len(answer.ids) :]) <= {model.config.pad_id}
         assert generate(model, tokenizer, prompt, options) == answer.text
+        assert complete(model, tokenizer, [ids], options)[0].ids == answer.ids
         if beams == 1:
             assert "".join(stream(model, tokenizer, prompt, options)) == answer.text
 
