@@ -202,9 +202,11 @@ def test_the_turns_of_a_prompt_are_its_lines_or_given(gpt2):
     said = rank(model, tokenizer, ["나무"], turns=[["하늘", wanted]], **how)[0]
     assert texts(said) == texts(free)
     assert next(each for each in said.candidates if each.answer.text == wanted).repeats
-    lines = rank(model, tokenizer, [f"하늘\n{wanted.strip()}\n나무"], **how)[0]
-    given = rank(model, tokenizer, [f"하늘\n{wanted.strip()}\n나무"], turns=[["하늘", wanted, "나무"]], **how)[0]
-    assert lines == given
+    pieces = [tokenizer.decode([id]).strip() for id in range(380, 385)]  # what the model prefers, a line each
+    prompt = "\n".join([*pieces, *reversed(pieces)])
+    [lines] = rank(model, tokenizer, [prompt], **how)
+    assert [lines] == rank(model, tokenizer, [prompt], turns=[prompt.split("\n")], **how)
+    assert [lines] != rank(model, tokenizer, [prompt], turns=[[prompt]], **how)
 
 
 def naive(a, b):
