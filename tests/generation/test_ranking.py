@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gyebo.generation import Completion, GenerationOptions, complete, generate, rank, stream
 from gyebo.generation.decoding import decode
+from gyebo.generation.pplm import Bag, Control
 from gyebo.generation.ranking import longest_common, ranked
 from gyebo.models.bart import Bart, BartConfig
 from gyebo.models.family import find
@@ -128,6 +129,18 @@ def test_candidates_are_independent_samples(gpt2):
     for count in (5, 20):
         [ranking] = rank(model, tokenizer, PROMPTS[:1], rank=count, **how)
         assert {" ".join(each.answer.text.split()) for each in ranking.candidates} == set(drawn[:count]) - {""}
+
+
+def test_candidates_are_steered(gpt2):
+    """They are the steered samples, with their probabilities."""
+    model, tokenizer = gpt2
+    how = {"max_new_tokens": 4, "temperature": 2.0}
+    bag = Control.of([Bag({350: 1.0}, 20.0)], window=0)
+    drawn = complete(model, tokenizer, PROMPTS[:1], samples=8, control=bag, **how)
+    [ranking] = rank(model, tokenizer, PROMPTS[:1], rank=8, control=bag, **how)
+    assert len(ranking.candidates) > 2 and all(each.answer in drawn for each in ranking.candidates)
+    assert complete(model, tokenizer, PROMPTS[:1], rank=8, control=bag, **how) == [ranking.best.answer]
+    assert ranking != rank(model, tokenizer, PROMPTS[:1], rank=8, **how)[0]
 
 
 # -- what is dropped -----------------------------------------------------------------------------------------------------
