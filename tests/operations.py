@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from gyebo.nn import attention, ragged
 
@@ -24,8 +24,16 @@ def counted_of_positions(run: Callable[[], Any]) -> int:
     return sum(sum(counts.values()) for name, counts in found.items() if name.endswith(".position"))
 
 
+def _convolution_backward(grad: Any, x: Any, weight: Any, *rest: Any, out_shape: Any = None) -> int:
+    """As much as the forward pass for each gradient that is asked for; torch's own formula takes features that are convolved
+    apart from each other (groups) for features that are mixed."""
+    *_, asked = rest
+    return sum(asked[:2]) * conv_flop_count(x, weight, grad)
+
+
 def _counter(run: Callable[[], Any]) -> FlopCounterMode:
-    with pytest.MonkeyPatch.context() as patch, FlopCounterMode(display=False) as counter:
+    own = {torch.ops.aten.convolution_backward: _convolution_backward}
+    with pytest.MonkeyPatch.context() as patch, FlopCounterMode(display=False, custom_mapping=own) as counter:
         patch.setattr(attention, "_naive_is_faster", lambda *_: True)
         patch.setattr(ragged, "rounded", lambda count, parts: count)
         patch.setattr(torch.backends.mkldnn, "enabled", False)

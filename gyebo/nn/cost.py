@@ -1,9 +1,9 @@
-"""FLOPs of a forward pass: the floating-point operations of its matrix products; a multiply-add counts 2.
+"""FLOPs of a forward pass: the floating-point operations of its matrix products and convolutions; a multiply-add counts 2.
 
-Counted are the real tokens of each document, whatever shares a row with it and whichever kernel computes it: all matrices,
-attention as the full square of each document (the masked half of causal attention included, as kernels that skip it are an
-optimisation of the same work), and the output layer where it is computed. Not counted: embedding lookups, norms, activations,
-softmax, padding, and the projection of relative positions, which a pass computes once for all documents.
+Counted are the real tokens of each document, whatever shares a row with it and whichever kernel computes it: all matrices and
+convolutions, attention as the full square of each document (the masked half of causal attention included, as kernels that skip
+it are an optimisation of the same work), and the output layer where it is computed. Not counted: embedding lookups, norms,
+activations, softmax, padding, and the projection of relative positions, which a pass computes once for all documents.
 
 Training costs three times this: each product has two more in the backward pass (Kaplan et al. 2020, appendix B; Hoffmann et al.
 2022, appendix F).

@@ -311,14 +311,31 @@ def _more(values: Tensor, spare: int) -> Tensor:
 
 
 def over_sequences(x: Tensor, layout: Ragged, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """Apply a causal function of [S, L, ...] to every sequence of rows [N, ...]."""
+    """Apply a function of [S, L, ...] to every sequence of rows [N, ...]. It sees each sequence from its first token on, and
+    zeros behind its last one; what it gives there is not used. In the dense layout a row of the batch must be one sequence."""
+    if layout.padding is not None:
+        return _over_rows(x, layout, layout.padding, function)
     done = []
     parts = x.split([*(group.tokens for group in layout.groups), layout.spare])
     for group, rows in zip(layout.groups, parts):
         cells = rows if group.grid is None else group.grid.place(rows)
         y = function(cells.unflatten(0, (group.sequences, group.longest))).flatten(0, 1)
         done.append(y if group.grid is None else group.grid.collect(y))
-    return torch.cat([*done, parts[-1]])
+    if not done:  # nothing but padding; the function may change the width
+        return function(x.new_zeros(1, 1, *x.shape[1:]))[0, :0]
+    if layout.spare:
+        done.append(done[0].new_zeros(layout.spare, *done[0].shape[1:]))
+    return done[0] if len(done) == 1 else torch.cat(done)
+
+
+def _over_rows(x: Tensor, layout: Ragged, padding: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """`over_sequences` in the dense layout: the tokens of each row move to its front, and back."""
+    batch, length = layout.shape
+    first = torch.arange(batch, device=x.device)[:, None] * length
+    order = (padding.int().argsort(dim=1, stable=True) + first).flatten()
+    blank = padding.flatten()[order].reshape(-1, *(1 for _ in x.shape[1:]))
+    cells = x.index_select(0, order).masked_fill(blank, 0)
+    return function(cells.unflatten(0, layout.shape)).flatten(0, 1).index_select(0, order.argsort())
 
 
 def attend_ragged(
