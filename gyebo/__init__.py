@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gyebo.models.elmo import Elmo
     from gyebo.models.gpt import Gpt
     from gyebo.models.gpt2 import Gpt2
+    from gyebo.models.meena import Meena
     from gyebo.models.rnn import Gru, Lstm, Rnn
     from gyebo.models.roberta import Roberta
     from gyebo.models.seq2seq import Seq2seq
@@ -50,6 +51,7 @@ _PLACES = {
     "Gpt2": "gyebo.models.gpt2",
     "Gru": "gyebo.models.rnn",
     "Lstm": "gyebo.models.rnn",
+    "Meena": "gyebo.models.meena",
     "Rnn": "gyebo.models.rnn",
     "Roberta": "gyebo.models.roberta",
     "RunOptions": "gyebo.config.run",
@@ -81,6 +83,7 @@ __all__ = [
     "Gpt2",
     "Gru",
     "Lstm",
+    "Meena",
     "Rnn",
     "Roberta",
     "RunOptions",

@@ -9,7 +9,7 @@ from gyebo.models.family import FAMILIES, model_class
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("bert", "roberta", "distilbert", "xlnet")
-CODE = (*PAGES, "transformer_xl", "dan", "seq2seq", "transformer", "ulmfit", "elmo", "bart", "t5")
+CODE = (*PAGES, "transformer_xl", "dan", "seq2seq", "transformer", "ulmfit", "elmo", "bart", "t5", "meena")
 
 
 def page(family: str) -> str:
@@ -94,6 +94,15 @@ def test_the_sizes_of_t5_are_those_of_the_code():
     known = {}
     for size, c in model_class("t5").sizes.items():
         numbers = (c.heads, c.head_width, c.inner, c.vocab_size, FAMILIES["t5"].sizes[size])
+        known[size] = [f"{c.layers} + {c.decoder_layers}", str(c.width), *(f"{number:,}" for number in numbers)]
+    assert said == known and list(said) == list(known)
+
+
+def test_the_sizes_of_meena_are_those_of_the_code():
+    said = {size: numbers for _, size, *numbers in table("meena", "family")}
+    known = {}
+    for size, c in model_class("meena").sizes.items():
+        numbers = (c.heads, c.context, c.vocab_size, FAMILIES["meena"].sizes[size])
         known[size] = [f"{c.layers} + {c.decoder_layers}", str(c.width), *(f"{number:,}" for number in numbers)]
     assert said == known and list(said) == list(known)
 

@@ -224,6 +224,29 @@ class JoinedCache:
         self.positions = self.positions + real.sum(-1)
 
 
+@dataclass
+class WindowCache(KeyValueCache):
+    """A cache with `windows` beside keys and values: of each convolution its last inputs, [B, size - 1, C], zeros where there
+    were none."""
+
+    windows: list[Tensor] = field(default_factory=list)
+
+    def slide(self, number: int, x: Tensor) -> Tensor:
+        """Add the input [B, 1, C] of the next token to a window; returns all that the convolution sees, [B, size, C]."""
+        seen = torch.cat([self.windows[number], x.to(self.windows[number].dtype)], 1)
+        self.windows[number] = seen[:, 1:]
+        return seen
+
+    def reorder(self, rows: Tensor) -> Self:
+        """As in `KeyValueCache`."""
+        windows = [window.index_select(0, rows) for window in self.windows]
+        return replace(super().reorder(rows), windows=windows)
+
+    def grow(self, slots: int) -> Self:
+        """As in `KeyValueCache`."""
+        return replace(super().grow(slots), windows=list(self.windows))
+
+
 def shared_sources(rows: Tensor, rows_per_source: int, count: int) -> tuple[Tensor | None, int]:
     """The sources (of `count`, each shared by `rows_per_source` rows) of the rows [R'] of a reordered cache, None if all in
     order; and the new number of rows per source. If that number differs between sources, every row gets its own copy."""

@@ -20,6 +20,7 @@ ASKED = {
     "prefix-lm": ("gpt2", {"name": "prefix-lm"}),
     "t5": ("t5", {"name": "prefix-lm"}),
     "transformer": ("transformer", {"name": "span-corruption"}),
+    "meena": ("meena", {"name": "span-corruption"}),
 }
 
 
