@@ -8,16 +8,19 @@ of the names of `LEFTOVERS`, so that the next start finds and deletes it (`clean
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 PART, DELETED = ".part", ".deleted"
 LEFTOVERS = (f".*{PART}", f".*{DELETED}", ".saving-*")  # the last: a folder of `gyebo.interchange.saving`
 LEFT_ALONE = 86_400.0  # seconds after its last change until a file that another process may be writing counts as left over
+BLOCK = 1 << 16  # bytes
 
 
 @contextmanager
@@ -100,3 +103,49 @@ def digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def append_json(path: Path, value: Any) -> None:
+    """Add a line of JSON to a file; the line is on the disk when this returns. For one writer at a time."""
+    new = not path.exists()
+    if not new:
+        mend(path)
+    with path.open("ab") as file:
+        file.write(json.dumps(value, ensure_ascii=False).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    if new:
+        flush(path.parent)
+
+
+def mend(path: Path) -> None:
+    """End the last line of a file of JSON lines, if it is whole; what a kill or a full disk left of one is taken away, as
+    nobody was told that it was written."""
+    with path.open("rb") as file:
+        whole = _end_of_lines(file)
+        file.seek(whole)
+        last = file.read()
+    if not last:
+        return
+    with path.open("r+b") as file:
+        try:
+            json.loads(last)
+        except ValueError:
+            file.truncate(whole)
+        else:
+            file.seek(0, os.SEEK_END)
+            file.write(b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _end_of_lines(file: IO[bytes]) -> int:
+    """The place behind the last end of a line."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - BLOCK)
+        file.seek(start)
+        if (found := file.read(end - start).rfind(b"\n")) >= 0:
+            return start + found + 1
+        end = start
+    return 0

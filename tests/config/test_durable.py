@@ -95,3 +95,28 @@ def test_what_another_process_may_be_writing_is_left_until_it_is_old(tmp_path):
     os.utime(tmp_path / ".plan.npz.77.part", (old, old))
     durable.clean(tmp_path, older_than=3600)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_line_is_flushed_with_its_file_and_a_new_file_with_its_folder(tmp_path, operations):
+    durable.append_json(tmp_path / "a.jsonl", {"나무": 1})
+    durable.append_json(tmp_path / "a.jsonl", [2])
+    assert (tmp_path / "a.jsonl").read_text(encoding="utf-8") == '{"나무": 1}\n[2]\n'
+    assert operations == [("flush", "a.jsonl"), ("flush", tmp_path.name), ("flush", "a.jsonl")]
+
+
+@pytest.mark.parametrize("left", ["", '{"a": ', '{"b": "' + "x" * 200_000], ids=["nothing", "a bit", "more than a block"])
+def test_an_unfinished_line_is_taken_away(tmp_path, left):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\n' + left, encoding="utf-8")
+    durable.mend(path)
+    assert path.read_text(encoding="utf-8") == '{"a": 1}\n'
+    path.write_text(left, encoding="utf-8")
+    durable.append_json(path, {"c": 2})
+    assert path.read_text(encoding="utf-8") == '{"c": 2}\n'
+
+
+def test_a_whole_line_without_its_end_gets_one(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}', encoding="utf-8")
+    durable.append_json(path, {"b": 2})
+    assert path.read_text(encoding="utf-8") == '{"a": 1}\n{"b": 2}\n'
