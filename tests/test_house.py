@@ -17,7 +17,7 @@ PACKAGE = Path(gyebo.__file__).parent
 
 EVERYTHING_BELOW = {
     "config", "text", "world", "figures", "nn", "models", "data", "objectives", "generation", "training", "tasks",
-    "interchange", "evaluation", "jobs",
+    "interchange", "evaluation", "ssa", "jobs",
 }  # fmt: skip
 MAY_IMPORT = {
     "config": set(),
@@ -33,10 +33,11 @@ MAY_IMPORT = {
     "tasks": {"nn", "objectives", "generation", "data", "text", "world", "config"},
     "interchange": {"models", "tasks", "text", "config"},
     "evaluation": {"tasks", "objectives", "generation", "data", "text", "config", "nn"},
+    "ssa": {"config", "data", "tasks"},
     "jobs": EVERYTHING_BELOW - {"jobs"},
     "compare": EVERYTHING_BELOW,
     "lab": EVERYTHING_BELOW | {"compare"},
-    "serving": {"generation", "tasks", "interchange", "text"},
+    "serving": {"generation", "tasks", "interchange", "text", "config", "ssa"},
 }
 FREE = {"cli", "__init__", "__main__"}
 # from_pretrained and save_pretrained of a model class call interchange inside the function.
@@ -137,6 +138,7 @@ def test_guessing_is_seen():
 def test_no_torch_where_none_is_needed():
     code = (
         "import gyebo, gyebo.text, gyebo.config, gyebo.world, gyebo.models.family, gyebo.objectives.table, sys; "
+        "import gyebo.ssa.score, gyebo.ssa.report, gyebo.serving.annotation; "
         "gyebo.world.documents; print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

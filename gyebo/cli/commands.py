@@ -24,6 +24,8 @@ from gyebo.cli.lab import list_claims
 from gyebo.cli.lab import run as run_claim
 from gyebo.cli.predict import predict
 from gyebo.cli.pretrain import pretrain
+from gyebo.cli.ssa import export, serve
+from gyebo.cli.ssa import score as score_sheets
 from gyebo.cli.tasks import tasks
 from gyebo.cli.tokenizer import train
 from gyebo.cli.translate import translate
@@ -51,6 +53,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect corruption": corruption,
     "lab list": list_claims,
     "lab run": run_claim,
+    "ssa serve": serve,
+    "ssa score": score_sheets,
+    "ssa export": export,
     "verify": verify,
     "world": world,
     "env": env,
@@ -59,6 +64,7 @@ GROUPS = {
     "tokenizer": "Train a tokenizer (gyebo tokenizer train).",
     "inspect": "Look into what is trained (gyebo inspect corruption).",
     "lab": "Experiments on textbook claims (gyebo lab list).",
+    "ssa": "Have people judge a chatbot (gyebo ssa serve).",
 }
 
 

@@ -123,6 +123,10 @@ def test_messages_name_options_that_exist():
         "precision",
         "task",
         "corpus",
+        "against",
+        "raters",
+        "host",
+        "port",
     }
     package = Path(toml.__file__).parents[1]
     for path in package.rglob("*.py"):

@@ -1,0 +1,84 @@
+"""`gyebo ssa`."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gyebo.cli import options as shared
+
+SHEET_HELP = "Responses of chatbots (.jsonl or .csv)."
+RATINGS_HELP = "More ratings (.jsonl or .csv), beside those of the page; may be repeated."
+
+
+def serve(
+    sheet: Annotated[Path, typer.Argument(metavar="SHEET", help=SHEET_HELP)],
+    host: Annotated[str, shared.word("Address to listen on; 0.0.0.0: also for other machines.", "NAME")] = "127.0.0.1",
+    port: Annotated[int, shared.natural("Port; 0: any that is free.")] = 8000,
+) -> None:
+    """Let people rate responses in the browser: sensible? specific?
+
+    Each answer is stored at once in SHEET.ratings.jsonl, beside the sheet. Ctrl-C ends it.
+
+    \b
+    Examples:
+      gyebo ssa serve sheet.jsonl
+      gyebo ssa serve sheet.csv --port 9000
+    """
+    from gyebo.serving.annotation import serve as job
+
+    try:
+        job(sheet, host=host, port=port, announce=lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        pass  # how one ends it
+
+
+def score(
+    sheets: Annotated[list[Path], typer.Argument(metavar="SHEET...", help=SHEET_HELP)],
+    ratings: Annotated[list[Path] | None, shared.word(RATINGS_HELP, "FILE")] = None,
+    raters: Annotated[str | None, shared.word("human, automatic or both.  [default: those there are]", "KIND")] = None,
+    against: Annotated[str | None, shared.word("Bot that the others are compared with.  [default: the first]", "BOT")] = None,
+    perplexity: Annotated[
+        Path | None, shared.word("Correlate SSA with these perplexities: columns bot, perplexity.", "FILE")
+    ] = None,
+    resamples: Annotated[int, shared.count("Number of bootstrap resamples.")] = 2000,
+    seed: Annotated[int, shared.natural("Random seed of the bootstrap.")] = 0,
+    json: shared.Json = False,
+) -> None:
+    """SSA of each bot, with intervals, differences and agreement.
+
+    Uses the ratings of the page, and those of --ratings.
+
+    \b
+    Examples:
+      gyebo ssa score sheet.jsonl
+      gyebo ssa score meena.csv gpt2.csv --against gpt2 --json
+      gyebo ssa score sheet.jsonl --perplexity perplexity.csv
+    """
+    from gyebo.ssa.report import lines_of
+    from gyebo.ssa.score import score as job
+
+    found = job(sheets, ratings or [], raters=raters, against=against, perplexity=perplexity, resamples=resamples, seed=seed)
+    if json:
+        print(json_module.dumps(found.as_dict(), ensure_ascii=False))
+        return
+    print("\n".join(lines_of(found)))
+
+
+def export(
+    sheet: Annotated[Path, typer.Argument(metavar="SHEET", help=SHEET_HELP)],
+    out: Annotated[Path, shared.word("Output file (.jsonl or .csv).", "FILE", "-o", "--out")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")] = False,
+) -> None:
+    """Write the ratings of the page to a file, one row for each rater and response.
+
+    \b
+    Examples:
+      gyebo ssa export sheet.jsonl -o ratings.csv
+    """
+    from gyebo.jobs.ssa import export as job
+
+    print(f"{job(sheet, out, overwrite=overwrite):,} ratings in {out}")

@@ -1,0 +1,1 @@
+"""HTTP: pages that gyebo serves in a browser. Needs the extra `serve`."""
