@@ -5,6 +5,7 @@ Letters: N rows, D width, V vocabulary.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -150,13 +151,14 @@ def cross_entropy_sum(
     """Sum over the rows of -ln p(label), p = softmax(x weight^T + bias): x [N, D], weight [V, D], bias [V], labels [N]; for
     `Clusters` the p of an adaptive softmax, where each matrix is multiplied with the rows of its labels alone.
 
-    `smoothing` e (Szegedy et al. 2016, section 7): (1 - e) times that and e times the mean of -ln p over all V ids. Matrix
-    products are in the dtype of autocast if it is on; the softmax and the sum are in float32. Backward works once.
+    `smoothing` e (Szegedy et al. 2016, section 7): (1 - e) times that and e times the mean of -ln p over all V ids; ValueError
+    where these are in several clusters. Matrix products are in the dtype of autocast if it is on; the softmax and the sum are
+    in float32. Backward works once.
     """
     if isinstance(weight, Clusters):
-        if smoothing:
+        if smoothing and len(weight.parts) > 1:
             raise ValueError(f"smoothing={smoothing:g} is not defined for an adaptive softmax: leave it out")
-        return weight.sum(x, labels, cross_entropy_sum)
+        return weight.sum(x, labels, partial(cross_entropy_sum, smoothing=smoothing))
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
     with torch.autocast(device, enabled=False):

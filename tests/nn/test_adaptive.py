@@ -99,7 +99,18 @@ def test_losses_and_gradients_are_those_of_the_log_probabilities(layers, missing
     assert not cross_entropy_sum(x[:0].detach(), softmax.weight, softmax.bias, labels[:0]).detach()
 
 
-def test_smoothing_is_refused():
+@pytest.mark.parametrize("width", [8, 10])
+def test_smoothing_over_one_cluster_is_that_of_a_plain_softmax(width):
+    torch.manual_seed(0)
+    softmax = AdaptiveSoftmax(41, 10, width, (), 1)
+    softmax.initialise(0.5, 0.5)
+    x, labels = torch.randn(6, 10), torch.randint(0, 41, (6,))
+    found = cross_entropy_sum(x, softmax.weight, None, labels, smoothing=0.1)
+    expected = torch.nn.functional.cross_entropy(softmax(x), labels, reduction="sum", label_smoothing=0.1)
+    torch.testing.assert_close(found, expected)
+
+
+def test_smoothing_over_several_clusters_is_refused():
     softmax = AdaptiveSoftmax(41, 10, 8, (7,), 2)
     with pytest.raises(ValueError, match=r"smoothing=0\.1 is not defined for an adaptive softmax"):
         cross_entropy_sum(torch.zeros(1, 10), softmax.weight, None, torch.tensor([0]), smoothing=0.1)
