@@ -6,6 +6,7 @@ generate labelled data from the same facts. Deterministic by seed, free of any l
 
 from __future__ import annotations
 
+from gyebo.world.conversations import Conversation, conversations
 from gyebo.world.corpus import Document, documents, log_probability
 from gyebo.world.summaries import Summary, summaries
 from gyebo.world.tasks import (
@@ -34,6 +35,7 @@ __all__ = [
     "ENTAILMENT_LABELS",
     "ENTITY_TYPES",
     "SENTIMENT_LABELS",
+    "Conversation",
     "Dialogue",
     "Document",
     "Entailment",
@@ -44,6 +46,7 @@ __all__ = [
     "Similarity",
     "Summary",
     "Translation",
+    "conversations",
     "dialogues",
     "documents",
     "entailments",

@@ -226,8 +226,8 @@ def sentiments(
         yield Sentiment(" ".join(render(world, r[at], values.__getitem__, language) for r in rows), label, language)
 
 
-def _fact(world: World, person: int, relation: str) -> dict[str, Any]:
-    """The values of the gaps of `task_rows.FACTS[relation]` for `person`."""
+def facts_of(world: World, person: int) -> dict[str, Any]:
+    """The values of the gaps of `task_rows.FACTS` for `person`."""
     p = world.people[person]
     known = {"town": p.home, "job": p.job, "food": p.food, "colour": p.colour, "hobby": p.hobby, "pet": p.pet[0],
              "pet_name": p.pet[1], "friend": (p.friend, "name"), "treasure": p.treasure}  # fmt: skip
@@ -263,9 +263,9 @@ def entailments(
             yield _gift(world, rng, label, language)
             continue
         (person, relation), (other, second) = rng.sample(facts, 2)
-        values, way = _fact(world, person, relation), rng.randrange(2)
+        values, way = facts_of(world, person), rng.randrange(2)
         stated = [_state(world, values, relation, language, way)]
-        stated.append(_state(world, _fact(world, other, second), second, language, rng.randrange(2)))
+        stated.append(_state(world, facts_of(world, other), second, language, rng.randrange(2)))
         rng.shuffle(stated)
         if label == "neutral":
             unsaid = [r for r in RELATIONS if r != relation and not (other == person and r == second)]
@@ -375,13 +375,13 @@ def questions(
         rng.shuffle(told)
         gap, at, context, start_char, answer = task_rows.FACTS[relation][2], LANGUAGES.index(language), "", 0, ""
         for who, what in told:
-            values, way = _fact(world, who, what), rng.randrange(2)
+            values, way = facts_of(world, who), rng.randrange(2)
             context += " " if context else ""
             if (who, what) == (person, relation):
                 offset, answer = _answer(world, task_rows.FACTS[what][0][way][at], values, gap, language)
                 start_char = len(context) + offset
             context += _state(world, values, what, language, way)
-        asked = render(world, task_rows.FACTS[relation][1][at], _fact(world, person, relation).__getitem__, language)
+        asked = render(world, task_rows.FACTS[relation][1][at], facts_of(world, person).__getitem__, language)
         yield Question(context, asked, answer, start_char, language)
 
 
