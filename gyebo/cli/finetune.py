@@ -67,6 +67,7 @@ def finetune(
       gyebo finetune runs/bert nsmc --data nsmc/ --seeds 0,1,2 -o runs/nsmc
       gyebo finetune runs/bert classification --data my.csv --text review --label sentiment -o runs/mine
       gyebo finetune transformer:mini translation --data corpus/train --text en --label de --tokenizer tok/ -o runs/en-de
+      gyebo finetune gpt2:mini dialogue --data turns.jsonl -o runs/chat
       gyebo finetune runs/t5 nsmc=nsmc/,klue-nli=klue/,world-sentiment -o runs/three --set mixing.limit=20000
       gyebo finetune linear classification --data my.csv --text review --label sentiment -o runs/baseline
     """

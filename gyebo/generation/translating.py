@@ -1,6 +1,7 @@
-"""Translation with an encoder and a decoder, by beam search or greedy decoding, over token ids.
+"""Writing what belongs to a source, as its translation or its answer, by beam search or greedy decoding, over token ids.
 
-A model is anything that `EncodesSource` (`gyebo/models/protocol.py`).
+A model is anything that `EncodesSource` (`gyebo/models/protocol.py`), or that `Generates`: a decoder alone goes on
+from the source.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 from gyebo.generation.beams import Hypothesis, search
 from gyebo.generation.decoding import decode
 from gyebo.generation.options import GenerationOptions
-from gyebo.generation.prompts import Forced, device_of, fill_id
+from gyebo.generation.prompts import NOTHING, Forced, device_of, fill_id
 from gyebo.nn.decoding import decoding_copy
 
 MORE = 50  # number of tokens by which a translation may be longer than its source (Vaswani et al. 2017, section 6.1)
@@ -81,9 +82,9 @@ def translate(
     """The `options.samples` best translations of each source (lists of ids, special tokens included), best first; without
     beams by greedy decoding.
 
-    Sources of similar length share a batch of at most `tokens` tokens; a translation has at most `max_length(length of source)`
-    ids, whatever `options.max_new_tokens` is. `forbidden` ids are never generated, but those that the model forces. Raises
-    ValueError for a source that is empty, or has an id outside the model's vocabulary.
+    Sources of similar length share a batch of at most `tokens` tokens; what is written has at most `max_length(length of
+    source)` ids, whatever `options.max_new_tokens` is. `forbidden` ids are never generated, but those that the model forces.
+    Raises ValueError for a source that is empty, or has an id outside the model's vocabulary.
     """
     vocabulary, find = model.config.vocab_size, search if options.beams > 1 else _greedy
     with autocast():  # determines the dtype of the copy's weights
@@ -99,24 +100,28 @@ def translate(
         numbers = order[at : at + max(1, tokens // len(sources[order[at]]))]
         at += len(numbers)
         batch = [sources[number] for number in numbers]
-        starts = [[model.start_id]] * len(batch)
         limits = [min(max_length(len(ids)), model.config.context) for ids in batch]
         with autocast():
-            answers = find(
-                sources_of(model, batch, options.coverage_penalty > 0),
-                starts,
-                options,
-                forbidden=forbidden,
-                forced=Forced(*model.forced_ids),
-                limits=limits,
-            )
+            writer, starts, forced = begin(model, batch, return_attentions=options.coverage_penalty > 0)
+            answers = find(writer, starts, options, forbidden=forbidden, forced=forced, limits=limits)
         for number, answer in zip(numbers, answers):
             found[number] = answer
     return found
 
 
+def begin(
+    model: Any, sources: Sequence[Sequence[int]], *, return_attentions: bool = False
+) -> tuple[Any, list[list[int]], Forced]:
+    """What decoding begins with for these sources: a model that `Generates`, the prompts that it reads, and what it does not
+    choose. Of a decoder alone the sources are the prompts."""
+    if not model.encodes_source:
+        return model, [[*ids] for ids in sources], NOTHING
+    starts = [[model.start_id] for _ in sources]
+    return sources_of(model, sources, return_attentions), starts, Forced(*model.forced_ids)
+
+
 def _greedy(
-    sources: Sources,
+    sources: Any,
     starts: list[list[int]],
     options: GenerationOptions,
     *,

@@ -92,7 +92,9 @@ def auto_class(model: Any) -> str | None:
     """The class of `transformers` that opens what `save` writes of a model that learned a task; None where it has none."""
     if isinstance(model, TaskModel):
         return task_heads.auto_class(format_of(model), model)
-    return None if format_of(model).model_type.startswith("gyebo-") else "AutoModelForSeq2SeqLM"
+    if format_of(model).model_type.startswith("gyebo-"):
+        return None
+    return "AutoModelForSeq2SeqLM" if model.encodes_source else "AutoModelForCausalLM"
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,19 +18,20 @@ from gyebo.jobs import run_directory as runs
 from gyebo.jobs.finetune import RESULTS
 from gyebo.jobs.inference import ready
 from gyebo.jobs.places import placed_task
-from gyebo.models.family import TEXT, find
+from gyebo.models.family import HEAD, TEXT, find
 from gyebo.objectives import table
 from gyebo.tasks import linear, text_answers
+from gyebo.tasks.dialogue import Source, source_of
 from gyebo.tasks.features import Features
 from gyebo.tasks.heads.task_model import TaskModel
 from gyebo.tasks.kinds.kind import HeadForm, Kind, TaskTexts
 from gyebo.tasks.kinds.table import encode, find_kind
 from gyebo.tasks.prediction import predict as predict_examples
+from gyebo.tasks.reading import Reader, reader_of
 from gyebo.tasks.splits import open_task
 from gyebo.tasks.task import Example
 from gyebo.tasks.text_task import TextTask
 from gyebo.tasks.wording import text_task
-from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.device import pick_device
 
@@ -105,7 +106,7 @@ class FinetunedModel:
         length = min((self.trained and self.trained.max_length) or max_length or context, context)
         if isinstance(self.model, TaskModel):
             return self._by_head(self.model.form, blank, length, autocast)
-        return self._by_text(blank, length, autocast)
+        return self._by_text(examples, blank, length, autocast)
 
     def _by_head(self, form: HeadForm, blank: list[Example], length: int, autocast: Callable[[], Any]) -> list[Any]:
         assert self.tokenizer is not None
@@ -123,27 +124,61 @@ class FinetunedModel:
                 f"{features.too_long:,} of {len(features.ids):,} texts are longer than {length} tokens and were truncated"
             )
 
-    def _by_text(self, blank: list[Example], length: int, autocast: Callable[[], Any]) -> list[Any]:
-        assert self.texts is not None
-        sources = self.sources(blank, length)
-        return text_answers.predict(
-            self.texts, self.model, sources, blank, options=self.search, empty=self.kind.empty, autocast=autocast()
+    def _by_text(self, examples: list[Example], blank: list[Example], length: int, autocast: Callable[[], Any]) -> list[Any]:
+        form = self.texts
+        assert form is not None
+        sources, ready = self.sources(blank, length), autocast()
+        found = text_answers.predict(
+            form, self.model, sources, blank, options=self.search, empty=self.kind.empty, autocast=ready
         )
+        if form.scored is None or any(form.target(example) is None for example in examples):
+            return found
+        rows = self._rows(examples, length, targets=True)
+        return text_answers.scored(form, self.model, rows, examples, found, autocast=ready)
+
+    @property
+    def reader(self) -> Reader:
+        """How a model that writes its answers reads."""
+        return reader_of(self.model, self.model.config)
+
+    def _rows(self, examples: list[Example], length: int | None, *, targets: bool) -> Features:
+        assert self.tokenizer is not None and self.texts is not None
+        longest = (length or self.reader.context) if self.texts.shortens else self.reader.context
+        return text_answers.encode(
+            self.texts, examples, self.tokenizer, reader=self.reader, max_length=longest, targets=targets
+        )
+
+    def source_of(self, turns: Sequence[str]) -> Source:
+        """A history as a dialogue model reads it, as in training (`gyebo/tasks/dialogue.py`). ValueError for another kind of
+        model, for no turn, and for an empty one."""
+        if self.texts is None or self.texts.task.turns is None:
+            raise ValueError(
+                f"{self.name} is a model for {self.kind.name}, which reads no dialogue: gyebo finetune MODEL dialogue"
+            )
+        assert self.tokenizer is not None
+        length = (self.trained and self.trained.max_length) or self.reader.context
+        return source_of(turns, self.tokenizer, self.texts.task, self.reader, length)
 
     def sources(self, examples: list[Example], length: int | None = None) -> Features:
         """The features of examples for a model that generates. A source longer than `length` tokens is cut where the kind says
         how, and this is noted; otherwise one longer than the context is a ValueError."""
-        context, form = self.model.config.context, self.texts
+        form, reader = self.texts, self.reader
         assert self.tokenizer is not None and form is not None
-        longest, start = (length or context) if form.cut else context, self.model.config.first_id
-        found = text_answers.encode(form, examples, self.tokenizer, max_length=longest, start=start, targets=False)
-        if form.cut:
+        found, longest = self._rows(examples, length, targets=False), reader.longest(length or reader.context)
+        if form.shortens:
             self._note_truncated(found, longest)
+            self.notes.extend(filter(None, [found.notes["dropped"].said(longest)]))
         elif found.too_long:
-            room = template_of(self.tokenizer).room(context)
+            most = reader.longest(reader.context)
+            room = reader.template(self.tokenizer).room(most)
             texts = self.tokenizer.encode_batch([form.source(example) for example in examples])
             long = next(number for number, ids in enumerate(texts) if len(ids) > room)
-            raise ValueError(f"{examples[long].id} has more than the {context} tokens of the context of {self.name}: split it")
+            what = (
+                f"more than {most} tokens, the most that {self.name} reads"
+                if reader.alone
+                else (f"more than the {most} tokens of the context of {self.name}")
+            )
+            raise ValueError(f"{examples[long].id} has {what}: split it")
         return found
 
     @property
@@ -247,7 +282,10 @@ def _learned(model: Any, trained: TrainingRecord | None, name: str, asked: TaskO
     elif family.prefixes and asked is not None:
         tasks = [text_task(open_task(asked), prefixes=True)]
     else:
-        raise ValueError(f"{name} has no record of the task that it learned: fine-tune it first, gyebo finetune {name} TASK")
+        head = f"is a {type(model).__name__} without a task head and " if family.answers[0] == HEAD else ""
+        raise ValueError(
+            f"{name} {head}has no record of the task that it learned: fine-tune it first, gyebo finetune {name} TASK -o DIR"
+        )
     return [_form(task, name) for task in tasks]
 
 

@@ -73,7 +73,7 @@ def _check_picture(opened: FinetunedModel, texts: Sequence[str]) -> None:
         raise OptionError(f"‹attention› plots one sentence, but there are {len(texts)}: give one with ‹text›")
     if not texts[0].strip():
         raise OptionError("‹attention› plots one sentence, but the text is empty")
-    if not opened.model.config.attends_source:
+    if not (opened.model.encodes_source and opened.model.config.attends_source):
         raise OptionError(f"‹attention›: {opened.name} has no attention")
     assert opened.tokenizer is not None
     tokens = len(opened.tokenizer.encode(texts[0]))

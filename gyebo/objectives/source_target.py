@@ -139,10 +139,16 @@ class SourceTarget(ABC, TargetLoss, Defaults):
         source, target = self.source_and_target(example["input_ids"], rng)
         if self.architecture == ENCODER_DECODER:
             return {"input_ids": source, "decoder_input_ids": np.append(self.start, target[:-1]), "labels": target}
-        ids, places = np.concatenate([source, target]), np.arange(len(source) + len(target) - 1)
-        found = {"input_ids": ids[:-1], "labels": np.where(places < len(source) - 1, IGNORE, ids[1:])}
-        prefix = {"prefix": (places < len(source)).astype(np.int64)} if self.architecture == PREFIX_DECODER else {}
-        return found | prefix
+        found = in_one_stream(source, target)
+        prefix = (np.arange(len(found["labels"])) < len(source)).astype(np.int64)
+        return found | ({"prefix": prefix} if self.architecture == PREFIX_DECODER else {})
+
+
+def in_one_stream(source: Ids, target: Ids) -> Arrays:
+    """A source and a target as a decoder alone reads them: `input_ids` and `labels` [len(source) + len(target) - 1], of which
+    those of the target count."""
+    ids, places = np.concatenate([source, target]), np.arange(len(source) + len(target) - 1)
+    return {"input_ids": ids[:-1], "labels": np.where(places < len(source) - 1, IGNORE, ids[1:])}
 
 
 def architecture_of(setting: Setting, prefix: bool | None, usual: bool) -> str:

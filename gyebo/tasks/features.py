@@ -116,6 +116,12 @@ class Features:
         """The streams of a row."""
         return streams_of(self._present)
 
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Number of positions of each row in each of its streams [streams, rows], where a row has no options."""
+        first = {field.stream: field.name for field in reversed(self._present) if field.stream}
+        return np.stack([self.columns[first[stream]].lengths for stream in self.streams])
+
     def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Arrays:
         """The rows as arrays: int64 [N, T] (choices [N, C, T]; words [N, W]), scores float32 [N].
 
@@ -219,21 +225,21 @@ class ExampleRows:
 
 
 def token_groups(features: Features, tokens: int) -> tuple[NDArray[np.int64], ...]:
-    """Rows of two streams in groups of similar lengths, with at most `tokens` tokens on each side, or a single longer row.
+    """Rows in groups of similar lengths, with at most `tokens` tokens in each stream (source and target, or both in one), or a
+    single longer row.
 
     Raises ValueError where there is no row.
     """
     if not len(features):
         raise ValueError("no training examples: the file is empty, or all of them are too long")
-    source, target = features.lengths, features.columns["decoder_input_ids"].lengths
-    order = np.lexsort((source, target))
-    groups, begin, sums = [], 0, np.zeros(2, np.int64)
+    sizes = features.sizes
+    order = np.lexsort(sizes)
+    groups, begin, sums = [], 0, np.zeros(len(sizes), np.int64)
     for place, row in enumerate(order):
-        size = np.array([source[row], target[row]])
-        if place > begin and (sums + size).max() > tokens:
+        if place > begin and (sums + sizes[:, row]).max() > tokens:
             groups.append(order[begin:place])
-            begin, sums = place, np.zeros(2, np.int64)
-        sums += size
+            begin, sums = place, np.zeros(len(sizes), np.int64)
+        sums += sizes[:, row]
     return (*groups, order[begin:])
 
 

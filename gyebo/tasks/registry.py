@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from functools import partial
 
+from gyebo.tasks.data import dialogues as dialogues
 from gyebo.tasks.data import klue as klue
 from gyebo.tasks.data import tables as tables
 from gyebo.tasks.data import world as world
@@ -479,6 +480,8 @@ TASKS: dict[str, Task] = {
             max_length=256,
             prefix="summarize:",
         ),
+        dialogues.CHATBOT,
+        dialogues.WORLD,
         _world(
             name="world-next-sentence",
             title="The world: does the second sentence follow?",

@@ -13,6 +13,7 @@ The prediction for one example of each kind, everywhere in gyebo:
 | dialogue-state | the state as strings "domain-slot-value" |
 | translation | the sentence in the other language |
 | summary | the summary |
+| dialogue | a `Response`: what was written, and how likely the right response was |
 
 It does not depend on whether a head or a written text gives it. What was written and is no answer is wrong by every metric: a
 class that the task has not, an entity of the type `INVALID`.
@@ -40,11 +41,12 @@ class Example:
     """
 
     id: str
-    # the first text; spans: the context; choice: the prompt; dialogue-state: the turns so far, one per line; translation,
-    # summary: the source
+    # the first text; spans: the context; choice: the prompt; dialogue, dialogue-state: the turns so far, one
+    # per line; translation, summary: the source
     text: str = ""
     pair: str | None = None  # the second text; spans: the question
-    # class name, score, or the number of the right option; translation, summary: the target; dialogue-state: the state as text
+    # class name, score, or the number of the right option; translation, summary: the target; dialogue: the response;
+    # dialogue-state: the state as text
     label: str | float | None = None
     tags: tuple[str, ...] = ()  # tagging: one BIO tag per character of `text`
     # spans: (first character, text), none = there is no answer; relations (classification): the subject and the object
@@ -60,6 +62,10 @@ class Example:
 
 class MissingColumn(ValueError):
     """A column or key that the task needs is not in the file, so none of its rows can be used."""
+
+
+class Refused(ValueError):
+    """A row that must not be skipped in any split."""
 
 
 class Columns:
@@ -122,7 +128,8 @@ class Task:
     those in the training data. `score`: the metric that ranks models. `files`: split -> file names that are tried in turn (glob
     patterns; a tuple is read as one file; .gz and .zst are tried too), in the folder that the user names or in its `folders`.
     `aligned_rows`: reads the files of a tuple line by line in parallel, instead of one after another. `world`: generates a
-    split of a task that needs no files. `entity_markers`: `answers` are entities, around which markers are added. `warmup`:
+    split of a task that needs no files. `divided`: example -> its split, of a task all of whose splits are in the same files.
+    `entity_markers`: `answers` are entities, around which markers are added. `warmup`:
     share of the steps. `languages`: names of source and target language. `prefix`, `columns`: what a model reads that answers
     by text (`TextTask`); None: the task's name, (): the columns of its files. `note`: caveats for reading results.
     """
@@ -140,6 +147,7 @@ class Task:
     convert: Callable[[dict[str, Any], str, bool], Iterable[Example]] | None = None
     hub: Hub | None = None
     world: Callable[[str], Iterator[Example]] | None = None
+    divided: Callable[[Example], str] | None = None
     max_length: int = 128
     lr: float = 5e-5
     batch: int = 32
@@ -180,6 +188,8 @@ class Task:
                 found = list(self.convert(values, where, labelled))
             except MissingColumn as error:
                 raise ValueError(f"{source}: {error}") from None
+            except Refused as error:
+                raise ValueError(f"{source}: {where}: {error}") from None
             except ValueError as error:
                 if problems is None:
                     raise ValueError(f"{source}: {where}: {error}") from None

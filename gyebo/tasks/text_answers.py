@@ -1,27 +1,34 @@
 """Kinds of task whose answer is text: examples as a source and a target, and predictions from generated text.
 
-The source gets the special tokens of the family's template; the decoder reads its start id and the target, and predicts the
-target and the end. A batch holds examples of similar length with a limited number of tokens on each side.
+How a model reads a source and where its answer goes is in `gyebo/tasks/reading.py`. The target and its end are predicted. A
+batch holds examples of similar length with a limited number of tokens on each side.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from gyebo.data.batches import IGNORE
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
-from gyebo.objectives.source_target import FIELDS
-from gyebo.tasks.features import Features, ragged
+from gyebo.nn.cross_entropy import cross_entropy_each
+from gyebo.objectives.source_target import DECODER, ENCODER_DECODER, FIELDS_OF, before_output, in_one_stream
+from gyebo.tasks.dialogue import Source, sources_of, turns_of
+from gyebo.tasks.features import Features, Ragged, ragged, token_groups
 from gyebo.tasks.kinds.kind import TaskTexts
+from gyebo.tasks.reading import Reader
 from gyebo.tasks.task import Example
-from gyebo.text.template import template_of
 from gyebo.text.tokenizer import Tokenizer
+
+TOKENS = 8192  # tokens of a batch on each side, where targets are scored
 
 
 def encode(
@@ -29,46 +36,100 @@ def encode(
     examples: Sequence[Example],
     tokenizer: Tokenizer,
     *,
+    reader: Reader,
     max_length: int,
-    start: int,
-    first: int | None = None,
     targets: bool = True,
     skip_long: bool = False,
     fallback: Tokenizer | None = None,
 ) -> Features:
-    """Examples as rows: "input_ids", and with `targets` "decoder_input_ids" and "labels".
+    """Examples as rows: "input_ids", with `targets` also "labels", and of an encoder-decoder "decoder_input_ids". `notes` hold
+    the sources alone, and `Dropped` turns.
 
-    `start`: the decoder's start id; `first`: the id that every target begins with, None: with its text. `max_length`: most
-    tokens of a row on either side, special tokens included. Examples with a longer text are encoded by the `fallback`
-    tokenizer, if there is one, and then truncated: sources as `TaskTexts.cut` says. With `skip_long` those are skipped whose
+    `reader`: how the model reads. `max_length`: most tokens of a source and of a target, special tokens included; those of a
+    decoder alone share its context. Examples with a longer text are encoded by the `fallback` tokenizer, if there is one, and
+    then truncated: sources as `TaskTexts.cut` says, a dialogue by its oldest turns. With `skip_long` those are skipped whose
     target is longer, or whose source is and has no place to be cut. `Features.too_long` counts both. Raises ValueError for an
     example whose target is needed and not known.
     """
-    template, begin, end = template_of(tokenizer), [] if first is None else [first], [tokenizer.role_ids["eos"]]
-    room = template.room(max_length, 1)
-    sources = tokenizer.encode_batch([form.source(example) for example in examples])
+    begin, end = [] if reader.first is None else [reader.first], [tokenizer.role_ids["eos"]]
+    template = reader.template(tokenizer)
+    room = template.room(reader.longest(max_length), 1)
+    read = _read(form, examples, tokenizer, room)
     texts = [target_of(form, example) for example in examples] if targets else []
     answers = tokenizer.target.encode_batch(texts) if targets else [[]] * len(examples)
-    target_room = max_length - 1 - len(begin)
-    long = [len(source) > room or len(answer) > target_room for source, answer in zip(sources, answers)]
+
+    def target_room(number: int) -> int:
+        most = max_length - 1 - len(begin)
+        source = min(len(read[number].ids), room) + template.added
+        return min(most, reader.context - source) if reader.alone else most
+
+    long = [len(read[n].ids) > room or len(answers[n]) > target_room(n) for n in range(len(examples))]
     if fallback:
         for number in (n for n, is_long in enumerate(long) if is_long):
-            sources[number] = fallback.encode(form.source(examples[number]))
+            (read[number],) = _read(form, [examples[number]], fallback, room)
             answers[number] = fallback.target.encode(texts[number])
     if form.cut:
-        for number in (n for n, source in enumerate(sources) if len(source) > room):
-            sources[number] = _cut(form, examples[number], fallback or tokenizer, sources[number], room)
-    fits = [len(source) <= room and len(answer) <= target_room for source, answer in zip(sources, answers)]
+        for number in (n for n, source in enumerate(read) if len(source.ids) > room):
+            read[number] = Source(_cut(form, examples[number], fallback or tokenizer, read[number].ids, room))
+    fits = [len(read[n].ids) <= room and len(answers[n]) <= target_room(n) for n in range(len(examples))]
     numbers = [number for number in range(len(examples)) if fits[number] or not skip_long]
-    columns = {"input_ids": ragged(template.apply(sources[n][:room]).ids for n in numbers)}
-    if targets:
-        shortened = [[*begin, *answers[n][:target_room]] for n in numbers]
-        columns["decoder_input_ids"] = ragged([start, *ids] for ids in shortened)
-        columns["labels"] = ragged([*ids, *end] for ids in shortened)
+    sources = [template.apply(read[n].ids[:room]).ids for n in numbers]
+    wanted = [[*begin, *answers[n][: target_room(n)]] for n in numbers] if targets else None
+    columns = _columns(sources, wanted, end, reader.start)
     ids = tuple(example.id for example in examples)
     pad = tokenizer.role_ids.get("pad", 0)
-    notes = {"tokenizer": tokenizer}
-    return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, too_long=sum(long), notes=notes, fields=FIELDS)
+    notes = {"tokenizer": tokenizer, "sources": ragged(sources), "dropped": Dropped.of(read)}
+    fields = FIELDS_OF[DECODER if reader.alone else ENCODER_DECODER]
+    return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, too_long=sum(long), notes=notes, fields=fields)
+
+
+def _columns(
+    sources: Sequence[list[int]], targets: Sequence[list[int]] | None, end: list[int], start: int | None
+) -> dict[str, Ragged]:
+    """The columns of rows, of sources alone where there are no targets; `end` stands behind a target, and in an encoder-decoder
+    `start` before it."""
+    if targets is None:
+        return {"input_ids": ragged(sources)}
+    if start is None:
+        rows = [in_one_stream(np.array(ids), np.array([*target, *end])) for ids, target in zip(sources, targets, strict=True)]
+        return {name: ragged(row[name] for row in rows) for name in ("input_ids", "labels")}
+    inputs, labels = ([start, *ids] for ids in targets), ([*ids, *end] for ids in targets)
+    return {"input_ids": ragged(sources), "decoder_input_ids": ragged(inputs), "labels": ragged(labels)}
+
+
+def _read(form: TaskTexts, examples: Sequence[Example], tokenizer: Tokenizer, room: int) -> list[Source]:
+    """The sources of examples without special tokens around them; of dialogues the newest turns that have room."""
+    if form.task.turns is not None:
+        return sources_of([turns_of(example) for example in examples], tokenizer, form.task, room)
+    return [Source(ids) for ids in tokenizer.encode_batch([form.source(example) for example in examples])]
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """What was left out of dialogues: the number of `examples`, of their oldest `turns` together, and of those in which the
+    last turn alone was too long (`cut`)."""
+
+    examples: int
+    turns: int
+    cut: int
+
+    @classmethod
+    def of(cls, sources: Sequence[Source]) -> Dropped:
+        """The sums over sources."""
+        return cls(
+            examples=sum(source.dropped > 0 for source in sources),
+            turns=sum(source.dropped for source in sources),
+            cut=sum(source.cut > 0 for source in sources),
+        )
+
+    def said(self, longest: int) -> str:
+        """In a line; "" where nothing was left out."""
+        parts = []
+        if self.turns:
+            parts.append(f"of {self.examples:,} dialogues the oldest turns ({self.turns:,} in all) were left out")
+        if self.cut:
+            parts.append(f"of {self.cut:,} the start of the last turn, which alone is too long, was cut")
+        return f"{'; '.join(parts)}: at most {longest} tokens are read" if parts else ""
 
 
 def _cut(form: TaskTexts, example: Example, tokenizer: Tokenizer, ids: list[int], room: int) -> list[int]:
@@ -112,17 +173,59 @@ def predict(
 ) -> list[Any]:
     """The answer to every example: of the model, or where there is no text `empty` (`Kind.empty`), if it is given.
 
-    The rows of `features` are those of `examples`. The model is put into evaluation mode.
+    The first rows of `features` are those of `examples`. The model is put into evaluation mode.
     """
     model.eval()
     tokenizer: Tokenizer = features.notes["tokenizer"]
-    column = features.columns["input_ids"]
-    sources = [column[number].tolist() for number in range(len(column))]
+    sources = [features.notes["sources"][number].tolist() for number in range(len(examples))]
     found = translate(model, sources, options, forbidden=forbidden_ids(tokenizer, model.config.eos_id), autocast=autocast)
     return [
         empty() if empty and not example.text else form.answer(tokenizer.target.decode(best[0].ids), example)
         for best, example in zip(found, examples, strict=True)
     ]
+
+
+@torch.no_grad()
+def scored(
+    form: TaskTexts,
+    model: Any,
+    features: Features,
+    examples: Sequence[Example],
+    predictions: Sequence[Any],
+    *,
+    autocast: Callable[[], Any] = nullcontext,
+) -> list[Any]:
+    """The predictions with how likely each example's target is (`TextForm.scored`), for examples that have one.
+
+    The rows of `features` are those of `examples`; `predictions`: of the first of them. A piece of a target that is unknown to
+    the tokenizer costs its bytes at 8 bits each, beside the unknown piece itself, so that what is spelled out is paid for.
+    """
+    assert form.scored is not None
+    tokenizer: Tokenizer = features.notes["tokenizer"]
+    nats, counts = target_nats(model, features, autocast=autocast)
+    lost = [unknown for _, unknown in tokenizer.target.encode_with_unknown([target_of(form, example) for example in examples])]
+    nats += 8 * math.log(2) * np.array(lost, np.float64)
+    found = [*predictions, *[None] * (len(examples) - len(predictions))]
+    return [form.scored(*each) for each in zip(found, nats.tolist(), counts.tolist(), strict=True)]
+
+
+@torch.no_grad()
+def target_nats(
+    model: Any, features: Features, *, autocast: Callable[[], Any] = nullcontext
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """-ln p of the target of each row, its end included, and how many tokens that is, [rows] each. The model is put into
+    evaluation mode."""
+    model.eval()
+    device = next(model.parameters()).device
+    nats, counts = np.zeros(len(features)), np.zeros(len(features), np.int64)
+    for rows in token_groups(features, TOKENS):
+        batch = {name: torch.from_numpy(values).to(device) for name, values in features.batch(rows).items()}
+        with autocast():
+            losses = cross_entropy_each(*before_output(model, batch))
+        row = (batch["labels"] != IGNORE).nonzero()[:, 0].cpu().numpy()
+        nats[rows] = np.bincount(row, losses.double().cpu().numpy(), len(rows))
+        counts[rows] = np.bincount(row, minlength=len(rows))
+    return nats, counts
 
 
 def forbidden_ids(tokenizer: Tokenizer, end: int | None) -> list[int]:

@@ -23,7 +23,7 @@ class TextTask:
 
     `name`: of the task; `kind`: of `gyebo.tasks.kinds.table.KINDS`. `prefix`: what a source begins with, "" for nothing;
     `columns`: what follows. `labels`: the names of its classes, tags or relations, in order, none where it has none. `step`: of
-    answers that are numbers, what they are rounded to.
+    answers that are numbers, what they are rounded to. `turns`: of a dialogue, how many of the turns so far are read.
     """
 
     name: str
@@ -32,6 +32,7 @@ class TextTask:
     columns: Columns = (("text", ""),)
     labels: tuple[str, ...] = ()
     step: float | None = None
+    turns: int | None = None
 
     def source(self, parts: Mapping[str, str | None]) -> str:
         """What is read of an example, from its parts by name; those that it lacks (None) are left out."""
@@ -72,6 +73,8 @@ def _well_formed(task: Any) -> bool:
     if not isinstance(labels, list) or not isinstance(columns, list):
         return False
     if not all(isinstance(column, list) and len(column) == 2 for column in columns):
+        return False
+    if type(turns := task.get("turns", 1)) is not int or turns < 1:
         return False
     words = [task["name"], task["kind"], task.get("prefix", ""), *labels, *(word for column in columns for word in column)]
     return all(isinstance(word, str) for word in words) and type(step) in (int, float) and step > 0

@@ -49,6 +49,7 @@ def text_task(task: Task, train: Sequence[Example] = (), *, prefixes: bool) -> T
         columns=columns,
         labels=task.labels or (),
         step=kind.text.step(train) if kind.text.step and train else None,
+        turns=kind.text.turns,
     )
     return found if prefixes else bare(found)
 

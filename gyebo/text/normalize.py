@@ -10,17 +10,25 @@ unchanged, so ids differ from those of `transformers` only for text with such ma
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 from itertools import pairwise
 
 _LAST_WITH_DECOMPOSITION = 0x30000  # no character beyond plane 2 has a canonical decomposition
+_NO_LETTER = re.compile(r"[\W_]+")
 _MAX_SPLIT = 32  # a longer composed cluster (stacked marks) is mapped as a whole
 
 
 def nfc(text: str) -> str:
     """The text in Unicode normalisation form C."""
     return unicodedata.normalize("NFC", text)
+
+
+def text_key(text: str) -> str:
+    """What of a text counts where two are compared that may be spelled differently: NFC, case-folded, without white space,
+    punctuation and symbols."""
+    return _NO_LETTER.sub("", nfc(nfc(text).casefold()))
 
 
 def lone_surrogate(text: str, where: str = "text") -> ValueError:

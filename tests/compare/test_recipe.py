@@ -94,7 +94,10 @@ WRONG = [
     ({"tasks": [TASK | {"lr": 1e-3, "optim": {"lr": 1e-3}}]}, "task 1: lr and optim.lr are the same option"),
     ({"tasks": [TASK | {"text": "review"}]}, "task 1: text has no effect on world-sentiment"),
     ({"tasks": [{"name": "classification"}]}, "task 1: classification needs data=FILE"),
-    ({"tasks": [{"name": "klue-dst"}]}, "klue-dst is a dialogue-state task"),
+    (
+        {"tasks": [{"name": "klue-dst"}], "candidates": [{"family": "gpt"}, {"family": "dan"}]},
+        "klue-dst is a dialogue-state task",
+    ),
     (
         {"candidates": [{"family": "gpt"}, {"family": "bert", "tuning": {"lr": 1.0}}]},
         "bert-mini: BERT assigns no probability to text",

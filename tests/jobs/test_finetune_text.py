@@ -40,10 +40,14 @@ def asked(folder, kind, steps=2, **more):
     return FinetuneOptions.model_validate({**values, "evaluations": 0.1, "translation": translation, **more})
 
 
-@pytest.mark.parametrize("kind", FILES)
-def test_a_file_of_any_kind_is_learned_evaluated_and_asked(kind, folder, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [*((kind, "transformer:tiny") for kind in FILES), *((kind, "gpt2:tiny") for kind in FILES), ("pair", "gru:tiny")],
+)
+def test_a_file_of_any_kind_is_learned_evaluated_and_asked(kind, model, folder, tmp_path):
     """After two steps the model writes nonsense, which no part may stumble over."""
-    result = finetune(asked(folder, kind), tmp_path / "run")
+    result = finetune(asked(folder, kind, model=model, answer="text"), tmp_path / "run")
+    assert result.answer == "text"
     again = evaluate_task(str(tmp_path / "run"))
     assert {name: again[name] for name in result.test} == pytest.approx(result.test, nan_ok=False)
     rows = predict(str(tmp_path / "run"), str(folder / f"{kind}.csv"))
@@ -52,9 +56,10 @@ def test_a_file_of_any_kind_is_learned_evaluated_and_asked(kind, folder, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_task_of_the_world_is_learned(tmp_path):
+@pytest.mark.parametrize("more", [{}, {"model": "gpt2:tiny", "answer": "text"}])
+def test_a_task_of_the_world_is_learned(more, tmp_path):
     """A classification; what is never a class is rare after a hundred steps."""
-    options = asked(tmp_path, "classification", 150, task={"name": "world-sentiment"}, optim={"lr": 3e-3})
+    options = asked(tmp_path, "classification", 150, task={"name": "world-sentiment"}, optim={"lr": 3e-3}, **more)
     changes = {"batch_tokens": 2000, "vocab_size": 600}
     options = options.model_copy(update={"translation": options.translation.model_copy(update=changes)})
     result = finetune(options, tmp_path / "run")

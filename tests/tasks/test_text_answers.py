@@ -8,6 +8,7 @@ from gyebo.models.family import FAMILIES
 from gyebo.models.transformer import Transformer, TransformerConfig
 from gyebo.tasks import text_answers
 from gyebo.tasks.kinds.kind import TextForm
+from gyebo.tasks.reading import Reader
 from gyebo.tasks.task import Example
 from gyebo.tasks.text_task import TextTask
 from gyebo.text.roles import roles_of
@@ -28,7 +29,7 @@ def tokenizer(tokenizer_folder):
 
 
 def encode(examples, tokenizer, **more):
-    return text_answers.encode(FORM, examples, tokenizer, max_length=24, start=1, **more)
+    return text_answers.encode(FORM, examples, tokenizer, max_length=24, reader=Reader(context=64, start=1), **more)
 
 
 def test_rows_are_the_forms_source_and_target(tokenizer):

@@ -7,7 +7,7 @@ from gyebo.models.family import HEAD, TEXT, Family
 from gyebo.tasks.kinds.kind import Kind
 
 WORDS = {HEAD: "with a task head", TEXT: "by text"}
-_OTHERS = {HEAD: ("an encoder-decoder", "transformer:mini"), TEXT: ("a head", "bert:mini")}
+_OTHERS = {HEAD: ("a model that writes", "transformer:mini"), TEXT: ("a head", "bert:mini")}
 
 
 def answer_form(family: Family, kind: Kind, *, asked: str | None, model: str, task: str) -> str:

@@ -16,12 +16,14 @@ from gyebo.interchange.model_card import model_card
 from gyebo.jobs.finetuning.setup import TaskPart
 from gyebo.jobs.results import FinetuneResult, FinetuneSummary, SeedSummary, TaskResult
 from gyebo.models import family as tree
+from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.metrics.metrics import by_length, confusion, seed_statistics
 from gyebo.tasks.splits import TaskData, open_task
 from gyebo.tasks.text_answers import target_of
 
 TEXT_TO_TEXT = "text2text-generation"  # the hub's tag of a model that writes what others answer with a head
+CONTINUING = "text-generation"  # of a decoder alone, whatever it writes
 CURVE, CONFUSION, LENGTHS = "learning.png", "confusion.png", "lengths.png"
 
 
@@ -90,7 +92,7 @@ def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: Fine
         command=command_of(options, out, seeds),
         base_model=started,
         pictures=result.pictures,
-        pipeline_tag=TEXT_TO_TEXT if kind.head and result.answer == tree.TEXT else kind.pipeline_tag,
+        pipeline_tag=_pipeline_tag(kind, result),
         auto_class=result.auto_class,
         limitations=[
             *(task.note for task in tasks if task.note),
@@ -98,6 +100,14 @@ def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: Fine
         ],
         version=gyebo.__version__,
     )
+
+
+def _pipeline_tag(kind: Kind, result: FinetuneResult) -> str:
+    if result.answer != tree.TEXT:
+        return kind.pipeline_tag
+    if result.auto_class == "AutoModelForCausalLM":
+        return CONTINUING
+    return TEXT_TO_TEXT if kind.head else kind.pipeline_tag
 
 
 def _metrics(result: FinetuneResult, over: FinetuneSummary | None) -> dict[str, float | int | str]:

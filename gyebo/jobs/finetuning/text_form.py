@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,12 +12,14 @@ from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, TranslationOptions, scratch
 from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, TaskPart, bpe_dropout_features, longest_row
 from gyebo.jobs.model_building import freeze, with_dropout
+from gyebo.models import family as tree
 from gyebo.models.family import TEXT
 from gyebo.objectives.source_target import TargetLoss
 from gyebo.tasks import text_answers
 from gyebo.tasks.features import ExampleRows, Features, token_groups
 from gyebo.tasks.kinds.kind import Kind, TaskTexts
 from gyebo.tasks.mixing import MixedRows, joined, mixing_rates
+from gyebo.tasks.reading import Reader, reader_of
 from gyebo.tasks.splits import TaskData
 from gyebo.tasks.text_task import TextTask
 from gyebo.tasks.wording import text_task
@@ -40,13 +42,13 @@ def train_pair_tokenizer(
     """Train a byte-level BPE on sources and targets of the training examples, or one on each, and note it. `ids`: default size
     of the vocabulary."""
     known = [(form_of(data, kind, prefixes=prefixes), example) for data, kind in tasks for example in data.train]
-    size, sources = asked.vocab_size or ids, [form.source(example) for form, example in known]
-    targets = [text_answers.target_of(form, example) for form, example in known]
+    size, pairs = asked.vocab_size or ids, [(form.texts_read(each), text_answers.target_of(form, each)) for form, each in known]
     if asked.separate:
+        sources, targets = [text for read, _ in pairs for text in read], [target for _, target in pairs]
         tokenizer: Tokenizer = train_translation_tokenizer(sources, targets, size)
         what = f"one byte-level BPE for the source and one for the target, {tokenizer.vocab_size:,} ids in total"
     else:
-        tokenizer = train_tokenizer((text for pair in zip(sources, targets) for text in pair), "bpe", size)
+        tokenizer = train_tokenizer((text for read, target in pairs for text in (*read, target)), "bpe", size)
         what = f"one byte-level BPE for source and target with {tokenizer.vocab_size:,} ids"
     tasks[0][0].notes.append(f"no tokenizer given: {what}, trained on the training examples")
     return tokenizer
@@ -76,14 +78,17 @@ def build(options: FinetuneOptions, tasks: Sequence[tuple[TaskData, Kind]], *, o
         raise ValueError(
             f"the tokenizer of {options.tokenizer or options.model} has no token (eos) that ends a generated answer"
         )
-    if asked.coverage_penalty and not origin.config.attends_source:
+    reader = reader_of(tree.model_class(origin.family.name), origin.config)
+    if reader.alone:
+        _check_decoder(options, origin)
+    elif asked.coverage_penalty and not origin.config.attends_source:
         raise OptionError(
             f"‹translation.coverage_penalty›={asked.coverage_penalty:g} has no effect: {options.model} has no attention"
         )
     prefixes = origin.family.prefixes or len(tasks) > 1
-    parts = tuple(_part(options, data, kind, prefixes=prefixes, origin=origin) for data, kind in tasks)
+    parts = tuple(_part(options, data, kind, prefixes=prefixes, origin=origin, reader=reader) for data, kind in tasks)
     _check_told_apart(parts)
-    rows = _rows(options, parts[0], origin) if len(parts) == 1 else _mixed(options, parts)
+    rows = _rows(options, parts[0], origin, reader) if len(parts) == 1 else _mixed(options, parts)
     most = sum(len(part.features["train"]) for part in parts)
     if options.batch and options.batch > most:
         raise OptionError(f"‹batch›={options.batch} is more than the {most:,} training examples: lower it")
@@ -107,28 +112,46 @@ def build(options: FinetuneOptions, tasks: Sequence[tuple[TaskData, Kind]], *, o
     )
 
 
-def _encoding(form: TaskTexts, origin: Origin) -> Callable[..., Features]:
-    """`text_answers.encode` for a task and the model that it starts from."""
-    return partial(text_answers.encode, form, start=origin.config.first_id, first=origin.config.forced_ids[0])
+def _check_decoder(options: FinetuneOptions, origin: Origin) -> None:
+    """ValueError for what a decoder alone can't do, which reads source and answer with one vocabulary in one row."""
+    asked, tokenizer = options.translation, origin.tokenizer
+    if asked.separate or tokenizer.target is not tokenizer:
+        raise OptionError(
+            f"‹translation.separate›: {options.model} reads source and answer in one row, with one vocabulary: leave it out"
+        )
+    if asked.coverage_penalty:
+        raise OptionError(
+            f"‹translation.coverage_penalty›={asked.coverage_penalty:g} has no effect: {options.model} has no attention to a "
+            "source of its own"
+        )
+    if asked.smoothing and tree.model_class(origin.family.name).has_clusters and origin.config.cutoffs:
+        raise OptionError(
+            f"‹translation.smoothing›={asked.smoothing:g} is not defined for the adaptive softmax of {options.model}: set "
+            "it to 0"
+        )
 
 
-def _part(options: FinetuneOptions, data: TaskData, kind: Kind, *, prefixes: bool, origin: Origin) -> TaskPart:
+def _part(options: FinetuneOptions, data: TaskData, kind: Kind, *, prefixes: bool, origin: Origin, reader: Reader) -> TaskPart:
     """A task with its examples as rows, and how it is predicted."""
     asked, tokenizer, form = options.translation, origin.tokenizer, form_of(data, kind, prefixes=prefixes)
-    context, length = origin.config.context, longest_row(options, data.task, origin.config.context)
-    encode = _encoding(form, origin)
-    longest = length if form.cut else context  # of a row that is no training row
+    length = longest_row(options, data.task, reader.context)
+    encode = partial(text_answers.encode, form, reader=reader)
+    longest = length if form.shortens else reader.context  # of a row that is no training row
     features = {part: encode(getattr(data, part), tokenizer, max_length=longest) for part in PARTS[1:]}
     features = {"train": encode(data.train, tokenizer, max_length=length, skip_long=True), **features}
+    data.notes.extend(_left_out(features, reader.longest(length)))
     search = text_answers.search_options(asked.beams, asked.length_penalty, asked.coverage_penalty)
 
     def predict(model: Any, part: str, autocast: Any, quick: bool) -> list[Any]:
-        found = text_answers.search_options(1) if quick else search
+        own, found = features[part], text_answers.search_options(1) if quick else search
         examples = getattr(data, part)
-        return text_answers.predict(form, model, features[part], examples, options=found, empty=kind.empty, autocast=autocast)
+        written = examples[:SAMPLES_SHOWN] if quick and form.scored else examples
+        answers = text_answers.predict(form, model, own, written, options=found, empty=kind.empty, autocast=autocast)
+        return text_answers.scored(form, model, own, examples, answers, autocast=autocast) if form.scored else answers
 
     def sample(predictions: list[Any]) -> list[str]:
-        return [f"{form.source(each)} -> {found}" for each, found in zip(data.valid, predictions[:SAMPLES_SHOWN])]
+        shown = zip(data.valid, predictions[:SAMPLES_SHOWN])
+        return [f"{' / '.join(form.texts_read(each))} -> {found}" for each, found in shown]
 
     return TaskPart(
         data=data,
@@ -141,14 +164,21 @@ def _part(options: FinetuneOptions, data: TaskData, kind: Kind, *, prefixes: boo
     )
 
 
-def _rows(options: FinetuneOptions, part: TaskPart, origin: Origin) -> ExampleRows:
+def _left_out(features: Mapping[str, Features], longest: int) -> list[str]:
+    """What of dialogues is not read, a line for each set in which something is left out."""
+    called = {"train": "training", "valid": "validation", "test": "test"}
+    said = ((called[part], own.notes["dropped"].said(longest)) for part, own in features.items())
+    return [f"{name} examples: {line}" for name, line in said if line]
+
+
+def _rows(options: FinetuneOptions, part: TaskPart, origin: Origin, reader: Reader) -> ExampleRows:
     """The training rows of one task, in groups of similar lengths where a step is measured in tokens."""
     assert part.texts is not None
     features, tokenizer = part.features["train"], origin.tokenizer
     kept = [part.data.train[number] for number in features.example]
-    longest = part.longest["train"] if part.texts.cut else origin.config.context
+    longest = part.longest["train"] if part.texts.shortens else reader.context
     # Under BPE-dropout an example has more tokens; if they are too many, it is encoded without.
-    encoded = partial(_encoding(part.texts, origin), kept, max_length=longest, fallback=tokenizer)
+    encoded = partial(text_answers.encode, part.texts, kept, reader=reader, max_length=longest, fallback=tokenizer)
     of_epoch = bpe_dropout_features(options, part.data.task, tokenizer, encoded)
     groups = None if options.batch else token_groups(features, options.translation.batch_tokens)
     return ExampleRows(features, of_epoch, groups)
@@ -180,6 +210,11 @@ def _make_model(options: FinetuneOptions, tasks: tuple[TextTask, ...], origin: O
     """The model; all randomness comes from the seed."""
     torch.manual_seed(initial_seed(options.seed))
     model = with_dropout(origin.body(), options.body_dropout)
+    if "lm" not in model.heads:
+        raise ValueError(
+            f"{options.model} was fine-tuned with a task head and has no output layer to write with: start from the pretrained "
+            "model"
+        )
     model.tasks = tasks
     freeze(model, options.optim.freeze)
     return model

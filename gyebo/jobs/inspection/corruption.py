@@ -28,6 +28,7 @@ from gyebo.objectives import table
 from gyebo.objectives.objective import Objective, Setting
 from gyebo.tasks import text_answers
 from gyebo.tasks.kinds.table import find_kind
+from gyebo.tasks.reading import reader_of
 from gyebo.tasks.registry import TASKS
 from gyebo.tasks.wording import text_task
 from gyebo.text.roles import roles_of
@@ -161,10 +162,7 @@ def _of_task(
     pairs = list(itertools.islice(world("train"), PAIRS))
     sides = [(form.source(pair), text_answers.target_of(form, pair)) for pair in pairs]
     tokenizer, cls = tokenizer_for([text for pair in sides for text in pair]), tree.model_class(family.name)
-    begins = _config(cls, tokenizer)
-    features = text_answers.encode(
-        form, pairs, tokenizer, max_length=context, start=begins.first_id, first=begins.forced_ids[0]
-    )
+    features = text_answers.encode(form, pairs, tokenizer, max_length=context, reader=reader_of(cls, _config(cls, tokenizer)))
     order, _ = shuffled(0, min(count, len(pairs)), len(pairs), seed)
     originals = [{1: sides[number]} for number in order]
     shown = examples_of(features.batch(order), features.fields, tokenizer, originals)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +76,8 @@ def table(path: Path, header: tuple[str, ...] | None = None) -> Iterator[Row]:
         raise ValueError(f"{path}: the file is empty")
 
 
-def json_lines(path: Path) -> Iterator[Row]:
-    """The objects of a .jsonl file."""
+def json_lines(path: Path, lists: str | None = None) -> Iterator[Row]:
+    """The objects of a .jsonl file; a line that is a list is the value of the key `lists`, if it is given."""
     for number, line in enumerate(lines(path), 1):
         if line.strip():
             try:
@@ -85,6 +85,8 @@ def json_lines(path: Path) -> Iterator[Row]:
             except json.JSONDecodeError as error:
                 yield f"line {number}", f"not JSON: {error.msg}"
                 continue
+            if lists and isinstance(values, list):
+                values = {lists: values}
             yield f"line {number}", values if isinstance(values, dict) else f"a {type(values).__name__}, not an object"
 
 
@@ -163,7 +165,7 @@ def blocks(path: Path) -> Iterator[Row]:
 
 def any_rows(path: Path) -> Iterator[Row]:
     """The rows of a file of any format, by its extension; ValueError for an unknown extension."""
-    forms = {
+    forms: dict[str, Callable[[Path], Iterator[Row]]] = {
         "csv": table, "tsv": table, "txt": table, "jsonl": json_lines, "json": json_list, "parquet": parquet,
     }  # fmt: skip
     form = form_of(path)

@@ -95,7 +95,7 @@ def load(task: Task, split: str = "train", source: str | Path | None = None) -> 
         if split not in files:
             has = ", ".join(f"{name} ({paths[0].name})" for name, paths in files.items())
             raise FileNotFoundError(f"{source}: no {split} file of {task.name}: looked for {_names(task, split)}; found: {has}")
-        return _from_files(task, split, files[split])
+        return _from_files(task, split, files[split], task.divided)
     return _from_files(task, split, (Path(source),))
 
 
@@ -104,7 +104,8 @@ def _known(task: Task, split: str) -> None:
         raise ValueError(f"{task.name} has no split {split!r}; available: {', '.join(task.splits)}")
 
 
-def _from_files(task: Task, split: str, paths: Sequence[Path]) -> Loaded:
+def _from_files(task: Task, split: str, paths: Sequence[Path], divided: Callable[[Example], str] | None = None) -> Loaded:
+    """The examples of files, or those that `divided` says are of the split."""
     found: list[Example] = []
     notes: list[str] = []
     aligned = task.aligned_rows if len(paths) > 1 else None
@@ -116,7 +117,8 @@ def _from_files(task: Task, split: str, paths: Sequence[Path]) -> Loaded:
         else:
             found += task.read(path, labelled=_labelled(task, split), problems=problems)
         notes += _counted(problems, f"{name}: ")
-    return checked(task, found, split, source=", ".join(map(str, paths)), notes=notes)
+    kept = found if divided is None else [example for example in found if divided(example) == split]
+    return checked(task, kept, split, source=", ".join(map(str, paths)), notes=notes)
 
 
 def _labelled(task: Task, split: str) -> bool:

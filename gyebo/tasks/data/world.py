@@ -13,10 +13,12 @@ from typing import Any
 
 from gyebo import world
 from gyebo.data.prepare import split_key
+from gyebo.tasks.dialogue import responses
 from gyebo.tasks.task import Example
 
 SIZES = {"train": 4000, "dev": 500, "test": 1000}
 SIZES_OF_DOCUMENTS = {"train": 2000, "dev": 250, "test": 500}  # these need whole documents, which take longer
+SIZES_OF_CONVERSATIONS = {"train": 1000, "dev": 100, "test": 200}  # each has several responses
 # Seed of a split, its first index, and the remainders of the hash modulo 4 that belong to it.
 _DRAWS = {"train": (0, 0, (0, 2)), "dev": (1, 1_000_000, (1,)), "test": (2, 2_000_000, (3,))}
 _MOST_DRAWS = 40  # samples per requested example
@@ -98,6 +100,22 @@ def examples(
     raise ValueError(f"the world has {len(seen)} different texts for {split}, not {sizes[split]}")
 
 
+def dialogues(sizes: dict[str, int], split: str) -> Iterator[Example]:
+    """The responses in conversations about the people of a split, so that no fact is told in two splits; errors as in
+    `examples`."""
+    if split not in sizes:
+        raise ValueError(f"unknown split {split!r}; available: {', '.join(sizes)}")
+    seed, start, remainders = _DRAWS[split]
+    seen: set[tuple[str, ...]] = set()
+    for index, found in enumerate(world.conversations(sizes[split] * _MOST_DRAWS, seed=seed, start=start), start):
+        if split_key(f"person {found.about}") % 4 in remainders and found.turns not in seen:
+            seen.add(found.turns)
+            yield from responses(found.turns, f"{split}-{index}")
+            if len(seen) == sizes[split]:
+                return
+    raise ValueError(f"the world has {len(seen)} different conversations for {split}, not {sizes[split]}")
+
+
 SENTIMENT = partial(examples, world.sentiments, sentiment, SIZES)
 ENTAILMENT = partial(examples, world.entailments, entailment, SIZES)
 SIMILARITY = partial(examples, world.similarities, similarity, SIZES)
@@ -107,3 +125,4 @@ TO_ENGLISH = partial(examples, world.translations, to_english, SIZES_OF_DOCUMENT
 TO_KOREAN = partial(examples, world.translations, to_korean, SIZES_OF_DOCUMENTS)
 SUMMARIES = partial(examples, world.summaries, summary, SIZES_OF_DOCUMENTS)
 QUESTIONS = partial(examples, world.questions, question, SIZES)
+DIALOGUES = partial(dialogues, SIZES_OF_CONVERSATIONS)

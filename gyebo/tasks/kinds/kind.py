@@ -83,7 +83,10 @@ class TextForm:
     (what it wrote, example, task) -> the prediction, of the type that a head of the kind gives too; for what is no answer one
     that every metric of the kind counts as wrong. `step`: training examples -> what answers that are numbers are rounded to.
     `cut`: where the text of a source that is too long is cut, at its "end" or its "start" (there between lines, if it can be);
-    "": nowhere, so that training leaves such an example out, and a prediction refuses it.
+    "": nowhere, so that training leaves such an example out, and a prediction refuses it. `turns`: the text of an example is
+    a dialogue, a turn on each line, of which at most so many are read (`gyebo/tasks/dialogue.py`). `scored`: of a kind whose
+    metrics ask how likely the right target was: (the prediction, None where none was written, -ln p of the target in nats, how
+    many tokens that is, both with its end) -> the prediction.
     """
 
     source: Callable[[Example, TextTask], str]
@@ -92,6 +95,8 @@ class TextForm:
     columns: Columns = (("text", "text"),)
     step: Callable[[Sequence[Example]], float] | None = None
     cut: str = ""
+    turns: int | None = None
+    scored: Callable[[Any, float, int], Any] | None = None
 
     def of(self, task: TextTask) -> TaskTexts:
         """The form for one task."""
@@ -101,6 +106,7 @@ class TextForm:
             target=lambda example: self.target(example, task),
             answer=lambda text, example: self.answer(text, example, task),
             cut=self.cut,
+            scored=self.scored,
         )
 
 
@@ -113,6 +119,16 @@ class TaskTexts:
     target: Callable[[Example], str | None]
     answer: Callable[[str, Example], Any]
     cut: str = ""
+    scored: Callable[[Any, float, int], Any] | None = None
+
+    @property
+    def shortens(self) -> bool:
+        """Whether less is read of a source that is too long."""
+        return bool(self.cut) or self.task.turns is not None
+
+    def texts_read(self, example: Example) -> list[str]:
+        """The source as the texts that are encoded one by one."""
+        return self.source(example).split("\n") if self.task.turns else [self.source(example)]
 
 
 def in_columns(parts: Callable[[Example], Mapping[str, str | None]]) -> Callable[[Example, TextTask], str]:

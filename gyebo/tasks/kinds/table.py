@@ -9,6 +9,7 @@ from gyebo.tasks.kinds import (
     choice,
     classification,
     dependency,
+    dialogue,
     dialogue_state,
     regression,
     spans,
@@ -22,7 +23,18 @@ from gyebo.text.tokenizer import Tokenizer
 
 KINDS: dict[str, Kind] = {
     module.KIND.name: module.KIND
-    for module in (classification, regression, tagging, spans, choice, dependency, dialogue_state, translation, summary)
+    for module in (
+        classification,
+        regression,
+        tagging,
+        spans,
+        choice,
+        dependency,
+        dialogue_state,
+        dialogue,
+        translation,
+        summary,
+    )
 }
 
 

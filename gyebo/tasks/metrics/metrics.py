@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gyebo.tasks.metrics import bleu, bootstrap, klue, rouge
+from gyebo.tasks.metrics import bleu, bootstrap, klue, responses, rouge
 from gyebo.tasks.metrics.bootstrap import Parts, mean_of, of_classes, of_entities
 from gyebo.tasks.metrics.inputs import Labels, Values, check, classes, library, readable, scores, seqeval_f1, tag_lists
 from gyebo.tasks.task import INVALID, Example, Task
@@ -252,6 +252,17 @@ METRICS: dict[str, Metric] = {
             ),
             parts=mean_of(rouge.rouge_l),
         ),
+        Metric(
+            function=responses.response_probability,
+            meaning="Mean probability of a token of the right response, from 0 to 1: 1 / perplexity, so higher is better.",
+            parts=responses.PROBABILITY,
+        ),
+        Metric(function=responses.response_perplexity, parts=responses.PERPLEXITY),
+        Metric(function=responses.bits_per_character),
+        Metric(function=responses.distinct_1),
+        Metric(function=responses.distinct_2),
+        Metric(function=responses.words_per_response),
+        Metric(function=responses.repeated_turns),
     )
 }
 

@@ -11,6 +11,7 @@ from gyebo.models.family import FAMILIES
 from gyebo.tasks import text_answers
 from gyebo.tasks.data.klue import dialogue_states
 from gyebo.tasks.kinds.table import KINDS
+from gyebo.tasks.reading import Reader
 from gyebo.tasks.registry import find
 from gyebo.tasks.splits import split
 from gyebo.tasks.task import INVALID, Example
@@ -88,7 +89,9 @@ def test_of_a_long_dialogue_the_newest_turns_are_read(prefixes, tokenizer_folder
     tokenizer = Tokenizer.load(tokenizer_folder).for_family(roles_of(FAMILIES["transformer"]))
     *_, example = dialogue_states(turns(*[["a-b-c"]] * 9), "row 1", True)
     lines = example.text.split("\n")
-    features = text_answers.encode(form(prefixes=prefixes), [example], tokenizer, max_length=90, start=1, skip_long=True)
+    features = text_answers.encode(
+        form(prefixes=prefixes), [example], tokenizer, max_length=90, reader=Reader(context=512, start=1), skip_long=True
+    )
     read = tokenizer.decode(features.columns["input_ids"][0].tolist())
     before = "klue-dst dialogue: " if prefixes else ""
     assert read.startswith(before) and features.too_long == 1

@@ -14,6 +14,7 @@ from gyebo.models.family import FAMILIES
 from gyebo.tasks import text_answers
 from gyebo.tasks.kinds.table import KINDS, own_files
 from gyebo.tasks.metrics.metrics import METRICS, measure, signatures
+from gyebo.tasks.reading import Reader
 from gyebo.tasks.registry import find
 from gyebo.tasks.task import Example
 from gyebo.tasks.wording import text_task
@@ -25,6 +26,7 @@ from tests.extending.commands import gyebo
 rouge_scorer = pytest.importorskip("rouge_score.rouge_scorer")
 
 NAMES = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL"}
+READER = Reader(context=512, start=1)
 TEXTS = st.text(st.sampled_from("abAB19 .,_-'\n"), max_size=24)
 
 
@@ -92,7 +94,7 @@ def test_a_text_that_is_too_long_loses_one_end(text, room, cut, prefixes, tokeni
     form = KINDS["summary"].text.of(text_task(find("world-summary"), prefixes=prefixes))
     form = replace(form, cut=cut)
     whole = Example("1", text, label="나무")
-    features = text_answers.encode(form, [whole], tokenizer, max_length=room, start=1, skip_long=True)
+    features = text_answers.encode(form, [whole], tokenizer, max_length=room, reader=READER, skip_long=True)
     row = features.columns["input_ids"][0].tolist()
     assert len(features) == 1 and len(row) <= room
     ids = tokenizer.encode(form.source(whole))
@@ -112,7 +114,7 @@ def test_a_text_that_is_too_long_loses_one_end(text, room, cut, prefixes, tokeni
 def test_what_stands_behind_a_text_stays(tokenizer):
     form = KINDS["summary"].text.of(text_task(find("world-summary"), prefixes=False))
     around = replace(form, source=lambda example: f"바다 {example.text} 친구")
-    row = text_answers.encode(around, [Example("1", "나무 " * 40)], tokenizer, max_length=20, start=1, targets=False)
+    row = text_answers.encode(around, [Example("1", "나무 " * 40)], tokenizer, max_length=20, reader=READER, targets=False)
     found = tokenizer.decode(row.columns["input_ids"][0].tolist())
     assert found.startswith("바다 나무") and found.endswith("나무 친구") and 12 < len(row.columns["input_ids"][0]) <= 20
 
@@ -121,7 +123,7 @@ def test_the_start_is_cut_between_lines(tokenizer):
     form = KINDS["summary"].text.of(text_task(find("world-summary"), prefixes=True))
     form = replace(form, cut="start")
     lines = [f"나무 {number}" for number in range(12)]
-    row = text_answers.encode(form, [Example("1", "\n".join(lines))], tokenizer, max_length=32, start=1, targets=False)
+    row = text_answers.encode(form, [Example("1", "\n".join(lines))], tokenizer, max_length=32, reader=READER, targets=False)
     found = tokenizer.decode(row.columns["input_ids"][0].tolist()).removeprefix("summarize: ").split("\n")
     assert 1 < len(found) < 12 and found == lines[-len(found) :]
 
@@ -129,7 +131,7 @@ def test_the_start_is_cut_between_lines(tokenizer):
 def test_a_long_target_is_still_left_out_of_training(tokenizer):
     form = KINDS["summary"].text.of(text_task(find("world-summary"), prefixes=False))
     examples = [Example("1", "나무 " * 40, label="나무"), Example("2", "나무", label="나무 " * 40)]
-    found = text_answers.encode(form, examples, tokenizer, max_length=16, start=1, skip_long=True)
+    found = text_answers.encode(form, examples, tokenizer, max_length=16, reader=READER, skip_long=True)
     assert found.example.tolist() == [0] and found.too_long == 2
 
 

@@ -16,6 +16,9 @@ from gyebo.tasks.metrics.metrics import METRICS
 from gyebo.tasks.registry import TASKS
 from gyebo.tasks.task import Example
 
+RESPONSES = ("response_probability", "response_perplexity", "bits_per_character", "distinct_1", "distinct_2")
+RESPONSES += ("words_per_response", "repeated_turns")
+
 
 def test_a_kind_has_a_file_of_its_name():
     files = {path.stem for path in Path(gyebo.tasks.kinds.__file__).parent.glob("*.py")}
@@ -63,6 +66,7 @@ def test_an_answered_example():
         "dialogue-state": {"label": "a-b-c"},
         "translation": {"label": "a"},
         "summary": {"label": "a"},
+        "dialogue": {"label": "a"},
     }
     assert set(answered) == set(KINDS)
     for name, fields in answered.items():
@@ -79,6 +83,7 @@ def test_the_pipeline_of_a_kind_is_the_one_that_opens_its_class():
     """`transformers` says which pipeline a class is for; without one the hub has a name all the same."""
     without = {"spans": "question-answering", "choice": "multiple-choice", "dependency": "token-classification"}
     without |= {"translation": "translation", "dialogue-state": "text-generation", "summary": "summarization"}
+    without |= {"dialogue": "text2text-generation"}
     tasks = {name: task for name, task in SUPPORTED_TASKS.items() if not name.startswith("zero-shot")}
     pipelines = {found.__name__: name for name, task in tasks.items() for found in task["pt"]}
     for name, kind in KINDS.items():
@@ -99,6 +104,7 @@ def test_ones_own_files_are_ranked_by_their_first_metric():
         "choice": ("accuracy", 128),
         "translation": ("bleu", "chrf", 128),
         "summary": ("rouge_l", "rouge_1", "rouge_2", 512),
+        "dialogue": (*RESPONSES, 128),
     }
     assert set(own_files()) == set(expected)
     for name, own in own_files().items():

@@ -13,6 +13,7 @@ from gyebo.tasks.kinds.regression import written
 from gyebo.tasks.kinds.table import KINDS, find_kind
 from gyebo.tasks.metrics.metrics import METRICS, measure
 from gyebo.tasks.registry import TASKS, find
+from gyebo.tasks.response import Response
 from gyebo.tasks.task import INVALID, Example
 from gyebo.tasks.text_task import TextTask
 from gyebo.tasks.wording import text_task
@@ -29,6 +30,7 @@ REAL = {
     "kornli": ("kornli", "dev"),
     "question-pair": ("question_pair", "test"),
     "hate-speech": ("hate_speech", "dev"),
+    "chatbot": ("chatbot", "dev"),
 }
 
 
@@ -44,6 +46,7 @@ def label_of(task, example):
         "regression": example.label,
         "translation": example.label,
         "summary": example.label,
+        "dialogue": Response(str(example.label)),
         "tagging": list(example.tags),
         "spans": example.answers[0][1].strip() if example.answers else "",
         "choice": example.label,

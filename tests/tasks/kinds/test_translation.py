@@ -20,6 +20,7 @@ from gyebo.tasks.data.parallel import aligned, translation_task
 from gyebo.tasks.features import ExampleRows, token_groups
 from gyebo.tasks.kinds.translation import KIND
 from gyebo.tasks.metrics.metrics import by_length, measure
+from gyebo.tasks.reading import Reader
 from gyebo.tasks.registry import find
 from gyebo.tasks.splits import read_task
 from gyebo.tasks.task import Example
@@ -43,7 +44,9 @@ def tokenizer(tokenizer_folder):
 
 
 def encode(examples, tokenizer, max_length, start, **more):
-    return text_answers.encode(FORM, examples, tokenizer, max_length=max_length, start=start, **more)
+    return text_answers.encode(
+        FORM, examples, tokenizer, max_length=max_length, reader=Reader(context=512, start=start), **more
+    )
 
 
 def examples(pairs=PAIRS):

@@ -9,6 +9,7 @@ from gyebo.tasks.data.klue import DEPENDENCIES, RELATIONS
 from gyebo.tasks.metrics import bootstrap
 from gyebo.tasks.metrics.metrics import METRICS
 from gyebo.tasks.registry import TASKS
+from gyebo.tasks.response import Response
 from gyebo.tasks.task import Example
 
 pytest.importorskip("seqeval")
@@ -67,6 +68,13 @@ def _translations():
     return found, [Example(str(i), "x", label=r) for i, r in enumerate(right)]
 
 
+def _responses():
+    rng = np.random.default_rng(0)
+    nats, tokens = rng.uniform(0.5, 40, COUNT), rng.integers(1, 12, COUNT)
+    found = [Response("a", float(sum_), int(count)) for sum_, count in zip(nats, tokens)]
+    return found, [Example(str(number), "a", label="b") for number in range(COUNT)]
+
+
 CASES = {
     "accuracy": (lambda: _classes("abc"), None),
     "macro_f1": (lambda: _classes("abcd"), None),
@@ -93,6 +101,8 @@ CASES = {
     "rouge_1": (_translations, None),
     "rouge_2": (_translations, None),
     "rouge_l": (_translations, None),
+    "response_probability": (_responses, None),
+    "response_perplexity": (_responses, None),
 }
 
 
