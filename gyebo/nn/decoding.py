@@ -8,7 +8,7 @@ model costs as much as it saves in about eight steps.
 from __future__ import annotations
 
 import copy
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -21,26 +21,49 @@ LARGE = 1 << 17  # elements; smaller float32 matrices gain nothing: each packed 
 
 
 class PackedLinear(nn.Module):
-    """A linear layer with its weight in the layout of oneDNN; [..., in] -> [..., out]. It has no parameters."""
+    """A linear layer with its weight in the layout of oneDNN; [..., in] -> [..., out]. It has no parameters. `gradient`: one
+    flows to its input, through the transposed weight in that layout."""
 
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype):
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype, gradient: bool = False):
         super().__init__()
         self.dtype = dtype
         self.weight = packed_weight(linear, dtype)
+        self.transposed = packed_weight(linear, dtype, transposed=True) if gradient else None
         self.bias = None if linear.bias is None else linear.bias.detach().to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out]."""
-        return torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.weight, self.bias, "none", [], "")
+        x = x.to(self.dtype)
+        if self.transposed is not None and x.requires_grad and torch.is_grad_enabled():
+            return _Product.apply(x, self.weight, self.transposed, self.bias)
+        return _product(x, self.weight, self.bias)
+
+
+def _product(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+
+
+class _Product(torch.autograd.Function):
+    """A product with a packed weight, and the gradient of its input alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, transposed: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.transposed = transposed
+        return _product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        return _product(grads[0], ctx.transposed, None), None, None, None
 
 
 CHUNK = 127  # words; a prime, so that chunks are aligned differently in each row, and a shift within rows changes some sums
 
-# The identity of each layer's weight when it was packed, the sums of its chunks, and the packed weight.
-_kept: WeakKeyDictionary[nn.Linear, tuple[tuple[object, ...], Tensor, Tensor]] = WeakKeyDictionary()
+# Of each layer, as it is and transposed: the identity of its weight when it was packed, the sums of its chunks, and the packed
+# weight.
+_kept: WeakKeyDictionary[nn.Linear, dict[bool, tuple[tuple[object, ...], Tensor, Tensor]]] = WeakKeyDictionary()
 
 
-def packed_weight(linear: nn.Linear, dtype: torch.dtype) -> Tensor:
+def packed_weight(linear: nn.Linear, dtype: torch.dtype, transposed: bool = False) -> Tensor:
     """The weight in the layout of oneDNN, from the cache if it has not changed.
 
     Writing into a weight increases torch's version counter; writing through `.data` does not, but changes the sums of its
@@ -53,10 +76,11 @@ def packed_weight(linear: nn.Linear, dtype: torch.dtype) -> Tensor:
         words = words.view(torch.int64)  # sums of bits are exact, and fast in every type
     whole = len(words) // CHUNK * CHUNK
     sums = torch.cat([words[:whole].view(-1, CHUNK).sum(1), words[whole:]])
-    kept = _kept.get(linear)
+    layer = _kept.setdefault(linear, {})
+    kept = layer.get(transposed)
     if kept is None or kept[0] != mark or not torch.equal(kept[1], sums):
-        kept = mark, sums, torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype), None)
-        _kept[linear] = kept
+        weight = (weight.t() if transposed else weight).to(dtype).contiguous()
+        kept = layer[transposed] = mark, sums, torch.ops.mkldnn._reorder_linear_weight(weight, None)
     return kept[2]
 
 
@@ -67,25 +91,26 @@ def release(model: nn.Module) -> None:
             _kept.pop(module, None)
 
 
-def decoding_copy(model: Model, tokens: int = WORTHWHILE) -> Model:
+def decoding_copy(model: Model, tokens: int = WORTHWHILE, *, gradient: bool = False) -> Model:
     """A copy in evaluation mode with packed linear layers, if this machine supports it; the model itself is unchanged.
 
     For fewer than `WORTHWHILE` tokens nothing is packed, and small matrices never are. The copy shares all other parameters and
     is for one call: later changes of the weights do not reach the packed ones. These need the memory of the weights a second
-    time and are kept for the next call (see `packed_weight` and `release`). Under autocast they are packed in its dtype. No
-    gradients. Objects other than an `nn.Module` are returned unchanged.
+    time and are kept for the next call (see `packed_weight` and `release`). Under autocast they are packed in its dtype.
+    No gradients, unless one is to flow through it (`gradient`), for which the weights are stored a third time; none of a packed
+    weight. Objects other than an `nn.Module` are returned unchanged.
     """
-    return cast(Model, _copy(model, {}, tokens >= WORTHWHILE)) if isinstance(model, nn.Module) else model
+    return cast(Model, _copy(model, {}, tokens >= WORTHWHILE, gradient)) if isinstance(model, nn.Module) else model
 
 
-def _copy(module: nn.Module, copies: dict[nn.Module, nn.Module], packed: bool) -> nn.Module:
+def _copy(module: nn.Module, copies: dict[nn.Module, nn.Module], packed: bool, gradient: bool) -> nn.Module:
     if module not in copies:
         dtype = packed_type(module) if packed else None
         if dtype is not None:
-            copies[module] = PackedLinear(module, dtype).eval()  # type: ignore[arg-type]
+            copies[module] = PackedLinear(module, dtype, gradient).eval()  # type: ignore[arg-type]
         else:
             twin = copies[module] = copy.copy(module)
-            parts = {name: part and _copy(part, copies, packed) for name, part in module._modules.items()}
+            parts = {name: part and _copy(part, copies, packed, gradient) for name, part in module._modules.items()}
             twin.__dict__.update(_modules=parts, training=False)
     return copies[module]
 

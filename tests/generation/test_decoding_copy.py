@@ -233,3 +233,32 @@ def test_a_cache_on_the_cpu_is_float32():
     hidden, cache = model.bfloat16().prefill(torch.tensor(PROMPTS[:1]), slots=9)
     assert hidden.dtype == torch.bfloat16
     assert {tensor.dtype for tensor in cache.keys + cache.values} == {torch.float32}
+
+
+@needs_packing
+@pytest.mark.parametrize("family", ["gpt", "gpt2"])
+def test_a_gradient_flows_through_a_copy_that_is_made_for_it(family):
+    """To keys and values of the past, as through the model; plain decoding has packed the weights in inference mode before."""
+    model, _ = make_pair(family)
+    list(decode(model, PROMPTS[:1], GenerationOptions(max_new_tokens=8)))
+    found = []
+    for side in (model, decoding_copy(model, gradient=True)):
+        with torch.no_grad():
+            _, cache = side.prefill(torch.tensor(PROMPTS[:1]), slots=8)
+        state = cache.copied(1).requires_grad_()
+        logits = side.project(side.step(torch.tensor([9]), cache.joined(1, state)))
+        (gradient,) = torch.autograd.grad(logits.log_softmax(-1)[0, 4], state)
+        found.append((logits.detach(), gradient))
+    assert len(packed(side)) == 4 * 3 + 1 and gradient.abs().max() > 1e-3
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-5)
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+@needs_packing
+def test_the_transposed_weights_are_packed_once_and_only_for_gradients(packings):
+    model, _ = make_pair("gpt2")
+    decoding_copy(model)
+    assert len(packings) == 13
+    for _ in range(2):
+        decoding_copy(model, gradient=True)
+    assert len(packings) == 26 and {shape[::-1] for shape in packings[:13]} == set(packings[13:])

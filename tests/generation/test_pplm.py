@@ -15,6 +15,7 @@ from gyebo.models.gpt2 import Gpt2, Gpt2Config
 from gyebo.models.rnn import Lstm
 from gyebo.models.transformer_xl import TransformerXl, TransformerXlConfig
 from gyebo.models.xlnet import Xlnet
+from gyebo.nn import decoding
 from tests.generation.generation_models import END, VOCABULARY, make_pair
 from tests.generation.naive_pplm import steer
 
@@ -315,3 +316,14 @@ def test_settings_are_those_that_were_published_for_the_attributes():
     assert (discriminator.stepsize, discriminator.iterations, discriminator.gamma) == (0.04, 10, 1.0)
     assert (discriminator.window, discriminator.gm_scale, discriminator.kl_scale) == (0, 0.95, 0.01)
     assert Control.of([Bag(BAG), Discriminator(*head(), 1)], window=3).settings.window == 3
+
+
+def test_packed_weights_steer_as_the_model_does(gpt2, monkeypatch):
+    """In float32, with the machine's fast matrices and without them."""
+    found = []
+    for least in (1, 1 << 40):
+        monkeypatch.setattr(decoding, "LARGE", least)
+        control = Control.of([Bag(BAG), Discriminator(*(part.float() for part in head(width=24)), 0)], iterations=2)
+        found.append([log_probs for log_probs, _ in steered(gpt2, [PROMPT], [[1, 2, 3, 4, 5]], control)])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-3)

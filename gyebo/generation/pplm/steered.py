@@ -83,8 +83,7 @@ class Steered:
         for attribute in control.attributes:
             attribute.check(model.config)
         self.control, self.settings, self.tokens = control, control.settings, tokens
-        self._model = decoding_copy(model, tokens=0)  # without dropout; not packed, so that gradients flow through it
-        self._source = model
+        self._model = model
 
     @property
     def config(self) -> Any:
@@ -106,11 +105,12 @@ class Steered:
         ids = input_ids.clone()  # tensors of inference mode can't take part in a gradient
         mask = None if attention_mask is None else attention_mask.clone()
         fits = slots - ids.shape[1] + 1
-        model = decoding_copy(self._source, fits)
+        passes = 2 + 2 * self.settings.iterations  # of each token, forward and backward
+        model = decoding_copy(self._model, passes * fits, gradient=True)
         hidden, plain = model.prefill(ids, mask, slots=slots)
         history = None
         if self.control.imagines:
-            history = _wide(self._model.encode(ids, mask).hidden)[:, :-1].sum(1)
+            history = _wide(model.encode(ids, mask).hidden)[:, :-1].sum(1)
         past = plain.before_last()
         norms = torch.zeros(len(past.keys), len(ids), dtype=past.keys[0].dtype, device=ids.device)
         moved_rows = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
@@ -192,29 +192,29 @@ class Steered:
     def _loss(self, ids: Tensor, unmodified: Tensor, strengths: list[float], cache: SteeredCache, past: Any) -> Tensor:
         """The loss [B] of a past whose gradient is asked for; `unmodified` [B, V]: ln p of the unmodified model."""
         count = past.positions + 1  # tokens up to the newest
-        hidden = self._model.step(ids, past)
-        log_probs = _wide(self._model.project(hidden)).log_softmax(-1)
+        hidden = cache.model.step(ids, past)
+        log_probs = _wide(cache.model.project(hidden)).log_softmax(-1)
         loss = self.settings.kl_scale * (log_probs.exp() * (log_probs - unmodified)).sum(-1)
         mean = None
         if cache.history is not None:
             newest = hidden.detach() if self.settings.released else hidden
-            total = cache.history + _wide(newest) + self._imagined(log_probs, cache.plain)
+            total = cache.history + _wide(newest) + self._imagined(log_probs, cache)
             mean = total / (count + self.settings.horizon)[:, None]
         for attribute, strength in zip(self.control.attributes, strengths):
             loss = loss - strength * attribute.log_likelihood(log_probs=log_probs, hidden=mean)
         return loss
 
-    def _imagined(self, log_probs: Tensor, plain: KeyValueCache) -> Tensor:
+    def _imagined(self, log_probs: Tensor, cache: SteeredCache) -> Tensor:
         """The sum [B, D] of the hidden states of tokens beyond the newest one, which are means of all tokens by their
         probability, read with the unmodified past."""
-        settings, past, found = self.settings, plain.joined(), []
+        settings, past, found = self.settings, cache.plain.joined(), []
         table = next(self._model.parameters()).dtype
         for number in range(settings.horizon):
             past.positions = past.positions.clamp(max=self.config.context - 1)  # at the end of the context there is no next one
-            hidden = self._model.step(log_probs.exp().to(table), past)
+            hidden = cache.model.step(log_probs.exp().to(table), past)
             found.append(_wide(hidden))
             if number + 1 < settings.horizon and not settings.released:
-                log_probs = _wide(self._model.project(hidden)).log_softmax(-1)
+                log_probs = _wide(cache.model.project(hidden)).log_softmax(-1)
         return torch.stack(found).sum(0)
 
 
