@@ -55,14 +55,13 @@ class Answers:
 
     def write(self, control: Control | None, ranked_by: Sequence[Attribute] = (), seed: int = 0) -> list[tuple[int, Any]]:
         """(prompt, answer), as many as are asked for; each the best of several where they are ranked."""
-        times = self.several if ranked_by else 1
-        settings = {"samples": self.each * times, "max_new_tokens": LENGTH, "top_k": 10, "seed": seed}
-        found = []
-        for number, prompt in enumerate(PROMPTS):  # one prompt a batch, so that memory is that of its samples
-            answers = complete(self.model, self.tokenizer, [prompt], control=control, **settings)
-            for group in (answers[start : start + times] for start in range(0, len(answers), times)):
-                found.append((number, self._best(self.prompts[number], group, ranked_by)))
-        return found
+        settings = {"samples": self.each, "max_new_tokens": LENGTH, "top_k": 10}
+        rounds = [
+            complete(self.model, self.tokenizer, PROMPTS, control=control, seed=seed + number, **settings)
+            for number in range(self.several if ranked_by else 1)
+        ]
+        groups = list(zip(*rounds, strict=True))
+        return [(group[0].prompt, self._best(self.prompts[group[0].prompt], group, ranked_by)) for group in groups]
 
     def _best(self, prompt: list[int], group: Sequence[Any], ranked_by: Sequence[Attribute]) -> Any:
         if not ranked_by:
