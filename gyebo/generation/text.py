@@ -6,12 +6,15 @@ A prompt is a text, or the list of ids that the model is to read, special tokens
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from gyebo.generation.beams import search
 from gyebo.generation.decoding import decode
+from gyebo.generation.guard import Guard, answer
 from gyebo.generation.options import GenerationOptions, options_from
 from gyebo.generation.pplm import Control, Steered
 from gyebo.generation.prompts import Forced
@@ -51,10 +54,12 @@ def complete(
     options: GenerationOptions | None = None,
     *,
     control: Control | None = None,
+    begun: str = "",
     **settings: object,
 ) -> list[Completion]:
     """Answers to prompts, with `options` or options from keywords (see `GenerationOptions`). `control`: what they are steered
-    to (`gyebo/generation/pplm`); the log-probability of an answer is then that of the steered model.
+    to (`gyebo/generation/pplm`); the log-probability of an answer is then that of the steered model. `begun`: how all of them
+    begin; what is returned continues that.
 
     A text is preceded by the model's start token, if it has one; an empty one is that token alone. Of a model that reads a
     source it is the source, in the family's template. Ids are read as they are. Special tokens other than the end token are
@@ -67,8 +72,8 @@ def complete(
         raise ValueError("prompts must be a list of strings; for one prompt use [prompt]")
     options = _options(options, settings)
     if options.rank:
-        return [ranking.best.answer for ranking in rank(model, tokenizer, prompts, options, control=control)]
-    start = _begin(model, tokenizer, prompts, options, control)
+        return [ranking.best.answer for ranking in rank(model, tokenizer, prompts, options, control=control, begun=begun)]
+    start = _begin(model, tokenizer, prompts, options, control, begun)
     rules: dict[str, Any] = {"forbidden": start.forbidden, "forced": start.forced}
     writers = [
         _Writer(tokenizer.target, text, options.stop, start.end) for text in start.continued for _ in range(options.samples)
@@ -98,13 +103,15 @@ def rank(
     *,
     turns: Sequence[Sequence[str]] | None = None,
     control: Control | None = None,
+    begun: str = "",
     **settings: object,
 ) -> list[Ranking]:
     """The candidates for each prompt, best first: `options.rank` independent samples, the same as with `samples`, for which
     each prompt is read once.
 
     `turns`: what was said before each prompt's answer, for `no_repeat_turn`; by default the lines of the prompt. `control`,
-    prompts and errors as in `complete`; ValueError without `rank` too, and where a prompt of ids has no turns to compare with.
+    `begun`, prompts and errors as in `complete`; ValueError without `rank` too, and where a prompt of ids has no turns to
+    compare with.
     """
     options = _options(options, settings)
     if not options.rank:
@@ -115,7 +122,7 @@ def rank(
         raise ValueError(f"no_repeat_turn={options.no_repeat_turn} needs turns where a prompt is given as ids")
     said = [prompt.splitlines() if isinstance(prompt, str) else () for prompt in prompts] if turns is None else turns
     plain = replace(options, samples=options.rank, rank=0, no_repeat_turn=0, length_penalty=1.0)
-    answers = complete(model, tokenizer, prompts, plain, control=control)
+    answers = complete(model, tokenizer, prompts, plain, control=control, begun=begun)
     groups = [answers[start : start + options.rank] for start in range(0, len(answers), options.rank)]
     return [ranked(group, earlier, tokenizer.target, options) for group, earlier in zip(groups, said)]
 
@@ -127,18 +134,25 @@ def stream(
     options: GenerationOptions | None = None,
     *,
     control: Control | None = None,
+    begun: str = "",
+    guard: Guard | None = None,
     **settings: object,
 ) -> Iterator[str]:
-    """The text of one answer, in parts as soon as they are final; joined, the text that `complete` returns.
+    """The text of one answer, in parts as soon as they are final; joined, the text that `complete` returns. `begun`: as there.
 
-    A character is yielded when its last byte is there; a possible start of a stop string, when it turns out to be none. Raises
-    ValueError at the call, as `complete` does, and for several samples, beams or candidates.
+    A character is yielded when its last byte is there; a possible start of a stop string, when it turns out to be none. With a
+    `guard`, a sentence is yielded when it has passed (`gyebo/generation/guard`). Raises ValueError at the call, as `complete`
+    does, and for several samples, beams or candidates.
     """
     options = _options(options, settings)
+    if guard is not None:
+        control = guard.control_for(_text_of(prompt, tokenizer)) or control
+        first = stream(model, tokenizer, prompt, options, control=control, begun=begun)
+        return _guarded(model, tokenizer, prompt, options, guard, first, (0, 0), control)
     for name in ("samples", "beams", "rank"):
         if getattr(options, name) > 1:
             raise ValueError(f"{name}={getattr(options, name)} cannot be streamed: a stream has one answer")
-    start = _begin(model, tokenizer, [prompt], options, control)
+    start = _begin(model, tokenizer, [prompt], options, control, begun)
     steps = decode(start.model, start.ids, options, forbidden=start.forbidden, forced=start.forced)
     return _stream(steps, _Writer(tokenizer.target, start.continued[0], options.stop, start.end))
 
@@ -161,21 +175,110 @@ def generate(
     options: GenerationOptions | None = None,
     *,
     control: Control | None = None,
+    guard: Guard | None = None,
     **settings: object,
 ) -> str | list[str] | list[list[str]]:
     """The generated text: `generate(model, tokenizer, "prompt", max_new_tokens=40, top_p=0.9, seed=0)`.
 
     For one prompt its text, or with samples=N a list of N texts; for a list of prompts a list with one such entry per prompt.
-    Options, prompts and errors as in `complete`.
+    Options, prompts and errors as in `complete`. `guard`: what is said in their place where they fail its checks.
     """
     options = _options(options, settings)
     single = isinstance(prompts, str)
-    found = complete(model, tokenizer, [prompts] if isinstance(prompts, str) else prompts, options, control=control)
-    texts = [completion.text for completion in found]
+    asked = [prompts] if isinstance(prompts, str) else prompts
+    found = first_answers(model, tokenizer, asked, options, guard, control)
+    texts = [each.text for each in found]
+    if guard is not None:
+        texts = [guarded(model, tokenizer, asked[each.prompt], options, guard, each, control=control) for each in found]
     if options.samples == 1:
         return texts[0] if single else texts
     grouped = [texts[start : start + options.samples] for start in range(0, len(texts), options.samples)]
     return grouped[0] if single else grouped
+
+
+def first_answers(
+    model: Any,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    options: GenerationOptions,
+    guard: Guard | None,
+    control: Control | None,
+) -> list[Completion]:
+    """As `complete`, with prompts whose topics steer their answers alike in one batch; `control` is for all others."""
+    controls = [(guard and guard.control_for(_text_of(prompt, tokenizer))) or control for prompt in prompts]
+    found: list[Completion] = []
+    for wanted in {id(each): each for each in controls}.values():
+        numbers = [number for number, each in enumerate(controls) if each is wanted]
+        answers = complete(model, tokenizer, [prompts[number] for number in numbers], options, control=wanted)
+        found += [replace(each, prompt=numbers[each.prompt]) for each in answers]
+    return sorted(found, key=lambda each: (each.prompt, each.sample))
+
+
+def guarded(
+    model: Any,
+    tokenizer: Tokenizer,
+    prompt: Prompt,
+    options: GenerationOptions,
+    guard: Guard,
+    first: Completion,
+    *,
+    control: Control | None = None,
+) -> str:
+    """What is shown of an answer under a guard, which goes on with other samples where it fails."""
+    control, place = guard.control_for(_text_of(prompt, tokenizer)) or control, (first.prompt, first.sample)
+    return "".join(_guarded(model, tokenizer, prompt, options, guard, [first.text], place, control))
+
+
+def _guarded(
+    model: Any,
+    tokenizer: Tokenizer,
+    prompt: Prompt,
+    options: GenerationOptions,
+    guard: Guard,
+    first: Iterable[str],
+    place: tuple[int, int],
+    control: Control | None,
+) -> Iterator[str]:
+    """`first`: the parts of the answer, `place`: the indices of its prompt and sample, which give later attempts their seeds.
+
+    Greedy decoding and beams write the same again, so there is one attempt.
+    """
+
+    text = _text_of(prompt, tokenizer)
+
+    def write(shown: str, attempt: int) -> Iterable[str]:
+        if not attempt:
+            return first
+        left = _room(model, tokenizer, prompt, options, shown)
+        if left < 1:
+            return ()
+        seeds = None if options.seed is None else np.random.SeedSequence([options.seed, *place, attempt])
+        again = replace(
+            options,
+            samples=1,
+            seed=None if seeds is None else int(seeds.generate_state(1)[0]),
+            max_new_tokens=left,
+            min_new_tokens=min(options.min_new_tokens, left),
+        )
+        if again.rank:
+            return [complete(model, tokenizer, [prompt], again, control=control, begun=shown)[0].text]
+        return stream(model, tokenizer, prompt, again, control=control, begun=shown)
+
+    if options.greedy or options.beams > 1:
+        guard = replace(guard, retries=0)
+    return answer(guard, text, write, "" if model.encodes_source else text)
+
+
+def _room(model: Any, tokenizer: Tokenizer, prompt: Prompt, options: GenerationOptions, shown: str) -> int:
+    """How many tokens an answer may still have behind what is shown of it."""
+    stands = read = len(tokenizer.target.encode(shown))
+    if not model.encodes_source:
+        read = len(tokenizer.encode(prompt + shown)) if isinstance(prompt, str) else len(prompt) + stands
+    return min(options.max_new_tokens - stands, model.config.context - read - 1)
+
+
+def _text_of(prompt: Prompt, tokenizer: Tokenizer) -> str:
+    return prompt if isinstance(prompt, str) else tokenizer.decode(prompt)
 
 
 def _options(options: GenerationOptions | None, settings: dict[str, object]) -> GenerationOptions:
@@ -198,7 +301,7 @@ class _Start:
 
 
 def _begin(
-    model: Any, tokenizer: Tokenizer, prompts: Sequence[Prompt], options: GenerationOptions, control: Control | None
+    model: Any, tokenizer: Tokenizer, prompts: Sequence[Prompt], options: GenerationOptions, control: Control | None, begun: str
 ) -> _Start:
     if tokenizer is None:
         raise ValueError("tokenizer is None: load the tokenizer that the model was trained with")
@@ -208,7 +311,8 @@ def _begin(
     config, forbidden = model.config, _forbidden(model, tokenizer)
     if not model.encodes_source:
         start = [] if config.bos_id is None else [config.bos_id]
-        ids = [start + tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt) for prompt in prompts]
+        stands = tokenizer.encode(begun)
+        ids = [start + tokenizer.encode(each + begun) if isinstance(each, str) else [*each, *stands] for each in prompts]
         return _Start(model, ids, [_own_text(row, config) for row in ids], forbidden, Forced(), config.eos_id)
     template = template_of(tokenizer)
     sources = [template.apply(tokenizer.encode(prompt)).ids if isinstance(prompt, str) else list(prompt) for prompt in prompts]
@@ -218,8 +322,11 @@ def _begin(
             what = what if source else "is empty"
             raise ValueError(f"{'the prompt' if len(sources) == 1 else f'prompt {number}'} {what}")
     read = sources_of(decoding_copy(model, options.max_new_tokens), sources, options.coverage_penalty > 0)
-    starts = [[model.start_id] for _ in sources]
-    return _Start(read, starts, [[] for _ in sources], forbidden, Forced(*model.forced_ids), config.eos_id)
+    forced, stands = Forced(*model.forced_ids), tokenizer.target.encode(begun)
+    first = [model.start_id]
+    if stands and forced.first is not None:
+        first, forced = [*first, forced.first], Forced(None, forced.last)
+    return _Start(read, [first + stands for _ in sources], [stands for _ in sources], forbidden, forced, config.eos_id)
 
 
 def _own_text(ids: list[int], config: Any) -> list[int]:
