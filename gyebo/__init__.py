@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gyebo.generation import generate, stream
     from gyebo.interchange import load, save
     from gyebo.jobs.evaluate import evaluate
+    from gyebo.jobs.guard.opening import open_guard
     from gyebo.jobs.inspection.corruption import inspect_corruption
     from gyebo.jobs.pretrain import pretrain
     from gyebo.models.bart import Bart
@@ -66,6 +67,7 @@ _PLACES = {
     "generate": "gyebo.generation",
     "inspect_corruption": "gyebo.jobs.inspection.corruption",
     "load": "gyebo.interchange",
+    "open_guard": "gyebo.jobs.guard.opening",
     "pretrain": "gyebo.jobs.pretrain",
     "save": "gyebo.interchange",
     "stream": "gyebo.generation",
@@ -98,6 +100,7 @@ __all__ = [
     "generate",
     "inspect_corruption",
     "load",
+    "open_guard",
     "pretrain",
     "save",
     "stream",

@@ -19,6 +19,9 @@ from gyebo.cli.families import families
 from gyebo.cli.fill import fill
 from gyebo.cli.finetune import finetune
 from gyebo.cli.generate import generate
+from gyebo.cli.guard import fit as fit_guard
+from gyebo.cli.guard import learn as learn_words
+from gyebo.cli.guard import score as score_guard
 from gyebo.cli.inspect import corruption
 from gyebo.cli.lab import list_claims
 from gyebo.cli.lab import run as run_claim
@@ -47,6 +50,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "evaluate": evaluate,
     "generate": generate,
+    "guard learn": learn_words,
+    "guard fit": fit_guard,
+    "guard score": score_guard,
     "translate": translate,
     "embed": embed,
     "fill": fill,
@@ -62,6 +68,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 GROUPS = {
     "tokenizer": "Train a tokenizer (gyebo tokenizer train).",
+    "guard": "Check answers before they are shown (gyebo guard fit).",
     "inspect": "Look into what is trained (gyebo inspect corruption).",
     "lab": "Experiments on textbook claims (gyebo lab list).",
     "ssa": "Have people judge a chatbot (gyebo ssa serve).",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,6 +60,9 @@ def generate(
     settings: Annotated[
         list[str] | None, shared.word("Setting of the steering: stepsize=0.02, window=0 ...", "NAME=VALUE", "--set")
     ] = None,
+    guard: Annotated[Path | None, shared.word("Check answers by this guard before they are shown.", "FILE")] = None,
+    guard_mode: Annotated[str | None, shared.word("off, warn or block.  [default: the guard's]", "NAME")] = None,
+    policy: Annotated[str | None, shared.word("Policy by topic: a file, or default.  [default: the guard's]", "FILE")] = None,
     device: shared.Device = "auto",
     precision: Annotated[str, shared.word("float32 or bfloat16.", "NAME")] = "float32",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per answer.")] = False,
@@ -72,6 +76,7 @@ def generate(
       gyebo generate runs/reviews --prompt "이 영화는" --top-p 0.9 --seed 1
       gyebo generate runs/reviews --prompt "정말" --beams 4 --max-new-tokens 30
       gyebo generate runs/reviews --prompt "이 영화는" --bag-of-words joy.txt --attribute runs/mood:positive
+      gyebo generate runs/chatbot --prompt "뭐 해?" --guard guard.toml
       gyebo generate runs/chatbot --prompt "뭐 해?" --rank 20 --temperature 0.88
       head openings.txt | gyebo generate runs/reviews --json
     """
@@ -99,8 +104,20 @@ def generate(
     prompts = prompt or _prompts_from_stdin()
     show = None if json else lambda text: print(text, end="", flush=True)
     wanted, aside = Wanted(bag_of_words or (), attribute or (), strength, settings or ()), shared.console(json=True)
-    note = aside.print
-    for answer in job(model, prompts, options, precision=precision, device=device, on_text=show, wanted=wanted, note=note):
+    found = job(
+        model,
+        prompts,
+        options,
+        precision=precision,
+        device=device,
+        on_text=show,
+        wanted=wanted,
+        note=aside.print,
+        guard=guard,
+        mode=guard_mode,
+        policy=policy,
+    )
+    for answer in found:
         print(json_module.dumps(answer, ensure_ascii=False))
 
 

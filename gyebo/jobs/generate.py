@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from gyebo.config.errors import OptionError
 from gyebo.generation import Completion, Ranking, complete, rank, stream
-from gyebo.generation.options import options_from
+from gyebo.generation.guard import Decision, Guard
+from gyebo.generation.options import GenerationOptions, options_from
 from gyebo.generation.pplm import Control
+from gyebo.generation.text import first_answers, guarded
 from gyebo.interchange import load
 from gyebo.jobs.control import NOTHING, Wanted, open_control
+from gyebo.jobs.guard.opening import open_guard
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.device import DTYPES, pick_device
 
 
 def open_generator(name: str, precision: str, device: str = "auto") -> tuple[Any, Tokenizer]:
     """A model in evaluation mode on its device, and its tokenizer; ValueError for a missing one, or an unknown precision."""
-    model, tokenizer, _ = open_steered(name, precision, device, NOTHING)
+    model, tokenizer = open_with(name, precision, device)
     return model, tokenizer
 
 
-def open_steered(
-    name: str, precision: str, device: str, wanted: Wanted, note: Callable[[str], None] = lambda text: None
-) -> tuple[Any, Tokenizer, Control | None]:
-    """As `open_generator`, and what it is steered to, if anything is `wanted`; ValueError as `open_control`."""
+def open_with(name: str, precision: str, device: str, *makers: Callable[[Any, Tokenizer], Any]) -> tuple[Any, ...]:
+    """As `open_generator`, and behind model and tokenizer what each of the `makers` makes of the two while the model has its
+    stored precision."""
     place = pick_device(device)
     if precision not in DTYPES:
         raise OptionError(f"‹precision› must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
     model, tokenizer = load(name)
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer")
-    control = open_control(wanted, model, tokenizer, note) if wanted else None
-    return model.eval().to(place, DTYPES[precision]), tokenizer, control
+    made = [make(model, tokenizer) for make in makers]
+    return model.eval().to(place, DTYPES[precision]), tokenizer, *made
 
 
 def generate(
@@ -47,6 +53,9 @@ def generate(
     on_text: Callable[[str], None] | None = None,
     wanted: Wanted = NOTHING,
     note: Callable[[str], None] = lambda text: None,
+    guard: Path | None = None,
+    mode: str | None = None,
+    policy: str | None = None,
 ) -> list[dict[str, Any]]:
     """Answers in the order of the prompts (samples of one prompt are adjacent): prompt, text, ids, reason, log_probability;
     with rank also score, and the candidates.
@@ -54,20 +63,30 @@ def generate(
     With `on_text`, it is called with what a reader sees, and nothing is returned: the prompt, if the text continues it, and the
     text; of one answer while it is generated. `wanted`: what the answers are steered to; `note`: called with words of a bag
     that are left out, and where no candidate is new.
+
+    `guard`: the file of a guard; `mode`, `policy`: as in `open_guard`. Rows then have prompt, text, and as `guard` how often
+    each decision was taken.
     """
     checked = options_from(options)
     if wanted and checked.beams > 1:
         raise OptionError(f"‹beams›={checked.beams} can't be steered: sample, or use ‹greedy›")
-    model, tokenizer, control = open_steered(name, precision, device, wanted, note)
+    steer = partial(open_control, wanted, note=note) if wanted else _nothing
+    watch = _nothing if guard is None else partial(open_guard, guard, mode=mode, policy=policy, device=device, note=note)
+    _check_guard(guard, mode, policy)
+    model, tokenizer, control, guarding = open_with(name, precision, device, steer, watch)
     rankings: list[Ranking] = []
     with torch.inference_mode():
         if on_text is not None and len(prompts) == checked.samples == checked.beams == 1 and not checked.rank:
-            parts = stream(model, tokenizer, prompts[0], options=checked, control=control)
+            parts = stream(model, tokenizer, prompts[0], options=checked, control=control, guard=guarding)
             on_text("" if model.encodes_source else prompts[0])
             for text in parts:
                 on_text(text)
             on_text("\n")
             return []
+        if guarding is not None:
+            firsts = first_answers(model, tokenizer, prompts, checked, guarding, control)
+            found = [_guarded(model, tokenizer, prompts, checked, guarding, answer, control) for answer in firsts]
+            return found if on_text is None else _show(found, model.encodes_source, on_text)
         if checked.rank:
             rankings = rank(model, tokenizer, prompts, checked, control=control)
             answers = [ranking.best.answer for ranking in rankings]
@@ -93,3 +112,39 @@ def _row(answer: Completion) -> dict[str, Any]:
         "reason": answer.reason,
         "log_probability": answer.log_probability,
     }
+
+
+def _nothing(model: Any, tokenizer: Tokenizer) -> None:
+    return None
+
+
+def _check_guard(file: Path | None, mode: str | None, policy: str | None) -> None:
+    for name, value in (("guard_mode", mode), ("policy", policy)):
+        if file is None and value is not None:
+            raise OptionError(f"‹{name}›={value} has no effect without ‹guard›: leave it out")
+
+
+def _guarded(
+    model: Any,
+    tokenizer: Tokenizer,
+    prompts: list[str],
+    options: GenerationOptions,
+    guard: Guard,
+    first: Completion,
+    control: Control | None,
+) -> dict[str, Any]:
+    taken: Counter[str] = Counter()
+
+    def log(decision: Decision) -> None:
+        taken[decision.decision] += 1
+        guard.log(decision)
+
+    prompt = prompts[first.prompt]
+    text = guarded(model, tokenizer, prompt, options, replace(guard, log=log), first, control=control)
+    return {"prompt": prompt, "text": text, "guard": dict(taken)}
+
+
+def _show(rows: list[dict[str, Any]], alone: bool, on_text: Callable[[str], None]) -> list[dict[str, Any]]:
+    for row in rows:
+        on_text(f"{'' if alone else row['prompt']}{row['text']}\n\n")
+    return []

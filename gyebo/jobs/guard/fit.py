@@ -1,0 +1,126 @@
+"""`gyebo guard fit`: a guard's file, with thresholds chosen from labelled texts at a stated false-alarm rate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gyebo.config import durable, toml
+from gyebo.config.errors import OptionError
+from gyebo.config.guard import RATE, RATES, CheckOptions, GuardOptions
+from gyebo.generation.guard.calibration import blocks, thresholds
+from gyebo.generation.guard.checks import exemplars_of
+from gyebo.jobs.guard import labelled
+from gyebo.jobs.guard.labelled import Labelled
+from gyebo.jobs.guard.opening import check_of, encoder, write_exemplars
+from gyebo.jobs.run_directory import refuse_existing
+from gyebo.tasks.data.files import lines
+from gyebo.text.disguise import letters_of
+
+Check = dict[str, Any]  # the fields of `CheckOptions` but the thresholds, as they are stored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a guard is to check with: word lists, classifiers as DIR:CLASS[,CLASS], and an encoder with files of unwanted and
+    allowed exemplars, a text a line."""
+
+    words: Sequence[str] = ()
+    classifiers: Sequence[str] = ()
+    encoder: str | None = None
+    unwanted: str | None = None
+    allowed: str | None = None
+    neighbours: int = 1
+
+
+def fit(
+    data: str,
+    out: Path,
+    positive: Sequence[str],
+    wanted: Wanted,
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    ignored: Sequence[str] = (),
+    rate: float = RATE,
+    settings: dict[str, Any] | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Write a guard's file, and beside it the vectors of exemplars. Returns how many innocent and unwanted texts of `data`,
+    read as in `labelled.read`, are blocked at the rate.
+
+    Exemplars that are texts of `data` are left out of these, as they are nearest to themselves. `settings`: other fields of
+    `GuardOptions`. Raises ValueError for no check at all, and for what is wrong with one of them.
+    """
+    refuse_existing(out, overwrite, data)
+    found = labelled.read(data, positive, ignored, text=text, label=label)
+    checks, found = _checks(wanted, out, found, device)
+    functions = [check_of(toml.check(CheckOptions, check | {"thresholds": {}}), out, device) for check in checks]
+    innocent, unwanted = (labelled.scores_of(functions, texts) for texts in (found.innocent, found.unwanted))
+    for number, check in enumerate(checks):
+        here, rates = innocent[number : number + 1], sorted({*RATES, rate})
+        check["thresholds"] = {f"{each:g}": float(thresholds(innocent, each)[number]) for each in rates}
+        check["alone"] = {f"{each:g}": float(thresholds(here, each)[0]) for each in rates}
+    chosen = thresholds(innocent, rate)
+    blocked = {"innocent": int(blocks(innocent, chosen).sum()), "unwanted": int(blocks(unwanted, chosen).sum())}
+    values = {"rate": rate, "log": f"{out.stem}.log.jsonl", **(settings or {}), "checks": checks}
+    values["fitted"] = {
+        "data": _relative(data, out),
+        "positive": list(positive),
+        "ignored": list(ignored),
+        "innocent": len(found.innocent),
+        "unwanted": len(found.unwanted),
+        "blocked": blocked["innocent"],
+    }
+    options = toml.check(GuardOptions, values)
+    durable.write(out, toml.dump(options.model_dump(exclude_unset=True)))
+    return {"out": str(out), "rate": rate, "innocent": len(found.innocent), "unwanted": len(found.unwanted), "blocked": blocked}
+
+
+def _checks(wanted: Wanted, out: Path, found: Labelled, device: str) -> tuple[list[Check], Labelled]:
+    """The checks as they are stored, and the texts to fit them on."""
+    checks: list[Check] = [{"kind": "words", "name": Path(file).stem, "file": _relative(file, out)} for file in wanted.words]
+    for given in wanted.classifiers:
+        model, _, classes = given.rpartition(":")
+        if not model or not classes:
+            raise OptionError(f"‹classifier›={given}: must be DIR:CLASS or DIR:CLASS,CLASS")
+        checks.append(
+            {"kind": "classifier", "name": Path(model).name, "model": _relative(model, out), "classes": classes.split(",")}
+        )
+    if wanted.encoder is not None:
+        check, found = _similarity(wanted, wanted.encoder, out, found, device)
+        checks.append(check)
+    elif wanted.unwanted or wanted.allowed or wanted.neighbours != 1:
+        raise OptionError("‹unwanted›, ‹allowed› and ‹neighbours› have no effect without ‹encoder›: leave them out")
+    if not checks:
+        raise OptionError("a guard needs a check: give ‹words›, ‹classifier›, or ‹encoder› with ‹unwanted›")
+    return checks, found
+
+
+def _similarity(wanted: Wanted, model: str, out: Path, found: Labelled, device: str) -> tuple[Check, Labelled]:
+    if wanted.unwanted is None:
+        raise OptionError(f"‹encoder›={model} needs ‹unwanted›: a file with a text a line that answers must not be like")
+    if wanted.allowed is not None and wanted.neighbours == 1:
+        raise OptionError("‹allowed› exemplars vote, which takes several: set ‹neighbours› to 2 or more")
+    files = (wanted.unwanted, wanted.allowed)
+    unwanted, allowed = ([line for line in lines(Path(file)) if line.strip()] if file else [] for file in files)
+    if not unwanted:
+        raise OptionError(f"‹unwanted›={wanted.unwanted}: contains no text")
+    known = {letters_of(text) for text in (*unwanted, *allowed)}
+    left = Labelled(*([text for text in texts if letters_of(text) not in known] for texts in (found.unwanted, found.innocent)))
+    if not left.innocent:
+        raise OptionError(f"all innocent texts are exemplars of {wanted.allowed or wanted.unwanted}, too: fit on other texts")
+    encode, _ = encoder(model, device)
+    vectors = out.with_suffix(".exemplars.safetensors")
+    write_exemplars(vectors, exemplars_of(encode, unwanted, allowed, left.texts))
+    check = {"kind": "similarity", "name": "similarity", "file": vectors.name, "model": _relative(model, out)}
+    return check | ({"neighbours": wanted.neighbours} if wanted.neighbours != 1 else {}), left
+
+
+def _relative(name: str, out: Path) -> str:
+    """A path as it is stored: relative to the guard's file. The id of a model on the hub stays."""
+    return os.path.relpath(Path(name).resolve(), out.parent.resolve()) if Path(name).exists() else name
