@@ -113,6 +113,8 @@ def write_config(table: Format, config: Any, architecture: Architecture | None =
     places: dict[str, str] = {}  # their field -> ours that set it
     for entry in table.fields:
         value = options[entry.ours]
+        if entry.own and value == entry.default:
+            continue
         if entry.values:
             words = [theirs for theirs, ours in entry.values.items() if ours == value]
             if not words:

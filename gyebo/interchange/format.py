@@ -67,7 +67,7 @@ class Field:
     "counts" (some of them), "natural" (from 0), "integer" (any), "share" (0 <= x < 1), "number" (positive), "bound" (from 0),
     "flag", "flags" (some of them), "id" (a token's id or null) or "word". `values`: their words -> ours (the first of several
     that mean the same is written). `aliases`: other names that `transformers` reads. `instead`: what is written where ours is
-    None, from our config.
+    None, from our config. `own`: a field of gyebo's, which `transformers` passes over, written where it isn't the default.
     """
 
     theirs: str
@@ -78,6 +78,7 @@ class Field:
     aliases: tuple[str, ...] = ()
     optional: bool = False  # null is a value
     instead: Callable[[Any], Any] | None = None
+    own: bool = False
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ KINDS: dict[str, tuple[Any, str]] = {
 # Fields that follow from the tokenizer, from the text and from what is learned.
 ROLES = {"pad_id": "pad", "bos_id": "bos", "eos_id": "eos", "forced_bos_id": "bos", "forced_eos_id": "eos"}  # field -> role
 FIXED = {"vocab_size", "context", "window", "symbols", "start_id", "mlm", "nsp", "lm", "pooler", *ROLES}
-FIXED |= {"decoder", "multilingual"}
+FIXED |= {"decoder", "multilingual", "prefix"}
 
 
 def shaped(

@@ -51,6 +51,7 @@ class GptConfig:
     pad_id: int | None = None
     bos_id: int | None = None
     eos_id: int | None = None
+    prefix: bool = False  # a prefix language model: what it goes on from is seen by all of it
 
     def __post_init__(self) -> None:
         check_shape(
@@ -197,13 +198,14 @@ class Gpt(Causal, nn.Module):
 
         `attention_mask` [B, T] is 0 at padding; `document_ids` [B, T] (0 = padding) keeps attention and positions within
         each document; `position_ids` [B, T] replaces the positions. `prefix` [B, T], not 0 at the beginning of a document:
-        these tokens are seen by all of the document, also by those before them. An empty `cache` is filled. Raises ValueError
-        where a position is beyond `config.context`, and for `prefix` with a cache.
+        these tokens are seen by all of the document, also by those before them. An empty `cache` is filled, by a model with
+        `config.prefix` from tokens that all see each other. Raises ValueError where a position is beyond `config.context`, and
+        for `prefix` with a cache.
         """
         shape, device = input_ids.shape[:2], input_ids.device
         given: dict[str, Any] = {"attention_mask": attention_mask, "document_ids": document_ids, "position_ids": position_ids}
         if prefix is not None and cache is not None:
-            raise ValueError("prefix: tokens are read one after the other with a cache, so none is seen before it was read")
+            raise ValueError("prefix: whether what fills a cache is seen by all of it is an option of the model, config.prefix")
         dense = return_attentions or torch.compiler.is_compiling()
         if cache is None and (prefix is not None or not dense):
             rows = ragged_layout(shape, device, dense=dense, **given)
@@ -217,7 +219,10 @@ class Gpt(Causal, nn.Module):
                 return Encoded(rows.scatter(layers[-1]), found, attentions)
         layout = causal_layout(shape, device, **given)
         self._check(layout.positions, position_ids is not None or shape[1] > self.config.context)
-        run = Run(layout.allowed, layout.allowed is None, cache=cache, attentions=[] if return_attentions else None)
+        allowed, causal = layout.allowed, layout.allowed is None
+        if cache is not None and self.config.prefix:
+            allowed, causal = None if attention_mask is None else (attention_mask != 0)[:, None, None], False
+        run = Run(allowed, causal, cache=cache, attentions=[] if return_attentions else None)
         layers = self._blocks(self.embed(input_ids), layout.positions, run)
         attentions = None if run.attentions is None else tuple(run.attentions)
         real = real_tokens(attention_mask, document_ids)

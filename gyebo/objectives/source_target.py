@@ -99,6 +99,11 @@ class SourceTarget(ABC, TargetLoss, Defaults):
         return FIELDS_OF[self.architecture]
 
     @property
+    def parts(self) -> dict[str, bool]:
+        """Whether a decoder alone sees all of what it goes on from."""
+        return {"prefix": self.architecture == PREFIX_DECODER}
+
+    @property
     @abstractmethod
     def planned_by(self) -> tuple[Any, ...]:
         """What the rows of an epoch depend on, beside text, context and seed."""
@@ -139,16 +144,15 @@ class SourceTarget(ABC, TargetLoss, Defaults):
         source, target = self.source_and_target(example["input_ids"], rng)
         if self.architecture == ENCODER_DECODER:
             return {"input_ids": source, "decoder_input_ids": np.append(self.start, target[:-1]), "labels": target}
-        found = in_one_stream(source, target)
-        prefix = (np.arange(len(found["labels"])) < len(source)).astype(np.int64)
-        return found | ({"prefix": prefix} if self.architecture == PREFIX_DECODER else {})
+        return in_one_stream(source, target, prefix=self.architecture == PREFIX_DECODER)
 
 
-def in_one_stream(source: Ids, target: Ids) -> Arrays:
+def in_one_stream(source: Ids, target: Ids, *, prefix: bool) -> Arrays:
     """A source and a target as a decoder alone reads them: `input_ids` and `labels` [len(source) + len(target) - 1], of which
-    those of the target count."""
+    those of the target count; with `prefix` also which of them are of the source."""
     ids, places = np.concatenate([source, target]), np.arange(len(source) + len(target) - 1)
-    return {"input_ids": ids[:-1], "labels": np.where(places < len(source) - 1, IGNORE, ids[1:])}
+    found = {"input_ids": ids[:-1], "labels": np.where(places < len(source) - 1, IGNORE, ids[1:])}
+    return found | ({"prefix": (places < len(source)).astype(np.int64)} if prefix else {})
 
 
 def architecture_of(setting: Setting, prefix: bool | None, usual: bool) -> str:

@@ -3,6 +3,7 @@
 encoder-decoder   its encoder reads the source in the family's template, its decoder the start id and the answer
 decoder           one row, from left to right: start, source, end, answer, end (Radford et al. 2018, section 3.3; what stands
                   between source and answer is the end token, as between the two texts of a pair)
+prefix decoder    the same row, whose source is seen by all of it (Raffel et al. 2020, section 3.2.1)
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ ANSWER_SHARE = 4  # of a decoder's context one part in so many is kept free for 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
     """How one model reads. `context`: its most positions. `start`: the id that its decoder begins with, None of a decoder
-    alone; `first`: the id that every target begins with, None: with its text."""
+    alone; `first`: the id that every target begins with, None: with its text. `prefix`: whether all of the row sees the source
+    of a decoder alone."""
 
     context: int
     start: int | None = None
     first: int | None = None
+    prefix: bool = False
 
     @property
     def alone(self) -> bool:
@@ -48,4 +51,5 @@ def reader_of(model: Any, config: Any) -> Reader:
     writes."""
     if model.encodes_source:
         return Reader(context=config.context, start=config.first_id, first=config.forced_ids[0])
-    return Reader(context=min(config.context, config.reach) if model.has_memory else config.context)
+    context = min(config.context, config.reach) if model.has_memory else config.context
+    return Reader(context=context, prefix=model.sees_prefix and config.prefix)

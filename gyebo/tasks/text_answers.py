@@ -20,7 +20,14 @@ from gyebo.data.batches import IGNORE
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
 from gyebo.nn.cross_entropy import cross_entropy_each
-from gyebo.objectives.source_target import DECODER, ENCODER_DECODER, FIELDS_OF, before_output, in_one_stream
+from gyebo.objectives.source_target import (
+    DECODER,
+    ENCODER_DECODER,
+    FIELDS_OF,
+    PREFIX_DECODER,
+    before_output,
+    in_one_stream,
+)
 from gyebo.tasks.dialogue import Source, sources_of, turns_of
 from gyebo.tasks.features import Features, Ragged, ragged, token_groups
 from gyebo.tasks.kinds.kind import TaskTexts
@@ -75,25 +82,29 @@ def encode(
     numbers = [number for number in range(len(examples)) if fits[number] or not skip_long]
     sources = [template.apply(read[n].ids[:room]).ids for n in numbers]
     wanted = [[*begin, *answers[n][: target_room(n)]] for n in numbers] if targets else None
-    columns = _columns(sources, wanted, end, reader.start)
+    columns = _columns(sources, wanted, end, reader)
     ids = tuple(example.id for example in examples)
     pad = tokenizer.role_ids.get("pad", 0)
     notes = {"tokenizer": tokenizer, "sources": ragged(sources), "dropped": Dropped.of(read)}
-    fields = FIELDS_OF[DECODER if reader.alone else ENCODER_DECODER]
+    alone = PREFIX_DECODER if reader.prefix else DECODER
+    fields = FIELDS_OF[alone if reader.alone else ENCODER_DECODER]
     return Features(columns, {}, np.asarray(numbers, np.int64), ids, pad, too_long=sum(long), notes=notes, fields=fields)
 
 
 def _columns(
-    sources: Sequence[list[int]], targets: Sequence[list[int]] | None, end: list[int], start: int | None
+    sources: Sequence[list[int]], targets: Sequence[list[int]] | None, end: list[int], reader: Reader
 ) -> dict[str, Ragged]:
     """The columns of rows, of sources alone where there are no targets; `end` stands behind a target, and in an encoder-decoder
-    `start` before it."""
+    its start before it."""
     if targets is None:
         return {"input_ids": ragged(sources)}
-    if start is None:
-        rows = [in_one_stream(np.array(ids), np.array([*target, *end])) for ids, target in zip(sources, targets, strict=True)]
-        return {name: ragged(row[name] for row in rows) for name in ("input_ids", "labels")}
-    inputs, labels = ([start, *ids] for ids in targets), ([*ids, *end] for ids in targets)
+    if reader.start is None:
+        rows = [
+            in_one_stream(np.array(ids), np.array([*target, *end]), prefix=reader.prefix)
+            for ids, target in zip(sources, targets, strict=True)
+        ]
+        return {name: ragged(row[name] for row in rows) for name in (rows[0] if rows else ("input_ids", "labels"))}
+    inputs, labels = ([reader.start, *ids] for ids in targets), ([*ids, *end] for ids in targets)
     return {"input_ids": ragged(sources), "decoder_input_ids": ragged(inputs), "labels": ragged(labels)}
 
 

@@ -9,9 +9,12 @@ import pytest
 import gyebo
 from gyebo.compare.recipe import parse as parse_recipe
 from gyebo.jobs.evaluate import evaluate
+from gyebo.jobs.finetuning.build import set_up as set_up_finetuning
+from gyebo.jobs.finetuning.build import with_defaults
 from gyebo.jobs.inspection.corruption import inspect_corruption
 from gyebo.jobs.pretrain import pretrain
 from gyebo.jobs.pretraining.setup import plan_run, set_up
+from tests.jobs.tuning_files import tuning
 from tests.refusals import option_error
 
 ASKED = {
@@ -47,6 +50,18 @@ def test_a_decoder_alone_learns(run_options, tmp_path):
     assert np.mean(losses[-5:]) < losses[0] - 0.8
     plan, model = plan_run(setup), setup.make_model()
     assert plan.flops_per_step == setup.flops_per_step(model) > 0
+
+
+def test_a_run_remembers_whether_it_learned_with_a_prefix(run_options, data, tmp_path):
+    """Its directory says so, to gyebo alone; a fine-tuning by text reads so; and another pretraining from it need not."""
+    pretrain(run_options(2, family="gpt2", objective=ASKED["prefix-decoder"][1]), tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))["gyebo_prefix"] is True
+    assert gyebo.load(tmp_path / "run")[0].config.prefix
+    setup = set_up_finetuning(with_defaults(tuning(tmp_path / "run", data, answer="text"), "gpt2"))
+    assert setup.make_model().config.prefix and "prefix" in setup.rows.step(0, 2, 0)
+    from_it = {"start_from": str(tmp_path / "run"), "tokenizer": None, "model": {}}
+    pretrain(run_options(2, family="gpt2").model_copy(update=from_it), tmp_path / "further")
+    assert "gyebo_prefix" not in json.loads((tmp_path / "further" / "config.json").read_text(encoding="utf-8"))
 
 
 def test_a_comparison_ranks_the_architectures_by_the_same_metric():

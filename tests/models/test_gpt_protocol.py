@@ -484,3 +484,30 @@ def test_a_prefix_is_seen_by_all_of_its_document(cls):
     torch.testing.assert_close(alone, expected[0], atol=1e-5, rtol=1e-5)
     with pytest.raises(ValueError, match="prefix"):
         model.encode(one, prefix=torch.ones_like(one), cache=model.prefill(one, slots=12)[1])
+
+
+@pytest.mark.parametrize("cls", [Gpt, Gpt2])
+@torch.no_grad()
+def test_a_prefix_language_model_goes_on_from_a_prompt_that_sees_itself(cls):
+    """Prompts of several lengths, padded on either side, then three tokens one after the other."""
+    torch.manual_seed(0)
+    shape = {"vocab_size": 40, "context": 24, "width": 16, "layers": 2, "heads": 2, "init_std": 0.4}
+    model = cls(cls.config_class(**shape, prefix=True)).eval()
+    lengths, longest = (4, 9, 1), 9
+    prompts = [torch.randint(40, (1, length)) for length in lengths]
+    further = torch.randint(40, (len(lengths), 3))
+    ids, mask = torch.zeros(len(lengths), longest, dtype=torch.long), torch.zeros(len(lengths), longest, dtype=torch.long)
+    for row, (prompt, length) in enumerate(zip(prompts, lengths)):
+        place = slice(0, length) if row else slice(longest - length, longest)
+        ids[row, place], mask[row, place] = prompt[0], 1
+    hidden, cache = model.prefill(ids, mask, slots=longest + 3)
+    found = [hidden, *(model.step(further[:, at], cache) for at in range(3))]
+    for row, (prompt, length) in enumerate(zip(prompts, lengths)):
+        whole = naive_prefix(model, torch.cat([prompt, further[row : row + 1]], 1), length)
+        torch.testing.assert_close(torch.stack([each[row] for each in found]), whole[length - 1 :], atol=1e-5, rtol=1e-5)
+    alone, _ = model.prefill(prompts[0], slots=12)
+    torch.testing.assert_close(alone[0], hidden[0], atol=1e-5, rtol=1e-5)
+    causal = cls(replace(model.config, prefix=False)).eval()
+    causal.load_state_dict(model.state_dict())
+    torch.testing.assert_close(causal(prompts[1]).logits, model(prompts[1]).logits)  # a plain pass is as ever
+    assert not torch.allclose(causal.prefill(prompts[1], slots=9)[0], hidden[1], atol=1e-3)

@@ -1,6 +1,8 @@
 """A decoder alone that answers by text: source and target in one row, the loss on the target, and an answer that goes on from
 the source as a full pass over all tokens would."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -162,3 +164,45 @@ def test_without_a_start_token_a_row_begins_with_the_source(tokenizer):
     del tokenizer.role_ids["bos"]
     template = Reader(context=64).template(tokenizer)
     assert template.apply([5, 6]).ids == [5, 6, tokenizer.role_ids["eos"]]
+
+
+def with_prefix(family, tokenizer):
+    model = tiny(family, tokenizer)
+    prefixed = type(model)(replace(model.config, prefix=True)).eval()
+    prefixed.load_state_dict(model.state_dict())
+    return prefixed
+
+
+@torch.no_grad()
+def seen_from(model, source, rest):
+    """Logits of a row whose source is seen by all of it, from a pass without a cache."""
+    ids = torch.tensor([[*source, *rest]])
+    return model.project(model.encode(ids, prefix=(torch.arange(ids.shape[1]) < len(source))[None].long()).hidden)[0].float()
+
+
+@pytest.mark.parametrize("family", ["gpt", "gpt2", "bart_decoder"])
+def test_of_a_prefix_language_model_all_of_the_row_sees_the_source(family, tokenizer):
+    """In the loss, and in an answer by greedy decoding, against a pass over all tokens with the mask written out."""
+    tokenizer = tokenizer(family)
+    model = with_prefix(family, tokenizer)
+    features = text_answers.encode(FORM, EXAMPLES, tokenizer, reader=reader_of(model, model.config), max_length=32)
+    expected = []
+    forbidden = text_answers.forbidden_ids(tokenizer, model.config.eos_id)
+    found = predicted(model, tokenizer, EXAMPLES, 1)
+    for number, (_, label) in enumerate(PAIRS):
+        source, target = features.notes["sources"][number].tolist(), [*tokenizer.encode(label), tokenizer.role_ids["eos"]]
+
+        logs = seen_from(model, source, target[:-1]).log_softmax(-1)
+        expected.append(-sum(float(logs[len(source) - 1 + place, id]) for place, id in enumerate(target)))
+        written = []
+        while len(source) + len(written) <= 64 and len(written) < len(source) + MORE and written[-1:] != [model.config.eos_id]:
+            last = seen_from(model, source, written)[-1]
+            last[forbidden] = -torch.inf
+            written.append(int(last.argmax()))
+        whole = tokenizer.decode(written)
+        assert found[number] == whole or (len(source) + len(written) > 64 and found[number].startswith(whole.rstrip("\ufffd")))
+    nats, _ = text_answers.target_nats(model, features)
+    assert nats == pytest.approx(expected, rel=1e-4)
+    plain = tiny(family, tokenizer)
+    causal = text_answers.encode(FORM, EXAMPLES, tokenizer, reader=reader_of(plain, plain.config), max_length=32)
+    assert not np.allclose(text_answers.target_nats(plain, causal)[0], nats, rtol=1e-3)

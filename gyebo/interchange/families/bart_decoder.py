@@ -7,6 +7,7 @@ written as zeros, so that `transformers` finds what it looks for.
 from __future__ import annotations
 
 from gyebo.interchange.families.bart import FORMAT as BART
+from gyebo.interchange.families.gpt import PREFIX
 from gyebo.interchange.format import Architecture, Field, Format, Weight, pairs
 from gyebo.interchange.hooks import LazyTensor, Options, TensorHook, Tensors
 
@@ -70,6 +71,7 @@ FORMAT = Format(
         Field("decoder_ffn_dim", "inner", "count", 4096, instead=lambda config: config.inner_width),
         Field("dropout", "embedding_dropout", "share", 0.1),
         Field("dropout", "residual_dropout", "share", 0.1),
+        PREFIX,
     ),
     written={
         "is_decoder": True,

@@ -36,6 +36,9 @@ def block_weights() -> tuple[Weight, ...]:
     )
 
 
+PREFIX = Field("gyebo_prefix", "prefix", "flag", False, own=True)
+
+
 def size_fields(vocabulary: int, context: int) -> tuple[Field, ...]:
     """The fields that GPT and GPT-2 share, with the defaults of `transformers`."""
     return (
@@ -51,6 +54,7 @@ def size_fields(vocabulary: int, context: int) -> tuple[Field, ...]:
         Field("initializer_range", "init_std", "number", 0.02),
         Field("tie_word_embeddings", "tied", "flag", True),
         Field("pad_token_id", "pad_id", "id"),
+        PREFIX,
     )
 
 

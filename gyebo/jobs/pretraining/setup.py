@@ -203,6 +203,8 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     valid = held_out_rows(objective, prepared.valid, evaluated, pad)
     if not options.start_from:
         config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in cls.parts()})
+    if cls.sees_prefix:
+        config = dataclasses.replace(config, prefix=objective.parts.get("prefix", False))
     window = options.context or (config.window if cls.has_windows else context)
     lengths, streams = objective.lengths(window), streams_of(objective.fields)
     places = sum(lengths[stream.name] for stream in streams if stream.counted)
@@ -295,7 +297,7 @@ def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: To
     that starts from its teacher."""
     cls = tree.model_class(family.name)
     if options.start_from:
-        return opened.config, lambda config: _further(str(options.start_from))
+        return opened.config, partial(_further, str(options.start_from))
 
     def fresh(config: Any) -> Any:
         torch.manual_seed(initial_seed(options.seed))
@@ -309,10 +311,13 @@ def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: To
     return shaped(cls.sizes[options.size], options.model, tokenizer, windows=cls.has_windows, context=options.context), fresh
 
 
-def _further(name: str) -> Any:
-    """A model to be trained further; which task it answered by text is forgotten, as its weights will be others."""
+def _further(name: str, config: Any) -> Any:
+    """A model to be trained further, with or without a prefix; which task it answered by text is forgotten, as its weights will
+    be others."""
     model = load(name)[0]
     model.tasks = ()
+    if model.sees_prefix:
+        model.config = dataclasses.replace(model.config, prefix=config.prefix)
     return model
 
 
