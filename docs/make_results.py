@@ -372,6 +372,18 @@ def sentences() -> Iterable[str]:
     mixed, fixed = works["mixed"]["ratio"]["transformers, dynamic padding"], works["fixed"]["ratio"]["transformers compiled"]
     yield f"A training step of BERT-base is {mixed:.1f} times as fast"
     yield f"and {fixed:.2f} times as fast as its compiled step"
+    names = stored("new-york", LAB)["models"]
+    apart = {name: mean(run["divergence"] for run in runs) for name, runs in names.items()}
+    yield f"BERT's joint probability of both parts is {apart['BERT']:.2f} nats from the truth, XLNet's {apart['XLNet']:.2f}"
+    denoising = stored("denoising")["works"]
+    for name, works in {"XLNet": stored("permutation")["works"], "BART": denoising["bart"], "T5": denoising["t5"]}.items():
+        mixed, fixed = works["mixed"]["ratio"]["transformers, dynamic padding"], works["fixed"]["ratio"]["transformers eager"]
+        yield f"A training step of {name}-base is {mixed:.1f} times as fast as that of `transformers` on texts of mixed lengths"
+        yield f"{fixed:.1f} times on rows of equal length"
+    for name in ("bart", "t5"):
+        found = stored(f"translation-{name}")["gyebo_times_as_fast"]
+        plain, half = (found[f"gyebo {kind}"][f"transformers {kind}"] for kind in ("float32", "bfloat16"))
+        yield f"Beam search is {plain:.1f} times as fast as `transformers.generate` in float32, {half:.1f} times in bfloat16"
 
 
 def markdown(rows: Rows) -> str:
