@@ -28,9 +28,9 @@ def stored(name: str, folder: Path | None = None) -> Any:
     return json.loads(((folder or BENCHMARKS) / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def nsmc_lines() -> dict[str, dict[str, str]]:
-    """The table of docs/results/nsmc/results.md: line -> candidate -> cell."""
-    lines = (DOCS / "results" / "nsmc" / "results.md").read_text(encoding="utf-8").splitlines()
+def compared(name: str) -> dict[str, dict[str, str]]:
+    """The table of docs/results/NAME/results.md: line -> candidate -> cell."""
+    lines = (DOCS / "results" / name / "results.md").read_text(encoding="utf-8").splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("| ")]
     names = cells[0][1:]
     return {line: dict(zip(names, values)) for line, *values in cells[2:]}
@@ -50,7 +50,7 @@ def nsmc() -> Rows:
         "gpt2-mini": "GPT-2",
         "elmo-mini": "ELMo",
     }
-    lines = nsmc_lines()
+    lines = compared("nsmc")
 
     heading = ["", "accuracy", "verdict", "bits per byte", "minutes of pretraining"]
     baseline = [lines[line]["linear baseline"] for line in ("nsmc: accuracy", "nsmc: minutes of fine-tuning")]
@@ -66,6 +66,30 @@ def gradients() -> Rows:
     """Powers of ten by which the gradient changes with distance."""
     found = stored("gradients", LAB)["decades"]
     return [["", *found], ["change", *(f"{decades:+.1f}" for decades in found.values())]]
+
+
+def _by_tasks(name: str, loss: str, titles: dict[str, str]) -> Rows:
+    """Candidates of a comparison by sentiment and summaries of the world, with their verdicts and the loss of pretraining."""
+    lines = compared(name)
+    rows = [["", "sentiment: accuracy", "verdict", "summaries: ROUGE-L", "verdict", "loss of pretraining"]]
+    for candidate, title in titles.items():
+        found = [lines[f"world-{task}"][candidate] for task in ("sentiment: accuracy", "sentiment: verdict")]
+        found += [lines[f"world-{task}"][candidate] for task in ("summary: rouge l", "summary: verdict")]
+        rows.append([title, *found, lines[loss][candidate]])
+    return rows
+
+
+def noises() -> Rows:
+    """Six noises for BART."""
+    titles = {
+        "infilling": "text infilling",
+        "deletion": "token deletion",
+        "infilling-and-permutation": "infilling and sentence permutation",
+        "permutation": "sentence permutation",
+        "rotation": "document rotation",
+        "masking": "token masking",
+    }
+    return _by_tasks("noises", "Loss on restored tokens", titles)
 
 
 def depth() -> Rows:
@@ -338,7 +362,7 @@ def short_trials() -> Rows:
 TABLES: dict[str, Callable[[], Rows]] = {
     each.__name__: each
     for each in (
-        *(nsmc, gradients, depth, alignment, new_york, shakespeare, training, masked, permutation, denoising_bart, denoising_t5, translators, translation),
+        *(nsmc, noises, gradients, depth, alignment, new_york, shakespeare, training, masked, permutation, denoising_bart, denoising_t5, translators, translation),
         *(translation_bart, translation_t5, encoding, generation),
         *(whole_runs, short_trials),
     )
