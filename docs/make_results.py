@@ -1,4 +1,4 @@
-"""Write the tables of docs/results.md whose figures are stored, each between its marks, from the stored files:
+"""Write the tables of docs/results.md and docs/guard.md whose figures are stored, each between its marks, from the stored files:
 
     python docs/make_results.py
 
@@ -16,6 +16,7 @@ from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "results.md"
+PAGES = (PAGE, DOCS / "guard.md")
 BENCHMARKS = DOCS.parent / "benchmarks" / "results"
 LAB = DOCS / "results" / "lab"
 MARKED = re.compile(r"<!-- table (\S+) -->\n.*?<!-- end -->", re.DOTALL)
@@ -276,6 +277,22 @@ def translation_t5() -> Rows:
     return beams("translation-t5", "T5")
 
 
+def guard() -> Rows:
+    """What the guard blocks of Korean comments: unwanted ones with their interval, and innocent ones."""
+
+    def cell(check: dict[str, Any]) -> str:
+        found, innocent = check["recall"], check["false_alarms"]
+        low, high = (100 * found[end] for end in ("low", "high"))
+        return f"{100 * found['share']:.1f} % ({low:.1f} to {high:.1f}); {100 * innocent['share']:.1f} %"
+
+    rows = [["unwanted", "texts", "words", "linear baseline", "any of both"]]
+    for name, found in stored("guard")["unwanted"].items():
+        dev = found["dev"]
+        texts = f"{dev['unwanted']} of {dev['unwanted'] + dev['innocent']}"
+        rows.append([name, texts, *map(cell, dev["checks"])])
+    return rows
+
+
 def encoding() -> Rows:
     """Texts per second, ratios, and the cosine to the vectors of float32."""
     titles = {
@@ -363,7 +380,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     each.__name__: each
     for each in (
         *(nsmc, noises, gradients, depth, alignment, new_york, shakespeare, training, masked, permutation, denoising_bart, denoising_t5, translators, translation),
-        *(translation_bart, translation_t5, encoding, generation),
+        *(translation_bart, translation_t5, encoding, generation, guard),
         *(whole_runs, short_trials),
     )
 }
@@ -422,4 +439,5 @@ def written(page: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(written(page.read_text(encoding="utf-8")), encoding="utf-8")
