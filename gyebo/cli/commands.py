@@ -27,7 +27,7 @@ from gyebo.cli.lab import list_claims
 from gyebo.cli.lab import run as run_claim
 from gyebo.cli.predict import predict
 from gyebo.cli.pretrain import pretrain
-from gyebo.cli.ssa import export, serve
+from gyebo.cli.ssa import export, make, serve
 from gyebo.cli.ssa import score as score_sheets
 from gyebo.cli.tasks import tasks
 from gyebo.cli.tokenizer import train
@@ -59,6 +59,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect corruption": corruption,
     "lab list": list_claims,
     "lab run": run_claim,
+    "ssa make": make,
     "ssa serve": serve,
     "ssa score": score_sheets,
     "ssa export": export,

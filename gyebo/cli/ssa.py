@@ -14,6 +14,53 @@ SHEET_HELP = "Responses of chatbots (.jsonl or .csv)."
 RATINGS_HELP = "More ratings (.jsonl or .csv), beside those of the page; may be repeated."
 
 
+def make(
+    contexts: Annotated[
+        Path, typer.Argument(metavar="CONTEXTS", help="Contexts (.jsonl or .csv): the column context, a list of turns.")
+    ],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Models that were fine-tuned on dialogue.")],
+    out: Annotated[Path, shared.word("Sheet to write (.jsonl or .csv).", "FILE", "-o", "--out")],
+    greedy: Annotated[bool, typer.Option("--greedy", help="Greedy decoding.")] = False,
+    beams: Annotated[int | None, shared.whole("Beam search: number of beams.")] = None,
+    rank: Annotated[int | None, shared.whole("Sample-and-rank: number of candidates.")] = None,
+    no_repeat_turn: Annotated[
+        int | None, shared.whole("Drop candidates that share so many tokens in order with an earlier turn.")
+    ] = None,
+    temperature: Annotated[float | None, shared.real("Sampling temperature.")] = None,
+    top_k: Annotated[int | None, shared.whole("Sample from the k most probable tokens.")] = None,
+    top_p: Annotated[float | None, shared.real("Sample from the smallest set of tokens with this total probability.")] = None,
+    max_new_tokens: Annotated[int | None, shared.whole("Maximum number of tokens of a response.  [default: 64]")] = None,
+    seed: Annotated[int | None, shared.whole("Random seed.  [default: 0]")] = None,
+    device: shared.Device = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet if it exists.")] = False,
+) -> None:
+    """Write a sheet: the responses of models to contexts.
+
+    \b
+    Examples:
+      gyebo ssa make contexts.jsonl runs/meena runs/gpt2 -o sheet.jsonl
+      gyebo ssa make contexts.csv runs/meena -o sheet.csv --rank 20 --temperature 0.88
+    """
+    from gyebo.jobs.ssa import make as job
+
+    options = shared.given(
+        greedy=greedy or None,
+        beams=beams,
+        rank=rank,
+        no_repeat_turn=no_repeat_turn,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+    )
+    aside = shared.console(json=True)
+    count = job(
+        contexts, models, out, options, device=device, overwrite=overwrite, note=lambda line: aside.print(line, markup=False)
+    )
+    print(f"{count:,} responses in {out}. Next: gyebo ssa serve {out}")
+
+
 def serve(
     sheet: Annotated[Path, typer.Argument(metavar="SHEET", help=SHEET_HELP)],
     host: Annotated[str, shared.word("Address to listen on; 0.0.0.0: also for other machines.", "NAME")] = "127.0.0.1",

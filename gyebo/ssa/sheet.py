@@ -28,6 +28,7 @@ from gyebo.config.durable import replacing
 from gyebo.tasks.data.files import any_rows, form_of
 
 STATIC, INTERACTIVE = "static", "interactive"
+SHEET_FIELDS = ("id", "bot", "conversation", "context", "response", "turn")
 KEY = 16  # hexadecimal digits
 
 
@@ -81,6 +82,20 @@ def read_sheets(paths: Sequence[str | Path]) -> Sheet:
             raise ValueError(f"{path}: no responses in it")
     _check_together(items, places)
     return Sheet(tuple(items))
+
+
+def read_contexts(path: Path) -> dict[str, tuple[str, ...]]:
+    """The contexts of a file to respond to, by conversation: its fields `conversation`, by default the number of the row, and
+    `context`; a sheet has both. Errors as of `read_sheets`."""
+    found: dict[str, tuple[str, ...]] = {}
+    for number, (where, values) in enumerate(rows(path), 1):
+        name = word(values, "conversation", where) if values.get("conversation") not in (None, "") else str(number)
+        turns = _context(values.get("context"), where)
+        if found.setdefault(name, turns) != turns:
+            raise ValueError(f"{where}: conversation {name!r} has another context in an earlier row: name it otherwise")
+    if not found:
+        raise ValueError(f"{path}: no contexts in it")
+    return found
 
 
 def order_of(sheet: Sheet, rater: str) -> list[Item]:

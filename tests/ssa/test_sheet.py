@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gyebo.ssa.sheet import Item, order_of, read_sheets, rows, write_rows
+from gyebo.ssa.sheet import Item, order_of, read_contexts, read_sheets, rows, write_rows
 from tests.ssa.conftest import row
 
 
@@ -74,6 +74,23 @@ def test_what_is_no_sheet(tmp_path, write):
 def test_turns_of_conversations_may_be_equal_between_bots(write):
     sheet = read_sheets([write("a.jsonl", [row("1", turn=1), row("2", bot="b", context=["Ho!"], turn=1)])])
     assert len(sheet.items) == 2
+
+
+def test_contexts_to_respond_to(write):
+    rows = [{"context": ["Hi!"]}, {"conversation": 7, "context": ["안녕!", "응."]}, {"conversation": "", "context": ["Ho!"]}]
+    assert read_contexts(write("c.jsonl", rows)) == {"1": ("Hi!",), "7": ("안녕!", "응."), "3": ("Ho!",)}
+    sheet = write("s.jsonl", [row("1"), row("2", bot="b"), row("3", conversation="c2", context=["Ho!"])])
+    assert read_contexts(sheet) == {"c1": ("Hi!",), "c2": ("Ho!",)}
+    for wrong, told in (
+        (
+            [{"conversation": "1", "context": ["a"]}, {"context": ["b"], "conversation": 1}],
+            "line 2: conversation '1' has another",
+        ),
+        ([{"context": ["a", ""]}], "line 1: context has an empty turn"),
+        ([], "no contexts in it"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            read_contexts(write("w.jsonl", wrong))
 
 
 # ---- order
