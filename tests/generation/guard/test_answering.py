@@ -205,3 +205,10 @@ def test_the_strictest_of_several_topics_is_chosen():
 def test_options_that_do_not_fit(options, message):
     with pytest.raises(ValueError, match=message):
         guard_of(lambda text: False, **options)
+
+
+def test_the_window_keeps_as_much_before_the_sentence_as_the_sentence_may_have():
+    """The end of a word that it cuts is left out, which must not take what the sentence completes."""
+    guard = guard_of(lambda text: "XY" in text, longest=5, window=10, retries=0)
+    parts, neutral = shown_of(guard, [["aaaaaaaaaXY b."]])
+    assert (parts, neutral) == (["aaaaa", "aaaaX"], True)
