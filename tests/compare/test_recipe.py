@@ -302,6 +302,14 @@ def test_recipes_are_read_and_checked_without_torch(tmp_path):
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
+def test_decoders_are_compared_on_what_is_written():
+    tasks = [{"name": "world-dialogue"}, {"name": "world-sentiment", "answer": "text"}]
+    recipe = recipes.Recipe.model_validate(BASE | {"tasks": tasks})
+    for task, answer in zip(recipe.tasks, (None, "text"), strict=True):
+        options = recipe.finetuning(recipe.candidates[1], task, model="runs/x", seed=0, precision="float32", context=64)
+        assert options.answer == answer and options.max_length == 64
+
+
 def test_options_of_a_finetuning():
     asked = tomllib.loads(
         """
