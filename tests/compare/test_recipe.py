@@ -38,11 +38,12 @@ def test_every_shipped_recipe_parses(path):
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_every_shipped_recipe_is_fair(path):
-    """The same search for all and inside the budget, FLOPs, no dropout, three pretrainings, and a size that the budget fits."""
+    """The same search for all and inside the budget, FLOPs, no dropout, three pretrainings (two where a newcomer waits for them),
+    and a size that the budget fits."""
     recipe = recipes.load(path, corpus=["my.txt"])
     assert recipe.budget.flops and recipe.sweep and recipe.sweep.counted and recipe.sweep.extend
     recipe.check_search()
-    assert len(recipe.seeds) >= 3 and not recipe.tuning_seeds
+    assert len(recipe.seeds) >= (2 if path.name == "demo.toml" else 3) and not recipe.tuning_seeds
     for candidate in recipe.candidates:
         assert not candidate.optim, "what one candidate's optimiser is given, all are"
         cls, vocabulary = model_class(candidate.family), recipe.tokenizer.vocab_size
