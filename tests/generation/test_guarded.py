@@ -9,6 +9,8 @@ import gyebo
 from gyebo.generation import complete, generate, stream
 from gyebo.generation.guard import Finding, Guard, Rule
 from gyebo.generation.guard.answering import NEUTRAL
+from gyebo.generation.options import GenerationOptions
+from gyebo.generation.text import _room
 from gyebo.interchange import save
 from gyebo.models.bart import Bart, BartConfig
 from gyebo.models.family import find
@@ -155,3 +157,15 @@ def test_a_translator_goes_on_behind_what_it_has_written(tokenizer_folder, tmp_p
     (found,) = complete(ours, own, [source], begun=begun, greedy=True, max_new_tokens=8)
     assert found.ids == expected[len(stands) :]
     assert tokenizer.decode(expected).startswith(begun + found.text)
+
+
+def test_where_there_is_room_an_attempt_can_be_made(tokenizer):
+    """A context of 20: what does not fit is refused, so it must not be tried."""
+    model = Attempts(tokenizer, "좋다.", context=20)
+    options = GenerationOptions(max_new_tokens=100)
+    tried = 0
+    for shown in ("가" * size for size in range(9)):
+        if _room(model, tokenizer, "앞", options, shown) > 0:
+            list(stream(model, tokenizer, "앞", options, begun=shown))
+            tried += 1
+    assert 4 <= tried <= 6
