@@ -38,8 +38,8 @@ def test_every_shipped_recipe_parses(path):
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_every_shipped_recipe_is_fair(path):
-    """The same search for all and inside the budget, FLOPs, no dropout, three pretrainings (two where a newcomer waits for them),
-    and a size that the budget fits."""
+    """The same search for all and inside the budget, FLOPs, no dropout, three pretrainings (of the demo, for which a newcomer
+    waits, two), and a size that the budget fits."""
     recipe = recipes.load(path, corpus=["my.txt"])
     assert recipe.budget.flops and recipe.sweep and recipe.sweep.counted and recipe.sweep.extend
     recipe.check_search()
