@@ -93,8 +93,8 @@ def _interruptible() -> Iterator[None]:
     os.set_blocking(sender, False)
 
     def watch() -> None:
-        while os.read(receiver, 1):
-            if signal.getsignal(signal.SIGTERM) is interrupt and not heard.wait(PATIENCE):
+        while number := os.read(receiver, 1):
+            if signal.getsignal(number[0]) is interrupt and not heard.wait(PATIENCE):
                 print(f"gyebo: {STOPPED}", file=sys.stderr, flush=True)
                 os._exit(1)
         os.close(receiver)
@@ -105,6 +105,7 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     finally:
+        heard.set()  # whatever came is over
         signal.set_wakeup_fd(fd)
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from gyebo.cli.attribute import attribute
+from gyebo.cli.chat import chat
 from gyebo.cli.compare import compare
 from gyebo.cli.demo import demo
 from gyebo.cli.distill import distill
@@ -50,6 +51,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "evaluate": evaluate,
     "generate": generate,
+    "chat": chat,
     "guard learn": learn_words,
     "guard fit": fit_guard,
     "guard score": score_guard,

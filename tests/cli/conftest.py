@@ -38,8 +38,8 @@ def cli(monkeypatch, capsys):
 def refused(cli):
     """A function that types a wrong command: exit 2, nothing but one line on stderr, which it gives."""
 
-    def run(*words, code=2):
-        found = cli(*words)
+    def run(*words, code=2, **options):
+        found = cli(*words, **options)
         assert found.code == code, found
         assert found.err.startswith("gyebo: ") and found.err.endswith("\n") and found.err.count("\n") == 1, found.err
         assert "Traceback" not in found.err
