@@ -150,25 +150,34 @@ def _obey(chat: Chat, line: str) -> str:
 
 
 def _turn(chat: Chat, line: str) -> None:
-    """A command, or a turn whose answer is shown while it is written, in one line."""
-    if line.startswith("/"):
-        _say(_obey(chat, line))
-        return
+    """A command or a turn, and what there is to note about it."""
+    try:
+        if line.startswith("/"):
+            _say(_obey(chat, line))
+        else:
+            _answer(chat, line)
+    finally:
+        for note in chat.notes:
+            _say(f"note: {note}")
+        chat.notes.clear()
+
+
+def _answer(chat: Chat, line: str) -> None:
+    """Show an answer while it is written, in one line, which is empty if there is none."""
     from gyebo.jobs.chat import reply
 
-    begun = False
+    ends = False  # not where nothing was shown before an error
     try:
         with closing(reply(chat, line)) as parts:
             for part in parts:
                 print(part, end="", flush=True)
-                begun = True
-        begun = True  # no answer is an empty line
+                ends = True
+        ends = True
+    except _Stopped:
+        ends = True
     finally:
-        if begun:
+        if ends:
             print(flush=True)
-        for note in chat.notes:
-            _say(f"note: {note}")
-        chat.notes.clear()
 
 
 def _say(text: str) -> None:
@@ -219,11 +228,19 @@ def _at_a_terminal(chat: Chat) -> None:
             try:
                 line = input("> ")
                 if line.strip():
-                    _turn(chat, line)
-            except _Stopped:
+                    _explained(chat, line)
+            except _Stopped:  # what was typed is dropped
                 print()
             except EOFError:
                 print()
                 raise
-            except (ValueError, OSError) as error:
-                _say(f"gyebo: {error}")
+
+
+def _explained(chat: Chat, line: str) -> None:
+    """As `_turn`; what is wrong with the line is said."""
+    try:
+        _turn(chat, line)
+    except BrokenPipeError:  # nobody reads the answers
+        raise
+    except (ValueError, OSError) as error:
+        _say(f"gyebo: {error}")

@@ -132,8 +132,8 @@ def _best(chat: Chat, source: Source, turn: str, options: GenerationOptions) -> 
 def _note_what_is_not_read(chat: Chat, source: Source) -> None:
     if source.dropped and not chat.shortened:
         chat.shortened = True
-        read = len(chat.turns) + 1 - source.dropped
-        chat.notes.append(f"the model reads the last {read} turns; from here on the oldest are dropped")
+        turns = len(chat.turns) + 1
+        chat.notes.append(f"the model reads {turns - source.dropped} of {turns} turns: from here on the oldest are dropped")
     if source.cut:
         chat.notes.append(f"the line is too long for the model, which does not read its first {source.cut:,} tokens")
 

@@ -125,6 +125,23 @@ def test_a_terminal_asks_and_goes_on_after_what_is_wrong(typed, cli, trained):
     assert "did you mean /temperature?" in found.err and "temperature must be a number" in found.err
 
 
+def test_a_terminal_that_is_gone_is_the_end(typed, refused):
+    """And not an error that is explained for ever."""
+
+    def gone():
+        raise OSError(5, "Input/output error")
+
+    assert typed(gone, "나무").code == 1
+
+
+def test_what_a_command_notes_is_said_at_once(typed, tmp_path):
+    bag = tmp_path / "bag of joy.txt"
+    bag.write_text("바다\nqqqqqqq\n", encoding="utf-8")
+    found = typed(f"/attributes '{bag}=2'", "/attributes off")
+    assert f"answers are steered to {bag}=2" in found.err and "answers are not steered" in found.err
+    assert found.err.index("qqqqqqq") < found.err.index("answers are not steered")
+
+
 def test_quit_leaves(typed):
     found = typed("/quit", "나무")
     assert found.code == 0 and found.out == "> \n"
@@ -149,8 +166,8 @@ def test_ctrl_c_stops_an_answer_and_keeps_what_was_shown(typed, monkeypatch):
 
     monkeypatch.setattr(job, "reply", slow)
     found = typed("stop", "나무")
-    assert found.code == 0 and found.out.startswith("> 가\n") and "나\n" not in found.out.replace("나무", "")
-    assert seen == ["closed"] and found.out.count("> ") == 3
+    assert found.code == 0 and found.out.startswith("> 가\n> ") and found.out.count("> ") == 3
+    assert seen == ["closed"]
 
 
 def test_ctrl_c_at_the_prompt_is_nothing_and_sigterm_is_the_end(typed, refused):

@@ -145,8 +145,8 @@ def test_the_oldest_turns_are_dropped_and_that_is_said_once(chat):
         notes.append(list(chat.notes))
         chat.notes.clear()
     spoken = [note for each in notes for note in each]
-    assert len(spoken) == 1 and spoken[0].startswith("the model reads the last ")
     first = next(number for number, each in enumerate(notes) if each)
+    assert len(spoken) == 1 and f" of {2 * first + 1} turns: from here on the oldest are dropped" in spoken[0]
     assert 0 < first < 7, "it fits at first"
     assert len(chat.turns) == 16, "what is not read is not forgotten"
     found = chat.read([*chat.turns, "나무"])
