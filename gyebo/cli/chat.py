@@ -46,7 +46,7 @@ def chat(
     Examples:
       gyebo chat runs/chatbot
       gyebo chat runs/chatbot --rank 20 --temperature 0.88 --no-repeat-turn 6
-      gyebo chat runs/chatbot < lines.txt
+      head lines.txt | gyebo chat runs/chatbot
     """
     from gyebo.jobs.chat import open_chat
 
