@@ -179,7 +179,14 @@ def test_ctrl_c_at_the_prompt_is_nothing_and_sigterm_is_the_end(typed, refused):
     assert found.code == 1 and found.err.endswith("gyebo: interrupted\n")
 
 
+def watchers_end():
+    for thread in threading.enumerate():
+        if thread.name == "watch of signals":
+            thread.join(5)
+
+
 def test_ctrl_c_that_was_heard_does_not_end_the_program_later(typed, monkeypatch):
+    watchers_end()  # of earlier tests
     ended, seen, getsignal = [], threading.Event(), signal.getsignal
 
     def watched(number):
@@ -191,7 +198,5 @@ def test_ctrl_c_that_was_heard_does_not_end_the_program_later(typed, monkeypatch
     monkeypatch.setattr(os, "_exit", ended.append)
     monkeypatch.setattr(signal, "getsignal", watched)
     found = typed(lambda: os.kill(os.getpid(), signal.SIGINT), lambda: seen.wait(5) and "", "/quit")
-    for thread in threading.enumerate():
-        if thread.name == "watch of signals":
-            thread.join(5)
+    watchers_end()
     assert found.code == 0 and seen.is_set() and ended == []
