@@ -32,6 +32,9 @@ def chat(
     no_repeat_turn: Annotated[
         int | None, shared.whole("With --rank: no candidate that has so many tokens in common with an earlier turn.")
     ] = None,
+    guard: Annotated[Path | None, shared.word("Check answers by this guard before they are shown.", "FILE")] = None,
+    guard_mode: Annotated[str | None, shared.word("off, warn or block.  [default: the guard's]", "NAME")] = None,
+    policy: Annotated[str | None, shared.word("Policy by topic: a file, or default.  [default: the guard's]", "FILE")] = None,
     max_new_tokens: Annotated[int | None, shared.whole("Maximum number of tokens of an answer.  [default: 64]")] = None,
     seed: Annotated[int | None, shared.whole("Random seed.  [default: 0]")] = None,
     device: shared.Device = "auto",
@@ -46,9 +49,11 @@ def chat(
     Examples:
       gyebo chat runs/chatbot
       gyebo chat runs/chatbot --rank 20 --temperature 0.88 --no-repeat-turn 6
+      gyebo chat runs/chatbot --guard guard.toml
       head lines.txt | gyebo chat runs/chatbot
     """
-    from gyebo.jobs.chat import open_chat
+    from gyebo.jobs.chat import open_chat, watch
+    from gyebo.jobs.generate import check_guard
 
     options = shared.given(
         temperature=temperature,
@@ -60,7 +65,10 @@ def chat(
         max_new_tokens=max_new_tokens,
         seed=seed,
     )
+    check_guard(guard, guard_mode, policy)
     opened = open_chat(model, options, precision=precision, device=device)
+    if guard is not None:
+        watch(opened, guard, guard_mode, policy)
     with suppress(EOFError):
         (_at_a_terminal if sys.stdin.isatty() else _from_a_pipe)(opened)
 
@@ -111,6 +119,13 @@ def _attributes(chat: Chat, argument: str) -> str:
     return f"answers are steered to {', '.join(names)}" if names else "answers are not steered"
 
 
+def _guard(chat: Chat, argument: str) -> str:
+    from gyebo.jobs.chat import watch
+
+    watch(chat, None if argument == "off" else Path(argument).expanduser())
+    return "answers are not checked" if argument == "off" else f"answers are checked by {argument}"
+
+
 def _help(chat: Chat, argument: str) -> str:
     shown = {f"/{name} {command.argument}": command.help for name, command in COMMANDS.items()}
     return "\n".join([f"{name:<20}{help}" for name, help in shown.items()] + ["A line that begins with a blank is no command."])
@@ -128,6 +143,7 @@ COMMANDS = {
     "attributes": Command(
         "NAMES", "Steer answers to bags of words and DIR:CLASS, with =STRENGTH; off: no longer.", _attributes
     ),
+    "guard": Command("FILE", "Check answers by this guard before they are shown; off: no longer.", _guard),
     "quit": Command("", "Leave, as Ctrl-D does.", _quit),
 }
 
@@ -195,7 +211,7 @@ def _from_a_pipe(chat: Chat) -> None:
                 print(flush=True)
         except UnicodeDecodeError as error:
             raise ValueError(f"line {number}: byte {error.start + 1} is not UTF-8: convert the text") from None
-        except ValueError as error:
+        except (ValueError, FileNotFoundError) as error:
             raise ValueError(f"line {number}: {error}") from None
 
 

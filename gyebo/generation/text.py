@@ -146,7 +146,7 @@ def stream(
     """
     options = _options(options, settings)
     if guard is not None:
-        control = guard.control_for(_text_of(prompt, tokenizer)) or control
+        control = control_for(tokenizer, prompt, guard, control)
         first = stream(model, tokenizer, prompt, options, control=control, begun=begun)
         return _guarded(model, tokenizer, prompt, options, guard, first, (0, 0), control)
     for name in ("samples", "beams", "rank"):
@@ -196,6 +196,11 @@ def generate(
     return grouped[0] if single else grouped
 
 
+def control_for(tokenizer: Tokenizer, prompt: Prompt, guard: Guard | None, control: Control | None) -> Control | None:
+    """What the answer to a prompt is steered to: what the guard's policy says of its topic, else `control`."""
+    return (guard and guard.control_for(_text_of(prompt, tokenizer))) or control
+
+
 def first_answers(
     model: Any,
     tokenizer: Tokenizer,
@@ -205,7 +210,7 @@ def first_answers(
     control: Control | None,
 ) -> list[Completion]:
     """As `complete`, with prompts whose topics steer their answers alike in one batch; `control` is for all others."""
-    controls = [(guard and guard.control_for(_text_of(prompt, tokenizer))) or control for prompt in prompts]
+    controls = [control_for(tokenizer, prompt, guard, control) for prompt in prompts]
     found: list[Completion] = []
     for wanted in {id(each): each for each in controls}.values():
         numbers = [number for number, each in enumerate(controls) if each is wanted]
@@ -225,7 +230,7 @@ def guarded(
     control: Control | None = None,
 ) -> str:
     """What is shown of an answer under a guard, which goes on with other samples where it fails."""
-    control, place = guard.control_for(_text_of(prompt, tokenizer)) or control, (first.prompt, first.sample)
+    control, place = control_for(tokenizer, prompt, guard, control), (first.prompt, first.sample)
     return "".join(_guarded(model, tokenizer, prompt, options, guard, [first.text], place, control))
 
 

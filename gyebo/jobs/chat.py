@@ -21,12 +21,15 @@ from typing import Any
 from gyebo.config import durable
 from gyebo.config.disk import disk_full
 from gyebo.generation import GenerationOptions, rank, stream
+from gyebo.generation.guard import Guard
 from gyebo.generation.options import options_from
 from gyebo.generation.pplm import Control, Steered
+from gyebo.generation.text import control_for, guarded
 from gyebo.interchange import load
 from gyebo.jobs.control import Wanted, open_control
 from gyebo.jobs.finetuned_model import trained_on
 from gyebo.jobs.generate import open_generator
+from gyebo.jobs.guard.opening import open_guard
 from gyebo.tasks.dialogue import Source, source_of
 from gyebo.tasks.reading import reader_of
 from gyebo.text.tokenizer import Tokenizer
@@ -37,7 +40,8 @@ PERSON, MODEL = "A", "B"  # the speakers of a script
 
 @dataclass
 class Chat:
-    """A conversation with the model `name`. `read`: turns as it reads them; `control`: what its answers are steered to.
+    """A conversation with the model `name`. `read`: turns as it reads them; `control`: what its answers are steered to;
+    `guard`: what they have to pass before they are shown.
 
     `turns`: what was said so far, by a person and the model in turn; `answers`: how many were begun; `shortened`: the oldest
     turns are no longer read; `notes`: remarks that nobody has read yet; `saved`: files that hold the conversation.
@@ -49,6 +53,7 @@ class Chat:
     read: Callable[[Sequence[str]], Source]
     options: GenerationOptions
     control: Control | None = None
+    guard: Guard | None = None
     turns: list[str] = field(default_factory=list)
     answers: int = 0
     shortened: bool = False
@@ -118,15 +123,17 @@ def reply(chat: Chat, line: str) -> Generator[str, None, None]:
 
 
 def _streamed(chat: Chat, source: Source, options: GenerationOptions) -> Iterator[str]:
-    return stream(chat.model, chat.tokenizer, source.ids, options, control=chat.control)
+    return stream(chat.model, chat.tokenizer, source.ids, options, control=chat.control, guard=chat.guard)
 
 
 def _best(chat: Chat, source: Source, turn: str, options: GenerationOptions) -> Iterator[str]:
-    turns = [[*chat.turns, turn]]
-    (ranking,) = rank(chat.model, chat.tokenizer, [source.ids], options, turns=turns, control=chat.control)
+    asked, turns = (chat.model, chat.tokenizer), [[*chat.turns, turn]]
+    control = control_for(chat.tokenizer, source.ids, chat.guard, chat.control)
+    (ranking,) = rank(*asked, [source.ids], options, turns=turns, control=control)
     if ranking.best.repeats:
         chat.notes.append("all candidates repeat an earlier turn; the most probable one was kept")
-    yield ranking.best.answer.text
+    best = ranking.best.answer
+    yield guarded(*asked, source.ids, options, chat.guard, best, control=control) if chat.guard else best.text
 
 
 def _note_what_is_not_read(chat: Chat, source: Source) -> None:
@@ -164,6 +171,16 @@ def steer(chat: Chat, bags: Sequence[str], attributes: Sequence[str]) -> None:
         control = open_control(wanted, stored, chat.tokenizer, chat.notes.append)
         Steered(chat.model, control)  # refuses what does not fit
     chat.control = control
+
+
+def watch(chat: Chat, file: Path | None, mode: str | None = None, policy: str | None = None) -> None:
+    """Let the guard of a file check answers from now on, None: no longer; `mode`, `policy`: as in `open_guard`. Raises
+    FileNotFoundError and ValueError for what is wrong with it; then nothing changes."""
+    if file is None:
+        chat.guard = None
+        return
+    stored = load(chat.name)[0]  # an attribute model that a policy names knows the weights as they are stored
+    chat.guard = open_guard(file, stored, chat.tokenizer, mode=mode, policy=policy, note=chat.notes.append)
 
 
 def reset(chat: Chat) -> None:

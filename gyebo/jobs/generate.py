@@ -72,7 +72,7 @@ def generate(
         raise OptionError(f"‹beams›={checked.beams} can't be steered: sample, or use ‹greedy›")
     steer = partial(open_control, wanted, note=note) if wanted else _nothing
     watch = _nothing if guard is None else partial(open_guard, guard, mode=mode, policy=policy, device=device, note=note)
-    _check_guard(guard, mode, policy)
+    check_guard(guard, mode, policy)
     model, tokenizer, control, guarding = open_with(name, precision, device, steer, watch)
     rankings: list[Ranking] = []
     with torch.inference_mode():
@@ -118,7 +118,8 @@ def _nothing(model: Any, tokenizer: Tokenizer) -> None:
     return None
 
 
-def _check_guard(file: Path | None, mode: str | None, policy: str | None) -> None:
+def check_guard(file: Path | None, mode: str | None, policy: str | None) -> None:
+    """OptionError for a mode or a policy without the guard that it is for."""
     for name, value in (("guard_mode", mode), ("policy", policy)):
         if file is None and value is not None:
             raise OptionError(f"‹{name}›={value} has no effect without ‹guard›: leave it out")

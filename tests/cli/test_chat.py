@@ -82,6 +82,8 @@ def test_a_temperature_holds_from_then_on(cli, trained):
         ("/reset now", "/reset takes nothing: /reset"),
         ("/save x.jsonl", "nothing was said yet"),
         ("/attributes nowhere", "attribute needs DIR:CLASS, but got 'nowhere'"),
+        ("/guard", "/guard needs FILE: /guard FILE"),
+        ("/guard nowhere.toml", "nowhere.toml: no such file"),
         (b"\xff\xfe", "byte 1 is not UTF-8"),
     ],
 )
@@ -94,6 +96,7 @@ def test_wrong_options(refused, trained):
     assert "rank=4 has no effect with greedy" in refused("chat", trained, "--greedy", "--rank", "4", stdin="")
     assert "no_repeat_turn=4 has no effect without rank" in refused("chat", trained, "--no-repeat-turn", "4", stdin="")
     assert "--precision must be one of" in refused("chat", trained, "--precision", "half", stdin="")
+    assert "--guard-mode warn has no effect without --guard" in refused("chat", trained, "--guard-mode", "warn", stdin="")
     assert "temperature=0.5 has no effect with greedy" in refused("chat", trained, "--greedy", stdin="/temperature 0.5\n")
 
 

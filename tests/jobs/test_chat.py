@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gyebo.generation import GenerationOptions, complete, rank
 from gyebo.interchange import load, save
 from gyebo.jobs import chat as job
-from gyebo.jobs.chat import Chat, change, in_one_line, open_chat, reply, reset
+from gyebo.jobs.chat import Chat, change, in_one_line, open_chat, reply, reset, watch
 from gyebo.models.family import find
 from gyebo.models.rnn import Lstm, RnnConfig
 from gyebo.tasks.data.dialogues import Dialogues
@@ -124,6 +126,27 @@ def test_the_best_candidate_is_the_answer(talker, monkeypatch):
     [ranking] = rank(chat.model, chat.tokenizer, [ids], chat.options, turns=[["나무", "바다", "하늘"]])
     assert list(reply(chat, "하늘")) == [line_of(ranking.best.answer.text)]
     assert seen == [["나무", "바다", "하늘"]]
+
+
+@pytest.mark.parametrize("candidates", [0, 2])
+def test_a_guard_stands_between_model_and_reader(chat, tmp_path, candidates):
+    """Streamed and ranked answers; a model that always says the same can only be answered for neutrally."""
+    (tmp_path / "words.txt").write_text("나무\n", encoding="utf-8")
+    check = {"kind": "words", "name": "mine", "file": "words.txt", "thresholds": {"0.05": 0.5}}
+    file = tmp_path / "guard.toml"
+    file.write_text(tomli_w.dumps({"log": "log.jsonl", "neutral": "그럼요.", "checks": [check]}), encoding="utf-8")
+    ids = chat.tokenizer.encode("나무 하늘\n")
+    talk = replace(chat, model=Parrot(ids, chat.tokenizer.vocab_size), options=replace(chat.options, max_new_tokens=60))
+    change(talk, rank=candidates)
+    watch(talk, file)
+    assert said(talk, "바다") == "그럼요." and talk.turns == ["바다", "그럼요."]
+    logged = [json.loads(line)["decision"] for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert logged[-1] == "neutral" and len(logged) > 1, "it was asked again"
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        watch(talk, tmp_path / "nowhere.toml")
+    assert talk.guard is not None, "a wrong file changes nothing"
+    watch(talk, None)
+    assert said(talk, "바다") == "나무 하늘"
 
 
 def test_all_candidates_repeat_a_turn(chat):
