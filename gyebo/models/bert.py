@@ -54,6 +54,8 @@ class BertConfig(GptConfig):
         super().__post_init__()
         if self.segments < self.least_segments:
             raise ValueError(f"segments must be at least {self.least_segments}, but is {self.segments} instead")
+        if self.prefix:
+            raise ValueError("prefix has no effect on an encoder, which sees all of a text: leave it out")
         if self.nsp and not self.pooler:
             raise ValueError("nsp is on, but pooler is off: the next-sentence head needs the pooler")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -235,7 +236,9 @@ def test_every_option_comes_back(tmp_path):
         plain = type(config)()
         same = {name for name in vars(config) if getattr(config, name) == getattr(plain, name)}
         fixed = {RobertaConfig: {"nsp"}, DistilbertConfig: {"segments", "nsp", "pooler", "norm_eps"}}
-        assert same == fixed.get(type(config), set())
+        assert same == {"prefix"} | fixed.get(type(config), set())
+        with pytest.raises(ValueError, match="prefix has no effect"):
+            replace(config, prefix=True)
         model = {BertConfig: Bert, RobertaConfig: Roberta, DistilbertConfig: Distilbert}[type(config)](config)
         interchange.save(model, None, tmp_path)
         assert interchange.load(tmp_path)[0].config == config

@@ -145,6 +145,7 @@ def test_every_option_comes_back(tmp_path):
         "scale_attention": False,
         "scale_attention_by_layer": True,
         "upcast_attention": True,
+        "prefix": True,
     }
     config = Gpt2Config(**SHAPE, **odd)
     plain = Gpt2Config()
