@@ -131,17 +131,6 @@ def new_york() -> Rows:
     return rows
 
 
-def mask_token() -> Rows:
-    """Accuracy after fine-tuning, and losses of the pretrained models on what they see and what is masked."""
-    found = stored("mask-token", LAB)
-    rows = [["masked / random / as they are", "accuracy", "seeds", "nats per masked token", "per token that is seen"]]
-    for name, scores in found["accuracy"].items():
-        losses = [mean(one[kind] for one in found["nats_per_token"][name].values()) for kind in ("masked", "seen")]
-        each = ", ".join(f"{score:.3f}" for score in scores.values())
-        rows.append([name.replace("-", " / "), f"{mean(scores.values()):.3f}", each, *(f"{loss:.2f}" for loss in losses)])
-    return rows
-
-
 def shakespeare() -> Rows:
     """The loss of each side over its seeds."""
     titles = {
