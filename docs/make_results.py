@@ -1,4 +1,4 @@
-"""Write the tables of docs/results.md and docs/guard.md whose figures are stored, each between its marks, from the stored files:
+"""Write those tables of docs/results.md and docs/guard.md whose figures are stored, each between its marks, from the files:
 
     python docs/make_results.py
 
@@ -368,8 +368,9 @@ def short_trials() -> Rows:
 TABLES: dict[str, Callable[[], Rows]] = {
     each.__name__: each
     for each in (
-        *(nsmc, noises, gradients, depth, alignment, new_york, shakespeare, training, masked, permutation, denoising_bart, denoising_t5, translators, translation),
-        *(translation_bart, translation_t5, encoding, generation, guard),
+        *(nsmc, noises, gradients, depth, alignment, new_york, shakespeare),
+        *(training, masked, permutation, denoising_bart, denoising_t5, translators),
+        *(translation, translation_bart, translation_t5, encoding, generation, guard),
         *(whole_runs, short_trials),
     )
 }
