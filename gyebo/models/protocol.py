@@ -226,8 +226,18 @@ class CausalWithoutPositions(WithoutPositions, Causal):
 
 
 class FreeTarget:
-    """Mixed into the config of a model that writes a target: generation chooses all of its ids, unless the family says
-    otherwise."""
+    """Mixed into the config of a model that writes a target. What holds unless the family says otherwise: its decoder looks at
+    the source, begins with `start_id` or else with the start of a text, and generation chooses all ids."""
+
+    @property
+    def attends_source(self) -> bool:
+        """Whether the decoder looks at the source while it writes."""
+        return True
+
+    @property
+    def first_id(self: Any) -> int:
+        """The first id of the decoder."""
+        return next((id for id in (self.start_id, self.bos_id, self.pad_id) if id is not None), 0)
 
     @property
     def forced_ids(self) -> tuple[int | None, int | None]:

@@ -100,11 +100,6 @@ class T5Config(FreeTarget):
         return not self.untied
 
     @property
-    def attends_source(self) -> bool:
-        """Whether the decoder looks at the source while it writes."""
-        return True
-
-    @property
     def first_id(self) -> int:
         """The first id of the decoder."""
         return next((id for id in (self.start_id, self.pad_id) if id is not None), 0)

@@ -84,16 +84,6 @@ class TransformerConfig(FreeTarget):
                 raise ValueError(f"{name} must be one of {', '.join(known)}, but is {getattr(self, name)!r} instead")
 
     @property
-    def attends_source(self) -> bool:
-        """Whether the decoder looks at the source while it writes."""
-        return True
-
-    @property
-    def first_id(self) -> int:
-        """The first id of the decoder."""
-        return next((id for id in (self.start_id, self.bos_id, self.pad_id) if id is not None), 0)
-
-    @property
     def init_std(self) -> float:
         """Standard deviation of the embedding; times sqrt(D) it is 1."""
         return self.width**-0.5
