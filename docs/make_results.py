@@ -131,6 +131,17 @@ def new_york() -> Rows:
     return rows
 
 
+def mask_token() -> Rows:
+    """Accuracy after fine-tuning, and losses of the pretrained models on what they see and what is masked."""
+    found = stored("mask-token", LAB)
+    rows = [["masked / random / as they are", "accuracy", "seeds", "nats per masked token", "per token that is seen"]]
+    for name, scores in found["accuracy"].items():
+        losses = [mean(one[kind] for one in found["nats_per_token"][name].values()) for kind in ("masked", "seen")]
+        each = ", ".join(f"{score:.3f}" for score in scores.values())
+        rows.append([name.replace("-", " / "), f"{mean(scores.values()):.3f}", each, *(f"{loss:.2f}" for loss in losses)])
+    return rows
+
+
 def shakespeare() -> Rows:
     """The loss of each side over its seeds."""
     titles = {
@@ -368,7 +379,7 @@ def short_trials() -> Rows:
 TABLES: dict[str, Callable[[], Rows]] = {
     each.__name__: each
     for each in (
-        *(nsmc, noises, gradients, depth, alignment, new_york, shakespeare),
+        *(nsmc, noises, gradients, depth, alignment, new_york, mask_token, shakespeare),
         *(training, masked, permutation, denoising_bart, denoising_t5, translators),
         *(translation, translation_bart, translation_t5, encoding, generation, guard),
         *(whole_runs, short_trials),
