@@ -293,6 +293,26 @@ def guard() -> Rows:
     return rows
 
 
+def pplm() -> Rows:
+    """Seconds of PPLM's answers, beside the authors' code and the least cost."""
+    rows = [["attribute", "gyebo", "authors' code", "least cost", "gyebo is faster by", "gyebo / least cost"]]
+    for case in stored("pplm")["cases"]:
+        seconds = [*(f"{median(case['seconds'][side]):.1f} s" for side in ("gyebo", "authors")), f"{case['least_seconds']:.1f} s"]
+        times = case["times"]
+        rows.append([case["attribute"], *seconds, f"{times['authors']:.1f} times", f"{1 / times['least cost']:.2f}"])
+    return rows
+
+
+def ranking() -> Rows:
+    """Sample-and-rank: the time of 20 candidates and of 20 answers, in times of one answer."""
+    rows = [["model", "one answer", "20 candidates at once", "20 answers one after the other"]]
+    for case in stored("ranking")["cases"]:
+        times = case["times_one_answer"]
+        one = f"{1000 * case['median_seconds']['one']:.0f} ms"
+        rows.append([case["model"], one, *(f"{times[side]:.1f} times" for side in ("candidates", "answers"))])
+    return rows
+
+
 def encoding() -> Rows:
     """Texts per second, ratios, and the cosine to the vectors of float32."""
     titles = {
@@ -382,6 +402,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
         *(nsmc, noises, gradients, depth, alignment, new_york, mask_token, shakespeare),
         *(training, masked, permutation, denoising_bart, denoising_t5, translators),
         *(translation, translation_bart, translation_t5, encoding, generation, guard),
+        *(pplm, ranking),
         *(whole_runs, short_trials),
     )
 }
