@@ -50,6 +50,7 @@ _REFUSED: dict[str, Any] = {
 
 def read_config(table: Format, given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The fields of our config from a parsed `config.json`; ValueError naming `where` and the field."""
+    given = _flat(table, given, where)
     known: set[str] = set()
     ours: dict[str, Any] = dict(table.fixed)
     for entry in table.fields:
@@ -137,7 +138,7 @@ def write_config(table: Format, config: Any, architecture: Architecture | None =
     for name, value in options.items():
         if name not in expressed and value != unwritten.get(name):
             raise ValueError(f"{name} = {value!r} cannot be saved: {table.model_type} in transformers has no such option")
-    return written
+    return _nested(table, written)
 
 
 def expresses(table: Format, config: Any) -> bool:
@@ -147,6 +148,27 @@ def expresses(table: Format, config: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _flat(table: Format, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A parsed `config.json` with the fields of its sections beside the others, as "section.field"."""
+    flat = {name: value for name, value in given.items() if name not in table.sections}
+    for section in table.sections:
+        inner = given.get(section) or {}
+        if not isinstance(inner, dict):
+            raise ValueError(f"{where}: {section} must be an object, but is {_short(inner)} instead")
+        flat |= {f"{section}.{name}": value for name, value in inner.items() if name not in HARMLESS}
+    return flat
+
+
+def _nested(table: Format, flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The opposite of `_flat`."""
+    nested: dict[str, Any] = {section: {} for section in table.sections}
+    for name, value in flat.items():
+        section, dot, field = name.partition(".")
+        place, key = (nested[section], field) if dot and section in nested else (nested, name)
+        place[key] = value
+    return nested
 
 
 def _read_field(entry: Field, value: Any, where: str, name: str) -> Any:

@@ -118,7 +118,8 @@ class Format:
     may take for this family -> in what it differs. `alias`: its name in the registry, where another family has its `model_type`
     and its classes or what is `written` tell the two apart. `generates`: it writes text, so it has a
     `generation_config.json`. `stacks`: how our lists of layers are called -> the option that is their number, by which a file
-    with another number is refused before a model is built. `tensors`, `options`: what a table cannot say.
+    with another number is refused before a model is built. `sections`: objects of `config.json`, whose fields the table
+    calls "section.field". `tensors`, `options`: what a table cannot say.
     """
 
     family: str
@@ -137,6 +138,7 @@ class Format:
     alias: str = ""
     generates: bool = True
     stacks: Mapping[str, str] = field(default_factory=lambda: {"blocks": "layers"})
+    sections: tuple[str, ...] = ()
     tensors: TensorHook = field(default_factory=TensorHook)
     options: OptionHook = field(default_factory=OptionHook)
 

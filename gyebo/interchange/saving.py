@@ -62,9 +62,9 @@ def save(
     config = write_config(table, model.config, architecture) | {"dtype": dtype} | learned
     if tokenizer is not None:
         check_vocabulary(tokenizer, model.config, str(directory))
-        for name in ("pad", "bos", "eos"):
-            if config[f"{name}_token_id"] is None:
-                config[f"{name}_token_id"] = tokenizer.role_ids.get(name)
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+            if name in config and config[name] is None:
+                config[name] = tokenizer.role_ids.get(name.removesuffix("_token_id"))
     ids = {name: config[name] for name in _IDS if name in config}
     with disk_full(directory, "it is as it was: free some space and save again"), _aside(directory) as temporary:
         names = _write_weights(table, architecture, model, temporary, max_shard_bytes)

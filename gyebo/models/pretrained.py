@@ -17,6 +17,8 @@ class Pretrained:
     """
 
     generates: ClassVar[bool] = False  # writes from left to right
+    draws: ClassVar[bool] = False  # draws a picture's image tokens for a text
+    compares: ClassVar[bool] = False  # gives texts and pictures vectors that can be compared
     steers: ClassVar[bool] = False  # what it wrote can be moved by gradients: its cache of keys and values can be `joined`
     causal: ClassVar[bool] = False  # a token's vector depends on no token after it
     sees_prefix: ClassVar[bool] = False  # `encode(prefix=)`: tokens that all of their document sees
@@ -78,5 +80,6 @@ class Pretrained:
     def count_parameters(self: Any, *, embeddings: bool = True) -> int:
         """Number of trainable parameters, tied ones once; without `embeddings`: without embedding tables and output layer."""
         module: nn.Module = self
-        tables = ("token_embedding", "position_embedding", "segment_embedding", "lm_head", "mlm_head.decoder")
+        parts = "token padding position segment image row column patch_position".split()
+        tables = (*(f"{part}_embedding" for part in parts), "lm_head", "mlm_head.decoder")
         return sum(p.numel() for name, p in module.named_parameters() if embeddings or not name.startswith(tables))

@@ -63,6 +63,33 @@ class Generates(Protocol):
 
 
 @runtime_checkable
+class Draws(Protocol):
+    """A model that draws a picture for a text, one image token after the other; its config has `codes` and `grid`."""
+
+    def start_picture(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, image_ids: Tensor | None = None, *, copies: int = 1
+    ) -> tuple[Tensor, Any]:
+        """Texts [B, t], and image tokens that are given [B, n] -> hidden [B * copies, D], and a cache."""
+
+    def next_code(self, codes: Tensor, cache: Any) -> Tensor:
+        """One more image token a picture: [R] -> hidden [R, D]."""
+
+
+@runtime_checkable
+class Compares(Protocol):
+    """A model that tells how well texts and pictures belong together; its config has `picture_size`."""
+
+    def text_vectors(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Texts [B, T] -> vectors of length 1, [B, E]."""
+
+    def picture_vectors(self, pixels: Tensor) -> Tensor:
+        """Pictures as bytes [B, S, S, 3] -> vectors of length 1, [B, E]."""
+
+    def similarity(self, texts: Tensor, pictures: Tensor) -> Tensor:
+        """Vectors [B, E] and [C, E] -> logits [B, C]."""
+
+
+@runtime_checkable
 class EncodesSource(Protocol):
     """A model that reads a source and writes a target; its config has `attends_source`. A cache is as in
     `Generates`."""
@@ -119,6 +146,8 @@ class ReadsCharacters(Protocol):
 # isinstance check compares the names of methods only; `tests/models/test_capabilities.py` also calls `encode(state=)`.
 CAPABILITIES: dict[str, type] = {
     "generates": Generates,
+    "draws": Draws,
+    "compares": Compares,
     "encodes_source": EncodesSource,
     "embeds_source": EmbedsSource,
     "carries_state": CarriesState,

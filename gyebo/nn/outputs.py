@@ -98,6 +98,28 @@ class TranslationOutput:
 
 
 @dataclass
+class TextAndPictureOutput:
+    """Output of a model of texts and image tokens: `text_logits` [B, P, V] of each place of the text, padding tokens last;
+    `image_logits` [B, N, C] of each image token; `last_hidden_state` [B, T, D] and `hidden_states` of all places."""
+
+    text_logits: Tensor
+    image_logits: Tensor
+    last_hidden_state: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class TextsAndPicturesOutput:
+    """Output of a model that compares texts and pictures: `logits_per_text` [B, C] of each text with each picture,
+    `logits_per_image` [C, B]; their vectors of length 1, `text_embeds` [B, E] and `image_embeds` [C, E]."""
+
+    logits_per_text: Tensor
+    logits_per_image: Tensor
+    text_embeds: Tensor
+    image_embeds: Tensor
+
+
+@dataclass
 class TaskOutput:
     """Output of a head with a single tensor: `logits` [B, labels] (also for regression), for tagging [B, T, labels], for choice
     [B, C]; undefined at padding. `hidden_states` and `attentions`, on request, as in `Encoded`."""

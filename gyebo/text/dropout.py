@@ -74,7 +74,8 @@ class BpeDropoutTokenizer(Tokenizer):
             raise ValueError(f"bpe_dropout needs a byte-level BPE tokenizer, but this one is of another kind ({self.kind})")
         model = spec["model"]
         vocab: dict[str, int] = model["vocab"]
-        self._merges = _merges(model, vocab)
+        self._table = _table(model, vocab)
+        self._merges = Merges.of(self._table)
         letters = {ord(token): id for token, id in vocab.items() if len(token) == 1}
         self._letters = np.full(max(letters) + 1, _NOTHING)
         self._letters[list(letters)] = list(letters.values())
@@ -102,6 +103,14 @@ class BpeDropoutTokenizer(Tokenizer):
             symbols[cells], kept[cells] = merged(symbols[cells], self._merges, self._rate, self._random)
         bounds = list(accumulate((sum(map(len, part)) for part in words), initial=0))
         return [symbols[a:b][kept[a:b]].tolist() for a, b in pairwise(bounds)]
+
+    def encode_by(self, text: str, random: np.random.Generator) -> list[int]:
+        """Ids of one text, with dropout: a function of the text and of what is drawn. Raises ValueError on a lone surrogate."""
+        ids: list[int] = []
+        draws = _uniforms(random)
+        for word in self._words(text):
+            ids += drawn([int(self._letters[ord(letter)]) for letter in word], self._table, self._rate, draws)
+        return ids
 
     def _words(self, text: str) -> list[str]:
         text = self.normalize(text)
@@ -155,6 +164,30 @@ def merged(words: Ids, merges: Merges, rate: float, random: np.random.Generator)
     return symbols[:, :n], kept[:, :n]
 
 
+def drawn(word: list[int], table: dict[tuple[int, int], tuple[int, int]], rate: float, draws: Iterator[float]) -> list[int]:
+    """As `merged`, for one word, with draws from 0 to 1: in short texts this is faster."""
+    symbols = list(word)
+    while True:
+        first, place = (_NEVER, _NOTHING), 0
+        for at, pair in enumerate(pairwise(symbols)):
+            found = table.get(pair)
+            if found is not None and not (rate and next(draws) < rate) and found < first:
+                first, place = found, at
+        if first[0] == _NEVER:
+            return symbols
+        symbols[place : place + 2] = [first[1]]
+
+
+def _uniforms(random: np.random.Generator) -> Iterator[float]:
+    while True:
+        yield from random.random(64).tolist()
+
+
+def is_byte_level(tokenizer: Tokenizer) -> bool:
+    """Whether a tokenizer is a byte-level BPE, which alone has BPE-dropout."""
+    return _byte_level(json.loads(tokenizer._backend().to_str()))
+
+
 def _byte_level(spec: dict[str, Any]) -> bool:
     """Whether all tokens are merges of bytes."""
     model, words = spec["model"], spec["pre_tokenizer"] or {}
@@ -163,6 +196,6 @@ def _byte_level(spec: dict[str, Any]) -> bool:
     return plain and any(step.get("type") == "ByteLevel" for step in steps)
 
 
-def _merges(model: dict[str, Any], vocab: dict[str, int]) -> Merges:
+def _table(model: dict[str, Any], vocab: dict[str, int]) -> dict[tuple[int, int], tuple[int, int]]:
     pairs = [merge if isinstance(merge, list) else merge.split(" ", 1) for merge in model["merges"]]
-    return Merges.of({(vocab[a], vocab[b]): (rank, vocab[a + b]) for rank, (a, b) in enumerate(pairs)})
+    return {(vocab[a], vocab[b]): (rank, vocab[a + b]) for rank, (a, b) in enumerate(pairs)}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gyebo.text.dropout import BpeDropoutTokenizer, Merges, merged
+from gyebo.text.dropout import BpeDropoutTokenizer, Merges, drawn, merged
 from tests.text.text_corpus import PROBES, SIZES, corpus, trained
 
 A, B, C, AB, BC, ABC = range(6)
@@ -68,6 +68,31 @@ def test_pieces_are_as_frequent_as_with_the_published_algorithm(rate):
     found = Counter(pieces_of([word] * draws, table, rate))
     for pieces in expected | found:
         assert abs(expected[pieces] - found[pieces]) <= 5 * (2 * max(expected[pieces], 10)) ** 0.5
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.06, 0.3])
+def test_one_word_alone_has_the_same_pieces(rate):
+    """Exactly without dropout, else as often."""
+    table = {(a, b): (3 * a + b, 3 + 3 * a + b) for a in range(3) for b in range(3)}
+    table |= {(3, 4): (9, 12), (5, 0): (10, 13), (0, 12): (11, 14)}
+    word, count, random = [0, 0, 0, 1, 2, 0, 0], 20_000, Random(1)
+    expected = Counter(pieces_of([word] * count, table, rate))
+    found = Counter(tuple(drawn(word, table, rate, iter(random.random, None))) for _ in range(count))
+    for pieces in expected | found:
+        assert abs(expected[pieces] - found[pieces]) <= 5 * (2 * max(expected[pieces], 10)) ** 0.5
+
+
+def test_the_ids_of_a_text_follow_from_a_generator():
+    tokenizer = trained("bpe")
+    dropping, texts = BpeDropoutTokenizer(tokenizer, 0.3, ""), corpus()[:40]
+
+    def ids(seed):
+        return [dropping.encode_by(text, np.random.default_rng([seed, row])) for row, text in enumerate(texts)]
+
+    assert ids(1) == ids(1) != ids(2)
+    assert [tokenizer.decode(row) for row in ids(3)] == [tokenizer.decode(tokenizer.encode(text)) for text in texts]
+    plain = BpeDropoutTokenizer(tokenizer, 0.0, "")
+    assert [plain.encode_by(text, np.random.default_rng(0)) for text in texts] == tokenizer.encode_batch(texts)
 
 
 @given(st.one_of(st.text(max_size=40), st.sampled_from(PROBES)))

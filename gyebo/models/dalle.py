@@ -1,0 +1,366 @@
+"""DALL-E: Ramesh et al. 2021, "Zero-Shot Text-to-Image Generation". The child of GPT-2 and of the discrete VAE.
+
+    text and padding tokens + positions, image tokens + rows + columns -> GPT-2's blocks with sparse attention -> norm
+        at the text's places: the next token of the text;   from its last place on: the next image token
+
+What differs from GPT-2 (section 2.2 and appendix B.1 of the paper):
+
+- a sequence is a text of `context` places, then the `grid` x `grid` image tokens of its picture, row by row. Where a text is
+  shorter, each place that is left has a padding token of its own, which is learned and seen like any other;
+- text and image tokens have tables of their own, which are the output layers too: what is predicted is of one of both;
+- an image token's position is the sum of a vector for its row and one for its column;
+- an image token sees all of the text, but of the picture only its surroundings (`gyebo/nn/grid_attention.py`): layer i of them
+  those above it where (i - 2) mod 4 = 0, else the previous row of tokens, and in the last layer a convolution's window;
+- `start`: a learned vector before the text, from which its first token is predicted.
+
+The transformer of the paper was never released; its masks are tested against their definitions, pair by pair.
+
+Letters: B batch, T places of the sequence, P of the text, N of the picture, R pictures that are drawn, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gyebo.models.pretrained import Pretrained
+from gyebo.models.protocol import check_shape
+from gyebo.nn.attention import join_heads, split_heads
+from gyebo.nn.cost import Workload, transformer_flops
+from gyebo.nn.dropout import dropout
+from gyebo.nn.feedforward import ACTIVATIONS, FeedForward
+from gyebo.nn.grid_attention import COLUMN, CONVOLUTION, ROW, GridCache, Pattern, attend_grid
+from gyebo.nn.outputs import Encoded, TextAndPictureOutput
+from gyebo.nn.ragged import real_tokens
+
+
+@dataclass
+class DalleConfig:
+    """The configuration of a DALL-E; the defaults are the published one."""
+
+    vocab_size: int = 16_384
+    context: int = 256  # places of the text, tokens
+    codes: int = 8192  # different image tokens
+    grid: int = 32  # rows, and columns, of image tokens
+    width: int = 3968
+    layers: int = 64
+    heads: int = 62
+    inner: int | None = None  # width of the feed-forward network; None: 4 x width
+    kernel: int = 11  # of the last layer's window
+    start: bool = True  # a vector before the text, from which its first token is predicted
+    guided: bool = False  # it learned pictures without their texts, too, so that it can exaggerate what a text changes
+    activation: str = "gelu_tanh"
+    embedding_dropout: float = 0.0
+    attention_dropout: float = 0.0
+    residual_dropout: float = 0.0
+    norm_eps: float = 1e-5
+    init_std: float = 0.02
+    pad_id: int | None = None
+    bos_id: int | None = None
+    eos_id: int | None = None
+
+    tied: ClassVar[bool] = True  # the output layers are the embeddings
+
+    def __post_init__(self) -> None:
+        check_shape(
+            self,
+            counts=("vocab_size", "context", "codes", "grid", "width", "layers", "heads"),
+            shares=("embedding_dropout", "attention_dropout", "residual_dropout"),
+            positive=("norm_eps", "init_std"),
+            ids=("pad_id", "bos_id", "eos_id"),
+        )
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads, but is {self.width} with {self.heads} heads instead")
+        if self.inner is not None and self.inner < 1:
+            raise ValueError(f"inner must be at least 1, or None for 4 x width, but is {self.inner} instead")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, but is {self.activation!r} instead")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, as a token stands in its middle, but is {self.kernel} instead")
+
+    @property
+    def inner_width(self) -> int:
+        """Width of the feed-forward network."""
+        return 4 * self.width if self.inner is None else self.inner
+
+    @property
+    def text_places(self) -> int:
+        """Places before the picture."""
+        return self.context + self.start
+
+    @property
+    def image_tokens(self) -> int:
+        """Image tokens of a picture."""
+        return self.grid * self.grid
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """What an image token sees of its picture in each layer."""
+        return tuple(Pattern(kind, self.grid, self.kernel) for kind in kinds(self.layers))
+
+
+def kinds(layers: int) -> tuple[str, ...]:
+    """The kind of attention of each layer: rows, columns in every fourth from the second on, a convolution in the last one."""
+    return (*(COLUMN if layer % 4 == 1 else ROW for layer in range(layers - 1)), CONVOLUTION)
+
+
+@dataclass
+class Run:
+    """Shared by the blocks in one pass. `text`: places before the picture; `kept`: a list that collects the keys and values of
+    each layer; `cache`: what the next image token goes on from."""
+
+    text: int
+    kept: list[tuple[Tensor, Tensor]] | None = None
+    cache: GridCache | None = None
+
+
+class Attention(nn.Module):
+    """Causal multi-head self-attention, over the text and what the layer's pattern shows of the picture."""
+
+    def __init__(self, config: DalleConfig, layer: int):
+        super().__init__()
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+        self.heads, self.layer, self.dropout = config.heads, layer, config.attention_dropout
+        self.pattern = config.patterns[layer]
+
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        """[B, T, D] -> [B, T, D]."""
+        query, key, value = split_heads(self.qkv(x), 3 * self.heads).chunk(3, 1)  # [B, H, T, K] each
+        if run.cache is not None:
+            return self.out(join_heads(run.cache.attend(self.layer, query, key, value)))
+        if run.kept is not None:
+            run.kept.append((key, value))
+        p = self.dropout if self.training else 0.0
+        return self.out(join_heads(attend_grid(query, key, value, run.text, self.pattern, dropout=p)))
+
+
+class Block(nn.Module):
+    """One layer: the input of each sublayer is normalised, and its output is added to the residual stream (pre-norm)."""
+
+    def __init__(self, config: DalleConfig, layer: int):
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.attention = Attention(config, layer)
+        self.mlp_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.mlp = FeedForward(config.width, config.inner_width, config.activation)
+        self.dropout = config.residual_dropout
+
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        """[B, T, D] -> [B, T, D]."""
+        p = self.dropout if self.training else 0.0
+        x = x + dropout(self.attention(self.attention_norm(x), run), p)
+        return x + dropout(self.mlp(self.mlp_norm(x)), p)
+
+
+class Dalle(Pretrained, nn.Module):
+    """DALL-E without its picture tokenizer: texts and image tokens in, predictions of both out."""
+
+    family: ClassVar[str] = "dalle"
+    draws: ClassVar[bool] = True
+    heads: ClassVar[tuple[str, ...]] = ("text", "image")
+    config_class: ClassVar[type] = DalleConfig
+    sizes: ClassVar[dict[str, DalleConfig]] = {
+        "tiny": DalleConfig(4096, 32, 128, 8, 64, 4, 2, kernel=5),
+        "mini": DalleConfig(8000, 48, 256, 8, 256, 6, 4, kernel=5),
+        "small": DalleConfig(16_000, 64, 512, 16, 512, 8, 8),
+        "korean": DalleConfig(width=768, layers=12, heads=12, start=False),
+        "published": DalleConfig(),
+    }
+
+    def __init__(self, config: DalleConfig):
+        super().__init__()
+        self.config = config
+        self.start = nn.Parameter(torch.empty(config.width)) if config.start else None
+        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
+        self.padding_embedding = nn.Embedding(config.context, config.width)
+        self.position_embedding = nn.Embedding(config.context, config.width)
+        self.image_embedding = nn.Embedding(config.codes, config.width)
+        self.row_embedding = nn.Embedding(config.grid, config.width)
+        self.column_embedding = nn.Embedding(config.grid, config.width)
+        self.blocks = nn.ModuleList([Block(config, layer) for layer in range(config.layers)])
+        self.final_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.image_head = nn.Linear(config.width, config.codes, bias=False)
+        self.image_head.weight = self.image_embedding.weight
+        self.initialise()
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Initialise the weights with torch's generator, as GPT-2's.
+
+        | tensor | distribution |
+        | --- | --- |
+        | every matrix and embedding, start | N(0, init_std), except: |
+        | attention.out, mlp.down | N(0, init_std / sqrt(2 layers)) |
+        | biases | 0 |
+        | norms | gain 1, bias 0 |
+        """
+        std = self.config.init_std
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                into_stream = name.endswith(("attention.out", "mlp.down"))
+                module.weight.normal_(0.0, std / math.sqrt(2 * self.config.layers) if into_stream else std)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                module.bias.zero_()
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+        if self.start is not None:
+            self.start.normal_(0.0, std)
+
+    def encode(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        image_ids: Tensor | None = None,
+        *,
+        document_ids: Tensor | None = None,
+        return_layers: bool = False,
+    ) -> Encoded:
+        """Texts [B, t] and the first image tokens of their pictures [B, n] -> `hidden` [B, P + n, D], where P counts all places
+        before the picture, padding and start included; None: no image tokens.
+
+        `attention_mask` or `document_ids` [B, t] are 0 at padding, wherever it is. Raises ValueError for a text or a picture
+        with more tokens than there are places.
+        """
+        layers = self._blocks(self._vectors(input_ids, attention_mask, image_ids, document_ids), self._run())
+        return Encoded(layers[-1], tuple(layers) if return_layers else None)
+
+    def _run(self, **options: Any) -> Run:
+        return Run(self.config.text_places, **options)
+
+    def _vectors(self, ids: Tensor, mask: Tensor | None, codes: Tensor | None, documents: Tensor | None = None) -> Tensor:
+        """The vectors of all places, [B, P + n, D]."""
+        parts = [self._text(ids, real_tokens(mask, documents))]
+        if self.start is not None:
+            parts.insert(0, self.start.expand(len(ids), 1, -1))
+        if codes is not None and codes.shape[1]:
+            if codes.shape[1] > self.config.image_tokens:
+                side = self.config.grid
+                raise ValueError(
+                    f"a picture must have at most {side * side} codes (grid {side} x {side}), but has {codes.shape[1]} instead"
+                )
+            parts.append(self._placed(codes, torch.arange(codes.shape[1], device=codes.device)))
+        return torch.cat(parts, 1)
+
+    def _text(self, ids: Tensor, real: Tensor | None) -> Tensor:
+        """Texts [B, t] in all places of a text: [B, context, D]."""
+        batch, places = len(ids), self.config.context
+        real = torch.ones_like(ids, dtype=torch.bool) if real is None else real
+        longest = int(real.sum(1).max()) if ids.numel() else 0
+        if longest > places:
+            raise ValueError(f"a text must have at most {places} tokens (context), but has {longest} instead")
+        first = (~real).int().argsort(dim=1, stable=True)[:, :places]  # tokens before padding
+        ids, real = ids.gather(1, first), real.gather(1, first)
+        vectors = self.padding_embedding.weight.expand(batch, -1, -1)
+        given = torch.where(real[..., None], self.token_embedding(ids), vectors[:, : ids.shape[1]])
+        return torch.cat([given, vectors[:, ids.shape[1] :]], 1) + self.position_embedding.weight
+
+    def _placed(self, codes: Tensor, places: Tensor) -> Tensor:
+        """Image tokens [B, n] at these places of the grid [n], as vectors [B, n, D]."""
+        row, column = self.row_embedding(places // self.config.grid), self.column_embedding(places % self.config.grid)
+        return self.image_embedding(codes) + row + column
+
+    def _blocks(self, vectors: Tensor, run: Run) -> list[Tensor]:
+        """The input of the blocks, and the output of each."""
+        x = dropout(vectors, self.config.embedding_dropout if self.training else 0.0)
+        layers = [x]
+        for block in self.blocks:
+            x = block(x, run)
+            layers.append(x)
+        layers[-1] = self.final_norm(x)
+        return layers
+
+    def predicting(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Of `hidden` [B, P + n, D] the vectors that predict the text's places, [B, context, D] (without a start from the
+        second on), and those that predict image tokens: one more than were read, but no more than a picture has."""
+        last = self.config.text_places - 1  # what stands there is followed by the first image token
+        return hidden[:, :last], hidden[:, last : last + self.config.image_tokens]
+
+    def output_layer(self, hidden: Tensor, head: str) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Input rows [..., D] and weight of the final projection of a head, and no bias: "text" [V + context, D], of tokens and
+        then of padding tokens by their place; "image" [codes, D]."""
+        if head == "text":
+            return hidden, torch.cat([self.token_embedding.weight, self.padding_embedding.weight]), None
+        if head == "image":
+            return hidden, self.image_head.weight, None
+        raise ValueError(f"head must be one of {', '.join(self.heads)}, but is {head!r} instead")
+
+    def project(self, hidden: Tensor, head: str) -> Tensor:
+        """Logits of a head for any subset of positions: [..., D] -> [..., V + context] or [..., codes]."""
+        if head == "image":
+            return self.image_head(hidden)  # the module instead of its weight: it may be packed for decoding
+        rows, weight, _ = self.output_layer(hidden, head)
+        return nn.functional.linear(rows, weight)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        image_ids: Tensor | None = None,
+        *,
+        document_ids: Tensor | None = None,
+        output_hidden_states: bool = False,
+        labels: None = None,
+    ) -> TextAndPictureOutput:
+        """Logits of the text's places and of the image tokens (`predicting`); arguments as in `encode`. Raises ValueError for
+        `labels`."""
+        if labels is not None:
+            raise ValueError("labels= is not supported: models compute no loss; use gyebo.objectives")
+        found = self.encode(input_ids, attention_mask, image_ids, document_ids=document_ids, return_layers=output_hidden_states)
+        text, image = self.predicting(found.hidden)
+        return TextAndPictureOutput(self.project(text, "text"), self.project(image, "image"), found.hidden, found.layers)
+
+    # -- drawing
+
+    def start_picture(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, image_ids: Tensor | None = None, *, copies: int = 1
+    ) -> tuple[Tensor, GridCache]:
+        """Read texts [B, t] and the image tokens of their pictures that are given [B, n]; `copies` of each are to be drawn.
+        Returns hidden [R, D], from which the next image token is predicted, copies side by side, and a cache for `next_code`.
+
+        Raises ValueError where all image tokens are given.
+        """
+        given = 0 if image_ids is None else image_ids.shape[1]
+        if given == self.config.image_tokens:
+            raise ValueError(f"all {given} codes of the picture are given: nothing is left to draw")
+        kept: list[tuple[Tensor, Tensor]] = []
+        *_, hidden = self._blocks(self._vectors(input_ids, attention_mask, image_ids), self._run(kept=kept))
+        cache = GridCache.of(kept, self.config.patterns, self.config.text_places, copies)
+        return hidden[:, -1].repeat_interleave(copies, 0), cache
+
+    def next_code(self, codes: Tensor, cache: GridCache) -> Tensor:
+        """The image token after those in the cache, [R] -> hidden [R, D]; the cache is extended in place."""
+        place = torch.tensor([cache.filled], device=codes.device)
+        *_, hidden = self._blocks(self._placed(codes[:, None], place), self._run(cache=cache))
+        cache.advance()
+        return hidden[:, 0]
+
+    # -- training
+
+    @classmethod
+    def parts(cls) -> tuple[str, ...]:
+        """Flags of its config that what is learned decides."""
+        return ("guided",)
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters from input to output: the tables and the start, each block, the rest."""
+        tables = [p for name, p in self.named_parameters() if name == "start" or name.partition(".")[0].endswith("_embedding")]
+        groups = [tables, *(list(block.parameters()) for block in self.blocks)]
+        seen = {id(p) for group in groups for p in group}
+        return [*groups, [p for p in self.parameters() if id(p) not in seen]]
+
+    def flops(self, work: Workload) -> float:
+        """FLOPs of a forward pass (`gyebo/nn/cost.py`): each picture has all places of a text before it, and the padding there
+        is computed like text. Stream "image": the image tokens."""
+        config, text, image = self.config, self.config.text_places, work.places("image")
+        pictures = work.documents("image")
+        total = 0.0
+        for pattern in config.patterns:
+            pairs = pictures * text**2 + image * (text + pattern.keys)
+            total += transformer_flops(pictures * text + image, pairs, width=config.width, layers=1, inner=config.inner_width)
+        outputs = {"text": config.vocab_size + config.context, "image": config.codes}
+        return total + 2 * work.outputs({head: config.width * rows for head, rows in outputs.items()})
