@@ -37,6 +37,7 @@ class Pretrained:
     has_pooler: ClassVar[bool] = False  # may have a pooler: `config.pooler`
     compiles: ClassVar[bool] = False  # `torch.compile` makes it faster
     optional_heads: ClassVar[tuple[str, ...]] = ()  # of `heads`, each with the flag of the config that switches it on
+    sees: ClassVar[bool] = False  # reads the regions of a picture beside a text
     stacks: ClassVar[tuple[str, ...]] = ("blocks",)  # the names of its lists of layers
     tasks: tuple[Any, ...] = ()  # that it learned to answer by text, as `config.json` remembers them
 

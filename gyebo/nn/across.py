@@ -13,6 +13,7 @@ them, H heads, K width of a head.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,13 +46,20 @@ class Pairs:
     keys: Grid | None = None
 
 
-def pairs_of(target: Ragged, source: Ragged, allowed: Tensor | None) -> Pairs:
-    """The pairs of two layouts of one batch, whose rows are one sequence each. `allowed` [B, 1, 1, L]: the mask of the source,
-    for dense layouts; None: all tokens."""
-    if target.grid is None and source.grid is None:
+def pairs_of(target: Ragged, source: Ragged, allowed: Tensor | None, documents: tuple[Tensor, Tensor] | None = None) -> Pairs:
+    """The pairs of two layouts of one batch, whose rows are one sequence each. `allowed`: the mask of the source [B, 1, 1, L],
+    for dense layouts; None: all tokens.
+
+    `documents`: where a row may hold several sequences, the document ids of both sides, [B, U] and [B, L]: a target attends to
+    the source in its row that has its id. For dense layouts `allowed` says so, [B, 1, U, L].
+    """
+    dense = target.padding is not None or source.padding is not None
+    if target.grid is None and source.grid is None and (dense or documents is None or _same_document(*documents)):
         return Pairs((PairGroup(target.shape[0], target.shape[1], source.shape[1], allowed),))
     device, batch = target.index.device, target.shape[0]
     rows, positions = zip(*(_places(layout) for layout in (target, source)))
+    if documents is not None:
+        rows, batch = _numbered(rows, [layout.gather(ids).cpu() for layout, ids in zip((target, source), documents)])
     queries, keys = (own.bincount(minlength=batch) for own in rows)
     order = keys.argsort(descending=True, stable=True)
     place = torch.empty_like(order)
@@ -80,6 +88,8 @@ def attend_across(
     `scale`, `dropout`: as in `attend`. `attentions`: a list to which the weights [B, H, U, L] are appended, by the naive
     implementation; for dense layouts.
     """
+    if not len(query) or not len(key_value):  # nothing to attend to: the sum of no values
+        return query.flatten(1) * 0 + key_value.sum() * 0  # with a gradient, of zeros
     options: dict[str, Any] = {"scale": scale, "dropout": dropout}
     wanted = query if pairs.queries is None else pairs.queries.place(query)
     given = key_value if pairs.keys is None else pairs.keys.place(key_value)
@@ -103,6 +113,20 @@ def _places(layout: Ragged) -> tuple[Tensor, Tensor]:
     """Of each real row of a layout, its row in the batch and its position there [n]."""
     count = len(layout.index) - layout.spare
     return layout.index[:count].cpu() // layout.shape[1], layout.positions[:count].cpu()
+
+
+def _same_document(target: Tensor, source: Tensor) -> bool:
+    """Whether the first places of each row belong to one document."""
+    return bool((target[:, :1] == source[:, :1]).all())
+
+
+def _numbered(rows: Sequence[Tensor], documents: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], int]:
+    """The sequence of each real row of two layouts, and how many sequences there are: one for each row of the batch and
+    document in it. `documents`: of the rows of each layout, spare ones included."""
+    most = 1 + max((int(ids.max()) for ids in documents if len(ids)), default=0)
+    keys = [row * most + ids[: len(row)] for row, ids in zip(rows, documents)]
+    names, numbers = torch.cat(keys).unique(return_inverse=True)
+    return numbers.split([len(key) for key in keys]), len(names)
 
 
 def _groups(queries: Tensor, keys: Tensor, close: int) -> tuple[tuple[PairGroup, ...], tuple[Tensor, Tensor], tuple[int, int]]:

@@ -19,7 +19,11 @@ class Encoded:
     after the last layer, on request.
 
     For an encoder and a decoder these are the decoder's, of length U; those of the encoder have fields of their own, and
-    `cross_attentions` are the weights of every block from the target to the source, each [B, H, U, T]."""
+    `cross_attentions` are the weights of every block from the target to the source, each [B, H, U, T].
+
+    Of a model that sees, `hidden`, `layers` and `attentions` are those of the words; those of R regions of a picture have
+    fields of their own, and `cross_attentions` are the weights of every block from the words to the regions, each [B, H, T,
+    R]."""
 
     hidden: Tensor
     layers: tuple[Tensor, ...] | None = None
@@ -30,6 +34,9 @@ class Encoded:
     encoder_layers: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
+    region_hidden: Tensor | None = None
+    region_layers: tuple[Tensor, ...] | None = None
+    region_attentions: tuple[Tensor, ...] | None = None
 
 
 @dataclass
@@ -163,3 +170,27 @@ class ParsingOutput:
     def scores(self) -> tuple[Tensor, ...]:
         """All output tensors of the head."""
         return self.arc_logits, self.relation_logits
+
+
+@dataclass
+class SeeingOutput:
+    """Output of a model that reads words and the regions of a picture, with the names of LXMERT in `transformers`:
+    `prediction_logits` [B, T, V] for the original word at every position; `cross_relationship_score` [B, 2], whether the text
+    and the picture belong together; `question_answering_score` [B, answers]; `region_logits`: head -> [B, R, classes], for
+    "feature" [B, R, F]; each None, or not among them, if the model has no such head. Logits are zero at padding.
+
+    `language_output` [B, T, D], `vision_output` [B, R, D], `pooled_output` [B, D]; hidden states: the output of every layer;
+    `cross_encoder_attentions` as `Encoded.cross_attentions`."""
+
+    language_output: Tensor
+    vision_output: Tensor
+    pooled_output: Tensor | None = None
+    prediction_logits: Tensor | None = None
+    cross_relationship_score: Tensor | None = None
+    question_answering_score: Tensor | None = None
+    region_logits: dict[str, Tensor] | None = None
+    language_hidden_states: tuple[Tensor, ...] | None = None
+    vision_hidden_states: tuple[Tensor, ...] | None = None
+    language_attentions: tuple[Tensor, ...] | None = None
+    vision_attentions: tuple[Tensor, ...] | None = None
+    cross_encoder_attentions: tuple[Tensor, ...] | None = None
