@@ -62,7 +62,7 @@ def word(help: str, metavar: str, *names: str) -> Any:
     return typer.Option(*names, help=help, metavar=metavar)
 
 
-CORPUS_HELP = "Files, folders, globs, hf:NAME[/CONFIG][:SPLIT], world:[ko|en][,N], or - (stdin)."
+CORPUS_HELP = "Files, folders, globs, hf:NAME[/CONFIG][:SPLIT], world:[ko|en][,N], world:pictures, or - (stdin)."
 Corpora = Annotated[list[str], typer.Argument(metavar="CORPUS", help=CORPUS_HELP)]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A run, a transformers directory, or a hub id.")]
 Out = Annotated[Path, word("Output directory.", "DIR", "-o", "--out")]

@@ -36,7 +36,10 @@ class DataOptions(Section):
 
     corpus: list[str] = Field(min_length=1, description="files, folders, globs, hf:NAME, world:, or - for stdin")
     documents: Literal["line", "blank", "file"] = Field("line", description="what a document is in plain text")
-    text_field: str = Field("text", description="the column or key that holds the text in jsonl, csv, tsv, parquet and hf:")
+    text_field: str = Field(
+        "text",
+        description="the column or key that holds the text in jsonl, csv, tsv, parquet and hf:; of pictures also several: a,b",
+    )
     bad_bytes: Literal["refuse", "replace"] = Field("refuse", description="what to do with bytes that are not UTF-8")
     valid: str | None = Field(None, description="a corpus to use as the held-out set")
     valid_last: float | None = Field(None, gt=0, lt=1, description="hold out this share at the end of the text")
@@ -46,6 +49,16 @@ class DataOptions(Section):
     without: list[str] = Field(
         default_factory=list,
         description="texts that must not be learned, named as a corpus: documents that hold one are left out of training",
+    )
+    picture_field: str | None = Field(
+        None, description="the column or key that names or holds the picture (default: the known names, such as image)"
+    )
+    picture_size: int | None = Field(None, ge=8, le=512, description="pixels a side to which pictures are brought (default 64)")
+    picture_fit: Literal["crop", "pad", "stretch"] | None = Field(
+        None, description="of pictures that are not square: their middle (crop, the default), all on white, or stretched"
+    )
+    crop_size: int | None = Field(
+        None, ge=4, le=128, description="pixels a side of what is kept of each region of a picture (default 16)"
     )
     across_documents: bool = Field(False, description="let attention cross document boundaries")
     order: Literal["auto", "shuffled", "lanes"] = Field(

@@ -12,7 +12,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,11 +20,12 @@ from gyebo.config import durable
 from gyebo.config.disk import disk_full
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
-from gyebo.data import sources
+from gyebo.data import picture_files, pictures, sources
 from gyebo.data.lock import sole_writer
 from gyebo.data.processes import end_with_parent, interrupts_held
-from gyebo.data.shards import SPLITS, Prepared, Split, damaged, mapped, token_dtype, write_part
-from gyebo.data.sources import Chunk, Source
+from gyebo.data.records import CAPTION, Record, as_prepared
+from gyebo.data.shards import SPLITS, Prepared, Split, damaged, mapped, token_dtype, write_files, write_part
+from gyebo.data.source import Chunk, Source
 from gyebo.data.wanted import Wanted
 from gyebo.text.tokenizer import Tokenizer
 
@@ -64,9 +65,27 @@ def open_corpus(options: DataOptions, *, hold_out_all: bool = False, fingerprint
             raise OptionError("‹data.without› has no effect on text that is held out whole: leave it out")
         found, valid = [], found
     without = sources.resolve(options.without, spool, options)
+    _refuse_mixed([*found, *valid], options)
     parts = (found, valid, *([without] if without else [])) if fingerprint else ()
     marks = [sources.fingerprint(part, options) for part in parts]
     return Corpus(found, valid, options, hashlib.sha256("".join(marks).encode()).hexdigest(), without)
+
+
+def _refuse_mixed(found: list[Source], options: DataOptions) -> None:
+    """OptionError where some sources are pictures and others text alone, or an option is about pictures and there are none."""
+    pictured = [source for source in found if source.pictured]
+    if pictured and len(pictured) < len(found):
+        text = next(source for source in found if not source.pictured)
+        raise OptionError(
+            f"‹data.corpus›: {pictured[0].name} holds pictures and {text.name} text alone: a corpus, with what is held out, is "
+            "one of the two"
+        )
+    for option in ("picture_field", "picture_size", "picture_fit", "crop_size"):
+        value = getattr(options, option)
+        if value is not None and not pictured:
+            raise OptionError(
+                f"‹data.{option}›={value} has no effect on {', '.join(options.corpus)}: it holds no pictures; leave it out"
+            )
 
 
 def unwanted(corpus: Corpus) -> Wanted | None:
@@ -101,11 +120,43 @@ def split_documents(texts: list[str], options: DataOptions, cut: int | None, hel
     return parts
 
 
+def record_key(record: Record) -> int:
+    """A 64-bit hash of the texts of a picture as `split_key`, so that all share a split; of a single one it is the same.
+
+    Questions and what is false do not count where there are captions: the same picture has others of these.
+    """
+    keys = [split_key(text.text) for text in record.texts if text.kind == CAPTION] or [split_key(t.text) for t in record.texts]
+    return keys[0] if len(keys) == 1 else split_key(" ".join(map(str, sorted(keys))))
+
+
+def split_records(records: list[Record], options: DataOptions, cut: int | None, held_out: bool) -> dict[str, list[Record]]:
+    """The pictures of a chunk by split; arguments as in `split_documents`."""
+    if held_out:
+        return {"train": [], "valid": records}
+    parts: dict[str, list[Record]] = {"train": [], "valid": []}
+    threshold = int(options.hash_share * 2**64)
+    for record in records:
+        if cut is None:
+            parts["valid" if threshold and record_key(record) < threshold else "train"].append(record)
+        else:
+            parts["train" if cut > 0 else "valid"].append(record)
+            cut -= sum(len(text.text) for text in record.texts)
+    return parts
+
+
+def texts_by_split(chunk: Chunk, options: DataOptions, cut: int | None, held_out: bool) -> dict[str, list[str]]:
+    """The documents of a chunk by split, those of pictures too; arguments as in `split_documents`."""
+    if not chunk.source.pictured:
+        return split_documents(sources.texts_of(chunk, options), options, cut, held_out)
+    parts = split_records(list(sources.records_of(chunk, options)), options, cut, held_out)
+    return {split: [text.text for record in records for text in record.texts] for split, records in parts.items()}
+
+
 def training_texts(corpus: Corpus) -> Iterator[str]:
     """The training documents as a stream, in corpus order, for training a tokenizer."""
     cuts, without = _cuts(corpus), unwanted(corpus)
     for chunk in sources.chunks(corpus.sources, corpus.options):
-        texts = split_documents(sources.texts_of(chunk, corpus.options), corpus.options, cuts(chunk), False)["train"]
+        texts = texts_by_split(chunk, corpus.options, cuts(chunk), False)["train"]
         yield from (text for text in texts if not (without and without.find(text)))
 
 
@@ -145,20 +196,50 @@ class PartWriter:
     def part(self, chunk: Chunk, number: int, cut: int | None, held_out: bool) -> dict[str, Any]:
         """Tokenize a chunk into part `number`; returns the record of the part, which is written last."""
         record: dict[str, Any] = {"sample": "", "floor": 0.0, "sha256": {}}
+        write = self._write_pictures if chunk.source.pictured else self._write_documents
+        write(chunk, number, cut, held_out, record)
+        durable.write(self.folder / "parts" / f"{number:05d}.json", json.dumps(record))
+        return record
+
+    def _write_documents(self, chunk: Chunk, number: int, cut: int | None, held_out: bool, record: dict[str, Any]) -> None:
+        """The texts of a chunk, and what `record` says of them."""
         parts = split_documents(sources.texts_of(chunk, self.options), self.options, cut, held_out)
         if self.without:
             kept = [text for text in parts["train"] if not self.without.find(text)]
             record["left_out"] = len(parts["train"]) - len(kept)
             parts["train"] = kept
         for split, texts in parts.items():
-            rows, digests = _write_texts(self.folder, split, number, texts, self.tokenizer)
-            if texts:
-                record["sha256"] |= digests
-                record["sample"] = record["sample"] or texts[0][:300]
-            record[split] = {"documents": len(rows), "tokens": sum(r[0] for r in rows), "bytes": sum(r[1] for r in rows)}
+            self._write_split(split, number, texts, record)
             record["floor"] += _floor(chunk, texts) if split == "valid" else 0.0
-        durable.write(self.folder / "parts" / f"{number:05d}.json", json.dumps(record))
-        return record
+
+    def _write_pictures(self, chunk: Chunk, number: int, cut: int | None, held_out: bool, record: dict[str, Any]) -> None:
+        """The pictures of a chunk with their texts; one of which no text may be learned goes with them."""
+        parts = split_records(list(sources.records_of(chunk, self.options)), self.options, cut, held_out)
+        if self.without:
+            kept = [_without(found, self.without) for found in parts["train"]]
+            before, after = (sum(len(found.texts) for found in some) for some in (parts["train"], kept))
+            record["left_out"] = before - after
+            parts["train"] = [found for found in kept if found.texts]
+        record["names"] = []
+        for split, records in parts.items():
+            self._write_split(split, number, [text.text for found in records for text in found.texts], record)
+            if records:
+                files = pictures.encoded([picture_files.seen(found, self.options) for found in records])
+                record["sha256"] |= write_files(self.folder, split, number, files)
+                record["names"].append(json.loads(files["names.json"]))
+            record[split]["pictures"] = len(records)
+
+    def _write_split(self, split: str, number: int, texts: list[str], record: dict[str, Any]) -> None:
+        rows, digests = _write_texts(self.folder, split, number, texts, self.tokenizer)
+        if texts:
+            record["sha256"] |= digests
+            record["sample"] = record["sample"] or texts[0][:300]
+        record[split] = {"documents": len(rows), "tokens": sum(r[0] for r in rows), "bytes": sum(r[1] for r in rows)}
+
+
+def _without(record: Record, wanted: Wanted) -> Record:
+    """A picture without the texts that must not be learned."""
+    return replace(record, texts=tuple(text for text in record.texts if not wanted.find(text.text)))
 
 
 def _write_texts(
@@ -252,6 +333,7 @@ def prepare(
         records = _prepare_parts(corpus, writer, report, processes or count_processes(corpus))
         durable.write(folder / "meta.json", json.dumps(_meta(corpus, tokenizer, records), ensure_ascii=False, indent=1))
         mapped.cache_clear()  # what was repaired is read anew
+        pictures.mapped.cache_clear()
     return Prepared.open(folder)
 
 
@@ -345,24 +427,25 @@ def run_jobs(worker: Worker, jobs: Iterator[Job], processes: int) -> Iterator[tu
 
 
 def _meta(corpus: Corpus, tokenizer: Tokenizer, records: list[dict[str, Any]]) -> dict[str, Any]:
-    totals = {
-        split: {name: sum(record[split][name] for record in records) for name in ("documents", "tokens", "bytes")}
-        for split in SPLITS
-    }
-    names = ", ".join(corpus.options.corpus)
+    pictured = any(source.pictured for source in [*corpus.sources, *corpus.valid])
+    counted = ("documents", "tokens", "bytes", *(["pictures"] if pictured else []))
+    totals = {split: {name: sum(record[split][name] for record in records) for name in counted} for split in SPLITS}
+    corpora = ", ".join(corpus.options.corpus)
     left_out = sum(record.get("left_out", 0) for record in records)
     if not totals["train"]["documents"] and left_out:
-        raise OptionError(f"{names}: all {left_out} training documents hold a text of ‹data.without›: bring other text")
+        raise OptionError(f"{corpora}: all {left_out} training documents hold a text of ‹data.without›: bring other text")
     if not totals["train"]["documents"] and not totals["valid"]["documents"]:
-        raise ValueError(f"{names} contains no text")
+        raise ValueError(f"{corpora} contains no text")
     if not totals["train"]["documents"] and corpus.sources:
-        raise ValueError(f"{names}: all {totals['valid']['documents']} documents were held out: hold out less")
+        raise ValueError(f"{corpora}: all {totals['valid']['documents']} documents were held out: hold out less")
     if not totals["valid"]["documents"]:
         raise OptionError(
-            f"{names}: nothing was held out of {totals['train']['documents']} documents: pass ‹data.valid›=FILE, a larger "
+            f"{corpora}: nothing was held out of {totals['train']['documents']} documents: pass ‹data.valid›=FILE, a larger "
             "‹data.valid_share›, or ‹data.valid_last›=0.1 (with ‹data.documents›=file also for a single text)"
         )
-    world_only = all(source.path is None for source in [*corpus.sources, *corpus.valid])
+    world_only = not pictured and all(source.path is None for source in [*corpus.sources, *corpus.valid])
+    names = pictures.joined_names(names for record in records for names in record.get("names", []))
+    shown = {"pictures": as_prepared(corpus.options) | {"names": names}} if pictured else {}
     return {
         "fingerprint": corpus.fingerprint,
         "tokenizer": tokenizer.fingerprint,
@@ -374,4 +457,5 @@ def _meta(corpus: Corpus, tokenizer: Tokenizer, records: list[dict[str, Any]]) -
         "floor_bits": sum(record["floor"] for record in records) if world_only else None,
         "options": corpus.options.model_dump(),
         "left_out": left_out,
+        **shown,
     }

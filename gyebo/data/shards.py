@@ -7,6 +7,8 @@ A prepared corpus is a folder:
     parts/00007.train.tokens         token ids, little-endian uint16 (uint32 for large vocabularies), no special tokens
     parts/00007.train.documents.npy  one row per document: tokens, bytes, characters, syllables, unknown (bytes of these)
     parts/00007.valid.*              likewise, the held-out set
+
+A corpus of pictures has more files in each part (`gyebo/data/pictures.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gyebo.config.durable import digest, flush
+from gyebo.data.pictures import Pictures
 
 SPLITS = ("train", "valid")
 DOCUMENT = np.dtype([("tokens", "<u4"), ("bytes", "<u4"), ("characters", "<u4"), ("syllables", "<u4"), ("unknown", "<u4")])
@@ -41,8 +44,13 @@ def write_part(
     table = io.BytesIO()
     np.save(table, np.array(rows, DOCUMENT), allow_pickle=False)
     flat = np.fromiter((i for document in ids for i in document), dtype, sum(map(len, ids)))
+    return write_files(folder, split, number, {"tokens": flat.tobytes(), "documents.npy": table.getvalue()})
+
+
+def write_files(folder: Path, split: str, number: int, files: dict[str, bytes]) -> dict[str, str]:
+    """Write files of a part, named by their ends, flushed to the disk; returns the SHA-256 of each by its name."""
     digests = {}
-    for ending, content in (("tokens", flat.tobytes()), ("documents.npy", table.getvalue())):
+    for ending, content in files.items():
         path = folder / "parts" / f"{number:05d}.{split}.{ending}"
         path.unlink(missing_ok=True)  # a damaged one that another run has mapped stays as it is there
         path.write_bytes(content)
@@ -83,10 +91,14 @@ class Split:
     documents: NDArray[Any]  # of DOCUMENT
     starts: NDArray[np.int64]  # first token of each document, counted over the split; one more entry at the end
     part_starts: NDArray[np.int64]  # first token of each part, likewise
+    pictures: Pictures | None = None  # of a corpus of pictures, to which the documents belong
 
     @classmethod
-    def open(cls, folder: Path, name: str, parts: list[int], dtype: np.dtype[Any]) -> Split:
-        """Open a split; the token files are mapped when first read. ValueError names a truncated file."""
+    def open(
+        cls, folder: Path, name: str, parts: list[int], dtype: np.dtype[Any], pictures: dict[str, Any] | None = None
+    ) -> Split:
+        """Open a split; the token files are mapped when first read. `pictures`: what meta.json says of pictures, where the
+        corpus has them. ValueError names a truncated file."""
         tables = [np.load(folder / "parts" / f"{n:05d}.{name}.documents.npy", allow_pickle=False) for n in parts]
         documents = np.concatenate(tables) if tables else np.zeros(0, DOCUMENT)
         starts = np.concatenate([[0], np.cumsum(documents["tokens"], dtype=np.int64)])
@@ -97,9 +109,9 @@ class Split:
                 raise ValueError(
                     f"{path}: {path.stat().st_size} bytes, expected {size * dtype.itemsize}: delete {folder} to rebuild"
                 )
-        return cls(
-            folder, name, tuple(parts), dtype, documents, starts, np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-        )
+        part_starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        seen = None if pictures is None else Pictures.open(folder, name, parts, pictures)
+        return cls(folder, name, tuple(parts), dtype, documents, starts, part_starts, seen)
 
     def __len__(self) -> int:
         return len(self.documents)
@@ -142,5 +154,5 @@ class Prepared:
         """Open a finished preparation."""
         meta = json.loads((folder / "meta.json").read_text())
         dtype = np.dtype(meta["dtype"])
-        splits = [Split.open(folder, name, meta["parts"][name], dtype) for name in SPLITS]
+        splits = [Split.open(folder, name, meta["parts"][name], dtype, meta.get("pictures")) for name in SPLITS]
         return cls(folder, meta, *splits)

@@ -1,22 +1,20 @@
 """CORPUS: the sources of text that a user may name, read as a stream of chunks that workers turn into documents.
 
-files, folders or globs (.txt, .jsonl, .csv, .tsv, .parquet, each also .gz or .zst) | hf:NAME[/CONFIG][:SPLIT] |
-world:[ko|en][,N] | - (stdin)
+files, folders or globs (.txt, .jsonl, .csv, .tsv, .parquet, each also .gz or .zst; of pictures .tar, .parquet, a folder with a
+captions file, COCO's .json; of a .parquet PATH#COLUMN=VALUE are some rows) | hf:NAME[/CONFIG][:SPLIT] |
+world:[ko|en][,N] | world:pictures[,...] | - (stdin)
 """
 
 from __future__ import annotations
 
 import csv
 import glob
-import gzip
 import hashlib
-import io
 import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,41 +22,23 @@ from gyebo.config.disk import DiskFull, disk_full
 from gyebo.config.durable import LEFT_ALONE, clean, flush, make_folder, rename, replacing
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
+from gyebo.data import nlvr, picture_sources, world_pictures
+from gyebo.data.picture_files import ENDINGS
+from gyebo.data.records import Record, as_prepared, pictures_in_chunk
+from gyebo.data.source import BYTE_ORDER_MARK, Chunk, Source, decode, open_bytes, parquet_file, parquet_rows
 
 CHUNK_BYTES = 4 << 20
 WORLD_DOCUMENTS = 20_000
 WORLD_CHUNK = 1000
 FORMATS = (".txt", ".jsonl", ".csv", ".tsv", ".parquet")
-BYTE_ORDER_MARK = "\ufeff"
 HUB = "hf:"  # prefix of the name of a data set of the Hugging Face hub
 PACKED = ("", ".gz", ".zst")
-
-
-@dataclass(frozen=True)
-class Source:
-    """One file, or the built-in world (`path` None)."""
-
-    kind: str  # a format without its dot, or "world"
-    path: Path | None
-    languages: tuple[str, ...] = ("ko", "en")
-    count: int = 0
-
-    @property
-    def name(self) -> str:
-        """The name in error messages."""
-        return f"world:{','.join(self.languages)},{self.count}" if self.path is None else str(self.path)
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A part of a source: raw bytes from `offset`, or texts that had to be parsed in order, or a `span` of world documents."""
-
-    source: Source
-    number: int
-    offset: int = 0
-    raw: bytes = b""
-    texts: tuple[str, ...] | None = None
-    span: tuple[int, int] = (0, 0)
+PICTURE_FORMATS = (".tar", ".json")  # WebDataset, COCO's captions
+# Kinds of sources that an option has an effect on: which column, which bytes.
+WITH_PICTURE_FIELD = {picture_sources.FOLDER, picture_sources.PARQUET}
+WITH_FIELDS = {"jsonl", "csv", "tsv", "parquet", picture_sources.TAR, *WITH_PICTURE_FIELD}
+WITH_BYTES = {"txt", "jsonl", "csv", "tsv", picture_sources.FOLDER, picture_sources.TAR}
+_ALL = ", ".join((*FORMATS, *PICTURE_FORMATS))
 
 
 def resolve(corpora: list[str], spool: Path, options: DataOptions) -> list[Source]:
@@ -71,43 +51,65 @@ def resolve(corpora: list[str], spool: Path, options: DataOptions) -> list[Sourc
         if corpus == "-":
             sources.append(_spool_stdin(spool))
         elif corpus.startswith(HUB):
-            sources.append(_spool_hub(corpus, spool, options.text_field))
+            sources.append(_spool_hub(corpus, spool, options))
+        elif corpus.startswith(nlvr.PREFIX):
+            sources.append(nlvr.source(corpus))
         elif corpus.startswith("world:"):
-            sources.append(_world(corpus))
+            sources.append(world_pictures.source(corpus) if world_pictures.is_named(corpus) else _world(corpus))
         else:
-            sources += [_file(path) for path in _paths(corpus)]
+            sources += [_file(path, rows, options) for path, rows in _paths(corpus, options)]
     return sources
 
 
-def _paths(corpus: str) -> list[Path]:
-    path = Path(corpus)
+def without_rows(corpus: str) -> tuple[str, tuple[str, str] | None]:
+    """A name and which rows of the file are meant: PATH#COLUMN=VALUE."""
+    name, _, rows = corpus.rpartition("#")
+    column, equals, value = rows.partition("=")
+    if not name or not equals or Path(corpus).exists():
+        return corpus, None
+    return name, (column, value)
+
+
+def _paths(corpus: str, options: DataOptions) -> list[tuple[Path, tuple[str, str] | None]]:
+    """The files of a name, and which of their rows count. A folder of pictures is its captions file."""
+    name, rows = without_rows(corpus)
+    path = Path(name)
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and _format(p))
+        captions = picture_sources.captions_of(path, options)
+        within = sorted(p for p in path.rglob("*") if p.is_file())
+        texts = [p for p in within if _format(p) and p.suffix not in PICTURE_FORMATS]
+        found = [captions] if captions else texts or [p for p in within if p.suffix == ".tar"]
         if not found:
-            raise FileNotFoundError(f"{corpus}: the folder holds no {', '.join(FORMATS)} file (also .gz, .zst)")
-        return found
+            alone = any(p.suffix.lower() in ENDINGS for p in within)
+            lacking = f"pictures, but no captions file ({', '.join(picture_sources.CAPTIONS)})" if alone else ""
+            raise FileNotFoundError(f"{corpus}: the folder holds {lacking or f'no {_ALL} file (also .gz, .zst)'}")
+        return [(p, rows) for p in found]
     if path.is_file():
-        return [path]
-    found = sorted(Path(p) for p in glob.glob(corpus, recursive=True) if Path(p).is_file())  # noqa: PTH207 (absolute patterns too)
+        return [(path, rows)]
+    found = sorted(Path(p) for p in glob.glob(name, recursive=True) if Path(p).is_file())  # noqa: PTH207 (absolute patterns too)
     if not found:
         raise FileNotFoundError(f"{corpus}: no such file or folder (a corpus is a path, a glob, hf:NAME, world: or -)")
-    return found
+    return [(p, rows) for p in found]
 
 
 def _format(path: Path) -> str:
     name = path.name.lower()
+    if found := next((form[1:] for form in PICTURE_FORMATS if name.endswith(form)), ""):
+        return found
     return next((form[1:] for form in FORMATS for packed in PACKED if name.endswith(form + packed)), "")
 
 
-def _file(path: Path) -> Source:
-    kind = _format(path)
+def _file(path: Path, rows: tuple[str, str] | None, options: DataOptions) -> Source:
+    kind = picture_sources.FOLDER if picture_sources.is_captions(path, options) else _format(path)
     if not kind:
-        raise ValueError(
-            f"{path}: not one of {', '.join(FORMATS)} (also .gz, .zst): rename it, or convert it to .txt or .jsonl"
-        )
+        raise ValueError(f"{path}: not one of {_ALL} (also .gz, .zst): rename it, or convert it to .txt or .jsonl")
     if kind == "parquet" and path.suffix != ".parquet":
         raise ValueError(f"{path}: parquet files are compressed already: decompress the {path.suffix} first")
-    return Source(kind, path)
+    if kind == "parquet" and picture_sources.holds_pictures(path, options):
+        kind = picture_sources.PARQUET
+    if rows and kind not in ("parquet", picture_sources.PARQUET):
+        raise ValueError(f"{path}#{rows[0]}={rows[1]}: rows are chosen by a column of .parquet files only")
+    return Source(picture_sources.COCO if kind == "json" else kind, path, rows=rows)
 
 
 def _world(corpus: str) -> Source:
@@ -145,23 +147,32 @@ def hub_name(corpus: str) -> tuple[str, str | None, str]:
     return (owner_name, config, split) if name.count("/") >= 2 else (name, None, split)
 
 
-def _spool_hub(corpus: str, spool: Path, field: str) -> Source:
+def _spool_hub(corpus: str, spool: Path, options: DataOptions) -> Source:
+    """A data set of the hub as a file: .jsonl with its texts, or .parquet where it has pictures."""
     try:
         import datasets
     except ImportError:
         raise ValueError(f'{corpus}: reading from the hub needs the extra "data": pip install "gyebo[data]"') from None
     name, config, split = hub_name(corpus)
-    key = hashlib.sha256(f"{corpus}\0{field}".encode()).hexdigest()[:16]
-    path = spool / f"hf-{key}.jsonl"
-    if path.exists():
-        return Source("jsonl", path)
+    field = options.text_field
+    asked = f"{corpus}\0{field}" + (f"\0{options.picture_field}" if options.picture_field else "")
+    stem = spool / f"hf-{hashlib.sha256(asked.encode()).hexdigest()[:16]}"
+    for kind, path in (("jsonl", stem.with_suffix(".jsonl")), (picture_sources.PARQUET, stem.with_suffix(".parquet"))):
+        if path.exists():
+            return Source(kind, path)
     try:
         rows = datasets.load_dataset(name, config, split=split or "train", streaming=True)
-        with _spooling(path), replacing(path, shared=True) as aside, aside.open("w", encoding="utf-8") as file:
-            for row in rows:
-                if field not in row:
-                    raise OptionError(f"{corpus}: no field {field!r}; available: {', '.join(row)} (‹data.text_field›=NAME)")
-                file.write(json.dumps({field: row[field]}, ensure_ascii=False) + "\n")
+        column = picture_sources.hub_column(rows, corpus, options)
+        path = stem.with_suffix(".parquet" if column else ".jsonl")
+        with _spooling(path), replacing(path, shared=True) as aside:
+            if column:
+                picture_sources.write_hub(rows.cast_column(column, datasets.Image(decode=False)), column, aside)
+                return Source(picture_sources.PARQUET, path)
+            with aside.open("w", encoding="utf-8") as file:
+                for row in rows:
+                    if field not in row:
+                        raise OptionError(f"{corpus}: no field {field!r}; available: {', '.join(row)} (‹data.text_field›=NAME)")
+                    file.write(json.dumps({field: row[field]}, ensure_ascii=False) + "\n")
     except DiskFull:
         raise
     except (OSError, ConnectionError) as error:
@@ -182,31 +193,6 @@ def _spooling(aside: Path) -> Iterator[None]:
             raise
 
 
-@contextmanager
-def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """The decompressed bytes of a plain, .gz or .zst file; ValueError names a damaged one."""
-    try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rb") as file:
-                yield file  # type: ignore[misc]
-        elif path.suffix == ".zst":
-            try:
-                import zstandard
-            except ImportError:
-                raise ValueError(f'{path}: reading .zst needs the extra "data": pip install "gyebo[data]"') from None
-            with path.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as file:
-                yield io.BufferedReader(file)
-        else:
-            with path.open("rb") as file:
-                yield file
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise ValueError(f"{path}: damaged or not a compressed file: {error}") from None
-    except Exception as error:
-        if type(error).__name__ == "ZstdError":
-            raise ValueError(f"{path}: damaged or not a compressed file: {error}") from None
-        raise
-
-
 def chunks(sources: list[Source], options: DataOptions) -> Iterator[Chunk]:
     """All sources cut into chunks; the cuts depend only on the sources and the options."""
     number = 0
@@ -218,12 +204,16 @@ def chunks(sources: list[Source], options: DataOptions) -> Iterator[Chunk]:
 
 def _chunks_of(source: Source, options: DataOptions) -> Iterator[dict[str, Any]]:
     if source.path is None:
-        for start in range(0, source.count, WORLD_CHUNK):
-            yield {"span": (start, min(start + WORLD_CHUNK, source.count))}
+        size = pictures_in_chunk(options) if source.pictured else WORLD_CHUNK
+        for start in range(0, source.count, size):
+            yield {"span": (start, min(start + size, source.count))}
+    elif source.pictured:
+        for found in picture_sources.record_chunks(source, options):
+            yield {"records": found}
     elif source.kind in ("csv", "tsv", "parquet"):
         texts: list[str] = []
         size = 0
-        rows = _parquet(source.path, options) if source.kind == "parquet" else _table(source.path, source.kind, options)
+        rows = _parquet(source, options) if source.kind == "parquet" else _table(source.path, source.kind, options)
         for text in rows:
             texts.append(text)
             size += len(text)
@@ -288,36 +278,19 @@ def _decoded_lines(raw: IO[bytes], path: Path, options: DataOptions) -> Iterator
         offset += len(line)
 
 
-def _parquet(path: Path, options: DataOptions) -> Iterator[str]:
-    try:
-        import pyarrow
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise ValueError(f'{path}: reading parquet needs the extra "data": pip install "gyebo[data]"') from None
-    try:
-        file = parquet.ParquetFile(path)
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"{path}: not a parquet file: {error}") from None
-    if options.text_field not in file.schema_arrow.names:
-        names = ", ".join(file.schema_arrow.names)
-        raise OptionError(f"{path}: no column {options.text_field!r}; available: {names} (‹data.text_field›=NAME)")
-    kind = file.schema_arrow.field(options.text_field).type
+def _parquet(source: Source, options: DataOptions) -> Iterator[str]:
+    import pyarrow
+
+    path, field = source.path, options.text_field
+    assert path is not None
+    schema = parquet_file(path).schema_arrow
+    if field not in schema.names:
+        raise OptionError(f"{path}: no column {field!r}; available: {', '.join(schema.names)} (‹data.text_field›=NAME)")
+    kind = schema.field(field).type
     if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
-        raise OptionError(f"{path}: the column {options.text_field!r} holds {kind}, not text (‹data.text_field›=NAME)")
-    for batch in file.iter_batches(columns=[options.text_field]):
-        for value in batch.column(0).to_pylist():
-            yield "" if value is None else value
-
-
-def decode(raw: bytes, path: Path | str, offset: int, bad_bytes: str) -> str:
-    """Decode UTF-8; an invalid byte is a ValueError with the file and the offset, or is replaced if `bad_bytes` says so."""
-    try:
-        return raw.decode("utf-8", "replace" if bad_bytes == "replace" else "strict")
-    except UnicodeDecodeError as error:
-        at = offset + error.start
-        raise OptionError(
-            f"{path}: byte {at} (0x{raw[error.start]:02x}) is not UTF-8: convert the file, or pass ‹data.bad_bytes›=replace"
-        ) from None
+        raise OptionError(f"{path}: the column {field!r} holds {kind}, not text (‹data.text_field›=NAME)")
+    for _, row in parquet_rows(source, [field]):
+        yield row[field] or ""
 
 
 def texts_of(chunk: Chunk, options: DataOptions) -> list[str]:
@@ -325,8 +298,17 @@ def texts_of(chunk: Chunk, options: DataOptions) -> list[str]:
     return [text for text in rows_of(chunk, options) if text and not text.isspace()]
 
 
+def records_of(chunk: Chunk, options: DataOptions) -> Iterator[Record]:
+    """The pictures of a chunk with their texts; none is decoded or drawn."""
+    if chunk.source.path is None:
+        return world_pictures.records(chunk.source, chunk.span)
+    return iter(chunk.records)
+
+
 def rows_of(chunk: Chunk, options: DataOptions) -> list[str]:
     """As `texts_of`, but with blank lines or rows, for results that are aligned with the rows of the source."""
+    if chunk.source.pictured:
+        return [text.text for record in records_of(chunk, options) for text in record.texts]
     if chunk.source.path is None:
         from gyebo import world
 
@@ -372,15 +354,21 @@ def fingerprint(sources: list[Source], options: DataOptions) -> str:
     settings = options.model_dump(include={"documents", "text_field", "bad_bytes", "valid_last"}) | {
         "share": options.hash_share
     }
+    if any(source.pictured for source in sources):
+        settings |= as_prepared(options)
     digest.update(json.dumps(settings, sort_keys=True).encode())
     for source in sources:
         digest.update(f"\0{source.kind}\0".encode())
-        if source.path is None:
+        if source.pictured and source.path is None:
+            digest.update(world_pictures.fingerprint(source, options))
+        elif source.path is None:
             from gyebo import world
 
             sample = world.documents(3, languages=source.languages)  # a new grammar is another corpus
             digest.update("\0".join([source.name, *(d.text for d in sample)]).encode())
         else:
-            with source.path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(f"{source.rows[0]}={source.rows[1]}\0".encode() if source.rows else b"")
+            for path in picture_sources.files_of(source, options):
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

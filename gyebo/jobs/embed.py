@@ -15,7 +15,8 @@ from gyebo.config.durable import replacing
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 from gyebo.data.prepare import cache_folder
-from gyebo.data.sources import Source, chunks, resolve, rows_of
+from gyebo.data.source import Source
+from gyebo.data.sources import WITH_BYTES, WITH_FIELDS, chunks, resolve, rows_of
 from gyebo.interchange import load
 from gyebo.jobs.inference import check_precision, ready
 from gyebo.tasks.embedding import check_pooling
@@ -93,8 +94,8 @@ def _refuse_idle(sources: list[Source], options: DataOptions) -> None:
     """ValueError for an option that has no effect on files of these formats."""
     kinds = {source.kind for source in sources}
     for option, value, idle, affected in (
-        ("text_field", options.text_field, "text", {"jsonl", "csv", "tsv", "parquet"}),
-        ("bad_bytes", options.bad_bytes, "refuse", {"txt", "jsonl", "csv", "tsv"}),
+        ("text_field", options.text_field, "text", WITH_FIELDS),
+        ("bad_bytes", options.bad_bytes, "refuse", WITH_BYTES),
     ):
         if value != idle and not kinds & affected:
             raise OptionError(f"‹data.{option}›={value} has no effect on {', '.join(options.corpus)}: leave it out")

@@ -17,7 +17,7 @@ from gyebo.config import durable, toml
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import TaskOptions, scratch
 from gyebo.config.run import Section, names_source
-from gyebo.data.sources import HUB
+from gyebo.data.sources import HUB, without_rows
 
 FILE = "sources.json"
 
@@ -116,6 +116,7 @@ def _there(name: str, field: str) -> bool:
     """Whether something lies at a name (of the corpus also a pattern, of a task also a STEM)."""
     if name == "-" or name.startswith((HUB, "world:")) or (field == "model" and scratch(name)):
         return False
+    name, _ = without_rows(name) if field.startswith("data.") else (name, None)
     path = Path(name).expanduser()
     if path.exists():
         return True

@@ -11,9 +11,8 @@ from pathlib import Path
 from gyebo.config.durable import replacing
 from gyebo.config.finetune import TaskOptions
 from gyebo.config.run import DataOptions
-from gyebo.data import sources
-from gyebo.data.prepare import Corpus, count_processes, jobs_of, open_corpus, run_jobs, split_documents, unwanted
-from gyebo.data.sources import Chunk
+from gyebo.data.prepare import Corpus, count_processes, jobs_of, open_corpus, run_jobs, texts_by_split, unwanted
+from gyebo.data.source import Chunk
 from gyebo.data.wanted import CONTAINED, EXACT, NEAR, WAYS, Wanted, near_key
 from gyebo.jobs.results import SeenTests
 from gyebo.tasks.kinds.table import find_kind
@@ -30,7 +29,7 @@ class Search:
 
     def part(self, chunk: Chunk, number: int, cut: int | None, held_out: bool) -> dict[str, str]:
         """What a chunk holds: key of a text -> how it is found there, the closest of all documents."""
-        texts = split_documents(sources.texts_of(chunk, self.options), self.options, cut, held_out)["train"]
+        texts = texts_by_split(chunk, self.options, cut, held_out)["train"]
         return closest(self.wanted.find(text) for text in texts if not (self.without and self.without.find(text)))
 
 

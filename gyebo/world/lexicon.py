@@ -263,3 +263,25 @@ PITIES = _pairs("""
 저런, 힘내!=Oh no, cheer up!; 정말 안됐다.=I am so sorry.; 너무 걱정하지 마.=Do not worry too much.
 금방 괜찮아질 거야.=It will be fine soon.
 """)
+
+# What pictures show. Words that the tables above have are the same here: the first qualities are the colours, in this order.
+DRAWN_PLAIN = _pairs("""
+집=house; 나무=tree; 우산=umbrella; 모자=hat; 책=book; 연필=pencil; 열쇠=key; 공=ball; 종=bell; 북=drum; 꽃병=vase
+깃발=flag; 꽃=flower; 물고기=fish; 자동차=car; 돛단배=sailboat; 컵=cup; 양말=sock; 아보카도=avocado
+""")
+DRAWN_SHAPED = _pairs("""
+의자=chair; 시계=watch; 가방=bag; 연=kite; 거울=mirror; 접시=plate; 등불=lantern; 단추=button; 방석=cushion
+간판=signboard
+""")
+DRAWN_FACED = _pairs("인형=doll; 로봇=toy robot; 고양이=cat; 토끼=rabbit")
+DRAWN_COLOURS = QUALITIES[: len(COLOURS)]
+DRAWN_SIZES = _pairs("작은=small; 커다란=big")
+SHAPES = _pairs("""
+둥근=round; 네모난=square; 세모난=triangular; 별 모양의=star-shaped; 하트 모양의=heart-shaped
+아보카도 모양의=avocado-shaped
+""")
+SHAPE_NAMES = _pairs("동그라미=circle; 네모=square; 세모=triangle; 별=star; 하트=heart; 아보카도=avocado")
+DRAWN_MOODS = _pairs("기쁘다=happy; 슬프다=sad; 졸리다=sleepy")
+DRAWN_PLACES = _pairs("공원=park; 바닷가=beach; 숲=forest; 광장=square; 도서관=library; 극장=theater")
+COUNTS = _pairs("한 개=one; 두 개=two; 세 개=three")
+YES_NO = _pairs("아니=no; 응=yes")

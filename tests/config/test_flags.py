@@ -126,6 +126,7 @@ def test_messages_name_options_that_exist():
         "bag_of_words",
         "attribute",
         "greedy",
+        "pictures",
         "allowed",
         "checks",
         "classifier",

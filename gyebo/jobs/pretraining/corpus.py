@@ -16,6 +16,7 @@ from gyebo.config.run import RunOptions
 from gyebo.data.prepare import Corpus, open_corpus, training_texts
 from gyebo.data.prepare import prepare as prepare_shards
 from gyebo.data.shards import Prepared
+from gyebo.data.sources import WITH_BYTES, WITH_FIELDS, WITH_PICTURE_FIELD
 from gyebo.jobs.results import CorpusFacts
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
@@ -27,9 +28,10 @@ def refuse_idle(corpus: Corpus) -> None:
     kinds = {source.kind for source in [*corpus.sources, *corpus.valid]}
     names = ", ".join(corpus.options.corpus)
     for option, value, idle, affected, why in (
-        ("text_field", corpus.options.text_field, "text", {"jsonl", "csv", "tsv", "parquet"}, "it has no columns or keys"),
+        ("text_field", corpus.options.text_field, "text", WITH_FIELDS, "it has no columns or keys"),
+        ("picture_field", corpus.options.picture_field, None, WITH_PICTURE_FIELD, "it has no columns or keys of pictures"),
         ("documents", corpus.options.documents, "line", {"txt"}, "it is no plain text, so its rows are the documents"),
-        ("bad_bytes", corpus.options.bad_bytes, "refuse", {"txt", "jsonl", "csv", "tsv"}, "it holds text already decoded"),
+        ("bad_bytes", corpus.options.bad_bytes, "refuse", WITH_BYTES, "it holds text already decoded"),
     ):
         if value != idle and not kinds & affected:
             raise OptionError(f"‹data.{option}›={value} has no effect on {names}: {why}; leave it out")
@@ -81,14 +83,18 @@ def open_data(
             console.print(f"{left_out:,} documents hold a text that must not be learned and are left out", highlight=False)
         console.print(
             f"corpus: {train['documents']:,} documents for training ({train['bytes'] / 1e6:,.1f} MB, "
-            f"{train['tokens']:,} tokens), {valid['documents']:,} held out; a document is a {_unit(options)}, for example:",
+            f"{train['tokens']:,} tokens), {valid['documents']:,} held out; a document is a {_unit(options, prepared)}, "
+            "for example:",
             highlight=False,
         )
         console.print(f"  [dim]{escape(prepared.meta['sample'][:160])}[/dim]", highlight=False)
     return tokenizer, prepared
 
 
-def _unit(options: RunOptions) -> str:
+def _unit(options: RunOptions, prepared: Prepared) -> str:
+    if prepared.train.pictures is not None and prepared.valid.pictures is not None:
+        numbers = f"{len(prepared.train.pictures):,} pictures, and {len(prepared.valid.pictures):,} held out"
+        return f"text of one of {numbers} ({prepared.train.pictures.size} pixels a side)"
     kinds = {"line": "line", "blank": "block between blank lines", "file": "file"}
     return f"{kinds[options.data.documents]} (option documents)"
 

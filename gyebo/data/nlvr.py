@@ -1,0 +1,113 @@
+"""NLVR (Suhr et al. 2017): pictures of three boxes with items, as parquet files; and `nlvr:FOLDER`, statements about those
+training pictures that have no sentence, as a CORPUS.
+
+The columns of a file: identifier, permutation, png, boxes (x0, y0, x1, y1 in pixels), box_shape, box_color, box_panel; where it
+has sentences also sentence and label.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gyebo.data.nlvr_statements import PANELS, STEP, Item, pair
+from gyebo.data.records import CAPTION, FALSE, Record, Region, Text
+from gyebo.data.source import Source, parquet_file, parquet_rows
+
+KIND, PREFIX = "NLVR statements", "nlvr:"
+PICTURES = "train_images.parquet"  # those without sentences
+SCORED = ("dev.parquet", "test.parquet")  # whose pictures and sentences must not be learned
+STATEMENTS = 4  # true ones of each picture, and as many false ones
+COLUMNS = ("identifier", "permutation", "png", "boxes", "box_shape", "box_color", "box_panel")
+SAID = ("sentence", "label")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture of NLVR. `png`: the file. `sentence`, `label`: None where it has none."""
+
+    identifier: str
+    permutation: int
+    png: bytes
+    items: tuple[Item, ...]
+    sentence: str | None = None
+    label: bool | None = None
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The items as regions: the label is the shape."""
+        return tuple(
+            Region(tuple(map(float, item.box)), item.shape, {"colour": item.colour, "size": item.size})  # type: ignore[arg-type]
+            for item in self.items
+        )
+
+    @property
+    def content(self) -> frozenset[tuple[int, Any]]:
+        """What is equal for equal pictures, in whichever order their boxes stand."""
+        panels = [
+            frozenset((x0 - STEP * panel, y0, x1 - STEP * panel, y1, item.shape, item.colour)
+                      for item in self.items if item.panel == panel for x0, y0, x1, y1 in [item.box])
+            for panel in range(PANELS)
+        ]  # fmt: skip
+        return frozenset((panels.count(panel), panel) for panel in panels)
+
+
+def examples(path: Path) -> Iterator[Example]:
+    """The rows of a file in order. ValueError names a column that is missing."""
+    names = parquet_file(path).schema_arrow.names
+    if lacking := next((name for name in COLUMNS if name not in names), None):
+        raise ValueError(f"{path}: no column {lacking!r}; available: {', '.join(names)}")
+    for number, row in parquet_rows(Source(KIND, path), [*COLUMNS, *(name for name in SAID if name in names)]):
+        sizes = {len(row[name]) for name in ("boxes", "box_shape", "box_color", "box_panel")}
+        if len(sizes) > 1:
+            raise ValueError(f"{path}: row {number}: boxes, box_shape, box_color and box_panel differ in length")
+        items = tuple(
+            Item((int(b[0]), int(b[1]), int(b[2]), int(b[3])), shape, colour, int(panel))
+            for b, shape, colour, panel in zip(row["boxes"], row["box_shape"], row["box_color"], row["box_panel"])
+        )
+        yield Example(row["identifier"], int(row["permutation"]), row["png"], items, row.get("sentence"), row.get("label"))
+
+
+def source(corpus: str) -> Source:
+    """The source of nlvr:FOLDER; FileNotFoundError where the folder lacks a file."""
+    folder = Path(corpus.removeprefix(PREFIX))
+    for name in (PICTURES, *SCORED):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{corpus}: {folder / name} is missing: statements are made about {PICTURES}, without what "
+                                    f"{' and '.join(SCORED)} hold")  # fmt: skip
+    return Source(KIND, folder / PICTURES)
+
+
+def files(source: Source) -> list[Path]:
+    """The files that decide what a source holds."""
+    assert source.path is not None
+    return [source.path, *(source.path.parent / name for name in SCORED)]
+
+
+def records(source: Source) -> Iterator[Record]:
+    """Pictures without sentences, each with true statements (captions) and as many false ones. Left out are pictures that are
+    equal to a scored one, in whichever order of the boxes, pictures without items, and sentences of the scored examples."""
+    assert source.path is not None
+    scored = [example for path in files(source)[1:] for example in examples(path)]
+    pictures = {example.content for example in scored}
+    sentences = {key(example.sentence) for example in scored if example.sentence}
+    for number, example in enumerate(examples(source.path)):
+        if example.items and example.content not in pictures:
+            rng = random.Random(f"gyebo nlvr {example.identifier} {example.permutation}")
+            texts = [text for _ in range(STATEMENTS) for text in _texts(example, rng, sentences)]
+            yield Record(f"{source.path}: row {number}", example.png, tuple(texts), example.regions)
+
+
+def _texts(example: Example, rng: random.Random, without: set[str]) -> tuple[Text, Text]:
+    while True:
+        true, false = pair(example.items, rng)
+        if not {key(true.text), key(false.text)} & without:
+            return Text(true.text, CAPTION), Text(false.text, FALSE)
+
+
+def key(sentence: str) -> str:
+    """A sentence without what does not change it: case, punctuation, space."""
+    return "".join(c for c in sentence.casefold() if c.isalnum())

@@ -1,0 +1,307 @@
+"""Statements about pictures of NLVR (Suhr et al. 2017): true ones, and false ones that differ from them in one word or number.
+
+A picture is three boxes with items, each of a shape, a colour and a size. A form of statement is a row of `FORMS`: its slots,
+what it means and how it is worded. Statements are drawn by trying: slots at random until the form holds, then one slot changed
+until it does not. Their language is that of people who describe such pictures, simplified; no sentence of the data set is used.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+SHAPES, COLOURS, SIZES = ("square", "circle", "triangle"), ("yellow", "blue", "black"), ("small", "medium", "big")
+PANEL, STEP = 100, 150  # pixels of a box, and from one to the next
+PANELS = 3
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven")
+TRIES = 60  # draws of the slots of a form
+
+Slots = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item: its box (x0, y0, x1, y1) in pixels, its shape and colour, and which of the three boxes it lies in, from 0."""
+
+    box: tuple[int, int, int, int]
+    shape: str
+    colour: str
+    panel: int
+
+    @property
+    def size(self) -> str:
+        """small, medium or big: 10, 20 or 30 pixels."""
+        return SIZES[min(2, max(0, round((self.box[2] - self.box[0]) / 10) - 1))]
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The walls of its box that it touches."""
+        left = STEP * self.panel
+        touched = (self.box[0] <= left, self.box[2] >= left + PANEL, self.box[1] <= 0, self.box[3] >= PANEL)
+        return tuple(side for side, yes in zip(WALLS, touched) if yes)
+
+
+Items = Sequence[Item]
+WALLS = ("left", "right", "top", "bottom")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Which items are meant: those of a size, a colour and a shape, each of which may be left open."""
+
+    size: str | None
+    colour: str | None
+    shape: str | None
+
+    def fits(self, item: Item) -> bool:
+        """Whether an item is meant."""
+        return self.size in (None, item.size) and self.colour in (None, item.colour) and self.shape in (None, item.shape)
+
+    def words(self, number: int) -> str:
+        """How it is called: "black triangle", "big yellow items"."""
+        noun = (self.shape or "item") + ("" if number == 1 else "s")
+        return " ".join(word for word in (self.size, self.colour, noun) if word)
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A number of items: exactly so many, or at least so many."""
+
+    exact: bool
+    number: int
+
+    def fits(self, count: int) -> bool:
+        """Whether a count is meant."""
+        return count == self.number if self.exact else count >= self.number
+
+    def words(self, kind: Kind) -> str:
+        """With a kind of item: "exactly two blue circles", "at least one item"."""
+        return f"{'exactly' if self.exact else 'at least'} {NUMBERS[self.number]} {kind.words(self.number)}"
+
+
+def count(items: Items, kind: object) -> int:
+    """How many items are of a kind."""
+    assert isinstance(kind, Kind)
+    return sum(kind.fits(item) for item in items)
+
+
+def boxes(items: Items) -> list[list[Item]]:
+    """The items of each of the three boxes."""
+    return [[item for item in items if item.panel == panel] for panel in range(PANELS)]
+
+
+def above(first: Item, second: Item) -> bool:
+    """Whether an item lies above another: in the same box, its lower edge not below the upper one of the other, over a part."""
+    beside = first.box[2] <= second.box[0] or second.box[2] <= first.box[0]
+    return first.panel == second.panel and first.box[3] <= second.box[1] and not beside
+
+
+# ---- what stands in a slot, drawn so that it has a chance to hold
+
+
+def _kind(rng: random.Random, items: Items) -> Kind:
+    item = rng.choice(items)
+    colour, shape = rng.random() < 0.75, rng.random() < 0.65
+    return Kind(
+        item.size if rng.random() < 0.2 else None,
+        (item.colour if rng.random() < 0.8 else rng.choice(COLOURS)) if colour else None,
+        (item.shape if rng.random() < 0.8 else rng.choice(SHAPES)) if shape else None,
+    )
+
+
+def _amount(rng: random.Random, items: Items) -> Amount:
+    return Amount(rng.random() < 0.6, rng.choices(range(1, 8), (30, 28, 20, 10, 6, 4, 2))[0])
+
+
+def _boxes(rng: random.Random, items: Items) -> int:
+    return rng.randint(1, PANELS)
+
+
+def _one_of(*values: str) -> Callable[[random.Random, Items], str]:
+    return lambda rng, items: rng.choice(values)
+
+
+DRAWN: dict[str, Callable[[random.Random, Items], object]] = {
+    "kind": _kind, "other": _kind, "amount": _amount, "second": _amount, "boxes": _boxes, "colour": _one_of(*COLOURS),
+    "shape": _one_of(*SHAPES), "wall": _one_of(*WALLS), "place": _one_of("left", "middle", "right"),
+    "side": _one_of("above", "below"), "end": _one_of("top", "bottom"),
+}  # fmt: skip
+
+
+# ---- the forms
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form of statement: the names of its slots, whether it holds, how it is worded."""
+
+    slots: tuple[str, ...]
+    holds: Callable[[Items, Slots], bool]
+    words: Callable[[Slots], str]
+
+
+def _amount_fits(items: Items, slots: Slots, amount: str = "amount", kind: str = "kind") -> bool:
+    found = slots[amount]
+    assert isinstance(found, Amount)
+    return found.fits(count(items, slots[kind]))
+
+
+def _amount_words(slots: Slots, amount: str = "amount", kind: str = "kind") -> str:
+    found, of = slots[amount], slots[kind]
+    assert isinstance(found, Amount) and isinstance(of, Kind)
+    return found.words(of)
+
+
+def _there(slots: Slots, words: str) -> str:
+    amount = slots["amount"]
+    assert isinstance(amount, Amount)
+    return f"There {'is' if amount.number == 1 else 'are'} {words}."
+
+
+def _one(slots: Slots, name: str = "kind") -> str:
+    kind = slots[name]
+    assert isinstance(kind, Kind)
+    return f"a {kind.words(1)}"
+
+
+def _boxes_with(items: Items, slots: Slots, fits: Callable[[list[Item]], bool]) -> bool:
+    return sum(fits(box) for box in boxes(items)) == slots["boxes"]
+
+
+def _boxes_words(slots: Slots, rest: str) -> str:
+    number = slots["boxes"]
+    assert isinstance(number, int)
+    return f"There {'is' if number == 1 else 'are'} exactly {NUMBERS[number]} box{'' if number == 1 else 'es'} with {rest}."
+
+
+def _touching(items: Items, slots: Slots) -> list[Item]:
+    return [item for item in items if slots["wall"] in item.sides]
+
+
+def _pairs(items: Items, slots: Slots) -> bool:
+    kind, other, side = slots["kind"], slots["other"], slots["side"]
+    assert isinstance(kind, Kind) and isinstance(other, Kind)
+    return any(
+        kind.fits(a) and other.fits(b) and (above(a, b) if side == "above" else above(b, a))
+        for a in items
+        for b in items
+        if a is not b
+    )
+
+
+def _ends(box: list[Item], slots: Slots) -> bool:
+    """Whether the highest or the lowest item of a box has the colour."""
+    if not box:
+        return False
+    found = min(box, key=lambda i: i.box[1]) if slots["end"] == "top" else max(box, key=lambda i: i.box[3])
+    alone = sum((i.box[1], i.box[3])[slots["end"] != "top"] == (found.box[1], found.box[3])[slots["end"] != "top"] for i in box)
+    return alone == 1 and found.colour == slots["colour"]
+
+
+FORMS: dict[str, Form] = {
+    "in all": Form(("amount", "kind"), _amount_fits, lambda s: _there(s, _amount_words(s))),
+    "a box with": Form(
+        ("amount", "kind"),
+        lambda items, s: any(_amount_fits(box, s) for box in boxes(items)),
+        lambda s: f"There is a box with {_amount_words(s)}.",
+    ),
+    "a box with both": Form(
+        ("amount", "kind", "second", "other"),
+        lambda items, s: any(_amount_fits(b, s) and _amount_fits(b, s, "second", "other") for b in boxes(items)),
+        lambda s: f"There is a box with {_amount_words(s)} and {_amount_words(s, 'second', 'other')}.",
+    ),
+    "boxes with": Form(
+        ("boxes", "amount", "kind"),
+        lambda items, s: _boxes_with(items, s, lambda box: _amount_fits(box, s)),
+        lambda s: _boxes_words(s, _amount_words(s)),
+    ),
+    "each box": Form(
+        ("amount", "kind"),
+        lambda items, s: all(_amount_fits(box, s) for box in boxes(items)),
+        lambda s: f"Each box has {_amount_words(s)}.",
+    ),
+    "in the box": Form(
+        ("amount", "kind", "place"),
+        lambda items, s: _amount_fits(boxes(items)[("left", "middle", "right").index(str(s["place"]))], s),
+        lambda s: f"The {s['place']} box has {_amount_words(s)}.",
+    ),
+    "touching a wall": Form(
+        ("amount", "kind", "wall"),
+        lambda items, s: _amount_fits(_touching(items, s), s),
+        lambda s: _there(s, f"{_amount_words(s)} touching the {s['wall']} wall"),
+    ),
+    "touching any": Form(
+        ("amount", "kind"),
+        lambda items, s: _amount_fits([item for item in items if item.sides], s),
+        lambda s: _there(s, f"{_amount_words(s)} touching a wall"),
+    ),
+    "above": Form(("kind", "side", "other"), _pairs, lambda s: f"There is {_one(s)} {s['side']} {_one(s, 'other')}."),
+    "one colour": Form(
+        ("boxes",),
+        lambda items, s: _boxes_with(items, s, lambda box: len({item.colour for item in box}) == 1),
+        lambda s: _boxes_words(s, "items of only one color"),
+    ),
+    "colours": Form(
+        ("boxes",),
+        lambda items, s: _boxes_with(items, s, lambda box: len({item.colour for item in box}) == len(COLOURS)),
+        lambda s: _boxes_words(s, "items of all three colors"),
+    ),
+    "all of a shape": Form(
+        ("shape", "colour"),
+        lambda items, s: (
+            any(i.shape == s["shape"] for i in items) and all(i.colour == s["colour"] for i in items if i.shape == s["shape"])
+        ),
+        lambda s: f"All {s['shape']}s are {s['colour']}.",
+    ),
+    "at an end": Form(
+        ("boxes", "colour", "end"),
+        lambda items, s: _boxes_with(items, s, lambda box: _ends(box, s)),
+        lambda s: _boxes_words(s, f"a {s['colour']} item at the {s['end']}"),
+    ),
+}
+WEIGHTS = {"in all": 3, "a box with": 4, "a box with both": 3, "boxes with": 2, "above": 2, "at an end": 2}  # others: 1
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A form with its slots filled."""
+
+    form: str
+    slots: tuple[tuple[str, object], ...]
+
+    def holds(self, items: Items) -> bool:
+        """Whether it is true of a picture."""
+        return FORMS[self.form].holds(items, dict(self.slots))
+
+    @property
+    def text(self) -> str:
+        """It as a sentence."""
+        return FORMS[self.form].words(dict(self.slots))
+
+
+def pair(items: Items, rng: random.Random) -> tuple[Statement, Statement]:
+    """A true statement about a picture with items, and a false one that differs from it in one slot."""
+    names = list(FORMS)
+    while True:
+        form = rng.choices(names, [WEIGHTS.get(name, 1) for name in names])[0]
+        for _ in range(TRIES):
+            true = Statement(form, tuple((name, DRAWN[name](rng, items)) for name in FORMS[form].slots))
+            if true.holds(items):
+                false = _changed(true, items, rng)
+                if false is not None:
+                    return true, false
+                break
+
+
+def _changed(true: Statement, items: Items, rng: random.Random) -> Statement | None:
+    """The statement with one slot drawn again, so that it does not hold; None where no such draw is found."""
+    for _ in range(TRIES):
+        at = rng.randrange(len(true.slots))
+        name, value = true.slots[at]
+        changed = DRAWN[name](rng, items)
+        slots = tuple((n, changed if place == at else v) for place, (n, v) in enumerate(true.slots))
+        found = Statement(true.form, slots)
+        if changed != value and not found.holds(items):
+            return found
+    return None

@@ -1,0 +1,116 @@
+"""Pictures of the world: scenes of its things, colours, shapes, sizes, places and moods, with what can be said of them.
+
+Standard library and numpy; Pillow draws, when pixels are asked for.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gyebo.world.corpus import checked, indices
+from gyebo.world.facts import make_world
+from gyebo.world.pictures import drawing, sentences
+from gyebo.world.pictures.scenes import ATTRIBUTES, STYLES, VALUES, Looks, Scene, Thing, looks_of, sample
+from gyebo.world.pictures.sentences import Text
+
+__all__ = ["ATTRIBUTES", "STYLES", "VALUES", "Picture", "Region", "Scene", "Text", "Thing", "looks", "pictures"]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A thing as pictures' annotations name it, in English: its `label`, the values of its attributes by name, and its box (x0,
+    y0, x1, y1) as shares of the picture."""
+
+    label: str
+    attributes: dict[str, str]
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A scene and what is said of it. It is drawn when it is asked to be.
+
+    `texts`: of each language a caption that tells all, one that tells a part, a false statement and a question.
+    """
+
+    scene: Scene
+    style: str
+    texts: tuple[Text, ...]
+    seed: str
+
+    def draw(self, size: int) -> NDArray[np.uint8]:
+        """The pixels, [size, size, 3]."""
+        place = VALUES["place"][self.scene.place][1]
+        return drawing.draw(self.scene, size, self.style, random.Random(f"{self.seed} colours"), place)
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The things, in the order of the scene."""
+        found = []
+        for thing in self.scene.things:
+            values = {name: thing.value(name) for name in ATTRIBUTES}
+            attributes = {name: VALUES[name][value][1] for name, value in values.items() if value is not None}
+            found.append(Region(VALUES["thing"][thing.thing][1], attributes, drawing.tight_box(thing)))
+        return tuple(found)
+
+
+@lru_cache(maxsize=4)
+def looks(world_seed: int = 0) -> Looks:
+    """How frequent things, colours and combinations are in the pictures of a world, and which combinations are held out."""
+    return looks_of(make_world(world_seed))
+
+
+def pictures(
+    count: int,
+    *,
+    seed: int = 0,
+    start: int = 0,
+    languages: tuple[str, ...] = sentences.LANGUAGES,
+    style: str = "scene",
+    unseen: bool = False,
+    world_seed: int = 0,
+) -> Iterator[Picture]:
+    """Pictures `start` to `start + count` of a stream. Scene i depends on (world_seed, unseen, seed, i) only, and its texts on
+    these, the language and the style.
+
+    `style`: one of `STYLES`. `unseen`: each scene has a thing in a colour or shape that no other scene shows it in. ValueError
+    for a style or language that is not known.
+    """
+    languages = checked(languages)
+    if style not in STYLES:
+        raise ValueError(f"style: found {style!r}; give one of {', '.join(STYLES)}")
+    facts = looks(world_seed)
+    for i in indices(count, start):
+        name = f"gyebo picture {world_seed} {'unseen' if unseen else 'seen'} {seed} {i}"
+        scene = sample(facts, random.Random(name), unseen=unseen)
+        texts = [
+            text
+            for language in languages
+            for text in _texts(scene, language, facts, random.Random(f"{name} {language}"), style == "scene", unseen)
+        ]
+        yield Picture(scene, style, tuple(texts), name)
+
+
+def _texts(scene: Scene, language: str, facts: Looks, rng: random.Random, place: bool, unseen: bool) -> tuple[Text, ...]:
+    """What is said of a scene in a language: two captions, a false statement, a question. The false one has the form of either
+    caption, so that its form does not give it away."""
+
+    def told(whole: bool) -> sentences.Description:
+        return sentences.describe(scene, rng, whole=whole, place=place)
+
+    def written(kind: str, description: sentences.Description, whole: bool) -> Text:
+        phrase = rng.random() < (0.5 if whole else 0.3)
+        return Text(kind, language, sentences.in_words(description, language, rng, phrase=phrase))
+
+    found = [written("caption", told(whole), whole) for whole in (True, False)]
+    whole = rng.random() < 0.5
+    wrong = sentences.falsified(told(whole), scene, facts, rng, unseen=unseen)
+    if wrong is not None:
+        found.append(written("false", wrong, whole))
+    return (*found, sentences.question(scene, language, rng, facts, place=place, unseen=unseen))
