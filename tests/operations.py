@@ -27,8 +27,8 @@ def counted_of_positions(run: Callable[[], Any]) -> int:
 def _convolution_backward(grad: Any, x: Any, weight: Any, *rest: Any, out_shape: Any = None) -> int:
     """As much as the forward pass for each gradient that is asked for; torch's own formula takes features that are convolved
     apart from each other (groups) for features that are mixed."""
-    *_, asked = rest
-    return sum(asked[:2]) * conv_flop_count(x, weight, grad)
+    *_, transposed, _, _, asked = rest
+    return sum(asked[:2]) * conv_flop_count(x, weight, grad, transposed=transposed)
 
 
 def _counter(run: Callable[[], Any]) -> FlopCounterMode:

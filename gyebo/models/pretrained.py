@@ -12,8 +12,8 @@ from torch import nn
 class Pretrained:
     """Mixed into a model class that has `family`, `config_class`, `sizes` and `heads`.
 
-    What a model can do is declared, off unless its class says otherwise; `CAPABILITIES` in `gyebo/models/protocol.py` has the
-    methods that belong to each.
+    What a model can do is declared, off unless its class says otherwise, but for reading text; `CAPABILITIES` in
+    `gyebo/models/protocol.py` has the methods that belong to each.
     """
 
     generates: ClassVar[bool] = False  # writes from left to right
@@ -35,6 +35,12 @@ class Pretrained:
     has_windows: ClassVar[bool] = False  # a long text is learned from in windows of `config.window` tokens
     has_segments: ClassVar[bool] = False  # takes `token_type_ids`, where `config.segments` are several
     has_pooler: ClassVar[bool] = False  # may have a pooler: `config.pooler`
+    reads_text: ClassVar[bool] = True  # ids of a tokenizer: `encode`, and heads that predict them
+    tokenizes_pictures: ClassVar[bool] = False  # turns pictures into ids of codes and back
+    quantises_vectors: ClassVar[bool] = False  # `autoencode(pixels)` gives vectors and their nearest codes
+    mixes_codes: ClassVar[bool] = (
+        False  # `autoencode(pixels, temperature=)` gives a distribution of codes and one of pixel values
+    )
     compiles: ClassVar[bool] = False  # `torch.compile` makes it faster
     optional_heads: ClassVar[tuple[str, ...]] = ()  # of `heads`, each with the flag of the config that switches it on
     sees: ClassVar[bool] = False  # reads the regions of a picture beside a text

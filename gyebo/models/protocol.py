@@ -20,11 +20,25 @@ from gyebo.nn.state import StateTree
 
 @runtime_checkable
 class Model(Protocol):
-    """What objectives, tasks and evaluation may ask of every model: a contract that the tests hold all families to. Letters: B
-    batch, T length, D width, V vocabulary."""
+    """What may be asked of every model: a contract that the tests hold all families to."""
 
     config: Any
     family: ClassVar[str]
+
+    def flops(self, work: Workload) -> float:
+        """Floating-point operations of a forward pass (`gyebo/nn/cost.py`)."""
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters from input to output."""
+
+    def count_parameters(self, *, embeddings: bool = True) -> int:
+        """How many are trained."""
+
+
+@runtime_checkable
+class ReadsText(Protocol):
+    """What objectives, tasks and evaluation may ask of every model that reads text. Letters: B batch, T length, D width, V
+    vocabulary."""
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -39,15 +53,6 @@ class Model(Protocol):
 
     def project(self, hidden: Tensor, head: str) -> Tensor:
         """Logits for any subset of positions: [..., D] -> [..., V]."""
-
-    def flops(self, work: Workload) -> float:
-        """Floating-point operations of a forward pass (`gyebo/nn/cost.py`)."""
-
-    def layer_groups(self) -> list[list[nn.Parameter]]:
-        """Parameters from input to output."""
-
-    def count_parameters(self, *, embeddings: bool = True) -> int:
-        """How many are trained."""
 
 
 @runtime_checkable
@@ -132,6 +137,19 @@ class CarriesState(Protocol):
 
 
 @runtime_checkable
+class TokenizesPictures(Protocol):
+    """A model that turns pictures into ids of `config.codes` codes; `config.picture_size`: pixels of a side; `config.factor`:
+    of a side of what a code stands for; `config.context`: codes of a picture. Letters: B pictures, S pixels of a side, N codes
+    of a picture."""
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """Pictures, uint8 [B, S, S, 3] -> ids [B, N], row by row."""
+
+    def decode_ids(self, ids: Tensor) -> Tensor:
+        """Ids [B, N] -> pictures, uint8 [B, S, S, 3]."""
+
+
+@runtime_checkable
 class ReadsCharacters(Protocol):
     """A model that knows an id by its spelling alone; its config has `characters`, the longest spelling."""
 
@@ -145,6 +163,8 @@ class ReadsCharacters(Protocol):
 # Declared in `Pretrained` -> the methods that a model which declares it must have. The other capabilities add no method. An
 # isinstance check compares the names of methods only; `tests/models/test_capabilities.py` also calls `encode(state=)`.
 CAPABILITIES: dict[str, type] = {
+    "reads_text": ReadsText,
+    "tokenizes_pictures": TokenizesPictures,
     "generates": Generates,
     "draws": Draws,
     "compares": Compares,

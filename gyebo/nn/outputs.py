@@ -194,3 +194,25 @@ class SeeingOutput:
     language_attentions: tuple[Tensor, ...] | None = None
     vision_attentions: tuple[Tensor, ...] | None = None
     cross_encoder_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class QuantisedPictures:
+    """Pictures through a codebook and back: `values` [B, 3, S, S] that were to be predicted, those that were, `predicted`; the
+    encoder's `vectors` at all places [N, D] and their `codes` [N, D], which have a gradient where a loss is to move them."""
+
+    values: Tensor
+    predicted: Tensor
+    vectors: Tensor
+    codes: Tensor
+
+
+@dataclass
+class RelaxedPictures:
+    """Pictures through mixtures of codes and back: `values` [B, 3, S, S] that were to be predicted, between 0 and 1, and of the
+    distribution that was the `location` and `log_scale`, likewise; `logits` [B, K, G, G] of the code at each place."""
+
+    values: Tensor
+    location: Tensor
+    log_scale: Tensor
+    logits: Tensor

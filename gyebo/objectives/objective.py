@@ -19,20 +19,22 @@ from gyebo.data.plan import Plan
 from gyebo.data.shards import Split
 from gyebo.data.streams import TOKENS, Arrays, BatchField
 from gyebo.text.roles import Roles
-from gyebo.text.tokenizer import Tokenizer
 
 Draw = Callable[[np.random.Generator], Arrays]
-Batch = dict[str, Any]  # name of a field -> its tensor; "state", where rows go on from one (`gyebo/nn/state.py`)
+# Name of a field -> its tensor; "state", where rows go on from one (`gyebo/nn/state.py`); "progress" of an objective that is
+# `scheduled`: which share of the steps of the run is done.
+Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Setting:
     """What an objective is built for: the family's copy of the tokenizer, its templates and heads, the training text.
     `gives_raw`: its `encode` takes `return_raw`. `encodes_source`: it has an encoder and a decoder, whose first id is
-    `start_id`. `carries`: rows go on from each other, in lanes. `teacher`: the model that a student learns from; None where it
-    has none, or is only evaluated."""
+    `start_id`. `carries`: rows go on from each other, in lanes. `factor`: of a model that turns pictures into codes, the pixels
+    of a side of what one stands for; where it reads no text, `tokenizer` is None. `teacher`: the model that a student learns
+    from; None where it has none, or is only evaluated."""
 
-    tokenizer: Tokenizer
+    tokenizer: Any  # Tokenizer
     roles: Roles
     split: Split
     heads: tuple[str, ...] = ("lm",)
@@ -41,6 +43,7 @@ class Setting:
     encodes_source: bool = False
     start_id: int = 0
     carries: bool = False
+    factor: int = 0
     teacher: Any = None
 
 
@@ -51,7 +54,7 @@ class Objective(Protocol):
     (`gyebo/data/streams.py`). `repeats`: after how many epochs corruptions come again. `parts`: flags of a model's config that
     the objective needs on. `extra`: positions that a document fills beyond its tokens. `shortens`: rows may have fewer tokens
     than the plan says. `both_directions`: half of the lanes are read from their end to their start, where there are lanes.
-    `teacher`: the model that a student learns from.
+    `scheduled`: the loss depends on how much of the run is done. `teacher`: the model that a student learns from.
     """
 
     teacher: Any
@@ -85,6 +88,10 @@ class Objective(Protocol):
 
     @property
     def both_directions(self) -> bool:
+        """See above."""
+
+    @property
+    def scheduled(self) -> bool:
         """See above."""
 
     def describe(self) -> str:
@@ -153,6 +160,11 @@ class Defaults:
     @property
     def both_directions(self) -> bool:
         """No: all lanes are read forwards."""
+        return False
+
+    @property
+    def scheduled(self) -> bool:
+        """No: it is the same from the first step to the last."""
         return False
 
     def taught(self, batch: Batch) -> dict[str, int]:

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -49,6 +49,7 @@ class TargetLoss:
 
     term: str
     smoothing: float = 0.0
+    scheduled: ClassVar[bool] = False
 
     def counts(self, batch: dict[str, Tensor]) -> dict[str, int]:
         """{term: tokens to be predicted}."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -18,6 +18,7 @@ class TaskObjective:
     """Minimises the mean loss over the labels of a kind of task."""
 
     form: HeadForm
+    scheduled: ClassVar[bool] = False
 
     def counts(self, batch: Batch) -> dict[str, int]:
         """{"task": number of labels}."""

@@ -55,6 +55,15 @@ def sum_over_processes(values: list[float], device: torch.device) -> list[float]
     return tensor.tolist()
 
 
+def total(mine: Tensor) -> Tensor:
+    """A tensor summed over the processes."""
+    if world_size() == 1:
+        return mine
+    summed = mine.clone()
+    dist.all_reduce(summed)
+    return summed
+
+
 def gather_rows(mine: Tensor, total: int) -> Tensor:
     """The rows of all processes, concatenated; process `rank` has those from `total * rank // processes` on."""
     world = world_size()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gyebo.config.errors import OptionError
 from gyebo.config.run import OptimOptions
 from gyebo.data.streams import tokens_seen
+from gyebo.nn.settling import Settling
 from gyebo.nn.state import StateTree, each, leaves
 from gyebo.objectives.objective import Batch
 from gyebo.training import distributed
@@ -84,8 +85,9 @@ class Trainer:
             self.carried = model.fresh_state(last - first)
         terms: nn.Module = _Terms(self.model, self.objective)
         if distributed.world_size() > 1:
-            terms = nn.parallel.DistributedDataParallel(terms, broadcast_buffers=False)  # no buffer of a model changes
+            terms = nn.parallel.DistributedDataParallel(terms, broadcast_buffers=False)  # what changes settles alike in all
         self.terms: Any = torch.compile(terms) if self.compile else terms
+        self.settling = [part for part in self.model.modules() if isinstance(part, Settling)]
 
     def micro_batches(self) -> Iterator[Batch]:
         """This process's share of the next global batch, on the CPU, where it is counted; only the state is on the device."""
@@ -99,6 +101,8 @@ class Trainer:
                 starts = ~batch.pop("continues").to(self.device)
                 model: Any = self.model
                 batch["state"] = model.reset(each(lambda leaf, part=part: leaf[part], self.carried), starts)
+            if self.objective.scheduled:
+                batch["progress"] = self.step / self.steps
             yield batch
 
     def _share(self) -> tuple[int, int]:
@@ -130,6 +134,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["scale"]
         self.optimizer.step()
+        for part in self.settling:
+            part.settle(distributed.total, first=distributed.rank() == 0)
         if self.carried is not None:
             self.carried = each(lambda *parts: torch.cat(parts), *(batch["state"] for batch in batches))
         self.step += 1
@@ -161,7 +167,8 @@ class Trainer:
         # Both passes are inside no_sync: gradients are exchanged once a step, with the last micro-batch.
         no_sync = self.terms.no_sync() if world > 1 and not last else nullcontext()
         autocast = torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "float32")
-        batch.update({name: values.to(self.device, non_blocking=True) for name, values in batch.items() if name != "state"})
+        moved = {name: values for name, values in batch.items() if isinstance(values, Tensor)}
+        batch.update({name: values.to(self.device, non_blocking=True) for name, values in moved.items()})
         with no_sync:
             with autocast:
                 terms = self.terms(batch)

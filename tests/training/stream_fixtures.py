@@ -41,6 +41,7 @@ class SpanCorruption:
     """A third of a document, at a drawn place, is taken out of the source and is the target (Raffel et al. 2020, 3.1.4)."""
 
     one_document: bool = False
+    scheduled: bool = False
     repeats: None = None
     fields: ClassVar = (
         BatchField("input_ids", SOURCE),
@@ -95,6 +96,7 @@ class Captions:
     """The next token of a document from the one before it and the document's picture, mirrored half of the time."""
 
     one_document: bool = False
+    scheduled: bool = False
     repeats: None = None
     fields: ClassVar = (
         BatchField("input_ids"),
