@@ -88,24 +88,43 @@ def files(source: Source) -> list[Path]:
 
 
 def records(source: Source) -> Iterator[Record]:
-    """Pictures without sentences, each with true statements (captions) and as many false ones. Left out are pictures that are
-    equal to a scored one, in whichever order of the boxes, pictures without items, and sentences of the scored examples."""
+    """Pictures without sentences, each with true statements (captions) and as many false ones: each statement is true of one
+    picture of two that stand together, and false of the other. Left out are pictures that are equal to a scored one, in
+    whichever order of the boxes, pictures without items or a partner that they can be told from, and sentences of the scored
+    examples."""
     assert source.path is not None
     scored = [example for path in files(source)[1:] for example in examples(path)]
     pictures = {example.content for example in scored}
     sentences = {key(example.sentence) for example in scored if example.sentence}
+    waiting: tuple[int, Example] | None = None
     for number, example in enumerate(examples(source.path)):
-        if example.items and example.content not in pictures:
-            rng = random.Random(f"gyebo nlvr {example.identifier} {example.permutation}")
-            texts = [text for _ in range(STATEMENTS) for text in _texts(example, rng, sentences)]
-            yield Record(f"{source.path}: row {number}", example.png, tuple(texts), example.regions)
+        if not example.items or example.content in pictures:
+            continue
+        if waiting is None or waiting[1].content == example.content:
+            waiting = number, example
+            continue
+        told = _told_apart(waiting[1], example, sentences)
+        for (row, each), kinds in ((waiting, (CAPTION, FALSE)), ((number, example), (FALSE, CAPTION))):
+            texts = tuple(Text(text, kind) for pair in told for text, kind in zip(pair, kinds))
+            if texts:
+                yield Record(f"{source.path}: row {row}", each.png, texts, each.regions)
+        waiting = None
 
 
-def _texts(example: Example, rng: random.Random, without: set[str]) -> tuple[Text, Text]:
-    while True:
-        true, false = pair(example.items, rng)
-        if not {key(true.text), key(false.text)} & without:
-            return Text(true.text, CAPTION), Text(false.text, FALSE)
+def _told_apart(first: Example, second: Example, without: set[str]) -> list[tuple[str, str]]:
+    """Statements that are true of the first picture alone, each with one that is true of the second alone."""
+    rng = random.Random(f"gyebo nlvr {first.identifier} {first.permutation} {second.identifier} {second.permutation}")
+    found: list[tuple[str, str]] = []
+    for _ in range(2 * STATEMENTS):
+        statements = pair(first.items, second.items, rng)
+        if statements is None:
+            break
+        texts = statements[0].text, statements[1].text
+        if texts not in found and not {key(text) for text in texts} & without:
+            found.append(texts)
+        if len(found) == STATEMENTS:
+            break
+    return found
 
 
 def key(sentence: str) -> str:

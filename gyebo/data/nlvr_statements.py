@@ -1,8 +1,9 @@
 """Statements about pictures of NLVR (Suhr et al. 2017): true ones, and false ones that differ from them in one word or number.
 
 A picture is three boxes with items, each of a shape, a colour and a size. A form of statement is a row of `FORMS`: its slots,
-what it means and how it is worded. Statements are drawn by trying: slots at random until the form holds, then one slot changed
-until it does not. Their language is that of people who describe such pictures, simplified; no sentence of the data set is used.
+what it means and how it is worded. Statements are drawn by trying: slots at random until the form tells two pictures apart,
+then one slot changed until it tells them apart the other way. Their language is that of people who describe such pictures,
+simplified; no sentence of the data set is used.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 SHAPES, COLOURS, SIZES = ("square", "circle", "triangle"), ("yellow", "blue", "black"), ("small", "medium", "big")
 PANEL, STEP = 100, 150  # pixels of a box, and from one to the next
 PANELS = 3
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven")
-TRIES = 60  # draws of the slots of a form
+FORM_TRIES, TRIES = 30, 15  # how many forms are tried; and how often the slots of one, and one slot that is changed
 
 Slots = dict[str, object]
 
@@ -29,12 +31,12 @@ class Item:
     colour: str
     panel: int
 
-    @property
+    @cached_property
     def size(self) -> str:
         """small, medium or big: 10, 20 or 30 pixels."""
         return SIZES[min(2, max(0, round((self.box[2] - self.box[0]) / 10) - 1))]
 
-    @property
+    @cached_property
     def sides(self) -> tuple[str, ...]:
         """The walls of its box that it touches."""
         left = STEP * self.panel
@@ -280,28 +282,31 @@ class Statement:
         return FORMS[self.form].words(dict(self.slots))
 
 
-def pair(items: Items, rng: random.Random) -> tuple[Statement, Statement]:
-    """A true statement about a picture with items, and a false one that differs from it in one slot."""
-    names = list(FORMS)
-    while True:
-        form = rng.choices(names, [WEIGHTS.get(name, 1) for name in names])[0]
-        for _ in range(TRIES):
-            true = Statement(form, tuple((name, DRAWN[name](rng, items)) for name in FORMS[form].slots))
-            if true.holds(items):
-                false = _changed(true, items, rng)
-                if false is not None:
-                    return true, false
-                break
+def pair(first: Items, second: Items, rng: random.Random) -> tuple[Statement, Statement] | None:
+    """Two statements that differ in one slot: one is true of the first picture and false of the second, the other false of the
+    first and true of the second. So each is said as often truly as falsely, and nothing but the picture tells which. None where
+    no such pair is found, as of equal pictures."""
+    names, weights = list(FORMS), [WEIGHTS.get(name, 1) for name in FORMS]
+    form = names[0]
+    for number in range(FORM_TRIES * TRIES):
+        form = form if number % TRIES else rng.choices(names, weights)[0]
+        items = first if rng.random() < 0.5 else second
+        true = Statement(form, tuple((name, DRAWN[name](rng, items)) for name in FORMS[form].slots))
+        if true.holds(first) != true.holds(second):
+            other = _changed(true, first, second, rng)
+            if other is not None:
+                return (true, other) if true.holds(first) else (other, true)
+    return None
 
 
-def _changed(true: Statement, items: Items, rng: random.Random) -> Statement | None:
-    """The statement with one slot drawn again, so that it does not hold; None where no such draw is found."""
+def _changed(true: Statement, first: Items, second: Items, rng: random.Random) -> Statement | None:
+    """The statement with one slot drawn again, so that it holds where it did not, and does not where it did; None where no such
+    draw is found."""
     for _ in range(TRIES):
         at = rng.randrange(len(true.slots))
-        name, value = true.slots[at]
-        changed = DRAWN[name](rng, items)
-        slots = tuple((n, changed if place == at else v) for place, (n, v) in enumerate(true.slots))
-        found = Statement(true.form, slots)
-        if changed != value and not found.holds(items):
+        name = true.slots[at][0]
+        changed = DRAWN[name](rng, first if rng.random() < 0.5 else second)
+        found = Statement(true.form, tuple((n, changed if place == at else v) for place, (n, v) in enumerate(true.slots)))
+        if found.holds(first) != true.holds(first) and found.holds(second) != true.holds(second):
             return found
     return None

@@ -24,6 +24,7 @@ from gyebo.data.records import CAPTION, CHUNK_BYTES, KINDS, QUESTION, Record, Re
 from gyebo.data.source import BATCH_ROWS, BYTE_ORDER_MARK, Source, decode, parquet_file, parquet_rows
 
 FOLDER, COCO, PARQUET, TAR = "picture folder", "COCO captions", "picture parquet", "tar"
+ELSEWHERE = (FOLDER, COCO)  # whose file names pictures, and holds none
 CAPTIONS = tuple(f"{name}.{ending}" for name in ("captions", "metadata") for ending in ("jsonl", "csv", "tsv"))
 FILE_FIELDS = ("file_name", "file", "filename", "image", "image_file", "image_path", "path")
 PICTURE_COLUMNS = ("image", "picture", "img", "png", "jpg", "jpeg", "webp", "image_bytes", "bytes")
@@ -107,7 +108,7 @@ def files_of(source: Source, options: DataOptions) -> Iterator[Path]:
         yield from nlvr.files(source)
         return
     yield source.path
-    if source.kind in (FOLDER, COCO):
+    if source.kind in ELSEWHERE:
         for record in _READERS[source.kind](source, options):
             yield record.picture
 

@@ -20,7 +20,7 @@ from gyebo.config import durable
 from gyebo.config.disk import disk_full
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
-from gyebo.data import picture_files, pictures, sources
+from gyebo.data import picture_files, picture_sources, pictures, sources
 from gyebo.data.lock import sole_writer
 from gyebo.data.processes import end_with_parent, interrupts_held
 from gyebo.data.records import CAPTION, Record, as_prepared
@@ -171,6 +171,16 @@ def first_texts(corpus: Corpus, characters: int) -> list[str]:
     return found
 
 
+def first_records(corpus: Corpus, count: int) -> list[Record]:
+    """The first training pictures of a corpus of pictures; no more is read than the chunks of them."""
+    cuts, found = _cuts(corpus), list[Record]()
+    for chunk in sources.chunks(corpus.sources, corpus.options):
+        found += split_records(list(sources.records_of(chunk, corpus.options)), corpus.options, cuts(chunk), False)["train"]
+        if len(found) >= count:
+            break
+    return found[:count]
+
+
 def _cuts(corpus: Corpus) -> Callable[[Chunk], int | None]:
     """Of a chunk, the number of characters that are training text, for `valid_last`: a first pass counts all characters."""
     share = corpus.options.valid_last
@@ -260,6 +270,16 @@ def split_of(texts: list[str], tokenizer: Tokenizer, folder: Path) -> Split:
     (folder / "parts").mkdir()
     _write_texts(folder, "train", 0, texts, tokenizer)
     return Split.open(folder, "train", [0], token_dtype(tokenizer.vocab_size))
+
+
+def split_of_pictures(records: list[Record], options: DataOptions, tokenizer: Tokenizer, folder: Path) -> Split:
+    """A few pictures with their texts as a training split of their own, likewise."""
+    (folder / "parts").mkdir()
+    _write_texts(folder, "train", 0, [text.text for record in records for text in record.texts], tokenizer)
+    files = pictures.encoded([picture_files.seen(record, options) for record in records])
+    write_files(folder, "train", 0, files)
+    facts = as_prepared(options) | {"names": json.loads(files["names.json"])}
+    return Split.open(folder, "train", [0], token_dtype(tokenizer.vocab_size), facts)
 
 
 class Worker(Protocol):
@@ -360,8 +380,15 @@ def _record(path: Path) -> dict[str, Any] | None:
 def count_processes(corpus: Corpus) -> int:
     """Number of processes; one for a small corpus, since starting a process takes longer than tokenizing a few megabytes."""
     found = [*corpus.sources, *corpus.valid]
-    size = sum(source.path.stat().st_size if source.path else 500 * source.count for source in found)
+    size = sum(_work(source) for source in found)
     return 1 if size < 3_000_000 else os.cpu_count() or 1
+
+
+def _work(source: Source) -> int:
+    """Bytes of text that take as long to prepare as a source: a picture takes as long as a few thousand."""
+    if source.path is None:
+        return (2000 if source.pictured else 500) * source.count
+    return source.path.stat().st_size * (30 if source.kind in picture_sources.ELSEWHERE else 1)
 
 
 Job = tuple[Chunk, int, int | None, bool]

@@ -35,8 +35,10 @@ def write_pictures(
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OptionError(f"‹pictures›={out} exists already: name a new folder")
+    options: dict[str, Any] = {"seed": seed, "languages": languages, "style": style, "unseen": unseen}
+    next(drawn.pictures(1, **options)).draw(size)  # what can't be drawn leaves no folder behind
     durable.make_folder(out)
-    found = drawn.pictures(count, seed=seed, languages=languages, style=style, unseen=unseen)
+    found = drawn.pictures(count, **options)
     texts = 0
     with durable.replacing(out / CAPTIONS) as aside, aside.open("w", encoding="utf-8") as file:
         for number, picture in enumerate(found):

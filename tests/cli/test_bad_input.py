@@ -150,6 +150,13 @@ def test_options_without_effect_are_refused(start, refused, trained, corpus, tmp
         assert message in refused("tokenizer", "train", corpus, "-o", tmp_path / "t", *words)
         assert not (tmp_path / "t").exists()
     assert "--sample and --json exclude each other" in refused("world", "--sample", "--json")
+    assert "--size is about pictures and has no effect without --pictures DIR" in refused("world", "--size", "32")
+    assert "--unseen is about pictures" in refused("world", "--unseen")
+    assert "keep one" in refused("world", "--pictures", tmp_path / "w", "--sample")
+    assert "exists already: name a new folder" in refused("world", "--pictures", tmp_path)
+    assert "style: found 'cubist'" in refused("world", "--pictures", tmp_path / "w", "--style", "cubist")
+    assert "16 to 512 pixels a side, not 8" in refused("world", "--pictures", tmp_path / "v", "--size", "8")
+    assert not (tmp_path / "v").exists() and not (tmp_path / "w").exists()
     for words, message in [
         (["--greedy", "--beams", "2"], "greedy and beams=2"),
         (["--greedy", "--top-p", "0.5"], "top_p=0.5 has no effect with greedy"),

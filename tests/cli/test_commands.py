@@ -31,6 +31,15 @@ def test_world(cli):
     assert plain[0] in shown and f"{rows[0]['bits_per_byte']:.4f} bits per byte" in shown
 
 
+def test_world_writes_pictures(cli, tmp_path):
+    out = tmp_path / "scenes"
+    said = json.loads(cli("world", "--pictures", str(out), "--count", "3", "--size", "32", "--language", "ko", "--json").out)
+    assert said["pictures"] == 3 and said["out"] == str(out)
+    rows = [json.loads(line) for line in (out / "captions.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == said["texts"] and {row["file_name"] for row in rows} == {f"00000{n}.png" for n in range(3)}
+    assert sorted(path.name for path in out.glob("*.png")) == sorted({row["file_name"] for row in rows})
+
+
 def test_env(cli, monkeypatch):
     monkeypatch.setattr("gyebo.jobs.env.matmul_rate", lambda device, precision: 5e9)
     facts = json.loads(cli("env", "--json").out)

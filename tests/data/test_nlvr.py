@@ -28,10 +28,10 @@ def items(*rows):
 
 
 def random_items(rng):
-    """One to four items in each box, none over another."""
+    """One to eight items in each box, none over another."""
     found = []
     for panel in range(3):
-        for cell in rng.sample(range(9), rng.randint(1, 4)):
+        for cell in rng.sample(range(9), rng.randint(1, 8)):
             size = rng.choice([10, 20, 30])
             x, y = ((0, 35, 100 - size)[i] for i in (cell % 3, cell // 3))
             found.append((rng.choice(nlvr_statements.SHAPES), rng.choice(nlvr_statements.COLOURS), panel, x, y, size))
@@ -157,15 +157,16 @@ def true_of(text, found):
     return amount(match[1])(some)
 
 
-def test_pairs_are_true_and_false_and_differ_in_one_slot():
+def test_pairs_tell_two_pictures_apart_and_differ_in_one_slot():
     rng, forms = random.Random(0), Counter()
-    for _ in range(1500):
-        found = random_items(rng)
-        true, false = pair(found, rng)
-        assert true.form == false.form and sum(a != b for a, b in zip(true.slots, false.slots)) == 1
-        assert true_of(true.text, found) and not true_of(false.text, found), (true.text, false.text, found)
-        forms[true.form] += 1
-    assert set(forms) == set(FORMS) and min(forms.values()) > 10
+    for _ in range(600):
+        first, second = random_items(rng), random_items(rng)
+        a, b = pair(first, second, rng)
+        assert a.form == b.form and sum(x != y for x, y in zip(a.slots, b.slots)) == 1
+        assert [true_of(s.text, p) for s in (a, b) for p in (first, second)] == [True, False, False, True], (a, b)
+        forms[a.form] += 1
+    assert set(forms) == set(FORMS)
+    assert pair(HAND, HAND, rng) is None
 
 
 def test_sizes_and_walls():
@@ -222,9 +223,11 @@ def test_a_corpus_of_statements(folder):
     read = [r for chunk in sources.chunks(corpus.sources, data) for r in sources.records_of(chunk, data)]
     assert [int(r.where.rpartition(" ")[2]) for r in read] == [n for n in range(12) if n not in (2, 5)]
     examples = {f"row {n}": e for n, e in enumerate(nlvr.examples(folder / "train_images.parquet"))}
+    said = Counter((text.text, text.kind) for record in read for text in record.texts)
+    assert all(said[text, "caption"] == said[text, "false"] for text, _ in said)  # the words alone do not tell
     for record in read:
         example = examples[record.where.rpartition(": ")[2]]
-        assert len(record.texts) == 2 * nlvr.STATEMENTS
+        assert 2 <= len(record.texts) <= 2 * nlvr.STATEMENTS
         for text in record.texts:
             assert true_of(text.text, example.items) == (text.kind == "caption")
             assert nlvr.key(text.text) not in ("thereisaboxwithatleastoneblackitem", "thereisaboxwithatleastoneyellowitem")
@@ -270,15 +273,15 @@ def test_statements_about_the_released_pictures():
     source = nlvr.source(f"nlvr:{DATA}")
     scored = [e for name in nlvr.SCORED for e in nlvr.examples(DATA / name)]
     sentences, pictures = {nlvr.key(e.sentence) for e in scored}, {e.content for e in scored}
-    items_of = [e for _, e in zip(range(300), nlvr.examples(source.path))]
+    items_of = [e for _, e in zip(range(200), nlvr.examples(source.path))]
     checked = 0
     for record in nlvr.records(source):
         number = int(record.where.rpartition(" ")[2])
-        if number >= 300:
+        if number >= 200:
             break
         checked += 1
         assert items_of[number].content not in pictures
         for text in record.texts:
             assert nlvr.key(text.text) not in sentences
             assert true_of(text.text, items_of[number].items) == (text.kind == "caption"), text.text
-    assert checked > 250
+    assert checked > 150

@@ -15,7 +15,16 @@ from gyebo.data import records
 from gyebo.data.batches import Rows
 from gyebo.data.picture_plans import one_row_a_picture, one_row_a_text
 from gyebo.data.plan import DOCUMENT, SIZE
-from gyebo.data.prepare import cache_folder, open_corpus, prepare, record_key, split_key, training_texts
+from gyebo.data.prepare import (
+    cache_folder,
+    first_records,
+    open_corpus,
+    prepare,
+    record_key,
+    split_key,
+    split_of_pictures,
+    training_texts,
+)
 from gyebo.data.records import CAPTION, FALSE, QUESTION, Record, Text
 from gyebo.data.streams import TOKENS, BatchField
 from gyebo.text.tokenizer import Tokenizer
@@ -154,6 +163,7 @@ def test_texts_that_must_not_be_learned(tmp_path, tokenizer):
 
 
 def test_processes_give_the_same_bytes(tmp_path, tokenizer, monkeypatch):
+    small_chunks(monkeypatch)
     found = {}
     for processes in (1, 2):
         monkeypatch.setenv("GYEBO_CACHE", str(tmp_path / f"c{processes}"))
@@ -201,6 +211,7 @@ preparing.prepare(preparing.open_corpus(options), Tokenizer.load(sys.argv[1]), p
 """
 
 
+@pytest.mark.slow
 def test_killed_and_gone_on_to_the_bit(tmp_path, tokenizer, tokenizer_folder, monkeypatch):
     small_chunks(monkeypatch)
     whole = prepare(opened(), tokenizer, processes=1)
@@ -238,6 +249,20 @@ def test_fingerprints(tokenizer):
     ]  # fmt: skip
     assert len({base, *(corpus.fingerprint for corpus in others)}) == 1 + len(others)
     assert opened("world:questions,60,pictures,statements").fingerprint == base  # the order of a name's parts says nothing
+
+
+def test_the_beginning_of_a_corpus_as_a_split_of_its_own(tmp_path, tokenizer, monkeypatch):
+    small_chunks(monkeypatch)
+    corpus = opened()
+    split, whole = (
+        split_of_pictures(first_records(corpus, 10), corpus.options, tokenizer, tmp_path),
+        prepare(corpus, tokenizer).train,
+    )
+    assert len(split.pictures) == 10
+    for number in range(10):
+        assert np.array_equal(split.pictures.read(number), whole.pictures.read(number))
+        assert np.array_equal(split.pictures.regions(number).boxes, whole.pictures.regions(number).boxes)
+    assert decoded(split, tokenizer) == decoded(whole, tokenizer)[: len(split)]
 
 
 # ---- what is refused

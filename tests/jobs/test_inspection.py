@@ -15,6 +15,7 @@ from gyebo.jobs.pretraining.setup import set_up
 from gyebo.models.family import FAMILIES, model_class
 from gyebo.objectives import table
 from gyebo.text.tokenizer import Tokenizer
+from tests.refusals import option_error
 
 OF_CORPUS = [name for name, family in FAMILIES.items() if not table.find(family.objective).kind]
 OF_PAIRS = [name for name in FAMILIES if name not in OF_CORPUS]
@@ -210,3 +211,11 @@ def test_a_corpus_without_text_is_named(tmp_path, tokenizer_folder):
     (tmp_path / "empty.txt").write_text("", encoding="utf-8")
     with pytest.raises(ValueError, match=r"empty\.txt: no training text"):
         inspect_corruption("bert", [str(tmp_path / "empty.txt")], tokenizer=str(tokenizer_folder))
+
+
+def test_texts_of_pictures_are_shown_as_texts(tokenizer_folder):
+    options = {"tokenizer": str(tokenizer_folder), "context": 64}
+    found = inspect_corruption("gpt2", ["world:pictures,en,60"], examples=2, data={"picture_size": 16}, **options)
+    assert len(found.examples) == 2
+    with option_error("data.picture_size"):
+        inspect_corruption("gpt2", ["world:en,60"], data={"picture_size": 16}, **options)

@@ -17,7 +17,7 @@ from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions, RunOptions
 from gyebo.data.batches import Rows
 from gyebo.data.order import shuffled
-from gyebo.data.prepare import first_texts, open_corpus, split_of
+from gyebo.data.prepare import first_records, first_texts, open_corpus, split_of, split_of_pictures
 from gyebo.data.shards import Split
 from gyebo.jobs.inspection.shown import Inspection, examples_of
 from gyebo.jobs.model_building import shaped
@@ -39,7 +39,11 @@ CHARACTERS = 500_000  # of the corpus, from its beginning: enough to train a tok
 PAIRS = 300  # of a task, likewise
 CONTEXT = 64
 VOCABULARY = RunOptions.model_fields["vocab_size"].default
-SHOWN_OPTIONS = ("documents", "text_field", "bad_bytes", "across_documents", "plan_seed")  # of the corpus, where rows differ
+PICTURES = 200  # that are read of a corpus of pictures
+SHOWN_OPTIONS = (  # of the corpus, where rows differ
+    "documents", "text_field", "bad_bytes", "across_documents", "plan_seed", "picture_field", "picture_size", "picture_fit",
+    "crop_size",
+)  # fmt: skip
 
 TokenizerFor = Callable[[Sequence[str]], Tokenizer]  # from the texts that one may be trained on
 
@@ -103,19 +107,23 @@ def _of_corpus(
         raise OptionError(f"‹data.{idle}› has no effect on what an example looks like: leave it out")
     opened = open_corpus(toml.check(DataOptions, {**data, "corpus": corpus}, section="data"), fingerprint=False)
     refuse_idle(opened)
-    texts = first_texts(opened, CHARACTERS)
+    pictured = [source for source in opened.sources if source.pictured]
+    records = first_records(opened, PICTURES) if pictured else []
+    texts = [text.text for record in records for text in record.texts] if pictured else first_texts(opened, CHARACTERS)
     if not any(texts):
         raise ValueError(f"{', '.join(corpus)}: no training text in it: it is empty, or held out whole")
     tokenizer, cls = tokenizer_for(texts).with_sentinels(facts.sentinels), tree.model_class(family.name)
     start: dict[str, Any] = {"encodes_source": True, "start_id": _config(cls, tokenizer).first_id} if cls.encodes_source else {}
     with tempfile.TemporaryDirectory() as folder:
-        split = split_of(texts, tokenizer, Path(folder))
-        across = opened.options.across_documents
+        place = Path(folder)
+        given = opened.options
+        split = split_of_pictures(records, given, tokenizer, place) if records else split_of(texts, tokenizer, place)
+        across = given.across_documents
         setting = Setting(
             tokenizer, roles_of(family), split, cls.possible_heads(), across_documents=across, gives_raw=cls.gives_raw, **start
         )
         objective = build_objective(facts, options_of(facts, family, options), setting)
-        plan = objective.plan(split, context, opened.options.plan_seed)
+        plan = objective.plan(split, context, given.plan_seed)
         numbers, epochs = plan.order(0, min(count, len(plan)), seed)
         rows = Rows(split, plan, objective, tokenizer.role_ids.get("pad", 0))
         batch = rows.batch(numbers, [[seed, int(epoch)] for epoch in epochs])
