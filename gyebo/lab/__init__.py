@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from gyebo.lab import alignment, clipping, depth, gradients, mask_token, new_york
+from gyebo.lab import alignment, clipping, debias, depth, gradients, mask_token, new_york
 
 CLAIMS: dict[str, ModuleType] = {
     "gradients": gradients,
@@ -17,4 +17,5 @@ CLAIMS: dict[str, ModuleType] = {
     "alignment": alignment,
     "mask-token": mask_token,
     "new-york": new_york,
+    "debias": debias,
 }
