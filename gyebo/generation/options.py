@@ -5,29 +5,30 @@ An option that could have no effect with the others is refused, so that it is no
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass, fields
+
+from gyebo.generation.ranges import Range, check_known, check_ranges
 
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed", "rank")  # have an effect only on sampling
 _SEARCH = ("length_penalty", "coverage_penalty", "early_stopping")  # have an effect only on beam search
 
-_RANGES: dict[str, tuple[type, float, float, str]] = {
-    "max_new_tokens": (int, 1, math.inf, "a whole number of at least 1"),
-    "min_new_tokens": (int, 0, math.inf, "a whole number of at least 0"),
-    "temperature": (float, 1e-6, math.inf, "above 0 (for greedy decoding use greedy)"),
-    "top_k": (int, 0, math.inf, "a whole number of at least 0 (0: off)"),
-    "top_p": (float, 1e-9, 1.0, "above 0 and at most 1 (1: off)"),
-    "min_p": (float, 0.0, 1.0, "between 0 (off) and 1"),
-    "repetition_penalty": (float, 1e-6, math.inf, "above 0 (1: off)"),
-    "no_repeat_ngram": (int, 0, math.inf, "a whole number of at least 0 (0: off)"),
-    "beams": (int, 1, math.inf, "a whole number of at least 1 (1: off)"),
-    "length_penalty": (float, -math.inf, math.inf, "a number (1: scores are means per token)"),
-    "coverage_penalty": (float, 0.0, math.inf, "at least 0 (0: off)"),
-    "samples": (int, 1, math.inf, "a whole number of at least 1"),
-    "rank": (int, 0, math.inf, "a whole number of at least 2 (0: off)"),
-    "no_repeat_turn": (int, 0, math.inf, "a whole number of at least 0 (0: off)"),
-    "seed": (int, 0, math.inf, "a whole number of at least 0, or None for a new one at every call"),
+_RANGES = {
+    "max_new_tokens": Range(int, 1, math.inf, "a whole number of at least 1"),
+    "min_new_tokens": Range(int, 0, math.inf, "a whole number of at least 0"),
+    "temperature": Range(float, 1e-6, math.inf, "above 0 (for greedy decoding use greedy)"),
+    "top_k": Range(int, 0, math.inf, "a whole number of at least 0 (0: off)"),
+    "top_p": Range(float, 1e-9, 1.0, "above 0 and at most 1 (1: off)"),
+    "min_p": Range(float, 0.0, 1.0, "between 0 (off) and 1"),
+    "repetition_penalty": Range(float, 1e-6, math.inf, "above 0 (1: off)"),
+    "no_repeat_ngram": Range(int, 0, math.inf, "a whole number of at least 0 (0: off)"),
+    "beams": Range(int, 1, math.inf, "a whole number of at least 1 (1: off)"),
+    "length_penalty": Range(float, -math.inf, math.inf, "a number (1: scores are means per token)"),
+    "coverage_penalty": Range(float, 0.0, math.inf, "at least 0 (0: off)"),
+    "samples": Range(int, 1, math.inf, "a whole number of at least 1"),
+    "rank": Range(int, 0, math.inf, "a whole number of at least 2 (0: off)"),
+    "no_repeat_turn": Range(int, 0, math.inf, "a whole number of at least 0 (0: off)"),
+    "seed": Range(int, 0, math.inf, "a whole number of at least 0, or None for a new one at every call", optional=True),
 }
 
 
@@ -81,8 +82,7 @@ class GenerationOptions:
     """Random seed; samples also depend on the index of the prompt in the batch, of the sample and of the step."""
 
     def __post_init__(self) -> None:
-        for name, (kind, low, high, words) in _RANGES.items():
-            _check_range(name, getattr(self, name), kind, low, high, words)
+        check_ranges(self, _RANGES)
         for name in ("greedy", "early_stopping"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, but is {getattr(self, name)!r} instead")
@@ -133,19 +133,7 @@ class GenerationOptions:
             )
 
 
-def _check_range(name: str, value: object, kind: type, low: float, high: float, words: str) -> None:
-    if value is None and name == "seed":
-        return
-    accepted = (int,) if kind is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, accepted) or not low <= value <= high or value == math.inf:
-        raise ValueError(f"{name} must be {words}, but is {value!r} instead")
-
-
 def options_from(settings: dict[str, object]) -> GenerationOptions:
     """Options from keywords. Raises ValueError for an unknown name, with the nearest known ones."""
-    names = [f.name for f in fields(GenerationOptions)]
-    for name in settings:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=3) or names
-            raise ValueError(f"unknown generation option {name!r}; did you mean {' or '.join(near)}?")
+    check_known(settings, GenerationOptions.__dataclass_fields__, "generation option")
     return GenerationOptions(**settings)  # type: ignore[arg-type]

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
+
+from gyebo.generation.ranges import Range, check_known, check_ranges
 
 Strength = float | Sequence[float]
 """How strongly an attribute is wanted, below 0: away from it. Several numbers: a course along the answer, from its first token
 to the last one that fits, in straight lines between numbers at equal distances; (0, 2) grows from 0 to 2."""
 
-_RANGES: dict[str, tuple[type, float, str]] = {
-    "stepsize": (float, 0, "a number from 0 on (0: nothing is moved)"),
-    "iterations": (int, 1, "a whole number of at least 1"),
-    "gamma": (float, 0, "a number from 0 on"),
-    "kl_scale": (float, 0, "a number from 0 on (0: off)"),
-    "gm_scale": (float, 0, "a number from 0 to 1"),
-    "window": (int, 0, "a whole number of at least 0 (0: all of the past)"),
-    "horizon": (int, 1, "a whole number of at least 1"),
-    "grad_length": (int, 0, "a whole number of at least 0, or None: to the end"),
+_RANGES = {
+    "stepsize": Range(float, 0, math.inf, "a number from 0 on (0: nothing is moved)"),
+    "iterations": Range(int, 1, math.inf, "a whole number of at least 1"),
+    "gamma": Range(float, 0, math.inf, "a number from 0 on"),
+    "kl_scale": Range(float, 0, math.inf, "a number from 0 on (0: off)"),
+    "gm_scale": Range(float, 0, 1, "a number from 0 to 1"),
+    "window": Range(int, 0, math.inf, "a whole number of at least 0 (0: all of the past)"),
+    "horizon": Range(int, 1, math.inf, "a whole number of at least 1"),
+    "grad_length": Range(int, 0, math.inf, "a whole number of at least 0, or None: to the end", optional=True),
 }
 
 
@@ -53,14 +54,7 @@ class Settings:
     newest token's hidden state; every imagined token is the same distribution."""
 
     def __post_init__(self) -> None:
-        for name, (kind, low, words) in _RANGES.items():
-            value = getattr(self, name)
-            if name == "grad_length" and value is None:
-                continue
-            high = 1 if name == "gm_scale" else math.inf
-            accepted = (int,) if kind is int else (int, float)
-            if isinstance(value, bool) or not isinstance(value, accepted) or not low <= value <= high or value == math.inf:
-                raise ValueError(f"{name} must be {words}, but is {value!r} instead")
+        check_ranges(self, _RANGES)
         for name in ("decay", "released"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, but is {getattr(self, name)!r} instead")
@@ -77,11 +71,7 @@ def settings_from(given: dict[str, Any], *, imagines: bool) -> Settings:
 
     Raises ValueError for an unknown name, with the nearest ones, for a value out of its range, and for what has no effect.
     """
-    names = [field.name for field in fields(Settings)]
-    for name in given:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=2) or names
-            raise ValueError(f"unknown setting of control {name!r}; did you mean {' or '.join(near)}?")
+    check_known(given, Settings.__dataclass_fields__, "setting of control")
     if "horizon" in given and not imagines:
         raise ValueError(f"horizon={given['horizon']} has no effect on bags of words: leave it out")
     settings = Settings(**{**(WITH_DISCRIMINATOR if imagines else {}), **given})
