@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from gyebo.cli import options as shared
 
@@ -22,23 +20,19 @@ if TYPE_CHECKING:
 
 def chat(
     model: shared.Model,
-    temperature: Annotated[float | None, shared.real("Sampling temperature.  [default: 1]")] = None,
-    top_k: Annotated[int | None, shared.whole("Sample from the k most probable tokens.")] = None,
-    top_p: Annotated[float | None, shared.real("Sample from the smallest set of tokens with this total probability.")] = None,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Greedy decoding.")] = False,
-    rank: Annotated[
-        int | None, shared.whole("Sample-and-rank: sample so many candidates, and give the one most probable per token.")
-    ] = None,
-    no_repeat_turn: Annotated[
-        int | None, shared.whole("With --rank: no candidate that has so many tokens in common with an earlier turn.")
-    ] = None,
-    guard: Annotated[Path | None, shared.word("Check answers by this guard before they are shown.", "FILE")] = None,
-    guard_mode: Annotated[str | None, shared.word("off, warn or block.  [default: the guard's]", "NAME")] = None,
-    policy: Annotated[str | None, shared.word("Policy by topic: a file, or default.  [default: the guard's]", "FILE")] = None,
-    max_new_tokens: Annotated[int | None, shared.whole("Maximum number of tokens of an answer.  [default: 64]")] = None,
-    seed: Annotated[int | None, shared.whole("Random seed.  [default: 0]")] = None,
+    temperature: shared.Temperature = None,
+    top_k: shared.TopK = None,
+    top_p: shared.TopP = None,
+    greedy: shared.Greedy = False,
+    rank: shared.Rank = None,
+    no_repeat_turn: shared.NoRepeatTurn = None,
+    guard: shared.GuardFile = None,
+    guard_mode: shared.GuardMode = None,
+    policy: shared.Policy = None,
+    max_new_tokens: shared.MaxNewTokens = None,
+    seed: shared.Seed = None,
     device: shared.Device = "auto",
-    precision: Annotated[str, shared.word("float32 or bfloat16.", "NAME")] = "float32",
+    precision: shared.Precision = "float32",
 ) -> None:
     """Talk to a model.
 

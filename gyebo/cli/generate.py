@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_module
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,13 +16,11 @@ def generate(
     prompt: Annotated[
         list[str] | None, shared.word("Prompt; may be given several times, which makes one batch.", "TEXT", "--prompt")
     ] = None,
-    max_new_tokens: Annotated[int | None, shared.whole("Maximum number of generated tokens.  [default: 64]")] = None,
+    max_new_tokens: shared.MaxNewTokens = None,
     min_new_tokens: Annotated[int | None, shared.whole("Minimum number of generated tokens.  [default: 0]")] = None,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Greedy decoding.")] = False,
-    beams: Annotated[int | None, shared.whole("Beam search: number of beams.")] = None,
-    rank: Annotated[
-        int | None, shared.whole("Sample-and-rank: sample so many candidates, and give the one most probable per token.")
-    ] = None,
+    greedy: shared.Greedy = False,
+    beams: shared.Beams = None,
+    rank: shared.Rank = None,
     no_repeat_turn: Annotated[
         int | None, shared.whole("With --rank: no candidate that has so many tokens in common with a line of the prompt.")
     ] = None,
@@ -31,11 +28,9 @@ def generate(
         float | None,
         shared.real("Of --beams and --rank: scores are divided by length to this power; 0: sums.  [default: 1]"),
     ] = None,
-    temperature: Annotated[
-        float | None, shared.real("Sampling temperature: below 1 sharpens the distribution, above 1 flattens it.")
-    ] = None,
-    top_k: Annotated[int | None, shared.whole("Sample from the k most probable tokens.")] = None,
-    top_p: Annotated[float | None, shared.real("Sample from the smallest set of tokens with this total probability.")] = None,
+    temperature: shared.Temperature = None,
+    top_k: shared.TopK = None,
+    top_p: shared.TopP = None,
     min_p: Annotated[
         float | None, shared.real("Sample from tokens with at least this fraction of the highest probability.")
     ] = None,
@@ -45,7 +40,7 @@ def generate(
     no_repeat_ngram: Annotated[int | None, shared.whole("No n-gram of this size occurs twice.")] = None,
     samples: Annotated[int | None, shared.whole("Number of answers per prompt.  [default: 1]")] = None,
     stop: Annotated[list[str] | None, shared.word("Stop string; may be given several times.", "TEXT")] = None,
-    seed: Annotated[int | None, shared.whole("Random seed.  [default: 0]")] = None,
+    seed: shared.Seed = None,
     bag_of_words: Annotated[
         list[str] | None,
         shared.word("Steer to the words of a file; may be given several times.", "FILE[=STRENGTH]", "--bag-of-words"),
@@ -60,11 +55,11 @@ def generate(
     settings: Annotated[
         list[str] | None, shared.word("Setting of the steering: stepsize=0.02, window=0 ...", "NAME=VALUE", "--set")
     ] = None,
-    guard: Annotated[Path | None, shared.word("Check answers by this guard before they are shown.", "FILE")] = None,
-    guard_mode: Annotated[str | None, shared.word("off, warn or block.  [default: the guard's]", "NAME")] = None,
-    policy: Annotated[str | None, shared.word("Policy by topic: a file, or default.  [default: the guard's]", "FILE")] = None,
+    guard: shared.GuardFile = None,
+    guard_mode: shared.GuardMode = None,
+    policy: shared.Policy = None,
     device: shared.Device = "auto",
-    precision: Annotated[str, shared.word("float32 or bfloat16.", "NAME")] = "float32",
+    precision: shared.Precision = "float32",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per answer.")] = False,
 ) -> None:
     """Generate text.

@@ -80,6 +80,23 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Device = Annotated[str, word("auto, cpu, cuda or mps.", "NAME")]
 
+# of commands whose models write
+MaxNewTokens = Annotated[int | None, whole("Maximum number of tokens of an answer.  [default: 64]")]
+Greedy = Annotated[bool, typer.Option("--greedy", help="Greedy decoding.")]
+Beams = Annotated[int | None, whole("Beam search: number of beams.")]
+Rank = Annotated[int | None, whole("Sample-and-rank: sample so many candidates, and give the one most probable per token.")]
+NoRepeatTurn = Annotated[int | None, whole("With --rank: no candidate that has so many tokens in common with an earlier turn.")]
+Temperature = Annotated[
+    float | None, real("Sampling temperature: below 1 sharpens the distribution, above 1 flattens it.  [default: 1]")
+]
+TopK = Annotated[int | None, whole("Sample from the k most probable tokens.")]
+TopP = Annotated[float | None, real("Sample from the smallest set of tokens with this total probability.")]
+Seed = Annotated[int | None, whole("Random seed.  [default: 0]")]
+Precision = Annotated[str, word("float32 or bfloat16.", "NAME")]
+GuardFile = Annotated[Path | None, word("Check answers by this guard before they are shown.", "FILE")]
+GuardMode = Annotated[str | None, word("off, warn or block.  [default: the guard's]", "NAME")]
+Policy = Annotated[str | None, word("Policy by topic: a file, or default.  [default: the guard's]", "FILE")]
+
 
 def console(json: bool = False) -> Console:
     """Where a command speaks: with --json on stderr, so that stdout holds nothing but the answer."""
