@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from gyebo.models.gpt import GptConfig
 from gyebo.models.pretrained import Pretrained
+from gyebo.models.protocol import grouped
 from gyebo.nn.cost import Workload, transformer_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.feedforward import ACTIVATIONS, FeedForward
@@ -330,7 +331,5 @@ class Bert(Pretrained, nn.Module):
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, each block, the rest."""
         embeddings = (self.token_embedding, self.position_embedding, self.segment_embedding, self.embedding_norm)
-        groups = [[p for module in embeddings if module is not None for p in module.parameters()]]
-        groups += [list(block.parameters()) for block in self.blocks]
-        seen = {id(p) for group in groups for p in group}
-        return [*groups, [p for p in self.parameters() if id(p) not in seen]]
+        first = [p for module in embeddings if module is not None for p in module.parameters()]
+        return grouped(self, first, self.blocks)

@@ -63,25 +63,8 @@ class Family:
 
 
 _END = "<|endoftext|>"
-_BRACKETS = {
-    "pad": "[PAD]",
-    "unk": "[UNK]",
-    "bos": "[CLS]",
-    "cls": "[CLS]",
-    "eos": "[SEP]",
-    "sep": "[SEP]",
-    "mask": "[MASK]",
-}
-
-_ANGLES = {
-    "pad": "<pad>",
-    "bos": "<s>",
-    "cls": "<s>",
-    "eos": "</s>",
-    "sep": "</s>",
-    "unk": "<unk>",
-    "mask": "<mask>",
-}
+_BRACKETS = {"pad": "[PAD]", "unk": "[UNK]", "bos": "[CLS]", "cls": "[CLS]", "eos": "[SEP]", "sep": "[SEP]", "mask": "[MASK]"}
+_ANGLES = {"pad": "<pad>", "bos": "<s>", "cls": "<s>", "eos": "</s>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
 _PLAIN = {"pad": "<pad>", "bos": "<s>", "eos": "</s>", "unk": "<unk>"}
 
 FAMILIES: dict[str, Family] = {

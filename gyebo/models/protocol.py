@@ -4,7 +4,7 @@ checks of a config."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -199,6 +199,13 @@ def check_shape(
             raise ValueError(f"{name} must be below vocab_size {config.vocab_size}, but is {getattr(config, name)} instead")
 
 
+def grouped(model: nn.Module, first: list[nn.Parameter], blocks: Iterable[nn.Module]) -> list[list[nn.Parameter]]:
+    """Parameters of a model from input to output: the `first` ones, each block, the rest."""
+    groups = [first, *(list(block.parameters()) for block in blocks)]
+    seen = {id(p) for group in groups for p in group}
+    return [*groups, [p for p in model.parameters() if id(p) not in seen]]
+
+
 class Speaking(Pretrained):
     """Mixin for models with `token_embedding` and `lm_head`, the output layer over the same vocabulary. Letters: B batch, T
     length, D width, V vocabulary."""
@@ -238,9 +245,7 @@ class Causal(Speaking):
         """Parameters from input to output: embeddings, each block, the rest."""
         names = ("token_embedding", "position_embedding", "embedding_norm")
         tables = [p for name, p in self.named_parameters() if name.startswith(names)]
-        groups = [tables, *(list(block.parameters()) for block in self.blocks)]
-        seen = {id(p) for group in groups for p in group}
-        return [*groups, [p for p in self.parameters() if id(p) not in seen]]
+        return grouped(self, tables, self.blocks)
 
 
 class WithoutPositions(Pretrained):
@@ -364,6 +369,4 @@ class Translating(Speaking):
         """Parameters from input to output: embeddings, each block of the encoder, each of the decoder, the rest."""
         names = ("token_embedding", "position_embedding", "embedding_norm")
         tables = [p for name, p in self.named_parameters() if name.startswith(names)]
-        groups = [tables, *(list(block.parameters()) for block in (*self.encoder, *self.decoder))]
-        seen = {id(p) for group in groups for p in group}
-        return [*groups, [p for p in self.parameters() if id(p) not in seen]]
+        return grouped(self, tables, (*self.encoder, *self.decoder))

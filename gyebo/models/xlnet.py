@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gyebo.models.protocol import Speaking, check_shape
+from gyebo.models.protocol import Speaking, check_shape, grouped
 from gyebo.nn.cache import KeyValueCache
 from gyebo.nn.cost import Workload
 from gyebo.nn.dropout import dropout
@@ -489,10 +489,7 @@ class Xlnet(Speaking, nn.Module):
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, each block, the rest."""
-        groups = [[*self.token_embedding.parameters(), self.query_vector]]
-        groups += [list(block.parameters()) for block in self.blocks]
-        seen = {id(p) for group in groups for p in group}
-        return [*groups, [p for p in self.parameters() if id(p) not in seen]]
+        return grouped(self, [*self.token_embedding.parameters(), self.query_vector], self.blocks)
 
 
 def _documents(ids: Tensor, mask: Tensor | None, documents: Tensor | None) -> Tensor:

@@ -17,7 +17,6 @@ from gyebo.tasks.data import world as world
 from gyebo.tasks.data.files import any_rows, blocks, json_list, squad_json, table
 from gyebo.tasks.data.parallel import SOURCE, TARGET, aligned
 from gyebo.tasks.task import Columns, Hub, Pattern, Task
-from gyebo.world import ENTAILMENT_LABELS, ENTITY_TYPES, SENTIMENT_LABELS
 
 
 def _klue(official: str, plain: str, ending: str) -> dict[str, tuple[Pattern, ...]]:
@@ -35,8 +34,6 @@ def _plain(stem: str, **official: tuple[Pattern, ...]) -> dict[str, tuple[Patter
 
 _GLUE_FILES: dict[str, tuple[Pattern, ...]] = {split: (f"{split}.tsv",) for split in ("train", "dev", "test")}
 _glue = partial(Task, files=_GLUE_FILES, rows=table, lr=2e-5, batch=32, epochs=3)
-_world = partial(Task, lr=2e-4, batch=32, epochs=5)
-_WORLD_TAGS = ("O", *(f"{begin}-{kind}" for kind in ENTITY_TYPES for begin in "BI"))
 _NLI = ("entailment", "neutral", "contradiction")
 
 TASKS: dict[str, Task] = {
@@ -398,100 +395,9 @@ TASKS: dict[str, Task] = {
             for names in ({"en": "English", "de": "German", "fr": "French"},)
             for source, target in (("en", "de"), ("de", "en"), ("en", "fr"), ("fr", "en"))
         ),
-        _world(
-            name="world-ko-en",
-            title="The world: Korean to English",
-            kind="translation",
-            labels=None,
-            metrics=("bleu", "chrf"),
-            score="bleu",
-            world=world.TO_ENGLISH,
-            languages=("ko", "en"),
-            prefix="",
-        ),
-        _world(
-            name="world-en-ko",
-            title="The world: English to Korean",
-            kind="translation",
-            labels=None,
-            metrics=("bleu", "chrf"),
-            score="bleu",
-            world=world.TO_KOREAN,
-            languages=("en", "ko"),
-            prefix="",
-        ),
-        _world(
-            name="world-sentiment",
-            title="The world: sentiment of reports",
-            kind="classification",
-            columns=(("text", "sentence"),),
-            labels=SENTIMENT_LABELS,
-            metrics=("accuracy",),
-            score="accuracy",
-            world=world.SENTIMENT,
-        ),
-        _world(
-            name="world-entailment",
-            title="The world: natural language inference",
-            kind="classification",
-            columns=(("text", "premise"), ("pair", "hypothesis")),
-            labels=ENTAILMENT_LABELS,
-            metrics=("accuracy",),
-            score="accuracy",
-            world=world.ENTAILMENT,
-        ),
-        _world(
-            name="world-similarity",
-            title="The world: how many of five details agree",
-            kind="regression",
-            columns=(("text", "sentence1"), ("pair", "sentence2")),
-            labels=None,
-            metrics=("pearson", "spearman"),
-            score="pearson",
-            world=world.SIMILARITY,
-        ),
-        _world(
-            name="world-entities",
-            title="The world: names of people, towns and pets",
-            kind="tagging",
-            labels=_WORLD_TAGS,
-            metrics=("entity_f1", "entity_macro_f1"),
-            score="entity_f1",
-            world=world.ENTITIES,
-            max_length=256,
-        ),
-        _world(
-            name="world-questions",
-            title="The world: questions with an answer in the text",
-            kind="spans",
-            labels=None,
-            metrics=("exact_match", "answer_f1"),
-            score="answer_f1",
-            world=world.QUESTIONS,
-        ),
-        _world(
-            name="world-summary",
-            title="The world: a story in one sentence",
-            kind="summary",
-            labels=None,
-            metrics=("rouge_l", "rouge_1", "rouge_2"),
-            score="rouge_l",
-            world=world.SUMMARIES,
-            max_length=256,
-            prefix="summarize:",
-        ),
+        *world.TASKS,
         dialogues.CHATBOT,
         dialogues.WORLD,
-        _world(
-            name="world-next-sentence",
-            title="The world: does the second sentence follow?",
-            kind="classification",
-            columns=(("text", "sentence1"), ("pair", "sentence2")),
-            labels=("other", "next"),
-            metrics=("accuracy",),
-            score="accuracy",
-            world=world.NEXT_SENTENCE,
-        ),
     )
 }
 

@@ -14,7 +14,7 @@ from typing import Any
 from gyebo import world
 from gyebo.data.prepare import split_key
 from gyebo.tasks.dialogue import responses
-from gyebo.tasks.task import Example
+from gyebo.tasks.task import Example, Task
 
 SIZES = {"train": 4000, "dev": 500, "test": 1000}
 SIZES_OF_DOCUMENTS = {"train": 2000, "dev": 250, "test": 500}  # these need whole documents, which take longer
@@ -126,3 +126,100 @@ TO_KOREAN = partial(examples, world.translations, to_korean, SIZES_OF_DOCUMENTS)
 SUMMARIES = partial(examples, world.summaries, summary, SIZES_OF_DOCUMENTS)
 QUESTIONS = partial(examples, world.questions, question, SIZES)
 DIALOGUES = partial(dialogues, SIZES_OF_CONVERSATIONS)
+
+_world = partial(Task, lr=2e-4, batch=32, epochs=5)
+TAGS = ("O", *(f"{begin}-{kind}" for kind in world.ENTITY_TYPES for begin in "BI"))
+TASKS = (
+    _world(
+        name="world-ko-en",
+        title="The world: Korean to English",
+        kind="translation",
+        labels=None,
+        metrics=("bleu", "chrf"),
+        score="bleu",
+        world=TO_ENGLISH,
+        languages=("ko", "en"),
+        prefix="",
+    ),
+    _world(
+        name="world-en-ko",
+        title="The world: English to Korean",
+        kind="translation",
+        labels=None,
+        metrics=("bleu", "chrf"),
+        score="bleu",
+        world=TO_KOREAN,
+        languages=("en", "ko"),
+        prefix="",
+    ),
+    _world(
+        name="world-sentiment",
+        title="The world: sentiment of reports",
+        kind="classification",
+        columns=(("text", "sentence"),),
+        labels=world.SENTIMENT_LABELS,
+        metrics=("accuracy",),
+        score="accuracy",
+        world=SENTIMENT,
+    ),
+    _world(
+        name="world-entailment",
+        title="The world: natural language inference",
+        kind="classification",
+        columns=(("text", "premise"), ("pair", "hypothesis")),
+        labels=world.ENTAILMENT_LABELS,
+        metrics=("accuracy",),
+        score="accuracy",
+        world=ENTAILMENT,
+    ),
+    _world(
+        name="world-similarity",
+        title="The world: how many of five details agree",
+        kind="regression",
+        columns=(("text", "sentence1"), ("pair", "sentence2")),
+        labels=None,
+        metrics=("pearson", "spearman"),
+        score="pearson",
+        world=SIMILARITY,
+    ),
+    _world(
+        name="world-entities",
+        title="The world: names of people, towns and pets",
+        kind="tagging",
+        labels=TAGS,
+        metrics=("entity_f1", "entity_macro_f1"),
+        score="entity_f1",
+        world=ENTITIES,
+        max_length=256,
+    ),
+    _world(
+        name="world-questions",
+        title="The world: questions with an answer in the text",
+        kind="spans",
+        labels=None,
+        metrics=("exact_match", "answer_f1"),
+        score="answer_f1",
+        world=QUESTIONS,
+    ),
+    _world(
+        name="world-summary",
+        title="The world: a story in one sentence",
+        kind="summary",
+        labels=None,
+        metrics=("rouge_l", "rouge_1", "rouge_2"),
+        score="rouge_l",
+        world=SUMMARIES,
+        max_length=256,
+        prefix="summarize:",
+    ),
+    _world(
+        name="world-next-sentence",
+        title="The world: does the second sentence follow?",
+        kind="classification",
+        columns=(("text", "sentence1"), ("pair", "sentence2")),
+        labels=("other", "next"),
+        metrics=("accuracy",),
+        score="accuracy",
+        world=NEXT_SENTENCE,
+    ),
+)
