@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
 from gyebo.models.seq2seq import Seq2seq, Seq2seqConfig
+from tests.models.encoder_decoders import tokens
 
 ODD = {"vocab_size": 53, "context": 32, "width": 11, "pad_id": 0, "bos_id": 1, "eos_id": 2, "init_std": 0.5}
 ONE_WAY = {"bidirectional": False}
@@ -50,20 +50,4 @@ def make(seed: int = 0, **options) -> Seq2seq:
     return model
 
 
-def tokens(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randint(3, 53, shape, generator=torch.Generator().manual_seed(seed))
-
-
-def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> bool:
-    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * max(1.0, float(b.abs().max())))
-
-
 PAIRS = [(tokens(1, n, seed=n), tokens(1, m, seed=30 + m)) for n, m in ((7, 5), (1, 12), (12, 1), (4, 4))]
-
-
-def padded(texts: list[Tensor], side: str, length: int = 15) -> tuple[Tensor, Tensor]:
-    ids, mask = tokens(len(texts), length, seed=9), torch.zeros(len(texts), length, dtype=torch.long)
-    for row, text in enumerate(texts):
-        place = slice(0, text.shape[1]) if side == "right" else slice(length - text.shape[1], length)
-        ids[row, place], mask[row, place] = text[0], 1
-    return ids, mask

@@ -20,7 +20,15 @@ from gyebo.nn.cost import Workload
 from gyebo.nn.int8 import has_int8, quantize
 from gyebo.nn.ragged import ragged_layout
 from tests.models import evolved_transformer
-from tests.models.test_transformer import close, padded, tokens
+from tests.models.encoder_decoders import (
+    assert_attends_to_real_tokens,
+    assert_padding_and_neighbours_change_nothing,
+    assert_step_by_step_is_at_once,
+    close,
+    padded,
+    tokens,
+    watched,
+)
 from tests.operations import counted
 
 ODD = MeenaConfig(53, 32, 24, 2, 3, 3, residual_dropout=0.0, attention_dropout=0.0, pad_id=0, bos_id=1, eos_id=2)
@@ -125,18 +133,8 @@ def test_flops_are_those_that_torch_counts(lengths):
 # ---- what it sees
 
 
-@torch.no_grad()
 def test_padding_and_neighbours_change_nothing():
-    model = make()
-    alone = [model(source, None, target) for source, target in PAIRS]
-    assert min(float(found.logits.std()) for found in alone) > 0.1
-    for sides in (("left", "right"), ("right", "left"), ("right", "right"), ("left", "left")):
-        (ids, mask), (target, target_mask) = (padded(list(texts), side) for texts, side in zip(zip(*PAIRS), sides, strict=True))
-        found = model(ids, mask, target, target_mask)
-        for row, single in enumerate(alone):
-            assert close(found.logits[row][target_mask[row] == 1], single.logits[0])
-            assert close(found.encoder_last_hidden_state[row][mask[row] == 1], single.encoder_last_hidden_state[0])
-        assert not found.last_hidden_state[target_mask == 0].any()
+    assert_padding_and_neighbours_change_nothing(make(), PAIRS)
 
 
 @torch.no_grad()
@@ -148,8 +146,8 @@ def test_many_texts_with_holes_are_each_read_alone():
     mask, target_mask = ((torch.rand(40, 30, generator=generator) < torch.rand(40, 1, generator=generator)) for _ in range(2))
     assert ragged_layout(mask.shape, mask.device, attention_mask=mask).spare
     mask[0] = False  # a source without a token
-    for watched in (False, True):
-        found = model(ids, mask, target, target_mask, output_attentions=watched)
+    for slow in (False, True):
+        found = model(ids, mask, target, target_mask, output_attentions=slow)
         for row in range(1, 40, 3):
             if mask[row].any() and target_mask[row].any():
                 alone = model(ids[row][mask[row]][None], None, target[row][target_mask[row]][None])
@@ -182,21 +180,14 @@ def test_how_far_convolutions_see(stack, before, after):
     assert (20 - int(seen.min()), int(seen.max()) - 20) == (before, after)
 
 
-@torch.no_grad()
 def test_the_slow_path_with_weights_is_the_fast_one():
-    model = make()
-    (ids, mask), (target, target_mask) = (padded(list(texts), side) for texts, side in zip(zip(*PAIRS), ("right", "left")))
-    fast = model(ids, mask, target, target_mask)
-    slow = model(ids, mask, target, target_mask, output_attentions=True, output_hidden_states=True)
-    assert close(slow.logits[target_mask == 1], fast.logits[target_mask == 1])
+    slow, (_, mask), (_, target_mask) = watched(make(), PAIRS)
     assert [len(part) for part in (slow.encoder_hidden_states, slow.decoder_hidden_states)] == [3, 4]
     assert [weights.shape[1] for weights in slow.encoder_attentions] == [3, 3]
     assert [weights.shape[1] for weights in slow.decoder_attentions] == [6, 3] * 3
     assert [weights.shape[1] for weights in slow.cross_attentions] == [3, 3] * 3
     for weights in slow.cross_attentions:
-        real = weights[target_mask[:, None, :, None].bool().expand_as(weights)].view(-1, 15)
-        assert close(real.sum(-1), torch.ones(len(real)))
-        assert not weights[(mask == 0)[:, None, None].expand_as(weights)].any()
+        assert_attends_to_real_tokens(weights, mask, target_mask)
 
 
 def test_gradients_are_those_of_each_pair_alone():
@@ -216,21 +207,10 @@ def test_gradients_are_those_of_each_pair_alone():
 # ---- step by step
 
 
-@torch.no_grad()
 def test_step_by_step_is_at_once():
-    model = make()
-    (ids, mask), target = padded([source for source, _ in PAIRS], "left"), tokens(4, 25, seed=5)
-    whole = model.encode(ids, mask, target).hidden
-    cache = model.read_source(ids, mask, slots=25)
-    for place in range(23):  # farther than all convolutions of a block see together
-        assert close(model.step(target[:, place], cache), whole[:, place])
-    rows = torch.tensor([2, 2, 0, 0, 3, 3])  # beams of some sources, then of other ones in unequal numbers
-    cache = cache.reorder(rows)
-    assert cache.rows_per_source == 2 and len(cache.keys) == 6 and len(cache.keys[0]) == 3
-    assert close(model.step(target[rows, 23], cache), whole[rows, 23])
-    more = torch.tensor([0, 1, 1, 5])
-    cache = cache.reorder(more)
-    assert close(model.step(target[rows[more], 24], cache), whole[rows[more], 24])
+    """Farther than all convolutions of a block see together."""
+    assert_step_by_step_is_at_once(make(), PAIRS, places=23)
+    assert len(make().read_source(tokens(1, 4), slots=1).keys) == 6, "two attentions to the source in each block"
 
 
 @torch.no_grad()

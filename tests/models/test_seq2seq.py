@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from gyebo.models.seq2seq import ATTENTIONS, Seq2seq, Seq2seqConfig
-from tests.models.seq2seq_variants import EACH, EACH_ATTENTIVE, ONE_WAY, PAIRS, VARIANTS, close, make, padded, tokens
+from tests.models.encoder_decoders import close, padded, tokens
+from tests.models.seq2seq_variants import EACH, EACH_ATTENTIVE, ONE_WAY, PAIRS, VARIANTS, make
 
 # ---- the equations, one number after the other
 

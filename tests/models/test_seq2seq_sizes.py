@@ -9,7 +9,8 @@ import gyebo
 from gyebo.models.family import FAMILIES
 from gyebo.models.seq2seq import Seq2seq, Seq2seqConfig
 from gyebo.nn.cost import Workload
-from tests.models.seq2seq_variants import ODD, VARIANTS, make, tokens
+from tests.models.encoder_decoders import tokens
+from tests.models.seq2seq_variants import ODD, VARIANTS, make
 from tests.operations import counted
 
 

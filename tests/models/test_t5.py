@@ -10,7 +10,14 @@ import torch
 import gyebo
 from gyebo.models.family import FAMILIES
 from gyebo.models.t5 import T5, T5Config
-from tests.models.test_transformer import close, padded, tokens
+from tests.models.encoder_decoders import (
+    assert_padding_and_neighbours_change_nothing,
+    assert_step_by_step_is_at_once,
+    close,
+    padded,
+    tokens,
+    watched,
+)
 
 ODD = T5Config(53, 32, 24, 2, 3, heads=3, head_width=5, inner=40, buckets=8, farthest=9, dropout=0.0)
 VERSIONS = [{}, {"activation": "gelu_tanh", "gated": True, "divided": False, "untied": True}]
@@ -30,18 +37,8 @@ def make(**options) -> T5:
 
 
 @pytest.mark.parametrize("options", VERSIONS)
-@torch.no_grad()
 def test_padding_and_neighbours_change_nothing(options):
-    model = make(**options)
-    alone = [model(source, None, target) for source, target in PAIRS]
-    assert min(float(found.logits.std()) for found in alone) > 0.1
-    for sides in (("left", "right"), ("right", "left"), ("right", "right")):
-        (ids, mask), (target, target_mask) = (padded(list(texts), side) for texts, side in zip(zip(*PAIRS), sides, strict=True))
-        found = model(ids, mask, target, target_mask)
-        for row, single in enumerate(alone):
-            assert close(found.logits[row][target_mask[row] == 1], single.logits[0])
-            assert close(found.encoder_last_hidden_state[row][mask[row] == 1], single.encoder_last_hidden_state[0])
-        assert not found.last_hidden_state[target_mask == 0].any()
+    assert_padding_and_neighbours_change_nothing(make(**options), PAIRS)
 
 
 @torch.no_grad()
@@ -68,33 +65,16 @@ def test_order_is_known_from_the_bias_alone():
 
 
 @pytest.mark.parametrize("options", VERSIONS)
-@torch.no_grad()
 def test_the_slow_path_with_weights_is_the_fast_one(options):
-    model = make(**options)
-    (ids, mask), (target, target_mask) = (padded(list(texts), side) for texts, side in zip(zip(*PAIRS), ("right", "left")))
-    fast = model(ids, mask, target, target_mask)
-    slow = model(ids, mask, target, target_mask, output_attentions=True, output_hidden_states=True)
-    assert close(slow.logits[target_mask == 1], fast.logits[target_mask == 1])
+    slow, *_ = watched(make(**options), PAIRS)
     assert [len(part) for part in (slow.encoder_attentions, slow.decoder_attentions, slow.cross_attentions)] == [2, 3, 3]
     assert [len(part) for part in (slow.encoder_hidden_states, slow.decoder_hidden_states)] == [3, 4]
 
 
 @pytest.mark.parametrize("options", VERSIONS)
-@torch.no_grad()
 def test_step_by_step_is_at_once(options):
-    model = make(**options)
-    (ids, mask), target = padded([source for source, _ in PAIRS], "left"), tokens(4, 12, seed=5)
-    whole = model.encode(ids, mask, target).hidden
-    cache = model.read_source(ids, mask, slots=14)
-    for place in range(10):  # beyond the farthest distance
-        assert close(model.step(target[:, place], cache), whole[:, place])
-    rows = torch.tensor([2, 2, 0, 0, 3, 3])
-    cache = cache.reorder(rows)
-    assert cache.rows_per_source == 2 and len(cache.keys[0]) == 3
-    assert close(model.step(target[rows, 10], cache), whole[rows, 10])
-    more = torch.tensor([0, 1, 1, 5])
-    cache = cache.reorder(more)
-    assert close(model.step(target[rows[more], 11], cache), whole[rows[more], 11])
+    """Beyond the farthest distance."""
+    assert_step_by_step_is_at_once(make(**options), PAIRS, places=10)
 
 
 @torch.no_grad()

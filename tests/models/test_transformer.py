@@ -12,6 +12,15 @@ import gyebo
 from gyebo.models.family import FAMILIES
 from gyebo.models.transformer import Transformer, TransformerConfig
 from gyebo.nn.positions import sinusoids
+from tests.models.encoder_decoders import (
+    assert_attends_to_real_tokens,
+    assert_padding_and_neighbours_change_nothing,
+    assert_step_by_step_is_at_once,
+    close,
+    padded,
+    tokens,
+    watched,
+)
 
 ODD = {
     "vocab_size": 53,
@@ -38,39 +47,13 @@ def make(**options) -> Transformer:
     return model
 
 
-def tokens(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randint(3, 53, shape, generator=torch.Generator().manual_seed(seed))
-
-
-def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-5) -> bool:
-    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * max(1.0, float(b.abs().max())))
-
-
 STYLES = [{}, {"pre_norm": True}, {"attention_bias": True, "positions": "halves", "output_bias": True, "tied": False}]
 PAIRS = [(tokens(1, n, seed=n), tokens(1, m, seed=30 + m)) for n, m in ((7, 5), (1, 12), (12, 1), (4, 4))]
 
 
-def padded(texts: list[torch.Tensor], side: str, length: int = 15) -> tuple[torch.Tensor, torch.Tensor]:
-    ids, mask = tokens(len(texts), length, seed=9), torch.zeros(len(texts), length, dtype=torch.long)
-    for row, text in enumerate(texts):
-        place = slice(0, text.shape[1]) if side == "right" else slice(length - text.shape[1], length)
-        ids[row, place], mask[row, place] = text[0], 1
-    return ids, mask
-
-
 @pytest.mark.parametrize("options", STYLES)
-@torch.no_grad()
 def test_padding_and_neighbours_change_nothing(options):
-    model = make(**options)
-    alone = [model(source, None, target) for source, target in PAIRS]
-    assert min(float(found.logits.std()) for found in alone) > 0.1
-    for sides in (("left", "right"), ("right", "left"), ("right", "right")):
-        (ids, mask), (target, target_mask) = (padded(list(texts), side) for texts, side in zip(zip(*PAIRS), sides, strict=True))
-        found = model(ids, mask, target, target_mask)
-        for row, single in enumerate(alone):
-            assert close(found.logits[row][target_mask[row] == 1], single.logits[0])
-            assert close(found.encoder_last_hidden_state[row][mask[row] == 1], single.encoder_last_hidden_state[0])
-        assert not found.last_hidden_state[target_mask == 0].any()
+    assert_padding_and_neighbours_change_nothing(make(**options), PAIRS)
 
 
 @torch.no_grad()
@@ -92,36 +75,16 @@ def test_the_target_is_causal_and_the_source_is_seen_everywhere():
 
 @pytest.mark.parametrize("options", STYLES)
 def test_the_slow_path_with_weights_is_the_fast_one(options):
-    model = make(**options)
-    (ids, mask), (target, target_mask) = (padded(list(texts), side) for texts, side in zip(zip(*PAIRS), ("right", "left")))
-    with torch.no_grad():
-        fast = model(ids, mask, target, target_mask)
-        slow = model(ids, mask, target, target_mask, output_attentions=True, output_hidden_states=True)
-    assert close(slow.logits[target_mask == 1], fast.logits[target_mask == 1])
+    slow, (_, mask), (_, target_mask) = watched(make(**options), PAIRS)
     assert [len(part) for part in (slow.encoder_attentions, slow.decoder_attentions, slow.cross_attentions)] == [2, 3, 3]
     assert [len(part) for part in (slow.encoder_hidden_states, slow.decoder_hidden_states)] == [3, 4]
     for weights in slow.cross_attentions:
-        real = weights[target_mask[:, None, :, None].bool().expand(-1, 3, -1, 15)].view(-1, 15)
-        assert close(real.sum(-1), torch.ones(len(real)))
-        assert not weights[:, :, :, :][(mask == 0)[:, None, None].expand_as(weights)].any()
+        assert_attends_to_real_tokens(weights, mask, target_mask)
 
 
 @pytest.mark.parametrize("options", STYLES)
-@torch.no_grad()
 def test_step_by_step_is_at_once(options):
-    model = make(**options)
-    (ids, mask), target = padded([source for source, _ in PAIRS], "left"), tokens(4, 6, seed=5)
-    whole = model.encode(ids, mask, target).hidden
-    cache = model.read_source(ids, mask, slots=9)
-    for place in range(3):
-        assert close(model.step(target[:, place], cache), whole[:, place])
-    rows = torch.tensor([2, 2, 0, 0, 3, 3])  # beams of some sources, then of other ones in unequal numbers
-    cache = cache.reorder(rows)
-    assert cache.rows_per_source == 2 and len(cache.keys[0]) == 3
-    assert close(model.step(target[rows, 3], cache), whole[rows, 3])
-    more = torch.tensor([0, 1, 1, 5])
-    cache = cache.reorder(more)
-    assert close(model.step(target[rows[more], 4], cache), whole[rows[more], 4])
+    assert_step_by_step_is_at_once(make(**options), PAIRS, places=3)
 
 
 @torch.no_grad()
