@@ -1,16 +1,18 @@
 """Dialogue from a file to a model that answers: decoders and encoder-decoders, resumed, evaluated, asked, and copied."""
 
+import io
 import json
 import shutil
 
 import pytest
+from rich.console import Console
 
 from gyebo import world
 from gyebo.config.finetune import FinetuneOptions
 from gyebo.interchange import load
 from gyebo.jobs.evaluate import evaluate_task
 from gyebo.jobs.finetuned_model import open_model
-from gyebo.jobs.finetuning.run import finetune
+from gyebo.jobs.finetuning.run import dry_run, finetune
 from gyebo.jobs.predict import predict
 from gyebo.tasks.dialogue import MOST_TURNS
 from gyebo.tasks.registry import find
@@ -142,3 +144,14 @@ def test_conversations_of_the_world_are_learned(tmp_path):
     scores = {line["step"]: line["evaluation"]["response_perplexity"] for line in log if "evaluation" in line}
     assert result.valid["response_perplexity"] < 40 and result.best_step == min(scores, key=scores.get) and len(scores) > 2
     assert result.valid["response_perplexity"] == pytest.approx(min(scores.values()), rel=1e-3)
+
+
+def test_few_steps_are_said_where_a_step_is_measured_in_tokens(file):
+    def said(steps, **more):
+        console = Console(file=io.StringIO(), width=300)
+        dry_run(asked(file, steps=steps, **more), console)
+        return console.file.getvalue()
+
+    assert "note: 2 steps are few to learn from: a smaller translation.batch_tokens" in said(2)
+    assert "are few" not in said(100)
+    assert "are few" not in said(2, batch=4, translation={"beams": 1, "vocab_size": 330, "average": 1})

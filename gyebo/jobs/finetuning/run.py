@@ -39,6 +39,7 @@ from gyebo.training.trainer import Trainer
 
 V = TypeVar("V")
 KIND = "finetune"  # of the record in run.toml
+FEW_STEPS = 100  # of which a model that writes its answers mostly learns too little
 MOST_CHECKPOINTS, MOST_EVALUATIONS = 200, 100  # of a run with many short epochs
 
 
@@ -244,6 +245,11 @@ def announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
         f"{plan['precision']} on {setup.device.type}, "
         f"{OPTIMIZERS[setup.options.optim.name]} with learning rate {plan['lr']:g}"
     )
+    if setup.by_tokens and plan["steps"] < FEW_STEPS:
+        lines.append(
+            f"note: {plan['steps']:,} steps are few to learn from: a smaller translation.batch_tokens, or batch in "
+            "examples, makes more of an epoch, and epochs or steps more of them in all"
+        )
     for line in lines:
         console.print(line, highlight=False, markup=False)
 

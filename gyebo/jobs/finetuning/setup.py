@@ -76,8 +76,9 @@ class Setup:
     """A fine-tuning, ready for training, for all kinds of task.
 
     `tasks`: what is learned, mostly one. `form`: how it is answered, HEAD or TEXT. `max_length`: maximum tokens of a training
-    row. `batch`: rows of a step, or groups of rows if a step is measured in tokens; `step_size`: the size of a step in words.
-    `averaged`: number of last checkpoints whose average is tried. `rates`: of several tasks, how often each is drawn.
+    row. `batch`: rows of a step, or groups of rows if a step is measured in tokens (`by_tokens`); `step_size`: the size of a
+    step in words. `averaged`: number of last checkpoints whose average is tried. `rates`: of several tasks, how often each is
+    drawn.
     """
 
     options: FinetuneOptions
@@ -94,6 +95,7 @@ class Setup:
     device: torch.device
     averaged: int = 1
     rates: dict[str, float] = field(default_factory=dict)
+    by_tokens: bool = False
 
     @property
     def data(self) -> TaskData:

@@ -106,6 +106,7 @@ def build(options: FinetuneOptions, tasks: Sequence[tuple[TaskData, Kind]], *, o
         max_length=max(part.longest["train"] for part in parts),
         batch=batch,
         step_size=f"{asked.batch_tokens:,} tokens" if by_tokens else f"{batch} examples",
+        by_tokens=by_tokens,
         device=device,
         averaged=asked.average,
         rates={} if isinstance(rows, ExampleRows) else dict(zip((part.name for part in parts), rows.rates.tolist())),
