@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from gyebo.config import toml
@@ -83,7 +84,7 @@ def digest(model: nn.Module) -> str:
     found = hashlib.sha256()
     for name, tensor in sorted(checkpoint.weights(model).items()):
         found.update(f"{name} {tensor.dtype} {list(tensor.shape)}\0".encode())
-        found.update(tensor.cpu().numpy().tobytes())
+        found.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())  # numpy knows no bfloat16
     return found.hexdigest()
 
 

@@ -1,10 +1,15 @@
 """A run is resumed as the run that it is: what differs is refused by name, budget and rate may change and are noted."""
 
+import hashlib
+import io
 import json
 import shutil
 
+import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions
@@ -310,3 +315,31 @@ def test_a_fine_tuning_goes_on_with_more_steps_and_another_rate(tokenizer_folder
     assert noted["steps"] == noted["plan.steps"] == (4, 4, 8) and noted["optim.lr"] == (4, None, 1e-3)
     assert noted["plan.lr"][2] == 1e-3
     assert [line["step"] for line in log.read(tmp_path / "run") if "loss" in line] == list(range(1, 9))
+
+
+# -- the digest of weights ---------------------------------------------------------------------------------------------------
+
+
+class Mixed(nn.Module):
+    """A matrix that is shared, a transposed one, and a buffer without dimensions."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        random = torch.Generator().manual_seed(0)
+        self.first = nn.Parameter(torch.randn(3, 2, generator=random).to(dtype))
+        self.turned = nn.Parameter(torch.randn(2, 5, generator=random).to(dtype).T)
+        self.register_buffer("count", torch.tensor(7))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_digest_is_of_names_shapes_and_bytes(dtype):
+    model, expected = Mixed(dtype), hashlib.sha256()
+    for name, tensor in sorted(checkpoint.weights(model).items()):
+        expected.update(f"{name} {tensor.dtype} {list(tensor.shape)}\0".encode())
+        buffer = io.BytesIO()
+        np.save(buffer, tensor.contiguous().view(torch.int16 if tensor.element_size() == 2 else tensor.dtype).numpy())
+        expected.update(buffer.getvalue()[-tensor.nbytes :])
+    assert identity.digest(model) == expected.hexdigest()
+    with torch.no_grad():
+        model.turned[4, 1] += 1
+    assert identity.digest(model) != expected.hexdigest()
