@@ -38,8 +38,11 @@ class Ranking:
         return next((each for each in self.candidates if not each.repeats), self.candidates[0])
 
 
-def ranked(answers: Sequence[Completion], turns: Sequence[str], tokenizer: Tokenizer, options: GenerationOptions) -> Ranking:
-    """The answers to one prompt as candidates; `turns`: what was said before, by whomever, for `options.no_repeat_turn`."""
+def ranked(
+    answers: Sequence[Completion], turns: Sequence[str], tokenizer: Tokenizer, options: GenerationOptions, begun: str = ""
+) -> Ranking:
+    """The answers to one prompt as candidates; `turns`: what was said before, by whomever, for `options.no_repeat_turn`;
+    `begun`: what the answers continue, which may repeat a turn together with them."""
     scores = [answer.log_probability / len(answer.ids) ** options.length_penalty for answer in answers]
     order = sorted(range(len(answers)), key=lambda number: -scores[number])
     different: dict[str, int] = {}
@@ -48,7 +51,8 @@ def ranked(answers: Sequence[Completion], turns: Sequence[str], tokenizer: Token
     if len(different) > 1:
         different.pop("", None)  # to end at once is probable, but says nothing
     least, said = options.no_repeat_turn, [tokenizer.encode(_words(turn)) for turn in turns]
-    repeats = {text: bool(least) and longest_common(tokenizer.encode(text), said) >= least for text in different}
+    whole = {text: tokenizer.encode(_words(begun + answers[number].text)) for text, number in different.items()}
+    repeats = {text: bool(least) and longest_common(ids, said) >= least for text, ids in whole.items()}
     return Ranking([Candidate(answers[number], scores[number], repeats[text]) for text, number in different.items()])
 
 

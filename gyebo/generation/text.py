@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -124,7 +125,7 @@ def rank(
     plain = replace(options, samples=options.rank, rank=0, no_repeat_turn=0, length_penalty=1.0)
     answers = complete(model, tokenizer, prompts, plain, control=control, begun=begun)
     groups = [answers[start : start + options.rank] for start in range(0, len(answers), options.rank)]
-    return [ranked(group, earlier, tokenizer.target, options) for group, earlier in zip(groups, said)]
+    return [ranked(group, earlier, tokenizer.target, options, begun) for group, earlier in zip(groups, said)]
 
 
 def stream(
@@ -210,6 +211,8 @@ def first_answers(
     control: Control | None,
 ) -> list[Completion]:
     """As `complete`, with prompts whose topics steer their answers alike in one batch; `control` is for all others."""
+    if guard is not None and options.beams > 1 and guard.steers:
+        raise ValueError(f"beams={options.beams} can't be steered, as topics of the guard's policy are: sample, or use greedy")
     controls = [control_for(tokenizer, prompt, guard, control) for prompt in prompts]
     found: list[Completion] = []
     for wanted in {id(each): each for each in controls}.values():
@@ -228,10 +231,12 @@ def guarded(
     first: Completion,
     *,
     control: Control | None = None,
+    turns: Sequence[str] | None = None,
 ) -> str:
-    """What is shown of an answer under a guard, which goes on with other samples where it fails."""
+    """What is shown of an answer under a guard, which goes on with other samples where it fails. `turns`: those of its prompt,
+    as `rank` takes them."""
     control, place = control_for(tokenizer, prompt, guard, control), (first.prompt, first.sample)
-    return "".join(_guarded(model, tokenizer, prompt, options, guard, [first.text], place, control))
+    return "".join(_guarded(model, tokenizer, prompt, options, guard, [first.text], place, control, turns))
 
 
 def _guarded(
@@ -243,6 +248,7 @@ def _guarded(
     first: Iterable[str],
     place: tuple[int, int],
     control: Control | None,
+    turns: Sequence[str] | None = None,
 ) -> Iterator[str]:
     """`first`: the parts of the answer, `place`: the indices of its prompt and sample, which give later attempts their seeds.
 
@@ -263,10 +269,11 @@ def _guarded(
             samples=1,
             seed=None if seeds is None else int(seeds.generate_state(1)[0]),
             max_new_tokens=left,
-            min_new_tokens=min(options.min_new_tokens, left),
+            min_new_tokens=max(0, options.min_new_tokens - (options.max_new_tokens - left)),
         )
         if again.rank:
-            return [complete(model, tokenizer, [prompt], again, control=control, begun=shown)[0].text]
+            said = None if turns is None else [turns]
+            return [rank(model, tokenizer, [prompt], again, turns=said, control=control, begun=shown)[0].best.answer.text]
         return stream(model, tokenizer, prompt, again, control=control, begun=shown)
 
     if options.greedy or options.beams > 1:
@@ -275,15 +282,19 @@ def _guarded(
 
 
 def _room(model: Any, tokenizer: Tokenizer, prompt: Prompt, options: GenerationOptions, shown: str) -> int:
-    """How many tokens an answer may still have behind what is shown of it."""
+    """How many tokens an answer may still have behind what is shown of it; 0 where the context is full."""
     stands = read = len(tokenizer.target.encode(shown))
     if not model.encodes_source:
         read = len(tokenizer.encode(prompt + shown)) if isinstance(prompt, str) else len(prompt) + stands
-    return min(options.max_new_tokens - stands, model.config.context - read - 1)
+    return options.max_new_tokens - stands if read + 1 < model.config.context else 0
 
 
 def _text_of(prompt: Prompt, tokenizer: Tokenizer) -> str:
-    return prompt if isinstance(prompt, str) else tokenizer.decode(prompt)
+    """A prompt as text; special tokens in its ids end a line, as they stand between the turns of a dialogue."""
+    if isinstance(prompt, str):
+        return prompt
+    runs = groupby(prompt, key=lambda id: id in tokenizer.all_role_ids)
+    return "\n".join(tokenizer.decode(ids) for special, ids in runs if not special)
 
 
 def _options(options: GenerationOptions | None, settings: dict[str, object]) -> GenerationOptions:
@@ -312,11 +323,12 @@ def _begin(
         raise ValueError("tokenizer is None: load the tokenizer that the model was trained with")
     if control is not None and options.beams > 1:
         raise ValueError(f"beams={options.beams} can't be steered: sample, or use greedy")
-    model = model if control is None else Steered(model, control, options.max_new_tokens)
+    stands = tokenizer.target.encode(begun)
+    if control is not None:
+        model = Steered(model, control, options.max_new_tokens + len(stands), written=len(stands))
     config, forbidden = model.config, _forbidden(model, tokenizer)
     if not model.encodes_source:
         start = [] if config.bos_id is None else [config.bos_id]
-        stands = tokenizer.encode(begun)
         ids = [start + tokenizer.encode(each + begun) if isinstance(each, str) else [*each, *stands] for each in prompts]
         return _Start(model, ids, [_own_text(row, config) for row in ids], forbidden, Forced(), config.eos_id)
     template = template_of(tokenizer)
@@ -327,7 +339,7 @@ def _begin(
             what = what if source else "is empty"
             raise ValueError(f"{'the prompt' if len(sources) == 1 else f'prompt {number}'} {what}")
     read = sources_of(decoding_copy(model, options.max_new_tokens), sources, options.coverage_penalty > 0)
-    forced, stands = Forced(*model.forced_ids), tokenizer.target.encode(begun)
+    forced = Forced(*model.forced_ids)
     first = [model.start_id]
     if stands and forced.first is not None:
         first, forced = [*first, forced.first], Forced(None, forced.last)

@@ -73,10 +73,11 @@ def _train(
     owner = {"weights": identity.digest(model), "tokenizer": tokenizer.fingerprint}
     model = model.eval().to(device)
     vectors, classes, cut = {}, {}, 0
+    most = min(options.max_length, model.config.context)
     for part in PARTS:
         examples = getattr(data, part)
         report(f"reading {len(examples):,} texts ({part})")
-        rows, longer = _rows([example.text for example in examples], model.config, tokenizer, options.max_length)
+        rows, longer = _rows([example.text for example in examples], model.config, tokenizer, most)
         vectors[part], cut = mean_hidden(model, rows), cut + longer
         classes[part] = torch.tensor([labels.index(str(example.label)) for example in examples])
     report("training")
@@ -85,7 +86,7 @@ def _train(
         accuracy = {part: _accuracy(layer, vectors[part], classes[part]) for part in PARTS[1:]}
     notes = [
         *data.notes,
-        *([f"{cut:,} texts have more than {options.max_length} tokens: their beginning was read"] * (cut > 0)),
+        *([f"{cut:,} texts have more than {most} tokens: their beginning was read"] * (cut > 0)),
     ]
     record = {
         "format": FORMAT,
@@ -109,7 +110,7 @@ def _train(
 
 def _rows(texts: Sequence[str], config: Any, tokenizer: Tokenizer, most: int) -> tuple[list[list[int]], int]:
     """The ids of texts as generation reads them, and how many texts are cut to `most` tokens."""
-    start, most = [] if config.bos_id is None else [config.bos_id], min(most, config.context)
+    start = [] if config.bos_id is None else [config.bos_id]
     rows = [start + ids for ids in tokenizer.encode_batch(texts)]
     return [row[:most] for row in rows], sum(len(row) > most for row in rows)
 

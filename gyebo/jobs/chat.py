@@ -18,6 +18,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from gyebo.config import durable
 from gyebo.config.disk import disk_full
 from gyebo.generation import GenerationOptions, rank, stream
@@ -30,7 +32,7 @@ from gyebo.jobs.control import Wanted, open_control
 from gyebo.jobs.finetuned_model import trained_on
 from gyebo.jobs.generate import open_generator
 from gyebo.jobs.guard.opening import open_guard
-from gyebo.tasks.dialogue import Source, source_of
+from gyebo.tasks.dialogue import Source, checked_turn, source_of
 from gyebo.tasks.reading import reader_of
 from gyebo.text.tokenizer import Tokenizer
 
@@ -101,9 +103,10 @@ def script_of(turns: Sequence[str], tokenizer: Tokenizer, start: list[int], room
 def reply(chat: Chat, line: str) -> Generator[str, None, None]:
     """The answer to a line, in parts as soon as they are final (with rank, at once); then both are turns of the conversation.
 
-    Who closes it early keeps what was said until then. A line without an answer is no turn, and a note says so.
+    Who closes it early keeps what was said until then. A line without an answer is no turn, and a note says so. Raises
+    ValueError for an empty line.
     """
-    turn, said = " ".join(line.split()), ""
+    turn, said = checked_turn(line, "the line"), ""
     source = chat.read([*chat.turns, turn])
     _note_what_is_not_read(chat, source)
     options = chat.options
@@ -133,7 +136,10 @@ def _best(chat: Chat, source: Source, turn: str, options: GenerationOptions) -> 
     if ranking.best.repeats:
         chat.notes.append("all candidates repeat an earlier turn; the most probable one was kept")
     best = ranking.best.answer
-    yield guarded(*asked, source.ids, options, chat.guard, best, control=control) if chat.guard else best.text
+    if chat.guard is None:
+        yield best.text
+    else:
+        yield guarded(*asked, source.ids, options, chat.guard, best, control=control, turns=turns[0])
 
 
 def _note_what_is_not_read(chat: Chat, source: Source) -> None:
@@ -167,8 +173,7 @@ def steer(chat: Chat, bags: Sequence[str], attributes: Sequence[str]) -> None:
     for what is wrong with a file, or cannot steer this model; then nothing changes."""
     wanted, control = Wanted(bags, attributes), None
     if wanted:
-        stored = load(chat.name)[0] if attributes else chat.model  # an attribute model knows the weights as they are stored
-        control = open_control(wanted, stored, chat.tokenizer, chat.notes.append)
+        control = open_control(wanted, _stored(chat), chat.tokenizer, chat.notes.append)
         Steered(chat.model, control)  # refuses what does not fit
     chat.control = control
 
@@ -179,8 +184,13 @@ def watch(chat: Chat, file: Path | None, mode: str | None = None, policy: str | 
     if file is None:
         chat.guard = None
         return
-    stored = load(chat.name)[0]  # an attribute model that a policy names knows the weights as they are stored
-    chat.guard = open_guard(file, stored, chat.tokenizer, mode=mode, policy=policy, note=chat.notes.append)
+    chat.guard = open_guard(file, _stored(chat), chat.tokenizer, mode=mode, policy=policy, note=chat.notes.append)
+
+
+def _stored(chat: Chat) -> Any:
+    """The model with the weights that attribute models know, which are those of `load`."""
+    kept = next(iter(chat.model.parameters())).dtype == torch.float32
+    return chat.model if kept else load(chat.name)[0]
 
 
 def reset(chat: Chat) -> None:

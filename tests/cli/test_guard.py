@@ -67,7 +67,7 @@ def test_errors(refused, guard, data, trained, tmp_path):
     assert "exists already" in refused("guard", "fit", data, *COLUMNS, "--words", tmp_path / "words.txt", "-o", guard)
     assert "a guard needs a check: give --words, --classifier, or --encoder with --unwanted" in refused(*fit)
     assert "--classifier runs/x: must be DIR:CLASS" in refused(*fit, "--classifier", "runs/x")
-    assert "the false-alarm rate must be" in refused(*fit, "--words", tmp_path / "words.txt", "--rate", "2")
+    assert "--rate must be less than 1, but is 2.0" in refused(*fit, "--words", tmp_path / "words.txt", "--rate", "2")
     assert "--positive hat: " in refused("guard", "score", guard, data, *COLUMNS[:4], "--positive", "hat")
     generate = ["generate", trained, "--prompt", "가"]
     assert "--guard-mode off has no effect without --guard" in refused(*generate, "--guard-mode", "off")

@@ -6,11 +6,13 @@ import pytest
 import torch
 
 import gyebo
-from gyebo.generation import complete, generate, stream
-from gyebo.generation.guard import Finding, Guard, Rule
+from gyebo.generation import complete, generate, rank, stream
+from gyebo.generation import text as text_module
+from gyebo.generation.guard import Finding, Guard, Rule, Topic
 from gyebo.generation.guard.answering import NEUTRAL
 from gyebo.generation.options import GenerationOptions
-from gyebo.generation.text import _room
+from gyebo.generation.pplm import Bag, Control
+from gyebo.generation.text import _room, guarded
 from gyebo.interchange import save
 from gyebo.models.bart import Bart, BartConfig
 from gyebo.models.family import find
@@ -169,3 +171,51 @@ def test_where_there_is_room_an_attempt_can_be_made(tokenizer):
             list(stream(model, tokenizer, "앞", options, begun=shown))
             tried += 1
     assert 4 <= tried <= 6
+
+
+def test_candidates_are_sampled_anew_with_the_turns_that_they_must_not_repeat(tokenizer):
+    """Also together with what is shown before them."""
+    ids = [1, *tokenizer.encode("앞"), 2]
+    for turn, repeats in (("착하다.", True), ("다. 착하다.", True), ("뒤", False)):
+        model = Attempts(tokenizer, "좋다. 나쁘다. 끝", " 착하다.")
+        options = GenerationOptions(rank=2, no_repeat_turn=14 if "다. 착" in turn else 10, max_new_tokens=100)
+        (ranking,) = rank(model, tokenizer, [ids], options, turns=[[turn]], begun="좋다.")
+        assert ranking.best.repeats is (repeats and "착" in ranking.best.answer.text)
+    model = Attempts(tokenizer, "좋다. 나쁘다. 끝", " 착하다.")
+    first = rank(model, tokenizer, [ids], options, turns=[["뒤"]])[0].best.answer
+    shown = guarded(model, tokenizer, ids, options, guard_of(lambda text: "나쁘" in text), first, turns=["뒤"])
+    assert shown == "좋다. 착하다."
+
+
+def test_the_least_number_of_tokens_is_that_of_all_attempts_together(tokenizer):
+    """7 bytes are shown, so of 9 only 2 are missing; the second attempt has 4, and may end."""
+    model = Attempts(tokenizer, "좋다. 나쁘다. 끝", " 끝")
+    guard = guard_of(lambda text: "나쁘" in text)
+    assert generate(model, tokenizer, "앞", min_new_tokens=9, max_new_tokens=100, guard=guard) == "좋다. 끝"
+
+
+def test_a_course_of_strengths_goes_on_where_an_attempt_takes_over(tokenizer, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        text_module, "Steered", lambda model, control, tokens, *, written=0: asked.append((tokens, written)) or model
+    )
+    control = Control.of([Bag({5: 1.0})], strength=(0, 2))
+    model = Attempts(tokenizer, "좋다. 나쁘다. 끝", " 착하다.")
+    generate(model, tokenizer, "앞", max_new_tokens=100, control=control, guard=guard_of(lambda text: "나쁘" in text))
+    assert asked == [(100, 0), (100, 7)]
+
+
+def test_a_prompt_of_ids_is_judged_with_its_turns_apart(tokenizer):
+    log = []
+    ids = [1, *tokenizer.encode("다시"), 2, *tokenizer.encode("발표"), 2]
+    guard = guard_of(lambda text: False, log=log.append)
+    generate(Attempts(tokenizer, "좋다."), tokenizer, [ids], max_new_tokens=20, guard=guard)
+    assert {decision.prompt for decision in log} == {"다시\n발표"}
+
+
+def test_beams_are_refused_where_the_policy_steers(gpt2, tokenizer):
+    """Also for a prompt of another topic, as nobody knows what comes next."""
+    topic = Topic("sea", "neutral", lambda text: "", control=Control.of([Bag({5: 1.0})]))
+    with pytest.raises(ValueError, match="beams=2 can't be steered, as topics of the guard's policy are"):
+        generate(gpt2, tokenizer, "앞", beams=2, guard=guard_of(lambda text: False, topics=(topic,)))
+    assert generate(gpt2, tokenizer, "앞", beams=2, guard=guard_of(lambda text: False, topics=(topic,), mode="off"))

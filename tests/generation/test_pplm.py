@@ -43,12 +43,12 @@ def head(classes=3, width=12, seed=1):
     return torch.randn(classes, width, generator=random).double(), torch.randn(classes, generator=random).double()
 
 
-def steered(model, prompts, answers, control, tokens=None):
+def steered(model, prompts, answers, control, tokens=None, written=0):
     """The log-probabilities and the moved past [L, 2, B, H, S, K] of the first token and after each token of the answers."""
     longest = max(map(len, prompts))
     ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts])
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    machine = Steered(model, control, tokens)
+    machine = Steered(model, control, tokens, written=written)
     mask = None if bool(mask.all()) else mask
     logits, cache = machine.prefill(ids, mask, slots=longest + len(answers[0]))
     found = [(logits.log_softmax(-1), cache.moved.copied(0)[..., :-1, :])]
@@ -119,6 +119,18 @@ def test_a_course_is_a_strength_for_each_token(model):
     assert min(moved) > 0
     first = steered(model, [PROMPT], [ANSWER[:1]], Control.of([Bag(BAG)], strength=(0, 0.5), **settings))
     assert torch.allclose(first[1][0], found[1][0], atol=1e-12)  # 0.5 at the second token, by either course
+
+
+def test_a_course_goes_on_behind_what_is_written(model):
+    """Where the strength was 0 up to there, the rest is that of the answer that was written at once."""
+    settings = {name: value for name, value in BASE.items() if name not in ("horizon", "released")}
+    course = Control.of([Bag(BAG)], strength=(0, 0, 1.5), **settings)
+    whole = steered(model, [PROMPT], [[42, 7, 7, 11]], course, tokens=5)  # 0 for three tokens of five
+    rest = steered(model, [[*PROMPT, 42, 7]], [[7, 11]], course, tokens=5, written=2)
+    for (one, _), (other, _) in zip(whole[2:], rest, strict=True):
+        assert torch.allclose(one, other, atol=1e-9)
+    anew = steered(model, [[*PROMPT, 42, 7]], [[7, 11]], course, tokens=5)
+    assert not torch.allclose(anew[-1][0], rest[-1][0], atol=1e-3)
 
 
 def test_courses():

@@ -137,7 +137,7 @@ def test_a_guard_stands_between_model_and_reader(chat, tmp_path, candidates):
     file.write_text(tomli_w.dumps({"log": "log.jsonl", "neutral": "그럼요.", "checks": [check]}), encoding="utf-8")
     ids = chat.tokenizer.encode("나무 하늘\n")
     talk = replace(chat, model=Parrot(ids, chat.tokenizer.vocab_size), options=replace(chat.options, max_new_tokens=60))
-    change(talk, rank=candidates)
+    change(talk, rank=candidates, no_repeat_turn=3 if candidates else 0)
     watch(talk, file)
     assert said(talk, "바다") == "그럼요." and talk.turns == ["바다", "그럼요."]
     logged = [json.loads(line)["decision"] for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -216,6 +216,13 @@ def test_a_line_without_an_answer_is_taken_back(chat):
     )
     assert said(silent, "나무") == ""
     assert silent.turns == [] and silent.notes == ["the model gave no answer, so the line was taken back"]
+
+
+def test_an_empty_line_is_refused(chat, talker):
+    for each in (chat, open_chat(talker, {})):
+        with pytest.raises(ValueError, match="the line is empty: write what was said"):
+            said(each, " \n ")
+        assert each.turns == []
 
 
 def test_an_answer_is_never_empty_where_the_model_can_end(talker):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -339,3 +340,71 @@ def test_a_topic_steers_its_answers_and_no_others(words, models, tmp_path):
         str(models / "gpt2"), prompts, settings, guard=tmp_path / "guard.toml", mode="warn", policy=topics, device="cpu"
     )
     assert [row["text"] for row in rows] == found
+
+
+def test_any_rate_can_be_fitted_opened_and_scored(data, words, tmp_path):
+    """Also one with more digits than are printed."""
+    out = tmp_path / "guard.toml"
+    fit(data, out, ["hate"], Wanted(words=[words]), rate=1 / 30)
+    assert open_guard(out).rate == 1 / 30
+    assert score(out, data, ["hate"])["rate"] == 1 / 30
+    fit(data, out, ["hate"], Wanted(words=[words]), rate=0, overwrite=True)
+    assert open_guard(out).rate == 0 and score(out, data, ["hate"], rate=0.0)["rate"] == 0
+
+
+def test_a_policy_is_found_from_the_guards_file(data, words, tmp_path, monkeypatch):
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "guards").mkdir()
+    policy(tmp_path / "policies", {"name": "sea", "action": "block", "words": "바다"})
+    monkeypatch.chdir(tmp_path)
+    fit(data, Path("guards/guard.toml"), ["hate"], Wanted(words=[words]), settings={"policy": "policies/policy.toml"})
+    monkeypatch.chdir(tmp_path.parent)
+    assert [topic.name for topic in open_guard(tmp_path / "guards" / "guard.toml").topics] == ["sea"]
+    with pytest.raises(FileNotFoundError, match="none.toml: no such file"):
+        fit(data, tmp_path / "other.toml", ["hate"], Wanted(words=[words]), settings={"policy": "none.toml"})
+
+
+def test_a_fitted_guard_can_be_opened(data, words, tmp_path):
+    """A neutral answer that it blocks is refused at once."""
+    out = tmp_path / "guard.toml"
+    with option_error("neutral"):
+        fit(data, out, ["hate"], Wanted(words=[words]), rate=0.06, settings={"neutral": "바 보"})
+    assert not out.exists()
+
+
+def test_nothing_that_a_guard_is_fitted_from_is_replaced(data, words, models, tmp_path):
+    with option_error("out"):
+        fit(data, Path(words), ["hate"], Wanted(words=[words]), overwrite=True)
+    unwanted, out = tmp_path / "unwanted.txt", tmp_path / "guard.toml"
+    unwanted.write_text("\n".join(BAD[:5]), encoding="utf-8")
+    wanted = Wanted(encoder=str(models / "bert"), unwanted=str(unwanted))
+    (tmp_path / "guard.exemplars.safetensors").write_text("mine")
+    with pytest.raises(ValueError, match="guard.exemplars.safetensors exists already"):
+        fit(data, out, ["hate"], wanted)
+    assert (tmp_path / "guard.exemplars.safetensors").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("texts", "kind"), [(BAD, "unwanted"), ([*GOOD, "오늘은 흐리다."], "innocent")])
+def test_texts_that_are_all_exemplars_leave_nothing_to_fit_on(data, models, tmp_path, texts, kind):
+    unwanted = tmp_path / "unwanted.txt"
+    unwanted.write_text("\n".join(texts), encoding="utf-8")
+    with pytest.raises(ValueError, match=f"all {kind} texts are exemplars, too"):
+        fit(data, tmp_path / "guard.toml", ["hate"], Wanted(encoder=str(models / "bert"), unwanted=str(unwanted)))
+
+
+def test_the_neutral_answer_passes_at_the_rate_of_every_topic(words, tmp_path):
+    file = guard_file(tmp_path, words)
+    values = tomllib.loads(file.read_text(encoding="utf-8")) | {"neutral": "바 보"}
+    file.write_text(tomli_w.dumps(values), encoding="utf-8")
+    assert open_guard(file).neutral == "바 보", "its one word weighs no more than the threshold for 5 %"
+    topics = policy(tmp_path, {"name": "sea", "action": "neutral", "words": "바다", "rate": 0.2})
+    with option_error("neutral"):
+        open_guard(file, policy=topics)
+
+
+def test_a_model_that_cannot_be_steered_is_refused_before_anybody_asks(words, tokenizer_folder, tmp_path):
+    saved_model(tmp_path / "bart", "bart", tokenizer_folder)
+    (tmp_path / "calm.txt").write_text("the\nfilm\ngood\n", encoding="utf-8")
+    topics = policy(tmp_path, {"name": "sea", "action": "neutral", "words": "바다", "bag_of_words": ["calm.txt"]})
+    with pytest.raises(ValueError, match="can't be steered"):
+        open_guard(guard_file(tmp_path, words), *gyebo.load(tmp_path / "bart"), policy=topics)

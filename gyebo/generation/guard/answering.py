@@ -33,7 +33,7 @@ Write = Callable[[str, int], Iterable[str]]
 
 @dataclass(frozen=True)
 class Rule:
-    """A check and its thresholds by false-alarm rate: a text fails with a score above that of the rate."""
+    """A check and its thresholds by false-alarm rate: a text fails with a score above that of the rate, or with none (NaN)."""
 
     name: str
     check: Check
@@ -111,6 +111,11 @@ class Guard:
         """The topic of a text, and why."""
         return choose(self.topics, text)
 
+    @property
+    def steers(self) -> bool:
+        """Whether answers to some prompts are steered."""
+        return self.mode != "off" and any(topic.control is not None for topic in self.topics)
+
     def control_for(self, prompt: str) -> Control | None:
         """What the topic of a prompt steers its answer to; None: nothing."""
         found = None if self.mode == "off" else self.topic_of(prompt)
@@ -125,7 +130,8 @@ class Guard:
         for rule in self.rules:
             threshold = rule.thresholds[rate]
             for of, finding in zip(texts, rule.check(list(texts.values()), prompt)):
-                yield Judgement(rule.name, of, finding.score, threshold, finding.score > threshold, finding.reason)
+                failed = not finding.score <= threshold  # a score that is no number fails, too
+                yield Judgement(rule.name, of, finding.score, threshold, failed, finding.reason)
 
     def examine(self, sentence: str, shown: str, prompt: str) -> tuple[float, Topic | None, tuple[Judgement, ...]]:
         """The judgements of a sentence that follows what is shown, by the rate of the topic; white space is not judged."""

@@ -67,14 +67,15 @@ class Steered:
     """A model under control, as one that `Generates` (`gyebo/models/protocol.py`): its hidden states are the logits from which
     tokens are chosen. Temperature, top-k and the like reshape the distribution that comes of it.
 
-    `tokens`: of an answer, over which a course of strengths extends; None: all that fit. Raises ValueError for a model that
+    `tokens`: of an answer, over which a course of strengths extends; None: all that fit. `written`: those of them that stand at
+    the end of the prompt already. Raises ValueError for a model that
     can't be steered, and for attributes that don't belong to it.
     """
 
     generates: ClassVar[bool] = True
     encodes_source: ClassVar[bool] = False
 
-    def __init__(self, model: Any, control: Control, tokens: int | None = None):
+    def __init__(self, model: Any, control: Control, tokens: int | None = None, *, written: int = 0):
         if not (model.generates and model.steers):
             raise ValueError(
                 f"{type(model).__name__} can't be steered: it has no keys and values of its past that could be moved; use gpt, "
@@ -82,7 +83,7 @@ class Steered:
             )
         for attribute in control.attributes:
             attribute.check(model.config)
-        self.control, self.settings, self.tokens = control, control.settings, tokens
+        self.control, self.settings, self.tokens, self.written = control, control.settings, tokens, written
         self._model = model
 
     @property
@@ -114,7 +115,8 @@ class Steered:
         past = plain.before_last()
         norms = torch.zeros(len(past.keys), len(ids), dtype=past.keys[0].dtype, device=ids.device)
         moved_rows = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-        cache = SteeredCache(model, plain, past, moved_rows, history, norms, self.tokens or fits)
+        most = self.tokens or self.written + fits
+        cache = SteeredCache(model, plain, past, moved_rows, history, norms, most, self.written)
         return self._next(ids[:, -1], hidden, cache), cache
 
     @torch.inference_mode(False)

@@ -10,12 +10,13 @@ from typing import Any
 
 from gyebo.config import durable, toml
 from gyebo.config.errors import OptionError
-from gyebo.config.guard import RATE, RATES, CheckOptions, GuardOptions
+from gyebo.config.guard import RATE, RATES, GuardOptions
+from gyebo.generation.guard import Guard, Rule
 from gyebo.generation.guard.calibration import blocks, thresholds
 from gyebo.generation.guard.checks import exemplars_of
 from gyebo.jobs.guard import labelled
 from gyebo.jobs.guard.labelled import Labelled
-from gyebo.jobs.guard.opening import check_of, encoder, write_exemplars
+from gyebo.jobs.guard.opening import DEFAULT_POLICY, check_neutral, check_of, encoder, write_exemplars
 from gyebo.jobs.run_directory import refuse_existing
 from gyebo.tasks.data.files import lines
 from gyebo.text.disguise import letters_of
@@ -56,18 +57,23 @@ def fit(
     Exemplars that are texts of `data` are left out of these, as they are nearest to themselves. `settings`: other fields of
     `GuardOptions`. Raises ValueError for no check at all, and for what is wrong with one of them.
     """
-    refuse_existing(out, overwrite, data)
+    for source in (data, *wanted.words, wanted.unwanted, wanted.allowed, (settings or {}).get("policy")):
+        refuse_existing(out, overwrite, source)
+    values: dict[str, Any] = {"rate": rate, "log": f"{out.stem}.log.jsonl", **_placed(settings or {}, out)}
     found = labelled.read(data, positive, ignored, text=text, label=label)
-    checks, found = _checks(wanted, out, found, device)
-    functions = [check_of(toml.check(CheckOptions, check | {"thresholds": {}}), out, device) for check in checks]
+    checks, found = _checks(wanted, out, found, device, overwrite)
+    wished = toml.check(GuardOptions, values | {"checks": [check | {"thresholds": {}} for check in checks]})
+    functions = [check_of(check, out, device) for check in wished.checks]
     innocent, unwanted = (labelled.scores_of(functions, texts) for texts in (found.innocent, found.unwanted))
     for number, check in enumerate(checks):
         here, rates = innocent[number : number + 1], sorted({*RATES, rate})
-        check["thresholds"] = {f"{each:g}": float(thresholds(innocent, each)[number]) for each in rates}
-        check["alone"] = {f"{each:g}": float(thresholds(here, each)[0]) for each in rates}
+        check["thresholds"] = {str(float(each)): float(thresholds(innocent, each)[number]) for each in rates}
+        check["alone"] = {str(float(each)): float(thresholds(here, each)[0]) for each in rates}
     chosen = thresholds(innocent, rate)
+    rules = (Rule(check.name, function, {rate: limit}) for check, function, limit in zip(wished.checks, functions, chosen))
+    check_neutral(Guard(tuple(rules), rate=rate, neutral=wished.neutral))
     blocked = {"innocent": int(blocks(innocent, chosen).sum()), "unwanted": int(blocks(unwanted, chosen).sum())}
-    values = {"rate": rate, "log": f"{out.stem}.log.jsonl", **(settings or {}), "checks": checks}
+    values["checks"] = checks
     values["fitted"] = {
         "data": _relative(data, out),
         "positive": list(positive),
@@ -81,7 +87,7 @@ def fit(
     return {"out": str(out), "rate": rate, "innocent": len(found.innocent), "unwanted": len(found.unwanted), "blocked": blocked}
 
 
-def _checks(wanted: Wanted, out: Path, found: Labelled, device: str) -> tuple[list[Check], Labelled]:
+def _checks(wanted: Wanted, out: Path, found: Labelled, device: str, overwrite: bool) -> tuple[list[Check], Labelled]:
     """The checks as they are stored, and the texts to fit them on."""
     checks: list[Check] = [{"kind": "words", "name": Path(file).stem, "file": _relative(file, out)} for file in wanted.words]
     for given in wanted.classifiers:
@@ -92,7 +98,7 @@ def _checks(wanted: Wanted, out: Path, found: Labelled, device: str) -> tuple[li
             {"kind": "classifier", "name": Path(model).name, "model": _relative(model, out), "classes": classes.split(",")}
         )
     if wanted.encoder is not None:
-        check, found = _similarity(wanted, wanted.encoder, out, found, device)
+        check, found = _similarity(wanted, wanted.encoder, out, found, device, overwrite)
         checks.append(check)
     elif wanted.unwanted or wanted.allowed or wanted.neighbours != 1:
         raise OptionError("‹unwanted›, ‹allowed› and ‹neighbours› have no effect without ‹encoder›: leave them out")
@@ -101,24 +107,36 @@ def _checks(wanted: Wanted, out: Path, found: Labelled, device: str) -> tuple[li
     return checks, found
 
 
-def _similarity(wanted: Wanted, model: str, out: Path, found: Labelled, device: str) -> tuple[Check, Labelled]:
+def _similarity(wanted: Wanted, model: str, out: Path, found: Labelled, device: str, overwrite: bool) -> tuple[Check, Labelled]:
     if wanted.unwanted is None:
         raise OptionError(f"‹encoder›={model} needs ‹unwanted›: a file with a text a line that answers must not be like")
     if wanted.allowed is not None and wanted.neighbours == 1:
         raise OptionError("‹allowed› exemplars vote, which takes several: set ‹neighbours› to 2 or more")
+    vectors = out.with_suffix(".exemplars.safetensors")
+    refuse_existing(vectors, overwrite)
     files = (wanted.unwanted, wanted.allowed)
     unwanted, allowed = ([line for line in lines(Path(file)) if line.strip()] if file else [] for file in files)
     if not unwanted:
         raise OptionError(f"‹unwanted›={wanted.unwanted}: contains no text")
     known = {letters_of(text) for text in (*unwanted, *allowed)}
     left = Labelled(*([text for text in texts if letters_of(text) not in known] for texts in (found.unwanted, found.innocent)))
-    if not left.innocent:
-        raise OptionError(f"all innocent texts are exemplars of {wanted.allowed or wanted.unwanted}, too: fit on other texts")
+    for kind, texts in vars(left).items():
+        if not texts:
+            raise OptionError(f"all {kind} texts are exemplars, too: fit on other texts")
     encode, _ = encoder(model, device)
-    vectors = out.with_suffix(".exemplars.safetensors")
     write_exemplars(vectors, exemplars_of(encode, unwanted, allowed, left.texts))
     check = {"kind": "similarity", "name": "similarity", "file": vectors.name, "model": _relative(model, out)}
     return check | ({"neighbours": wanted.neighbours} if wanted.neighbours != 1 else {}), left
+
+
+def _placed(settings: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Settings as they are stored: the policy by its place; FileNotFoundError where there is none."""
+    name = settings.get("policy", DEFAULT_POLICY)
+    if name == DEFAULT_POLICY:
+        return settings
+    if not Path(name).is_file():
+        raise FileNotFoundError(f"{name}: no such file")
+    return settings | {"policy": _relative(name, out)}
 
 
 def _relative(name: str, out: Path) -> str:

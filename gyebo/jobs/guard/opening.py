@@ -19,7 +19,7 @@ from gyebo.config.guard import CheckOptions, GuardOptions, PolicyOptions, TopicO
 from gyebo.generation.guard import MODES, Decision, Exemplars, Guard, Rule, Topic
 from gyebo.generation.guard.checks import Check, Encode, Vectors, class_check, similarity_check, word_check
 from gyebo.generation.guard.policy import DEFAULTS, by_class, by_words, listed
-from gyebo.generation.pplm import Control
+from gyebo.generation.pplm import Control, Steered
 from gyebo.interchange import load
 from gyebo.jobs.control import Wanted, open_control
 from gyebo.jobs.finetuned_model import open_model
@@ -71,7 +71,7 @@ def open_guard(
             topics=topics,
             log=partial(_append, path.parent / options.log),
         )
-        _check_neutral(guard)
+        check_neutral(guard)
     return guard
 
 
@@ -80,9 +80,11 @@ def _append(file: Path, decision: Decision) -> None:
         out.write(json.dumps(decision.as_dict(), ensure_ascii=False) + "\n")
 
 
-def _check_neutral(guard: Guard) -> None:
+def check_neutral(guard: Guard) -> None:
+    """OptionError where a neutral answer does not pass the guard itself, by a rate that some topic asks for."""
+    rates = sorted({guard.rate, *(topic.rate for topic in guard.topics if topic.rate is not None)})
     for text in {guard.neutral_for(prompt) for prompt in ("가", "a")}:
-        failed = [found for found in guard.judge({"sentence": text}, "", guard.rate) if found.failed]
+        failed = [found for rate in rates for found in guard.judge({"sentence": text}, "", rate) if found.failed]
         if failed:
             reason = f"{failed[0].check}, {failed[0].reason}"
             raise OptionError(
@@ -203,7 +205,9 @@ def _control(
         return None
     if model is None or tokenizer is None:
         raise ValueError(f"{options.name} steers answers: give open_guard the model and its tokenizer, too")
-    return open_control(Wanted(bags, attributes), model, tokenizer, note)
+    control = open_control(Wanted(bags, attributes), model, tokenizer, note)
+    Steered(model, control)  # refuses what does not fit now, not when somebody comes to speak of the topic
+    return control
 
 
 def _placed(name: str, file: Path) -> str:

@@ -43,7 +43,7 @@ def score(
     path = Path(guard)
     values, source = toml.read_with_lines(path)
     options = toml.check(GuardOptions, values, source)
-    chosen = f"{options.rate if rate is None else rate:g}"
+    chosen = options.rate if rate is None else float(rate)
     words = None if terms is None else word_list.read(terms)
     found = labelled.read(data, positive, ignored, text=text, label=label)
     with source.named():
@@ -56,7 +56,7 @@ def score(
         for check, recalled, alarmed in zip(options.checks, fires(unwanted, own), fires(innocent, own))
     ]
     rows.append({"check": ANY, "recall": share(blocks(unwanted, shared)), "false_alarms": share(blocked)})
-    result: dict[str, Any] = {"rate": float(chosen), "unwanted": len(found.unwanted), "innocent": len(found.innocent)}
+    result: dict[str, Any] = {"rate": chosen, "unwanted": len(found.unwanted), "innocent": len(found.innocent)}
     result["checks"] = rows
     if words is not None:
         result["terms"] = _by_term(words, found.innocent, blocked)
@@ -70,12 +70,12 @@ def share(which: NDArray[np.bool_]) -> dict[str, Any]:
     return {"count": count, "of": total, "share": count / total, "low": float(interval.low), "high": float(interval.high)}
 
 
-def _thresholds(options: GuardOptions, kind: str, rate: str) -> NDArray[np.float64]:
+def _thresholds(options: GuardOptions, kind: str, rate: float) -> NDArray[np.float64]:
     found = []
     for check in options.checks:
-        stored: dict[str, float] = getattr(check, kind)
+        stored = {float(each): threshold for each, threshold in getattr(check, kind).items()}
         if rate not in stored:
-            known = ", ".join(stored) or "none"
+            known = ", ".join(map(str, sorted(stored))) or "none"
             raise OptionError(
                 f"‹rate›={rate}: {check.name} has {kind} for {known}: choose one of these, or fit the guard again"
             )

@@ -1,5 +1,6 @@
 """Nothing that failed a check is shown, however the text arrives and whatever the generator does; every decision is logged."""
 
+import math
 import zlib
 from itertools import pairwise
 
@@ -131,6 +132,11 @@ def test_judgements_are_in_the_order_of_rules_sentence_first():
 def test_two_harmless_sentences_may_fail_together():
     guard = guard_of(lambda text: "one. two" in text, retries=0)
     assert list(answer(guard, "p", written([["one. two. three."]]))) == ["one.", f" {NEUTRAL['en']}"]
+
+
+def test_a_score_that_is_no_number_fails():
+    broken = Rule("broken", lambda texts, prompt: [Finding(math.nan, "") for _ in texts], {0.05: 0.5})
+    assert list(answer(Guard((broken,), retries=0), "p", written([["anything"]]))) == [NEUTRAL["en"]]
 
 
 def test_a_text_equal_to_the_threshold_passes():
