@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gyebo.config.run import DataOptions
+from gyebo.data.boxes import check_boxes
 from gyebo.data.pictures import Seen
 from gyebo.data.records import Box, Record, as_prepared
 
@@ -74,8 +75,7 @@ def seen(record: Record, options: DataOptions) -> Seen:
         return _drawn(record, size, crop_size)
     image = opened(record.picture, record.where)
     fit = Fit.of(image.width, image.height, size, asked["picture_fit"])
-    for region in record.regions:
-        _check_box(region.box, image, record.where)
+    check_boxes(np.array([region.box for region in record.regions]).reshape(-1, 4), record.where, image.width, image.height)
     kept = [(region, shares) for region in record.regions if (shares := fit.shares(region.box)) is not None]
     crops = [_crop(image, region.box, crop_size) for region, _ in kept]
     square = np.full((size, size, 3), WHITE, np.uint8)
@@ -102,15 +102,6 @@ def _boxes(boxes: list[Box]) -> NDArray[np.float32]:
 
 def _crops(crops: list[NDArray[np.uint8]], size: int) -> NDArray[np.uint8]:
     return np.array(crops, np.uint8).reshape(-1, size, size, 3)
-
-
-def _check_box(box: Box, image: Image, where: str) -> None:
-    x0, y0, x1, y1 = box
-    if not (0 <= x0 < x1 <= image.width and 0 <= y0 < y1 <= image.height):
-        raise ValueError(
-            f"{where}: the box {[round(float(v), 2) for v in box]} (x0, y0, x1, y1 in pixels) does not lie in the picture of "
-            f"{image.width} x {image.height} pixels: correct it, or leave it out"
-        )
 
 
 def _crop(image: Image, box: Box, size: int) -> NDArray[np.uint8]:

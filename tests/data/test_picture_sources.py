@@ -393,3 +393,14 @@ def test_emoji():
     assert len(read) == 222 and all(len(r.texts) == 2 for r in read)
     assert any("가" <= c <= "힣" for c in read[0].texts[1].text)
     assert replace(read[0], texts=()).picture[:4] == b"\x89PNG"
+
+
+@pytest.mark.slow
+def test_the_library_datasets_streams_its_pictures(tmp_path, monkeypatch):
+    """The library itself, with a data set that it made, in place of one of the hub."""
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"image": datasets.Image(), "caption": datasets.List(datasets.Value("string"))})
+    columns = {"image": [{"bytes": picture(n), "path": None} for n in TEXTS], "caption": list(TEXTS.values())}
+    made = datasets.Dataset.from_dict(columns, features=features)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **options: made.to_iterable_dataset())
+    assert found("hf:someone/streamed")[0] == expected()

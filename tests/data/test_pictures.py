@@ -231,9 +231,11 @@ def test_a_damaged_shard_is_named_and_its_part_prepared_again(tokenizer, monkeyp
     small_chunks(monkeypatch)
     ready = prepare(opened(), tokenizer)
     before, path = shards(ready), ready.folder / "parts" / name
+    seen = [ready.train.pictures.read(number).copy() for number in range(len(ready.train.pictures))]
     raw = path.read_bytes()
     path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
     again = prepare(opened(), tokenizer)
+    assert all(np.array_equal(again.train.pictures.read(number), pixels) for number, pixels in enumerate(seen))
     assert shards(again) == before and str(path) in capsys.readouterr().err
 
 

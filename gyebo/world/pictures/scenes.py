@@ -29,6 +29,7 @@ FAVOURED = 2.0  # how much more frequent a combination of the world's text is
 COUNT_WEIGHTS = (45, 40, 15)  # of one, two and three things
 SIDES_OF = {1: (0.30, 0.62), 2: (0.29, 0.46), 3: (0.26, 0.42)}  # number of things -> side of a small and a big one
 JITTER = 0.08  # of a side
+REPEATED = 0.25  # how often a thing is of the kind of the one before it, so that its colour must be seen to tell which is meant
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,10 @@ def sample(looks: Looks, rng: random.Random, *, unseen: bool = False) -> Scene:
         sizes = [BIG if number == big else SMALL for number in range(count)]
     things: list[Thing] = []
     for number in range(count):
-        found = _thing(looks, rng, place, sizes[number], number == special)
+        same = things[-1].thing if things and rng.random() < REPEATED else None
+        found = _thing(looks, rng, place, sizes[number], number == special, same)
         while any(_alike(found, other) for other in things):
-            found = _thing(looks, rng, place, sizes[number], number == special)
+            found = _thing(looks, rng, place, sizes[number], number == special, same)
         things.append(found)
     column = count == 2 and rng.random() < 0.35
     return Scene(_placed(things, rng, column), place, column)
@@ -161,9 +163,10 @@ def _pick(rng: random.Random, weights: tuple[float, ...] | list[float]) -> int:
     return rng.choices(range(len(weights)), weights)[0]
 
 
-def _thing(looks: Looks, rng: random.Random, place: int, size: int, held_out: bool) -> Thing:
+def _thing(looks: Looks, rng: random.Random, place: int, size: int, held_out: bool, same: int | None) -> Thing:
+    """A thing as it looks; `same`: which thing it is."""
     while True:
-        thing = _pick(rng, looks.things[place])
+        thing = _pick(rng, looks.things[place]) if same is None else same
         shape = _pick(rng, looks.shapes) if is_shaped(thing) else None
         mood = rng.randrange(len(lexicon.DRAWN_MOODS)) if is_faced(thing) else None
         if held_out:
