@@ -24,7 +24,18 @@ from gyebo.data.sources import FORMATS
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.pplm.settings import settings_from
 from gyebo.models.family import FAMILIES, model_class
-from gyebo.objectives import causal, denoising, distillation, masked, permutation, prefix_lm, span_corruption
+from gyebo.objectives import (
+    alignment,
+    causal,
+    cross_modality,
+    denoising,
+    distillation,
+    masked,
+    permutation,
+    pictured,
+    prefix_lm,
+    span_corruption,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -85,7 +96,7 @@ def parse(arguments: list[str]) -> None:
     known = set(toml.described({"compare": Recipe, "finetune": FinetuneOptions}.get(name, RunOptions)))
     shape = "shape" if name == "finetune" else "model"
     known |= {f"{shape}.{field.name}" for family in FAMILIES for field in dataclasses.fields(model_class(family).config_class)}
-    modules = (causal, masked, distillation, denoising, permutation, span_corruption, prefix_lm)
+    modules = (causal, masked, distillation, denoising, permutation, span_corruption, prefix_lm, cross_modality, alignment)
     known |= {"objective.name", *(f"objective.{field}" for module in modules for field in module.Options.model_fields)}
     for setting in context.params.get("settings") or []:
         assert setting.partition("=")[0] in known, setting
@@ -283,6 +294,14 @@ def test_the_options_of_sources_and_targets_are_those_of_the_code(name, module):
     known = {f"objective.{name}": field.default for name, field in module.Options.model_fields.items()}
     shown = {name: None if value is None else json.dumps(value) for name, value in known.items()}
     assert said_defaults("training.md", name) == shown
+
+
+@pytest.mark.parametrize(("name", "module"), [("cross-modality", cross_modality), ("alignment", alignment)])
+def test_the_options_of_texts_with_pictures_are_those_of_the_code(name, module):
+    known = {f"objective.{name}": json.dumps(field.default) for name, field in module.Options.model_fields.items()}
+    shared = said_defaults("training.md", "texts with pictures")
+    assert shared.keys() == {f"objective.{name}" for name in pictured.Options.model_fields}
+    assert shared | said_defaults("training.md", name) == known
 
 
 def test_the_options_of_generation_are_those_of_the_code():

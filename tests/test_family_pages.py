@@ -9,7 +9,7 @@ from gyebo.models.family import FAMILIES, model_class
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("bert", "roberta", "distilbert", "xlnet")
-CODE = (*PAGES, "transformer_xl", "dan", "seq2seq", "transformer", "ulmfit", "elmo", "bart", "t5", "meena")
+CODE = (*PAGES, "transformer_xl", "dan", "seq2seq", "transformer", "ulmfit", "elmo", "bart", "t5", "meena", "lxmert", "vilbert")
 
 
 def page(family: str) -> str:
@@ -70,6 +70,28 @@ def test_the_sizes_of_transformer_xl_are_those_of_the_code():
     for size, c in model_class("transformer_xl").sizes.items():
         shape = (c.layers, c.width, c.heads, c.head_width, c.window, c.memory, c.context, c.vocab_size)
         known[size] = [f"{number:,}" for number in (*shape, FAMILIES["transformer_xl"].sizes[size])]
+    assert said == known and list(said) == list(known)
+
+
+def test_the_sizes_of_lxmert_are_those_of_the_code():
+    said = {size: numbers for size, *numbers in table("lxmert", "size")}
+    known = {}
+    for size, c in model_class("lxmert").sizes.items():
+        numbers = (c.width, c.heads, c.context, c.vocab_size, FAMILIES["lxmert"].sizes[size])
+        layers = f"{c.layers} + {c.region_layers} + {c.cross_layers}"
+        known[size] = [layers, *(f"{number:,}" for number in numbers)]
+    assert said == known and list(said) == list(known)
+
+
+def test_the_sizes_of_vilbert_are_those_of_the_code():
+    said = {size: numbers for size, *numbers in table("vilbert", "size")}
+    known = {}
+    for size, c in model_class("vilbert").sizes.items():
+        layers, widths = (c.layers, c.image_layers, len(c.text_at)), (c.width, c.image_width, c.co_width)
+        of_each = slice(None if c.streams == 2 else 1)
+        numbers = (c.context, c.vocab_size, FAMILIES["vilbert"].sizes[size])
+        columns = (" + ".join(map(str, layers[of_each])), ", ".join(f"{width:,}" for width in widths[of_each]))
+        known[size] = [*columns, *(f"{number:,}" for number in numbers)]
     assert said == known and list(said) == list(known)
 
 

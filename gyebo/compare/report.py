@@ -202,8 +202,8 @@ def commands(result: Comparison) -> list[tuple[str, str]]:
     filled = {"name": leader.name, "model": model, "start": " ".join(words[:2]), "masked": masked}
     for what, command in facts.tries:
         lines.append((what.format(**filled), shlex.join(["gyebo", *(word.format(**filled) for word in command)])))
-    opens = family.in_transformers and not result.tasks
-    return [*lines, _opened(model, OBJECTIVES[family.objective].auto_class)] if opens else lines
+    opening = OBJECTIVES[family.objective].auto_class if family.in_transformers and not result.tasks else ""
+    return [*lines, _opened(model, opening)] if opening else lines
 
 
 def _task_commands(result: Comparison, leader: Row, seed: int) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from gyebo.data.batches import IGNORE, Rows
 from gyebo.generation import generate
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
-from gyebo.objectives import masked, permutation
+from gyebo.objectives import masked, permutation, pictured
 from gyebo.text.tokenizer import Tokenizer
 
 
@@ -34,6 +34,11 @@ def predicted(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[
 def in_any_order(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
     """The same of tokens that are predicted in a random order."""
     return _predictions(model, tokenizer, rows, count, lambda model, batch: permutation.encode(model, batch)[0], "lm")
+
+
+def with_pictures(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
+    """The same of texts that are read with their pictures."""
+    return _predictions(model, tokenizer, rows, count, lambda model, batch: pictured.encode(model, batch).hidden, "mlm")
 
 
 @torch.no_grad()

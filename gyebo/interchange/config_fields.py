@@ -188,8 +188,8 @@ def _whole(value: Any, low: int) -> bool:
     return type(value) is int and low <= value <= MAX_INT
 
 
-def _list(value: Any, most: int) -> bool:
-    return isinstance(value, list | tuple) and len(value) <= most and all(_whole(entry, 1) for entry in value)
+def _list(value: Any, most: int, low: int = 1) -> bool:
+    return isinstance(value, list | tuple) and len(value) <= most and all(_whole(entry, low) for entry in value)
 
 
 def _real(value: Any) -> bool:
@@ -199,6 +199,7 @@ def _real(value: Any) -> bool:
 _CHECKS: dict[str, tuple[str, Any]] = {
     "count": ("a whole number of at least 1", lambda value: _whole(value, 1)),
     "counts": ("a list of whole numbers of at least 1, no more than 100", lambda value: _list(value, 100)),
+    "naturals": ("a list of whole numbers of at least 0, no more than 100", lambda value: _list(value, 100, 0)),
     "flags": ("a list of true and false", lambda value: isinstance(value, list) and {*map(type, value)} == {bool}),
     "natural": ("a whole number of at least 0", lambda value: _whole(value, 0)),
     "integer": ("a whole number", lambda value: _whole(value, -MAX_INT)),

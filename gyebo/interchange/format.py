@@ -64,10 +64,11 @@ class Field:
     """A field of `config.json` and the field of our config that it sets; two of ours may share one of theirs.
 
     `default`: the value that `transformers` takes where the file has none. `kind`: "count" (a whole number from 1 to 2^31-1),
-    "counts" (some of them), "natural" (from 0), "integer" (any), "share" (0 <= x < 1), "number" (positive), "bound" (from 0),
-    "flag", "flags" (some of them), "id" (a token's id or null) or "word". `values`: their words -> ours (the first of several
-    that mean the same is written). `aliases`: other names that `transformers` reads. `instead`: what is written where ours is
-    None, from our config. `own`: a field of gyebo's, which `transformers` passes over, written where it isn't the default.
+    "counts" (some of them), "natural" (from 0), "naturals" (some of them), "integer" (any), "share" (0 <= x < 1), "number"
+    (positive), "bound" (from 0), "flag", "flags" (some of them), "id" (a token's id or null) or "word". `values`: their words
+    -> ours (the first of several that mean the same is written). `aliases`: other names that `transformers` reads. `instead`:
+    what is written where ours is None, from our config. `own`: a field of gyebo's, which `transformers` passes over, written
+    where it isn't the default.
     """
 
     theirs: str
@@ -116,10 +117,10 @@ class Format:
     that is not our default. `dropped`: patterns of tensors that carry no weights. `harmless`: fields that change nothing,
     beside `HARMLESS`. `renamed`: endings of names in old files -> today's. `refused`: a `model_type` of `transformers` that one
     may take for this family -> in what it differs. `alias`: its name in the registry, where another family has its `model_type`
-    and its classes or what is `written` tell the two apart. `generates`: it writes text, so it has a
-    `generation_config.json`. `stacks`: how our lists of layers are called -> the option that is their number, by which a file
-    with another number is refused before a model is built. `sections`: objects of `config.json`, whose fields the table
-    calls "section.field". `tensors`, `options`: what a table cannot say.
+    and its classes or what is `written` tell the two apart. `told_by`: fields by which a `config.json` without `model_type` is
+    known. `generates`: it writes text, so it has a `generation_config.json`. `stacks`: how our lists of layers are called ->
+    the option that is their number, by which a file with another number is refused before a model is built. `sections`: objects
+    of `config.json`, whose fields the table calls "section.field". `tensors`, `options`: what a table cannot say.
     """
 
     family: str
@@ -136,6 +137,7 @@ class Format:
     renamed: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     alias: str = ""
+    told_by: tuple[str, ...] = ()
     generates: bool = True
     stacks: Mapping[str, str] = field(default_factory=lambda: {"blocks": "layers"})
     sections: tuple[str, ...] = ()

@@ -48,6 +48,9 @@ def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architect
         raise ValueError(f"{where}: architectures must name one class, but is {classes!r} instead")
     if kind is None and classes:
         kind = next((table.model_type for table in FORMATS.values() if with_heads(table).architecture(classes[0])), None)
+    elif kind is None:
+        told = (table for table in FORMATS.values() if table.told_by and set(table.told_by) <= set(given))
+        kind = next((table.model_type for table in told), None)
     found = [with_heads(table) for table in FORMATS.values() if table.model_type == kind]
     if not found:
         kind = given.get("model_type")

@@ -101,6 +101,8 @@ KINDS: dict[str, tuple[Any, str]] = {
 ROLES = {"pad_id": "pad", "bos_id": "bos", "eos_id": "eos", "forced_bos_id": "bos", "forced_eos_id": "eos"}  # field -> role
 FIXED = {"vocab_size", "context", "window", "symbols", "start_id", "mlm", "nsp", "lm", "pooler", *ROLES}
 FIXED |= {"decoder", "multilingual", "prefix"}
+FIXED |= {"match", "region_head", "object", "attribute", "feature", "answer", "region", "alignment"}
+FIXED |= {"crop", "feature_size", "objects", "attributes", "answers", "classes"}
 
 
 def shaped(

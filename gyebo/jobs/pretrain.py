@@ -282,7 +282,7 @@ def _card(setup: Setup, out: Path, result: PretrainResult, *, pictures: dict[str
         metrics=metrics,
         command=command_of(setup.options, out),
         base_model=setup.options.start_from,
-        auto_class=own.auto_class if setup.family.in_transformers else None,
+        auto_class=own.auto_class or None if setup.family.in_transformers else None,
         pipeline_tag=own.pipeline_tag,
         samples=result.samples,
         pictures=pictures,

@@ -453,6 +453,50 @@ FAMILIES: dict[str, Family] = {
             novelty="a chatbot of one network, with convolutions between its attentions",
             in_transformers=False,
         ),
+        Family(
+            name="lxmert",
+            title="LXMERT",
+            year=2019,
+            paper="Tan & Bansal 2019, LXMERT: Learning Cross-Modality Encoder Representations from Transformers",
+            parents=("bert",),
+            objective="cross-modality",
+            cls="gyebo.models.lxmert:Lxmert",
+            sizes={"tiny": 675_150, "mini": 12_487_886, "small": 57_641_166, "base": 228_051_752},
+            tokens=_BRACKETS,
+            head_style="pooled",
+            single=("cls", "$A", "sep"),
+            pair=("cls", "$A", "sep", "$B:1", "sep:1"),
+            model_inputs=("input_ids", "token_type_ids", "attention_mask"),
+            novelty="words and the regions of a picture in one encoder: what is masked on one side is seen on the other",
+        ),
+        Family(
+            name="vilbert",
+            title="ViLBERT",
+            year=2019,
+            paper=(
+                "Lu et al. 2019, ViLBERT: Pretraining Task-Agnostic Visiolinguistic Representations for Vision-and-Language "
+                "Tasks"
+            ),
+            parents=("bert",),
+            objective="alignment",
+            cls="gyebo.models.vilbert:Vilbert",
+            sizes={
+                "tiny": 535_046,
+                "mini": 10_832_902,
+                "small": 59_992_326,
+                "tiny-one": 534_566,
+                "mini-one": 10_829_190,
+                "small-one": 59_977_734,
+                "base": 239_023_229,
+            },
+            tokens=_BRACKETS,
+            head_style="dense",
+            single=("cls", "$A", "sep"),
+            pair=("cls", "$A", "sep", "$B:1", "sep:1"),
+            model_inputs=("input_ids", "token_type_ids", "attention_mask"),
+            novelty="a stream for words and one for regions, which look at each other by co-attention",
+            in_transformers=False,
+        ),
     )
 }
 

@@ -11,6 +11,7 @@ short texts (as fairseq does; Google rounds); a random token is never a role.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -107,23 +108,22 @@ class Masked(Framed):
         return fields
 
     def _hide(self, ids: NDArray[np.int64], real: NDArray[np.bool_], rng: np.random.Generator) -> Arrays:
-        places = np.flatnonzero(real)
-        count = min(len(places), max(1, int(self.options.rate * len(places) + rng.random())))
-        if self.options.whole_words:
-            starts = self.marks.word_starts(ids[places])
-            starts |= np.diff(places, prepend=-2) > 1  # a second segment begins a word
-            chosen = places[whole_words(starts, count, rng)]
-        else:
-            chosen = rng.permutation(places)[:count]
-        labels = np.full(len(ids), IGNORE)
-        labels[chosen] = ids[chosen]
-        u = rng.random(len(chosen))
-        shown = np.where(u < self.options.mask_share, self.ids["mask"], ids[chosen])
-        random = (u >= self.options.mask_share) & (u < self.options.mask_share + self.options.random_share)
-        shown[random] = self.pieces[rng.integers(len(self.pieces), size=int(random.sum()))]
-        inputs = ids.copy()
-        inputs[chosen] = shown
-        return {"input_ids": inputs, "labels": labels}
+        def words(places: NDArray[np.int64]) -> NDArray[np.bool_]:
+            # What is not adjacent, as a second segment, begins a word.
+            return self.marks.word_starts(ids[places]) | (np.diff(places, prepend=-2) > 1)
+
+        options = self.options
+        return hide(
+            ids,
+            real,
+            rng,
+            rate=options.rate,
+            mask_share=options.mask_share,
+            random_share=options.random_share,
+            mask=self.ids["mask"],
+            pieces=self.pieces,
+            words=words if options.whole_words else None,
+        )
 
     # -- loss
 
@@ -181,6 +181,35 @@ def build(options: Options, setting: Setting) -> Masked:
     next_sentence = pairs and "nsp" in setting.heads if options.next_sentence is None else options.next_sentence
     settled = options.model_copy(update={"format": format, "next_sentence": next_sentence})
     return Masked(settled, tokenizer.role_ids, roles.single, roles.pair, marks, np.flatnonzero(marks.piece))
+
+
+def hide(
+    ids: NDArray[np.int64],
+    real: NDArray[np.bool_],
+    rng: np.random.Generator,
+    *,
+    rate: float,
+    mask_share: float,
+    random_share: float,
+    mask: int,
+    pieces: NDArray[np.int64],
+    words: Callable[[NDArray[np.int64]], NDArray[np.bool_]] | None = None,
+) -> Arrays:
+    """Mask tokens of ids [m], of which those that are `real` [m] may be: input_ids, and labels, the original where it is to be
+    predicted, else IGNORE. `pieces`: ids that a random one is drawn from; `words`: places [n] -> which of them begin a word,
+    where whole words are masked."""
+    places = np.flatnonzero(real)
+    count = min(len(places), max(1, int(rate * len(places) + rng.random())))
+    chosen = rng.permutation(places)[:count] if words is None else places[whole_words(words(places), count, rng)]
+    labels = np.full(len(ids), IGNORE)
+    labels[chosen] = ids[chosen]
+    u = rng.random(len(chosen))
+    shown = np.where(u < mask_share, mask, ids[chosen])
+    random = (u >= mask_share) & (u < mask_share + random_share)
+    shown[random] = pieces[rng.integers(len(pieces), size=int(random.sum()))]
+    inputs = ids.copy()
+    inputs[chosen] = shown
+    return {"input_ids": inputs, "labels": labels}
 
 
 def whole_words(starts: NDArray[np.bool_], count: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -52,9 +52,10 @@ class Objective(Protocol):
 
     `one_document`: attention runs over the whole row. `fields`: what stands in a batch, and in which streams
     (`gyebo/data/streams.py`). `repeats`: after how many epochs corruptions come again. `parts`: flags of a model's config that
-    the objective needs on. `extra`: positions that a document fills beyond its tokens. `shortens`: rows may have fewer tokens
-    than the plan says. `both_directions`: half of the lanes are read from their end to their start, where there are lanes.
-    `scheduled`: the loss depends on how much of the run is done. `teacher`: the model that a student learns from.
+    the objective needs on; `shape`: its fields that follow from what there is to learn. `extra`: positions that a document
+    fills beyond its tokens. `shortens`: rows may have fewer tokens than the plan says. `both_directions`: half of the lanes
+    are read from their end to their start, where there are lanes. `scheduled`: the loss depends on how much of the run is
+    done. `teacher`: the model that a student learns from.
     """
 
     teacher: Any
@@ -73,6 +74,10 @@ class Objective(Protocol):
 
     @property
     def parts(self) -> dict[str, bool]:
+        """See above."""
+
+    @property
+    def shape(self) -> dict[str, int]:
         """See above."""
 
     @property
@@ -144,6 +149,11 @@ class Defaults:
 
     @property
     def parts(self) -> dict[str, bool]:
+        """None."""
+        return {}
+
+    @property
+    def shape(self) -> dict[str, int]:
         """None."""
         return {}
 

@@ -54,7 +54,8 @@ class ObjectiveFacts:
     (model, rows, tokens=, autocast=) to an `Evaluation`.
 
     In reports and model cards: `learns` in plain words; `term` of the loss whose curve is drawn; `card_metrics` of the model
-    card; `auto_class` and `pipeline_tag` of `transformers`; `next_command`: what one types after a run, {out} its directory.
+    card; `auto_class` ("": it has none for what is learned) and `pipeline_tag` of `transformers`; `next_command`: what one
+    types after a run, {out} its directory.
 
     In a comparison: `meaning` of the reported metric; `lines` shown always, `lines_beside` where
     another metric ranks; `tries`: (what for, words after `gyebo`) with {name}, {model}, {start} and {masked}, a text with a
@@ -394,6 +395,64 @@ TRANSLATION = ObjectiveFacts(
     card_metrics=(),
 )
 
+CROSS_MODALITY = ObjectiveFacts(
+    name="cross-modality",
+    module="gyebo.objectives.cross_modality",
+    learns="to predict masked words and regions of pictures, and whether a text is about its picture",
+    capabilities=("sees",),
+    heads=("mlm", "match"),
+    metric="pictured_loss",
+    unit="nats per masked word beside its picture",
+    shown_by={"regions": "auto", "grid": 4, "most_regions": 36},
+    elsewhere={"labels": False, "answers": False},
+    note="of masked words, always the same ones, given the picture: no likelihood, so no bits per byte",
+    evaluate="gyebo.evaluation.pictured:evaluate_pictured",
+    term="loss_mlm",
+    card_metrics=(
+        "pictured_loss",
+        "pictured_accuracy",
+        "matching_accuracy",
+        "label_accuracy",
+        "attribute_accuracy",
+        "answer_accuracy",
+        "feature_loss",
+    ),
+    samples=Samples(
+        function="gyebo.evaluation.samples:with_pictures",
+        heading="Predicted masked words",
+        meaning=(
+            "These models predict masked words from the others and from the picture. The prediction is in brackets; where it is"
+            " wrong, the original follows: [prediction|original]."
+        ),
+    ),
+    auto_class="",  # they read pixels
+    next_command="evaluate {out} world:pictures,unseen,500",
+    meaning="Mean negative log-likelihood of masked words of held-out texts, given their pictures; the same masks for all.",
+    lines=(
+        Line(
+            heading="Text and picture told to belong together or not",
+            meaning="Share of held-out texts for which this is right, each once with its picture and once with another.",
+            metric="matching_accuracy",
+            form="{:.1%}",
+        ),
+        Line(
+            heading="Masked-word accuracy",
+            meaning="Share of masked words predicted correctly. Nothing is ranked by it.",
+            metric="pictured_accuracy",
+            form="{:.1%}",
+        ),
+    ),
+)
+
+ALIGNMENT = replace(
+    CROSS_MODALITY,
+    name="alignment",
+    module="gyebo.objectives.alignment",
+    heads=("mlm", "alignment"),
+    elsewhere={"labels": False},
+    card_metrics=("pictured_loss", "pictured_accuracy", "matching_accuracy", "label_accuracy"),
+)
+
 DISTILLATION = replace(
     MASKED,
     name="distillation",
@@ -405,7 +464,19 @@ DISTILLATION = replace(
 
 OBJECTIVES: dict[str, ObjectiveFacts] = {
     facts.name: facts
-    for facts in (CAUSAL, MASKED, PERMUTATION, BIDIRECTIONAL, DENOISING, SPAN_CORRUPTION, PREFIX_LM, TRANSLATION, DISTILLATION)
+    for facts in (
+        CAUSAL,
+        MASKED,
+        PERMUTATION,
+        BIDIRECTIONAL,
+        DENOISING,
+        SPAN_CORRUPTION,
+        PREFIX_LM,
+        TRANSLATION,
+        CROSS_MODALITY,
+        ALIGNMENT,
+        DISTILLATION,
+    )
 }
 
 LIKELIHOOD = CAUSAL  # its metric compares all models that give a text a probability, whatever they read it with

@@ -17,8 +17,9 @@ from gyebo.objectives import table
 from gyebo.text.tokenizer import Tokenizer
 from tests.refusals import option_error
 
-OF_CORPUS = [name for name, family in FAMILIES.items() if not table.find(family.objective).kind]
-OF_PAIRS = [name for name in FAMILIES if name not in OF_CORPUS]
+OF_PICTURES = [name for name in FAMILIES if model_class(name).sees]
+OF_CORPUS = [name for name, family in FAMILIES.items() if not table.find(family.objective).kind and name not in OF_PICTURES]
+OF_PAIRS = [name for name in FAMILIES if name not in (*OF_CORPUS, *OF_PICTURES)]
 
 
 @pytest.fixture
@@ -56,6 +57,18 @@ def test_it_shows_what_a_pretraining_reads(family, inspect, run_options, tmp_pat
             ]
             real = batch[field.name][here > 0].tolist()
             assert shown == [None if field.fill == IGNORE and value == IGNORE else value for value in real], field.name
+
+
+@pytest.mark.parametrize("family", OF_PICTURES)
+def test_texts_with_pictures_are_shown_with_what_is_hidden_of_both(family, tokenizer_folder):
+    found = inspect_corruption(family, ["world:pictures,ko,40"], tokenizer=str(tokenizer_folder), context=32, examples=6)
+    for example in found.examples:
+        tokens, regions = example.streams
+        assert tokens.name == "tokens" and regions.name == "regions" and regions.length >= 1
+        assert regions.arrays["visual_feats"] == (3 * 16 * 16,) and len(regions.arrays["visual_pos"]) == 1
+        assert {field.name for field in regions.fields} >= {"region_masked", "region_labels"}
+        assert (example.values.keys() & {"match", "alignment"}) and str(found)
+    assert any(field.count for example in found.examples for field in example.streams[0].fields if field.name == "labels")
 
 
 def test_masked_tokens_are_put_back_by_the_labels(inspect, tokenizer_folder):

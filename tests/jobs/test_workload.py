@@ -16,7 +16,7 @@ from gyebo.jobs.model_building import with_pieces
 from gyebo.jobs.pretraining.setup import plan_run, set_up
 from gyebo.jobs.workload import forward_passes, joined, sampled, workload_of
 from gyebo.models.elmo import Elmo, ElmoConfig
-from gyebo.models.family import FAMILIES
+from gyebo.models.family import FAMILIES, model_class
 from gyebo.objectives.table import OBJECTIVES
 from gyebo.tasks.objective import forward
 from gyebo.text.roles import roles_of
@@ -32,16 +32,19 @@ FAMILY = [name for name, family in FAMILIES.items() if not OBJECTIVES[family.obj
 def made(run_options, family, out, **changes):
     """A tiny run without dropout, of batches of about 30 documents."""
     model = dropouts(family, 0.0) | ({"width": 48, "cells": 32} if family == "elmo" else {})
+    if model_class(family).sees:
+        changes["data"] = {"corpus": ["world:pictures,ko,80,questions"]}
     return set_up(run_options(family=family, model=model, context=48, **changes), out, None)
 
 
 def documents(batch, fields):
     """The documents of a batch as batches of one row, without padding."""
     ids = batch["document_ids"]
-    places = {field.name: field.stream.document_ids for field in fields}  # name of an array -> where its documents are
+    places = {field.name: field.stream.document_ids for field in fields if field.stream}  # array -> where its documents are
     places |= {name: name for name in places.values()}
     for row, number in sorted({(int(row), int(ids[row, place])) for row, place in zip(*np.nonzero(ids))}):
-        yield {name: batch[name][row][batch[at][row] == number][None] for name, at in places.items()}
+        of_row = {field.name: batch[field.name][row : row + 1] for field in fields if field.stream is None}
+        yield of_row | {name: batch[name][row][batch[at][row] == number][None] for name, at in places.items()}
 
 
 def tensors(batch):
@@ -56,8 +59,8 @@ def loss(setup, model, batches):
 @pytest.mark.parametrize("family", FAMILY)
 def test_a_step_costs_what_torch_counts_of_its_documents(run_options, tmp_path, family):
     """Each document alone, without padding: what shares its row costs it nothing. Training: within 2 %, as the first step of a
-    recurrent layer has no gradient to its initial state. A query stream is counted as if all documents had as large a share of
-    tokens to predict."""
+    recurrent layer has no gradient to its initial state; within 4 % where pixels are read, which need no gradient. A query
+    stream is counted as if all documents had as large a share of tokens to predict."""
     setup = made(run_options, family, tmp_path)
     model, batch = setup.make_model(), setup.rows.step(0, setup.batch_rows, setup.options.seed, 0, 3)
     alone = list(documents(batch, setup.objective.fields))
@@ -67,7 +70,8 @@ def test_a_step_costs_what_torch_counts_of_its_documents(run_options, tmp_path, 
         shared = counted_of_positions(lambda: loss(setup, model, alone))
         found = counted(lambda: loss(setup, model, alone)) - shared
         assert found == pytest.approx(flops, rel=0.01 if model.has_query_stream else 1e-9)
-    assert counted(lambda: loss(setup, model, alone).backward()) - 2 * shared == pytest.approx(3 * flops, rel=0.02)
+    training = counted(lambda: loss(setup, model, alone).backward()) - 2 * shared
+    assert training == pytest.approx(3 * flops, rel=0.04 if model.sees else 0.02)
     work = workload_of(batch, setup.rows.streams, model, setup.objective.projected)
     if family == "elmo":  # together, repeated tokens are computed once
         assert model.flops(work) < 0.95 * flops

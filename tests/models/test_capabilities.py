@@ -97,7 +97,20 @@ def test_capabilities_are_off_unless_a_class_says_otherwise():
 
 
 CAN = {  # flags without a method
-    "gives_attentions": {"gpt", "gpt2", "bert", "roberta", "distilbert", "xlnet", "bart", "bart_decoder", "t5"},
+    "gives_attentions": {
+        "gpt",
+        "gpt2",
+        "bert",
+        "roberta",
+        "distilbert",
+        "xlnet",
+        "bart",
+        "bart_decoder",
+        "t5",
+        "lxmert",
+        "vilbert",
+    },
+    "sees": {"lxmert", "vilbert"},
     "has_query_stream": {"xlnet"},
     "has_memory": {"transformer_xl", "xlnet"},
     "any_memory": {"transformer_xl"},

@@ -29,33 +29,63 @@ def small(family):
     return model
 
 
-def outputs(model, hidden, count):
-    """The sum of the logits of every head at the first `count` positions; the next sentence at the first one alone."""
-    return sum(model.project(hidden[:, 0] if head == "nsp" else hidden[:, :count], head).sum() for head in model.heads)
+FIRST = ("nsp", "match", "answer", "alignment")  # heads on the vector of the first token
+REGIONS = (4, 1, 7)  # of the pictures beside the documents
+AT_REGIONS = ("object", "attribute", "feature", "region")
+
+
+def outputs(model, found, count):
+    """The sum of the logits of every head at the first `count` positions, or at all regions; of a text at its first one."""
+    hidden, total = found.hidden, 0
+    for head in model.heads:
+        if head == "alignment":
+            rows = model.fuse(hidden[:, 0], found.region_hidden[:, 0])
+        elif head in AT_REGIONS:
+            rows = found.region_hidden
+        else:
+            rows = hidden[:, 0] if head in FIRST else hidden[:, :count]
+        total = total + model.project(rows, head).sum()
+    return total
+
+
+def pictures(model):
+    """The regions of a picture for each document, as `encode` takes them."""
+    boxes = 4 if model.family == "lxmert" else 5
+    return [
+        {
+            "visual_feats": torch.rand(1, count, model.config.feature_size),
+            "visual_pos": torch.rand(1, count, boxes),
+        }
+        for count in REGIONS
+    ]
 
 
 def passes(model):
     """The workload of the documents, and a function that runs each alone and gives the sum of its logits."""
     counts = [max(1, round(SHARE * length)) for length in LENGTHS]
-    rows = {head: len(LENGTHS) if head == "nsp" else sum(counts) for head in model.heads}
+    rows = {head: len(LENGTHS) if head in FIRST else sum(counts) for head in model.heads}
+    rows |= {head: sum(REGIONS) for head in model.heads if head in AT_REGIONS}
+    seen = pictures(model) if model.sees else [{}] * len(LENGTHS)
     if model.encodes_source:
         targets = [length + 5 for length in LENGTHS]
         work = Workload({"source": LENGTHS, "target": targets}, rows)
         given = [(tokens(source), None, tokens(target)) for source, target in zip(LENGTHS, targets)]
     else:
         given = [(tokens(length),) for length in LENGTHS]
-        lengths = {"tokens": LENGTHS}
+        lengths = {"tokens": LENGTHS} | ({"regions": REGIONS} if model.sees else {})
         if model.reads_characters:
             distinct = [ids.unique() for (ids,) in given]
             lengths["characters"] = [model.symbols_read(ids) for ids in distinct for _ in ids]
         work = Workload(lengths, rows)
 
-    def encoded(one, count):
+    def encoded(one, picture, count):
+        for values in picture.values():  # gradients of the features too, as of what any other layer reads
+            values.requires_grad_(torch.is_grad_enabled())
         asked = {"targets": torch.arange(one[0].shape[1])[None] < count} if model.has_query_stream else {}
-        return model.encode(*one, **asked).hidden
+        return model.encode(*one, **asked, **picture)
 
     def run():
-        return sum(outputs(model, encoded(one, count), count) for one, count in zip(given, counts))
+        return sum(outputs(model, encoded(one, picture, n), n) for one, picture, n in zip(given, seen, counts))
 
     return work, run
 
@@ -79,6 +109,24 @@ def test_training_costs_three_forward_passes(family):
     recurrent = model.carries_state or model.reads_characters or family == "seq2seq"
     own = counted(lambda: run().backward()) - 2 * counted_of_positions(run)
     assert own == pytest.approx(3 * model.flops(work), rel=0.02 if recurrent else 1e-9)
+
+
+@pytest.mark.parametrize("size", ["lxmert:base", "vilbert:base", "vilbert:tiny-one"])
+def test_features_that_are_given_and_a_single_stream(size):
+    family, _, size = size.partition(":")
+    cls = model_class(family)
+    small_ = {"vocab_size": IDS, "width": 24, "heads": 2, "inner": 20, "crop": None, "feature_size": 9}
+    if family == "vilbert":
+        small_ |= {"image_width": 16, "co_width": 8, "classes": 5}
+    else:
+        small_ |= {"objects": 5, "attributes": 7, "answers": 3}
+    model = cls(replace(cls.sizes[size], **small_, **dropouts(family, 0.0)))
+    work, run = passes(model)
+    with torch.no_grad():
+        assert counted(run) == pytest.approx(model.flops(work), rel=1e-9)
+        texts = [tokens(length) for length in LENGTHS]
+        alone = counted(lambda: [model.encode(ids) for ids in texts])
+        assert alone == pytest.approx(model.flops(Workload({"tokens": LENGTHS})), rel=1e-9)
 
 
 @pytest.mark.parametrize("family", ["gpt", "bert"])

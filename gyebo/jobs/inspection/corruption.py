@@ -63,9 +63,10 @@ def inspect_corruption(
 ) -> Inspection:
     """The first examples of a pretraining with this seed on the beginning of a corpus (500,000 characters).
 
-    corpus: as in a pretraining, by default "world:"; for a family that learns from pairs, a task of the world. objective, data:
-    options of these sections. tokenizer: a directory; without, one of `vocab_size` ids (16,000) is trained on the same text.
-    context: most tokens of a row. Raises ValueError for what does not fit together.
+    corpus: as in a pretraining, by default the world's, with pictures for a family that sees; for a family that learns from
+    pairs, a task of the world. objective, data: options of these sections. tokenizer: a directory; without, one of
+    `vocab_size` ids (16,000) is trained on the same text. context: most tokens of a row. Raises ValueError for what does not
+    fit together.
     """
     found = tree.find(family)
     facts = chosen(found, objective or {})
@@ -84,7 +85,8 @@ def inspect_corruption(
 
     rows = {"context": context, "count": examples, "seed": seed}
     if not facts.kind:
-        return _of_corpus(found, facts, list(corpus) or ["world:"], tokenizer_for, objective or {}, data or {}, **rows)
+        usual = "world:pictures,statements,questions" if "sees" in facts.capabilities else "world:"
+        return _of_corpus(found, facts, list(corpus) or [usual], tokenizer_for, objective or {}, data or {}, **rows)
     for section, given in (("objective", objective), ("data", data)):
         if given:
             raise OptionError(f"‹{section}.{next(iter(given))}› has no effect: {family} learns from pairs, as they are")

@@ -202,7 +202,13 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     evaluated = _evaluated(options, config, context, cls)
     valid = held_out_rows(objective, prepared.valid, evaluated, pad)
     if not options.start_from:
-        config = dataclasses.replace(config, **{part: on for part, on in objective.parts.items() if part in cls.parts()})
+        parts = {part: on for part, on in objective.parts.items() if part in cls.parts()}
+        config = dataclasses.replace(config, **parts, **objective.shape)
+    elif wrong := [name for name, value in objective.shape.items() if getattr(config, name) != value]:
+        raise OptionError(
+            f"‹start_from›={named}: was made for {wrong[0]} = {getattr(config, wrong[0])}, but this corpus has "
+            f"{objective.shape[wrong[0]]}: use a corpus with the same labels and answers, and its ‹data.crop_size›"
+        )
     if cls.sees_prefix:
         config = dataclasses.replace(config, prefix=objective.parts.get("prefix", False))
     window = options.context or (config.window if cls.has_windows else context)

@@ -1,0 +1,270 @@
+"""What objectives share that learn from texts and the regions of their pictures: a row is a text with its picture, in two
+streams.
+
+    tokens    [CLS] 빨간 [MASK] 옆에 ... [SEP]
+    regions   what is in the first box, in the second, ...
+
+Half of the rows have another text than their picture's: one about another picture or, where a picture has false statements, one
+of these. Words are masked as in `masked.py`, regions by each objective in its own way. For evaluation every text is with its
+picture.
+
+A region is a box of the picture where the corpus has boxes, otherwise a cell of a regular grid; its feature are the pixels in
+it, from -1 to 1. A region may have a label, and attributes of which one at a time is learned, drawn anew each time.
+
+n regions of a picture, F size of a feature.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from gyebo.config.errors import OptionError
+from gyebo.data.batches import IGNORE
+from gyebo.data.boxes import WHOLE, Boxes, crops, grid
+from gyebo.data.picture_plans import one_row_a_text, pictures_of
+from gyebo.data.pictures import Pictures
+from gyebo.data.plan import DOCUMENT, ROOM, SIZE, Plan
+from gyebo.data.records import CAPTION, FALSE, QUESTION
+from gyebo.data.shards import Split
+from gyebo.data.streams import TOKENS, Arrays, Stream
+from gyebo.nn.outputs import Encoded
+from gyebo.objectives.framed import ATTEMPTS
+from gyebo.objectives.masked import hide
+from gyebo.objectives.objective import Defaults, Draw, Setting
+from gyebo.text.boundaries import marks_of
+
+REGIONS = Stream("regions", "region_document_ids", counted=False)
+BOXES, GRID = "boxes", "grid"
+
+
+class Options(BaseModel):
+    """What one may choose, in the section `objective`."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    rate: float = Field(0.15, gt=0, lt=1, description="share of tokens to predict")
+    mask_share: float = Field(0.8, ge=0, le=1, description="share of these replaced by the mask token")
+    random_share: float = Field(0.1, ge=0, le=1, description="share of these replaced by a random token")
+    region_rate: float = Field(0.15, gt=0, lt=1, description="probability of a region to be masked")
+    swap: float = Field(0.5, ge=0, lt=1, description="share of rows whose text is not about their picture")
+    false_share: float = Field(
+        0.5, ge=0, le=1, description="share of these with a false statement about the picture, where it has any"
+    )
+    regions: Literal["auto", "boxes", "grid"] = Field(
+        "auto", description="regions of a picture: its boxes, or the cells of a grid; auto: boxes where the corpus has any"
+    )
+    grid: int = Field(4, ge=1, le=16, description="cells of the grid along each side")
+    most_regions: int = Field(36, ge=1, description="most regions of a picture, the first ones")
+    labels: bool = Field(True, description="learn the labels of regions and their attributes, where there are any")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Options:
+        if self.mask_share + self.random_share > 1:
+            raise ValueError(f"mask_share and random_share are {self.mask_share + self.random_share:g} together, more than 1")
+        return self
+
+
+@dataclass(frozen=True)
+class Pictured(ABC, Defaults):
+    """`ids`: role -> id; `single`: the family's template; `pieces`: ids that a random piece is drawn from; `most`: regions of a
+    row; `crop`: pixels of a side of a region; `labels`, `attributes`, `answers`: their names, () where they are not learned;
+    `attribute_starts`: name of an attribute -> number of its first value among all. `always`: every text is another
+    picture's."""
+
+    options: Any
+    ids: dict[str, int]
+    single: tuple[str, ...]
+    pieces: NDArray[np.int64]
+    most: int
+    crop: int
+    labels: tuple[str, ...]
+    attributes: tuple[str, ...]
+    attribute_starts: dict[str, int]
+    answers: tuple[str, ...]
+    swap: float
+    always: bool = False
+
+    # -- which text is in which row
+
+    @property
+    def shortens(self) -> bool:
+        """Yes: texts are exchanged, so a row may have fewer tokens than the plan says."""
+        return True
+
+    @property
+    def feature_size(self) -> int:
+        """Numbers of a region."""
+        return 3 * self.crop**2
+
+    @property
+    @abstractmethod
+    def places(self) -> int:
+        """Regions of a row."""
+
+    def lengths(self, context: int) -> dict[str, int]:
+        """As many tokens as the context, and the regions of a row."""
+        return {TOKENS.name: context, REGIONS.name: self.places}
+
+    def describe(self) -> str:
+        """The options, as they were settled."""
+        return ", ".join(f"{name} {value}" for name, value in self.options.model_dump(exclude_none=True).items())
+
+    def plan(self, split: Split, context: int, seed: int, folder: Path | None = None) -> Plan:
+        """A row for each text that is true of its picture, or asks about it. A text that takes its place may be as long as the
+        context."""
+        kinds = (CAPTION, QUESTION) if self.answers else (CAPTION,)
+        room = {TOKENS.name: context, REGIONS.name: self.places}
+        return one_row_a_text(split, context, kinds=kinds, special=len(self.single) - 1, streams=(TOKENS, REGIONS), rooms=room)
+
+    def held_out(self, split: Split, context: int) -> Plan:
+        """The same."""
+        return self.plan(split, context, 0)
+
+    # -- what a row holds
+
+    def read(self, split: Split, piece: NDArray[Any], number: int) -> Arrays:
+        """A text and its picture: `input_ids` [m] without roles, `document`, `picture`, `answer` [1] each; of the regions
+        `features` [n, F], `boxes` [n, 4], `labels` [n] and `attributes` [n, A], NONE where there is none; `false_ids`, all
+        false statements about the picture, and the `false_sizes` of each; `room` [1] for pieces."""
+        document, pictures = int(piece[DOCUMENT]), pictures_of(split)
+        picture, room = int(pictures.of[document]), int(piece[ROOM]) - (len(self.single) - 1)
+        false = [_tokens(split, other, room) for other in pictures.documents(picture, FALSE)] if self.swap else []
+        return {
+            "input_ids": _tokens(split, document, min(int(piece[SIZE]), room)),
+            "document": np.array([document]),
+            "picture": np.array([picture]),
+            "answer": np.array([pictures.answers[document]]),
+            "false_ids": np.concatenate([np.zeros(0, np.int64), *false]),
+            "false_sizes": np.array([len(ids) for ids in false], np.int64),
+            **self._regions(pictures, picture),
+        }
+
+    def _regions(self, pictures: Pictures, picture: int) -> Arrays:
+        if self.options.regions == GRID:
+            boxes, pixels = _cells(self.options.grid), None
+            labels = np.full(len(boxes), IGNORE)
+            attributes = np.zeros((len(boxes), 0), np.int64)
+        else:
+            found = pictures.regions(picture)
+            boxes, pixels, labels = found.boxes[: self.most], found.crops[: self.most], found.labels[: self.most]
+            names = self.attribute_starts
+            values = [np.where(found.attributes[name] < 0, IGNORE, found.attributes[name] + names[name]) for name in names]
+            attributes = np.stack([v[: self.most] for v in values], 1) if values else np.zeros((len(boxes), 0), np.int64)
+            if not len(boxes):  # nothing was found in it: the whole picture is its region
+                boxes, pixels = np.array([WHOLE], np.float32), None
+                labels, attributes = np.array([IGNORE]), np.full((1, attributes.shape[1]), IGNORE)
+        pixels = crops(pictures.read(picture), boxes, self.crop) if pixels is None else pixels
+        features = pixels.reshape(len(boxes), -1).astype(np.float32) / 127.5 - 1
+        labels = np.where(labels < 0, IGNORE, labels) if self.labels else np.full(len(boxes), IGNORE)
+        return {"features": features, "boxes": boxes, "labels": labels, "attributes": attributes}
+
+    # -- corruption
+
+    def corrupt(self, example: Arrays, rng: np.random.Generator, draw: Draw) -> Arrays:
+        """Exchange the text or not, frame it, mask words and regions."""
+        text, own = self._text(example, rng, draw)
+        parts = {"$A": text}
+        framed = [parts.get(name, np.array([self.ids.get(name, 0)])) for name in self.single]
+        real = np.repeat([name in parts for name in self.single], [len(part) for part in framed])
+        options = self.options
+        words = hide(
+            np.concatenate(framed),
+            real,
+            rng,
+            rate=options.rate,
+            mask_share=options.mask_share,
+            random_share=options.random_share,
+            mask=self.ids["mask"],
+            pieces=self.pieces,
+        )
+        attribute = _one_of(example["attributes"], rng)
+        return words | self.with_regions(example | {"attribute": attribute}, own, rng, draw)
+
+    def _text(self, example: Arrays, rng: np.random.Generator, draw: Draw) -> tuple[NDArray[np.int64], bool]:
+        """The text of a row, and whether it is about the row's picture."""
+        if not self.always and rng.random() >= self.swap:
+            return example["input_ids"], True
+        count = len(example["false_sizes"])
+        if count and rng.random() < self.options.false_share:
+            ends, number = example["false_sizes"].cumsum(), int(rng.integers(count))
+            return example["false_ids"][ends[number] - example["false_sizes"][number] : ends[number]], False
+        return self.another(example, rng, draw)["input_ids"], False
+
+    def another(self, example: Arrays, rng: np.random.Generator, draw: Draw) -> Arrays:
+        """An example of another picture. Raises ValueError where there is hardly any."""
+        for _ in range(ATTEMPTS):
+            other = draw(rng)
+            if other["picture"][0] != example["picture"][0] and len(other["input_ids"]):
+                return other
+        raise ValueError("hardly any other picture to exchange texts with: bring more pictures, or set ‹objective.swap›=0")
+
+    @abstractmethod
+    def with_regions(self, example: Arrays, own: bool, rng: np.random.Generator, draw: Draw) -> Arrays:
+        """The fields of a row beside its words. `own`: the text is about the picture."""
+
+
+def _tokens(split: Split, document: int, most: int) -> NDArray[np.int64]:
+    count = min(most, int(split.documents["tokens"][document]))
+    return split.read(int(document), 0, count).astype(np.int64)
+
+
+def _cells(count: int) -> Boxes:
+    return grid(count, count)
+
+
+def _one_of(values: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """One of the values of each row [n, A] that are not IGNORE; [n], IGNORE where there is none."""
+    if not values.shape[1]:
+        return np.full(len(values), IGNORE)
+    order = np.where(values == IGNORE, 2.0, rng.random(values.shape)).argmin(1)
+    return values[np.arange(len(values)), order]
+
+
+def encode(model: Any, batch: dict[str, Tensor]) -> Encoded:
+    """A batch through a model that sees."""
+    return model.encode(
+        batch["input_ids"],
+        document_ids=batch["document_ids"],
+        visual_feats=batch["visual_feats"],
+        visual_pos=batch["visual_pos"],
+        region_document_ids=batch["region_document_ids"],
+    )
+
+
+def facts_of(options: Options, setting: Setting) -> dict[str, Any]:
+    """What a pictured objective is built from, with options as they are settled. Raises ValueError where the tokenizer has no
+    mask, OptionError where the corpus has no pictures, or no boxes that are asked for."""
+    tokenizer, pictures = setting.tokenizer, pictures_of(setting.split)
+    if "mask" not in tokenizer.role_ids:
+        raise ValueError("words are masked, but the tokenizer has no mask token: train a tokenizer with gyebo")
+    counts = np.diff(pictures.regions_of)
+    some = bool(counts.sum())
+    if options.regions == BOXES and not some:
+        raise OptionError("‹objective.regions›=boxes: the corpus has no boxes; leave it out, or use grid")
+    regions = (BOXES if some else GRID) if options.regions == "auto" else options.regions
+    settled = options.model_copy(update={"regions": regions})
+    learned = options.labels and regions == BOXES
+    starts: dict[str, int] = {}
+    names: list[str] = []
+    for attribute, values in pictures.attributes.items() if learned else ():
+        starts[attribute] = len(names)
+        names += [f"{attribute}: {value}" for value in values]
+    return {
+        "options": settled,
+        "ids": tokenizer.role_ids,
+        "single": setting.roles.single,
+        "pieces": np.flatnonzero(marks_of(tokenizer).piece),
+        "most": min(options.most_regions, max(1, int(counts.max(initial=0)))) if regions == BOXES else options.grid**2,
+        "crop": pictures.crop_size,
+        "labels": pictures.labels if learned else (),
+        "attributes": tuple(names),
+        "attribute_starts": starts,
+        "swap": options.swap,
+    }
