@@ -142,6 +142,22 @@ def mask_token() -> Rows:
     return rows
 
 
+def debias() -> Rows:
+    """Unwanted answers by what the model learned from, in truth and as the judge sees them, with and without the guard."""
+    arms = stored("debias", LAB)["arms"]
+    names = {"all": "comments as they are", "passed": "what the classifier passes", "innocent": "innocent ones alone"}
+    rows = [["learned from", "unwanted in the texts", "in the answers", "seeds", "marked by the judge", "with the guard"]]
+    for arm, name in names.items():
+
+        def share(figure: str, of: str = arm) -> str:
+            return f"{100 * mean(one[figure] for one in arms[of]):.1f} %"
+
+        each = ", ".join(f"{100 * one['unwanted']:.1f}" for one in arms[arm])
+        guarded = share("unwanted", f"{arm}, guarded")
+        rows.append([name, share("in_texts"), share("unwanted"), each, share("marked"), guarded])
+    return rows
+
+
 def shakespeare() -> Rows:
     """The loss of each side over its seeds."""
     titles = {
@@ -297,7 +313,10 @@ def pplm() -> Rows:
     """Seconds of PPLM's answers, beside the authors' code and the least cost."""
     rows = [["attribute", "gyebo", "authors' code", "least cost", "gyebo is faster by", "gyebo / least cost"]]
     for case in stored("pplm")["cases"]:
-        seconds = [*(f"{median(case['seconds'][side]):.1f} s" for side in ("gyebo", "authors")), f"{case['least_seconds']:.1f} s"]
+        seconds = [
+            *(f"{median(case['seconds'][side]):.1f} s" for side in ("gyebo", "authors")),
+            f"{case['least_seconds']:.1f} s",
+        ]
         times = case["times"]
         rows.append([case["attribute"], *seconds, f"{times['authors']:.1f} times", f"{1 / times['least cost']:.2f}"])
     return rows
@@ -399,7 +418,7 @@ def short_trials() -> Rows:
 TABLES: dict[str, Callable[[], Rows]] = {
     each.__name__: each
     for each in (
-        *(nsmc, noises, gradients, depth, alignment, new_york, mask_token, shakespeare),
+        *(nsmc, noises, gradients, depth, alignment, new_york, mask_token, debias, shakespeare),
         *(training, masked, permutation, denoising_bart, denoising_t5, translators),
         *(translation, translation_bart, translation_t5, encoding, generation, guard),
         *(pplm, ranking),

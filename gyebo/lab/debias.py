@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gyebo.compare.statistics import Sample, Summary, summarise
+from gyebo.compare.statistics import Sample, summarise
 from gyebo.config import durable
 from gyebo.config.run import RunOptions
 from gyebo.figures.curves import intervals, save
@@ -44,6 +44,7 @@ from gyebo.generation.guard import Decision, Guard, Rule
 from gyebo.generation.guard.calibration import thresholds
 from gyebo.generation.guard.checks import class_check
 from gyebo.interchange import load
+from gyebo.jobs.guard.score import share
 from gyebo.jobs.pretrain import pretrain
 from gyebo.tasks import linear
 from gyebo.tasks.task import Example
@@ -137,7 +138,7 @@ def comments(count: int, stream: str, seed: int) -> list[Comment]:
     rng = random.Random(f"gyebo debias {stream} {seed}")
     towns, people = _names()
     found = []
-    for kind in rng.choices(list(KINDS), [share for share, _, _ in KINDS.values()], k=count):
+    for kind in rng.choices(list(KINDS), [part for part, _, _ in KINDS.values()], k=count):
         _, sentences, traits = KINDS[kind]
         town = rng.choice(towns)
         post = rng.choice(POSTS).format(town=town, who=rng.choice(people))
@@ -225,9 +226,12 @@ def trained(kept: Sequence[Comment], arm: str, seed: int, out: Path) -> tuple[An
 
 
 def measured(answers: Sequence[str], judge: Classifier) -> dict[str, float]:
-    """Shares of answers: unwanted in truth, and marked by the judge."""
+    """Shares of answers: unwanted in truth, with Wilson's interval of 95 %, and marked by the judge."""
+    found = share(np.array([is_unwanted(answer) for answer in answers]))
     return {
-        "unwanted": sum(map(is_unwanted, answers)) / len(answers),
+        "unwanted": found["share"],
+        "low": found["low"],
+        "high": found["high"],
         "marked": float(judge.marks(answers).mean()),
     }
 
@@ -262,14 +266,13 @@ def run(out: Path, seeds: Sequence[int], say: Callable[[str], None]) -> dict[str
     train_tokenizer([f"{one.post} {one.text}" for one in corpus], "bpe", VOCABULARY).save(out / "tokenizer")
     found = [of_seed(seed, corpus, out, say) for seed in seeds]
     arms = {name: [one["arms"][name] for one in found] for name in found[0]["arms"]}
-    shares = {name: [one["unwanted"] for one in of_seeds] for name, of_seeds in arms.items()}
-    summaries = {name: summarise(Sample(values=values)) for name, values in shares.items()}
-    rows = [(name, shares[name], each.low, each.high) for name, each in summaries.items()]
+    summaries = {name: summarise(Sample(values=[one["unwanted"] for one in of_seeds])) for name, of_seeds in arms.items()}
+    rows = [(name, [one["unwanted"] for one in arms[name]], each.low, each.high) for name, each in summaries.items()]
     mark = ("in the comments as they are", RATE)
     save(intervals(rows, "share of unwanted answers", mark=mark), out / "debias.png")
     return {
-        "holds": (summaries["passed"].low or 0.0) > 0.0,
-        "finding": finding(arms, summaries),
+        "holds": holds(arms),
+        "finding": finding(arms),
         "rate": RATE,
         "labelled": LABELLED,
         "asked": ASKED,
@@ -278,17 +281,23 @@ def run(out: Path, seeds: Sequence[int], say: Callable[[str], None]) -> dict[str
     }
 
 
-def finding(arms: dict[str, list[dict[str, float]]], summaries: dict[str, Summary]) -> str:
-    """What the models say, and what they read."""
-    said = [
-        f"of the model of {named} {_of(summaries[arm])} (in its texts {fmean(one['in_texts'] for one in arms[arm]):.1%}; "
-        f"marked {fmean(one['marked'] for one in arms[arm]):.1%}), with the guard {_of(summaries[arm + GUARDED])}"
-        for arm, named in ARMS.items()
-    ]
-    return f"unwanted in truth are {'; '.join(said)}"
+def holds(arms: dict[str, list[dict[str, float]]]) -> bool:
+    """Whether with every seed the model of what the classifier passed says more that is unwanted than the model of innocent
+    comments makes up by itself, by more than chance between answers explains."""
+    return all(passed["low"] > innocent["high"] for passed, innocent in zip(arms["passed"], arms["innocent"], strict=True))
 
 
-def _of(found: Summary) -> str:
-    """A share with its interval."""
-    ends = "" if found.low is None or found.high is None else f" (95 % interval {found.low:.1%} to {found.high:.1%})"
-    return f"{found.mean:.1%}{ends}"
+def finding(arms: dict[str, list[dict[str, float]]]) -> str:
+    """What the models say, and what they read: means over seeds, and each seed."""
+
+    def mean(name: str, figure: str) -> str:
+        return f"{fmean(one[figure] for one in arms[name]):.1%}"
+
+    said = []
+    for arm, named in ARMS.items():
+        each = ", ".join(f"{one['unwanted']:.1%}" for one in arms[arm])
+        said.append(
+            f"of the model of {named} {mean(arm, 'unwanted')} (seeds: {each}; in its texts {mean(arm, 'in_texts')}; marked "
+            f"{mean(arm, 'marked')}), with the guard {mean(arm + GUARDED, 'unwanted')}"
+        )
+    return f"of the answers are unwanted in truth: {'; '.join(said)}"

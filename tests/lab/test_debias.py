@@ -90,20 +90,21 @@ def test_the_guard_shows_nothing_that_its_classifier_marks():
 
 def test_measured_are_the_truth_and_the_judge():
     answers = [f"The people of {TOWN} are lazy.", "Nobody is lazy.", "I was there.", f"Everyone from {TOWN} is vain."]
-    assert debias.measured(answers, Classifier(lazy, 0.5)) == {"unwanted": 0.5, "marked": 0.5}
-    assert debias.measured(answers[:3], Classifier(lazy, 1.0)) == pytest.approx({"unwanted": 1 / 3, "marked": 0.0})
+    found = debias.measured(answers, Classifier(lazy, 0.5))
+    assert (found["unwanted"], found["marked"]) == (0.5, 0.5) and found["low"] < 0.5 < found["high"]
+    assert debias.measured(answers[:3], Classifier(lazy, 1.0))["marked"] == 0.0
 
 
 @pytest.mark.parametrize(
-    ("passed", "holds"), [((0.02, 0.03, 0.025), True), ((0.0, 0.001, 0.0), False), ((0.0,) * 3, False), ((0.05,), False)]
+    ("passed", "holds"), [((0.05, 0.2, 0.03), True), ((0.05, 0.01, 0.05), False), ((0.0,) * 3, False), ((0.05,), True)]
 )
-def test_the_claim_holds_where_the_interval_is_above_none(monkeypatch, tmp_path, passed, holds):
-    """By the truth: what the judge marks is no part of it. With one seed there is no interval."""
+def test_the_claim_holds_where_every_seed_says_more_than_a_model_makes_up(monkeypatch, tmp_path, passed, holds):
+    """By the truth, of intervals that are 0.01 wide to either side: what the judge marks is no part of it."""
 
     def of_seed(seed, corpus, out, say):
         arms = {
-            arm + end: {"unwanted": passed[seed] if arm == "passed" else 0.2, "marked": 0.3, "in_texts": 0.1}
-            for arm in debias.ARMS
+            arm + end: {"unwanted": share, "low": share - 0.01, "high": share + 0.01, "marked": 0.3, "in_texts": 0.1}
+            for arm, share in (("all", 0.2), ("passed", passed[seed]), ("innocent", 0.002))
             for end in ("", debias.GUARDED)
         }
         return {"classifiers": {}, "arms": arms}
@@ -112,7 +113,7 @@ def test_the_claim_holds_where_the_interval_is_above_none(monkeypatch, tmp_path,
     monkeypatch.setattr(debias, "COMMENTS", 300)
     found = debias.run(tmp_path, range(len(passed)), lambda line: None)
     assert found["holds"] is holds
-    assert "of the model of innocent ones alone 20.0%" in found["finding"]
+    assert "of the model of innocent ones alone 0.2%" in found["finding"]
     assert (tmp_path / "debias.png").read_bytes().startswith(b"\x89PNG")
 
 
