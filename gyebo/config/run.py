@@ -55,7 +55,8 @@ class DataOptions(Section):
     )
     picture_size: int | None = Field(None, ge=8, le=512, description="pixels a side to which pictures are brought (default 64)")
     picture_fit: Literal["crop", "pad", "stretch"] | None = Field(
-        None, description="of pictures that are not square: their middle (crop, the default), all on white, or stretched"
+        None,
+        description="of pictures that are not square: their middle (crop, mostly the default), all on white (pad), or stretch",
     )
     crop_size: int | None = Field(
         None, ge=4, le=128, description="pixels a side of what is kept of each region of a picture (default 16)"

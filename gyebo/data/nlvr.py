@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gyebo.data.nlvr_statements import PANELS, STEP, Item, pair
-from gyebo.data.records import CAPTION, FALSE, Record, Region, Text
+from gyebo.data.records import CAPTION, FALSE, STRETCH, Record, Region, Text
 from gyebo.data.source import Source, parquet_file, parquet_rows
 
 KIND, PREFIX = "NLVR statements", "nlvr:"
@@ -107,7 +107,7 @@ def records(source: Source) -> Iterator[Record]:
         for (row, each), kinds in ((waiting, (CAPTION, FALSE)), ((number, example), (FALSE, CAPTION))):
             texts = tuple(Text(text, kind) for pair in told for text, kind in zip(pair, kinds))
             if texts:
-                yield Record(f"{source.path}: row {row}", each.png, texts, each.regions)
+                yield Record(f"{source.path}: row {row}", each.png, texts, each.regions, STRETCH)
         waiting = None
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from gyebo.config.run import DataOptions
 from gyebo.data.boxes import check_boxes
 from gyebo.data.pictures import Seen
-from gyebo.data.records import Box, Record, as_prepared
+from gyebo.data.records import CROP, STRETCH, Box, Record, as_prepared
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,12 +46,12 @@ class Fit:
 
     @classmethod
     def of(cls, width: int, height: int, size: int, how: str) -> Fit:
-        """`how`: "crop" keeps the middle square, "pad" all of it on white, "stretch" all of it, each side to the size."""
-        if how == "crop":
+        """`how`: one of `CROP`, `PAD` and `STRETCH` (`records.py`)."""
+        if how == CROP:
             side = min(width, height)
             x, y = (width - side) / 2, (height - side) / 2
             return cls((x, y, x + side, y + side), (0, 0, size, size), size)
-        if how == "stretch":
+        if how == STRETCH:
             return cls((0, 0, width, height), (0, 0, size, size), size)
         longer = max(width, height)
         w, h = max(1, round(width * size / longer)), max(1, round(height * size / longer))
@@ -74,7 +74,7 @@ def seen(record: Record, options: DataOptions) -> Seen:
     if not isinstance(record.picture, bytes | Path):
         return _drawn(record, size, crop_size)
     image = opened(record.picture, record.where)
-    fit = Fit.of(image.width, image.height, size, asked["picture_fit"])
+    fit = Fit.of(image.width, image.height, size, options.picture_fit or record.fit)
     check_boxes(np.array([region.box for region in record.regions]).reshape(-1, 4), record.where, image.width, image.height)
     kept = [(region, shares) for region in record.regions if (shares := fit.shares(region.box)) is not None]
     crops = [_crop(image, region.box, crop_size) for region, _ in kept]

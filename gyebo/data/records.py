@@ -11,7 +11,8 @@ from gyebo.config.run import DataOptions
 CAPTION, FALSE, QUESTION = "caption", "false", "question"
 KINDS = (CAPTION, FALSE, QUESTION)  # what a text says of its picture: something true, something false, a question
 CHUNK_BYTES = 8 << 20  # of pixels, as they are prepared
-SIZE, CROP_SIZE, FIT = 64, 16, "crop"  # where the options say nothing
+SIZE, CROP_SIZE = 64, 16  # pixels of a side, where the options say nothing
+CROP, PAD, STRETCH = "crop", "pad", "stretch"  # how a picture becomes square: its middle, all of it on white, or all stretched
 
 Box = tuple[float, float, float, float]
 
@@ -38,19 +39,20 @@ class Region:
 @dataclass(frozen=True)
 class Record:
     """A picture with its texts. `where`: file and row, for errors. `picture`: the bytes of an image file, the path of one, or
-    what draws itself: a picture of the world."""
+    what draws itself: a picture of the world. `fit`: how it becomes square where the options say nothing."""
 
     where: str
     picture: Any
     texts: tuple[Text, ...]
     regions: tuple[Region, ...] = ()
+    fit: str = CROP
 
 
 def as_prepared(options: DataOptions) -> dict[str, Any]:
     """The options that decide how a picture is prepared."""
     return {
         "picture_size": options.picture_size or SIZE,
-        "picture_fit": options.picture_fit or FIT,
+        "picture_fit": options.picture_fit,
         "crop_size": options.crop_size or CROP_SIZE,
         "picture_field": options.picture_field,
     }

@@ -218,7 +218,7 @@ def folder(tmp_path):
 
 
 def test_a_corpus_of_statements(folder):
-    data = DataOptions(corpus=[f"nlvr:{folder}"], picture_size=64, picture_fit="pad")
+    data = DataOptions(corpus=[f"nlvr:{folder}"], picture_size=64)
     corpus = open_corpus(data)
     read = [r for chunk in sources.chunks(corpus.sources, data) for r in sources.records_of(chunk, data)]
     assert [int(r.where.rpartition(" ")[2]) for r in read] == [n for n in range(12) if n not in (2, 5)]
@@ -232,6 +232,9 @@ def test_a_corpus_of_statements(folder):
             assert true_of(text.text, example.items) == (text.kind == "caption")
             assert nlvr.key(text.text) not in ("thereisaboxwithatleastoneblackitem", "thereisaboxwithatleastoneyellowitem")
         shown = seen(record, data)
+        assert len(shown.boxes) == len(example.items) and np.allclose(
+            shown.boxes[:, 2] - shown.boxes[:, 0], [(i.box[2] - i.box[0]) / 400 for i in example.items]
+        )
         for region, crop in zip(shown.record.regions, shown.crops):
             assert np.array_equal(crop, np.broadcast_to(COLOURS[region.attributes["colour"]], crop.shape))
     assert open_corpus(data).fingerprint == corpus.fingerprint

@@ -80,6 +80,21 @@ def test_every_word_of_the_lexicon_can_be_drawn():
         assert en == noun_en and (adnominal[0] == noun[0] or en == "black")
 
 
+@pytest.mark.parametrize(("name", "word"), [("colour", "red"), ("thing", "집"), ("shape", "heart-shaped"), ("place", "숲")])
+def test_pictures_of_a_concept_in_both_styles(name, word):
+    value = next(n for n, words in enumerate(VALUES[name]) if word in words)
+    by_style = [list(pictures.showing(name, word, 4, style=style)) for style in pictures.STYLES]
+    assert [p.scene for p in by_style[0]] == [p.scene for p in by_style[1]]
+    assert len({p.seed for p in by_style[0]}) == 4
+    for p in by_style[0]:
+        [thing] = p.scene.things
+        assert (p.scene.place if name == "place" else thing.value(name)) == value
+    with pytest.raises(ValueError, match="is called 'x'; there are"):
+        next(pictures.showing(name, "x", 1))
+    with pytest.raises(ValueError, match="found 'weight'; give one of thing, colour"):
+        next(pictures.showing("weight", "x", 1))
+
+
 # ---- pixels
 
 

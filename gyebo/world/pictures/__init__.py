@@ -19,7 +19,7 @@ from gyebo.world.pictures import drawing, sentences
 from gyebo.world.pictures.scenes import ATTRIBUTES, STYLES, VALUES, Looks, Scene, Thing, looks_of, sample
 from gyebo.world.pictures.sentences import Text
 
-__all__ = ["ATTRIBUTES", "STYLES", "VALUES", "Picture", "Region", "Scene", "Text", "Thing", "looks", "pictures"]
+__all__ = ["ATTRIBUTES", "STYLES", "VALUES", "Picture", "Region", "Scene", "Text", "Thing", "looks", "pictures", "showing"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,35 @@ def pictures(
             for text in _texts(scene, language, facts, random.Random(f"{name} {language}"), style == "scene", unseen)
         ]
         yield Picture(scene, style, tuple(texts), name)
+
+
+def showing(
+    name: str,
+    word: str,
+    count: int,
+    *,
+    seed: int = 0,
+    languages: tuple[str, ...] = sentences.LANGUAGES,
+    style: str = "scene",
+    world_seed: int = 0,
+) -> Iterator[Picture]:
+    """Pictures of one thing that has a value: `name` is a key of `VALUES` ("thing", "colour", "place", ...), `word` the value
+    in English or Korean. In both styles they are the same scenes, none of which is unseen. ValueError for what is not known.
+    """
+    if name not in VALUES:
+        raise ValueError(f"found {name!r}; give one of {', '.join(VALUES)}")
+    if (value := next((n for n, words in enumerate(VALUES[name]) if word in words), None)) is None:
+        raise ValueError(f"no {name} is called {word!r}; there are {', '.join(english for _, english in VALUES[name])}")
+    found = indices(count, 0)
+    start = 0
+    while found:
+        for picture in pictures(100, seed=seed, start=start, languages=languages, style=style, world_seed=world_seed):
+            things = picture.scene.things
+            shown = picture.scene.place if name == "place" else things[0].value(name)
+            if len(things) == 1 and shown == value and found:
+                found = found[1:]
+                yield picture
+        start += 100
 
 
 def _texts(scene: Scene, language: str, facts: Looks, rng: random.Random, place: bool, unseen: bool) -> tuple[Text, ...]:
