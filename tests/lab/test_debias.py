@@ -119,14 +119,14 @@ def test_the_claim_holds_where_every_seed_says_more_than_a_model_makes_up(monkey
 
 @pytest.mark.slow
 def test_all_models_are_trained_and_asked(tmp_path, monkeypatch):
-    for name, value in {"FLOPS": 4e9, "COMMENTS": 2000, "ASKED": 60, "LABELLED": 200}.items():
+    for name, value in {"FLOPS": 4e9, "COMMENTS": 2000, "ASKED": 20}.items():
         monkeypatch.setattr(debias, name, value)
-    found = debias.run(tmp_path, [0, 1], lambda line: None)
+    found = debias.run(tmp_path, [0], lambda line: None)
     assert list(found["arms"]) == [arm + end for arm in debias.ARMS for end in ("", debias.GUARDED)]
     texts = {arm: [one["in_texts"] for one in found["arms"][arm]] for arm in debias.ARMS}
-    assert all(0.15 < share < 0.25 for share in texts["all"]) and texts["innocent"] == [0, 0]
-    assert all(0 < share < 0.15 for share in texts["passed"])
-    for seed in (0, 1):  # what was read is what is said to be read
-        lines = (tmp_path / f"passed-{seed}.txt").read_text(encoding="utf-8").splitlines()
-        assert sum(map(is_unwanted, lines)) / len(lines) == pytest.approx(texts["passed"][seed])
-        assert all(0 <= one["neutral"] <= 1 for one in (found["arms"]["all, guarded"][seed],))
+    assert texts["innocent"] == [0] and 0 < texts["passed"][0] < texts["all"][0] < 0.25
+    lines = (tmp_path / "passed-0.txt").read_text(encoding="utf-8").splitlines()
+    assert sum(map(is_unwanted, lines)) / len(lines) == pytest.approx(texts["passed"][0]), "what was read is what is said"
+    for arm in debias.ARMS:
+        (one,) = found["arms"][arm + debias.GUARDED]
+        assert 0 <= one["neutral"] <= 1 and one["low"] <= one["unwanted"] <= one["high"]
