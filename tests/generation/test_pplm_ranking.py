@@ -30,3 +30,9 @@ def test_diversity_and_choice():
     assert best([2.0, 1.0], [dull, lively]) == 0
     assert best([2.0, 1.0], [dull, lively], least=0.5) == 1
     assert best([2.0, 1.0], [dull, dull], least=0.5) == 0  # none is lively enough
+
+
+@pytest.mark.parametrize(("prompt", "answers"), [([], [[4]]), ([4], []), ([4], [[4], []])])
+def test_what_has_no_ids_has_no_score(prompt, answers):
+    with pytest.raises(ValueError, match="needs a prompt and answers of at least one id each"):
+        attribute_scores(None, prompt, answers, [Bag({5: 1.0})])

@@ -13,7 +13,7 @@ from gyebo.jobs.attribute import fit, mean_hidden, open_attribute, train_attribu
 from gyebo.jobs.control import Wanted, open_control
 from gyebo.jobs.identity import digest
 from gyebo.text.training import train_tokenizer
-from tests.jobs.tuning_files import saved_model
+from tests.jobs.tuning_files import saved_model, table
 
 
 def options(models, data, **changed):
@@ -51,6 +51,15 @@ def test_it_learns_and_the_model_stays_as_it_is(models, trained):
     assert record == json.loads((out / "attribute.json").read_text(encoding="utf-8"))
     assert {path.name for path in out.iterdir()} == {"attribute.json", "attribute.safetensors"}
     assert record["weights"] == digest(load(models("gpt2"))[0]) and said[-1] == "training"
+
+
+def test_texts_are_said_to_be_cut_where_they_are(models, tmp_path):
+    """At the context, where that is less than what is asked for."""
+    rows = [("나무 정말 " * (90 if number % 3 else 1) + str(number), "ab"[number % 2]) for number in range(40)]
+    asked = options(models, table(tmp_path / "long.csv", ("review", "mood"), rows), epochs=1, max_length=500)
+    context = load(models("gpt2"))[0].config.context
+    (note,) = train_attribute(asked, tmp_path / "mood")["notes"][-1:]
+    assert note.endswith(f"texts have more than {context} tokens: their beginning was read")
 
 
 def test_the_layer_is_that_of_adam_from_the_seed(models, data):

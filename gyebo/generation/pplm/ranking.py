@@ -26,7 +26,10 @@ def attribute_scores(
     the sum, each multiplied by its strength (of a course, the last one).
 
     Of a bag the mean over the answer's tokens of ln p(bag next); of a discriminator that of prompt and answer as a whole.
+    Raises ValueError for no answer, an empty one, and an empty prompt, from which no first token could be predicted.
     """
+    if not prompt or not answers or not all(answers):
+        raise ValueError("attribute_scores needs a prompt and answers of at least one id each")
     model = decoding_copy(model, tokens=0)  # without dropout
     longest, device = max(map(len, answers)), device_of(model)
     rows = torch.full((len(answers), len(prompt) + longest), fill_id(model.config))
