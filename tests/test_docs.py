@@ -298,7 +298,8 @@ def test_the_options_of_sources_and_targets_are_those_of_the_code(name, module):
 
 @pytest.mark.parametrize(("name", "module"), [("cross-modality", cross_modality), ("alignment", alignment)])
 def test_the_options_of_texts_with_pictures_are_those_of_the_code(name, module):
-    known = {f"objective.{name}": json.dumps(field.default) for name, field in module.Options.model_fields.items()}
+    known = {f"objective.{name}": field.default for name, field in module.Options.model_fields.items()}
+    known = {name: None if value is None else json.dumps(value) for name, value in known.items()}
     shared = said_defaults("training.md", "texts with pictures")
     assert shared.keys() == {f"objective.{name}" for name in pictured.Options.model_fields}
     assert shared | said_defaults("training.md", name) == known

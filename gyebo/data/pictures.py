@@ -7,6 +7,7 @@ Beside the files of a part (`gyebo/data/shards.py`), for a corpus of pictures:
     parts/00007.train.regions.npy    one row per region: picture, box, label, a number for each attribute
     parts/00007.train.crops          uint8 [M, C, C, 3]: each region, from the picture before it was reduced
     parts/00007.train.names.json     what the numbers of labels, attributes and answers stand for
+    parts/00007.train.files.json     what the files of the pictures are called
 
 N pictures, M regions; both files of regions are missing where there are none. A picture's documents and regions stand together,
 in the order of the pictures. In the files, pictures and names are numbered within the part; in `Pictures`, within the corpus.
@@ -70,6 +71,7 @@ def encoded(seen: Sequence[Seen]) -> dict[str, bytes]:
         "pixels": b"".join(each.pixels.tobytes() for each in seen),
         "texts.npy": _saved(np.array(rows, TEXT)),
         "names.json": json.dumps(names, ensure_ascii=False).encode(),
+        "files.json": json.dumps([each.record.name for each in seen], ensure_ascii=False).encode(),
     }
     if regions:
         table = np.zeros(len(regions), region_dtype(attributes))
@@ -138,6 +140,7 @@ class Pictures:
     answer_names: tuple[str, ...]
     labels: tuple[str, ...]
     attributes: dict[str, tuple[str, ...]]
+    files: tuple[str, ...] = ()  # names of the pictures' files [P], "" where a picture has none
 
     @classmethod
     def open(cls, folder: Path, name: str, parts: Sequence[int], facts: dict[str, Any]) -> Pictures:
@@ -146,7 +149,7 @@ class Pictures:
         names: Names = facts["names"]
         size, crop_size = facts["picture_size"], facts["crop_size"]
         attributes = [key.removeprefix(ATTRIBUTES) for key in names if key.startswith(ATTRIBUTES)]
-        texts, tables, counts = [], [], list[int]()
+        texts, tables, counts, files = [], [], list[int](), list[str]()
         for part in parts:
             stem = folder / "parts" / f"{part:05d}.{name}"
             table = np.load(f"{stem}.texts.npy", allow_pickle=False)
@@ -161,6 +164,8 @@ class Pictures:
             texts.append((table, sum(counts)))
             tables.append((regions, sum(counts)))
             counts.append(pictures)
+            known = Path(f"{stem}.files.json")  # older preparations have none
+            files += json.loads(known.read_text(encoding="utf-8")) if known.is_file() else [""] * pictures
         total = sum(counts)
         of = _concatenated([table["picture"].astype(np.int64) + before for table, before in texts])
         region_of = _concatenated([table["picture"].astype(np.int64) + before for table, before in tables])
@@ -181,6 +186,7 @@ class Pictures:
             answer_names=tuple(names[ANSWERS]),
             labels=tuple(names[LABELS]),
             attributes={name: tuple(names[f"{ATTRIBUTES}{name}"]) for name in attributes},
+            files=tuple(files),
         )
 
     def __len__(self) -> int:

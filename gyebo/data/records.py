@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gyebo.config.run import DataOptions
@@ -46,6 +47,11 @@ class Record:
     texts: tuple[Text, ...]
     regions: tuple[Region, ...] = ()
     fit: str = CROP
+
+    @property
+    def name(self) -> str:
+        """What its file is called, without folder and ending; "" for a picture that has none of its own."""
+        return self.picture.stem if isinstance(self.picture, Path) else ""
 
 
 def as_prepared(options: DataOptions) -> dict[str, Any]:

@@ -38,6 +38,7 @@ _BASE64 = {
     "boxes": "<f4",
     "features": "<f4",
 }
+VISUAL_GENOME = (1600, 400)  # labels and attributes of the detector whose features LXMERT has
 OPTIONAL = ("labels", "confidences", "attributes", "attribute_confidences")
 
 
@@ -60,11 +61,13 @@ class Detected:
 
 @dataclass(frozen=True)
 class RegionFile:
-    """A file of features. `places`: name of a picture -> where it stands; `feature_size`: F."""
+    """A file of features. `places`: name of a picture -> where it stands; `feature_size`: F; `classes`: how many labels and how
+    many attributes there are, 0 where the file has none."""
 
     path: Path
     places: Mapping[str, int]
     feature_size: int
+    classes: tuple[int, int]
     _read: Callable[[int, str], Detected]
 
     def __contains__(self, name: str) -> bool:
@@ -81,6 +84,9 @@ class RegionFile:
                 f"{where} has features of {found.features.shape[1]} numbers, but the first one of the file has "
                 f"{self.feature_size}"
             )
+        for name, values, count in zip(("labels", "attributes"), (found.labels, found.attributes), self.classes):
+            if values is not None and not ((values >= 0) & (values < count)).all():
+                raise ValueError(f"{where}: {name} must be from 0 to {count - 1}, but are {values.min()} to {values.max()}")
         return found
 
 
@@ -95,7 +101,13 @@ def open_regions(path: str | Path) -> RegionFile:
     return opening(path)
 
 
-def _opened(path: Path, names: list[str], read: Callable[[int, str], Detected], places: list[int] | None = None) -> RegionFile:
+def _opened(
+    path: Path,
+    names: list[str],
+    read: Callable[[int, str], Detected],
+    classes: tuple[int, int],
+    places: list[int] | None = None,
+) -> RegionFile:
     if not names:
         raise ValueError(f"{path}: no picture in it")
     found = dict(zip(names, places or range(len(names))))
@@ -103,7 +115,7 @@ def _opened(path: Path, names: list[str], read: Callable[[int, str], Detected], 
         twice = next(name for number, name in enumerate(names) if name in names[:number])
         raise ValueError(f"{path}: the picture {twice!r} stands in it twice")
     first = read(found[names[0]], f"{path}: picture {names[0]!r}")
-    return RegionFile(path, found, first.features.shape[1], read)
+    return RegionFile(path, found, first.features.shape[1], classes, read)
 
 
 def _detected(where: str, boxes: Any, features: Any, size: tuple[float, float] | None, extra: Mapping[str, Any]) -> Detected:
@@ -141,7 +153,7 @@ def _open_tsv(path: Path) -> RegionFile:
                 names.append(name.decode("utf-8"))
                 places.append(offset)
             offset += len(line)
-    return _opened(path, names, partial(_read_tsv, path), places)
+    return _opened(path, names, partial(_read_tsv, path), VISUAL_GENOME, places)
 
 
 def _read_tsv(path: Path, offset: int, where: str) -> Detected:
@@ -195,7 +207,9 @@ def _open_npz(path: Path) -> RegionFile:
         extra = {name: arrays[name][part] for name in OPTIONAL if name in arrays}
         return _detected(where, arrays["boxes"][part], arrays["features"][part], size, extra)
 
-    return _opened(path, names, read)
+    found = (arrays.get(name, np.zeros(0)) for name in ("labels", "attributes"))
+    labels, attributes = (int(values.max()) + 1 if len(values) else 0 for values in found)
+    return _opened(path, names, read, (labels, attributes))
 
 
 # ---- parquet
@@ -204,7 +218,7 @@ def _open_npz(path: Path) -> RegionFile:
 def _open_parquet(path: Path) -> RegionFile:
     try:
         import pyarrow
-        from pyarrow import parquet
+        from pyarrow import compute, parquet
     except ImportError as error:
         raise ValueError(f"{path}: parquet needs pyarrow: pip install 'gyebo[data]'") from error
     try:
@@ -229,7 +243,12 @@ def _open_parquet(path: Path) -> RegionFile:
         size = (float(row["width"]), float(row["height"])) if sized else None
         return _detected(where, boxes, features, size, {name: row[name] for name in OPTIONAL if name in row})
 
-    return _opened(path, [str(name) for name in table["name"].to_pylist()], read)
+    largest = [
+        compute.max(compute.list_flatten(table[name])).as_py() if name in table.column_names else None
+        for name in ("labels", "attributes")
+    ]
+    labels, attributes = (0 if value is None else int(value) + 1 for value in largest)
+    return _opened(path, [str(name) for name in table["name"].to_pylist()], read, (labels, attributes))
 
 
 _OPENING: dict[str, Callable[[Path], RegionFile]] = {".tsv": _open_tsv, ".npz": _open_npz, ".parquet": _open_parquet}

@@ -67,15 +67,17 @@ class Alignment(Pictured):
         return {"mlm": True, "region": bool(self.labels), "alignment": True}
 
     @property
-    def shape(self) -> dict[str, int]:
+    def shape(self) -> dict[str, Any]:
         """How many classes there are, and how a feature is made."""
         classes = {"classes": len(self.labels)} if self.labels else {}
-        return {"crop": self.crop, "feature_size": self.feature_size, **classes}
+        return {**self.read_as, **classes}
 
     @property
     def fields(self) -> tuple[BatchField, ...]:
         """What stands in a batch."""
         labels = [BatchField("region_labels", REGIONS, IGNORE, names=self.labels)] if self.labels else []
+        if self.file is not None:
+            labels.append(BatchField("region_confidences", REGIONS, 0, "float32"))
         return (
             BatchField("input_ids"),
             BatchField("labels", TOKENS, IGNORE),
@@ -112,6 +114,8 @@ class Alignment(Pictured):
             "region_masked": np.concatenate([[0], masked.astype(np.int64)]),
             "alignment": np.array(int(not own)),
         }
+        if self.file is not None:
+            found["region_confidences"] = np.concatenate([np.zeros(1, np.float32), example["confidences"]])
         if self.labels:
             learned = masked & (own or self.options.on_mismatch)
             found["region_labels"] = np.concatenate([[IGNORE], np.where(learned, example["labels"], IGNORE)])

@@ -73,11 +73,11 @@ class CrossModality(Pictured):
         return {"mlm": True, "match": True, "region_head": True, "feature": True, "pooler": True, **some}
 
     @property
-    def shape(self) -> dict[str, int]:
+    def shape(self) -> dict[str, Any]:
         """How many classes there are, and how a feature is made."""
         names = {"objects": self.labels, "attributes": self.attributes, "answers": self.answers}  # where there are any
         counts = {key: len(known) for key, known in names.items() if known}
-        return {"crop": self.crop, "feature_size": self.feature_size, **counts}
+        return {**self.read_as, **counts}
 
     @property
     def fields(self) -> tuple[BatchField, ...]:
@@ -86,6 +86,8 @@ class CrossModality(Pictured):
         labels = [BatchField("region_labels", REGIONS, IGNORE, names=self.labels)] if self.labels else []
         if self.attributes:
             labels.append(BatchField("region_attributes", REGIONS, IGNORE, names=self.attributes))
+        if self.file is not None:
+            labels += [BatchField(f"{head}_confidences", REGIONS, 0, "float32") for head in ("object", "attribute")]
         answers = [BatchField("answer", None, IGNORE, names=self.answers)] if self.answers else []
         return (
             BatchField("input_ids"),
@@ -121,6 +123,8 @@ class CrossModality(Pictured):
             found["region_labels"] = np.where(scored, example["labels"], IGNORE)
         if self.attributes:
             found["region_attributes"] = np.where(scored, example["attribute"], IGNORE)
+        if self.file is not None:
+            found |= {"object_confidences": example["confidences"], "attribute_confidences": example["attribute_confidences"]}
         if self.answers:
             found["answer"] = np.array(example["answer"][0] if own and example["answer"][0] >= 0 else IGNORE)
         return found

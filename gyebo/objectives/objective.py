@@ -77,7 +77,7 @@ class Objective(Protocol):
         """See above."""
 
     @property
-    def shape(self) -> dict[str, int]:
+    def shape(self) -> dict[str, Any]:
         """See above."""
 
     @property
@@ -153,7 +153,7 @@ class Defaults:
         return {}
 
     @property
-    def shape(self) -> dict[str, int]:
+    def shape(self) -> dict[str, Any]:
         """None."""
         return {}
 

@@ -33,6 +33,7 @@ from gyebo.data.picture_plans import one_row_a_text, pictures_of
 from gyebo.data.pictures import Pictures
 from gyebo.data.plan import DOCUMENT, ROOM, SIZE, Plan
 from gyebo.data.records import CAPTION, FALSE, QUESTION
+from gyebo.data.region_files import RegionFile, open_regions
 from gyebo.data.shards import Split
 from gyebo.data.streams import TOKENS, Arrays, Stream
 from gyebo.nn.outputs import Encoded
@@ -62,12 +63,17 @@ class Options(BaseModel):
     )
     grid: int = Field(4, ge=1, le=16, description="cells of the grid along each side")
     most_regions: int = Field(36, ge=1, description="most regions of a picture, the first ones")
+    features: str | None = Field(
+        None, description="a file of region features (.tsv as LXMERT's, .npz, .parquet), by the names of the pictures' files"
+    )
     labels: bool = Field(True, description="learn the labels of regions and their attributes, where there are any")
 
     @model_validator(mode="after")
     def _consistent(self) -> Options:
         if self.mask_share + self.random_share > 1:
             raise ValueError(f"mask_share and random_share are {self.mask_share + self.random_share:g} together, more than 1")
+        if self.features and self.regions != "auto":
+            raise ValueError(f"regions = {self.regions} has no effect with features, whose file has the boxes: leave it out")
         return self
 
 
@@ -90,6 +96,7 @@ class Pictured(ABC, Defaults):
     answers: tuple[str, ...]
     swap: float
     always: bool = False
+    file: RegionFile | None = None
 
     # -- which text is in which row
 
@@ -101,7 +108,12 @@ class Pictured(ABC, Defaults):
     @property
     def feature_size(self) -> int:
         """Numbers of a region."""
-        return 3 * self.crop**2
+        return 3 * self.crop**2 if self.file is None else self.file.feature_size
+
+    @property
+    def read_as(self) -> dict[str, Any]:
+        """How a model reads a region: its pixels, or a feature."""
+        return {"crop": self.crop if self.file is None else None, "feature_size": self.feature_size}
 
     @property
     @abstractmethod
@@ -146,7 +158,25 @@ class Pictured(ABC, Defaults):
             **self._regions(pictures, picture),
         }
 
+    def _detected(self, file: RegionFile, name: str) -> Arrays:
+        """The regions of a picture in a file."""
+        found, most = file.read(name), self.most
+        none = np.full(len(found), IGNORE)
+        labels, attributes = (
+            none if not known or values is None else values
+            for known, values in ((self.labels, found.labels), (self.attributes, found.attributes))
+        )
+        sure = (
+            np.ones(len(found), np.float32) if values is None else values
+            for values in (found.confidences, found.attribute_confidences)
+        )
+        names = ("features", "boxes", "labels", "attributes", "confidences", "attribute_confidences")
+        values = (found.features, found.boxes, labels, attributes[:, None], *sure)
+        return {name: value[:most] for name, value in zip(names, values)}
+
     def _regions(self, pictures: Pictures, picture: int) -> Arrays:
+        if self.file is not None:
+            return self._detected(self.file, pictures.files[picture])
         if self.options.regions == GRID:
             boxes, pixels = _cells(self.options.grid), None
             labels = np.full(len(boxes), IGNORE)
@@ -250,21 +280,44 @@ def facts_of(options: Options, setting: Setting) -> dict[str, Any]:
         raise OptionError("‹objective.regions›=boxes: the corpus has no boxes; leave it out, or use grid")
     regions = (BOXES if some else GRID) if options.regions == "auto" else options.regions
     settled = options.model_copy(update={"regions": regions})
+    if options.features is not None:
+        return _facts_of_file(options, setting, open_regions(options.features))
     learned = options.labels and regions == BOXES
     starts: dict[str, int] = {}
     names: list[str] = []
     for attribute, values in pictures.attributes.items() if learned else ():
         starts[attribute] = len(names)
         names += [f"{attribute}: {value}" for value in values]
-    return {
-        "options": settled,
-        "ids": tokenizer.role_ids,
-        "single": setting.roles.single,
-        "pieces": np.flatnonzero(marks_of(tokenizer).piece),
+    return _shared(settled, setting) | {
         "most": min(options.most_regions, max(1, int(counts.max(initial=0)))) if regions == BOXES else options.grid**2,
-        "crop": pictures.crop_size,
         "labels": pictures.labels if learned else (),
         "attributes": tuple(names),
         "attribute_starts": starts,
+    }
+
+
+def _shared(options: Options, setting: Setting) -> dict[str, Any]:
+    return {
+        "options": options,
+        "ids": setting.tokenizer.role_ids,
+        "single": setting.roles.single,
+        "pieces": np.flatnonzero(marks_of(setting.tokenizer).piece),
+        "crop": pictures_of(setting.split).crop_size,
         "swap": options.swap,
+    }
+
+
+def _facts_of_file(options: Options, setting: Setting, file: RegionFile) -> dict[str, Any]:
+    """What follows from a file of features; its classes are called by their numbers."""
+    missing = next((name for name in pictures_of(setting.split).files if name not in file), None)
+    if missing is not None:
+        what = f"no features of the picture {missing!r}" if missing else "the corpus has pictures without a file of their own"
+        raise OptionError(f"‹objective.features›={options.features}: {what}: features are found by the names of files")
+    labels, attributes = (tuple(map(str, range(count))) if options.labels else () for count in file.classes)
+    return _shared(options, setting) | {
+        "most": options.most_regions,
+        "labels": labels,
+        "attributes": attributes,
+        "attribute_starts": {},
+        "file": file,
     }

@@ -301,6 +301,69 @@ def test_words_and_regions_of_another_picture_may_be_left_out(build, split):
         assert (batch[name][other] == IGNORE).all() and (batch[name][~other] != IGNORE).any()
 
 
+# -- features of a detector
+
+
+@pytest.fixture(scope="module")
+def detected(tmp_path_factory):
+    """A folder of four pictures with captions, and the path of a file with features of each."""
+    from PIL import Image
+
+    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    names = [f"scene {number}" for number in range(4)]
+    for name in names:
+        Image.fromarray(random.integers(0, 256, (20, 20, 3)).astype(np.uint8)).save(folder / f"{name}.png")
+    rows = (f'{{"file_name": "{name}.png", "text": "하늘 {number}"}}' for number, name in enumerate(names))
+    (folder / "captions.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    corners = np.sort(random.random((10, 2, 2)), axis=1).reshape(10, 4)
+    arrays = {
+        "names": np.array(names),
+        "counts": np.array([1, 4, 2, 3]),
+        "boxes": corners,
+        "features": random.standard_normal((10, 6)),
+        "labels": np.arange(10) % 5,
+        "confidences": random.random(10),
+        "attributes": np.arange(10) % 3,
+        "attribute_confidences": random.random(10),
+    }
+    np.savez(folder.parent / "found.npz", **arrays)
+    return folder, folder.parent / "found.npz", arrays
+
+
+@pytest.mark.parametrize("family", MODULES)
+def test_regions_of_a_detector(family, build, tokenizer, detected):
+    folder, file, arrays = detected
+    text = opened(str(folder), tokenizer, valid=str(folder))
+    objective = build(family, text=text, features=str(file), most_regions=3)
+    assert objective.shape["crop"] is None and objective.feature_size == 6 and len(objective.labels) == 5
+    batch, rows = batch_of(objective.for_evaluation(), text)
+    first = family == "vilbert"
+    starts = dict(zip(arrays["names"].tolist(), np.cumsum([0, *arrays["counts"]])))
+    for row in range(len(rows.plan)):
+        name = pictures_of(text).files[int(originals(rows, objective, row + 1)[row]["picture"][0])]
+        here = np.flatnonzero(batch["region_document_ids"][row])[int(first) :]
+        part = slice(starts[name], starts[name] + min(3, int(arrays["counts"][list(arrays["names"]).index(name)])))
+        assert np.allclose(batch["visual_pos"][row, here][:, :4], arrays["boxes"][part])
+        seen = batch["region_masked"][row, here] == 0
+        assert np.allclose(batch["visual_feats"][row, here][seen], arrays["features"][part][seen])
+        sure = batch["region_confidences" if first else "object_confidences"][row, here]
+        assert np.allclose(sure, arrays["confidences"][part])
+        if not first:
+            assert np.array_equal(batch["region_attributes"][row, here], arrays["attributes"][part])
+    model = (vilbert if first else lxmert)(objective)
+    assert all(torch.isfinite(total) for total, _ in objective.loss(model, tensors(batch)).values())
+
+
+def test_pictures_that_the_file_lacks_are_refused(build, tokenizer, split, detected):
+    folder, file, arrays = detected
+    np.savez(file.parent / "few.npz", **{k: v[:2] if len(v) == 4 else v[:5] for k, v in arrays.items()})
+    for text, path in ((opened(str(folder), tokenizer, valid=str(folder)), file.parent / "few.npz"), (split, file)):
+        with option_error("objective.features"):
+            build("lxmert", text=text, features=str(path))
+    with pytest.raises(ValidationError, match="regions = grid has no effect with features"):
+        cross_modality.Options(features=str(file), regions="grid")
+
+
 # -- what is refused
 
 
