@@ -271,7 +271,7 @@ def run(out: Path, seeds: Sequence[int], say: Callable[[str], None]) -> dict[str
     mark = ("in the comments as they are", RATE)
     save(intervals(rows, "share of unwanted answers", mark=mark), out / "debias.png")
     return {
-        "holds": holds(arms),
+        "holds": (summaries["passed"].low or 0.0) > 0.0,
         "finding": finding(arms),
         "rate": RATE,
         "labelled": LABELLED,
@@ -279,12 +279,6 @@ def run(out: Path, seeds: Sequence[int], say: Callable[[str], None]) -> dict[str
         "classifiers": [one["classifiers"] for one in found],
         "arms": arms,
     }
-
-
-def holds(arms: dict[str, list[dict[str, float]]]) -> bool:
-    """Whether with every seed the model of what the classifier passed says more that is unwanted than the model of innocent
-    comments makes up by itself, by more than chance between answers explains."""
-    return all(passed["low"] > innocent["high"] for passed, innocent in zip(arms["passed"], arms["innocent"], strict=True))
 
 
 def finding(arms: dict[str, list[dict[str, float]]]) -> str:
