@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gyebo.models.bert import Bert
     from gyebo.models.dan import Dan
     from gyebo.models.distilbert import Distilbert
+    from gyebo.models.dvae import Dvae
     from gyebo.models.elmo import Elmo
     from gyebo.models.gpt import Gpt
     from gyebo.models.gpt2 import Gpt2
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from gyebo.models.transformer import Transformer
     from gyebo.models.transformer_xl import TransformerXl
     from gyebo.models.ulmfit import Ulmfit
+    from gyebo.models.vqvae import Vqvae
     from gyebo.models.xlnet import Xlnet
     from gyebo.text.tokenizer import Tokenizer
     from gyebo.text.training import train_tokenizer
@@ -47,6 +49,7 @@ _PLACES = {
     "Bert": "gyebo.models.bert",
     "Dan": "gyebo.models.dan",
     "Distilbert": "gyebo.models.distilbert",
+    "Dvae": "gyebo.models.dvae",
     "Elmo": "gyebo.models.elmo",
     "Gpt": "gyebo.models.gpt",
     "Gpt2": "gyebo.models.gpt2",
@@ -62,6 +65,7 @@ _PLACES = {
     "Transformer": "gyebo.models.transformer",
     "TransformerXl": "gyebo.models.transformer_xl",
     "Ulmfit": "gyebo.models.ulmfit",
+    "Vqvae": "gyebo.models.vqvae",
     "Xlnet": "gyebo.models.xlnet",
     "evaluate": "gyebo.jobs.evaluate",
     "generate": "gyebo.generation",
@@ -80,6 +84,7 @@ __all__ = [
     "Bert",
     "Dan",
     "Distilbert",
+    "Dvae",
     "Elmo",
     "Gpt",
     "Gpt2",
@@ -95,6 +100,7 @@ __all__ = [
     "Transformer",
     "TransformerXl",
     "Ulmfit",
+    "Vqvae",
     "Xlnet",
     "evaluate",
     "generate",

@@ -24,18 +24,8 @@ from gyebo.data.sources import FORMATS
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.pplm.settings import settings_from
 from gyebo.models.family import FAMILIES, model_class
-from gyebo.objectives import (
-    alignment,
-    causal,
-    cross_modality,
-    denoising,
-    distillation,
-    masked,
-    permutation,
-    pictured,
-    prefix_lm,
-    span_corruption,
-)
+from gyebo.objectives import alignment, cross_modality, denoising, masked, permutation, pictured
+from gyebo.objectives.table import OBJECTIVES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -96,7 +86,7 @@ def parse(arguments: list[str]) -> None:
     known = set(toml.described({"compare": Recipe, "finetune": FinetuneOptions}.get(name, RunOptions)))
     shape = "shape" if name == "finetune" else "model"
     known |= {f"{shape}.{field.name}" for family in FAMILIES for field in dataclasses.fields(model_class(family).config_class)}
-    modules = (causal, masked, distillation, denoising, permutation, span_corruption, prefix_lm, cross_modality, alignment)
+    modules = [facts.load() for facts in OBJECTIVES.values() if not facts.kind]
     known |= {"objective.name", *(f"objective.{field}" for module in modules for field in module.Options.model_fields)}
     for setting in context.params.get("settings") or []:
         assert setting.partition("=")[0] in known, setting
@@ -289,8 +279,9 @@ def test_the_options_of_denoising_are_those_of_the_code():
     assert said_defaults("training.md", "denoising") == {name: json.dumps(value) for name, value in known.items()}
 
 
-@pytest.mark.parametrize(("name", "module"), [("span-corruption", span_corruption), ("prefix-lm", prefix_lm)])
-def test_the_options_of_sources_and_targets_are_those_of_the_code(name, module):
+@pytest.mark.parametrize("name", ["span-corruption", "prefix-lm", "vector-quantisation", "discrete-vae"])
+def test_the_options_of_other_objectives_are_those_of_the_code(name):
+    module = OBJECTIVES[name].load()
     known = {f"objective.{name}": field.default for name, field in module.Options.model_fields.items()}
     shown = {name: None if value is None else json.dumps(value) for name, value in known.items()}
     assert said_defaults("training.md", name) == shown

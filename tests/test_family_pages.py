@@ -189,3 +189,23 @@ def test_the_cells_that_the_page_shows_stand_in_the_file():
         lines = block.splitlines()
         assert any(code[i : i + len(lines)] == lines for i in range(len(code))), block
     assert all(FAMILIES[family].paper.partition(", ")[2] in page("rnn").replace("\n", " ") for family in RECURRENT)
+
+
+def test_the_page_of_the_picture_tokenizers_is_what_the_code_says():
+    said = [tuple(line) for line in table("vqvae", "family | size")]
+    known = []
+    for family in ("vqvae", "dvae"):
+        for size, c in model_class(family).sizes.items():
+            numbers = [f"{number:,}" for number in (c.codes, c.width, FAMILIES[family].sizes[size])]
+            known.append((family, size, f"{c.picture_size} x {c.picture_size}", f"{c.factor} x {c.factor}", *numbers))
+        assert FAMILIES[family].paper.split(", ", 1)[1] in page("vqvae")
+    assert said == known and "families/vqvae.md" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    files = [ROOT / "gyebo" / name for name in ("models/vqvae.py", "models/dvae.py", "nn/codebook.py")]
+    code = [line.strip() for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    blocks = re.findall(r"^```py\n(.*?)^```$", page("vqvae"), re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        lines = block.splitlines()
+        assert any(code[i : i + len(lines)] == lines for i in range(len(code))), block
+    from gyebo.interchange.families.dvae import CONFIG, CONVERT
+
+    assert len(blocks) == 2 and CONVERT in page("vqvae") and CONFIG in page("vqvae")

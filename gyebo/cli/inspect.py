@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -68,3 +69,33 @@ def corruption(
     console = shared.console()
     for line in lines_of(found, console.width):
         console.print(line)
+
+
+def reconstructions(
+    model: shared.Model,
+    pictures: Annotated[list[str], typer.Argument(metavar="PICTURES...", help="Pictures, as the CORPUS of pretrain.")],
+    out: Annotated[Path, shared.word("PNG file to write.", "FILE", "-o", "--out")],
+    examples: Annotated[int, shared.count("Number of pictures.")] = 12,
+    device: shared.Device = "auto",
+    json: shared.Json = False,
+) -> None:
+    """Show what a model restores of pictures from its codes.
+
+    Pictures stand in the upper line of the sheet, what was restored of them below.
+
+    \b
+    Examples:
+      gyebo inspect reconstructions runs/vq photos/ -o sheet.png
+      gyebo inspect reconstructions runs/vq photos/ -o sheet.png --examples 4 --json
+    """
+    import dataclasses
+
+    from gyebo.jobs.inspection.reconstructions import inspect_reconstructions
+
+    found = inspect_reconstructions(model, shared.readable(pictures), out, count=examples, device=device)
+    if json:
+        print(json_module.dumps(dataclasses.asdict(found)))
+        return
+    for number, (error, psnr) in enumerate(zip(found.squared_error, found.psnr), 1):
+        print(f"picture {number:<4} {error:.5f} mean squared error of pixel values, {psnr:.1f} dB")
+    print(f"perplexity of the codes {found.codebook_perplexity:.1f}; the pictures are in {found.file}")

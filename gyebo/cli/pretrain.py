@@ -124,10 +124,10 @@ def perform(run: Any, out: Path | None, *, dry_run: bool, resume: bool, overwrit
         from gyebo.objectives import table
 
         family, (words, value) = find(result.family), result.reported
-        own = table.find(family.objective)
-        opens = " and opens in transformers" if family.in_transformers and own.auto_class else ""
-        print(f"{value:.4f} {words} on held-out text. The model is in {out}{opens}.")
-        print(f"Next: gyebo {own.next_command.format(out=out)}")
+        facts = table.find(family.objective)
+        opens = " and opens in transformers" if family.in_transformers and facts.auto_class else ""
+        print(f"{value:.4f} {words} on held-out {facts.of}. The model is in {out}{opens}.")
+        print(f"Next: gyebo {facts.next_command.format(out=out)}")
 
 
 def _refuse_contradictions(

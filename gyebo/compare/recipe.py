@@ -91,10 +91,15 @@ class Recipe(Section):
 
     def _check_candidate(self, candidate: Candidate, at: Place) -> None:
         """ValueError where the candidate that stands there can't be ranked, or an option of it, or of a task, has no effect."""
-        facts = candidate.objective_facts
+        facts, family = candidate.objective_facts, find(candidate.family)
+        if not family.reads_text:
+            raise OptionError(
+                f"candidate {candidate.name}: {family.title} reads no text, and only models that do are compared: leave it out",
+                (*at, "family"),
+            )
         if not self.tasks and not (facts.ranks and facts.metric == self.measured_by.metric):
             raise OptionError(
-                f"candidate {candidate.name}: {find(candidate.family).title} {_lacks(self.measured_by)}, so only a task can"
+                f"candidate {candidate.name}: {family.title} {_lacks(self.measured_by)}, so only a task can"
                 ' rank it: add [[tasks]] with name = "nsmc", or classification and a data file (or ‹task›=NAME)',
                 (*at, "family"),
             )

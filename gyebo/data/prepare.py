@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from gyebo.config import durable
 from gyebo.config.disk import disk_full
 from gyebo.config.errors import OptionError
@@ -198,7 +200,7 @@ def _cuts(corpus: Corpus) -> Callable[[Chunk], int | None]:
 class PartWriter:
     """Writes parts; sent to each worker process once."""
 
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
     options: DataOptions
     folder: Path
     without: Wanted | None = None
@@ -253,16 +255,19 @@ def _without(record: Record, wanted: Wanted) -> Record:
 
 
 def _write_texts(
-    folder: Path, split: str, number: int, texts: list[str], tokenizer: Tokenizer
+    folder: Path, split: str, number: int, texts: list[str], tokenizer: Tokenizer | None
 ) -> tuple[Sequence[tuple[int, ...]], dict[str, str]]:
     """Tokenize texts into part `number` of a split; gives their rows of the document table, and the digests of the files.
     Where there are no texts, nothing is written."""
     if not texts:
         return [], {}
-    encoded = tokenizer.encode_with_unknown(texts)
+    encoded = tokenizer.encode_with_unknown(texts) if tokenizer else [([], 0) for _ in texts]
     rows = [(len(ids), *_sizes(text), unknown) for text, (ids, unknown) in zip(texts, encoded)]
-    ids, dtype = [ids for ids, _ in encoded], token_dtype(tokenizer.vocab_size)
-    return rows, write_part(folder, split, number, ids=ids, rows=rows, dtype=dtype)
+    return rows, write_part(folder, split, number, ids=[ids for ids, _ in encoded], rows=rows, dtype=_dtype(tokenizer))
+
+
+def _dtype(tokenizer: Tokenizer | None) -> np.dtype[Any]:
+    return token_dtype(tokenizer.vocab_size if tokenizer else 1)
 
 
 def split_of(texts: list[str], tokenizer: Tokenizer, folder: Path) -> Split:
@@ -322,7 +327,7 @@ def _floor(chunk: Chunk, texts: list[str]) -> float:
 
 def prepare(
     corpus: Corpus,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     *,
     report: Report | None = None,
     processes: int | None = None,
@@ -330,11 +335,13 @@ def prepare(
 ) -> Prepared:
     """The corpus as token shards, from the cache if it is there: every file is checked by its digest once in a process.
 
+    Without a tokenizer, as for models that read no text, documents have no tokens, and the pictures that they are about count.
+
     Parts that an interrupted preparation finished are kept; a damaged part is named on stderr and prepared again. `check`: off
     where another process of the same run has just done it. Raises ValueError for a corpus without text or with an empty
     held-out set, and for errors in its files (see `sources`).
     """
-    key = hashlib.sha256(f"{corpus.fingerprint}{tokenizer.fingerprint}".encode()).hexdigest()[:24]
+    key = hashlib.sha256(f"{corpus.fingerprint}{tokenizer.fingerprint if tokenizer else 'no text'}".encode()).hexdigest()[:24]
     folder = cache_folder() / "corpora" / key
     if _problem(folder, check) is None:
         return Prepared.open(folder)
@@ -348,7 +355,8 @@ def prepare(
             print(f"{problem}: what is damaged is prepared again", file=sys.stderr)
         durable.clean(folder / "parts")
         durable.clean(folder)
-        tokenizer.save(folder / "tokenizer")
+        if tokenizer:
+            tokenizer.save(folder / "tokenizer")
         writer = PartWriter(tokenizer, corpus.options, folder, unwanted(corpus))
         records = _prepare_parts(corpus, writer, report, processes or count_processes(corpus))
         durable.write(folder / "meta.json", json.dumps(_meta(corpus, tokenizer, records), ensure_ascii=False, indent=1))
@@ -453,7 +461,7 @@ def run_jobs(worker: Worker, jobs: Iterator[Job], processes: int) -> Iterator[tu
             raise
 
 
-def _meta(corpus: Corpus, tokenizer: Tokenizer, records: list[dict[str, Any]]) -> dict[str, Any]:
+def _meta(corpus: Corpus, tokenizer: Tokenizer | None, records: list[dict[str, Any]]) -> dict[str, Any]:
     pictured = any(source.pictured for source in [*corpus.sources, *corpus.valid])
     counted = ("documents", "tokens", "bytes", *(["pictures"] if pictured else []))
     totals = {split: {name: sum(record[split][name] for record in records) for name in counted} for split in SPLITS}
@@ -475,8 +483,8 @@ def _meta(corpus: Corpus, tokenizer: Tokenizer, records: list[dict[str, Any]]) -
     shown = {"pictures": as_prepared(corpus.options) | {"names": names}} if pictured else {}
     return {
         "fingerprint": corpus.fingerprint,
-        "tokenizer": tokenizer.fingerprint,
-        "dtype": token_dtype(tokenizer.vocab_size).str,
+        "tokenizer": tokenizer.fingerprint if tokenizer else None,
+        "dtype": _dtype(tokenizer).str,
         "parts": {split: [n for n, record in enumerate(records) if record[split]["documents"]] for split in SPLITS},
         **totals,
         "sha256": {name: digest for record in records for name, digest in record["sha256"].items()},

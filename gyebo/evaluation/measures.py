@@ -41,6 +41,6 @@ def evaluate(
     return found
 
 
-def sample(facts: ObjectiveFacts, model: Any, tokenizer: Tokenizer, rows: Rows, *, count: int) -> list[str]:
+def sample(facts: ObjectiveFacts, model: Any, tokenizer: Tokenizer | None, rows: Rows, *, count: int) -> list[str]:
     """At most `count` samples; none where the objective has none."""
     return resolve(facts.samples.function)(model, tokenizer, rows, count) if facts.samples else []

@@ -118,9 +118,10 @@ class Format:
     beside `HARMLESS`. `renamed`: endings of names in old files -> today's. `refused`: a `model_type` of `transformers` that one
     may take for this family -> in what it differs. `alias`: its name in the registry, where another family has its `model_type`
     and its classes or what is `written` tell the two apart. `told_by`: fields by which a `config.json` without `model_type` is
-    known. `generates`: it writes text, so it has a `generation_config.json`. `stacks`: how our lists of layers are called ->
-    the option that is their number, by which a file with another number is refused before a model is built. `sections`: objects
-    of `config.json`, whose fields the table calls "section.field". `tensors`, `options`: what a table cannot say.
+    known. `pickles`: files of pickled modules in which the family was published -> what makes weights of them. `generates`: it
+    writes text, so it has a `generation_config.json`. `stacks`: how our lists of layers are called -> the option that is their
+    number, by which a file with another number is refused before a model is built. `sections`: objects of `config.json`, whose
+    fields the table calls "section.field". `tensors`, `options`: what a table cannot say.
     """
 
     family: str
@@ -138,6 +139,7 @@ class Format:
     refused: Mapping[str, str] = field(default_factory=dict)
     alias: str = ""
     told_by: tuple[str, ...] = ()
+    pickles: Mapping[str, str] = field(default_factory=dict)
     generates: bool = True
     stacks: Mapping[str, str] = field(default_factory=lambda: {"blocks": "layers"})
     sections: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from gyebo.interchange.files import Stored, read_json, stored_tensors
 from gyebo.interchange.format import Architecture, Format, Source
 from gyebo.interchange.hooks import LazyTensor
 from gyebo.interchange.hub import snapshot
-from gyebo.interchange.registry import find_format, found_parts
+from gyebo.interchange.registry import find_format, found_parts, refuse_pickles
 from gyebo.interchange.task_heads import empty_task_model, plain
 from gyebo.interchange.tensor_names import full_name, names_today, our_names, some, their_names, their_tensors
 from gyebo.models.family import Family, find, model_class
@@ -62,6 +62,7 @@ def load(
     what gyebo does not support; each names the file, and the field or tensor.
     """
     directory = _directory(name, revision)
+    refuse_pickles(directory)
     config_file = _config_file(directory)
     given = read_json(config_file)
     table, architecture = find_format(given, str(config_file))

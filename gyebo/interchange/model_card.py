@@ -31,6 +31,7 @@ def model_card(
     samples: Sequence[str] = (),
     pictures: Mapping[str, str] | None = None,
     limitations: Sequence[str] = (),
+    of: str = "text",
     version: str | None = None,
 ) -> str:
     """The text of a card from the results of a run; nothing is read and nothing is guessed.
@@ -39,6 +40,7 @@ def model_card(
     "2,000 steps of 8,192 tokens". `metrics`: what was measured on held-out text, by its name with the unit. `command`: what
     was typed. `license`, `language` (ISO 639 codes), `base_model`: left out of the header where not given. `auto_class`: the
     class of `transformers` that opens it; None for a family that it has not. `pictures`: {caption: file beside the card}.
+    `of`: what it learned from and was measured on, "text" or "pictures".
     Raises ValueError for a line break where one line is meant.
     """
     _one_line(name=name, title=title, paper=paper, size=size, corpus=corpus, budget=budget)
@@ -64,18 +66,18 @@ def model_card(
     parts = [
         _front_matter(header),
         f"# {name}",
-        f"{_article(title)} {title} language model, trained with gyebo.",
+        f"{_article(title)} {title} {'language model' if of == 'text' else f'model of {of}'}, trained with gyebo.",
         _table(("", ""), facts),
         "## Results",
-        _table(("on held-out text", "value"), metrics) if metrics else "Nothing was measured.",
+        _table((f"on held-out {of}", "value"), metrics) if metrics else "Nothing was measured.",
         *(f"![{_cell(caption)}]({quote(file)})" for caption, file in (pictures or {}).items()),
         *(["## Samples", *map(_block, samples)] if samples else []),
         "## How to open it",
-        _block(_opening(name, auto_class), "python"),
+        _block(_opening(name, auto_class, of), "python"),
         "## How it was trained",
         _block(command, "sh"),
         "## Limitations",
-        "\n".join(f"- {limit}" for limit in (*limitations, *_WARNINGS.get(pipeline_tag or "", ()), _ALWAYS)),
+        "\n".join(f"- {limit}" for limit in (*limitations, *_WARNINGS.get(pipeline_tag or "", ()), _ALWAYS.format(of=of))),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -86,7 +88,7 @@ _WARNINGS = {
     ),
     "fill-mask": ("It completes text in the manner of its corpus, with that corpus's errors and biases.",),
 }
-_ALWAYS = "It was measured on text of the same kind as its corpus; on other text expect worse."
+_ALWAYS = "It was measured on {of} of the same kind as its corpus; on other {of} expect worse."
 
 
 def _one_line(**texts: str) -> None:
@@ -101,7 +103,10 @@ def _front_matter(header: Mapping[str, object]) -> str:
     return "\n".join(["---", *lines, "---"])
 
 
-def _opening(name: str, auto_class: str | None) -> str:
+def _opening(name: str, auto_class: str | None, of: str) -> str:
+    if of == "pictures":
+        opened = f"import gyebo\nmodel, _ = gyebo.load({name!r})\n"
+        return f"{opened}ids = model.encode_pixels(pixels)  # uint8 [B, S, S, 3]\npixels = model.decode_ids(ids)"
     text = f"import gyebo\nmodel, tokenizer = gyebo.load({name!r})"
     if auto_class is None:
         return text

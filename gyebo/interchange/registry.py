@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from gyebo.interchange import families
@@ -82,3 +83,13 @@ def found_parts(table: Format, architecture: Architecture | None, names: Mapping
     with one head and hold two)."""
     found = {source.part for source in names.values()} | set(architecture.parts if architecture else ())
     return {part: part in found for part in table.parts}
+
+
+def refuse_pickles(directory: Path) -> None:
+    """ValueError that says what to do where a directory has no weights but pickled modules in which a family was published."""
+    if any(directory.glob("*.safetensors")):
+        return
+    for table in FORMATS.values():
+        for name, what in table.pickles.items():
+            if (directory / name).is_file():
+                raise ValueError(f"{directory / name}: a pickle, which could run anything and is never opened: {what}")

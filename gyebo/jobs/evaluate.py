@@ -23,7 +23,7 @@ from gyebo.jobs.finetuned_model import FinetunedModel, open_model, open_tasks
 from gyebo.jobs.inference import check_precision
 from gyebo.jobs.model_building import longest_read
 from gyebo.jobs.objective_building import NAME, build_objective, held_out_rows, options_of
-from gyebo.jobs.pretraining.corpus import floor, refuse_idle
+from gyebo.jobs.pretraining.corpus import floor, refuse_idle, refuse_without_pictures
 from gyebo.jobs.run_directory import refuse_existing
 from gyebo.models.family import find
 from gyebo.objectives import table
@@ -59,7 +59,7 @@ def evaluate(
         raise OptionError(f"‹precision› must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
     place = pick_device(device)
     model, tokenizer = load(name)
-    if tokenizer is None:
+    if tokenizer is None and find(model.family).reads_text:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
     learned = _learned(name)
     if table.asked(find(model.family).objective, learned).kind:
@@ -73,7 +73,8 @@ def evaluate(
             f"‹memory›={memory} has no effect: {name} is a {find(model.family).title}, which is measured without a memory"
         )
     record = None if corpus else _record(name, data or {})
-    prepared = _own_text(record, name, tokenizer) if record else _text(corpus, data or {}, tokenizer)
+    size = {"picture_size": model.config.picture_size} if model.tokenizes_pictures else {}
+    prepared = _own_text(record, name, tokenizer, size) if record else _text(corpus, data or {}, tokenizer, size)
     options = record["options"] if record else {}
     trained = None if model.has_windows else options.get("context")
     memory = memory or options.get("train", {}).get("evaluate_memory")
@@ -85,16 +86,16 @@ def evaluate(
     half = lambda: torch.autocast(place.type, DTYPES[precision], enabled=precision != "float32")  # noqa: E731
     facts = table.asked(find(model.family).objective, learned, teacher=bool(record and record["options"].get("teacher")))
     objective = _objective(facts, model, tokenizer, prepared, record)
-    rows = held_out_rows(objective, prepared.valid, window, tokenizer.role_ids.get("pad", 0))
+    rows = held_out_rows(objective, prepared.valid, window, tokenizer.role_ids.get("pad", 0) if tokenizer else 0)
     result: dict[str, Any] = dict(measures.evaluate(facts, model.to(place).eval(), rows, autocast=half, memory=memory).metrics)
     if facts.likelihood and floor(prepared) is not None:
         result["floor_bits_per_byte"] = floor(prepared)
-    note = facts.note or (_uncharged(tokenizer, model.config.vocab_size) if facts.likelihood else "")
+    note = facts.note or (_uncharged(tokenizer, model.config.vocab_size) if facts.likelihood and tokenizer else "")
     return result | ({"note": note} if note else {})
 
 
 def _objective(
-    facts: table.ObjectiveFacts, model: Any, tokenizer: Tokenizer, prepared: Prepared, record: dict[str, Any] | None
+    facts: table.ObjectiveFacts, model: Any, tokenizer: Tokenizer | None, prepared: Prepared, record: dict[str, Any] | None
 ) -> Objective:
     """What the model learned, for its run's own text as the run learned it, for any other as `facts.elsewhere` says.
 
@@ -108,7 +109,8 @@ def _objective(
     family = find(model.family)
     options = options_of(facts, family, record["options"].get("objective", {})) if record else facts.elsewhere
     split = prepared.train if record else prepared.valid
-    start = {"encodes_source": True, "start_id": model.start_id} if model.encodes_source else {}
+    start: dict[str, Any] = {"encodes_source": True, "start_id": model.start_id} if model.encodes_source else {}
+    start |= {"factor": model.config.factor} if model.tokenizes_pictures else {}
     return build_objective(
         facts, options, Setting(tokenizer, roles_of(family), split, tuple(model.heads), gives_raw=model.gives_raw, **start)
     )
@@ -124,9 +126,12 @@ def _uncharged(tokenizer: Tokenizer, vocab_size: int) -> str:
     return f"no {' and no '.join(missing)} token: {'; '.join(charged[name] for name in missing)}" if missing else ""
 
 
-def _text(corpus: Sequence[str], data: dict[str, Any], tokenizer: Tokenizer) -> Prepared:
-    """A corpus as the held-out part of a preparation."""
-    opened = open_corpus(toml.check(DataOptions, {**data, "corpus": list(corpus)}, section="data"), hold_out_all=True)
+def _text(corpus: Sequence[str], data: dict[str, Any], tokenizer: Tokenizer | None, size: dict[str, int]) -> Prepared:
+    """A corpus as the held-out part of a preparation, pictures in the `size` that the model reads."""
+    options = toml.check(DataOptions, {**data, "corpus": list(corpus)}, section="data")
+    if size:
+        refuse_without_pictures(options)
+    opened = open_corpus(options.model_copy(update=size), hold_out_all=True)
     refuse_idle(opened)
     return prepare(opened, tokenizer)
 
@@ -148,9 +153,11 @@ def _record(name: str, data: dict[str, Any]) -> dict[str, Any]:
     return run_directory.read(Path(name))
 
 
-def _own_text(record: dict[str, Any], name: str, tokenizer: Tokenizer) -> Prepared:
-    """The held-out part of a run; ValueError where its corpus is no longer the one that it was trained on."""
-    corpus = open_corpus(places.placed(run_directory.options_of(record, Path(name)), Path(name), typed=False).data)
+def _own_text(record: dict[str, Any], name: str, tokenizer: Tokenizer | None, size: dict[str, int]) -> Prepared:
+    """The held-out part of a run, pictures in the `size` that its model reads; ValueError where its corpus is no longer the one
+    that it was trained on."""
+    options = places.placed(run_directory.options_of(record, Path(name)), Path(name), typed=False).data
+    corpus = open_corpus(options.model_copy(update=size))
     if corpus.fingerprint != record["corpus"]["fingerprint"]:
         raise ValueError(
             f"{name}: its corpus has changed since the run, so what is held out now may have been trained on: name a corpus"

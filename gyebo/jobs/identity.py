@@ -22,6 +22,8 @@ from gyebo.config.finetune import scratch
 from gyebo.config.run import RunOptions, Section, names_source
 from gyebo.data.prepare import open_corpus
 from gyebo.interchange import load
+from gyebo.jobs.pretraining.pictures import sized
+from gyebo.models.family import find
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training import checkpoint
 
@@ -68,12 +70,12 @@ def of_pretraining(options: RunOptions, out: Path, corpus: str | None = None) ->
     model, tokenizer = load(named) if named else (None, None)
     if options.tokenizer and options.tokenizer != named:
         tokenizer = Tokenizer.load(options.tokenizer)
-    elif not named:
+    elif not named and find(options.family).reads_text:
         tokenizer = Tokenizer.load(out / "tokenizer")
     weights = None if model is None else digest(model)
     return of(
         options.model_dump(mode="json"),
-        corpus=corpus or open_corpus(options.data).fingerprint,
+        corpus=corpus or open_corpus(sized(options, find(options.family), model)).fingerprint,
         tokenizer=tokenizer.fingerprint if tokenizer else None,
         **{"start" if options.start_from else "teacher": weights},
     )

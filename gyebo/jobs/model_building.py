@@ -102,7 +102,7 @@ ROLES = {"pad_id": "pad", "bos_id": "bos", "eos_id": "eos", "forced_bos_id": "bo
 FIXED = {"vocab_size", "context", "window", "symbols", "start_id", "mlm", "nsp", "lm", "pooler", *ROLES}
 FIXED |= {"decoder", "multilingual", "prefix"}
 FIXED |= {"match", "region_head", "object", "attribute", "feature", "answer", "region", "alignment"}
-FIXED |= {"crop", "feature_size", "objects", "attributes", "answers", "classes"}
+FIXED |= {"crop", "feature_size", "objects", "attributes", "answers", "classes", "picture_size"}
 
 
 def shaped(
@@ -119,6 +119,16 @@ def shaped(
 
     Raises ValueError for a field that the family has not, or a value of another kind.
     """
+    kinds = _checked(size, changes, section)
+    if context and windows and context > size.context:
+        raise OptionError(f"‹context›={context}: a window of the text is at most as long as a text, {size.context} tokens")
+    ids = {name: tokenizer.role_ids.get(role) for name, role in ROLES.items() if name in kinds}
+    asked = {"window" if windows else "context": context} if context else {}
+    return dataclasses.replace(size, vocab_size=tokenizer.vocab_size, **ids, **asked, **changes)
+
+
+def _checked(size: Any, changes: dict[str, Any], section: str) -> dict[str, str]:
+    """How each field of a size is declared; ValueError for a change of none of them, or to a value of another kind."""
     kinds = {field.name: str(field.type).removesuffix(" | None") for field in dataclasses.fields(size)}
     for name, value in changes.items():
         if name not in kinds or name in FIXED:
@@ -126,8 +136,10 @@ def shaped(
         accepted, words = KINDS[kinds[name]]
         if not isinstance(value, accepted) or (isinstance(value, bool) and accepted is not bool):
             raise OptionError(f"‹{section}.{name}› must be {words}, but is {value!r} instead")
-    if context and windows and context > size.context:
-        raise OptionError(f"‹context›={context}: a window of the text is at most as long as a text, {size.context} tokens")
-    ids = {name: tokenizer.role_ids.get(role) for name, role in ROLES.items() if name in kinds}
-    asked = {"window" if windows else "context": context} if context else {}
-    return dataclasses.replace(size, vocab_size=tokenizer.vocab_size, **ids, **asked, **changes)
+    return kinds
+
+
+def shaped_for_pictures(size: Any, changes: dict[str, Any], picture_size: int | None) -> Any:
+    """The same of a family that reads no text: the size's config with the size of the corpus's pictures."""
+    _checked(size, changes, "model")
+    return dataclasses.replace(size, picture_size=picture_size, **changes)

@@ -18,6 +18,7 @@ from gyebo.config.flags import words_for
 from gyebo.config.run import RunOptions
 from gyebo.evaluation import measures
 from gyebo.figures.curves import training_curve
+from gyebo.figures.grid import picture_grid
 from gyebo.interchange import save
 from gyebo.interchange.model_card import model_card
 from gyebo.jobs import identity, places, resuming, root_files, run_directory
@@ -34,6 +35,7 @@ from gyebo.training.progress import Progress
 from gyebo.training.trainer import Trainer
 
 Watch = Callable[[int, float], None]
+SHOWN = 12  # pictures of a grid
 
 
 def pretrain(
@@ -233,7 +235,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
         metric=setup.facts.metric,
         evaluate_context=setup.valid.plan.context,
     )
-    pictures = _draw(setup, out, bytes_per_token)
+    pictures = _draw(setup, trainer.model, out, bytes_per_token)
     save(trainer.model, setup.tokenizer, out, card=_card(setup, out, result, pictures=pictures))
     finished = {"state": {"finished": True, "weights": "last"}, "result": result.as_dict()}
     run_directory.write(out, record | finished | {"files": root_files.digests(out)})
@@ -246,8 +248,9 @@ def _floor(setup: Setup) -> dict[str, float]:
     return {} if bits is None else {"floor_bits_per_byte": bits}
 
 
-def _draw(setup: Setup, out: Path, bytes_per_token: float) -> dict[str, str]:
-    """The curve of the run as `loss.png`; gives {caption: file}."""
+def _draw(setup: Setup, model: Any, out: Path, bytes_per_token: float) -> dict[str, str]:
+    """The curve of the run as `loss.png`, and pictures of what the model does, where its objective has any; gives {caption:
+    file}."""
     facts = setup.facts
     records = log.read(out)
     steps = [r for r in records if "loss" in r]
@@ -260,7 +263,11 @@ def _draw(setup: Setup, out: Path, bytes_per_token: float) -> dict[str, str]:
         floor=floor(setup.prepared) if facts.likelihood else None,
         y_label=facts.unit,
     )
-    return {f"{facts.unit} during training": "loss.png"}
+    found = {f"{facts.unit} during training": "loss.png"}
+    if facts.shown:
+        picture_grid(out / facts.shown.file, table.resolve(facts.shown.function)(model, setup.valid, SHOWN))
+        found[facts.shown.caption] = facts.shown.file
+    return found
 
 
 def _card(setup: Setup, out: Path, result: PretrainResult, *, pictures: dict[str, str]) -> str:
@@ -277,6 +284,7 @@ def _card(setup: Setup, out: Path, result: PretrainResult, *, pictures: dict[str
         parameters=result.parameters,
         parameters_without_embeddings=result.parameters_without_embeddings,
         corpus=", ".join(setup.options.data.corpus),
+        of=facts.of,
         tokens=result.tokens,
         budget=f"{result.steps:,} steps of {setup.tokens_per_step:,.0f} tokens on average, seed {result.seed}",
         metrics=metrics,

@@ -21,7 +21,7 @@ TOKENIZER: Table = _files("tokenizer.json", "tokenizer_config.json")
 TRANSLATION_TOKENIZER = _files("target_tokenizer.json", "source.spm", "target.spm", "vocab.json")
 WEIGHTS = _files("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
 CHECKPOINT = _files("model.safetensors", "optimizer.safetensors", "carried.safetensors", "state.json", "manifest.json")
-PICTURES = _files("loss.png", "learning.png", "confusion.png", "lengths.png")
+PICTURES = _files("loss.png", "reconstructions.png", "learning.png", "confusion.png", "lengths.png")
 RUN: Table = {
     **_files(
         "run.toml",

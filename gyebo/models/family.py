@@ -20,13 +20,13 @@ class Family:
 
     `parents`: the families whose blocks its file may import. `objective`: the name in `gyebo/objectives/table.py`. `cls`:
     "module:Class". `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors
-    once. `tokens`: role -> token string (two roles with one string share an id). `head_style`: what a classification head is
-    made of, a name of `gyebo/tasks/heads/styles.py`; "": there is none. `answers`: how it answers a task, HEAD, TEXT or both,
-    what is usual for it first. `single`, `pair`: templates over roles and $A, $B. `padding_side`: where its tokenizer pads in
-    `transformers`. `published`: options of the objective in which the family differs from the objective's own defaults.
-    `tuning`: options of a fine-tuning, likewise. `prefixes`: what it reads begins with the name of the task, as it answers
-    many. `student`: the family that learns from it as a teacher; None where none does.
-    `in_transformers`: its directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
+    once. `tokens`: role -> token string (two roles with one string share an id); none: it reads no text. `head_style`: what a
+    classification head is made of, a name of `gyebo/tasks/heads/styles.py`; "": there is none. `answers`: how it answers a
+    task, HEAD, TEXT or both, what is usual for it first; () where it reads no text. `single`, `pair`: templates over roles and
+    $A, $B. `padding_side`: where its tokenizer pads in `transformers`. `published`: options of the objective in which the
+    family differs from the objective's own defaults. `tuning`: options of a fine-tuning, likewise. `prefixes`: what it reads
+    begins with the name of the task, as it answers many. `student`: the family that learns from it as a teacher; None where
+    none does. `in_transformers`: its directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
     """
 
     name: str
@@ -52,8 +52,17 @@ class Family:
     in_transformers: bool = True
 
     def __post_init__(self) -> None:
-        if not self.answers or (HEAD in self.answers) != bool(self.head_style) or not {HEAD, TEXT} >= {*self.answers}:
+        if (
+            bool(self.answers) != self.reads_text
+            or (HEAD in self.answers) != bool(self.head_style)
+            or not {HEAD, TEXT} >= {*self.answers}
+        ):
             raise ValueError(f"{self.name}: answers = {self.answers} does not fit head_style = {self.head_style!r}")
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether it has a tokenizer; a family without one sees pictures alone."""
+        return bool(self.tokens)
 
     @property
     def templates_for_tasks(self) -> bool:
@@ -495,6 +504,35 @@ FAMILIES: dict[str, Family] = {
             pair=("cls", "$A", "sep", "$B:1", "sep:1"),
             model_inputs=("input_ids", "token_type_ids", "attention_mask"),
             novelty="a stream for words and one for regions, which look at each other by co-attention",
+        ),
+        Family(
+            name="vqvae",
+            title="VQ-VAE",
+            year=2017,
+            paper="van den Oord et al. 2017, Neural Discrete Representation Learning",
+            parents=(),
+            objective="vector-quantisation",
+            cls="gyebo.models.vqvae:Vqvae",
+            sizes={"tiny": 199_139, "mini": 947_523, "small": 4_910_147, "published": 4_910_147},
+            tokens={},
+            head_style="",
+            answers=(),
+            novelty="a picture as a grid of words: at each place the nearest code of a codebook",
+            in_transformers=False,
+        ),
+        Family(
+            name="dvae",
+            title="dVAE",
+            year=2021,
+            paper="Ramesh et al. 2021, Zero-Shot Text-to-Image Generation",
+            parents=("vqvae",),
+            objective="discrete-vae",
+            cls="gyebo.models.dvae:Dvae",
+            sizes={"tiny": 55_710, "mini": 422_470, "small": 1_674_886, "published": 97_616_006},
+            tokens={},
+            head_style="",
+            answers=(),
+            novelty="the picture words of DALL-E: a distribution over codes, relaxed in training",
             in_transformers=False,
         ),
     )

@@ -35,6 +35,16 @@ class Samples:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shown:
+    """Pictures that a model shows of itself. `function`: "module:function" from (model, rows, count) to lines of pictures,
+    arrays [n, S, S, 3] (`gyebo/evaluation/pictures.py`); `file`: in the run's directory; `caption`."""
+
+    function: str
+    file: str
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObjectiveFacts:
     """One objective.
 
@@ -52,6 +62,8 @@ class ObjectiveFacts:
     what an evaluation shows to a model; where there are any, the metric ranks only models of one family and size that agree
     in them. `elsewhere`: options for evaluating a text that is not the run's own. `evaluate`: "module:function" from
     (model, rows, tokens=, autocast=) to an `Evaluation`.
+
+    `of`: what is learned from and measured on, in a word. `shown`: pictures of the model, drawn at the end of a run.
 
     In reports and model cards: `learns` in plain words; `term` of the loss whose curve is drawn; `card_metrics` of the model
     card; `auto_class` ("": it has none for what is learned) and `pipeline_tag` of `transformers`; `next_command`: what one
@@ -83,6 +95,8 @@ class ObjectiveFacts:
     term: str = "loss"
     card_metrics: tuple[str, ...]
     samples: Samples | None = None
+    of: str = "text"
+    shown: Shown | None = None
     auto_class: str = "AutoModel"
     pipeline_tag: str = "feature-extraction"
     next_command: str = "finetune {out} TASK -o ..."
@@ -453,6 +467,38 @@ ALIGNMENT = replace(
     card_metrics=("pictured_loss", "pictured_accuracy", "matching_accuracy", "label_accuracy"),
 )
 
+QUANTISATION = ObjectiveFacts(
+    name="vector-quantisation",
+    module="gyebo.objectives.vector_quantisation",
+    learns="to restore pictures from codes",
+    capabilities=("quantises_vectors",),
+    heads=(),
+    metric="squared_error",
+    unit="mean squared error of pixel values",
+    note="of pixel values from 0 to 1, of pictures restored from their codes",
+    evaluate="gyebo.evaluation.pictures:evaluate_pictures",
+    term="loss_restored",
+    card_metrics=("squared_error", "psnr", "codebook_perplexity", "codes_used"),
+    of="pictures",
+    shown=Shown(
+        function="gyebo.evaluation.pictures:restored",
+        file="reconstructions.png",
+        caption="Held-out pictures (above), and what their codes restore",
+    ),
+    pipeline_tag="image-feature-extraction",
+    next_command="inspect reconstructions {out} PICTURES -o ...",
+    meaning="Mean squared error of the pixel values, from 0 to 1, of held-out pictures restored from their codes.",
+)
+
+RELAXATION = replace(
+    QUANTISATION,
+    name="discrete-vae",
+    module="gyebo.objectives.discrete_vae",
+    capabilities=("mixes_codes",),
+    evaluate="gyebo.evaluation.pictures:evaluate_bound",
+    card_metrics=(*QUANTISATION.card_metrics, "bits_per_dim", "kl_bits_per_dim"),
+)
+
 DISTILLATION = replace(
     MASKED,
     name="distillation",
@@ -475,6 +521,8 @@ OBJECTIVES: dict[str, ObjectiveFacts] = {
         TRANSLATION,
         CROSS_MODALITY,
         ALIGNMENT,
+        QUANTISATION,
+        RELAXATION,
         DISTILLATION,
     )
 }

@@ -18,8 +18,9 @@ from gyebo.text.tokenizer import Tokenizer
 from tests.refusals import option_error
 
 OF_PICTURES = [name for name in FAMILIES if model_class(name).sees]
-OF_CORPUS = [name for name, family in FAMILIES.items() if not table.find(family.objective).kind and name not in OF_PICTURES]
-OF_PAIRS = [name for name in FAMILIES if name not in (*OF_CORPUS, *OF_PICTURES)]
+READING = [name for name, family in FAMILIES.items() if family.reads_text and name not in OF_PICTURES]
+OF_CORPUS = [name for name in READING if not table.find(FAMILIES[name].objective).kind]
+OF_PAIRS = [name for name in READING if name not in OF_CORPUS]
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ from tests.jobs.test_distill import distilling, teachers  # noqa: F401 (a fixtur
 from tests.jobs.tuning_files import choices, json_lines, reviews, saved_model, sentences, table, treebank, tuning
 from tests.operations import counted, counted_of_positions
 
-FAMILY = [name for name, family in FAMILIES.items() if not OBJECTIVES[family.objective].kind]  # learned from a corpus
+# Learned from a corpus of text; of pictures, tests/jobs/test_picture_runs.py tells.
+FAMILY = [name for name, family in FAMILIES.items() if family.reads_text and not OBJECTIVES[family.objective].kind]
 
 
 def made(run_options, family, out, **changes):

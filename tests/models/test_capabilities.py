@@ -36,7 +36,8 @@ def test_flags_of_a_config_are_there_where_they_are_declared(family):
     assert ({"cutoffs", "division"} <= known) == cls.has_clusters
     assert not cls.has_memory or "memory" in known
     assert all(isinstance(getattr(made(family), stack), torch.nn.ModuleList) for stack in cls.stacks)
-    assert set(cls.possible_heads()) >= set(made(family).heads) > set()
+    assert set(cls.possible_heads()) >= set(made(family).heads)
+    assert bool(made(family).heads) == cls.reads_text == FAMILIES[family].reads_text
 
 
 @pytest.mark.parametrize("family", [name for name in NAMES if FAMILIES[name].head_style])
@@ -115,6 +116,8 @@ CAN = {  # flags without a method
     "has_memory": {"transformer_xl", "xlnet"},
     "any_memory": {"transformer_xl"},
     "has_clusters": {"rnn", "lstm", "gru", "transformer_xl"},
+    "quantises_vectors": {"vqvae"},
+    "mixes_codes": {"dvae"},
     "sees_prefix": {"gpt", "gpt2", "bart_decoder"},
     "steers": {"gpt", "gpt2", "bart_decoder", "transformer_xl"},
     "compiles": {"gpt", "gpt2", "bart_decoder", "bert", "roberta", "distilbert", "dan"},

@@ -69,6 +69,10 @@ def inspect_corruption(
     fit together.
     """
     found = tree.find(family)
+    if not found.reads_text:
+        raise ValueError(
+            f"{found.title} learns from pictures as they are, and hides nothing of them: see gyebo inspect reconstructions"
+        )
     facts = chosen(found, objective or {})
     if tokenizer and vocab_size:
         raise OptionError("‹vocab_size› has no effect with ‹tokenizer›: drop one")

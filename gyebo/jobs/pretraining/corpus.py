@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from gyebo.config import durable
 from gyebo.config.errors import OptionError
-from gyebo.config.run import RunOptions
+from gyebo.config.run import DataOptions, RunOptions
 from gyebo.data.prepare import Corpus, open_corpus, training_texts
 from gyebo.data.prepare import prepare as prepare_shards
 from gyebo.data.shards import Prepared
@@ -35,6 +35,16 @@ def refuse_idle(corpus: Corpus) -> None:
     ):
         if value != idle and not kinds & affected:
             raise OptionError(f"‹data.{option}›={value} has no effect on {names}: {why}; leave it out")
+
+
+def refuse_without_pictures(data: DataOptions) -> None:
+    """ValueError for a source without pictures, where nothing else is learned from or measured on."""
+    corpus = open_corpus(data, fingerprint=False)
+    for source in (*corpus.sources, *corpus.valid):
+        if not source.pictured:
+            raise ValueError(
+                f"{source.name} has no pictures, and no text is read: name a corpus of pictures, such as world:pictures"
+            )
 
 
 def open_tokenizer(options: RunOptions, corpus: Corpus, out: Path, console: Console | None) -> Tokenizer:
@@ -63,13 +73,18 @@ _said: set[Path] = set()  # corpora that were described already: the runs of a c
 
 
 def open_data(
-    options: RunOptions, out: Path, console: Console | None, opened: Tokenizer | None = None
-) -> tuple[Tokenizer, Prepared]:
+    options: RunOptions,
+    out: Path,
+    console: Console | None,
+    opened: Tokenizer | None = None,
+    *,
+    reads_text: bool = True,
+) -> tuple[Tokenizer | None, Prepared]:
     """Tokenizer and token shards; says how many documents there are and shows one. `opened`: the tokenizer of what the run
-    starts from, which may be no directory here."""
+    starts from, which may be no directory here. `reads_text`: of the family, which has no tokenizer otherwise."""
     corpus = open_corpus(options.data)
     refuse_idle(corpus)
-    tokenizer = opened or open_tokenizer(options, corpus, out, console)
+    tokenizer = opened or open_tokenizer(options, corpus, out, console) if reads_text else None
     prepared_by = partial(prepare_shards, corpus, tokenizer, check=distributed.rank() == 0)
     if console and console.is_terminal:
         with console.status("preparing") as status:
@@ -103,6 +118,7 @@ def prepare(options: RunOptions, out: Path, console: Console | None = None) -> C
     """Tokenizer and shards for several runs: where the tokenizer is, and what the corpus holds."""
     durable.make_folder(out)
     tokenizer, prepared = open_data(options, out, console)
+    assert tokenizer is not None
     train, valid = prepared.meta["train"], prepared.meta["valid"]
     return CorpusFacts(
         tokenizer=options.tokenizer or str(out / "tokenizer"),

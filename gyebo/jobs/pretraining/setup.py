@@ -21,10 +21,11 @@ from gyebo.data.shards import Prepared
 from gyebo.data.streams import streams_of
 from gyebo.evaluation import measures
 from gyebo.interchange import load
-from gyebo.jobs.model_building import longest_read, shaped, with_pieces
+from gyebo.jobs.model_building import longest_read, shaped, shaped_for_pictures, with_pieces
 from gyebo.jobs.objective_building import build_objective, chosen, held_out_rows, options_of
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.corpus import open_data
+from gyebo.jobs.pretraining.pictures import check_for_pictures, sized
 from gyebo.jobs.results import DryRun, RunPlan
 from gyebo.jobs.workload import Projected, sampled, tokens_of
 from gyebo.models import family as tree
@@ -50,7 +51,7 @@ class Setup:
 
     options: RunOptions
     family: tree.Family
-    tokenizer: Tokenizer  # the family's copy
+    tokenizer: Tokenizer | None  # the family's copy
     _: KW_ONLY
     prepared: Prepared
     make_model: Callable[[], Any]
@@ -168,17 +169,21 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     else:
         tree.find_size(family, options.size)
     cls = tree.model_class(family.name)
+    if not family.reads_text:
+        check_for_pictures(options, family, opened[0].config if opened else None)
+    options = options.model_copy(update={"data": sized(options, family, opened[0] if opened else None)})
     if options.train.compile and not cls.compiles:
         raise OptionError(
             f"‹train.compile›: {family.name} has shapes that differ from step to step, and would be compiled anew: leave it out"
         )
     own = opened[1] if opened and options.tokenizer == str(named) else None
-    tokenizer, prepared = open_data(options, out, console, own)
-    tokenizer = tokenizer.for_family(roles_of(family))
-    if not options.start_from:
-        tokenizer = tokenizer.with_sentinels(facts.sentinels)
+    tokenizer, prepared = open_data(options, out, console, own, reads_text=family.reads_text)
+    if tokenizer:
+        tokenizer = tokenizer.for_family(roles_of(family))
+        if not options.start_from:
+            tokenizer = tokenizer.with_sentinels(facts.sentinels)
     config, make = _origin(options, family, opened[0] if opened else None, tokenizer)
-    if opened and tokenizer.vocab_size > config.vocab_size:
+    if opened and tokenizer and tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
             f"the tokenizer has {tokenizer.vocab_size} ids, but {named} has {config.vocab_size}: use its own tokenizer"
         )
@@ -195,10 +200,11 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         encodes_source=cls.encodes_source,
         start_id=config.first_id if cls.encodes_source else 0,
         carries=_goes_on(options, family, config),
+        factor=config.factor if cls.tokenizes_pictures else 0,
         teacher=opened[0].to(device) if opened and options.teacher else None,
     )
     objective = build_objective(facts, options_of(facts, family, options.objective), setting)
-    pad = tokenizer.role_ids["pad"]
+    pad = tokenizer.role_ids["pad"] if tokenizer else 0
     evaluated = _evaluated(options, config, context, cls)
     valid = held_out_rows(objective, prepared.valid, evaluated, pad)
     if not options.start_from:
@@ -298,7 +304,9 @@ def _plan(
     )
 
 
-def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: Tokenizer) -> tuple[Any, Callable[[Any], Any]]:
+def _origin(
+    options: RunOptions, family: tree.Family, opened: Any, tokenizer: Tokenizer | None
+) -> tuple[Any, Callable[[Any], Any]]:
     """The config of a run's model, and what makes the model from it: drawn from the seed, read from `start_from`, or a student
     that starts from its teacher."""
     cls = tree.model_class(family.name)
@@ -307,13 +315,15 @@ def _origin(options: RunOptions, family: tree.Family, opened: Any, tokenizer: To
 
     def fresh(config: Any) -> Any:
         torch.manual_seed(initial_seed(options.seed))
-        model = with_pieces(cls(config), tokenizer)
+        model = cls(config) if tokenizer is None else with_pieces(cls(config), tokenizer)
         if options.teacher:
             start_from_teacher(model, opened)
         return model
 
     if options.teacher:
         return student_config(cls, opened, options), fresh
+    if tokenizer is None:
+        return shaped_for_pictures(cls.sizes[options.size], options.model, options.data.picture_size), fresh
     return shaped(cls.sizes[options.size], options.model, tokenizer, windows=cls.has_windows, context=options.context), fresh
 
 
@@ -356,7 +366,7 @@ def _inherit(options: RunOptions, model: Any, tokenizer: Tokenizer | None) -> Ru
         raise OptionError(f"‹start_from›={name} holds a {model.family} model, not {options.family}")
     if options.start_from and options.model:
         raise OptionError(f"‹model.{next(iter(options.model))}› contradicts ‹start_from›: the shape is that of {name}")
-    if options.tokenizer is None:
+    if options.tokenizer is None and model.reads_text:
         if tokenizer is None:
             raise OptionError(f"{name} has no tokenizer: name one with ‹tokenizer›")
         options = options.model_copy(update={"tokenizer": str(name)})
