@@ -21,10 +21,11 @@ from gyebo.config import toml
 from gyebo.config.finetune import FinetuneOptions
 from gyebo.config.run import OptimOptions, RunOptions, TrainOptions
 from gyebo.data.sources import FORMATS
+from gyebo.generation.drawing import DrawingOptions
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.pplm.settings import settings_from
 from gyebo.models.family import FAMILIES, model_class
-from gyebo.objectives import alignment, cross_modality, denoising, masked, permutation, pictured
+from gyebo.objectives import alignment, cross_modality, denoising, masked, permutation, pictured, text_to_image
 from gyebo.objectives.table import OBJECTIVES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -294,6 +295,18 @@ def test_the_options_of_texts_with_pictures_are_those_of_the_code(name, module):
     shared = said_defaults("training.md", "texts with pictures")
     assert shared.keys() == {f"objective.{name}" for name in pictured.Options.model_fields}
     assert shared | said_defaults("training.md", name) == known
+
+
+def test_the_options_of_texts_and_pictures_are_those_of_the_code():
+    known = {f"objective.{name}": field.default for name, field in text_to_image.Options.model_fields.items()}
+    shown = {name: json.dumps(value) for name, value in known.items()}
+    assert said_defaults("families/dalle.md", "text-to-image") == shown
+
+
+def test_the_options_of_drawing_are_those_of_the_code():
+    assert said_defaults("drawing.md") == {
+        field.name: json.dumps(field.default) for field in dataclasses.fields(DrawingOptions)
+    }
 
 
 def test_the_options_of_generation_are_those_of_the_code():

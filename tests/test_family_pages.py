@@ -9,7 +9,22 @@ from gyebo.models.family import FAMILIES, model_class
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("bert", "roberta", "distilbert", "xlnet")
-CODE = (*PAGES, "transformer_xl", "dan", "seq2seq", "transformer", "ulmfit", "elmo", "bart", "t5", "meena", "lxmert", "vilbert")
+CODE = (
+    *PAGES,
+    "transformer_xl",
+    "dan",
+    "seq2seq",
+    "transformer",
+    "ulmfit",
+    "elmo",
+    "bart",
+    "t5",
+    "meena",
+    "lxmert",
+    "vilbert",
+    "clip",
+    "dalle",
+)
 
 
 def page(family: str) -> str:
@@ -92,6 +107,26 @@ def test_the_sizes_of_vilbert_are_those_of_the_code():
         numbers = (c.context, c.vocab_size, FAMILIES["vilbert"].sizes[size])
         columns = (" + ".join(map(str, layers[of_each])), ", ".join(f"{width:,}" for width in widths[of_each]))
         known[size] = [*columns, *(f"{number:,}" for number in numbers)]
+    assert said == known and list(said) == list(known)
+
+
+def test_the_sizes_of_dalle_are_those_of_the_code():
+    said = {line[1]: line[2:] for line in table("dalle", "family | size")}
+    known = {}
+    for size, c in model_class("dalle").sizes.items():
+        shape = (c.layers, c.width, c.heads, c.context, c.vocab_size, c.grid, c.image_codes, c.kernel)
+        known[size] = [str(c.width) if number == c.width else f"{number:,}" for number in shape]
+        known[size] += [f"{FAMILIES['dalle'].sizes[size]:,}"]
+    assert said == known and list(said) == list(known)
+
+
+def test_the_sizes_of_clip_are_those_of_the_code():
+    said = {line[1]: line[2:] for line in table("clip", "family | size")}
+    known = {}
+    for size, c in model_class("clip").sizes.items():
+        shape = (c.layers, c.width, c.heads, c.context, f"{c.vocab_size:,}", c.picture_size, c.patch)
+        picture = f"{c.picture_layers}, {c.picture_width}, {c.picture_heads}"
+        known[size] = [*map(str, shape), picture, str(c.projection), f"{FAMILIES['clip'].sizes[size]:,}"]
     assert said == known and list(said) == list(known)
 
 

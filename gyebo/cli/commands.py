@@ -13,6 +13,7 @@ from gyebo.cli.chat import chat
 from gyebo.cli.compare import compare
 from gyebo.cli.demo import demo
 from gyebo.cli.distill import distill
+from gyebo.cli.draw import draw
 from gyebo.cli.embed import embed
 from gyebo.cli.env import env
 from gyebo.cli.evaluate import evaluate
@@ -51,6 +52,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "evaluate": evaluate,
     "generate": generate,
+    "draw": draw,
     "chat": chat,
     "guard learn": learn_words,
     "guard fit": fit_guard,

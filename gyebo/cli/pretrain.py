@@ -20,6 +20,9 @@ def pretrain(
     tokenizer: Annotated[
         str | None, shared.word("Tokenizer directory.  [default: one is trained on the corpus]", "DIR")
     ] = None,
+    picture_tokenizer: Annotated[
+        str | None, shared.word("For a family that draws: a model of gyebo pretrain vqvae, whose codes it draws.", "MODEL")
+    ] = None,
     vocab_size: Annotated[int | None, shared.count("Vocabulary size of the tokenizer to train.  [default: 16000]")] = None,
     steps: Annotated[int | None, shared.count("Budget: optimiser steps.")] = None,
     tokens: Annotated[float | None, shared.real("Budget: training tokens, e.g. 1e8.")] = None,
@@ -75,6 +78,7 @@ def pretrain(
         family=family,
         size=size,
         tokenizer=tokenizer,
+        picture_tokenizer=picture_tokenizer,
         vocab_size=vocab_size,
         start_from=start_from,
         context=context,

@@ -16,7 +16,7 @@ OPTIMIZERS = {"adamw": "AdamW", "adafactor": "Adafactor"}
 
 
 SOURCES = re.compile(
-    r"data\.(corpus|valid|without)|tokenizer(\.path)?|start_from|teacher|model|(further_)?tasks?(\.\d+)?\.(data|test)"
+    r"data\.(corpus|valid|without)|tokenizer(\.path)?|picture_tokenizer|start_from|teacher|model|(further_)?tasks?(\.\d+)?\.(data|test)"
 )
 
 
@@ -216,6 +216,7 @@ class RunOptions(ModelOptions):
     start_from: str | None = Field(None, description="start from the weights of this model")
     teacher: str | None = Field(None, description="teacher model (gyebo distill)")
     tokenizer: str | None = Field(None, description="a tokenizer's directory; by default one is trained on the corpus")
+    picture_tokenizer: str | None = Field(None, description="a model that gives pictures codes, for one that draws them")
     vocab_size: int = Field(16_000, gt=0, description="vocabulary size of the tokenizer to train")
     context: int | None = Field(None, gt=1, description="context length in tokens; by default the model's")
     seed: int = Field(0, ge=0)

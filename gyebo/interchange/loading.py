@@ -27,6 +27,7 @@ from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.tokenizer_files import PUBLISHED
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+PICTURE_TOKENIZER = "picture_tokenizer"  # the folder of what paints for a model that draws
 TOKENIZER_FILES = ("tokenizer.json", "source.spm", "vocab.json", "vocab.txt", "*.model")
 
 
@@ -83,6 +84,8 @@ def load(
     _check(table, architecture, model, weights)
     _fill(model, weights, _dtype(dtype, weights.stored), config.tied)
     _check_spelling(body_of(model), directory)
+    if body_of(model).draws and (directory / PICTURE_TOKENIZER).is_dir():
+        _take_painter(model, directory)
     return model.eval(), _tokenizer(directory, config, find(table.family))
 
 
@@ -179,6 +182,17 @@ def _check_spelling(body: Any, directory: Path) -> None:
             body.spell(body.spelling)
         except ValueError as error:
             raise ValueError(f"{directory}: {error}") from error
+
+
+def _take_painter(model: Any, directory: Path) -> None:
+    """Tell a model that draws the picture tokenizer that lies beside it."""
+    painter, _ = load(directory / PICTURE_TOKENIZER)
+    if not painter.tokenizes_pictures:
+        raise ValueError(f"{directory / PICTURE_TOKENIZER}: holds a {type(painter).__name__}, which gives pictures no codes")
+    try:
+        model.take_picture_tokenizer(painter)
+    except ValueError as error:
+        raise ValueError(f"{directory}: {error}") from error
 
 
 def _fill(model: nn.Module, weights: _Weights, dtype: torch.dtype, tied: bool) -> None:

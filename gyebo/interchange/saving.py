@@ -20,7 +20,7 @@ from gyebo.interchange import task_heads
 from gyebo.interchange.config_fields import FORCED, GENERATION, expresses, options_of, write_config, written_architecture
 from gyebo.interchange.format import Architecture, Format
 from gyebo.interchange.hooks import LazyTensor
-from gyebo.interchange.loading import check_vocabulary
+from gyebo.interchange.loading import PICTURE_TOKENIZER, check_vocabulary
 from gyebo.interchange.registry import formats_of
 from gyebo.interchange.task_heads import plain, task_architecture, task_fields
 from gyebo.interchange.tensor_names import full_name, their_tensors
@@ -46,6 +46,8 @@ def save(
 
     `README.md` is written where `card` is given.
 
+    The picture tokenizer of a model that draws is written first, into a folder of its own.
+
     Weights larger than `max_shard_bytes` become several files with an index. Everything is written aside, flushed and then
     renamed, so that an interrupted save leaves each file as it was. Files of the directory with other names stay. Raises
     ValueError for an option that the format cannot express, or a tokenizer with more ids than the model; OSError where the disk
@@ -56,6 +58,8 @@ def save(
     if max_shard_bytes < 1:
         raise ValueError(f"max_shard_bytes must be at least 1, but is {max_shard_bytes} instead")
     tuned = isinstance(model, TaskModel)
+    if not tuned and model.draws and model.picture_tokenizer is not None:
+        save(model.picture_tokenizer, None, directory / PICTURE_TOKENIZER)
     architecture = task_architecture(table, model) if tuned else written_architecture(table, model.config)
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     learned = task_fields(architecture, model) if tuned else _text_tasks(model)

@@ -23,7 +23,9 @@ from gyebo.jobs.finetuned_model import FinetunedModel, open_model, open_tasks
 from gyebo.jobs.inference import check_precision
 from gyebo.jobs.model_building import longest_read
 from gyebo.jobs.objective_building import NAME, build_objective, held_out_rows, options_of
+from gyebo.jobs.picture_codes import codes_of
 from gyebo.jobs.pretraining.corpus import floor, refuse_idle, refuse_without_pictures
+from gyebo.jobs.pretraining.pictures import picture_size_of, with_painter
 from gyebo.jobs.run_directory import refuse_existing
 from gyebo.models.family import find
 from gyebo.objectives import table
@@ -73,7 +75,8 @@ def evaluate(
             f"‹memory›={memory} has no effect: {name} is a {find(model.family).title}, which is measured without a memory"
         )
     record = None if corpus else _record(name, data or {})
-    size = {"picture_size": model.config.picture_size} if model.tokenizes_pictures else {}
+    side = None if isinstance(model, TaskModel) else picture_size_of(model)
+    size = {} if side is None else {"picture_size": side}
     prepared = _own_text(record, name, tokenizer, size) if record else _text(corpus, data or {}, tokenizer, size)
     options = record["options"] if record else {}
     trained = None if model.has_windows else options.get("context")
@@ -109,11 +112,13 @@ def _objective(
     family = find(model.family)
     options = options_of(facts, family, record["options"].get("objective", {})) if record else facts.elsewhere
     split = prepared.train if record else prepared.valid
-    start: dict[str, Any] = {"encodes_source": True, "start_id": model.start_id} if model.encodes_source else {}
-    start |= {"factor": model.config.factor} if model.tokenizes_pictures else {}
-    return build_objective(
-        facts, options, Setting(tokenizer, roles_of(family), split, tuple(model.heads), gives_raw=model.gives_raw, **start)
+    given: dict[str, Any] = {"encodes_source": True, "start_id": model.start_id} if model.encodes_source else {}
+    given |= {"factor": model.config.factor} if model.tokenizes_pictures else {}
+    given |= {"codes": codes_of(prepared, with_painter(model))} if model.draws else {}
+    setting = Setting(
+        tokenizer, roles_of(family), split, tuple(model.heads), gives_raw=model.gives_raw, config=model.config, **given
     )
+    return build_objective(facts, options, setting)
 
 
 def _uncharged(tokenizer: Tokenizer, vocab_size: int) -> str:

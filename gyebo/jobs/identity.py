@@ -36,6 +36,7 @@ WORDS = {  # part -> what is said where it differs
     "tokenizer": "the tokenizer is another one",
     "start": "the weights that it started from are others",
     "teacher": "the teacher's weights differ",
+    "picture_tokenizer": "the picture tokenizer is another one",
     "examples": "the examples of its task have changed since the run",
 }
 HASH = "hash"  # beside the parts, where they are stored
@@ -73,10 +74,12 @@ def of_pretraining(options: RunOptions, out: Path, corpus: str | None = None) ->
     elif not named and find(options.family).reads_text:
         tokenizer = Tokenizer.load(out / "tokenizer")
     weights = None if model is None else digest(model)
+    painter = load(options.picture_tokenizer)[0] if options.picture_tokenizer else None
     return of(
         options.model_dump(mode="json"),
         corpus=corpus or open_corpus(sized(options, find(options.family), model)).fingerprint,
         tokenizer=tokenizer.fingerprint if tokenizer else None,
+        picture_tokenizer=None if painter is None else digest(painter),
         **{"start" if options.start_from else "teacher": weights},
     )
 

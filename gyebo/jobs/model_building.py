@@ -98,11 +98,19 @@ KINDS: dict[str, tuple[Any, str]] = {
 
 
 # Fields that follow from the tokenizer, from the text and from what is learned.
-ROLES = {"pad_id": "pad", "bos_id": "bos", "eos_id": "eos", "forced_bos_id": "bos", "forced_eos_id": "eos"}  # field -> role
+ROLES = {
+    "pad_id": "pad",
+    "bos_id": "bos",
+    "eos_id": "eos",
+    "forced_bos_id": "bos",
+    "forced_eos_id": "eos",
+    "end_id": "sep",
+}  # field -> role
 FIXED = {"vocab_size", "context", "window", "symbols", "start_id", "mlm", "nsp", "lm", "pooler", *ROLES}
 FIXED |= {"decoder", "multilingual", "prefix"}
 FIXED |= {"match", "region_head", "object", "attribute", "feature", "answer", "region", "alignment"}
 FIXED |= {"crop", "feature_size", "objects", "attributes", "answers", "classes", "picture_size"}
+FIXED |= {"image_codes", "grid", "guided"}
 
 
 def shaped(

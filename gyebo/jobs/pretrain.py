@@ -78,7 +78,15 @@ def pretrain(
 def started_from(options: RunOptions) -> tuple[str | None, ...]:
     """What a run reads that may lie in a directory."""
     data = options.data
-    return options.start_from, options.teacher, options.tokenizer, data.valid, *data.without, *data.corpus
+    return (
+        options.start_from,
+        options.teacher,
+        options.tokenizer,
+        options.picture_tokenizer,
+        data.valid,
+        *data.without,
+        *data.corpus,
+    )
 
 
 def _run(

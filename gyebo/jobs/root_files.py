@@ -14,7 +14,7 @@ YOURS = ("README*", "LICEN?E*")  # a user may edit these
 def digests(out: Path) -> dict[str, str]:
     """SHA-256 of each file that the run wrote, by its name: those at the root, and the tokenizer's."""
     patterns = [name for name, inner in RUN.items() if inner is None]
-    patterns += [f"tokenizer/{name}" for name in RUN["tokenizer"] or ()]
+    patterns += [f"{folder}/{name}" for folder in ("tokenizer", "picture_tokenizer") for name in RUN[folder] or ()]
     paths = {path for pattern in patterns for path in out.glob(pattern)}
     kept = (path for path in sorted(paths) if not any(path.match(pattern) for pattern in LEFT_OUT))
     return {path.relative_to(out).as_posix(): checkpoint.digest(path) for path in kept}

@@ -39,6 +39,7 @@ RUN: Table = {
     **PICTURES,
     "checkpoints": {"step-*": CHECKPOINT, "sources.json": None},
     "tokenizer": TOKENIZER,
+    "picture_tokenizer": {"config.json": None, **WEIGHTS},
 }
 ATTRIBUTE, ATTRIBUTE_WEIGHTS = "attribute.json", "attribute.safetensors"
 ATTRIBUTE_MODEL: Table = _files(ATTRIBUTE, ATTRIBUTE_WEIGHTS)

@@ -44,7 +44,7 @@ class DalleConfig:
 
     vocab_size: int = 16_384
     context: int = 256  # places of the text, tokens
-    codes: int = 8192  # different image tokens
+    image_codes: int = 8192  # different image tokens
     grid: int = 32  # rows, and columns, of image tokens
     width: int = 3968
     layers: int = 64
@@ -68,7 +68,7 @@ class DalleConfig:
     def __post_init__(self) -> None:
         check_shape(
             self,
-            counts=("vocab_size", "context", "codes", "grid", "width", "layers", "heads"),
+            counts=("vocab_size", "context", "image_codes", "grid", "width", "layers", "heads"),
             shares=("embedding_dropout", "attention_dropout", "residual_dropout"),
             positive=("norm_eps", "init_std"),
             ids=("pad_id", "bos_id", "eos_id"),
@@ -179,13 +179,14 @@ class Dalle(Pretrained, nn.Module):
         self.token_embedding = nn.Embedding(config.vocab_size, config.width)
         self.padding_embedding = nn.Embedding(config.context, config.width)
         self.position_embedding = nn.Embedding(config.context, config.width)
-        self.image_embedding = nn.Embedding(config.codes, config.width)
+        self.image_embedding = nn.Embedding(config.image_codes, config.width)
         self.row_embedding = nn.Embedding(config.grid, config.width)
         self.column_embedding = nn.Embedding(config.grid, config.width)
         self.blocks = nn.ModuleList([Block(config, layer) for layer in range(config.layers)])
         self.final_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
-        self.image_head = nn.Linear(config.width, config.codes, bias=False)
+        self.image_head = nn.Linear(config.width, config.image_codes, bias=False)
         self.image_head.weight = self.image_embedding.weight
+        self._painters: tuple[Any, ...] = ()  # no module of its own: it is not trained, and saved by itself
         self.initialise()
 
     @torch.no_grad()
@@ -290,7 +291,7 @@ class Dalle(Pretrained, nn.Module):
         raise ValueError(f"head must be one of {', '.join(self.heads)}, but is {head!r} instead")
 
     def project(self, hidden: Tensor, head: str) -> Tensor:
-        """Logits of a head for any subset of positions: [..., D] -> [..., V + context] or [..., codes]."""
+        """Logits of a head for any subset of positions: [..., D] -> [..., V + context] or [..., C]."""
         if head == "image":
             return self.image_head(hidden)  # the module instead of its weight: it may be packed for decoding
         rows, weight, _ = self.output_layer(hidden, head)
@@ -315,6 +316,21 @@ class Dalle(Pretrained, nn.Module):
         return TextAndPictureOutput(self.project(text, "text"), self.project(image, "image"), found.hidden, found.layers)
 
     # -- drawing
+
+    @property
+    def picture_tokenizer(self) -> Any:
+        """What paints the pictures whose codes it draws; None where it has not been told."""
+        return self._painters[0] if self._painters else None
+
+    def take_picture_tokenizer(self, painter: Any) -> None:
+        """Draw with the codes of this picture tokenizer. Raises ValueError where it has another number of codes or places."""
+        found = painter.config.codes, painter.config.context
+        if found != (self.config.image_codes, self.config.image_tokens):
+            raise ValueError(
+                f"the picture tokenizer has {found[0]} codes, {found[1]} of them a picture, but the model was made for "
+                f"{self.config.image_codes} and {self.config.image_tokens}: they do not belong together"
+            )
+        self._painters = (painter,)
 
     def start_picture(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, image_ids: Tensor | None = None, *, copies: int = 1
@@ -362,5 +378,5 @@ class Dalle(Pretrained, nn.Module):
         for pattern in config.patterns:
             pairs = pictures * text**2 + image * (text + pattern.keys)
             total += transformer_flops(pictures * text + image, pairs, width=config.width, layers=1, inner=config.inner_width)
-        outputs = {"text": config.vocab_size + config.context, "image": config.codes}
+        outputs = {"text": config.vocab_size + config.context, "image": config.image_codes}
         return total + 2 * work.outputs({head: config.width * rows for head, rows in outputs.items()})

@@ -22,7 +22,7 @@ class Family:
     "module:Class". `sizes`: published and own sizes with their exact parameter counts at the default vocabulary, tied tensors
     once. `tokens`: role -> token string (two roles with one string share an id); none: it reads no text. `head_style`: what a
     classification head is made of, a name of `gyebo/tasks/heads/styles.py`; "": there is none. `answers`: how it answers a
-    task, HEAD, TEXT or both, what is usual for it first; () where it reads no text. `single`, `pair`: templates over roles and
+    task, HEAD, TEXT or both, what is usual for it first; () where it learns none. `single`, `pair`: templates over roles and
     $A, $B. `padding_side`: where its tokenizer pads in `transformers`. `published`: options of the objective in which the
     family differs from the objective's own defaults. `tuning`: options of a fine-tuning, likewise. `prefixes`: what it reads
     begins with the name of the task, as it answers many. `student`: the family that learns from it as a teacher; None where
@@ -53,9 +53,9 @@ class Family:
 
     def __post_init__(self) -> None:
         if (
-            bool(self.answers) != self.reads_text
-            or (HEAD in self.answers) != bool(self.head_style)
+            (HEAD in self.answers) != bool(self.head_style)
             or not {HEAD, TEXT} >= {*self.answers}
+            or (self.answers and not self.reads_text)
         ):
             raise ValueError(f"{self.name}: answers = {self.answers} does not fit head_style = {self.head_style!r}")
 
@@ -533,6 +533,50 @@ FAMILIES: dict[str, Family] = {
             head_style="",
             answers=(),
             novelty="the picture words of DALL-E: a distribution over codes, relaxed in training",
+            in_transformers=False,
+        ),
+        Family(
+            name="clip",
+            title="CLIP",
+            year=2021,
+            paper="Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision",
+            parents=("gpt2",),
+            objective="contrastive",
+            cls="gyebo.models.clip:Clip",
+            sizes={
+                "tiny": 489_217,
+                "mini": 8_511_489,
+                "small": 59_355_137,
+                "base-32": 151_277_313,
+                "base-16": 149_620_737,
+                "large-14": 427_616_513,
+            },
+            tokens={"pad": "<|pad|>", "bos": "<|startoftext|>", "sep": "<|endoftext|>", "unk": "<|unk|>"},
+            head_style="",
+            answers=(),
+            single=("bos", "$A", "sep"),
+            pair=("bos", "$A", "$B", "sep"),
+            novelty="texts and pictures in one space: each text finds its picture, each picture its text",
+        ),
+        Family(
+            name="dalle",
+            title="DALL-E",
+            year=2021,
+            paper="Ramesh et al. 2021, Zero-Shot Text-to-Image Generation",
+            parents=("gpt2",),
+            objective="text-to-image",
+            cls="gyebo.models.dalle:Dalle",
+            sizes={
+                "tiny": 475_584,
+                "mini": 6_881_536,
+                "small": 33_756_672,
+                "korean": 104_372_736,
+                "published": 12_195_294_848,
+            },
+            tokens={"pad": "<pad>", "unk": "<unk>"},
+            head_style="",
+            answers=(),
+            novelty="a picture is a sequence of codes: a decoder reads a text and writes them, with sparse attention",
             in_transformers=False,
         ),
     )

@@ -69,7 +69,15 @@ class Generates(Protocol):
 
 @runtime_checkable
 class Draws(Protocol):
-    """A model that draws a picture for a text, one image token after the other; its config has `codes` and `grid`."""
+    """A model that draws a picture for a text, one image token after the other; its config has `image_codes` and `grid`.
+    `picture_tokenizer`: what paints them, None where it has not been told."""
+
+    @property
+    def picture_tokenizer(self) -> Any:
+        """See above."""
+
+    def take_picture_tokenizer(self, painter: Any) -> None:
+        """Draw with the codes of this picture tokenizer."""
 
     def start_picture(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, image_ids: Tensor | None = None, *, copies: int = 1

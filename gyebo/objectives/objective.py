@@ -6,8 +6,8 @@ be known of it stands in its row of `gyebo/objectives/table.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,7 +32,8 @@ class Setting:
     `gives_raw`: its `encode` takes `return_raw`. `encodes_source`: it has an encoder and a decoder, whose first id is
     `start_id`. `carries`: rows go on from each other, in lanes. `factor`: of a model that turns pictures into codes, the pixels
     of a side of what one stands for; where it reads no text, `tokenizer` is None. `teacher`: the model that a student learns
-    from; None where it has none, or is only evaluated."""
+    from; None where it has none, or is only evaluated. `config`: the model's. `codes`: of a model that draws, name of a
+    split -> the codes of its pictures [P, N]."""
 
     tokenizer: Any  # Tokenizer
     roles: Roles
@@ -45,6 +46,8 @@ class Setting:
     carries: bool = False
     factor: int = 0
     teacher: Any = None
+    config: Any = None
+    codes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 class Objective(Protocol):
@@ -55,7 +58,8 @@ class Objective(Protocol):
     the objective needs on; `shape`: its fields that follow from what there is to learn. `extra`: positions that a document
     fills beyond its tokens. `shortens`: rows may have fewer tokens than the plan says. `both_directions`: half of the lanes
     are read from their end to their start, where there are lanes. `scheduled`: the loss depends on how much of the run is
-    done. `teacher`: the model that a student learns from.
+    done. `whole_batches`: what is learned of a row depends on the others of its batch, which can't be divided.
+    `teacher`: the model that a student learns from.
     """
 
     teacher: Any
@@ -93,6 +97,10 @@ class Objective(Protocol):
 
     @property
     def both_directions(self) -> bool:
+        """See above."""
+
+    @property
+    def whole_batches(self) -> bool:
         """See above."""
 
     @property
@@ -170,6 +178,11 @@ class Defaults:
     @property
     def both_directions(self) -> bool:
         """No: all lanes are read forwards."""
+        return False
+
+    @property
+    def whole_batches(self) -> bool:
+        """No: a row is learned from by itself."""
         return False
 
     @property

@@ -499,6 +499,64 @@ RELAXATION = replace(
     card_metrics=(*QUANTISATION.card_metrics, "bits_per_dim", "kl_bits_per_dim"),
 )
 
+TEXT_TO_IMAGE = ObjectiveFacts(
+    name="text-to-image",
+    module="gyebo.objectives.text_to_image",
+    learns="to draw a picture for a text, code by code",
+    capabilities=("draws",),
+    heads=("text", "image"),
+    metric="image_loss",
+    unit="nats per image token",
+    note="of the codes of a picture, given its text: comparable between models with the same picture tokenizer alone",
+    evaluate="gyebo.evaluation.text_to_image:evaluate_codes",
+    term="loss_image",
+    card_metrics=("image_loss", "image_accuracy", "text_loss"),
+    of="pictures",
+    pipeline_tag="text-to-image",
+    next_command="draw {out} --text ... -o picture.png",
+    meaning="Mean negative log-likelihood of the codes of held-out pictures, each from the text and the codes before it.",
+    lines_beside=(
+        Line(
+            heading="Loss on image tokens",
+            meaning="Mean negative log-likelihood of the codes of held-out pictures (nats per code). No bits per byte.",
+            metric="image_loss",
+        ),
+    ),
+)
+
+CONTRASTIVE = ObjectiveFacts(
+    name="contrastive",
+    module="gyebo.objectives.contrastive",
+    learns="which texts and pictures belong together",
+    capabilities=("compares",),
+    heads=("text", "picture"),
+    metric="contrast_loss",
+    unit="nats per pair",
+    note="of held-out texts and pictures, each to be found among 100, or among all where there are fewer",
+    evaluate="gyebo.evaluation.contrast:evaluate_contrast",
+    card_metrics=("contrast_loss", "picture_found", "text_found"),
+    auto_class="AutoModel",
+    of="pictures",
+    pipeline_tag="zero-shot-image-classification",
+    next_command="draw MODEL --text ... --count 16 --rerank {out} -o pictures.png",
+    meaning="Mean negative log-likelihood of a held-out text's own picture among 100, and of a picture's own text.",
+    lines=(
+        Line(
+            heading="Pictures found",
+            meaning="Share of held-out texts whose own picture is the most similar one among 100.",
+            metric="picture_found",
+            form="{:.1%}",
+        ),
+    ),
+    lines_beside=(
+        Line(
+            heading="Loss on pairs",
+            meaning="Mean negative log-likelihood of pairs of a text and its picture among 100 (nats). No bits per byte.",
+            metric="contrast_loss",
+        ),
+    ),
+)
+
 DISTILLATION = replace(
     MASKED,
     name="distillation",
@@ -523,6 +581,8 @@ OBJECTIVES: dict[str, ObjectiveFacts] = {
         ALIGNMENT,
         QUANTISATION,
         RELAXATION,
+        TEXT_TO_IMAGE,
+        CONTRASTIVE,
         DISTILLATION,
     )
 }

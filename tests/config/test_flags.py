@@ -138,6 +138,8 @@ def test_messages_name_options_that_exist():
         "neutral",
         "positive",
         "rate",
+        "rerank",
+        "upper",
         "thresholds",
         "unwanted",
         "words",

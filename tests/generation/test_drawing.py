@@ -10,7 +10,7 @@ from gyebo.generation.drawing import DrawingOptions, draw, guided
 from gyebo.models.dalle import Dalle, DalleConfig
 
 CONFIG = DalleConfig(
-    vocab_size=37, context=6, codes=11, grid=3, width=24, layers=3, heads=3, kernel=3, init_std=0.3, guided=True
+    vocab_size=37, context=6, image_codes=11, grid=3, width=24, layers=3, heads=3, kernel=3, init_std=0.3, guided=True
 )
 TEXTS = [[5, 9, 2], [7], [1, 2, 3, 4, 5, 6]]
 

@@ -10,20 +10,8 @@ import torch
 import transformers
 
 from gyebo.interchange import load, save
-from gyebo.interchange.families import clip
-from gyebo.interchange.registry import FORMATS
 from gyebo.models.clip import Clip
-from gyebo.models.family import FAMILIES, TEXT, Family
 from tests.models.test_clip import ODD, TEXTS, close, make, padded, pictures
-
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch):
-    """The family has no line in the tree yet."""
-    row = Family("clip", "", 2021, "", (), "causal", "gyebo.models.clip:Clip", {}, {}, "", answers=(TEXT,))
-    monkeypatch.setitem(FAMILIES, "clip", row)
-    monkeypatch.setitem(FORMATS, clip.FORMAT.key, clip.FORMAT)
-
 
 SHAPES = {
     "odd": {},

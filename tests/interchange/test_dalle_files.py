@@ -8,19 +8,7 @@ import pytest
 import torch
 
 from gyebo.interchange import load, save
-from gyebo.interchange.families import dalle
-from gyebo.interchange.registry import FORMATS
-from gyebo.models.family import FAMILIES, TEXT, Family
 from tests.models.test_dalle import make, padded, picture
-
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch):
-    """The family has no line in the tree yet."""
-    row = Family("dalle", "", 2021, "", (), "causal", "gyebo.models.dalle:Dalle", {}, {}, "", answers=(TEXT,))
-    monkeypatch.setitem(FAMILIES, "dalle", row)
-    monkeypatch.setitem(FORMATS, dalle.FORMAT.key, dalle.FORMAT)
-
 
 SHAPES = {
     "odd": {"residual_dropout": 0.25, "pad_id": 0, "eos_id": 2},

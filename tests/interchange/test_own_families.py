@@ -64,7 +64,7 @@ def test_there_are_some_and_the_flag_is_true():
     pytest.importorskip("transformers")
     from transformers import CONFIG_MAPPING
 
-    assert OWN and set(ALL) - set(OWN) == {"seq2seq", "meena", "vilbert", "vqvae", "dvae"}
+    assert OWN and set(ALL) - set(OWN) == {"seq2seq", "meena", "vilbert", "vqvae", "dvae", "dalle"}
     assert all(name not in CONFIG_MAPPING for name in ALL)
 
 

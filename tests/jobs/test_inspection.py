@@ -18,9 +18,9 @@ from gyebo.text.tokenizer import Tokenizer
 from tests.refusals import option_error
 
 OF_PICTURES = [name for name in FAMILIES if model_class(name).sees]
-READING = [name for name, family in FAMILIES.items() if family.reads_text and name not in OF_PICTURES]
-OF_CORPUS = [name for name in READING if not table.find(FAMILIES[name].objective).kind]
-OF_PAIRS = [name for name in READING if name not in OF_CORPUS]
+READING = {name: facts for name, family in FAMILIES.items() if (facts := table.find(family.objective)).of == "text"}
+OF_CORPUS = [name for name, facts in READING.items() if not facts.kind and name not in OF_PICTURES]
+OF_PAIRS = [name for name in READING if name not in (*OF_CORPUS, *OF_PICTURES)]
 
 
 @pytest.fixture

@@ -193,7 +193,7 @@ def test_options_about_text_are_refused(family, changes, named, tmp_path):
 
 
 def test_what_has_no_pictures_is_refused(run, corpus, tmp_path):
-    with pytest.raises(ValueError, match=r"small.txt has no pictures, and no text is read: name a corpus of pictures"):
+    with pytest.raises(ValueError, match=r"small.txt has no pictures, from which it learns: name a corpus of pictures"):
         set_up(options("vqvae", data={"corpus": [str(corpus)]}), tmp_path, None)
     with pytest.raises(ValueError, match="small.txt has no pictures"):
         evaluate(str(run[0]), [str(corpus)])

@@ -27,7 +27,8 @@ from tests.jobs.tuning_files import choices, json_lines, reviews, saved_model, s
 from tests.operations import counted, counted_of_positions
 
 # Learned from a corpus of text; of pictures, tests/jobs/test_picture_runs.py tells.
-FAMILY = [name for name, family in FAMILIES.items() if family.reads_text and not OBJECTIVES[family.objective].kind]
+FACTS = {name: OBJECTIVES[family.objective] for name, family in FAMILIES.items()}
+FAMILY = [name for name, facts in FACTS.items() if not facts.kind and facts.of == "text"]
 
 
 def made(run_options, family, out, **changes):

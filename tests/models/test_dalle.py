@@ -15,7 +15,7 @@ from tests.models import naive_dalle
 from tests.operations import counted
 
 ODD = DalleConfig(
-    vocab_size=37, context=6, codes=11, grid=4, width=21, layers=5, heads=3, inner=40, kernel=3, init_std=0.3, start=True
+    vocab_size=37, context=6, image_codes=11, grid=4, width=21, layers=5, heads=3, inner=40, kernel=3, init_std=0.3, start=True
 )
 TEXTS = [[5, 9, 2, 30], [7], [], [1, 2, 3, 4, 5, 6]]
 
@@ -91,7 +91,7 @@ def test_kinds_of_layers_of_the_published_model():
 def test_parameters_of_the_published_models():
     for size, count in (("published", 12_195_294_848), ("korean", 104_372_736)):
         config = Dalle.sizes[size]
-        assert (config.vocab_size, config.context, config.codes, config.grid) == (16_384, 256, 8192, 32)
+        assert (config.vocab_size, config.context, config.image_codes, config.grid) == (16_384, 256, 8192, 32)
         with torch.device("meta"):
             model = Dalle(config)
         assert model.count_parameters() == count
@@ -106,7 +106,7 @@ def test_parameters_of_every_size(size):
     d = config.width
     blocks = config.layers * (12 * d * d + 13 * d) + 2 * d
     assert model.count_parameters(embeddings=False) == blocks + d * config.start
-    rows = config.vocab_size + 2 * config.context + config.codes + 2 * config.grid + config.start
+    rows = config.vocab_size + 2 * config.context + config.image_codes + 2 * config.grid + config.start
     assert model.count_parameters() == blocks + rows * d
 
 
@@ -123,6 +123,19 @@ def test_flops_are_those_that_torch_counts():
 
         with torch.no_grad():
             assert model.flops(work) == pytest.approx(counted(run), rel=1e-9)
+
+
+def test_training_costs_three_forward_passes():
+    model = make()
+    codes = picture(3, 16)
+    ids, mask = padded(TEXTS[:3])
+    work = Workload({"tokens": [4, 1, 0], "image": [16] * 3}, {"text": 18, "image": 48})
+
+    def run():
+        found = model(ids, mask, codes)
+        (found.text_logits.sum() + found.image_logits.sum()).backward()
+
+    assert counted(run) == pytest.approx(3 * model.flops(work), rel=1e-9)
 
 
 # ---- what is seen
@@ -236,7 +249,9 @@ def test_drawing_in_half_precision_stays_close():
 
 def test_initial_values():
     torch.manual_seed(3)
-    model = Dalle(DalleConfig(vocab_size=900, context=64, codes=300, grid=16, width=240, layers=8, heads=6, init_std=0.05))
+    model = Dalle(
+        DalleConfig(vocab_size=900, context=64, image_codes=300, grid=16, width=240, layers=8, heads=6, init_std=0.05)
+    )
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1 and name != "start":
             assert (parameter == (1.0 if "norm.weight" in name else 0.0)).all(), name

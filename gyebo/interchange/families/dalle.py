@@ -35,7 +35,7 @@ FORMAT = Format(
     fields=(
         Field("vocab_size", "vocab_size", "count", 16_384),
         Field("n_positions", "context", "count", 256),
-        Field("image_vocab_size", "codes", "count", 8192),
+        Field("image_vocab_size", "image_codes", "count", 8192),
         Field("image_grid", "grid", "count", 32),
         Field("n_embd", "width", "count", 3968),
         Field("n_layer", "layers", "count", 64),

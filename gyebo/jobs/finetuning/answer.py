@@ -16,8 +16,8 @@ def answer_form(family: Family, kind: Kind, *, asked: str | None, model: str, ta
     `model`, `task`: what the user calls them. OptionError where family or kind lacks the form that is asked for, ValueError
     where they have none in common.
     """
-    if not family.reads_text:
-        raise ValueError(f"{model} is a {family.title}, which reads no text and learns no task: start from another family")
+    if not family.answers:
+        raise ValueError(f"{model} is a {family.title}, which learns no task: start from another family, e.g. bert:mini")
     common = [form for form in family.answers if form in kind.forms]
     if asked is None and common:
         return common[0]

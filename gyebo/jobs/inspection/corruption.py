@@ -74,6 +74,8 @@ def inspect_corruption(
             f"{found.title} learns from pictures as they are, and hides nothing of them: see gyebo inspect reconstructions"
         )
     facts = chosen(found, objective or {})
+    if facts.of == "pictures":
+        raise ValueError(f"{found.title} learns texts and their pictures as they are, and hides nothing of them")
     if tokenizer and vocab_size:
         raise OptionError("‹vocab_size› has no effect with ‹tokenizer›: drop one")
 

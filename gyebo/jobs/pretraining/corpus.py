@@ -43,7 +43,7 @@ def refuse_without_pictures(data: DataOptions) -> None:
     for source in (*corpus.sources, *corpus.valid):
         if not source.pictured:
             raise ValueError(
-                f"{source.name} has no pictures, and no text is read: name a corpus of pictures, such as world:pictures"
+                f"{source.name} has no pictures, from which it learns: name a corpus of pictures, such as world:pictures"
             )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions, RunOptions
+from gyebo.interchange import load
 from gyebo.jobs.pretraining.corpus import refuse_without_pictures
 from gyebo.models.family import Family, model_class
 
@@ -27,9 +28,29 @@ def check_for_pictures(options: RunOptions, family: Family, config: Any) -> None
 
 
 def sized(options: RunOptions, family: Family, opened: Any) -> DataOptions:
-    """The data of a run with the size of pictures that its model reads, where none is asked for; of a family that reads text as
-    they are. `opened`: the model that it starts from, if any."""
-    if family.reads_text or options.data.picture_size is not None:
+    """The data of a run with the size of pictures that its model, or its picture tokenizer, reads, where none is asked for; as
+    they are where any will do. `opened`: the model that it starts from, if any."""
+    if options.data.picture_size is not None:
         return options.data
-    config = opened.config if opened is not None else model_class(family.name).sizes[options.size]
-    return options.data.model_copy(update={"picture_size": config.picture_size})
+    size: int | None = None
+    if opened is not None:
+        size = picture_size_of(opened)
+    elif options.picture_tokenizer:
+        size = load(options.picture_tokenizer)[0].config.picture_size
+    elif not family.reads_text:
+        size = model_class(family.name).sizes[options.size].picture_size
+    return options.data if size is None else options.data.model_copy(update={"picture_size": size})
+
+
+def picture_size_of(model: Any) -> int | None:
+    """Pixels of a side of the pictures that a model, or its picture tokenizer, reads; None for a model that sees none."""
+    if model.draws:
+        return int(with_painter(model).config.picture_size)
+    return int(model.config.picture_size) if model.tokenizes_pictures or model.compares else None
+
+
+def with_painter(model: Any) -> Any:
+    """The picture tokenizer of a model that draws; ValueError where it has none."""
+    if model.picture_tokenizer is None:
+        raise ValueError("the model has no picture_tokenizer folder, without which it knows no codes: name the whole run")
+    return model.picture_tokenizer

@@ -23,8 +23,9 @@ from gyebo.evaluation import measures
 from gyebo.interchange import load
 from gyebo.jobs.model_building import longest_read, shaped, shaped_for_pictures, with_pieces
 from gyebo.jobs.objective_building import build_objective, chosen, held_out_rows, options_of
-from gyebo.jobs.pretraining import budget
-from gyebo.jobs.pretraining.corpus import open_data
+from gyebo.jobs.picture_codes import codes_of
+from gyebo.jobs.pretraining import budget, seeing
+from gyebo.jobs.pretraining.corpus import open_data, refuse_without_pictures
 from gyebo.jobs.pretraining.pictures import check_for_pictures, sized
 from gyebo.jobs.results import DryRun, RunPlan
 from gyebo.jobs.workload import Projected, sampled, tokens_of
@@ -36,6 +37,7 @@ from gyebo.objectives.objective import Objective, Setting
 from gyebo.tasks.heads.task_model import TaskModel
 from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
+from gyebo.training import distributed
 from gyebo.training.device import DTYPES, make_ready, peak_memory, pick_device, reset_peak_memory
 from gyebo.training.optimizer import default_lr
 from gyebo.training.trainer import Trainer, initial_seed
@@ -171,6 +173,9 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     cls = tree.model_class(family.name)
     if not family.reads_text:
         check_for_pictures(options, family, opened[0].config if opened else None)
+    elif facts.of == "pictures":
+        refuse_without_pictures(options.data)
+    painter = seeing.picture_tokenizer_of(options, cls, opened[0] if opened else None)
     options = options.model_copy(update={"data": sized(options, family, opened[0] if opened else None)})
     if options.train.compile and not cls.compiles:
         raise OptionError(
@@ -183,6 +188,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         if not options.start_from:
             tokenizer = tokenizer.with_sentinels(facts.sentinels)
     config, make = _origin(options, family, opened[0] if opened else None, tokenizer)
+    config = seeing.fitted(config, prepared, painter, of=options.start_from)
     if opened and tokenizer and tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
             f"the tokenizer has {tokenizer.vocab_size} ids, but {named} has {config.vocab_size}: use its own tokenizer"
@@ -202,6 +208,8 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         carries=_goes_on(options, family, config),
         factor=config.factor if cls.tokenizes_pictures else 0,
         teacher=opened[0].to(device) if opened and options.teacher else None,
+        config=config,
+        codes=codes_of(prepared, painter, console) if painter else {},
     )
     objective = build_objective(facts, options_of(facts, family, options.objective), setting)
     pad = tokenizer.role_ids["pad"] if tokenizer else 0
@@ -223,6 +231,11 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     batch_rows = max(1, round(options.train.batch_tokens / places))
     asked = options.train.micro_batch_tokens
     micro_rows = max(1, asked // places) if asked else batch_rows
+    if objective.whole_batches and (micro_rows < batch_rows or distributed.world_size() > 1):
+        raise OptionError(
+            f"{family.name} compares all pairs of a batch, which can't be divided: leave ‹train.micro_batch_tokens› out, and "
+            "train in one process"
+        )
     plan = _plan(options, family, objective, prepared, window, batch_rows, goes_on=setting.carries)
     if batch_rows > len(plan):
         raise OptionError(
@@ -235,7 +248,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         family,
         tokenizer,
         prepared=prepared,
-        make_model=partial(make, config),
+        make_model=partial(seeing.made, partial(make, config), painter),
         objective=objective,
         rows=rows,
         valid=valid,
