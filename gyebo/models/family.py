@@ -504,6 +504,7 @@ FAMILIES: dict[str, Family] = {
             pair=("cls", "$A", "sep", "$B:1", "sep:1"),
             model_inputs=("input_ids", "token_type_ids", "attention_mask"),
             novelty="a stream for words and one for regions, which look at each other by co-attention",
+            in_transformers=False,
         ),
         Family(
             name="vqvae",
