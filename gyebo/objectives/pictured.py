@@ -233,7 +233,7 @@ class Pictured(ABC, Defaults):
             other = draw(rng)
             if other["picture"][0] != example["picture"][0] and len(other["input_ids"]):
                 return other
-        raise ValueError("hardly any other picture to exchange texts with: bring more pictures, or set ‹objective.swap›=0")
+        raise OptionError("hardly any other picture to exchange texts with: bring more pictures, or set ‹objective.swap›=0")
 
     @abstractmethod
     def with_regions(self, example: Arrays, own: bool, rng: np.random.Generator, draw: Draw) -> Arrays:

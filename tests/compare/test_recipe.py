@@ -45,7 +45,8 @@ def test_every_shipped_recipe_is_fair(path):
     recipe.check_search()
     assert len(recipe.seeds) >= (2 if path.name == "demo.toml" else 3) and not recipe.tuning_seeds
     for candidate in recipe.candidates:
-        assert not candidate.optim, "what one candidate's optimiser is given, all are"
+        assert candidate.optim.keys() <= {"name", "betas"}, "only the optimiser of its paper is a candidate's own"
+        assert candidate.optim == next(each.optim for each in recipe.candidates if each.family == candidate.family)
         cls, vocabulary = model_class(candidate.family), recipe.tokenizer.vocab_size
         config = replace(cls.sizes[candidate.size], vocab_size=vocabulary, **candidate.model)
         assert {name: value for name, value in vars(config).items() if "dropout" in name and value} == {}

@@ -198,7 +198,7 @@ def test_the_size_of_a_batch_changes_nothing(tmp_path, tokenizer):
 
 def test_families_copies_of_a_tokenizer_share_text_and_figure(tmp_path, characters):
     found = []
-    for family in (family for family in FAMILIES.values() if "bos" in family.tokens):
+    for family in (family for family in FAMILIES.values() if {"bos", "eos"} <= set(family.tokens)):
         copy = characters.for_family(roles_of(family))
         rows = scored_text(tmp_path, "가a나\nb다\n", copy)
         found.append((rows.split.folder, evaluate_text(uniform(copy.vocab_size), rows).metrics))

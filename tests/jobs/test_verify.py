@@ -127,7 +127,7 @@ def made_elsewhere(run, **facts):
 
 
 def test_on_another_machine_it_says_so_and_compares_to_a_tolerance(run):
-    made_elsewhere(run, threads=7, cpu="AVX2")
+    made_elsewhere(run, threads=7, cpu="another")
     path = run / "metrics.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for record in lines:
@@ -136,7 +136,7 @@ def test_on_another_machine_it_says_so_and_compares_to_a_tolerance(run):
     path.write_text("".join(json.dumps(record) + "\n" for record in lines))
     vouched(run, "metrics.jsonl")
     ok, said = verified(run)
-    assert ok and "threads 7 then" in said and "cpu AVX2 then" in said and "tolerance" in said and "to the bit" not in said
+    assert ok and "threads 7 then" in said and "cpu another then" in said and "tolerance" in said and "to the bit" not in said
 
 
 def test_the_tolerance_has_an_end(run):
