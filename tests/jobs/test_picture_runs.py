@@ -218,7 +218,7 @@ def test_commands_for_text_say_what_they_miss(run, data, tmp_path):
         with pytest.raises(ValueError, match="has no tokenizer"):
             asked()
     for model in (str(out), f"{result.family}:tiny"):
-        with pytest.raises(ValueError, match="reads no text and learns no task|has no tokenizer"):
+        with pytest.raises(ValueError, match="learns no task|has no tokenizer"):
             set_up_finetuning(tuning(model, data))
     with pytest.raises(ValueError, match="a student learns from"):
         student_family(str(out))

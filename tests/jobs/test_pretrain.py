@@ -223,6 +223,7 @@ def parsed(command, monkeypatch):
 
 SETTINGS = {
     "tokenizer": "to k/한",
+    "picture_tokenizer": "runs/v q",
     "seed": 7,
     "context": 48,
     "objective": {"rate": 0.2, "format": "doc-sentences"},
@@ -231,6 +232,7 @@ SETTINGS = {
         "corpus": ["a b.txt", "c*.jsonl"], "documents": "blank", "text_field": "본문😀", "bad_bytes": "replace",
         "valid": "v 1.txt", "across_documents": True, "order": "shuffled",
         "plan_seed": 3, "without": ["test set.jsonl"],
+        "picture_size": 48, "picture_fit": "pad", "picture_field": "그림", "crop_size": 8,
     },
     "optim": {
         "lr": 1e-05, "betas": [0.8, 0.99], "eps": 1e-7, "weight_decay": 0.0, "schedule": "inverse-root", "warmup": 100.0,
