@@ -93,6 +93,12 @@ def noises() -> Rows:
     return _by_tasks("noises", "Loss on restored tokens", titles)
 
 
+def architectures() -> Rows:
+    """T5's three architectures."""
+    titles = {"encoder-decoder": "encoder and decoder", "prefix-decoder": "decoder with a prefix", "decoder": "decoder"}
+    return _by_tasks("architectures", "Loss on target tokens", titles)
+
+
 def depth() -> Rows:
     """Milliseconds by the number of layers, and the power with which they grow."""
     found = stored("depth", LAB)
@@ -418,7 +424,7 @@ def short_trials() -> Rows:
 TABLES: dict[str, Callable[[], Rows]] = {
     each.__name__: each
     for each in (
-        *(nsmc, noises, gradients, depth, alignment, new_york, mask_token, debias, shakespeare),
+        *(nsmc, noises, architectures, gradients, depth, alignment, new_york, mask_token, debias, shakespeare),
         *(training, masked, permutation, denoising_bart, denoising_t5, translators),
         *(translation, translation_bart, translation_t5, encoding, generation, guard),
         *(pplm, ranking),
