@@ -75,9 +75,8 @@ def evaluate(
             f"‹memory›={memory} has no effect: {name} is a {find(model.family).title}, which is measured without a memory"
         )
     record = None if corpus else _record(name, data or {})
-    side = None if isinstance(model, TaskModel) else picture_size_of(model)
-    size = {} if side is None else {"picture_size": side}
-    prepared = _own_text(record, name, tokenizer, size) if record else _text(corpus, data or {}, tokenizer, size)
+    pictures = _pictures(name, model)
+    prepared = _own_text(record, name, tokenizer, pictures) if record else _text(corpus, data or {}, tokenizer, pictures)
     options = record["options"] if record else {}
     trained = None if model.has_windows else options.get("context")
     memory = memory or options.get("train", {}).get("evaluate_memory")
@@ -131,12 +130,27 @@ def _uncharged(tokenizer: Tokenizer, vocab_size: int) -> str:
     return f"no {' and no '.join(missing)} token: {'; '.join(charged[name] for name in missing)}" if missing else ""
 
 
-def _text(corpus: Sequence[str], data: dict[str, Any], tokenizer: Tokenizer | None, size: dict[str, int]) -> Prepared:
-    """A corpus as the held-out part of a preparation, pictures in the `size` that the model reads."""
+def _pictures(name: str, model: Any) -> dict[str, Any] | None:
+    """The options by which a model reads pictures: of the size that it has; of one that sees regions crops of the size of its
+    features, from pictures as its run read them. None for a model that reads text alone."""
+    if (side := picture_size_of(model)) is not None:
+        return {"picture_size": side}
+    if not model.sees:
+        return None
+    options = run_directory.read(Path(name))["options"].get("data", {}) if (Path(name) / "run.toml").is_file() else {}
+    read = {option: options[option] for option in ("picture_size", "picture_fit") if option in options}
+    return read | ({"crop_size": model.config.crop} if model.config.crop else {})
+
+
+def _text(
+    corpus: Sequence[str], data: dict[str, Any], tokenizer: Tokenizer | None, pictures: dict[str, Any] | None
+) -> Prepared:
+    """A corpus as the held-out part of a preparation, `pictures` as the model reads them; ValueError where it needs some and there
+    are none."""
     options = toml.check(DataOptions, {**data, "corpus": list(corpus)}, section="data")
-    if size:
+    if pictures is not None:
         refuse_without_pictures(options)
-    opened = open_corpus(options.model_copy(update=size), hold_out_all=True)
+    opened = open_corpus(options.model_copy(update=pictures), hold_out_all=True)
     refuse_idle(opened)
     return prepare(opened, tokenizer)
 
@@ -158,11 +172,11 @@ def _record(name: str, data: dict[str, Any]) -> dict[str, Any]:
     return run_directory.read(Path(name))
 
 
-def _own_text(record: dict[str, Any], name: str, tokenizer: Tokenizer | None, size: dict[str, int]) -> Prepared:
-    """The held-out part of a run, pictures in the `size` that its model reads; ValueError where its corpus is no longer the one
+def _own_text(record: dict[str, Any], name: str, tokenizer: Tokenizer | None, pictures: dict[str, Any] | None) -> Prepared:
+    """The held-out part of a run, `pictures` as its model reads them; ValueError where its corpus is no longer the one
     that it was trained on."""
     options = places.placed(run_directory.options_of(record, Path(name)), Path(name), typed=False).data
-    corpus = open_corpus(options.model_copy(update=size))
+    corpus = open_corpus(options.model_copy(update=pictures))
     if corpus.fingerprint != record["corpus"]["fingerprint"]:
         raise ValueError(
             f"{name}: its corpus has changed since the run, so what is held out now may have been trained on: name a corpus"

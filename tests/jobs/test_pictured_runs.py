@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import gyebo
+from gyebo.jobs import evaluate as evaluate_module
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import pretrain
 from gyebo.jobs.pretraining.setup import set_up
@@ -99,10 +100,30 @@ def test_training_on(made, run_options, tmp_path):
         set_up(small, tmp_path / "other", None)
 
 
+def test_another_corpus_is_read_as_the_run_read_its_own(run_options, tmp_path, monkeypatch):
+    """Regions of the size that the model reads, pictures of the run's: also of a model that was saved again, which has no run."""
+    run, again = tmp_path / "run", tmp_path / "again"
+    pretrain(pictured(run_options, "vilbert", steps=2, data={"picture_size": 32, "crop_size": 8}), run)
+    model, tokenizer = gyebo.load(run)
+    model.save_pretrained(again)
+    tokenizer.save(again)
+    seen = []
+    real = evaluate_module.prepare
+    monkeypatch.setattr(evaluate_module, "prepare", lambda *given: seen.append(real(*given)) or seen[-1])
+    for place in (run, again):
+        assert evaluate(str(place), ["world:pictures,ko,20,unseen"])["matching_accuracy"] <= 1
+    sizes = [(each.valid.pictures.size, each.valid.pictures.crop_size) for each in seen]
+    assert sizes == [(32, 8), (64, 8)]
+    (tmp_path / "t.txt").write_text("나무\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"t\.txt has no pictures"):
+        evaluate(str(run), [str(tmp_path / "t.txt")])
+
+
 @pytest.mark.parametrize("family", CLASSES)
-def test_text_alone_is_refused(run_options, tmp_path, family):
-    with option_error("data.corpus"):
+def test_text_alone_is_refused_before_a_tokenizer_is_trained(run_options, tmp_path, family):
+    with pytest.raises(ValueError, match="has no pictures, from which it learns"):
         set_up(run_options(family=family), tmp_path, None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_objective_on_pictures_is_for_families_that_see(run_options, tmp_path):

@@ -173,7 +173,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     cls = tree.model_class(family.name)
     if not family.reads_text:
         check_for_pictures(options, family, opened[0].config if opened else None)
-    elif facts.of == "pictures":
+    elif facts.of == "pictures" or cls.sees:
         refuse_without_pictures(options.data)
     painter = seeing.picture_tokenizer_of(options, cls, opened[0] if opened else None)
     options = options.model_copy(update={"data": sized(options, family, opened[0] if opened else None)})
