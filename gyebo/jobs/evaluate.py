@@ -145,8 +145,8 @@ def _pictures(name: str, model: Any) -> dict[str, Any] | None:
 def _text(
     corpus: Sequence[str], data: dict[str, Any], tokenizer: Tokenizer | None, pictures: dict[str, Any] | None
 ) -> Prepared:
-    """A corpus as the held-out part of a preparation, `pictures` as the model reads them; ValueError where it needs some and there
-    are none."""
+    """A corpus as the held-out part of a preparation, `pictures` as the model reads them; ValueError where it needs some and
+    there are none."""
     options = toml.check(DataOptions, {**data, "corpus": list(corpus)}, section="data")
     if pictures is not None:
         refuse_without_pictures(options)

@@ -101,7 +101,7 @@ def test_training_on(made, run_options, tmp_path):
 
 
 def test_another_corpus_is_read_as_the_run_read_its_own(run_options, tmp_path, monkeypatch):
-    """Regions of the size that the model reads, pictures of the run's: also of a model that was saved again, which has no run."""
+    """Regions of the size that the model reads, pictures of the run's: also of a model that was saved again and has no run."""
     run, again = tmp_path / "run", tmp_path / "again"
     pretrain(pictured(run_options, "vilbert", steps=2, data={"picture_size": 32, "crop_size": 8}), run)
     model, tokenizer = gyebo.load(run)
