@@ -6,6 +6,8 @@ import json as json_module
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from gyebo.cli import options as shared
 
 
@@ -28,6 +30,7 @@ def draw(
     upper: Annotated[
         Path | None, shared.word("Go on from the upper part of this picture: all of a flat one, else its upper half.", "FILE")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")] = False,
     device: shared.Device = "auto",
     json: shared.Json = False,
 ) -> None:
@@ -59,6 +62,7 @@ def draw(
             rerank=rerank,
             upper=upper,
             device=device,
+            overwrite=overwrite,
             on_step=lambda share: progress.update(task, completed=share),
         )
     if json:

@@ -20,6 +20,7 @@ from gyebo.config.errors import OptionError
 from gyebo.data.picture_files import opened
 from gyebo.generation.drawing import DrawingOptions, draw, padded
 from gyebo.interchange import load
+from gyebo.jobs.run_directory import refuse_existing
 from gyebo.models.family import find
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.device import pick_device
@@ -39,6 +40,7 @@ def draw_pictures(
     rerank: str | None = None,
     upper: Path | None = None,
     device: str = "auto",
+    overwrite: bool = False,
     on_step: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
     """Draw pictures for a text and write them as one PNG, a sheet of all candidates, whose iTXt says the prompt and the seed.
@@ -47,8 +49,10 @@ def draw_pictures(
     square one, or one that is higher than wide, the upper half. Gives text, file, seed, and of each candidate in the order of
     the sheet its number, row, column, log_probability, and with `rerank` its score, the cosine of text and picture.
 
-    ValueError for an empty text, one that is too long, or a model that draws no pictures.
+    ValueError for an empty text, one that is too long, a model that draws no pictures, or an `out` that is there unless
+    `overwrite`.
     """
+    refuse_existing(out, overwrite, None if upper is None else str(upper))
     checked = DrawingOptions(**options)
     if not text.strip():
         raise OptionError("‹text› is empty: say what to draw")
@@ -68,13 +72,18 @@ def draw_pictures(
     scores = None if judge is None else similarities(*judge, text, drawn)
     order = range(len(drawn)) if scores is None else sorted(range(len(drawn)), key=lambda number: -scores[number])
     columns = math.ceil(len(drawn) ** 0.5)
-    write_sheet(sheet(drawn[[*order]], columns), out, {"prompt": text, "seed": str(checked.seed), "model": name})
+    write_sheet(sheet(drawn[[*order]], columns), out, {"prompt": text, "seed": str(checked.seed), "model": _published(name)})
     candidates = []
     for at, number in enumerate(order):
         entry = {"number": number + 1, "row": at // columns + 1, "column": at % columns + 1}
         entry["log_probability"] = float(found.log_probs[0, number])
         candidates.append(entry | ({} if scores is None else {"score": scores[number]}))
     return {"text": text, "file": str(out), "seed": checked.seed, "candidates": candidates}
+
+
+def _published(name: str) -> str:
+    """A model's name without where it lies on this machine."""
+    return Path(name).resolve().name if Path(name).exists() else name
 
 
 def open_drawer(name: str) -> tuple[Any, Tokenizer]:

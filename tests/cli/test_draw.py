@@ -19,7 +19,7 @@ def test_pictures_and_what_is_said_of_them(cli, models, tmp_path):
     assert found.code == 0, found.err
     assert f"3 picture(s) for '빨간 나무', seed 4: {out}, the best one (candidate" in found.out
     assert Image.open(out).text["prompt"] == "빨간 나무"
-    words = ["--text", "빨간 나무", "--top-k", 5, "--temperature", 0.9, "--guidance", 2, "--json", "-o", out]
+    words = ["--text", "빨간 나무", "--top-k", 5, "--temperature", 0.9, "--guidance", 2, "--json", "--overwrite", "-o", out]
     found = cli("draw", models.drawer, *words)
     assert found.code == 0, found.err
     assert json.loads(found.out)["file"] == str(out)

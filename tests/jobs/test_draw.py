@@ -57,11 +57,26 @@ def test_the_sheet_shows_what_the_picture_tokenizer_paints_and_says_with_what(mo
     expected = model.picture_tokenizer.decode_ids(codes)[0].numpy()
     assert all(np.array_equal(cell, expected) for cell in cells(pixels, 3, 2))
     text = Image.open(tmp_path / "a.png").text
-    assert (text["prompt"], text["seed"], text["model"]) == (TEXT, "0", str(models.drawer))
+    assert (text["prompt"], text["seed"], text["model"]) == (TEXT, "0", models.drawer.name), "not where it lies"
     assert b"iTXt" in (tmp_path / "a.png").read_bytes() and TEXT.encode() in (tmp_path / "a.png").read_bytes()
     places = [(entry["number"], entry["row"], entry["column"]) for entry in found["candidates"]]
     assert places == [(1, 1, 1), (2, 1, 2), (3, 2, 1)]
     assert json.loads(json.dumps(found)) == found and found["text"] == TEXT
+
+
+def test_a_file_that_is_there_stays_unless_one_says_so(models, tmp_path):
+    mine = tmp_path / "a.png"
+    Image.new("RGB", (64, 64), "red").save(mine)
+    before = mine.read_bytes()
+    with option_error("overwrite"):
+        drawn(models, mine)
+    with option_error("out"):
+        drawn(models, mine, upper=mine, overwrite=True)
+    assert mine.read_bytes() == before
+    with pytest.raises(ValueError, match="there is no folder"):
+        drawn(models, tmp_path / "none" / "a.png")
+    drawn(models, mine, overwrite=True)
+    assert mine.read_bytes() != before
 
 
 def test_candidates_are_sorted_by_the_judge(models, tmp_path):
