@@ -61,7 +61,7 @@ def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architect
             )
         if kind in _REFUSED:
             raise ValueError(f"{where}: model_type {kind} is not supported: {_REFUSED[kind]}")
-        hint = nearest(kind, FORMATS) if isinstance(kind, str) else f" There is: {', '.join(FORMATS)}"
+        hint = nearest(kind, FORMATS) if isinstance(kind, str) else f". There is: {', '.join(FORMATS)}"
         raise ValueError(f"{where}: model_type {kind!r} is none that gyebo opens{hint}")
     table = max(found, key=lambda one: _agrees(one, classes, given))  # the first of several
     architecture = table.architecture(classes[0]) if classes else None

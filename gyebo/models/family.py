@@ -601,7 +601,7 @@ def find_size(family: Family, size: str) -> str:
 def nearest(name: str, known: Any) -> str:
     """The end of an error line: what might have been meant, and what there is."""
     close = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    hint = f"; did you mean {' or '.join(close)}?" if close else "."
     return f"{hint} There is: {', '.join(known)}"
 
 
