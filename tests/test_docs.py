@@ -25,7 +25,7 @@ from gyebo.generation.drawing import DrawingOptions
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.pplm.settings import settings_from
 from gyebo.models.family import FAMILIES, model_class
-from gyebo.objectives import alignment, cross_modality, denoising, masked, permutation, pictured, text_to_image
+from gyebo.objectives import alignment, cross_modality, denoising, masked, permutation, text_to_image, text_with_regions
 from gyebo.objectives.table import OBJECTIVES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -293,7 +293,7 @@ def test_the_options_of_texts_with_pictures_are_those_of_the_code(name, module):
     known = {f"objective.{name}": field.default for name, field in module.Options.model_fields.items()}
     known = {name: None if value is None else json.dumps(value) for name, value in known.items()}
     shared = said_defaults("training.md", "texts with pictures")
-    assert shared.keys() == {f"objective.{name}" for name in pictured.Options.model_fields}
+    assert shared.keys() == {f"objective.{name}" for name in text_with_regions.Options.model_fields}
     assert shared | said_defaults("training.md", name) == known
 
 

@@ -14,7 +14,7 @@ from gyebo.data.batches import IGNORE, Rows
 from gyebo.generation import generate
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
-from gyebo.objectives import masked, permutation, pictured
+from gyebo.objectives import masked, permutation, text_with_regions
 from gyebo.text.tokenizer import Tokenizer
 
 
@@ -38,7 +38,8 @@ def in_any_order(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> li
 
 def with_pictures(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
     """The same of texts that are read with their pictures."""
-    return _predictions(model, tokenizer, rows, count, lambda model, batch: pictured.encode(model, batch).hidden, "mlm")
+    read = lambda model, batch: text_with_regions.encode(model, batch).hidden  # noqa: E731
+    return _predictions(model, tokenizer, rows, count, read, "mlm")
 
 
 @torch.no_grad()

@@ -34,24 +34,24 @@ from gyebo.data.boxes import WHOLE, overlaps, with_area
 from gyebo.data.streams import TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.nn.ragged import first_tokens
-from gyebo.objectives import pictured
+from gyebo.objectives import text_with_regions
 from gyebo.objectives.causal import labelled
 from gyebo.objectives.objective import Batch, Draw, Setting
-from gyebo.objectives.pictured import REGIONS, Pictured, encode, facts_of
+from gyebo.objectives.text_with_regions import REGIONS, TextWithRegions, encode, facts_of
 
 ALIGNED = ("its picture", "another picture")  # by label
 OVERLAP = 0.4
 
 
-class Options(pictured.Options):
-    """Those of all pictured objectives, and ViLBERT's."""
+class Options(text_with_regions.Options):
+    """Those of all objectives that learn from texts with regions, and ViLBERT's."""
 
     zero_share: float = Field(0.9, ge=0, le=1, description="share of masked regions whose feature is replaced by zeros")
     on_mismatch: bool = Field(True, description="learn masked words and regions also where the text is about another picture")
 
 
 @dataclass(frozen=True)
-class Alignment(Pictured):
+class Alignment(TextWithRegions):
     """ViLBERT's pretraining on a corpus of pictures."""
 
     matching: ClassVar[str] = "alignment"
@@ -96,7 +96,7 @@ class Alignment(Pictured):
         return replace(self, options=settled, swap=0.0)
 
     def corrupt(self, example: Arrays, rng: np.random.Generator, draw: Draw) -> Arrays:
-        """As all pictured objectives; without words to predict where the text is about another picture, if so chosen."""
+        """As all of its kind; without words to predict where the text is about another picture, if so chosen."""
         found = super().corrupt(example, rng, draw)
         if found["alignment"] and not self.options.on_mismatch:
             found["labels"] = np.full_like(found["labels"], IGNORE)

@@ -31,16 +31,16 @@ from gyebo.data.batches import IGNORE
 from gyebo.data.streams import TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.nn.ragged import first_tokens
-from gyebo.objectives import pictured
+from gyebo.objectives import text_with_regions
 from gyebo.objectives.causal import labelled
 from gyebo.objectives.objective import Batch, Draw, Setting
-from gyebo.objectives.pictured import REGIONS, Pictured, encode, facts_of
+from gyebo.objectives.text_with_regions import REGIONS, TextWithRegions, encode, facts_of
 
 MATCHED = ("another picture", "its picture")  # by label
 
 
-class Options(pictured.Options):
-    """Those of all pictured objectives, and LXMERT's."""
+class Options(text_with_regions.Options):
+    """Those of all objectives that learn from texts with regions, and LXMERT's."""
 
     zero_share: float = Field(0.8, ge=0, le=1, description="share of masked regions whose feature is replaced by zeros")
     other_share: float = Field(0.1, ge=0, le=1, description="share of masked regions that show a region of another picture")
@@ -56,7 +56,7 @@ class Options(pictured.Options):
 
 
 @dataclass(frozen=True)
-class CrossModality(Pictured):
+class CrossModality(TextWithRegions):
     """LXMERT's pretraining on a corpus of pictures."""
 
     matching: ClassVar[str] = "match"  # the term and the field that tell whether text and picture belong together

@@ -21,7 +21,7 @@ from gyebo.data.picture_plans import pictures_of
 from gyebo.data.streams import TOKENS
 from gyebo.nn.logit_laplace import nats
 from gyebo.objectives.objective import Batch, Setting
-from gyebo.objectives.pictures import Pictures, pixels_of
+from gyebo.objectives.picture_autoencoding import PictureAutoencoding, pixels_of
 
 
 class Options(BaseModel):
@@ -36,7 +36,7 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True)
-class DiscreteVae(Pictures):
+class DiscreteVae(PictureAutoencoding):
     """The bound of the likelihood, with the options of a run."""
 
     options: Options

@@ -37,7 +37,7 @@ class Samples:
 @dataclass(frozen=True, kw_only=True)
 class Shown:
     """Pictures that a model shows of itself. `function`: "module:function" from (model, rows, count) to lines of pictures,
-    arrays [n, S, S, 3] (`gyebo/evaluation/pictures.py`); `file`: in the run's directory; `caption`."""
+    arrays [n, S, S, 3] (`gyebo/evaluation/reconstruction.py`); `file`: in the run's directory; `caption`."""
 
     function: str
     file: str
@@ -420,7 +420,7 @@ CROSS_MODALITY = ObjectiveFacts(
     shown_by={"regions": "auto", "grid": 4, "most_regions": 36},
     elsewhere={"labels": False, "answers": False},
     note="of masked words, always the same ones, given the picture: no likelihood, so no bits per byte",
-    evaluate="gyebo.evaluation.pictured:evaluate_pictured",
+    evaluate="gyebo.evaluation.text_with_regions:evaluate_text_with_regions",
     term="loss_mlm",
     card_metrics=(
         "pictured_loss",
@@ -476,12 +476,12 @@ QUANTISATION = ObjectiveFacts(
     metric="squared_error",
     unit="mean squared error of pixel values",
     note="of pixel values from 0 to 1, of pictures restored from their codes",
-    evaluate="gyebo.evaluation.pictures:evaluate_pictures",
+    evaluate="gyebo.evaluation.reconstruction:evaluate_reconstruction",
     term="loss_restored",
     card_metrics=("squared_error", "psnr", "codebook_perplexity", "codes_used"),
     of="pictures",
     shown=Shown(
-        function="gyebo.evaluation.pictures:restored",
+        function="gyebo.evaluation.reconstruction:restored",
         file="reconstructions.png",
         caption="Held-out pictures (above), and what their codes restore",
     ),
@@ -495,7 +495,7 @@ RELAXATION = replace(
     name="discrete-vae",
     module="gyebo.objectives.discrete_vae",
     capabilities=("mixes_codes",),
-    evaluate="gyebo.evaluation.pictures:evaluate_bound",
+    evaluate="gyebo.evaluation.reconstruction:evaluate_bound",
     card_metrics=(*QUANTISATION.card_metrics, "bits_per_dim", "kl_bits_per_dim"),
 )
 

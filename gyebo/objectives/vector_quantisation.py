@@ -18,7 +18,7 @@ from torch import Tensor
 from gyebo.data.picture_plans import pictures_of
 from gyebo.data.streams import TOKENS
 from gyebo.objectives.objective import Batch, Setting
-from gyebo.objectives.pictures import Pictures, pixels_of, variance_of
+from gyebo.objectives.picture_autoencoding import PictureAutoencoding, pixels_of, variance_of
 
 
 class Options(BaseModel):
@@ -29,7 +29,7 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True)
-class VectorQuantisation(Pictures):
+class VectorQuantisation(PictureAutoencoding):
     """`variance` of the pixel values of the training pictures."""
 
     commitment: float = 0.25

@@ -26,7 +26,7 @@ from tests.jobs.test_distill import distilling, teachers  # noqa: F401 (a fixtur
 from tests.jobs.tuning_files import choices, json_lines, reviews, saved_model, sentences, table, treebank, tuning
 from tests.operations import counted, counted_of_positions
 
-# Learned from a corpus of text; of pictures, tests/jobs/test_picture_runs.py tells.
+# Learned from a corpus of text; of pictures, tests/jobs/test_picture_code_runs.py tells.
 FACTS = {name: OBJECTIVES[family.objective] for name, family in FAMILIES.items()}
 FAMILY = [name for name, facts in FACTS.items() if not facts.kind and facts.of == "text"]
 

@@ -17,7 +17,7 @@ from gyebo.objectives.contrastive import Options, alike, compared
 from gyebo.objectives.objective import Setting
 from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
-from tests.objectives.pictured import SIZE, prepared
+from tests.objectives.prepared_pictures import SIZE, prepared
 
 ROLES, PLACES = roles_of(FAMILIES["clip"]), 120
 

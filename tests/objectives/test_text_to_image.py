@@ -17,7 +17,7 @@ from gyebo.objectives.text_to_image import IMAGE, Options, rows_and_labels
 from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
-from tests.objectives.pictured import prepared
+from tests.objectives.prepared_pictures import prepared
 from tests.refusals import option_error
 
 CODES, PLACES = 11, 120

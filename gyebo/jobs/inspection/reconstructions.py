@@ -13,7 +13,7 @@ import torch
 from gyebo.config.run import DataOptions
 from gyebo.data.picture_plans import pictures_of
 from gyebo.data.prepare import open_corpus, prepare
-from gyebo.evaluation.pictures import decibels, squared_errors
+from gyebo.evaluation.reconstruction import decibels, squared_errors
 from gyebo.figures.grid import picture_grid
 from gyebo.interchange import load
 from gyebo.jobs.pretraining.corpus import refuse_without_pictures

@@ -16,7 +16,7 @@ from gyebo.evaluation.measures import Evaluation
 from gyebo.nn.codebook import perplexity
 from gyebo.nn.logit_laplace import EDGE, inside, nats
 from gyebo.objectives.discrete_vae import divergence
-from gyebo.objectives.pictures import pixels_of
+from gyebo.objectives.picture_autoencoding import pixels_of
 
 VALUES = 2**21  # pixel values of a batch: 170 pictures of 64 x 64
 Autocast = Callable[[], Any] | None
@@ -39,7 +39,7 @@ def _context(autocast: Autocast) -> Any:
 
 
 @torch.no_grad()
-def evaluate_pictures(model: Any, rows: Rows, *, tokens: int | None = None, autocast: Autocast = None) -> Evaluation:
+def evaluate_reconstruction(model: Any, rows: Rows, *, tokens: int | None = None, autocast: Autocast = None) -> Evaluation:
     """squared_error: mean squared error of the pixel values, 0 to 1, of pictures that were restored from their codes; psnr:
     the same in decibels, -10 log10 of it; codebook_perplexity and codes_used of all codes. Parts: the sum of squared errors and
     the number of values of each picture.
@@ -79,13 +79,13 @@ def decibels(error: float) -> float:
 
 @torch.no_grad()
 def evaluate_bound(model: Any, rows: Rows, *, tokens: int | None = None, autocast: Autocast = None) -> Evaluation:
-    """As `evaluate_pictures`, and bits_per_dim: a bound, from above, of the bits that a pixel value costs; kl_bits_per_dim: its
-    part for the codes.
+    """As `evaluate_reconstruction`, and bits_per_dim: a bound, from above, of the bits that a pixel value costs;
+    kl_bits_per_dim: its part for the codes.
 
     -ln p(x) <= E -ln p(x | codes) + KL(codes || uniform), with codes drawn once from the encoder's distribution, always by the
     same seed. A value of 8 bits is spread evenly over its 256th of the interval from 0 to 1, likewise drawn once.
     """
-    found = evaluate_pictures(model, rows, tokens=tokens, autocast=autocast)
+    found = evaluate_reconstruction(model, rows, tokens=tokens, autocast=autocast)
     generator = torch.Generator().manual_seed(0)
     sums = np.zeros(3)  # nats of values, nats of codes, values
     for pixels in _batches(model, rows, tokens):

@@ -78,7 +78,7 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True)
-class Pictured(ABC, Defaults):
+class TextWithRegions(ABC, Defaults):
     """`ids`: role -> id; `single`: the family's template; `pieces`: ids that a random piece is drawn from; `most`: regions of a
     row; `crop`: pixels of a side of a region; `labels`, `attributes`, `answers`: their names, () where they are not learned;
     `attribute_starts`: name of an attribute -> number of its first value among all. `always`: every text is another
@@ -269,8 +269,8 @@ def encode(model: Any, batch: dict[str, Tensor]) -> Encoded:
 
 
 def facts_of(options: Options, setting: Setting) -> dict[str, Any]:
-    """What a pictured objective is built from, with options as they are settled. Raises ValueError where the tokenizer has no
-    mask, OptionError where the corpus has no pictures, or no boxes that are asked for."""
+    """What such an objective is built from, with options settled. Raises ValueError where the tokenizer has no mask,
+    OptionError where the corpus has no pictures, or no boxes that are asked for."""
     tokenizer, pictures = setting.tokenizer, pictures_of(setting.split)
     if "mask" not in tokenizer.role_ids:
         raise ValueError("words are masked, but the tokenizer has no mask token: train a tokenizer with gyebo")

@@ -25,7 +25,7 @@ VARIED = 1000  # pictures, spread over the corpus, of which the variance is comp
 
 
 @dataclass(frozen=True)
-class Pictures(Defaults):
+class PictureAutoencoding(Defaults):
     """`size`: pixels of a side of a picture; `factor`: of what a code stands for."""
 
     size: int
@@ -41,7 +41,7 @@ class Pictures(Defaults):
         """Codes of a picture."""
         return (self.size // self.factor) ** 2
 
-    def for_evaluation(self) -> Pictures:
+    def for_evaluation(self) -> PictureAutoencoding:
         """The same."""
         return self
 

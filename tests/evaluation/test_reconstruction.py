@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from gyebo.data.batches import Rows
-from gyebo.evaluation.pictures import decibels, evaluate_bound, evaluate_pictures, restored
+from gyebo.evaluation.reconstruction import decibels, evaluate_bound, evaluate_reconstruction, restored
 from gyebo.models.dvae import Dvae, DvaeConfig
 from gyebo.models.vqvae import Vqvae, VqvaeConfig
 from gyebo.nn.logit_laplace import inside
 from gyebo.objectives import discrete_vae, vector_quantisation
-from tests.objectives.test_pictures import Drawn, setting, split
+from tests.objectives.test_picture_autoencoding import Drawn, setting, split
 
 SHAPE = {"picture_size": 16, "codes": 5, "code_width": 3, "width": 8, "layers": 1}
 
@@ -40,7 +40,7 @@ def relaxed(scale=3.0):
 
 def test_errors_and_codes_by_hand(monkeypatch):
     model, pictures = quantiser(), Drawn()
-    found = evaluate_pictures(model, rows_of(vector_quantisation, pictures))
+    found = evaluate_reconstruction(model, rows_of(vector_quantisation, pictures))
     errors, ids = [], []
     for pixels in pictures.pixels:
         one = model.encode_pixels(torch.from_numpy(pixels)[None])
@@ -54,15 +54,16 @@ def test_errors_and_codes_by_hand(monkeypatch):
     assert found.metrics["codebook_perplexity"] == pytest.approx(math.exp(-(shares * np.log(shares)).sum()))
     assert found.metrics["codes_used"] == len(shares) > 1
     np.testing.assert_allclose(found.parts, [[error, 768] for error in errors], rtol=1e-6)
-    monkeypatch.setattr("gyebo.evaluation.pictures.VALUES", 2 * 768)
-    assert evaluate_pictures(model, rows_of(vector_quantisation, pictures)).metrics == pytest.approx(found.metrics)
+    monkeypatch.setattr("gyebo.evaluation.reconstruction.VALUES", 2 * 768)
+    assert evaluate_reconstruction(model, rows_of(vector_quantisation, pictures)).metrics == pytest.approx(found.metrics)
 
 
 def test_a_part_is_the_first_pictures():
     model, pictures = quantiser(), Drawn()
-    whole = evaluate_pictures(model, rows_of(vector_quantisation, pictures)).parts
-    np.testing.assert_allclose(evaluate_pictures(model, rows_of(vector_quantisation, pictures), tokens=40).parts, whole[:2])
-    assert len(evaluate_pictures(model, rows_of(vector_quantisation, pictures), tokens=1).parts) == 1
+    rows = rows_of(vector_quantisation, pictures)
+    whole = evaluate_reconstruction(model, rows).parts
+    np.testing.assert_allclose(evaluate_reconstruction(model, rows, tokens=40).parts, whole[:2])
+    assert len(evaluate_reconstruction(model, rows, tokens=1).parts) == 1
 
 
 def test_no_error_has_a_number():

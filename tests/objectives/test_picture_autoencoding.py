@@ -14,7 +14,7 @@ from gyebo.models.vqvae import Vqvae, VqvaeConfig
 from gyebo.objectives import discrete_vae, vector_quantisation
 from gyebo.objectives.discrete_vae import changed
 from gyebo.objectives.objective import Setting
-from gyebo.objectives.pictures import patches_of, pixels_of, variance_of
+from gyebo.objectives.picture_autoencoding import patches_of, pixels_of, variance_of
 from tests.refusals import option_error
 
 SIZE, FACTOR, COUNT = 16, 4, 7

@@ -23,13 +23,13 @@ from gyebo.nn.cross_entropy import chunks
 from gyebo.nn.ragged import first_tokens
 from gyebo.objectives.alignment import fused
 from gyebo.objectives.causal import labelled
-from gyebo.objectives.pictured import encode
+from gyebo.objectives.text_with_regions import encode
 
 Sums = dict[str, float]
 
 
 @torch.no_grad()
-def evaluate_pictured(
+def evaluate_text_with_regions(
     model: Any, rows: Rows, *, tokens: int | None = None, autocast: Callable[[], Any] | None = None
 ) -> Evaluation:
     """pictured_loss (nats per masked word, given the picture), pictured_accuracy, pictured_tokens (their number); of masked
