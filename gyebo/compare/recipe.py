@@ -23,8 +23,10 @@ from gyebo.config.run import (
 )
 from gyebo.config.toml_lines import Place
 from gyebo.jobs.finetuning.answer import answer_form
-from gyebo.models.family import TEXT, find
-from gyebo.objectives.table import LIKELIHOOD, ObjectiveFacts
+from gyebo.models.family import find
+from gyebo.models.tree.row import TEXT
+from gyebo.objectives.facts import ObjectiveFacts
+from gyebo.objectives.table import LIKELIHOOD
 from gyebo.tasks.heads.styles import STYLES, WINDOWS, layers_are_features
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.splits import open_task

@@ -18,7 +18,8 @@ from gyebo.config import durable, toml
 from gyebo.config.run import OPTIMIZERS
 from gyebo.figures.curves import COLORS
 from gyebo.models.family import find
-from gyebo.objectives.table import OBJECTIVES, Samples
+from gyebo.objectives.facts import Samples
+from gyebo.objectives.table import OBJECTIVES
 
 SAMPLES = 3
 

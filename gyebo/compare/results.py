@@ -26,7 +26,8 @@ from gyebo.compare.statistics import (
     verdicts,
 )
 from gyebo.jobs.results import CorpusFacts, FinetuneResult, PretrainResult
-from gyebo.objectives.table import LIKELIHOOD, ObjectiveFacts, of_unit
+from gyebo.objectives.facts import ObjectiveFacts
+from gyebo.objectives.table import LIKELIHOOD, of_unit
 from gyebo.tasks.metrics.metrics import lowest_of
 
 BITS = LIKELIHOOD.unit  # what is measured by is a task, or a metric of held-out text by its words; no task can be called so

@@ -11,7 +11,8 @@ from gyebo.config.errors import OptionError, placed
 from gyebo.config.finetune import TaskOptions, TuningOptions
 from gyebo.config.run import ModelOptions, Section
 from gyebo.models.family import find, find_size
-from gyebo.objectives.table import ObjectiveFacts, asked
+from gyebo.objectives.facts import ObjectiveFacts
+from gyebo.objectives.table import asked
 from gyebo.tasks.splits import open_task
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a folder's name on every system, and letters that every plot can draw

@@ -11,7 +11,7 @@ from gyebo.compare.results import BASELINE_TITLE, FAILED, Comparison, Row
 from gyebo.compare.spending import UNITS, budgeted, spent
 from gyebo.compare.statistics import Summary
 from gyebo.jobs.results import FinetuneResult, PretrainResult
-from gyebo.objectives.table import Line, ObjectiveFacts
+from gyebo.objectives.facts import Line, ObjectiveFacts
 from gyebo.tasks.metrics.metrics import meaning_of
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gyebo.data.batches import Rows
-from gyebo.objectives.table import ObjectiveFacts, resolve
+from gyebo.objectives.facts import ObjectiveFacts, resolve
 from gyebo.text.tokenizer import Tokenizer
 
 

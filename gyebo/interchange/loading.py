@@ -19,7 +19,8 @@ from gyebo.interchange.hub import snapshot
 from gyebo.interchange.registry import find_format, found_parts, refuse_pickles
 from gyebo.interchange.task_heads import empty_task_model, plain
 from gyebo.interchange.tensor_names import full_name, names_today, our_names, some, their_names, their_tensors
-from gyebo.models.family import Family, find, model_class
+from gyebo.models.family import find, model_class
+from gyebo.models.tree.row import Family
 from gyebo.tasks import text_task
 from gyebo.tasks.heads.task_model import body_of
 from gyebo.text.roles import PLAIN_PAIR, PLAIN_SINGLE, roles_of

@@ -29,6 +29,7 @@ from gyebo.jobs.pretraining.pictures import picture_size_of, with_painter
 from gyebo.jobs.run_directory import refuse_existing
 from gyebo.models.family import find
 from gyebo.objectives import table
+from gyebo.objectives.facts import ObjectiveFacts
 from gyebo.objectives.objective import Objective, Setting
 from gyebo.tasks.data.own_file import is_own
 from gyebo.tasks.heads.task_model import TaskModel
@@ -97,7 +98,7 @@ def evaluate(
 
 
 def _objective(
-    facts: table.ObjectiveFacts, model: Any, tokenizer: Tokenizer | None, prepared: Prepared, record: dict[str, Any] | None
+    facts: ObjectiveFacts, model: Any, tokenizer: Tokenizer | None, prepared: Prepared, record: dict[str, Any] | None
 ) -> Objective:
     """What the model learned, for its run's own text as the run learned it, for any other as `facts.elsewhere` says.
 

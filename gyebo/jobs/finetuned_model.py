@@ -18,7 +18,8 @@ from gyebo.jobs import run_directory as runs
 from gyebo.jobs.finetune import RESULTS
 from gyebo.jobs.inference import ready
 from gyebo.jobs.places import placed_task
-from gyebo.models.family import HEAD, TEXT, find
+from gyebo.models.family import find
+from gyebo.models.tree.row import HEAD, TEXT
 from gyebo.objectives import table
 from gyebo.tasks import linear, text_answers
 from gyebo.tasks.dialogue import Source, source_of

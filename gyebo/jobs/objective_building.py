@@ -9,10 +9,11 @@ from gyebo.config import toml
 from gyebo.config.errors import OptionError
 from gyebo.data.batches import Rows
 from gyebo.data.shards import Split
-from gyebo.models.family import Family, model_class
+from gyebo.models.family import model_class
+from gyebo.models.tree.row import Family
 from gyebo.objectives import table
+from gyebo.objectives.facts import ObjectiveFacts
 from gyebo.objectives.objective import Objective, Setting
-from gyebo.objectives.table import ObjectiveFacts
 
 NAME = "name"  # of the section `objective`: which one
 

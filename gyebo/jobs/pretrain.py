@@ -27,6 +27,7 @@ from gyebo.jobs.pretraining.corpus import floor
 from gyebo.jobs.pretraining.setup import Setup, plan_run, set_up
 from gyebo.jobs.results import PretrainResult, RunPlan, read, read_pretraining
 from gyebo.objectives import table
+from gyebo.objectives.facts import resolve
 from gyebo.tasks.metrics import bootstrap
 from gyebo.training import checkpoint, distributed, log
 from gyebo.training.device import peak_memory, pick_device, reset_peak_memory
@@ -273,7 +274,7 @@ def _draw(setup: Setup, model: Any, out: Path, bytes_per_token: float) -> dict[s
     )
     found = {f"{facts.unit} during training": "loss.png"}
     if facts.shown:
-        picture_grid(out / facts.shown.file, table.resolve(facts.shown.function)(model, setup.valid, SHOWN))
+        picture_grid(out / facts.shown.file, resolve(facts.shown.function)(model, setup.valid, SHOWN))
         found[facts.shown.caption] = facts.shown.file
     return found
 

@@ -12,7 +12,8 @@ from gyebo.generation import generate
 from gyebo.interchange import load, save
 from gyebo.interchange.registry import FORMATS
 from gyebo.models.family import FAMILIES, model_class
-from gyebo.objectives.table import OBJECTIVES, Line, ObjectiveFacts, Samples
+from gyebo.objectives.facts import Line, ObjectiveFacts, Samples
+from gyebo.objectives.table import OBJECTIVES
 from gyebo.tasks.kinds.table import KINDS
 from tests.conftest import sentences
 from tests.extending import toy_family, toy_kind

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gyebo.interchange.families.rnn import causal_format
-from gyebo.models.family import Family
 from gyebo.models.protocol import CausalWithoutPositions, check_shape
+from gyebo.models.tree.row import Family
 from gyebo.nn.cost import Workload
 from gyebo.nn.outputs import Encoded
 

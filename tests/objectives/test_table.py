@@ -15,7 +15,8 @@ from gyebo.evaluation import measures
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import pretrain
 from gyebo.models.family import FAMILIES
-from gyebo.objectives.table import OBJECTIVES, find, resolve, words_of
+from gyebo.objectives.facts import resolve
+from gyebo.objectives.table import OBJECTIVES, find, words_of
 from tests.objectives.toy import FACTS
 from tests.training.test_resume import final_weights, interrupted
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gyebo.data.batches import IGNORE
 from gyebo.evaluation.measures import Evaluation
 from gyebo.objectives.causal import Causal, labelled
-from gyebo.objectives.table import Line, ObjectiveFacts, Samples
+from gyebo.objectives.facts import Line, ObjectiveFacts, Samples
 
 
 class Options(BaseModel):

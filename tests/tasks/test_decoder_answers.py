@@ -9,7 +9,8 @@ import torch
 
 from gyebo.data.batches import IGNORE
 from gyebo.generation.translating import MORE
-from gyebo.models.family import FAMILIES, TEXT, model_class
+from gyebo.models.family import FAMILIES, model_class
+from gyebo.models.tree.row import TEXT
 from gyebo.objectives.source_target import TargetLoss
 from gyebo.tasks import text_answers
 from gyebo.tasks.kinds.kind import TextForm

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gyebo.config.errors import OptionError
-from gyebo.models.family import HEAD, TEXT, Family
+from gyebo.models.tree.row import HEAD, TEXT, Family
 from gyebo.tasks.kinds.kind import Kind
 
 WORDS = {HEAD: "with a task head", TEXT: "by text"}

@@ -11,6 +11,7 @@ from gyebo.jobs.finetuning.answer import answer_form
 from gyebo.jobs.finetuning.setup import Origin, Setup
 from gyebo.jobs.model_building import shaped, with_pieces
 from gyebo.models import family as tree
+from gyebo.models.tree.row import TEXT, Family
 from gyebo.tasks.heads.task_model import body_of
 from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.kinds.table import find_kind
@@ -51,7 +52,7 @@ def set_up(options: FinetuneOptions) -> Setup:
     device = pick_device(options.device)
     make_ready(device)
     read, origin = opened(options)
-    if _form(options, read, origin.family) == tree.TEXT:
+    if _form(options, read, origin.family) == TEXT:
         return text_form.build(options, read, origin=origin, device=device)
     return head_form.build(options, *read[0], origin=origin, device=device)
 
@@ -63,22 +64,22 @@ def _kind(task: TaskOptions) -> Kind:
     return kind
 
 
-def _form(options: FinetuneOptions, read: Read, family: tree.Family) -> str:
+def _form(options: FinetuneOptions, read: Read, family: Family) -> str:
     """How the tasks are answered; ValueError where the family does not support a kind."""
     several = len(read) > 1
-    if several and tree.TEXT not in family.answers:
+    if several and TEXT not in family.answers:
         raise ValueError(
             f"{options.model} answers with a task head, which is for one task: learn several with a family that answers by "
             "text, e.g. t5:mini"
         )
-    asked = tree.TEXT if several else options.answer
+    asked = TEXT if several else options.answer
     forms = [answer_form(family, kind, asked=asked, model=options.model, task=data.task.name) for data, kind in read]
     return forms[0]
 
 
-def _check(options: FinetuneOptions, read: Read, family: tree.Family) -> None:
+def _check(options: FinetuneOptions, read: Read, family: Family) -> None:
     """ValueError where a family does not support a kind of task, or an option has no effect on it."""
-    if _form(options, read, family) == tree.TEXT:
+    if _form(options, read, family) == TEXT:
         text_form.check_options(options)
     else:
         head_form.check_options(options, read[0][1], family)
@@ -92,20 +93,20 @@ def _new(options: FinetuneOptions, read: Read, named: tuple[str, str]) -> Origin
     _check(options, read, family)
     cls = tree.model_class(name)
     tokenizer = _tokenizer(options, read, family, cls.sizes[size].vocab_size).for_family(roles_of(family))
-    longer = options.max_length if _form(options, read, family) == tree.TEXT else None  # sources and targets may be long
+    longer = options.max_length if _form(options, read, family) == TEXT else None  # sources and targets may be long
     context = max(longer or 0, cls.sizes[size].context)
     config = shaped(cls.sizes[size], options.shape, tokenizer, windows=cls.has_windows, context=context, section="shape")
     return Origin(family, tokenizer, config, lambda: with_pieces(cls(config), tokenizer))
 
 
-def _tokenizer(options: FinetuneOptions, read: Read, family: tree.Family, ids: int) -> Tokenizer:
+def _tokenizer(options: FinetuneOptions, read: Read, family: Family, ids: int) -> Tokenizer:
     """The tokenizer that is named; without, for a model that writes its answers, one trained on the training examples."""
     if options.tokenizer:
         for name, value in (("vocab_size", options.translation.vocab_size), ("separate", options.translation.separate or None)):
             if value is not None:
                 raise OptionError(f"‹translation.{name}›={value} has no effect with ‹tokenizer›: leave one out")
         return Tokenizer.load(options.tokenizer)
-    if _form(options, read, family) != tree.TEXT:
+    if _form(options, read, family) != TEXT:
         raise OptionError(
             f"{options.model} starts from scratch and needs a tokenizer: ‹tokenizer›=DIR (a run directory works too)"
         )

@@ -11,7 +11,7 @@ from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, TaskPart, bpe_dropout_features, gives_features, longest_row
 from gyebo.jobs.model_building import freeze, grow_vocabulary, layers_of, spell_more, with_dropout
-from gyebo.models import family as tree
+from gyebo.models.tree.row import HEAD, Family
 from gyebo.tasks.features import ExampleRows
 from gyebo.tasks.heads.head import reads_windows
 from gyebo.tasks.heads.layer_mix import check_layers
@@ -49,7 +49,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     return Setup(
         options=options,
         tasks=(TaskPart(data=data, kind=kind, features=features, predict=predict, longest=dict.fromkeys(PARTS, length)),),
-        form=tree.HEAD,
+        form=HEAD,
         origin=origin,
         tokenizer=tokenizer,
         make_model=partial(_make_model, options, data, kind, origin=origin, tokenizer=tokenizer),
@@ -62,7 +62,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     )
 
 
-def check_options(options: FinetuneOptions, kind: Kind, family: tree.Family) -> None:
+def check_options(options: FinetuneOptions, kind: Kind, family: Family) -> None:
     """ValueError for options that have no effect on models with a head, or on this head."""
     assert kind.head is not None
     if options.gradient_windows and not reads_windows(kind.head, family.head_style):
@@ -79,7 +79,7 @@ def check_options(options: FinetuneOptions, kind: Kind, family: tree.Family) -> 
     check_features(options, family)
 
 
-def check_features(options: FinetuneOptions, family: tree.Family) -> None:
+def check_features(options: FinetuneOptions, family: Family) -> None:
     """ValueError for options without effect where the layers of the body are features, and for those with an effect only
     there."""
     check_layers(family.head_style, options.layers)
@@ -90,7 +90,7 @@ def check_features(options: FinetuneOptions, family: tree.Family) -> None:
         raise OptionError(f"‹{idle}› has no effect on {family.title}, whose layers are frozen features: leave it out")
 
 
-def _check_batch(options: FinetuneOptions, family: tree.Family, kind: Kind, batch: int) -> None:
+def _check_batch(options: FinetuneOptions, family: Family, kind: Kind, batch: int) -> None:
     """ValueError where a head with batch normalization would be trained with single examples or micro-batches."""
     assert kind.head is not None
     if not reads_windows(kind.head, family.head_style):

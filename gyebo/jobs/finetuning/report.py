@@ -16,6 +16,7 @@ from gyebo.interchange.model_card import model_card
 from gyebo.jobs.finetuning.setup import TaskPart
 from gyebo.jobs.results import FinetuneResult, FinetuneSummary, SeedSummary, TaskResult
 from gyebo.models import family as tree
+from gyebo.models.tree.row import TEXT
 from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.metrics.metrics import by_length, confusion, seed_statistics
@@ -103,7 +104,7 @@ def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: Fine
 
 
 def _pipeline_tag(kind: Kind, result: FinetuneResult) -> str:
-    if result.answer != tree.TEXT:
+    if result.answer != TEXT:
         return kind.pipeline_tag
     if result.auto_class == "AutoModelForCausalLM":
         return CONTINUING

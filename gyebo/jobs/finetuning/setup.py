@@ -13,7 +13,7 @@ import torch
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.jobs.workload import STEPS, sampled, tokens_of
-from gyebo.models import family as tree
+from gyebo.models.tree.row import Family
 from gyebo.tasks.features import ExampleRows, Features
 from gyebo.tasks.heads.styles import layers_are_features
 from gyebo.tasks.heads.task_model import body_of
@@ -39,7 +39,7 @@ HEAD_ONLY_LR_FACTOR = 5  # learning rate of a head on a frozen body, relative to
 class Origin:
     """The starting point of a fine-tuning: `body()` returns a new model without a task head at each call."""
 
-    family: tree.Family
+    family: Family
     tokenizer: Tokenizer  # the copy for the family
     config: Any
     body: Callable[[], Any]
@@ -113,7 +113,7 @@ class Setup:
         return self.data.task.score if len(self.tasks) == 1 else MEAN
 
     @property
-    def family(self) -> tree.Family:
+    def family(self) -> Family:
         """The family of the body."""
         return self.origin.family
 
@@ -198,7 +198,7 @@ def learning_rate(options: FinetuneOptions, task: Task, origin: Origin) -> float
     return float(f"{task.lr * REFERENCE_WIDTH / width:.2g}")
 
 
-def gives_features(options: FinetuneOptions, family: tree.Family) -> bool:
+def gives_features(options: FinetuneOptions, family: Family) -> bool:
     """Whether the body is frozen and its layers are features: a pretrained model of style mix."""
     return layers_are_features(family.head_style) and not scratch(options.model)
 

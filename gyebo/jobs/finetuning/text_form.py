@@ -13,7 +13,7 @@ from gyebo.config.finetune import FinetuneOptions, TranslationOptions, scratch
 from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, TaskPart, bpe_dropout_features, longest_row
 from gyebo.jobs.model_building import freeze, with_dropout
 from gyebo.models import family as tree
-from gyebo.models.family import TEXT
+from gyebo.models.tree.row import TEXT
 from gyebo.objectives.source_target import TargetLoss
 from gyebo.tasks import text_answers
 from gyebo.tasks.features import ExampleRows, Features, token_groups

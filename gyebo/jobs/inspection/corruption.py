@@ -24,7 +24,8 @@ from gyebo.jobs.model_building import shaped
 from gyebo.jobs.objective_building import build_objective, chosen, options_of
 from gyebo.jobs.pretraining.corpus import refuse_idle
 from gyebo.models import family as tree
-from gyebo.objectives import table
+from gyebo.models.tree.row import Family
+from gyebo.objectives.facts import ObjectiveFacts
 from gyebo.objectives.objective import Objective, Setting
 from gyebo.tasks import text_answers
 from gyebo.tasks.kinds.table import find_kind
@@ -100,8 +101,8 @@ def inspect_corruption(
 
 
 def _of_corpus(
-    family: tree.Family,
-    facts: table.ObjectiveFacts,
+    family: Family,
+    facts: ObjectiveFacts,
     corpus: list[str],
     tokenizer_for: TokenizerFor,
     options: Mapping[str, Any],
@@ -155,8 +156,8 @@ def _originals(objective: Objective, split: Split, row: NDArray[np.int64], token
 
 
 def _of_task(
-    family: tree.Family,
-    facts: table.ObjectiveFacts,
+    family: Family,
+    facts: ObjectiveFacts,
     names: Sequence[str],
     tokenizer_for: TokenizerFor,
     *,

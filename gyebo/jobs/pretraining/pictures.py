@@ -8,7 +8,8 @@ from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions, RunOptions
 from gyebo.interchange import load
 from gyebo.jobs.pretraining.corpus import refuse_without_pictures
-from gyebo.models.family import Family, model_class
+from gyebo.models.family import model_class
+from gyebo.models.tree.row import Family
 
 TEXT_OPTIONS = ("tokenizer", "vocab_size", "context")
 

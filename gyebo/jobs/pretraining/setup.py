@@ -30,9 +30,11 @@ from gyebo.jobs.pretraining.pictures import check_for_pictures, sized
 from gyebo.jobs.results import DryRun, RunPlan
 from gyebo.jobs.workload import Projected, sampled, tokens_of
 from gyebo.models import family as tree
+from gyebo.models.tree.row import Family
 from gyebo.nn.cost import Workload
 from gyebo.objectives import table
 from gyebo.objectives.distillation import start_from_teacher
+from gyebo.objectives.facts import ObjectiveFacts
 from gyebo.objectives.objective import Objective, Setting
 from gyebo.tasks.heads.task_model import TaskModel
 from gyebo.text.roles import roles_of
@@ -52,7 +54,7 @@ class Setup:
     """All that a run is made of, ready to be trained."""
 
     options: RunOptions
-    family: tree.Family
+    family: Family
     tokenizer: Tokenizer | None  # the family's copy
     _: KW_ONLY
     prepared: Prepared
@@ -81,7 +83,7 @@ class Setup:
         )
 
     @property
-    def facts(self) -> table.ObjectiveFacts:
+    def facts(self) -> ObjectiveFacts:
         """The row of the objective in the table."""
         return table.asked(self.family.objective, self.options.objective, teacher=self.options.teacher is not None)
 
@@ -270,7 +272,7 @@ def _evaluated(options: RunOptions, config: Any, context: int, cls: Any) -> int:
     return asked or (longest_read(config, cls, memory) if cls.has_windows else context)
 
 
-def _goes_on(options: RunOptions, family: tree.Family, config: Any) -> bool:
+def _goes_on(options: RunOptions, family: Family, config: Any) -> bool:
     """Whether rows go on from each other, in lanes: for a model that carries a state, unless `data.order` says otherwise."""
     order, cls = options.data.order, tree.model_class(family.name)
     if order == "lanes" and not cls.carries(config):
@@ -290,7 +292,7 @@ def _goes_on(options: RunOptions, family: tree.Family, config: Any) -> bool:
 
 def _plan(
     options: RunOptions,
-    family: tree.Family,
+    family: Family,
     objective: Objective,
     prepared: Prepared,
     context: int,
@@ -317,9 +319,7 @@ def _plan(
     )
 
 
-def _origin(
-    options: RunOptions, family: tree.Family, opened: Any, tokenizer: Tokenizer | None
-) -> tuple[Any, Callable[[Any], Any]]:
+def _origin(options: RunOptions, family: Family, opened: Any, tokenizer: Tokenizer | None) -> tuple[Any, Callable[[Any], Any]]:
     """The config of a run's model, and what makes the model from it: drawn from the seed, read from `start_from`, or a student
     that starts from its teacher."""
     cls = tree.model_class(family.name)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gyebo.jobs.finetuning.answer import answer_form
-from gyebo.models.family import FAMILIES, HEAD, TEXT
+from gyebo.models.family import FAMILIES
+from gyebo.models.tree.row import HEAD, TEXT
 from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.kinds.table import KINDS
 from tests.extending.toy_text_kinds import GIST, TONE
