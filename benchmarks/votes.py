@@ -1,7 +1,7 @@
 """Agreement of real raters: the published votes of three people about PPLM's and other models' texts.
 
     git clone https://github.com/uber-research/PPLM
-    python -P benchmarks/votes.py PPLM/human_annotation    # -P: bottleneck.py beside it is no library of pandas
+    python benchmarks/votes.py PPLM/human_annotation
 
 Of each pair of texts A and B a rater said which is on the topic: a, b, both or neither, in columns 3, 7 and 11 of each file.
 The two files in `toxicity_csvs` have one rater, so no agreement; they are listed without one. Figures are those of

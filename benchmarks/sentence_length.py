@@ -1,6 +1,6 @@
 """BLEU against the length of the sentence, several translation runs in one picture: does a fixed vector forget long ones?
 
-    python benchmarks/bottleneck.py runs/none runs/additive runs/transformer -o bottleneck.png
+    python benchmarks/sentence_length.py runs/none runs/additive runs/transformer -o bottleneck.png
 
 Reads each run's predictions.jsonl (translations and references of the test set); lengths are words of the reference by spaces,
 in groups of five, those of fewer than ten sentences left out (Bahdanau et al. 2014, figure 2).
