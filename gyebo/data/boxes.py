@@ -1,9 +1,11 @@
-"""Boxes of regions: in shares of a picture, as a regular grid, with their area, and the pixels in them.
+"""Boxes of regions: in shares of a picture, as a regular grid, with their area, and the pixels in them as features.
 
 A box is x0, y0, x1, y1 from the top left corner. n boxes, S side of a crop, H and W sides of a picture in pixels.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +51,36 @@ def with_area(boxes: Boxes) -> Boxes:
     """Boxes in shares with the share of the area as their fifth number, as ViLBERT has them: [n, 5]."""
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return np.concatenate([boxes, area[:, None]], 1).astype(np.float32)
+
+
+def with_whole(boxes: Boxes) -> Boxes:
+    """Boxes in shares [n, 4] as ViLBERT has them: the whole picture before them, and the share of the area: [1 + n, 5]."""
+    return with_area(np.concatenate([np.array([WHOLE], np.float32), boxes]))
+
+
+def regions_shown(
+    boxes: Boxes,
+    kept: NDArray[np.uint8],
+    picture: Callable[[], NDArray[np.uint8]],
+    *,
+    side: int,
+    most: int,
+    cells: int | None = None,
+) -> tuple[Boxes, NDArray[np.uint8]]:
+    """The regions that a model reads of a picture, at least one: boxes [n, 4] and their pixels [n, S, S, 3].
+
+    They are the first `most` of its boxes, whose pixels are `kept`, or all of the picture where nothing was found in it; with
+    `cells` those of a regular grid with so many along each side.
+    """
+    if cells is None and len(boxes):
+        return boxes[:most], kept[:most]
+    found = np.array([WHOLE], np.float32) if cells is None else grid(cells, cells)
+    return found, crops(picture(), found, side)
+
+
+def as_features(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Pixels of regions [n, ...] as a model reads them, from -1 to 1: [n, F]."""
+    return pixels.reshape(len(pixels), -1).astype(np.float32) / 127.5 - 1
 
 
 def overlaps(boxes: Boxes) -> NDArray[np.float32]:

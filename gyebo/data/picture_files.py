@@ -68,19 +68,24 @@ class Fit:
 
 
 def seen(record: Record, options: DataOptions) -> Seen:
-    """A record with its pixels. ValueError names the record where its picture or a box can't be used."""
+    """A record with its pixels, as the options of a corpus say. Errors as of `looked_at`."""
     asked = as_prepared(options)
-    size, crop_size = asked["picture_size"], asked["crop_size"]
+    return looked_at(record, size=asked["picture_size"], fit=asked["picture_fit"], crop_size=asked["crop_size"])
+
+
+def looked_at(record: Record, *, size: int, fit: str | None, crop_size: int) -> Seen:
+    """A record with its pixels: a square of `size`, made as `fit` says (None: as the record says), and crops of `crop_size` of
+    its regions. ValueError names the record where its picture or a box can't be used."""
     if not isinstance(record.picture, bytes | Path):
         return _drawn(record, size, crop_size)
     image = opened(record.picture, record.where)
-    fit = Fit.of(image.width, image.height, size, options.picture_fit or record.fit)
+    square_of = Fit.of(image.width, image.height, size, fit or record.fit)
     check_boxes(np.array([region.box for region in record.regions]).reshape(-1, 4), record.where, image.width, image.height)
-    kept = [(region, shares) for region in record.regions if (shares := fit.shares(region.box)) is not None]
+    kept = [(region, shares) for region in record.regions if (shares := square_of.shares(region.box)) is not None]
     crops = [_crop(image, region.box, crop_size) for region, _ in kept]
     square = np.full((size, size, 3), WHITE, np.uint8)
-    x0, y0, x1, y1 = fit.target
-    square[y0:y1, x0:x1] = _resized(image, fit.source, x1 - x0, y1 - y0)
+    x0, y0, x1, y1 = square_of.target
+    square[y0:y1, x0:x1] = _resized(image, square_of.source, x1 - x0, y1 - y0)
     shown = Record(record.where, record.picture, record.texts, tuple(region for region, _ in kept))
     return Seen(shown, square, _boxes([shares for _, shares in kept]), _crops(crops, crop_size))
 

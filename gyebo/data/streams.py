@@ -37,6 +37,7 @@ TOKENS = Stream("tokens", "document_ids")
 SOURCE = Stream("source", "document_ids")
 TARGET = Stream("target", "decoder_document_ids")
 WORDS = Stream("words", "word_mask", counted=False)
+REGIONS = Stream("regions", "region_document_ids", counted=False)  # of the picture that belongs to a text
 
 
 @dataclass(frozen=True)

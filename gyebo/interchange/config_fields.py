@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from gyebo.interchange.format import Architecture, Field, Format
+from gyebo.tasks.seeing import FIELD as PICTURES
 from gyebo.tasks.text_task import FIELD as TASKS
 
 MAX_INT = 2**31 - 1
@@ -32,7 +33,7 @@ task_specific_params prefix tokenizer_class is_decoder cross_attention_hidden_si
 sep_token_id author license created_date"""
 
 
-HARMLESS = frozenset(_GENERATION.split() + _BOOKKEEPING.split() + [TASKS])
+HARMLESS = frozenset(_GENERATION.split() + _BOOKKEEPING.split() + [TASKS, PICTURES])
 
 
 # What no family supports: the one value that is accepted.

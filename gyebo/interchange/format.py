@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from gyebo.interchange.hooks import OptionHook, TensorHook
@@ -90,6 +91,8 @@ class Architecture:
     have no prefix. Of a class with a task head, `kind`: the kind of task; `weights`: the tensors beside the family's;
     `dropout`: the fields of `config.json` that may say the head's dropout, looked up in this order (the first is written), and
     `dropout_default` where none does. Some classes of `transformers` read none of them; they then matter to gyebo only.
+    `told_by`: of two classes of one name, the field of `config.json` by which this one is known; `counted`: the field that says
+    how many labels there are, where it is not `id2label` alone.
     """
 
     name: str
@@ -99,6 +102,8 @@ class Architecture:
     weights: tuple[Weight, ...] = ()
     dropout: tuple[str, ...] = ("classifier_dropout",)
     dropout_default: float = 0.1
+    told_by: str | None = None
+    counted: str | None = None
 
 
 def head_layers(**layers: str) -> tuple[Weight, ...]:
@@ -156,9 +161,10 @@ class Format:
         """The flags of our config that say which parts a model has."""
         return tuple(dict.fromkeys(weight.part for weight in self.weights if weight.part is not None))
 
-    def architecture(self, name: str | None) -> Architecture | None:
-        """The class of that name; None where it is none of this family's."""
-        return next((entry for entry in self.architectures if entry.name == name), None)
+    def architecture(self, name: str | None, given: Mapping[str, Any] = MappingProxyType({})) -> Architecture | None:
+        """The class of that name, of several the one that the `config.json` tells; None where it is none of this family's."""
+        named = (entry for entry in self.architectures if entry.name == name)
+        return next((entry for entry in named if entry.told_by is None or entry.told_by in given), None)
 
 
 CELL = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")  # as torch calls them

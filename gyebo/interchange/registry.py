@@ -64,7 +64,7 @@ def find_format(given: Mapping[str, Any], where: str) -> tuple[Format, Architect
         hint = nearest(kind, FORMATS) if isinstance(kind, str) else f". There is: {', '.join(FORMATS)}"
         raise ValueError(f"{where}: model_type {kind!r} is none that gyebo opens{hint}")
     table = max(found, key=lambda one: _agrees(one, classes, given))  # the first of several
-    architecture = table.architecture(classes[0]) if classes else None
+    architecture = table.architecture(classes[0], given) if classes else None
     if classes and architecture is None:
         known = ", ".join(entry.name for entry in table.architectures)
         raise ValueError(f"{where}: architectures {classes[0]} is not supported, only {known}")

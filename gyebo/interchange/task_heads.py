@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from gyebo.interchange.format import Architecture, Format, Weight
-from gyebo.models.family import find
+from gyebo.models.family import find, model_class
+from gyebo.tasks import seeing
 from gyebo.tasks.heads.head import make_head
 from gyebo.tasks.heads.layer_mix import LAYERS, MIX
 from gyebo.tasks.heads.styles import layers_are_features
@@ -34,7 +35,9 @@ def with_heads(table: Format) -> Format:
     if not style:
         return table
     named = {_class_of(find_kind(entry.kind)) for entry in table.architectures if entry.kind}
-    missing = {_class_of(kind): name for name, kind in reversed(KINDS.items()) if kind.head and _class_of(kind) not in named}
+    sees = model_class(table.family).sees
+    possible = [kind for kind in reversed(KINDS.values()) if kind.head and (sees or not kind.head.sees)]
+    missing = {_class_of(kind): kind.name for kind in possible if _class_of(kind) not in named}
     ours = (Architecture(_OURS + name, kind=kind, weights=_OUR_NAMES) for name, kind in reversed(missing.items()))
     architectures = (*table.architectures, *ours)
     read = {name for entry in architectures if entry.kind for name in entry.dropout} - {entry.theirs for entry in table.fields}
@@ -55,8 +58,8 @@ def plain(name: str) -> str:
 
 def auto_class(table: Format, model: TaskModel) -> str | None:
     """The class of `transformers` that opens what `save` writes of this model; None where it has none."""
-    ours = task_architecture(table, model).name.startswith(_OURS)
-    return None if ours else f"AutoModelFor{_class_of(model.kind)}"
+    name = task_architecture(table, model).name
+    return None if name.startswith(_OURS) else f"AutoModelFor{name.partition('For')[2]}"
 
 
 def task_architecture(table: Format, model: TaskModel) -> Architecture:
@@ -70,15 +73,20 @@ def task_architecture(table: Format, model: TaskModel) -> Architecture:
 
 
 def task_fields(architecture: Architecture, model: TaskModel) -> dict[str, Any]:
-    """What `config.json` says of a head: labels, the kind of problem, dropout, which layers it reads where it can choose."""
+    """What `config.json` says of a head: labels, the kind of problem, dropout, which layers it reads where it can choose, and
+    how it reads pictures where it sees them."""
     written: dict[str, Any] = {architecture.dropout[0]: model.dropout}
     if model.layers is not None:
         written[_LAYERS] = model.layers
     if model.form.outputs is None:
         written["id2label"] = {str(number): name for number, name in enumerate(model.labels)}
         written["label2id"] = {name: number for number, name in enumerate(model.labels)}
+        if architecture.counted is not None:
+            written[architecture.counted] = len(model.labels)
     if model.problem is not None:
         written["problem_type"] = model.problem
+    if model.pictures is not None:
+        written[seeing.FIELD] = model.pictures.as_dict()
     return written
 
 
@@ -101,7 +109,8 @@ def empty_task_model(body: Any, architecture: Architecture, given: Mapping[str, 
         drop_untied_output(body)
         dropout = _read_dropout(architecture, given, where)
         head = make_head(kind.head, style, body.config, labels=len(labels), dropout=dropout)
-        return TaskModel(body, head, kind, style=style, labels=labels, problem=problem, layers=layers)
+        pictures = seeing.read(given, where) if kind.head.sees else None
+        return TaskModel(body, head, kind, style=style, labels=labels, problem=problem, layers=layers, pictures=pictures)
 
 
 def _kind_and_problem(first: Kind, labels: int, given: Mapping[str, Any], where: str) -> tuple[Kind, str | None]:

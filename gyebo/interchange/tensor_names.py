@@ -113,7 +113,7 @@ def _beside(table: Format, theirs: str, architecture: Architecture | None) -> bo
 
 
 def _weights(table: Format, architecture: Architecture | None) -> tuple[Weight, ...]:
-    return table.weights if architecture is None else table.weights + architecture.weights
+    return table.weights if architecture is None else architecture.weights + table.weights  # where both name one, its own
 
 
 def _today(table: Format, name: str) -> str:

@@ -24,6 +24,7 @@ from gyebo.jobs.inference import check_precision
 from gyebo.jobs.model_building import longest_read
 from gyebo.jobs.objective_building import NAME, build_objective, held_out_rows, options_of
 from gyebo.jobs.picture_codes import codes_of
+from gyebo.jobs.picture_reading import recorded
 from gyebo.jobs.pretraining.corpus import floor, refuse_idle, refuse_without_pictures
 from gyebo.jobs.pretraining.pictures import picture_size_of, with_painter
 from gyebo.jobs.run_directory import refuse_existing
@@ -138,7 +139,7 @@ def _pictures(name: str, model: Any) -> dict[str, Any] | None:
         return {"picture_size": side}
     if not model.sees:
         return None
-    options = run_directory.read(Path(name))["options"].get("data", {}) if (Path(name) / "run.toml").is_file() else {}
+    options, _ = recorded(name)
     read = {option: options[option] for option in ("picture_size", "picture_fit") if option in options}
     return read | ({"crop_size": model.config.crop} if model.config.crop else {})
 

@@ -17,6 +17,7 @@ from gyebo.interchange.files import read_json
 from gyebo.jobs import run_directory as runs
 from gyebo.jobs.finetune import RESULTS
 from gyebo.jobs.inference import ready
+from gyebo.jobs.picture_reading import reading_of
 from gyebo.jobs.places import placed_task
 from gyebo.models.family import find
 from gyebo.models.tree.row import HEAD, TEXT
@@ -29,6 +30,7 @@ from gyebo.tasks.kinds.kind import HeadForm, Kind, TaskTexts
 from gyebo.tasks.kinds.table import encode, find_kind
 from gyebo.tasks.prediction import predict as predict_examples
 from gyebo.tasks.reading import Reader, reader_of
+from gyebo.tasks.seeing import PictureReading
 from gyebo.tasks.splits import open_task
 from gyebo.tasks.task import Example
 from gyebo.tasks.text_task import TextTask
@@ -114,10 +116,18 @@ class FinetunedModel:
         empty = self.kind.empty
         read = blank if empty is None else [example for example in blank if example.text]
         labels = self.labels if self.kind.names_classes else None
-        features = encode(self.kind.name, read, self.tokenizer, labels, length)
+        features = encode(self.kind.name, read, self.tokenizer, labels, length, self.pictures)
         self._note_truncated(features, length)
         found = iter(predict_examples(self.model, form, features, read, autocast=autocast()))
         return [next(found) if empty is None or example.text else empty() for example in blank]
+
+    @property
+    def pictures(self) -> PictureReading | None:
+        """How it reads the pictures of examples: as it was fine-tuned, or as its body was trained; None where it sees none."""
+        assert isinstance(self.model, TaskModel)
+        if not self.model.form.sees:
+            return None
+        return self.model.pictures or reading_of(None, self.model)
 
     def _note_truncated(self, features: Features, length: int) -> None:
         if features.too_long:

@@ -81,6 +81,11 @@ class LxmertConfig(BertConfig):
             raise ValueError(f"region_head is off, but one of {', '.join(REGION_HEADS)} is on: these heads need it")
         check_crop(self.crop, self.feature_size)
 
+    @property
+    def joint_width(self) -> int:
+        """Width of the vector of a text with its picture."""
+        return self.width
+
 
 class RegionEmbedding(nn.Module):
     """A region's vector: the mean of those of its feature and of its box, each normalised (section 2.1)."""
@@ -287,6 +292,10 @@ class Lxmert(Bert):
         y = self.region_embedding(sides.regions.gather(features), sides.regions.gather(boxes))
         return dropout(y, self.config.embedding_dropout if self.training else 0.0)
 
+    def joint_vectors(self, found: Encoded, real: Tensor | None, shown: Tensor | None) -> Tensor:
+        """The pooled vectors of [CLS], [B, D]; `real` [B, T]: where words are. ValueError where the config has no pooler."""
+        return self.pool(first_tokens(found.hidden, real))
+
     def output_layer(self, hidden: Tensor, head: str = "mlm") -> tuple[Tensor, Tensor, Tensor | None]:
         """Input rows [..., D], weight and bias of the final projection of a head.
 
@@ -361,6 +370,7 @@ class Lxmert(Bert):
         region = {"object": config.objects, "attribute": config.attributes, "feature": config.feature_size}
         costs = {head: width * (width + size) for head, size in region.items()}
         costs |= {"mlm": width * (width + config.vocab_size), "match": width * (width + 2)}
+        costs["joint"] = width * width  # the vector of text and picture alone
         costs["answer"] = width * (width + 2 * width + 2 * config.answers)
         return total + 2 * work.outputs(costs)
 

@@ -89,6 +89,16 @@ class Draws(Protocol):
 
 
 @runtime_checkable
+class Sees(Protocol):
+    """A model that reads the regions of a picture beside a text: `encode(visual_feats=, visual_pos=, ...)`; its config has
+    `feature_size`, `crop` and `joint_width`."""
+
+    def joint_vectors(self, found: Encoded, real: Tensor | None, shown: Tensor | None) -> Tensor:
+        """What `encode` gave, and where its words [B, T] and regions [B, R] are real (None: everywhere) -> a vector for each
+        text with its picture, [B, joint_width]."""
+
+
+@runtime_checkable
 class Compares(Protocol):
     """A model that tells how well texts and pictures belong together; its config has `picture_size`."""
 
@@ -175,6 +185,7 @@ CAPABILITIES: dict[str, type] = {
     "tokenizes_pictures": TokenizesPictures,
     "generates": Generates,
     "draws": Draws,
+    "sees": Sees,
     "compares": Compares,
     "encodes_source": EncodesSource,
     "embeds_source": EmbedsSource,

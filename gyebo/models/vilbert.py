@@ -129,6 +129,11 @@ class VilbertConfig(BertConfig):
         return self.width if self.streams == 1 else self.image_width
 
     @property
+    def joint_width(self) -> int:
+        """Width of the vector of a text with its picture."""
+        return self.co_width
+
+    @property
     def image(self) -> BertConfig:
         """The shape of an image block, as BERT's blocks take it."""
         return BertConfig(
@@ -257,6 +262,7 @@ class Vilbert(Bert):
     compiles: ClassVar[bool] = False
     has_pooler: ClassVar[bool] = False
     sees: ClassVar[bool] = True
+    whole_first: ClassVar[bool] = True
     optional_heads: ClassVar[tuple[str, ...]] = ("mlm", "region", "alignment")
     config_class: ClassVar[type] = VilbertConfig
     stacks: ClassVar[tuple[str, ...]] = ("blocks", "image_blocks", "co_blocks")
@@ -411,6 +417,12 @@ class Vilbert(Bert):
             pooled = FUSIONS[self.config.fusion](pooled, torch.relu(self.image_pooler(pictures)))
         return dropout(pooled, self.config.fusion_dropout if self.training else 0.0)
 
+    def joint_vectors(self, found: Encoded, real: Tensor | None, shown: Tensor | None) -> Tensor:
+        """The vectors [B, C] of texts with their pictures, from those of [CLS] and IMG; where words [B, T] and regions [B, R]
+        are real."""
+        assert found.region_hidden is not None
+        return self.fuse(first_tokens(found.hidden, real), first_tokens(found.region_hidden, shown))
+
     def output_layer(self, hidden: Tensor, head: str = "mlm") -> tuple[Tensor, Tensor, Tensor | None]:
         """Input rows [..., D], weight and bias of the final projection of a head.
 
@@ -451,7 +463,7 @@ class Vilbert(Bert):
         )
         real, seen = (None if mask is None else mask != 0 for mask in (attention_mask, visual_attention_mask))
         assert found.region_hidden is not None
-        pooled = self.fuse(first_tokens(found.hidden, real), first_tokens(found.region_hidden, seen))
+        pooled = self.joint_vectors(found, real, seen)
         return SeeingOutput(
             found.hidden,
             found.region_hidden,
@@ -486,6 +498,7 @@ class Vilbert(Bert):
             total += 2 * len(config.text_at) * one
         seen, pooled = config.region_width, width + (config.image_width if config.streams == 2 else 0)
         costs = {"mlm": width * (width + config.vocab_size), "region": seen * (seen + config.classes)}
+        costs["joint"] = config.co_width * pooled  # the vector of text and picture alone
         return total + 2 * work.outputs(costs | {"alignment": config.co_width * (pooled + 2)})
 
     def layer_groups(self) -> list[list[nn.Parameter]]:

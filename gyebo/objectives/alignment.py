@@ -30,14 +30,14 @@ from pydantic import Field
 from torch import Tensor
 
 from gyebo.data.batches import IGNORE
-from gyebo.data.boxes import WHOLE, overlaps, with_area
-from gyebo.data.streams import TOKENS, Arrays, BatchField
+from gyebo.data.boxes import overlaps, with_whole
+from gyebo.data.streams import REGIONS, TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.nn.ragged import first_tokens
 from gyebo.objectives import text_with_regions
 from gyebo.objectives.causal import labelled
 from gyebo.objectives.objective import Batch, Draw, Setting
-from gyebo.objectives.text_with_regions import REGIONS, TextWithRegions, encode, facts_of
+from gyebo.objectives.text_with_regions import TextWithRegions, encode, facts_of
 
 ALIGNED = ("its picture", "another picture")  # by label
 OVERLAP = 0.4
@@ -110,7 +110,7 @@ class Alignment(TextWithRegions):
         whole = _whole(features, overlaps(boxes), masked, self.most)
         found = {
             "visual_feats": np.concatenate([whole[None], features]),
-            "visual_pos": with_area(np.concatenate([np.array([WHOLE], np.float32), boxes])),
+            "visual_pos": with_whole(boxes),
             "region_masked": np.concatenate([[0], masked.astype(np.int64)]),
             "alignment": np.array(int(not own)),
         }
@@ -154,8 +154,7 @@ def _whole(
     features: NDArray[np.float32], shared: NDArray[np.float32], masked: NDArray[np.bool_], places: int
 ) -> NDArray[np.float32]:
     """The feature of IMG: of features as they are shown [n, F], overlaps [n, n], which regions are masked [n], and the number
-    of
-    the row's places for regions."""
+    of the row's places for regions."""
     hidden = (shared[masked] > OVERLAP).any(0).sum() if masked.any() else 0
     return (features.sum(0) / max(1, places - int(hidden))).astype(np.float32)
 

@@ -28,13 +28,13 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from gyebo.data.batches import IGNORE
-from gyebo.data.streams import TOKENS, Arrays, BatchField
+from gyebo.data.streams import REGIONS, TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.nn.ragged import first_tokens
 from gyebo.objectives import text_with_regions
 from gyebo.objectives.causal import labelled
 from gyebo.objectives.objective import Batch, Draw, Setting
-from gyebo.objectives.text_with_regions import REGIONS, TextWithRegions, encode, facts_of
+from gyebo.objectives.text_with_regions import TextWithRegions, encode, facts_of
 
 MATCHED = ("another picture", "its picture")  # by label
 

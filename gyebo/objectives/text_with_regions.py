@@ -28,21 +28,20 @@ from torch import Tensor
 
 from gyebo.config.errors import OptionError
 from gyebo.data.batches import IGNORE
-from gyebo.data.boxes import WHOLE, Boxes, crops, grid
+from gyebo.data.boxes import as_features, regions_shown
 from gyebo.data.picture_plans import one_row_a_text, pictures_of
 from gyebo.data.pictures import Pictures
 from gyebo.data.plan import DOCUMENT, ROOM, SIZE, Plan
 from gyebo.data.records import CAPTION, FALSE, QUESTION
 from gyebo.data.region_files import RegionFile, open_regions
 from gyebo.data.shards import Split
-from gyebo.data.streams import TOKENS, Arrays, Stream
+from gyebo.data.streams import REGIONS, TOKENS, Arrays
 from gyebo.nn.outputs import Encoded
 from gyebo.objectives.framed import ATTEMPTS
 from gyebo.objectives.masked import hide
 from gyebo.objectives.objective import Defaults, Draw, Setting
 from gyebo.text.boundaries import marks_of
 
-REGIONS = Stream("regions", "region_document_ids", counted=False)
 BOXES, GRID = "boxes", "grid"
 
 
@@ -177,23 +176,18 @@ class TextWithRegions(ABC, Defaults):
     def _regions(self, pictures: Pictures, picture: int) -> Arrays:
         if self.file is not None:
             return self._detected(self.file, pictures.files[picture])
-        if self.options.regions == GRID:
-            boxes, pixels = _cells(self.options.grid), None
-            labels = np.full(len(boxes), IGNORE)
-            attributes = np.zeros((len(boxes), 0), np.int64)
-        else:
-            found = pictures.regions(picture)
-            boxes, pixels, labels = found.boxes[: self.most], found.crops[: self.most], found.labels[: self.most]
-            names = self.attribute_starts
-            values = [np.where(found.attributes[name] < 0, IGNORE, found.attributes[name] + names[name]) for name in names]
-            attributes = np.stack([v[: self.most] for v in values], 1) if values else np.zeros((len(boxes), 0), np.int64)
-            if not len(boxes):  # nothing was found in it: the whole picture is its region
-                boxes, pixels = np.array([WHOLE], np.float32), None
-                labels, attributes = np.array([IGNORE]), np.full((1, attributes.shape[1]), IGNORE)
-        pixels = crops(pictures.read(picture), boxes, self.crop) if pixels is None else pixels
-        features = pixels.reshape(len(boxes), -1).astype(np.float32) / 127.5 - 1
-        labels = np.where(labels < 0, IGNORE, labels) if self.labels else np.full(len(boxes), IGNORE)
-        return {"features": features, "boxes": boxes, "labels": labels, "attributes": attributes}
+        found, names = pictures.regions(picture), self.attribute_starts
+        cells = self.options.grid if self.options.regions == GRID else None
+        boxes, pixels = regions_shown(
+            found.boxes, found.crops, lambda: pictures.read(picture), side=self.crop, most=self.most, cells=cells
+        )
+        labels, attributes = np.full(len(boxes), IGNORE), np.full((len(boxes), len(names)), IGNORE)
+        if cells is None and len(found):
+            labels = np.where(found.labels < 0, IGNORE, found.labels)[: self.most] if self.labels else labels
+            for number, (name, start) in enumerate(names.items()):
+                values = found.attributes[name][: self.most]
+                attributes[:, number] = np.where(values < 0, IGNORE, values + start)
+        return {"features": as_features(pixels), "boxes": boxes, "labels": labels, "attributes": attributes}
 
     # -- corruption
 
@@ -243,10 +237,6 @@ class TextWithRegions(ABC, Defaults):
 def _tokens(split: Split, document: int, most: int) -> NDArray[np.int64]:
     count = min(most, int(split.documents["tokens"][document]))
     return split.read(int(document), 0, count).astype(np.int64)
-
-
-def _cells(count: int) -> Boxes:
-    return grid(count, count)
 
 
 def _one_of(values: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gyebo.data.batches import IGNORE
 from gyebo.data.order import shuffled
-from gyebo.data.streams import TOKENS, Arrays, BatchField, Pieces, Stream, laid_out, streams_of
+from gyebo.data.streams import REGIONS, TOKENS, Arrays, BatchField, Pieces, Stream, laid_out, streams_of
 from gyebo.tasks.task import Example
 from gyebo.text.template import TemplatedText
 from gyebo.text.tokenizer import Tokenizer
@@ -97,6 +97,12 @@ class Features:
     def lengths(self) -> NDArray[np.int64]:
         """Number of tokens of each row [rows], special tokens included; for multiple choice, of its longest option."""
         return self.columns["input_ids"].lengths.reshape(len(self), self.options).max(1)
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """Number of places of each row: its tokens, of all options, and the regions of its picture."""
+        regions = [self.columns[f.name].lengths for f in self.fields if f.stream is REGIONS and f.name in self.columns]
+        return self.lengths * self.options + (regions[0] if regions else 0)
 
     @property
     def _present(self) -> list[BatchField]:
@@ -212,10 +218,10 @@ class ExampleRows:
         return chosen if self.groups is None else np.concatenate([self.groups[group] for group in chosen])
 
     def by_length(self, tokens_per_batch: int) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
-        """All rows once, the longest first, as (row numbers, their arrays) with at most `tokens_per_batch` tokens, padding
-        included, or a single longer row. `in_order` restores the order of the rows in a model's outputs.
+        """All rows once, the longest first, as (row numbers, their arrays) with at most `tokens_per_batch` tokens and regions,
+        padding included, or a single longer row. `in_order` restores the order of the rows in a model's outputs.
         """
-        lengths = self.features.lengths * self.features.options
+        lengths = self.features.places
         order = np.argsort(-lengths, kind="stable")
         at = 0
         while at < len(order):

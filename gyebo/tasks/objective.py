@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gyebo.tasks.kinds.kind import HeadForm
 
-INPUTS = ("input_ids", "token_type_ids", "document_ids")
+INPUTS = ("input_ids", "token_type_ids", "document_ids", "visual_feats", "visual_pos", "region_document_ids")
 Batch = dict[str, Tensor]
 
 

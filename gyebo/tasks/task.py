@@ -26,6 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gyebo.data.records import Record
+
 # The place of a row in its file ("row 12"), and its values, or what is wrong with it.
 Row = tuple[str, "dict[str, Any] | str"]
 INVALID = "invalid"
@@ -58,6 +60,8 @@ class Example:
     pos: tuple[str, ...] = ()  # its parts of speech, joined by "+"
     state: tuple[str, ...] = ()  # dialogue-state: "domain-slot-value" after the last turn
     group: str = field(default="", repr=False)  # examples of one group share a split; "": those of one text do
+    # what the text is about: its file or what draws it, and its regions; `texts` of a record that stands here is empty
+    picture: Record | None = field(default=None, repr=False)
 
 
 class MissingColumn(ValueError):

@@ -29,7 +29,8 @@ SHAPES = {
     ),
 }
 PREFIX = {"gpt": "OpenAIGPT", "gpt2": "GPT2", "bert": "Bert", "roberta": "Roberta", "distilbert": "DistilBert"}
-TASKS = {name: kind.head.transformers_class for name, kind in KINDS.items() if kind.head and name != "regression"}
+HEADED = {name: kind.head for name, kind in KINDS.items() if kind.head and not kind.head.sees and name != "regression"}
+TASKS = {name: head.transformers_class for name, head in HEADED.items()}
 THEIRS = [(family, kind) for family in ("bert", "roberta", "distilbert") for kind in TASKS if kind != "dependency"]
 THEIRS += [("gpt2", "classification"), ("gpt2", "tagging"), ("gpt2", "spans"), ("gpt", "classification")]
 OURS = [(family, kind) for family in SHAPES for kind in TASKS if (family, kind) not in THEIRS]

@@ -21,7 +21,7 @@ TEXTS = (
     "박씨의 딸과 비틀즈가 서울역에서 노래를 불렀다 1965",
     "성매매 알선 자금을 관리한 Café",
 )
-LEARNED = [name for name, kind in KINDS.items() if kind.head]
+LEARNED = [name for name, kind in KINDS.items() if kind.head and not kind.head.sees]
 STYLES = {"gpt": "last", "bert": "pooled", "roberta": "dense"}
 CLASSES, TAGS, RELATIONS = ("a", "b", "c"), ("O", "B-X", "I-X"), ("subject", "object", "root")
 NAMES = {"classification": CLASSES, "tagging": TAGS, "dependency": RELATIONS}

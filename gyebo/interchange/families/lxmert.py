@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gyebo.interchange.families.bert import OLD_NORMS, body_weights, size_fields
-from gyebo.interchange.format import Architecture, Field, Format, Names, Weight, pairs
+from gyebo.interchange.format import Architecture, Field, Format, Names, Weight, head_layers, pairs
 
 _LAYER = (
     ("attention.output.dense", "attention.out"),
@@ -66,6 +66,7 @@ def _heads() -> tuple[Weight, ...]:
     )
 
 
+_ANSWER_LAYERS = (("0", "dense"), ("2", "norm"), ("3", "out"))  # of a fine-tuned model
 _EMBEDDING = (("visn_fc", "feature"), ("visn_layer_norm", "feature_norm"), ("box_fc", "box"), ("box_layer_norm", "box_norm"))
 _PIXELS = (("visn_fc.convolutions.*", "feature.convolutions.*"), ("visn_fc.out", "feature.out"))  # none of theirs
 _ABSENT = ("num_hidden_layers", "layer_norm_eps")  # fields of BERT that LXMERT has in another form, or not
@@ -96,6 +97,14 @@ FORMAT = Format(
     model_type="lxmert",
     architectures=(
         Architecture("LxmertForPreTraining", parts=("mlm", "match", "pooler")),
+        Architecture(  # before the next, which is a pretrained model with its answers: fine-tuned ones have names
+            "LxmertForQuestionAnswering",
+            ("pooler",),
+            kind="visual-classification",
+            weights=head_layers(**{ours: f"answer_head.logit_fc.{number}" for number, ours in _ANSWER_LAYERS}),
+            told_by="id2label",
+            counted="num_qa_labels",
+        ),
         Architecture("LxmertForQuestionAnswering", parts=("answer", "pooler")),
         Architecture("LxmertModel", parts=("pooler",), bare=True),
     ),

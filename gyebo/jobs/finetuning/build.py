@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
+
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, TaskOptions, scratch
 from gyebo.config.run import OWN
@@ -10,6 +14,7 @@ from gyebo.jobs.finetuning import head_form, text_form
 from gyebo.jobs.finetuning.answer import answer_form
 from gyebo.jobs.finetuning.setup import Origin, Setup
 from gyebo.jobs.model_building import shaped, with_pieces
+from gyebo.jobs.picture_reading import reading_of
 from gyebo.models import family as tree
 from gyebo.models.tree.row import TEXT, Family
 from gyebo.tasks.heads.task_model import body_of
@@ -96,7 +101,19 @@ def _new(options: FinetuneOptions, read: Read, named: tuple[str, str]) -> Origin
     longer = options.max_length if _form(options, read, family) == TEXT else None  # sources and targets may be long
     context = max(longer or 0, cls.sizes[size].context)
     config = shaped(cls.sizes[size], options.shape, tokenizer, windows=cls.has_windows, context=context, section="shape")
-    return Origin(family, tokenizer, config, lambda: with_pieces(cls(config), tokenizer))
+    return Origin(
+        family,
+        tokenizer,
+        config,
+        lambda: with_pieces(cls(config), tokenizer),
+        lambda: reading_of(None, _empty(cls, config)),
+    )
+
+
+def _empty(cls: Any, config: Any) -> Any:
+    """A model of this config without memory."""
+    with torch.device("meta"):
+        return cls(config)
 
 
 def _tokenizer(options: FinetuneOptions, read: Read, family: Family, ids: int) -> Tokenizer:
@@ -122,4 +139,4 @@ def _pretrained(name: str) -> Origin:
     family = tree.find(opened.family)
     if tokenizer.kind == PUBLISHED and family.templates_for_tasks:  # adds a separator of two texts, if the tokenizer has none
         tokenizer = tokenizer.for_family(roles_of(family))
-    return Origin(family, tokenizer, opened.config, lambda: body_of(load(name)[0]))
+    return Origin(family, tokenizer, opened.config, lambda: body_of(load(name)[0]), lambda: reading_of(name, opened))

@@ -11,6 +11,7 @@ from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, scratch
 from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, TaskPart, bpe_dropout_features, gives_features, longest_row
 from gyebo.jobs.model_building import freeze, grow_vocabulary, layers_of, spell_more, with_dropout
+from gyebo.models.family import FAMILIES, model_class
 from gyebo.models.tree.row import HEAD, Family
 from gyebo.tasks.features import ExampleRows
 from gyebo.tasks.heads.head import reads_windows
@@ -21,6 +22,7 @@ from gyebo.tasks.kinds.relation import with_markers
 from gyebo.tasks.kinds.table import encode
 from gyebo.tasks.objective import TaskObjective
 from gyebo.tasks.prediction import predict as predict_examples
+from gyebo.tasks.seeing import PictureReading
 from gyebo.tasks.splits import TaskData
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.trainer import initial_seed
@@ -33,15 +35,17 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     tokenizer = with_markers(origin.tokenizer) if task.entity_markers else origin.tokenizer
     length = longest_row(options, task, origin.config.context)
     labels = task.labels if kind.names_classes else None
-    features = {part: encode(kind.name, getattr(data, part), tokenizer, labels, length) for part in PARTS}
+    pictures = _pictures(data, kind, origin)
+
+    def encoded(tokenizer: Tokenizer, part: str = "train") -> Any:
+        return encode(kind.name, getattr(data, part), tokenizer, labels, length, pictures)
+
+    features = {part: encoded(tokenizer, part) for part in PARTS}
     count = len(features["train"])
     if options.batch and options.batch > count:
         raise OptionError(f"‹batch›={options.batch} is more than the {count:,} rows of the training examples: lower it")
     batch = min(options.batch or task.batch, count)
     _check_batch(options, origin.family, kind, batch)
-
-    def encoded(tokenizer: Tokenizer) -> Any:
-        return encode(kind.name, data.train, tokenizer, labels, length)
 
     def predict(model: Any, part: str, autocast: Any, quick: bool) -> list[Any]:
         return predict_examples(model, form, features[part], getattr(data, part), autocast=autocast)
@@ -52,7 +56,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
         form=HEAD,
         origin=origin,
         tokenizer=tokenizer,
-        make_model=partial(_make_model, options, data, kind, origin=origin, tokenizer=tokenizer),
+        make_model=partial(_make_model, options, data, kind, origin=origin, tokenizer=tokenizer, pictures=pictures),
         rows=ExampleRows(features["train"], bpe_dropout_features(options, task, tokenizer, encoded)),
         objective=TaskObjective(form),
         max_length=length,
@@ -63,8 +67,15 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
 
 
 def check_options(options: FinetuneOptions, kind: Kind, family: Family) -> None:
-    """ValueError for options that have no effect on models with a head, or on this head."""
+    """ValueError for options that have no effect on models with a head, or on this head, and for a kind of task that needs eyes
+    where the family has none."""
     assert kind.head is not None
+    if kind.head.sees and not model_class(family.name).sees:
+        seeing = [name for name in FAMILIES if model_class(name).sees]
+        raise ValueError(
+            f"{options.task.name} has pictures, which {family.title} does not see: start from a family that does, e.g. "
+            f"{' or '.join(f'{name}:mini' for name in seeing)}"
+        )
     if options.gradient_windows and not reads_windows(kind.head, family.head_style):
         raise OptionError(
             f"‹gradient_windows›={options.gradient_windows} has no effect on {kind.name} with {family.name}, which "
@@ -104,7 +115,22 @@ def _check_batch(options: FinetuneOptions, family: Family, kind: Kind, batch: in
         )
 
 
-def _make_model(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origin, tokenizer: Tokenizer) -> TaskModel:
+def _pictures(data: TaskData, kind: Kind, origin: Origin) -> PictureReading | None:
+    """How the pictures of the examples are read; None for a kind that sees none."""
+    assert kind.head is not None
+    reading = origin.pictures() if kind.head.sees else None
+    return None if reading is None else reading.settled(data.train)
+
+
+def _make_model(
+    options: FinetuneOptions,
+    data: TaskData,
+    kind: Kind,
+    *,
+    origin: Origin,
+    tokenizer: Tokenizer,
+    pictures: PictureReading | None,
+) -> TaskModel:
     """The body, with the tokens that the task adds, and a newly initialised head; all randomness comes from the seed."""
     torch.manual_seed(initial_seed(options.seed))
     body = with_dropout(origin.body(), options.body_dropout)
@@ -114,7 +140,7 @@ def _make_model(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin:
         grow_vocabulary(body, tokenizer.vocab_size)
     labels = data.task.labels if kind.names_classes else None
     style = origin.family.head_style
-    model = add_head(body, style, kind.name, labels, dropout=options.dropout, layers=options.layers)
+    model = add_head(body, style, kind.name, labels, dropout=options.dropout, layers=options.layers, pictures=pictures)
     if options.gradient_windows:
         model.head.windows = options.gradient_windows
     features = gives_features(options, origin.family)

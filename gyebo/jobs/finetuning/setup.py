@@ -20,6 +20,7 @@ from gyebo.tasks.heads.task_model import body_of
 from gyebo.tasks.kinds.kind import Kind, TaskTexts
 from gyebo.tasks.kinds.table import KINDS, find_kind
 from gyebo.tasks.mixing import MixedRows
+from gyebo.tasks.seeing import PictureReading
 from gyebo.tasks.splits import TaskData
 from gyebo.tasks.task import Task
 from gyebo.text.dropout import BpeDropoutTokenizer
@@ -37,12 +38,14 @@ HEAD_ONLY_LR_FACTOR = 5  # learning rate of a head on a frozen body, relative to
 
 @dataclass(frozen=True)
 class Origin:
-    """The starting point of a fine-tuning: `body()` returns a new model without a task head at each call."""
+    """The starting point of a fine-tuning: `body()` returns a new model without a task head at each call. `pictures()`: how it
+    reads those of a task, None where it sees none; ValueError where it can't."""
 
     family: Family
     tokenizer: Tokenizer  # the copy for the family
     config: Any
     body: Callable[[], Any]
+    pictures: Callable[[], PictureReading | None] = lambda: None
 
 
 Predict = Callable[[Any, str, Callable[[], Any], bool], list[Any]]

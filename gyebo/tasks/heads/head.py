@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gyebo.nn.cost import Workload
 from gyebo.nn.dropout import dropout
 from gyebo.tasks.heads.concat_pooling import ConcatHead
-from gyebo.tasks.heads.styles import EVERY, WINDOWS, HeadSpec
+from gyebo.tasks.heads.styles import EVERY, JOINT, WINDOWS, HeadSpec
 from gyebo.tasks.kinds.kind import HeadForm
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
@@ -64,6 +64,11 @@ def make_head(form: HeadForm, style: str, config: Any, *, labels: int, dropout: 
 def reads_pooled(form: HeadForm, style: str) -> bool:
     """Whether the head reads the output of the body's pooler."""
     return form.specs[style].pooling == "pooled"
+
+
+def needs_pooler(form: HeadForm, style: str, body: Any) -> bool:
+    """Whether the body's pooler is kept: the head reads its output, or the vector of text and picture, which it may make."""
+    return reads_pooled(form, style) or (form.specs[style].pooling == JOINT and body.has_pooler)
 
 
 def reads_windows(form: HeadForm, style: str) -> bool:

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """The input and the layers of a head. `pooling`: its input, "first", "pooled", "last", "max", "every" (token) or "concat"
-    (a separate head). `activation`: of a dense layer before the last one, None: there is no such layer. `dropout_before`,
-    `dropout_between`: dropout before each of the two layers."""
+    """The input and the layers of a head. `pooling`: its input, "first", "pooled", "last", "max", "every" (token), "joint"
+    (of text and picture) or "concat" (a separate head). `activation`: of a dense layer before the last one, None: there is no
+    such layer. `dropout_before`, `dropout_between`: dropout before each of the two layers."""
 
     pooling: str
     activation: str | None = None
@@ -32,6 +32,9 @@ class HeadSpec:
     dropout_between: bool = True
     bias: bool = True
 
+
+JOINT = "joint"
+"""`HeadSpec.pooling` of a head that reads the vector of a text with its picture."""
 
 WINDOWS = "concat"
 """`HeadSpec.pooling` of the head that reads a text in windows, with batch normalization (`concat_pooling.py`)."""

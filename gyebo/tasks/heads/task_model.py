@@ -14,13 +14,15 @@ from torch import Tensor, nn
 
 from gyebo.nn.adaptive import AdaptiveSoftmax
 from gyebo.nn.cost import Workload
+from gyebo.nn.outputs import Encoded
 from gyebo.nn.pooling import first_token, last_token, max_token
 from gyebo.tasks.heads.concat_pooling import concat_pool, read_text
-from gyebo.tasks.heads.head import make_head, reads_pooled, reads_windows
+from gyebo.tasks.heads.head import make_head, needs_pooler, reads_pooled, reads_windows
 from gyebo.tasks.heads.layer_mix import STATIC, check_layers, make_mix, read_layers
-from gyebo.tasks.heads.styles import check_style, layers_are_features
+from gyebo.tasks.heads.styles import JOINT, check_style, layers_are_features
 from gyebo.tasks.kinds.kind import HeadForm, Kind
 from gyebo.tasks.kinds.table import KINDS, find_kind
+from gyebo.tasks.seeing import PictureReading
 
 _POOLINGS = {"first": first_token, "pooled": first_token, "last": last_token, "max": max_token}  # otherwise every token
 
@@ -28,7 +30,7 @@ _POOLINGS = {"first": first_token, "pooled": first_token, "last": last_token, "m
 class TaskModel(nn.Module):
     """A body and a head. `labels`: the names of the outputs (none for spans and choice). `problem`: problem_type of
     `transformers`, one of those of the kind, None where it has none. `layers`: for style mix, the input of the head: one of
-    `gyebo.tasks.heads.layer_mix.LAYERS`."""
+    `gyebo.tasks.heads.layer_mix.LAYERS`. `pictures`: how it reads those of examples, for a kind that sees."""
 
     heads: ClassVar[tuple[str, ...]] = ()  # what it was pretrained with is taken off
     generates: ClassVar[bool] = False
@@ -44,6 +46,7 @@ class TaskModel(nn.Module):
         labels: Sequence[str] = (),
         problem: str | None = None,
         layers: str | None = None,
+        pictures: PictureReading | None = None,
     ):
         super().__init__()
         self.body = body
@@ -52,6 +55,7 @@ class TaskModel(nn.Module):
         self.head: Any = head
         self.kind, self.style, self.labels = kind, style, tuple(labels)
         self.problem = problem
+        self.pictures = pictures
 
     @property
     def form(self) -> HeadForm:
@@ -82,6 +86,10 @@ class TaskModel(nn.Module):
         position_ids: Tensor | None = None,
         document_ids: Tensor | None = None,
         *,
+        visual_feats: Tensor | None = None,
+        visual_pos: Tensor | None = None,
+        visual_attention_mask: Tensor | None = None,
+        region_document_ids: Tensor | None = None,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
         labels: None = None,
@@ -89,10 +97,11 @@ class TaskModel(nn.Module):
     ) -> Any:
         """The head's outputs for one text per row, ids [B, T] (choice: [B, C, T], as all inputs).
 
-        classification, regression, tagging and choice return `TaskOutput`, spans `SpansOutput`, dependency `ParsingOutput` of
-        `gyebo.nn.outputs`; the latter takes the positions [B, W] of each word's first and last token, `word_first` and
-        `word_last`, and `word_mask`, 0 at padding. `document_ids` may replace the mask; a row holds one text, so all ids that
-        are not 0 are equal. Raises ValueError for `labels`, and for inputs of another kind of task.
+        spans return `SpansOutput`, dependency `ParsingOutput`, all others `TaskOutput` of `gyebo.nn.outputs`; dependency takes
+        the positions [B, W] of each word's first and last token, `word_first` and `word_last`, and `word_mask`, 0 at padding. A
+        kind that sees takes features and boxes of regions as the body does. `document_ids` may replace the mask, and
+        `region_document_ids` that of regions; a row holds one text, so all ids that are not 0 are equal. Raises ValueError for
+        `labels`, and for inputs of another kind of task.
         """
         if labels is not None:
             raise ValueError("labels= is not supported: models compute no loss; use gyebo.tasks.objective")
@@ -104,6 +113,10 @@ class TaskModel(nn.Module):
         if self.form.grouped:
             inputs = {name: tensor.flatten(0, 1) for name, tensor in inputs.items()}
         wanted = {"return_layers": output_hidden_states, "return_attentions": output_attentions}
+        if visual_attention_mask is None and region_document_ids is not None:
+            visual_attention_mask = (region_document_ids != 0).long()
+        shown = {"visual_feats": visual_feats, "visual_pos": visual_pos, "visual_attention_mask": visual_attention_mask}
+        inputs |= self._picture({name: tensor for name, tensor in shown.items() if tensor is not None})
         arguments: dict[str, Any] = inputs | {name: True for name, value in wanted.items() if value}
         if reads_windows(self.form, self.style):
             encoded, mask = read_text(self.body, windows=self.head.windows, **arguments)
@@ -111,7 +124,7 @@ class TaskModel(nn.Module):
             scores = self.head(concat_pool(encoded.raw, mask))
         else:
             hidden, encoded = read_layers(self.body, self.layers, self.mix, arguments)
-            scores = self.head(self._rows(hidden, inputs.get("attention_mask")), **extra)
+            scores = self.head(self._rows(hidden, encoded, inputs), **extra)
         if self.form.grouped:
             scores = scores.view(input_ids.shape[:2])
         layers = encoded.layers if output_hidden_states else None  # style mix computes them in any case
@@ -129,11 +142,20 @@ class TaskModel(nn.Module):
         if form.grouped and input_ids.ndim != 3:
             raise ValueError(f"input_ids of kind {self.kind.name} must be [B, C, T], but is {list(input_ids.shape)} instead")
 
-    def _rows(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    def _picture(self, shown: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What is shown of a picture; ValueError for a kind that sees none."""
+        if shown and not self.form.sees:
+            raise ValueError(f"{next(iter(shown))} does not belong to kind {self.kind.name}: leave it out")
+        return shown
+
+    def _rows(self, hidden: Tensor, encoded: Encoded, inputs: dict[str, Tensor]) -> Tensor:
         pooling = self.form.specs[self.style].pooling
+        if pooling == JOINT:
+            real, shown = (inputs.get(name) for name in ("attention_mask", "visual_attention_mask"))
+            return self.body.joint_vectors(encoded, *(None if mask is None else mask != 0 for mask in (real, shown)))
         if pooling not in _POOLINGS:
             return hidden
-        vectors = _POOLINGS[pooling](hidden, mask)
+        vectors = _POOLINGS[pooling](hidden, inputs.get("attention_mask"))
         return self.body.pool(vectors) if reads_pooled(self.form, self.style) else vectors
 
     def train(self, mode: bool = True) -> TaskModel:
@@ -153,6 +175,8 @@ class TaskModel(nn.Module):
 
     def flops(self, work: Workload) -> float:
         """FLOPs of a forward pass of body and head (`gyebo/nn/cost.py`)."""
+        if self.form.specs[self.style].pooling == JOINT:
+            work = Workload(work.lengths, {**work.projected, JOINT: work.documents()})
         body = self.body.flops(work, **({"depth": 0} if self.layers == STATIC else {}))
         pooled = work.documents() * self.config.width**2 if reads_pooled(self.form, self.style) else 0
         return body + 2 * pooled + self.head.flops(work)
@@ -175,30 +199,35 @@ def add_head(
     dropout: float = 0.1,
     problem: str | None = None,
     layers: str | None = None,
+    pictures: PictureReading | None = None,
 ) -> TaskModel:
     """Put a newly initialised head on a pretrained model; its pretraining heads (LM, MLM, NSP) are removed.
 
     The weights move into the result: do not use `model` afterwards. A pooler that the head needs and the model lacks is newly
     initialised. `kind`: the name of one of `gyebo.tasks.kinds.table.KINDS`. `labels`: names of the outputs, or their number;
     none for regression, spans and choice. `dropout`: of the head. `problem`: problem_type of `transformers`, by default the
-    first of the kind. `layers`: the input of a head of style mix. Random numbers come from torch's generator. Raises ValueError
-    for an unknown style or kind, one that the model cannot have, labels or layers that do not fit, or dropout out of range.
+    first of the kind. `layers`: the input of a head of style mix. `pictures`: how a kind that sees reads them. Random
+    numbers come from torch's generator. Raises ValueError for an unknown style or kind, one that the model cannot have, labels
+    or layers that do not fit, or dropout out of range.
     """
     check_style(style)
     found = find_kind(kind)
     form = found.head
     if form is None:
         raise ValueError(f"kind {kind} has no head")
+    if form.sees and not model.sees:
+        raise ValueError(f"{model.family} sees no pictures, which a head for {kind} reads")
     if reads_windows(form, style) and not model.carries_state:
         raise ValueError(f"{model.family} carries no state between windows, which a head of style concat needs")
     names = _names(found, form, labels)
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout of a head must be from 0 to below 1, but is {dropout} instead")
     model = model.without_decoder() if form.encoder_alone and model.embeds_source else model
-    body = without_pretraining_heads(model, pooler=reads_pooled(form, style))
+    body = without_pretraining_heads(model, pooler=needs_pooler(form, style, model))
     head = make_head(form, style, body.config, labels=len(names), dropout=dropout)
     first = next(body.parameters())
-    made = TaskModel(body, head, found, style=style, labels=names, problem=_problem(found, len(names), problem), layers=layers)
+    problem = _problem(found, len(names), problem)
+    made = TaskModel(body, head, found, style=style, labels=names, problem=problem, layers=layers, pictures=pictures)
     for part in made._added():
         part.to(first.device, first.dtype)
     return made.train(model.training)

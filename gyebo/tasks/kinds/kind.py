@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gyebo.tasks.features import Features
 from gyebo.tasks.heads.styles import HeadSpec
+from gyebo.tasks.seeing import PictureReading
 from gyebo.tasks.task import Example, Task
 from gyebo.tasks.text_task import Columns, TextTask
 from gyebo.text.tokenizer import Tokenizer
@@ -31,10 +32,11 @@ Outputs = list[NDArray[Any]]
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
     """How examples become rows. `max_length`: tokens of the longest row, special tokens included. `labels`: the names of
-    classes, tags or relations in the order of their ids."""
+    classes, tags or relations in the order of their ids. `pictures`: how those of examples are read, by a model that sees."""
 
     max_length: int
     labels: Sequence[str] = ()
+    pictures: PictureReading | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ class HeadForm:
     `outputs`: number of outputs, where they have no names; `default_labels`: number of named outputs, where none is given.
     `problems`: possible values of problem_type of `transformers`, the usual one first.
     `encode`: examples as rows.
+    `sees`: it reads a picture with the text, so the body must see.
     `grouped`: a row has several texts, [B, C, T], each with one output.
     `inputs`: fields of a batch that the head takes besides those of the body; `optional` ones may be missing.
     `output`: (tensor or tensors of the head, hidden_states=, attentions=) -> the output dataclass of the model.
@@ -64,6 +67,7 @@ class HeadForm:
     default_labels: int | None = None
     problems: tuple[str, ...] = ()
     encode: Callable[[Sequence[Example], Tokenizer, Encoding], Features]
+    sees: bool = False
     grouped: bool = False
     inputs: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()

@@ -16,8 +16,10 @@ from gyebo.tasks.kinds import (
     summary,
     tagging,
     translation,
+    visual_classification,
 )
 from gyebo.tasks.kinds.kind import Encoding, Kind, OwnFile
+from gyebo.tasks.seeing import PictureReading, with_regions, without
 from gyebo.tasks.task import Example
 from gyebo.text.tokenizer import Tokenizer
 
@@ -34,6 +36,7 @@ KINDS: dict[str, Kind] = {
         dialogue,
         translation,
         summary,
+        visual_classification,
     )
 }
 
@@ -56,15 +59,16 @@ def encode(
     tokenizer: Tokenizer,
     labels: Sequence[str] | None,
     max_length: int,
+    pictures: PictureReading | None = None,
 ) -> Features:
     """The examples as features of a kind of task that a head answers.
 
     tokenizer: the copy for the family. labels: the names of classes, tags or relations in the order of their ids; None for
     regression, spans and choice. max_length: tokens of the longest row, special tokens included; the longer text of a pair is
-    truncated first, and `Features.too_long` is the number of truncated examples.
+    truncated first, and `Features.too_long` is the number of truncated examples. pictures: how kinds that see read them.
 
     Raises ValueError for an unknown kind, labels that are missing, unknown, or without effect, no room for text, an example
-    that does not fit its kind (its id is named), or a set in which only some are labelled.
+    that does not fit its kind (its id is named), a picture that can't be read, or a set in which only some are labelled.
     """
     kind = find_kind(name)
     if kind.head is None:
@@ -73,4 +77,8 @@ def encode(
         raise ValueError(f"labels: {name} needs the names of its labels, in the order of their ids")
     if not kind.names_classes and labels:
         raise ValueError(f"labels have no effect on {name}; leave them out")
-    return kind.head.encode(examples, tokenizer, Encoding(max_length=max_length, labels=labels or ()))
+    if kind.head.sees != (pictures is not None):
+        raise ValueError(f"pictures: {name} {'needs to know how they are read' if kind.head.sees else 'reads none'}")
+    read = without(examples, pictures) if pictures else examples
+    found = kind.head.encode(read, tokenizer, Encoding(max_length=max_length, labels=labels or (), pictures=pictures))
+    return with_regions(found, read, pictures) if pictures else found

@@ -22,7 +22,8 @@ STYLE_OF = {
     "ulmfit": "concat",
 }
 FAMILY = [name for name in STYLE_OF if name in FAMILIES]
-KINDS = [name for name, kind in TABLE.items() if kind.head and name != "regression"]  # which has classification's head
+# Without regression, which has classification's head, and without kinds that see (`test_answer_head.py`).
+KINDS = [name for name, kind in TABLE.items() if kind.head and not kind.head.sees and name != "regression"]
 SIMPLE = [kind for kind in KINDS if kind != "dependency"]
 LABELS = {"classification": 5, "tagging": 4}
 ODD = {"vocab_size": 53, "context": 24, "width": 21, "layers": 2, "heads": 3, "init_std": 0.3}
@@ -240,6 +241,7 @@ def test_labels_have_names():
         (("last", "translation", None), {}, "no head"),
         (("pooled", "classification", 2), {}, "gpt2 has no pooler"),
         (("concat", "classification", 2), {}, "gpt2 carries no state"),
+        (("last", "visual-classification", 2), {}, "gpt2 sees no pictures"),
     ],
 )
 def test_what_cannot_be_asked_for(arguments, options, words):
@@ -253,6 +255,8 @@ def test_what_forward_refuses():
         model(tokens(2, 5), labels=torch.zeros(2))
     with pytest.raises(ValueError, match="word_first does not belong to kind classification"):
         model(tokens(2, 5), word_first=torch.zeros(2, 1, dtype=torch.long), word_last=torch.zeros(2, 1, dtype=torch.long))
+    with pytest.raises(ValueError, match="visual_feats does not belong to kind classification"):
+        model(tokens(2, 5), visual_feats=torch.zeros(2, 1, 3))
     with pytest.raises(ValueError, match=r"\[B, C, T\]"):
         task("gpt2", "choice")(tokens(2, 5))
     parser = add_head(pretrained("gpt2"), "last", "dependency", 3)

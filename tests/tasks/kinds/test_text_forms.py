@@ -272,5 +272,5 @@ def test_every_kind_that_text_answers_has_a_source_for_each_task():
             if task.world:
                 example = next(iter(task.world("dev")))
                 assert ("pair" in dict(words.columns)) == (example.pair is not None), task.name
-    assert all(kind.text for kind in KINDS.values())
+    assert all(kind.text for kind in KINDS.values() if not (kind.head and kind.head.sees))
     assert form and INVALID not in {label for task in TASKS.values() for label in task.labels or ()}

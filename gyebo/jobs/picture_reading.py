@@ -1,0 +1,56 @@
+"""How a model that sees reads pictures: as its run read them, in the size of its own features."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gyebo.config.run import DataOptions
+from gyebo.data.records import SIZE
+from gyebo.jobs import run_directory
+from gyebo.objectives import text_with_regions
+from gyebo.tasks.heads.task_model import TaskModel, body_of
+from gyebo.tasks.seeing import PictureReading
+
+
+def recorded(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a run says of pictures, in its sections data and objective; nothing for what is no run."""
+    if not (Path(name) / "run.toml").is_file():
+        return {}, {}
+    options = run_directory.read(Path(name))["options"]
+    known = (set(DataOptions.model_fields), set(text_with_regions.Options.model_fields))
+    sections = (options.get("data", {}), options.get("objective", {}))
+    data, objective = ({key: value for key, value in given.items() if key in names} for given, names in zip(sections, known))
+    return data, objective
+
+
+def reading_of(name: str | Path | None, opened: Any) -> PictureReading | None:
+    """How a model reads pictures for a task: as a fine-tuned one did, else as the record of the run `name` says that it did in
+    pretraining, else with the defaults of that. None for a model that sees none.
+
+    ValueError where its features are given ones, which only a detector makes.
+    """
+    body = body_of(opened)
+    if not body.sees:
+        return None
+    if body.config.crop is None:
+        raise ValueError(
+            f"{name or body.family} reads features of a detector ({body.config.feature_size:,} numbers a region), which gyebo "
+            "does not make of a picture: start from a model that was pretrained on pixels"
+        )
+    if isinstance(opened, TaskModel) and opened.pictures is not None:
+        return replace(opened.pictures, left_out=None)
+    data, objective = recorded(name) if name is not None else ({}, {})
+    learned = text_with_regions.Options(
+        **{key: objective[key] for key in ("regions", "grid", "most_regions") if key in objective}
+    )
+    return PictureReading(
+        size=data.get("picture_size") or SIZE,
+        fit=data.get("picture_fit"),
+        crop=body.config.crop,
+        regions=learned.regions,
+        grid=learned.grid,
+        most=learned.most_regions,
+        whole=body.whole_first,
+    )
