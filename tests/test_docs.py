@@ -25,7 +25,16 @@ from gyebo.generation.drawing import DrawingOptions
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.pplm.settings import settings_from
 from gyebo.models.family import FAMILIES, model_class
-from gyebo.objectives import alignment, cross_modality, denoising, masked, permutation, text_to_image, text_with_regions
+from gyebo.objectives import (
+    alignment,
+    cross_modality,
+    denoising,
+    image_to_text,
+    masked,
+    permutation,
+    text_to_image,
+    text_with_regions,
+)
 from gyebo.objectives.table import OBJECTIVES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -301,6 +310,8 @@ def test_the_options_of_texts_and_pictures_are_those_of_the_code():
     known = {f"objective.{name}": field.default for name, field in text_to_image.Options.model_fields.items()}
     shown = {name: json.dumps(value) for name, value in known.items()}
     assert said_defaults("families/dalle.md", "text-to-image") == shown
+    known = {f"objective.{name}": field.default for name, field in image_to_text.Options.model_fields.items()}
+    assert said_defaults("captions.md", "image-to-text") == {name: json.dumps(value) for name, value in known.items()}
 
 
 def test_the_options_of_drawing_are_those_of_the_code():

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from gyebo.cli.attribute import attribute
+from gyebo.cli.caption import caption
 from gyebo.cli.chat import chat
 from gyebo.cli.compare import compare
 from gyebo.cli.demo import demo
@@ -53,6 +54,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "generate": generate,
     "draw": draw,
+    "caption": caption,
     "chat": chat,
     "guard learn": learn_words,
     "guard fit": fit_guard,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gyebo.data.batches import IGNORE, Rows
 from gyebo.generation import generate
+from gyebo.generation.captioning import caption
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate
 from gyebo.objectives import masked, permutation, text_with_regions
@@ -94,6 +95,18 @@ def filled(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str
             parts.append(text)
         lines.append(_printable("".join(parts)))
     return lines
+
+
+def captioned(model: Any, tokenizer: Tokenizer, rows: Rows, count: int) -> list[str]:
+    """What the model writes about the pictures of the first held-out texts, by greedy decoding, with these: text (original)."""
+    model.eval()
+    count = min(count, len(rows.plan))
+    batch = rows.batch(np.arange(count), [[0]] * count)
+    codes = torch.from_numpy(batch["image_ids"]).to(next(model.parameters()).device)
+    found = caption(model, tokenizer, codes, GenerationOptions(greedy=True))
+    real = batch["document_ids"] == 1
+    originals = [tokenizer.decode(ids[here].tolist()) for ids, here in zip(batch["input_ids"], real)]
+    return [f"{_printable(answer.text)} ({_printable(original)})" for answer, original in zip(found, originals)]
 
 
 def _spans(tokenizer: Tokenizer, ids: list[int]) -> dict[int | None, str]:

@@ -14,7 +14,7 @@ from gyebo.data.batches import IGNORE, Rows
 from gyebo.evaluation.likelihood import some_rows
 from gyebo.evaluation.measures import Evaluation
 from gyebo.nn.cross_entropy import chunks
-from gyebo.objectives.text_to_image import rows_and_labels
+from gyebo.objectives.codes import rows_and_labels
 
 PLACES = 8192  # of a batch
 
@@ -38,8 +38,8 @@ def evaluate_codes(
         batch = {name: torch.from_numpy(a).to(device) for name, a in rows.batch(part, [[0]] * len(part)).items()}
         with autocast() if autocast else torch.autocast("cpu", enabled=False):
             found = rows_and_labels(model, batch)
-            nats, right = _scores(model, *found["image"], "image")
-            of_text, _ = _scores(model, *found["text"], "text")
+            nats, right = scores(model, *found["image"], "image")
+            of_text, _ = scores(model, *found["text"], "text")
         count = batch["image_ids"].shape[1]
         parts.append(np.stack([nats.sum(1).cpu().numpy(), np.full(len(part), float(count))], 1))
         texts = int((found["text"][1] != IGNORE).sum())
@@ -53,7 +53,7 @@ def evaluate_codes(
     return Evaluation(metrics=metrics | ({"text_loss": float(sums[2] / sums[3])} if sums[3] else {}), parts=table)
 
 
-def _scores(model: Any, hidden: Tensor, labels: Tensor, head: str) -> tuple[Tensor, Tensor]:
+def scores(model: Any, hidden: Tensor, labels: Tensor, head: str) -> tuple[Tensor, Tensor]:
     """Nats of each label [R, n], 0 where there is none, and whether it was the most probable one."""
     rows, weight, bias = model.output_layer(hidden.flatten(0, 1), head)
     flat = labels.flatten()

@@ -93,11 +93,20 @@ def open_drawer(name: str) -> tuple[Any, Tokenizer]:
         raise ValueError(
             f"{name} holds a {find(model.family).title}, which draws no pictures: name a run of gyebo pretrain dalle"
         )
+    if model.config.image_first:
+        raise ValueError(
+            f"{name} was trained with the picture first, and writes captions (gyebo caption): name a run that learned to draw"
+        )
+    return model, with_codes(name, model, tokenizer)
+
+
+def with_codes(name: str, model: Any, tokenizer: Tokenizer | None) -> Tokenizer:
+    """The tokenizer of a model of texts and codes; ValueError where it lacks that or its picture tokenizer."""
     if model.picture_tokenizer is None:
         raise ValueError(f"{name} has no picture_tokenizer folder, without which codes are no pictures: name the whole run")
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
-    return model, tokenizer
+    return tokenizer
 
 
 def open_judge(name: str) -> tuple[Any, Tokenizer]:

@@ -24,9 +24,9 @@ from gyebo.jobs.inference import check_precision
 from gyebo.jobs.model_building import longest_read
 from gyebo.jobs.objective_building import NAME, build_objective, held_out_rows, options_of
 from gyebo.jobs.picture_codes import codes_of
-from gyebo.jobs.picture_reading import recorded
+from gyebo.jobs.picture_reading import pictures_as_read
 from gyebo.jobs.pretraining.corpus import floor, refuse_idle, refuse_without_pictures
-from gyebo.jobs.pretraining.pictures import picture_size_of, with_painter
+from gyebo.jobs.pretraining.pictures import with_painter
 from gyebo.jobs.run_directory import refuse_existing
 from gyebo.models.family import find
 from gyebo.objectives import table
@@ -65,7 +65,7 @@ def evaluate(
     model, tokenizer = load(name)
     if tokenizer is None and find(model.family).reads_text:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
-    learned = _learned(name)
+    learned = _learned(name, model)
     if table.asked(find(model.family).objective, learned).kind:
         raise ValueError(
             f"{name} learned from the examples of a task, on which alone it is measured: gyebo evaluate {name} TASK --data FILE"
@@ -77,7 +77,7 @@ def evaluate(
             f"‹memory›={memory} has no effect: {name} is a {find(model.family).title}, which is measured without a memory"
         )
     record = None if corpus else _record(name, data or {})
-    pictures = _pictures(name, model)
+    pictures = pictures_as_read(name, model)
     prepared = _own_text(record, name, tokenizer, pictures) if record else _text(corpus, data or {}, tokenizer, pictures)
     options = record["options"] if record else {}
     trained = None if model.has_windows else options.get("context")
@@ -132,18 +132,6 @@ def _uncharged(tokenizer: Tokenizer, vocab_size: int) -> str:
     return f"no {' and no '.join(missing)} token: {'; '.join(charged[name] for name in missing)}" if missing else ""
 
 
-def _pictures(name: str, model: Any) -> dict[str, Any] | None:
-    """The options by which a model reads pictures: of the size that it has; of one that sees regions crops of the size of its
-    features, from pictures as its run read them. None for a model that reads text alone."""
-    if (side := picture_size_of(model)) is not None:
-        return {"picture_size": side}
-    if not model.sees:
-        return None
-    options, _ = recorded(name)
-    read = {option: options[option] for option in ("picture_size", "picture_fit") if option in options}
-    return read | ({"crop_size": model.config.crop} if model.config.crop else {})
-
-
 def _text(
     corpus: Sequence[str], data: dict[str, Any], tokenizer: Tokenizer | None, pictures: dict[str, Any] | None
 ) -> Prepared:
@@ -157,10 +145,11 @@ def _text(
     return prepare(opened, tokenizer)
 
 
-def _learned(name: str) -> dict[str, Any]:
-    """Which objective a run names; {} where it is the family's own, or this is no run."""
+def _learned(name: str, model: Any) -> dict[str, Any]:
+    """Which objective a run names, or the config of a model that is no run shows; {} where it is the family's own."""
     if not (Path(name) / "run.toml").is_file():
-        return {}
+        shown = (f for f in table.OBJECTIVES.values() if f.flag in model.learned_as and getattr(model.config, f.flag))
+        return {NAME: facts.name} if (facts := next(shown, None)) else {}
     options = run_directory.read(Path(name))["options"].get("objective", {})
     return {NAME: options[NAME]} if NAME in options else {}
 

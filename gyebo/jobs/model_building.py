@@ -110,7 +110,7 @@ FIXED = {"vocab_size", "context", "window", "symbols", "start_id", "mlm", "nsp",
 FIXED |= {"decoder", "multilingual", "prefix"}
 FIXED |= {"match", "region_head", "object", "attribute", "feature", "answer", "region", "alignment"}
 FIXED |= {"crop", "feature_size", "objects", "attributes", "answers", "classes", "picture_size"}
-FIXED |= {"image_codes", "grid", "guided"}
+FIXED |= {"image_codes", "grid", "guided", "image_first"}
 
 
 def shaped(

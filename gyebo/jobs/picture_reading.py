@@ -9,6 +9,7 @@ from typing import Any
 from gyebo.config.run import DataOptions
 from gyebo.data.records import SIZE
 from gyebo.jobs import run_directory
+from gyebo.jobs.pretraining.pictures import picture_size_of
 from gyebo.objectives import text_with_regions
 from gyebo.tasks.heads.task_model import TaskModel, body_of
 from gyebo.tasks.seeing import PictureReading
@@ -23,6 +24,18 @@ def recorded(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     sections = (options.get("data", {}), options.get("objective", {}))
     data, objective = ({key: value for key, value in given.items() if key in names} for given, names in zip(sections, known))
     return data, objective
+
+
+def pictures_as_read(name: str | Path, model: Any) -> dict[str, Any] | None:
+    """The options by which a model reads a corpus of pictures: as its run read them, where it is one, in the size that it has,
+    and of one that sees regions crops of the size of its features. None for a model that reads text alone."""
+    side = picture_size_of(model)
+    if side is None and not model.sees:
+        return None
+    options, _ = recorded(name)
+    read = {option: options[option] for option in ("picture_size", "picture_fit") if option in options}
+    read |= {} if side is None else {"picture_size": side}
+    return read | ({"crop_size": model.config.crop} if model.sees and model.config.crop else {})
 
 
 def reading_of(name: str | Path | None, opened: Any) -> PictureReading | None:

@@ -13,6 +13,11 @@ What differs from GPT-2 (section 2.2 and appendix B.1 of the paper):
   those above it where (i - 2) mod 4 = 0, else the previous row of tokens, and in the last layer a convolution's window;
 - `start`: a learned vector before the text, from which its first token is predicted.
 
+With `image_first` the order is reversed, and the model writes captions: the start, from which the first image token is
+predicted, the picture, and then the text, whose first token is predicted from the last image token, and whose end is the
+padding token of the place behind it. The text sees all of its picture, the picture nothing of its text. Tables and blocks are
+the same, so a model of one order can be the start of the other. Not in the paper.
+
 The transformer of the paper was never released; its masks are tested against their definitions, pair by pair.
 
 Letters: B batch, T places of the sequence, P of the text, N of the picture, R pictures that are drawn, D width, V vocabulary.
@@ -29,11 +34,12 @@ from torch import Tensor, nn
 
 from gyebo.models.pretrained import Pretrained
 from gyebo.models.protocol import check_shape
-from gyebo.nn.attention import join_heads, split_heads
+from gyebo.nn.attention import attend, join_heads, split_heads
+from gyebo.nn.cache import KeyValueCache
 from gyebo.nn.cost import Workload, transformer_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.feedforward import ACTIVATIONS, FeedForward
-from gyebo.nn.grid_attention import COLUMN, CONVOLUTION, ROW, GridCache, Pattern, attend_grid
+from gyebo.nn.grid_attention import COLUMN, CONVOLUTION, NOTHING, ROW, GridCache, Pattern, attend_behind_grid, attend_grid
 from gyebo.nn.outputs import Encoded, TextAndPictureOutput
 from gyebo.nn.ragged import real_tokens
 
@@ -52,7 +58,8 @@ class DalleConfig:
     inner: int | None = None  # width of the feed-forward network; None: 4 x width
     kernel: int = 11  # of the last layer's window
     start: bool = True  # a vector before the text, from which its first token is predicted
-    guided: bool = False  # it learned pictures without their texts, too, so that it can exaggerate what a text changes
+    image_first: bool = False  # a sequence is a picture, then its text: it writes captions
+    guided: bool = False  # it also learned what comes second without what comes first, as pictures without their texts
     activation: str = "gelu_tanh"
     embedding_dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -110,12 +117,15 @@ def kinds(layers: int) -> tuple[str, ...]:
 
 @dataclass
 class Run:
-    """Shared by the blocks in one pass. `text`: places before the picture; `kept`: a list that collects the keys and values of
-    each layer; `cache`: what the next image token goes on from."""
+    """Shared by the blocks in one pass. `before`: places before the picture; `image_first`: its text stands behind it; `kept`:
+    a list that collects the keys and values of each layer; `cache`, `words`: what the next image token, or the next token of a
+    text, goes on from."""
 
-    text: int
+    before: int
+    image_first: bool
     kept: list[tuple[Tensor, Tensor]] | None = None
     cache: GridCache | None = None
+    words: KeyValueCache | None = None
 
 
 class Attention(nn.Module):
@@ -133,10 +143,13 @@ class Attention(nn.Module):
         query, key, value = split_heads(self.qkv(x), 3 * self.heads).chunk(3, 1)  # [B, H, T, K] each
         if run.cache is not None:
             return self.out(join_heads(run.cache.attend(self.layer, query, key, value)))
+        if run.words is not None:
+            return self.out(join_heads(attend(query, *run.words.write(self.layer, key, value))))
         if run.kept is not None:
             run.kept.append((key, value))
         p = self.dropout if self.training else 0.0
-        return self.out(join_heads(attend_grid(query, key, value, run.text, self.pattern, dropout=p)))
+        mix = attend_behind_grid if run.image_first else attend_grid
+        return self.out(join_heads(mix(query, key, value, run.before, self.pattern, dropout=p)))
 
 
 class Block(nn.Module):
@@ -162,6 +175,8 @@ class Dalle(Pretrained, nn.Module):
 
     family: ClassVar[str] = "dalle"
     draws: ClassVar[bool] = True
+    captions: ClassVar[bool] = True
+    learned_as: ClassVar[tuple[str, ...]] = ("image_first", "guided")
     heads: ClassVar[tuple[str, ...]] = ("text", "image")
     config_class: ClassVar[type] = DalleConfig
     sizes: ClassVar[dict[str, DalleConfig]] = {
@@ -224,6 +239,9 @@ class Dalle(Pretrained, nn.Module):
         """Texts [B, t] and the first image tokens of their pictures [B, n] -> `hidden` [B, P + n, D], where P counts all places
         before the picture, padding and start included; None: no image tokens.
 
+        With `image_first` -> [B, start + n + m, D], where m is the length of the longest text, behind pictures that are whole;
+        None: pictures of which nothing is known, NOTHING at each place, as at single ones.
+
         `attention_mask` or `document_ids` [B, t] are 0 at padding, wherever it is. Raises ValueError for a text or a picture
         with more tokens than there are places.
         """
@@ -231,24 +249,35 @@ class Dalle(Pretrained, nn.Module):
         return Encoded(layers[-1], tuple(layers) if return_layers else None)
 
     def _run(self, **options: Any) -> Run:
-        return Run(self.config.text_places, **options)
+        config = self.config
+        return Run(int(config.start) if config.image_first else config.text_places, config.image_first, **options)
 
     def _vectors(self, ids: Tensor, mask: Tensor | None, codes: Tensor | None, documents: Tensor | None = None) -> Tensor:
-        """The vectors of all places, [B, P + n, D]."""
-        parts = [self._text(ids, real_tokens(mask, documents))]
-        if self.start is not None:
-            parts.insert(0, self.start.expand(len(ids), 1, -1))
-        if codes is not None and codes.shape[1]:
-            if codes.shape[1] > self.config.image_tokens:
-                side = self.config.grid
-                raise ValueError(
-                    f"a picture must have at most {side * side} codes (grid {side} x {side}), but has {codes.shape[1]} instead"
-                )
-            parts.append(self._placed(codes, torch.arange(codes.shape[1], device=codes.device)))
-        return torch.cat(parts, 1)
+        """The vectors of all places, [B, P + n, D]; of a model with `image_first` in that order."""
+        start = [] if self.start is None else [self.start.expand(len(ids), 1, -1)]
+        text, longest = self._text(ids, real_tokens(mask, documents))
+        if not self.config.image_first:
+            return torch.cat([*start, text, *([] if codes is None else [self._picture(codes)])], 1)
+        codes = ids.new_full((len(ids), self.config.image_tokens), NOTHING) if codes is None else codes
+        if longest and codes.shape[1] < self.config.image_tokens:
+            raise ValueError(
+                f"a text stands behind all {self.config.image_tokens} codes of its picture, but {codes.shape[1]} are given"
+            )
+        return torch.cat([*start, self._picture(codes), text[:, :longest]], 1)
 
-    def _text(self, ids: Tensor, real: Tensor | None) -> Tensor:
-        """Texts [B, t] in all places of a text: [B, context, D]."""
+    def _picture(self, codes: Tensor) -> Tensor:
+        """The first image tokens of pictures, [B, n] -> [B, n, D]."""
+        if codes.shape[1] > self.config.image_tokens:
+            side = self.config.grid
+            raise ValueError(
+                f"a picture must have at most {side * side} codes (grid {side} x {side}), but has {codes.shape[1]} instead"
+            )
+        places, there = torch.arange(codes.shape[1], device=codes.device), codes != NOTHING
+        placed = self._placed(codes * there, places)
+        return placed if bool(there.all()) else torch.where(there[..., None], placed, self._at(places))
+
+    def _text(self, ids: Tensor, real: Tensor | None) -> tuple[Tensor, int]:
+        """Texts [B, t] in all places of a text, [B, context, D], and the length of the longest."""
         batch, places = len(ids), self.config.context
         real = torch.ones_like(ids, dtype=torch.bool) if real is None else real
         longest = int(real.sum(1).max()) if ids.numel() else 0
@@ -258,12 +287,16 @@ class Dalle(Pretrained, nn.Module):
         ids, real = ids.gather(1, first), real.gather(1, first)
         vectors = self.padding_embedding.weight.expand(batch, -1, -1)
         given = torch.where(real[..., None], self.token_embedding(ids), vectors[:, : ids.shape[1]])
-        return torch.cat([given, vectors[:, ids.shape[1] :]], 1) + self.position_embedding.weight
+        return torch.cat([given, vectors[:, ids.shape[1] :]], 1) + self.position_embedding.weight, longest
 
     def _placed(self, codes: Tensor, places: Tensor) -> Tensor:
         """Image tokens [B, n] at these places of the grid [n], as vectors [B, n, D]."""
         row, column = self.row_embedding(places // self.config.grid), self.column_embedding(places % self.config.grid)
         return self.image_embedding(codes) + row + column
+
+    def _at(self, places: Tensor) -> Tensor:
+        """Places of the grid [n] in which no image token stands, [n, D]."""
+        return self.row_embedding(places // self.config.grid) + self.column_embedding(places % self.config.grid)
 
     def _blocks(self, vectors: Tensor, run: Run) -> list[Tensor]:
         """The input of the blocks, and the output of each."""
@@ -277,7 +310,13 @@ class Dalle(Pretrained, nn.Module):
 
     def predicting(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Of `hidden` [B, P + n, D] the vectors that predict the text's places, [B, context, D] (without a start from the
-        second on), and those that predict image tokens: one more than were read, but no more than a picture has."""
+        second on), and those that predict image tokens: one more than were read, but no more than a picture has.
+
+        With `image_first` those that predict the m tokens of the longest text and what follows, [B, m + 1, D] (no more than
+        `context`), and image tokens (without a start from the second on)."""
+        if self.config.image_first:
+            last = self.config.start + self.config.image_tokens - 1  # what stands there is followed by the first token
+            return hidden[:, last : last + self.config.context], hidden[:, :last]
         last = self.config.text_places - 1  # what stands there is followed by the first image token
         return hidden[:, :last], hidden[:, last : last + self.config.image_tokens]
 
@@ -338,8 +377,10 @@ class Dalle(Pretrained, nn.Module):
         """Read texts [B, t] and the image tokens of their pictures that are given [B, n]; `copies` of each are to be drawn.
         Returns hidden [R, D], from which the next image token is predicted, copies side by side, and a cache for `next_code`.
 
-        Raises ValueError where all image tokens are given.
+        Raises ValueError where all image tokens are given, and for a model with `image_first`.
         """
+        if self.config.image_first:
+            raise ValueError("this model was trained with the picture first, and writes captions: it draws no picture")
         given = 0 if image_ids is None else image_ids.shape[1]
         if given == self.config.image_tokens:
             raise ValueError(f"all {given} codes of the picture are given: nothing is left to draw")
@@ -355,12 +396,39 @@ class Dalle(Pretrained, nn.Module):
         cache.advance()
         return hidden[:, 0]
 
-    # -- training
+    # -- writing captions
 
-    @classmethod
-    def parts(cls) -> tuple[str, ...]:
-        """Flags of its config that what is learned decides."""
-        return ("guided",)
+    def read_pictures(self, image_ids: Tensor, *, slots: int) -> tuple[Tensor, KeyValueCache]:
+        """Read the image tokens of pictures [B, N], NOTHING where one isn't known. Returns hidden [B, D], from which the first
+        token of each text is predicted, and a cache with room for `slots` tokens, for `next_token`.
+
+        Raises ValueError for a part of a picture, and for a model without `image_first`.
+        """
+        config, weight = self.config, self.token_embedding.weight
+        if not config.image_first:
+            raise ValueError("this model was trained with the text first, and draws: it writes no caption for a picture")
+        if image_ids.shape[1] != config.image_tokens:
+            raise ValueError(f"a picture has {config.image_tokens} codes, but {image_ids.shape[1]} are given")
+        kept: list[tuple[Tensor, Tensor]] = []
+        *_, hidden = self._blocks(self._vectors(image_ids[:, :0], None, image_ids), self._run(kept=kept))
+        places, sizes = hidden.shape[1], (len(image_ids), config.heads, config.width // config.heads)
+        cache = KeyValueCache.empty(
+            config.layers, *sizes[:2], places + slots, sizes[2], dtype=kept[0][0].dtype, device=weight.device
+        )
+        for layer, part in enumerate(kept):
+            cache.write(layer, *part)
+        cache.advance(cache.real.new_ones(len(image_ids), places))
+        return hidden[:, -1], cache
+
+    def next_token(self, ids: Tensor, cache: KeyValueCache) -> Tensor:
+        """The token after those in the cache, [R] -> hidden [R, D]; the cache, which must have room, is extended in place."""
+        place = cache.used - self.config.image_tokens - self.config.start
+        vectors = (self.token_embedding(ids) + self.position_embedding.weight[place])[:, None]
+        *_, hidden = self._blocks(vectors, self._run(words=cache))
+        cache.advance(cache.real.new_ones(len(ids), 1))
+        return hidden[:, 0]
+
+    # -- training
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: the tables and the start, each block, the rest."""
@@ -371,12 +439,15 @@ class Dalle(Pretrained, nn.Module):
 
     def flops(self, work: Workload) -> float:
         """FLOPs of a forward pass (`gyebo/nn/cost.py`): each picture has all places of a text before it, and the padding there
-        is computed like text. Stream "image": the image tokens."""
-        config, text, image = self.config, self.config.text_places, work.places("image")
-        pictures = work.documents("image")
+        is computed like text; behind a picture a text is as long as it is. Stream "image": the image tokens."""
+        config, image, pictures = self.config, work.places("image"), work.documents("image")
+        before = int(config.start) if config.image_first else config.text_places
+        words, behind = (work.places(), work.pairs()) if config.image_first else (0, 0)
+        behind += words * (before + config.image_tokens)
         total = 0.0
         for pattern in config.patterns:
-            pairs = pictures * text**2 + image * (text + pattern.keys)
-            total += transformer_flops(pictures * text + image, pairs, width=config.width, layers=1, inner=config.inner_width)
+            pairs = pictures * before**2 + image * (before + pattern.keys) + behind
+            places = pictures * before + image + words
+            total += transformer_flops(places, pairs, width=config.width, layers=1, inner=config.inner_width)
         outputs = {"text": config.vocab_size + config.context, "image": config.image_codes}
         return total + 2 * work.outputs({head: config.width * rows for head, rows in outputs.items()})

@@ -142,6 +142,7 @@ class Gpt(Causal, nn.Module):
     compiles: ClassVar[bool] = True
     gives_attentions: ClassVar[bool] = True
     sees_prefix: ClassVar[bool] = True
+    learned_as: ClassVar[tuple[str, ...]] = ("prefix",)
     steers: ClassVar[bool] = True
     config_class: ClassVar[type] = GptConfig
     block_class: ClassVar[Callable[..., nn.Module]] = Block

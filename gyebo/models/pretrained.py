@@ -18,6 +18,7 @@ class Pretrained:
 
     generates: ClassVar[bool] = False  # writes from left to right
     draws: ClassVar[bool] = False  # draws a picture's image tokens for a text
+    captions: ClassVar[bool] = False  # writes a text about a picture's image tokens, where `config.image_first`
     compares: ClassVar[bool] = False  # gives texts and pictures vectors that can be compared
     steers: ClassVar[bool] = False  # what it wrote can be moved by gradients: its cache of keys and values can be `joined`
     causal: ClassVar[bool] = False  # a token's vector depends on no token after it
@@ -42,6 +43,7 @@ class Pretrained:
         False  # `autoencode(pixels, temperature=)` gives a distribution of codes and one of pixel values
     )
     compiles: ClassVar[bool] = False  # `torch.compile` makes it faster
+    learned_as: ClassVar[tuple[str, ...]] = ()  # flags of its config that what it learns decides, and no weight depends on
     optional_heads: ClassVar[tuple[str, ...]] = ()  # of `heads`, each with the flag of the config that switches it on
     sees: ClassVar[bool] = False  # reads the regions of a picture beside a text
     whole_first: ClassVar[bool] = False  # its first region is the whole picture, and a box has the share of its area

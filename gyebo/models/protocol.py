@@ -99,6 +99,18 @@ class Sees(Protocol):
 
 
 @runtime_checkable
+class Captions(Protocol):
+    """A model that writes a text about the image tokens of a picture, where its config says `image_first`. A cache is as in
+    `Generates`."""
+
+    def read_pictures(self, image_ids: Tensor, *, slots: int) -> tuple[Tensor, Any]:
+        """Image tokens of pictures [B, N] -> hidden [B, D], and a cache with room for `slots` tokens."""
+
+    def next_token(self, ids: Tensor, cache: Any) -> Tensor:
+        """One more token a text: [R] -> hidden [R, D]."""
+
+
+@runtime_checkable
 class Compares(Protocol):
     """A model that tells how well texts and pictures belong together; its config has `picture_size`."""
 
@@ -186,6 +198,7 @@ CAPABILITIES: dict[str, type] = {
     "generates": Generates,
     "draws": Draws,
     "sees": Sees,
+    "captions": Captions,
     "compares": Compares,
     "encodes_source": EncodesSource,
     "embeds_source": EmbedsSource,

@@ -11,6 +11,8 @@ Of the places of the grid that come before it, a place sees itself and
     convolution  those of a window of `kernel` x `kernel` places around it; where the window goes over the border of the grid,
                  it goes on in the row before or after
 
+In the reversed order the text stands behind the grid: it sees all of it, and the grid sees nothing of the text.
+
 Nothing else is computed but what fills up rows: queries of one row of the grid are compared with the keys of the few rows in
 which they see something, queries of one column with that column. The softmax runs over the text and these together.
 
@@ -33,6 +35,7 @@ from gyebo.nn.attention import attend
 from gyebo.nn.dropout import dropout as drop
 
 ROW, COLUMN, CONVOLUTION = KINDS = ("row", "column", "convolution")
+NOTHING = -1  # in the place of an image token: none stands there
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def attend_grid(query: Tensor, key: Tensor, value: Tensor, text: int, pattern: P
 
     `dropout` is applied to the weights."""
     start = [part[:, :, :text] for part in (query, key, value)]
-    mixed = attend(*start, causal=True, dropout=dropout)
+    mixed = attend(*start, causal=True, dropout=dropout) if text else start[2]
     count = query.shape[2] - text
     if not count:
         return mixed
@@ -126,6 +129,20 @@ def attend_grid(query: Tensor, key: Tensor, value: Tensor, text: int, pattern: P
         keys, values = (_windows(part, back) for part in grid[1:])
         found = _attend_blocks(grid[0], keys, values, start, allowed[:rows], dropout)
     return torch.cat([mixed, found.flatten(2, 3)[:, :, :count]], 2)
+
+
+def attend_behind_grid(
+    query: Tensor, key: Tensor, value: Tensor, before: int, pattern: Pattern, *, dropout: float = 0.0
+) -> Tensor:
+    """Attention [B, H, T, K] of `before` places, those of the grid, and behind it those of a text, each of which sees all up to
+    itself. The grid may end before it is full where no text follows."""
+    end, places = before + pattern.side**2, query.shape[2]
+    mixed = attend_grid(query[:, :, :end], key[:, :, :end], value[:, :, :end], before, pattern, dropout=dropout)
+    if places <= end:
+        return mixed
+    allowed = torch.ones(places - end, places, dtype=torch.bool, device=query.device).tril(end)
+    words = attend(query[:, :, end:], key, value, allowed=allowed, dropout=dropout)
+    return torch.cat([mixed, words], 2)
 
 
 def _windows(rows: Tensor, back: int) -> Tensor:

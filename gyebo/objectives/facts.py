@@ -46,6 +46,7 @@ class ObjectiveFacts:
     `module`: where its `Options` and `build` are. `kind`: the kind of task from whose examples it is learned, instead of from a
     corpus, and which a model answers that has no record of another one.
     `capabilities`: of a model's class, one of which it takes (`gyebo/models/pretrained.py`); none: its heads decide.
+    `flag`: of a model's config that is on where it learned this, instead of the family's own objective.
     `sentinels`: the number of sentinels that a tokenizer without any is given.
     `heads`: the heads that a model needs to be measured. `with_teacher`: the objective by which a student learns the same
     from a teacher. `needs_teacher`: that is this one.
@@ -74,6 +75,7 @@ class ObjectiveFacts:
     learns: str
     kind: str = ""
     capabilities: tuple[str, ...] = ()
+    flag: str = ""
     sentinels: int = 0
     heads: tuple[str, ...] = ("lm",)
     with_teacher: str | None = None

@@ -121,6 +121,44 @@ TEXT_TO_IMAGE = ObjectiveFacts(
     ),
 )
 
+IMAGE_TO_TEXT = ObjectiveFacts(
+    name="image-to-text",
+    module="gyebo.objectives.image_to_text",
+    learns="to write the text of a picture",
+    capabilities=("captions",),
+    flag="image_first",
+    heads=("text", "image"),
+    metric="caption_loss",
+    unit="nats per token of a caption",
+    note="of the words of a text, given its picture: comparable between models with the same tokenizer alone",
+    evaluate="gyebo.evaluation.image_to_text:evaluate_captions",
+    term="loss_text",
+    card_metrics=("caption_loss", "caption_loss_of_another", "caption_loss_without_picture", "caption_accuracy"),
+    samples=Samples(
+        function="gyebo.evaluation.samples:captioned",
+        heading="Captions",
+        meaning="What these models write about held-out pictures, and in brackets a text that belongs to the picture.",
+    ),
+    of="pictures",
+    pipeline_tag="image-to-text",
+    next_command="caption {out} PICTURE",
+    meaning="Mean negative log-likelihood of the tokens of held-out texts, given their pictures.",
+    lines=(
+        Line(
+            heading="Loss with another picture",
+            meaning="The same given another held-out picture: what is higher here, the text owes to its picture.",
+            metric="caption_loss_of_another",
+        ),
+    ),
+    lines_beside=(
+        Line(
+            heading="Loss on captions",
+            meaning="Mean negative log-likelihood of the tokens of held-out texts, given their pictures. No bits per byte.",
+            metric="caption_loss",
+        ),
+    ),
+)
+
 CONTRASTIVE = ObjectiveFacts(
     name="contrastive",
     module="gyebo.objectives.contrastive",

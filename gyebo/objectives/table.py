@@ -30,6 +30,7 @@ OBJECTIVES: dict[str, ObjectiveFacts] = {
         of_pictures.QUANTISATION,
         of_pictures.RELAXATION,
         of_pictures.TEXT_TO_IMAGE,
+        of_pictures.IMAGE_TO_TEXT,
         of_pictures.CONTRASTIVE,
         of_text.DISTILLATION,
     )

@@ -2,15 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 import gyebo
+from gyebo.interchange import save
 from gyebo.jobs.draw import draw_pictures
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.finetuning.build import set_up as set_up_task
 from gyebo.jobs.pretrain import pretrain
+from gyebo.jobs.picture_reading import pictures_as_read
 from gyebo.jobs.pretraining.setup import set_up
 from gyebo.jobs.verify import verify
 from tests.jobs.drawing_models import CODES, GRID, SIZE, saved
@@ -126,6 +129,60 @@ def test_what_is_missing_or_has_no_effect_is_refused(make, models, tmp_path, cor
         set_up(make("clip", data={"corpus": [str(corpus)]}), tmp_path, None)
     with pytest.raises(ValueError, match=r"unknown option 'model\.image_codes'"):
         set_up(make(model={"image_codes": 5}), tmp_path, None)
+
+
+# ---- the reversed order
+
+
+@pytest.fixture(scope="module")
+def captioner(make, tmp_path_factory):
+    out = tmp_path_factory.mktemp("captioner") / "run"
+    options = make(objective={"name": "image-to-text", "without_picture": 0.2}, data={"picture_fit": "stretch"})
+    return options, out, pretrain(options, out)
+
+
+def test_the_picture_first_is_learned_measured_stopped_and_resumed(captioner, tmp_path, monkeypatch):
+    options, out, result = captioner
+    assert result.metric == "caption_loss"
+    model, tokenizer = gyebo.load(out)
+    assert model.config.image_first and model.config.guided
+    found = evaluate(str(out))
+    for name in ("caption_loss", "caption_loss_of_another", "caption_loss_without_picture", "caption_tokens"):
+        assert found[name] == pytest.approx(result.valid[name], abs=1e-6)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert 'pipeline_tag: "image-to-text"' in card and "caption loss" in card
+    rows = set_up(options, tmp_path, None).valid
+    assert len(result.samples) > 1 and all(sample.endswith(")") for sample in result.samples)
+    assert tokenizer.decode(rows.batch(np.arange(1), [[0]])["input_ids"][0].tolist()) in result.samples[0]
+    interrupted(options, tmp_path / "b", 3, monkeypatch)
+    pretrain(options, tmp_path / "b", resume=True)
+    assert same(final_weights(out), final_weights(tmp_path / "b"))
+
+
+def test_a_model_that_is_no_run_shows_in_which_order_it_learned(captioner, tmp_path):
+    model, tokenizer = gyebo.load(captioner[1])
+    save(model, tokenizer, tmp_path / "alone")
+    corpus = ["world:pictures,20,seed=5"]
+    found = evaluate(str(tmp_path / "alone"), corpus)
+    assert found["caption_loss"] == pytest.approx(evaluate(str(captioner[1]), corpus)["caption_loss"], abs=1e-6)
+
+
+def test_one_order_goes_on_from_the_other(drawer, captioner, make, tmp_path):
+    """The flags of the config follow what is learned last; weights are those it went on from."""
+    for number, (start, objective, order) in enumerate(((drawer, "image-to-text", True), (captioner, "text-to-image", False))):
+        options = make(steps=1, objective={"name": objective}, optim={"lr": 1e-30})
+        unset = {"tokenizer": None, "model": {}, "picture_tokenizer": None}
+        options = options.model_copy(update={"start_from": str(start[1]), **unset})
+        pretrain(options, tmp_path / str(number))
+        model, _ = gyebo.load(tmp_path / str(number))
+        assert (model.config.image_first, model.config.guided) == (order, False)
+        before, after = final_weights(start[1]), final_weights(tmp_path / str(number))
+        assert all(abs(after[name] - before[name]).max() < 1e-6 for name in before)
+
+
+def test_another_corpus_is_read_as_the_runs_own_pictures(captioner, drawer):
+    assert pictures_as_read(str(captioner[1]), gyebo.load(captioner[1])[0]) == {"picture_size": SIZE, "picture_fit": "stretch"}
+    assert pictures_as_read(str(drawer[1]), gyebo.load(drawer[1])[0])["picture_size"] == SIZE
 
 
 # ---- CLIP

@@ -41,14 +41,31 @@ def embedded(p: dict, config, text: list[int], codes: list[int]) -> np.ndarray:
     return np.array(vectors)
 
 
-def hidden(p: dict, config, text: list[int], codes: list[int]) -> np.ndarray:
+def reversed_embedded(p: dict, config, text: list[int], codes: list[int | None]) -> np.ndarray:
+    """The picture first; None: a place in which no code stands. Then the words alone."""
+    vectors = [p["start"]] if config.start else []
+    for place, code in enumerate(codes):
+        vector = p["row_embedding.weight"][place // config.grid] + p["column_embedding.weight"][place % config.grid]
+        vectors.append(vector if code is None else vector + p["image_embedding.weight"][code])
+    for place, token in enumerate(text):
+        vectors.append(p["token_embedding.weight"][token] + p["position_embedding.weight"][place])
+    return np.array(vectors)
+
+
+def hidden(p: dict, config, text: list[int], codes: list[int | None]) -> np.ndarray:
     """[T, D] of a whole picture's codes."""
-    before = config.context + config.start
-    x, heads, eps = embedded(p, config, text, codes), config.heads, config.norm_eps
+    if config.image_first:
+        x = reversed_embedded(p, config, text, codes)
+    else:
+        x = embedded(p, config, text, codes)
+    heads, eps = config.heads, config.norm_eps
     for layer, kind in enumerate(kinds(config.layers)):
         name = f"blocks.{layer}"
         qkv = linear(p, f"{name}.attention.qkv", norm(p, f"{name}.attention_norm", x, eps))
-        seen = naive_grid.mask(kind, before, config.grid, config.kernel)
+        if config.image_first:
+            seen = naive_grid.reversed_mask(kind, int(config.start), config.grid, config.kernel, len(text))
+        else:
+            seen = naive_grid.mask(kind, config.context + config.start, config.grid, config.kernel)
         parts = qkv.reshape(len(x), 3, heads, -1)
         mixed = np.concatenate([naive_grid.attention(*parts[:, :, head].transpose(1, 0, 2), seen) for head in range(heads)], -1)
         x = x + linear(p, f"{name}.attention.out", mixed)
@@ -63,3 +80,11 @@ def logits(p: dict, config, text: list[int], codes: list[int]) -> tuple[np.ndarr
     first = config.context + config.start - 1  # what it reads there is followed by the first code
     table = np.concatenate([p["token_embedding.weight"], p["padding_embedding.weight"]])
     return found[:first] @ table.T, found[first:-1] @ p["image_embedding.weight"].T
+
+
+def reversed_logits(p: dict, config, text: list[int], codes: list[int | None]) -> tuple[np.ndarray, np.ndarray]:
+    """Of each token of the text and of what follows it, and of the codes (from the second on where there is no start)."""
+    found = hidden(p, config, text, codes)
+    last = config.start + config.grid**2 - 1  # what it reads there is followed by the first token
+    table = np.concatenate([p["token_embedding.weight"], p["padding_embedding.weight"]])
+    return (found[last:] @ table.T)[: config.context], found[:last] @ p["image_embedding.weight"].T

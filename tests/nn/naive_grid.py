@@ -36,6 +36,18 @@ def mask(kind: str, text: int, side: int, kernel: int) -> np.ndarray:
     return np.array([[sees(kind, text, side, kernel, i, j) for j in places] for i in places])
 
 
+def reversed_mask(kind: str, before: int, side: int, kernel: int, words: int) -> np.ndarray:
+    """[T, T] of `before` places, then the grid, then `words` places of a text: the grid sees as above; a place of the text sees
+    all of the grid, and what comes before it."""
+    end = before + side * side
+    seen = np.zeros((end + words, end + words), bool)
+    seen[:end, :end] = mask(kind, before, side, kernel)
+    for i in range(end, end + words):
+        for j in range(end + words):
+            seen[i, j] = j <= i
+    return seen
+
+
 def attention(query: np.ndarray, key: np.ndarray, value: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """[T, K] each, `seen` [T, T] -> [T, K]: a weighted mean of the values that each query sees."""
     out = np.zeros_like(value)

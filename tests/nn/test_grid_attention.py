@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gyebo.nn import grid_attention
-from gyebo.nn.grid_attention import KINDS, GridCache, Pattern, attend_grid
+from gyebo.nn.grid_attention import KINDS, GridCache, Pattern, attend_behind_grid, attend_grid
 from tests.nn import naive_grid
 
 SHAPES = [(6, 4, 3), (1, 4, 5), (5, 3, 1), (7, 5, 11), (2, 1, 3), (0, 4, 3)]  # text, side, kernel
@@ -93,6 +93,40 @@ def test_dropout_is_of_the_weights(kind):
     found = attend_grid(*qkv, 6, Pattern(kind, 4, 3), dropout=0.25)
     assert abs(float(found.mean()) - 1) < 0.02 and float(found[:, :, 6:].std()) > 0.05
     assert (attend_grid(*qkv, 6, Pattern(kind, 4, 3)) - 1).abs().max() < 1e-6
+
+
+# ---- the reversed order
+
+
+def test_the_mask_of_the_reversed_order_by_hand():
+    """One place, a grid of 2 x 2 and two words: what each place sees, in a layer of columns."""
+    seen = naive_grid.reversed_mask("column", 1, 2, 3, 2)
+    expected = ["1000000", "1100000", "1010000", "1101000", "1010100", "1111110", "1111111"]
+    assert ["".join(str(int(x)) for x in row) for row in seen] == expected
+
+
+@pytest.mark.parametrize("words", [0, 1, 7])
+@pytest.mark.parametrize(("kind", "before", "side", "kernel"), [(kind, *shape) for kind in KINDS for shape in SHAPES])
+def test_attention_behind_a_grid_is_that_of_the_dense_mask(kind, before, side, kernel, words):
+    qkv = drawn(before + words, side)
+    expected = reference(qkv, naive_grid.reversed_mask(kind, before, side, kernel, words))
+    found = attend_behind_grid(*qkv, before, Pattern(kind, side, kernel))
+    assert torch.allclose(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("before", [0, 1])
+def test_each_place_alone_decides_what_sees_it_in_the_reversed_order(kind, before):
+    """Perturb one key and value at a time: exactly the queries change that see it, to the last bit."""
+    side, kernel, words = 4, 3, 5
+    qkv = drawn(before + words, side, batch=1, heads=2)
+    seen, pattern = torch.from_numpy(naive_grid.reversed_mask(kind, before, side, kernel, words)), Pattern(kind, side, kernel)
+    unchanged = attend_behind_grid(*qkv, before, pattern)
+    for place in range(before + side * side + words):
+        changed = qkv.clone()
+        changed[1:, :, :, place] += 1.0
+        moved = (attend_behind_grid(*changed, before, pattern) != unchanged).any(-1)[0]
+        assert torch.equal(moved, seen[:, place].expand(2, -1)), place
 
 
 # ---- one place at a time

@@ -12,8 +12,9 @@ from gyebo.evaluation.text_to_image import evaluate_codes
 from gyebo.models.dalle import Dalle, DalleConfig
 from gyebo.models.family import FAMILIES
 from gyebo.objectives import text_to_image
+from gyebo.objectives.codes import IMAGE, rows_and_labels
 from gyebo.objectives.objective import Setting
-from gyebo.objectives.text_to_image import IMAGE, Options, rows_and_labels
+from gyebo.objectives.text_to_image import Options
 from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer

@@ -42,6 +42,7 @@ FORMAT = Format(
         Field("n_head", "heads", "count", 62),
         Field("n_inner", "inner", "count", instead=inner_width, optional=True),
         Field("convolution_kernel", "kernel", "count", 11),
+        Field("image_first", "image_first", "flag", False),
         Field("guided", "guided", "flag", False),
         Field("activation_function", "activation", "word", "gelu_new", values=ACTIVATIONS),
         Field("embd_pdrop", "embedding_dropout", "share", 0.0),

@@ -225,8 +225,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
             f"‹start_from›={named}: was made for {wrong[0]} = {getattr(config, wrong[0])}, but this corpus has "
             f"{objective.shape[wrong[0]]}: use a corpus with the same labels and answers, and its ‹data.crop_size›"
         )
-    if cls.sees_prefix:
-        config = dataclasses.replace(config, prefix=objective.parts.get("prefix", False))
+    config = dataclasses.replace(config, **{name: objective.parts.get(name, False) for name in cls.learned_as})
     window = options.context or (config.window if cls.has_windows else context)
     lengths, streams = objective.lengths(window), streams_of(objective.fields)
     places = sum(lengths[stream.name] for stream in streams if stream.counted)
@@ -341,12 +340,11 @@ def _origin(options: RunOptions, family: Family, opened: Any, tokenizer: Tokeniz
 
 
 def _further(name: str, config: Any) -> Any:
-    """A model to be trained further, with or without a prefix; which task it answered by text is forgotten, as its weights will
-    be others."""
+    """A model to be trained further, in the way in which it now learns; which task it answered by text is forgotten, as its
+    weights will be others."""
     model = load(name)[0]
     model.tasks = ()
-    if model.sees_prefix:
-        model.config = dataclasses.replace(model.config, prefix=config.prefix)
+    model.config = dataclasses.replace(model.config, **{name: getattr(config, name) for name in model.learned_as})
     return model
 
 

@@ -35,6 +35,7 @@ class TaskModel(nn.Module):
     heads: ClassVar[tuple[str, ...]] = ()  # what it was pretrained with is taken off
     generates: ClassVar[bool] = False
     encodes_source: ClassVar[bool] = False
+    learned_as: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
