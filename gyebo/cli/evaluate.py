@@ -29,6 +29,12 @@ def evaluate(
     memory: Annotated[
         int | None, shared.count("Memory in tokens (Transformer-XL).  [default: the run's, else the model's]")
     ] = None,
+    measure: Annotated[
+        str | None,
+        shared.word("Of pictures: captions (what it writes about them), or retrieval (texts and pictures found).", "NAME"),
+    ] = None,
+    among: Annotated[int | None, shared.whole("--measure: number of pictures.  [default: retrieval 100, captions all]")] = None,
+    ablate: Annotated[str | None, shared.word("--measure: without the image or the text of each.", "NAME")] = None,
     documents: shared.Documents = None,
     text_field: shared.TextField = None,
     bad_bytes: shared.BadBytes = None,
@@ -43,7 +49,8 @@ def evaluate(
 ) -> None:
     """Evaluate a model on a task or on text.
 
-    On text: bits per byte, or for a masked model the loss on masked tokens.
+    On text: bits per byte, or for a masked model the loss on masked tokens. On pictures: as they were learned from, or what
+    --measure names.
 
     \b
     Examples:
@@ -52,13 +59,20 @@ def evaluate(
       gyebo evaluate runs/xl other.txt --memory 512
       gyebo evaluate runs/sentiment
       gyebo evaluate runs/sentiment nsmc --data nsmc/
+      gyebo evaluate runs/judge world:pictures,unseen,200 --measure retrieval --among 100
     """
     from gyebo.jobs.finetuned_model import trained_on
 
     own = shared.given(data=data, text=text, pair=pair, label=label, predictions=predictions)
     spans = shared.given(context=context, memory=memory, documents=documents, text_field=text_field, bad_bytes=bad_bytes)
     tuned = trained_on(model)
-    if what and len(what) == 1 and _is_task(what[0]):
+    of_pictures = shared.given(among=among, ablate=ablate)
+    if measure is None:
+        _refuse(of_pictures, "anything without --measure")
+    if measure is not None:
+        _refuse(own | shared.given(context=context, memory=memory, precision=precision), f"--measure {measure}")
+        result = _measure(measure, model, what or [], of_pictures, spans, device)
+    elif what and len(what) == 1 and _is_task(what[0]):
         _refuse(spans, f"the task {what[0]}")
         result = _task(model, what[0], own, device, precision)
     elif tuned and not what:
@@ -88,6 +102,20 @@ def _is_task(name: str) -> bool:
 def _refuse(options: dict[str, Any], what: str) -> None:
     for name in options:
         raise OptionError(f"‹{name}› has no effect on {what}")
+
+
+def _measure(
+    measure: str, model: str, what: list[str], options: dict[str, Any], data: dict[str, Any], device: str
+) -> dict[str, Any]:
+    from rich.progress import Progress
+
+    from gyebo.jobs.evaluate_pictures import measure as job
+
+    aside = shared.console(json=True)
+    with Progress(console=aside, transient=True, disable=not aside.is_terminal) as progress:
+        task = progress.add_task("measuring", total=1.0)
+        told = lambda share: progress.update(task, completed=share)  # noqa: E731
+        return job(measure, model, shared.readable(what), **options, data=data, device=device, on_step=told)
 
 
 def _task(model: str, name: str | None, own: dict[str, Any], device: str, precision: str | None) -> dict[str, Any]:

@@ -10,34 +10,18 @@ from typing import Any
 
 import torch
 
-from gyebo.config import toml
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import TaskOptions
-from gyebo.config.run import DataOptions
-from gyebo.data.prepare import open_corpus, prepare
-from gyebo.data.shards import Prepared
 from gyebo.evaluation import measures
-from gyebo.interchange import load
-from gyebo.jobs import places, run_directory
 from gyebo.jobs.finetuned_model import FinetunedModel, open_model, open_tasks
+from gyebo.jobs.held_out import open_held_out
 from gyebo.jobs.inference import check_precision
-from gyebo.jobs.model_building import longest_read
-from gyebo.jobs.objective_building import NAME, build_objective, held_out_rows, options_of
-from gyebo.jobs.picture_codes import codes_of
-from gyebo.jobs.picture_reading import pictures_as_read
-from gyebo.jobs.pretraining.corpus import floor, refuse_idle, refuse_without_pictures
-from gyebo.jobs.pretraining.pictures import with_painter
+from gyebo.jobs.pretraining.corpus import floor
 from gyebo.jobs.run_directory import refuse_existing
-from gyebo.models.family import find
-from gyebo.objectives import table
-from gyebo.objectives.facts import ObjectiveFacts
-from gyebo.objectives.objective import Objective, Setting
 from gyebo.tasks.data.own_file import is_own
-from gyebo.tasks.heads.task_model import TaskModel
 from gyebo.tasks.metrics.metrics import measure, signatures
 from gyebo.tasks.prediction import as_rows, write_predictions
 from gyebo.tasks.splits import HeldOut, open_task, read_task, read_test, same_source
-from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training.device import DTYPES, pick_device
 
@@ -62,64 +46,16 @@ def evaluate(
     if precision is not None and precision not in DTYPES:
         raise OptionError(f"‹precision› must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
     place = pick_device(device)
-    model, tokenizer = load(name)
-    if tokenizer is None and find(model.family).reads_text:
-        raise ValueError(f"{name} has no tokenizer: text can't be read with it")
-    learned = _learned(name, model)
-    if table.asked(find(model.family).objective, learned).kind:
-        raise ValueError(
-            f"{name} learned from the examples of a task, on which alone it is measured: gyebo evaluate {name} TASK --data FILE"
-        )
-    if isinstance(model, TaskModel) or model.tasks:
-        raise ValueError(f"{name} was fine-tuned and has no head for text: name a task, as in gyebo evaluate {name} TASK")
-    if memory is not None and not model.any_memory:
-        raise OptionError(
-            f"‹memory›={memory} has no effect: {name} is a {find(model.family).title}, which is measured without a memory"
-        )
-    record = None if corpus else _record(name, data or {})
-    pictures = pictures_as_read(name, model)
-    prepared = _own_text(record, name, tokenizer, pictures) if record else _text(corpus, data or {}, tokenizer, pictures)
-    options = record["options"] if record else {}
-    trained = None if model.has_windows else options.get("context")
-    memory = memory or options.get("train", {}).get("evaluate_memory")
-    read = longest_read(model.config, model, memory)
-    window = context or options.get("train", {}).get("evaluate_context") or trained or read
-    if not 2 <= window <= model.config.context:
-        raise OptionError(f"‹context› must be from 2 to the model's {model.config.context}, but is {window} instead")
-    precision = precision or (record["plan"]["precision"] if record else "float32")
+    opened = open_held_out(name, corpus, context=context, memory=memory, data=data)
+    model, facts, prepared, tokenizer = opened.model, opened.facts, opened.prepared, opened.tokenizer
+    precision = precision or opened.precision
     half = lambda: torch.autocast(place.type, DTYPES[precision], enabled=precision != "float32")  # noqa: E731
-    facts = table.asked(find(model.family).objective, learned, teacher=bool(record and record["options"].get("teacher")))
-    objective = _objective(facts, model, tokenizer, prepared, record)
-    rows = held_out_rows(objective, prepared.valid, window, tokenizer.role_ids.get("pad", 0) if tokenizer else 0)
-    result: dict[str, Any] = dict(measures.evaluate(facts, model.to(place).eval(), rows, autocast=half, memory=memory).metrics)
+    ready = model.to(place).eval()
+    result: dict[str, Any] = dict(measures.evaluate(facts, ready, opened.rows, autocast=half, memory=opened.memory).metrics)
     if facts.likelihood and floor(prepared) is not None:
         result["floor_bits_per_byte"] = floor(prepared)
     note = facts.note or (_uncharged(tokenizer, model.config.vocab_size) if facts.likelihood and tokenizer else "")
     return result | ({"note": note} if note else {})
-
-
-def _objective(
-    facts: ObjectiveFacts, model: Any, tokenizer: Tokenizer | None, prepared: Prepared, record: dict[str, Any] | None
-) -> Objective:
-    """What the model learned, for its run's own text as the run learned it, for any other as `facts.elsewhere` says.
-
-    Raises ValueError where the model lacks a head that this needs."""
-    lacking = [head for head in facts.heads if head not in model.heads]
-    if lacking:
-        raise ValueError(
-            f"this {type(model).__name__} has no head ({', '.join(lacking)}) for what it learned: give its pretrained model, "
-            "or a task"
-        )
-    family = find(model.family)
-    options = options_of(facts, family, record["options"].get("objective", {})) if record else facts.elsewhere
-    split = prepared.train if record else prepared.valid
-    given: dict[str, Any] = {"encodes_source": True, "start_id": model.start_id} if model.encodes_source else {}
-    given |= {"factor": model.config.factor} if model.tokenizes_pictures else {}
-    given |= {"codes": codes_of(prepared, with_painter(model))} if model.draws else {}
-    setting = Setting(
-        tokenizer, roles_of(family), split, tuple(model.heads), gives_raw=model.gives_raw, config=model.config, **given
-    )
-    return build_objective(facts, options, setting)
 
 
 def _uncharged(tokenizer: Tokenizer, vocab_size: int) -> str:
@@ -130,49 +66,6 @@ def _uncharged(tokenizer: Tokenizer, vocab_size: int) -> str:
     }
     missing = [name for name, role in (("start", "bos"), ("end", "eos")) if role not in tokenizer.role_ids]
     return f"no {' and no '.join(missing)} token: {'; '.join(charged[name] for name in missing)}" if missing else ""
-
-
-def _text(
-    corpus: Sequence[str], data: dict[str, Any], tokenizer: Tokenizer | None, pictures: dict[str, Any] | None
-) -> Prepared:
-    """A corpus as the held-out part of a preparation, `pictures` as the model reads them; ValueError where it needs some and
-    there are none."""
-    options = toml.check(DataOptions, {**data, "corpus": list(corpus)}, section="data")
-    if pictures is not None:
-        refuse_without_pictures(options)
-    opened = open_corpus(options.model_copy(update=pictures), hold_out_all=True)
-    refuse_idle(opened)
-    return prepare(opened, tokenizer)
-
-
-def _learned(name: str, model: Any) -> dict[str, Any]:
-    """Which objective a run names, or the config of a model that is no run shows; {} where it is the family's own."""
-    if not (Path(name) / "run.toml").is_file():
-        shown = (f for f in table.OBJECTIVES.values() if f.flag in model.learned_as and getattr(model.config, f.flag))
-        return {NAME: facts.name} if (facts := next(shown, None)) else {}
-    options = run_directory.read(Path(name))["options"].get("objective", {})
-    return {NAME: options[NAME]} if NAME in options else {}
-
-
-def _record(name: str, data: dict[str, Any]) -> dict[str, Any]:
-    """What a run says of itself; ValueError where the name is no run or options are about a corpus that isn't given."""
-    if not (Path(name) / "run.toml").is_file():
-        raise ValueError(f"{name} is not a run of gyebo, so it has no held-out part: name a corpus")
-    for option in data:
-        raise OptionError(f"‹data.{option}› has no effect without a CORPUS: the run's held-out part is read as the run read it")
-    return run_directory.read(Path(name))
-
-
-def _own_text(record: dict[str, Any], name: str, tokenizer: Tokenizer | None, pictures: dict[str, Any] | None) -> Prepared:
-    """The held-out part of a run, `pictures` as its model reads them; ValueError where its corpus is no longer the one
-    that it was trained on."""
-    options = places.placed(run_directory.options_of(record, Path(name)), Path(name), typed=False).data
-    corpus = open_corpus(options.model_copy(update=pictures))
-    if corpus.fingerprint != record["corpus"]["fingerprint"]:
-        raise ValueError(
-            f"{name}: its corpus has changed since the run, so what is held out now may have been trained on: name a corpus"
-        )
-    return prepare(corpus, tokenizer)
 
 
 def evaluate_task(

@@ -17,9 +17,9 @@ n regions of a picture, F size of a feature.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +137,11 @@ class TextWithRegions(ABC, Defaults):
     def held_out(self, split: Split, context: int) -> Plan:
         """The same."""
         return self.plan(split, context, 0)
+
+    def unmasked(self) -> Self:
+        """The same with nothing hidden and nothing exchanged: every text with its own picture, as they are."""
+        none = dict.fromkeys(("mask_share", "random_share", "region_rate"), 0.0)
+        return replace(self, options=self.options.model_copy(update=none), swap=0.0, always=False)
 
     # -- what a row holds
 

@@ -1,4 +1,4 @@
-"""`gyebo caption`: a line for each picture, JSON, and its errors."""
+"""`gyebo caption`: a line for each picture, JSON, and its errors; `gyebo evaluate --measure`."""
 
 import json
 
@@ -39,3 +39,15 @@ def test_errors(refused, models, files, tmp_path):
     assert "there is no such file" in refused("caption", models.captioner, tmp_path / "no.png")
     assert "length_penalty=0.5 has no effect" in refused("caption", models.captioner, *files, "--length-penalty", 0.5)
     assert "beams=2" in refused("caption", models.captioner, *files, "--beams", 2, "--top-k", 3)
+
+
+def test_what_is_measured(cli, refused, models):
+    found = cli("evaluate", models.judge, "world:pictures,ko,30", "--measure", "retrieval", "--among", 10, "--json")
+    assert found.code == 0, found.err
+    assert json.loads(found.out)["pictures"] == 10
+    assert "--among has no effect on anything without --measure" in refused(
+        "evaluate", models.judge, "world:pictures,ko,30", "--among", 10
+    )
+    assert "--context has no effect on --measure" in refused(
+        "evaluate", models.judge, "world:pictures,ko,30", "--measure", "retrieval", "--context", 20
+    )

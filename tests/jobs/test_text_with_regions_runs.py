@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import gyebo
-from gyebo.jobs import evaluate as evaluate_module
+from gyebo.jobs import held_out
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import pretrain
 from gyebo.jobs.pretraining.setup import set_up
@@ -108,8 +108,8 @@ def test_another_corpus_is_read_as_the_run_read_its_own(run_options, tmp_path, m
     model.save_pretrained(again)
     tokenizer.save(again)
     seen = []
-    real = evaluate_module.prepare
-    monkeypatch.setattr(evaluate_module, "prepare", lambda *given: seen.append(real(*given)) or seen[-1])
+    real = held_out.prepare
+    monkeypatch.setattr(held_out, "prepare", lambda *given: seen.append(real(*given)) or seen[-1])
     for place in (run, again):
         assert evaluate(str(place), ["world:pictures,ko,20,unseen"])["matching_accuracy"] <= 1
     sizes = [(each.valid.pictures.size, each.valid.pictures.crop_size) for each in seen]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,13 @@ def bleu_tokenized(predictions: Sequence[Any], examples: Sequence[Example], labe
 def chrf(predictions: Sequence[Any], examples: Sequence[Example], labels: Any = None) -> dict[str, float]:
     """chrF2 (Popovic 2015): an F-score of character n-grams of up to 6 characters."""
     return _score("chrf", predictions, examples)
+
+
+def against_several(name: str, found: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[float, str]:
+    """One of these scores of texts that have several references each, not all equally many, and its signature."""
+    metric = _metric(name)
+    streams = [list(stream) for stream in zip_longest(*references)]  # None: a text has fewer
+    return metric.corpus_score(list(found), streams).score / 100, str(metric.get_signature())
 
 
 def parts(name: str) -> Parts:

@@ -16,7 +16,7 @@ from gyebo.world.pictures.scenes import ATTRIBUTES, VALUES, Looks, Scene, Thing,
 LANGUAGES = ("ko", "en")
 RELATIONS = ("left", "right", "above", "below")
 OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
-_RELATION_WORDS = {
+RELATION_WORDS = {
     "left": ("왼쪽", "to the left of"), "right": ("오른쪽", "to the right of"),
     "above": ("위", "above"), "below": ("아래", "below"),
 }  # fmt: skip
@@ -194,7 +194,7 @@ def _korean(description: Description, place: str | None, rng: random.Random, phr
         return f"{there}물건 {number}" if phrase else f"{there}물건이 {number} 있다."
     names = [noun_phrase(told, "ko") for told in description.things]
     if description.relation:
-        side = _RELATION_WORDS[description.relation][0]
+        side = RELATION_WORDS[description.relation][0]
         other = f"{place}의 {names[1]}" if place else names[1]
         if phrase:
             return f"{other} {side}에 있는 {names[0]}"
@@ -215,7 +215,7 @@ def _english(description: Description, place: str | None, rng: random.Random, ph
         return f"{things}{there}" if phrase else f"there {'is' if description.count == 1 else 'are'} {things}{there}."
     names = [noun_phrase(told, "en") for told in description.things]
     if description.relation:
-        words = _RELATION_WORDS[description.relation][1]
+        words = RELATION_WORDS[description.relation][1]
         return f"{names[0]} {words} {names[1]}{there}" if phrase else f"{names[0]} is {words} {names[1]}{there}."
     joined = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     if phrase:
@@ -269,7 +269,7 @@ def _side_questions(scene: Scene, ko: bool) -> list[tuple[str, str]]:
     found = []
     for a, b in permutations(scene.things):
         relation = next(name for name in RELATIONS if stands(a, name, b, scene.column))
-        side, words = _RELATION_WORDS[relation]
+        side, words = RELATION_WORDS[relation]
         (a_ko, a_en), (b_ko, b_en) = VALUES["thing"][a.thing], VALUES["thing"][b.thing]
         found.append((f"{b_ko} {side}에 무엇이 있어?", a_ko) if ko else (f"What is {words} the {b_en}?", a_en))
     return found
