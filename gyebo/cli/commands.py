@@ -25,7 +25,7 @@ from gyebo.cli.generate import generate
 from gyebo.cli.guard import fit as fit_guard
 from gyebo.cli.guard import learn as learn_words
 from gyebo.cli.guard import score as score_guard
-from gyebo.cli.inspect import corruption, reconstructions
+from gyebo.cli.inspect import corruption, neurons, reconstructions
 from gyebo.cli.lab import list_claims
 from gyebo.cli.lab import run as run_claim
 from gyebo.cli.predict import predict
@@ -64,6 +64,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "fill": fill,
     "inspect corruption": corruption,
     "inspect reconstructions": reconstructions,
+    "inspect neurons": neurons,
     "lab list": list_claims,
     "lab run": run_claim,
     "ssa make": make,

@@ -99,3 +99,56 @@ def reconstructions(
     for number, (error, psnr) in enumerate(zip(found.squared_error, found.psnr), 1):
         print(f"picture {number:<4} {error:.5f} mean squared error of pixel values, {psnr:.1f} dB")
     print(f"perplexity of the codes {found.codebook_perplexity:.1f}; the pictures are in {found.file}")
+
+
+def neurons(
+    model: shared.Model,
+    out: Annotated[Path, shared.word("The page to write.", "FILE.html", "-o", "--out")],
+    probes: Annotated[
+        Path | None,
+        shared.word("A table of stimuli of your own: concept, style, text or picture, group.  [default: the world's]", "FILE"),
+    ] = None,
+    each: Annotated[int | None, shared.whole("Stimuli of a concept in each way, of the world's.  [default: 16]")] = None,
+    permutations: Annotated[int | None, shared.count("Permutations of the labels.  [default: 1000]")] = None,
+    level: Annotated[float | None, shared.real("Probability of any false finding.  [default: 0.05]")] = None,
+    top: Annotated[int | None, shared.count("Concepts to show, and whose units to silence.  [default: 8]")] = None,
+    draws: Annotated[int | None, shared.whole("Draws of random units to compare with.  [default: 20]")] = None,
+    seed: Annotated[int | None, shared.natural("Random seed.  [default: 0]")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page if it exists.")] = False,
+    device: shared.Device = "auto",
+    json: shared.Json = False,
+) -> None:
+    """Find the units that answer to a concept as a word and in pictures alike.
+
+    For a model in which text meets pictures: LXMERT, ViLBERT, CLIP, DALL-E. The page shows what excites the surest units, and
+    what the model no longer knows without them.
+
+    \b
+    Examples:
+      gyebo inspect neurons runs/lxmert -o neurons.html
+      gyebo inspect neurons runs/clip -o neurons.html --probes famous.csv
+      gyebo inspect neurons runs/lxmert -o neurons.html --each 24 --permutations 5000 --top 20 --json
+    """
+    from gyebo.jobs.inspection.neurons.report import lines_of
+    from gyebo.jobs.inspection.neurons.search import Options, inspect_neurons
+
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"-o {out}: the page is HTML: let its name end in .html")
+    chosen = shared.given(each=each, permutations=permutations, level=level, top=top, draws=draws, seed=seed)
+    if probes is not None and each is not None:
+        raise ValueError(f"--each {each} has no effect with --probes, which has stimuli of its own: leave one of them out")
+    aside = shared.console(json=True)
+    found = inspect_neurons(
+        model,
+        out,
+        Options(**chosen),
+        probes=probes,
+        device=device,
+        overwrite=overwrite,
+        report=lambda words: aside.print(words, highlight=False),
+    )
+    if json:
+        print(json_module.dumps(found.as_dict(), ensure_ascii=False))
+        return
+    for line in lines_of(found):
+        shared.console().print(line, highlight=False, markup=False)

@@ -72,7 +72,9 @@ def draw_pictures(
     scores = None if judge is None else similarities(*judge, text, drawn)
     order = range(len(drawn)) if scores is None else sorted(range(len(drawn)), key=lambda number: -scores[number])
     columns = math.ceil(len(drawn) ** 0.5)
-    write_sheet(sheet(drawn[[*order]], columns), out, {"prompt": text, "seed": str(checked.seed), "model": _published(name)})
+    write_sheet(
+        sheet(drawn[[*order]], columns), out, {"prompt": text, "seed": str(checked.seed), "model": published_name(name)}
+    )
     candidates = []
     for at, number in enumerate(order):
         entry = {"number": number + 1, "row": at // columns + 1, "column": at % columns + 1}
@@ -81,7 +83,7 @@ def draw_pictures(
     return {"text": text, "file": str(out), "seed": checked.seed, "candidates": candidates}
 
 
-def _published(name: str) -> str:
+def published_name(name: str) -> str:
     """A model's name without where it lies on this machine."""
     return Path(name).resolve().name if Path(name).exists() else name
 

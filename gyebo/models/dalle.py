@@ -38,7 +38,7 @@ from gyebo.nn.attention import attend, join_heads, split_heads
 from gyebo.nn.cache import KeyValueCache
 from gyebo.nn.cost import Workload, transformer_flops
 from gyebo.nn.dropout import dropout
-from gyebo.nn.feedforward import ACTIVATIONS, FeedForward
+from gyebo.nn.feedforward import ACTIVATIONS, FeedForward, networks_in
 from gyebo.nn.grid_attention import COLUMN, CONVOLUTION, NOTHING, ROW, GridCache, Pattern, attend_behind_grid, attend_grid
 from gyebo.nn.outputs import Encoded, TextAndPictureOutput
 from gyebo.nn.ragged import real_tokens
@@ -177,6 +177,7 @@ class Dalle(Pretrained, nn.Module):
     draws: ClassVar[bool] = True
     captions: ClassVar[bool] = True
     learned_as: ClassVar[tuple[str, ...]] = ("image_first", "guided")
+    joins: ClassVar[bool] = True
     heads: ClassVar[tuple[str, ...]] = ("text", "image")
     config_class: ClassVar[type] = DalleConfig
     sizes: ClassVar[dict[str, DalleConfig]] = {
@@ -429,6 +430,10 @@ class Dalle(Pretrained, nn.Module):
         return hidden[:, 0]
 
     # -- training
+
+    def joint_layers(self) -> dict[str, FeedForward]:
+        """The feed-forward networks of all blocks, through which texts and pictures pass, by their names in the model."""
+        return networks_in(self)
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: the tables and the start, each block, the rest."""

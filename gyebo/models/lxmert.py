@@ -39,7 +39,7 @@ from gyebo.models.protocol import check_shape
 from gyebo.nn.across import attend_across
 from gyebo.nn.cost import Workload, transformer_flops
 from gyebo.nn.dropout import dropout
-from gyebo.nn.feedforward import ACTIVATIONS
+from gyebo.nn.feedforward import ACTIVATIONS, FeedForward, networks_in
 from gyebo.nn.outputs import Encoded, SeeingOutput
 from gyebo.nn.ragged import first_tokens
 from gyebo.nn.regions import check_crop, checked_regions, embedding_flops, feature_layer
@@ -169,6 +169,7 @@ class Lxmert(Bert):
     family: ClassVar[str] = "lxmert"
     compiles: ClassVar[bool] = False
     sees: ClassVar[bool] = True
+    joins: ClassVar[bool] = True
     optional_heads: ClassVar[tuple[str, ...]] = ("mlm", "match", *REGION_HEADS, "answer")
     config_class: ClassVar[type] = LxmertConfig
     stacks: ClassVar[tuple[str, ...]] = ("blocks", "region_blocks", "cross_blocks")
@@ -373,6 +374,10 @@ class Lxmert(Bert):
         costs["joint"] = width * width  # the vector of text and picture alone
         costs["answer"] = width * (width + 2 * width + 2 * config.answers)
         return total + 2 * work.outputs(costs)
+
+    def joint_layers(self) -> dict[str, FeedForward]:
+        """The feed-forward networks of the cross-modality encoder, by their names in the model."""
+        return {name: layer for name, layer in networks_in(self).items() if name.startswith("cross_blocks")}
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, the layers of both encoders side by side, the last ones of each in one

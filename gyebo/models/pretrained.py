@@ -47,6 +47,7 @@ class Pretrained:
     optional_heads: ClassVar[tuple[str, ...]] = ()  # of `heads`, each with the flag of the config that switches it on
     sees: ClassVar[bool] = False  # reads the regions of a picture beside a text
     whole_first: ClassVar[bool] = False  # its first region is the whole picture, and a box has the share of its area
+    joins: ClassVar[bool] = False  # texts and pictures pass through the same layers: `joint_layers()`
     stacks: ClassVar[tuple[str, ...]] = ("blocks",)  # the names of its lists of layers
     tasks: tuple[Any, ...] = ()  # that it learned to answer by text, as `config.json` remembers them
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gyebo.models.pretrained import Pretrained
 from gyebo.nn.adaptive import Clusters, table_of
 from gyebo.nn.cost import Workload
+from gyebo.nn.feedforward import FeedForward
 from gyebo.nn.outputs import CausalOutput, Encoded, TranslationOutput
 from gyebo.nn.ragged import Ragged, ragged_layout, real_tokens
 from gyebo.nn.state import StateTree
@@ -125,6 +126,14 @@ class Compares(Protocol):
 
 
 @runtime_checkable
+class Joins(Protocol):
+    """A model in which texts and pictures meet: some of its layers depend on both."""
+
+    def joint_layers(self) -> dict[str, FeedForward]:
+        """The feed-forward networks that a text can change as well as a picture, by their names in the model."""
+
+
+@runtime_checkable
 class EncodesSource(Protocol):
     """A model that reads a source and writes a target; its config has `attends_source`. A cache is as in
     `Generates`."""
@@ -200,6 +209,7 @@ CAPABILITIES: dict[str, type] = {
     "sees": Sees,
     "captions": Captions,
     "compares": Compares,
+    "joins": Joins,
     "encodes_source": EncodesSource,
     "embeds_source": EmbedsSource,
     "carries_state": CarriesState,

@@ -44,7 +44,7 @@ from gyebo.models.protocol import check_shape
 from gyebo.nn.across import attend_across
 from gyebo.nn.cost import Workload, transformer_flops
 from gyebo.nn.dropout import dropout
-from gyebo.nn.feedforward import ACTIVATIONS, FeedForward
+from gyebo.nn.feedforward import ACTIVATIONS, FeedForward, networks_in
 from gyebo.nn.outputs import Encoded, SeeingOutput
 from gyebo.nn.ragged import first_tokens
 from gyebo.nn.regions import check_crop, checked_regions, embedding_flops, feature_layer
@@ -263,6 +263,7 @@ class Vilbert(Bert):
     has_pooler: ClassVar[bool] = False
     sees: ClassVar[bool] = True
     whole_first: ClassVar[bool] = True
+    joins: ClassVar[bool] = True
     optional_heads: ClassVar[tuple[str, ...]] = ("mlm", "region", "alignment")
     config_class: ClassVar[type] = VilbertConfig
     stacks: ClassVar[tuple[str, ...]] = ("blocks", "image_blocks", "co_blocks")
@@ -500,6 +501,15 @@ class Vilbert(Bert):
         costs = {"mlm": width * (width + config.vocab_size), "region": seen * (seen + config.classes)}
         costs["joint"] = config.co_width * pooled  # the vector of text and picture alone
         return total + 2 * work.outputs(costs | {"alignment": config.co_width * (pooled + 2)})
+
+    def joint_layers(self) -> dict[str, FeedForward]:
+        """The feed-forward networks from the first co-attention on, in both streams, or all of the single one; by their names
+        in the model."""
+        config, found = self.config, networks_in(self)
+        if config.streams == 1:
+            return found
+        first = {"co_blocks": 0, "blocks": config.text_at[0], "image_blocks": config.image_at[0]}
+        return {name: layer for name, layer in found.items() if int(name.split(".")[1]) >= first[name.split(".")[0]]}
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings; each text block with the co-attention before it and the image block

@@ -39,3 +39,8 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[..., width] -> [..., inner] -> [..., width]."""
         return self.down(self.activation(self.up(x)))
+
+
+def networks_in(module: nn.Module) -> dict[str, FeedForward]:
+    """The feed-forward networks within a module, by their names in it."""
+    return {name: part for name, part in module.named_modules() if isinstance(part, FeedForward)}

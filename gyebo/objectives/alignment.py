@@ -30,7 +30,7 @@ from pydantic import Field
 from torch import Tensor
 
 from gyebo.data.batches import IGNORE
-from gyebo.data.boxes import overlaps, with_whole
+from gyebo.data.boxes import Boxes, overlaps, with_whole
 from gyebo.data.streams import REGIONS, TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.nn.ragged import first_tokens
@@ -102,15 +102,22 @@ class Alignment(TextWithRegions):
             found["labels"] = np.full_like(found["labels"], IGNORE)
         return found
 
+    def as_read(self, features: NDArray[np.float32], boxes: Boxes, masked: NDArray[np.bool_] | None = None) -> Arrays:
+        """IMG, then the regions. `masked` [n]: which of them are."""
+        hidden = np.zeros(len(features), bool) if masked is None else masked
+        whole = _whole(features, overlaps(boxes), hidden, self.most)
+        return {
+            "visual_feats": np.concatenate([whole[None], features]),
+            "visual_pos": with_whole(boxes),
+        }
+
     def with_regions(self, example: Arrays, own: bool, rng: np.random.Generator, draw: Draw) -> Arrays:
         """Mask regions, put IMG before them; say what is to be predicted at them and of the row."""
         boxes, features = example["boxes"], example["features"].copy()
         masked = rng.random(len(features)) < self.options.region_rate
         features[masked & (rng.random(len(features)) < self.options.zero_share)] = 0
-        whole = _whole(features, overlaps(boxes), masked, self.most)
         found = {
-            "visual_feats": np.concatenate([whole[None], features]),
-            "visual_pos": with_whole(boxes),
+            **self.as_read(features, boxes, masked),
             "region_masked": np.concatenate([[0], masked.astype(np.int64)]),
             "alignment": np.array(int(not own)),
         }

@@ -28,6 +28,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from gyebo.data.batches import IGNORE
+from gyebo.data.boxes import Boxes
 from gyebo.data.streams import REGIONS, TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.nn.ragged import first_tokens
@@ -108,13 +109,16 @@ class CrossModality(TextWithRegions):
         settled = self.options.model_copy(update={name: getattr(plain, name) for name in names})
         return replace(self, options=settled, swap=0.0)
 
+    def as_read(self, features: NDArray[np.float32], boxes: Boxes) -> Arrays:
+        """The regions."""
+        return {"visual_feats": features, "visual_pos": boxes}
+
     def with_regions(self, example: Arrays, own: bool, rng: np.random.Generator, draw: Draw) -> Arrays:
         """Mask regions; say what is to be predicted at them and of the row."""
         shown, masked = self._mask(example, rng, draw)
         scored = masked if self.options.scored == "masked" else np.ones(len(masked), bool)
         found = {
-            "visual_feats": shown,
-            "visual_pos": example["boxes"],
+            **self.as_read(shown, example["boxes"]),
             "region_masked": masked.astype(np.int64),
             "region_targets": example["features"],
             "match": np.array(int(own)),

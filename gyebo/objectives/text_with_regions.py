@@ -17,6 +17,7 @@ n regions of a picture, F size of a feature.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -28,7 +29,7 @@ from torch import Tensor
 
 from gyebo.config.errors import OptionError
 from gyebo.data.batches import IGNORE
-from gyebo.data.boxes import as_features, regions_shown
+from gyebo.data.boxes import Boxes, as_features, regions_shown
 from gyebo.data.picture_plans import one_row_a_text, pictures_of
 from gyebo.data.pictures import Pictures
 from gyebo.data.plan import DOCUMENT, ROOM, SIZE, Plan
@@ -182,17 +183,27 @@ class TextWithRegions(ABC, Defaults):
         if self.file is not None:
             return self._detected(self.file, pictures.files[picture])
         found, names = pictures.regions(picture), self.attribute_starts
-        cells = self.options.grid if self.options.regions == GRID else None
-        boxes, pixels = regions_shown(
-            found.boxes, found.crops, lambda: pictures.read(picture), side=self.crop, most=self.most, cells=cells
-        )
+        features, boxes = self.shown(lambda: pictures.read(picture), found.boxes, found.crops)
         labels, attributes = np.full(len(boxes), IGNORE), np.full((len(boxes), len(names)), IGNORE)
-        if cells is None and len(found):
+        if self.options.regions != GRID and len(found):
             labels = np.where(found.labels < 0, IGNORE, found.labels)[: self.most] if self.labels else labels
             for number, (name, start) in enumerate(names.items()):
                 values = found.attributes[name][: self.most]
                 attributes[:, number] = np.where(values < 0, IGNORE, values + start)
-        return {"features": as_features(pixels), "boxes": boxes, "labels": labels, "attributes": attributes}
+        return {"features": features, "boxes": boxes, "labels": labels, "attributes": attributes}
+
+    def shown(
+        self, picture: Callable[[], NDArray[np.uint8]], boxes: Boxes, kept: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], Boxes]:
+        """The regions that are read of a picture as features [m, F], and their boxes [m, 4]; arguments as in
+        `regions_shown`."""
+        cells = self.options.grid if self.options.regions == GRID else None
+        found, pixels = regions_shown(boxes, kept, picture, side=self.crop, most=self.most, cells=cells)
+        return as_features(pixels), found
+
+    @abstractmethod
+    def as_read(self, features: NDArray[np.float32], boxes: Boxes) -> Arrays:
+        """What the model reads of a picture with these regions, none of which is masked: `visual_feats` and `visual_pos`."""
 
     # -- corruption
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from gyebo.jobs.inspection.corruption import inspect_corruption
 from gyebo.jobs.inspection.shown import lines_of
+from tests.jobs.drawing_models import saved
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
@@ -59,3 +60,43 @@ def test_masks_are_seen_in_a_terminal(corpus, tokenizer_folder):
 )
 def test_what_is_wrong_is_named_as_it_is_typed(words, message, refused, corpus, tokenizer_folder):
     assert message in refused("inspect", "corruption", "bert", corpus, "--tokenizer", tokenizer_folder, *words)
+
+
+# ---- neurons
+
+
+@pytest.fixture(scope="module")
+def judge(tokenizer_folder, tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("models"), tokenizer_folder).judge
+
+
+NEURONS = ["--each", "4", "--permutations", "30", "--top", "2", "--draws", "3"]
+
+
+def test_neurons_are_told_in_the_terminal_and_as_json(cli, judge, tmp_path):
+    found = cli("inspect", "neurons", judge, "-o", tmp_path / "a.html", *NEURONS)
+    assert found.code == 0 and "\x1b" not in found.out, found.err
+    lines = found.out.splitlines()
+    assert re.match(r"\d+ of 12 units answer to a concept in all ways, for \d+ of 55 concepts \(level 0.05, 30 perm", lines[0])
+    assert lines[2].split() == ["group", "concepts", "pairs", "found", "by", "coincidence", "p"]
+    assert [line.split()[:2] for line in lines[3:5]] == [["thing", "33"], ["colour", "11"]]
+    assert lines[-1] == f"the page is {tmp_path / 'a.html'}" and "projection" in found.out
+    told = json.loads(cli("inspect", "neurons", judge, "-o", tmp_path / "b.html", *NEURONS, "--json").out)
+    assert told["layers"]["projection"]["units"] == 12 and len(told["concepts"]) == 2 and told["stimuli"] == 55 * 3 * 4
+    first, second = ((tmp_path / name).read_text(encoding="utf-8") for name in ("a.html", "b.html"))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "page.pdf"], "-o page.pdf: the page is HTML"),
+        (["-o", "page.html", "--probes", "own.csv", "--each", "9"], "--each 9 has no effect with --probes"),
+        (["-o", "page.html", "--each", "2"], "--each 2: a concept needs 4 stimuli"),
+        (["-o", "page.html", "--permutations", "9"], "--permutations 9: the least p is 0.1, above the level 0.05"),
+        (["-o", "nowhere/page.html"], "nowhere/page.html: there is no folder nowhere"),
+        (["-o", "page.html", "--probes", "own.csv"], "own.csv: no such file"),
+    ],
+)
+def test_what_is_wrong_with_a_search_for_neurons_is_named(words, message, refused, judge):
+    assert message in refused("inspect", "neurons", judge, *words)

@@ -127,3 +127,37 @@ CAN = {  # flags without a method
 @pytest.mark.parametrize("name", CAN)
 def test_the_families_that_declare_what_no_method_shows(name):
     assert {family for family in NAMES if getattr(model_class(family), name)} == CAN[name]
+
+
+def _units(model, **inputs):
+    """The units of all feed-forward networks by name, in one pass."""
+    from gyebo.nn.feedforward import networks_in
+    from gyebo.nn.hidden_units import units_read
+
+    with torch.no_grad(), units_read(networks_in(model)) as found:
+        model.encode(**inputs)
+    return {name: torch.cat([part.flatten(0, -2) for part in parts]) for name, parts in found.items()}
+
+
+JOINING = [name for name in NAMES if model_class(name).joins]
+
+
+@pytest.mark.parametrize("family", [*JOINING, "vilbert tiny-one"])
+def test_joint_layers_are_those_that_a_text_changes_and_a_picture_too(family):
+    """Each network of the model: joint if another text changes its units, and another picture does."""
+    name, _, size = family.partition(" ")
+    cls = model_class(name)
+    torch.manual_seed(0)
+    model = cls(replace(cls.sizes[size or "tiny"], init_std=0.2)).eval()
+    first, other = torch.tensor([[4, 50, 5]]), torch.tensor([[4, 60, 5]])
+    if cls.draws:
+        pictures = [{"image_ids": torch.tensor([[1, 2, 3]])}, {"image_ids": torch.tensor([[1, 9, 3]])}]
+    else:
+        box = torch.rand(1, 2, 4 if name == "lxmert" else 5)
+        features = torch.randn(2, 1, 2, model.config.feature_size)
+        pictures = [{"visual_feats": feature, "visual_pos": box} for feature in features]
+    start = _units(model, input_ids=first, **pictures[0])
+    by_text, by_picture = _units(model, input_ids=other, **pictures[0]), _units(model, input_ids=first, **pictures[1])
+    changed = {layer for layer in start if all(not torch.equal(start[layer], by[layer]) for by in (by_text, by_picture))}
+    assert set(model.joint_layers()) == changed
+    assert all(model.get_submodule(layer) is part for layer, part in model.joint_layers().items())

@@ -303,3 +303,34 @@ def answered(text, scene):
         return "side", THINGS[found.thing][1]
     match = re.fullmatch(r"Is there (.+)\?", text)
     return "is there", "yes" if true_of(([read_thing(match[1])], None, None, None), scene) else "no"
+
+
+# ---- stimuli of one value
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_pictures_of_every_value_are_those_of_showing(name):
+    found = pictures.showing_each(name, 2, seed=5, style="outline")
+    assert list(found) == [word for _, word in VALUES[name]]
+    for word in list(found)[:3]:
+        same = pictures.showing(name, word, 2, seed=5, style="outline")
+        assert [(p.scene, p.style, p.seed) for p in found[word]] == [(p.scene, p.style, p.seed) for p in same]
+    with pytest.raises(ValueError, match="give one of thing, colour"):
+        pictures.showing_each("colr", 1)
+    with pytest.raises(ValueError, match="style: found 'photo'"):
+        pictures.showing_each(name, 1, style="photo")
+
+
+@pytest.mark.parametrize("name", ["thing", *pictures.ATTRIBUTES])
+def test_phrases_name_their_value_where_they_say(name):
+    words = {english: (ko, english) for ko, english in VALUES[name]}
+    for value, phrases in pictures.saying(name, 8, seed=1).items():
+        ko, en = words[value]
+        spoken = korean.conjugate(ko, "adnominal") if name == "mood" else ko
+        named = [phrase.text[slice(*phrase.span)] for phrase in phrases]
+        assert named == [spoken, en] * 4
+        alone = [phrase.text for phrase in phrases[:2]]
+        assert alone == ([spoken, english.article(en)] if name == "thing" else [spoken, en])
+        assert all(phrase.text.split()[-1] != phrase.text for phrase in phrases[2:] if name != "thing")
+    with pytest.raises(ValueError, match="give one of thing"):
+        pictures.saying("place", 1)

@@ -17,9 +17,24 @@ from gyebo.world.corpus import checked, indices
 from gyebo.world.facts import make_world
 from gyebo.world.pictures import drawing, sentences
 from gyebo.world.pictures.scenes import ATTRIBUTES, STYLES, VALUES, Looks, Scene, Thing, looks_of, sample
-from gyebo.world.pictures.sentences import Text
+from gyebo.world.pictures.sentences import Described, Phrase, Text, described
 
-__all__ = ["ATTRIBUTES", "STYLES", "VALUES", "Picture", "Region", "Scene", "Text", "Thing", "looks", "pictures", "showing"]
+__all__ = [
+    "ATTRIBUTES",
+    "STYLES",
+    "VALUES",
+    "Phrase",
+    "Picture",
+    "Region",
+    "Scene",
+    "Text",
+    "Thing",
+    "looks",
+    "pictures",
+    "saying",
+    "showing",
+    "showing_each",
+]
 
 
 @dataclass(frozen=True)
@@ -124,6 +139,46 @@ def showing(
                 found = found[1:]
                 yield picture
         start += 100
+
+
+def showing_each(
+    name: str, count: int, *, seed: int = 0, style: str = "scene", world_seed: int = 0
+) -> dict[str, tuple[Picture, ...]]:
+    """`count` pictures of one thing for every value of `name`, by the value in English; without texts. The scenes are those of
+    `showing`, at the cost of one pass for all values. ValueError for what is not known."""
+    if name not in VALUES:
+        raise ValueError(f"found {name!r}; give one of {', '.join(VALUES)}")
+    if style not in STYLES:
+        raise ValueError(f"style: found {style!r}; give one of {', '.join(STYLES)}")
+    facts, number = looks(world_seed), 0
+    found: list[list[Picture]] = [[] for _ in VALUES[name]]
+    while any(len(some) < count for some in found):
+        named = f"gyebo picture {world_seed} seen {seed} {number}"
+        scene = sample(facts, random.Random(named), unseen=False)
+        shown = scene.place if name == "place" else scene.things[0].value(name)
+        if len(scene.things) == 1 and shown is not None and len(found[shown]) < count:
+            found[shown].append(Picture(scene, style, (), named))
+        number += 1
+    return {english: tuple(some) for (_, english), some in zip(VALUES[name], found)}
+
+
+def saying(name: str, count: int, *, seed: int = 0, world_seed: int = 0) -> dict[str, tuple[Phrase, ...]]:
+    """`count` phrases for every value of `name` ("thing" or an attribute), by the value in English: Korean and English in turn,
+    first the word alone, then what is said of the things of `showing_each`, all of it or a part. ValueError for what is not
+    known, or has no word beside a thing."""
+    if name not in ("thing", *ATTRIBUTES):
+        raise ValueError(f"found {name!r}; give one of thing, {', '.join(ATTRIBUTES)}")
+    found = {}
+    for number, (value, pictures_of) in enumerate(showing_each(name, count, seed=seed, world_seed=world_seed).items()):
+        phrases = []
+        for at, picture in enumerate(pictures_of):
+            rng = random.Random(f"{picture.seed} {name} phrase")
+            language, values = sentences.LANGUAGES[at % len(sentences.LANGUAGES)], {name: number}
+            if at >= len(sentences.LANGUAGES):
+                values = {**dict(described(picture.scene.things[0], rng).values), **values}
+            phrases.append(sentences.naming(Described(tuple(values.items())), name, language))
+        found[value] = tuple(phrases)
+    return found
 
 
 def _texts(scene: Scene, language: str, facts: Looks, rng: random.Random, place: bool, unseen: bool) -> tuple[Text, ...]:

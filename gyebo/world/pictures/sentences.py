@@ -59,6 +59,14 @@ class Text:
     answer: str | None = None
 
 
+@dataclass(frozen=True)
+class Phrase:
+    """A few words, and the characters [start, end) of them that name what they are about."""
+
+    text: str
+    span: tuple[int, int]
+
+
 def stands(a: Thing, relation: str, b: Thing, column: bool) -> bool:
     """Whether `a` stands to the left of `b`, or right, above, below: beside each other in a row, one above the other in a
     column."""
@@ -167,16 +175,33 @@ def _held_out(told: Described, looks: Looks) -> bool:
 # ---- in words
 
 
-def noun_phrase(told: Described, language: str, *, article: bool = True) -> str:
-    """A thing in words: "커다란 별 모양의 빨간 의자", "a big red star-shaped chair"."""
+def noun_parts(told: Described, language: str) -> list[tuple[str, str]]:
+    """What is told of a thing, in the order in which a language says it: (attribute or "thing", words)."""
     words = {name: VALUES[name][value] for name, value in told.values}
     if language == "ko":
-        parts = [words[name][0] for name in ("size", "shape") if name in words]
-        if "mood" in words:
-            parts.append(korean.conjugate(words["mood"][0], "adnominal"))
-        return " ".join([*parts, *(words[name][0] for name in ("colour", "thing") if name in words)])
-    phrase = " ".join(words[name][1] for name in ("size", "mood", "colour", "shape", "thing") if name in words)
-    return english.article(phrase) if article else phrase
+        spoken = {name: ko for name, (ko, _) in words.items()}
+        if "mood" in spoken:
+            spoken["mood"] = korean.conjugate(spoken["mood"], "adnominal")
+        return [(name, spoken[name]) for name in ("size", "shape", "mood", "colour", "thing") if name in spoken]
+    return [(name, words[name][1]) for name in ("size", "mood", "colour", "shape", "thing") if name in words]
+
+
+def noun_phrase(told: Described, language: str, *, article: bool = True) -> str:
+    """A thing in words: "커다란 별 모양의 빨간 의자", "a big red star-shaped chair"."""
+    phrase = " ".join(words for _, words in noun_parts(told, language))
+    return english.article(phrase) if article and language == "en" else phrase
+
+
+def naming(told: Described, name: str, language: str) -> Phrase:
+    """A thing in words, and where in them the value of `name` stands. ValueError where it is not told."""
+    parts = noun_parts(told, language)
+    text = noun_phrase(told, language, article=told.get("thing") is not None)
+    at = len(text) - len(" ".join(words for _, words in parts))  # behind the article
+    for part, words in parts:
+        if part == name:
+            return Phrase(text, (at, at + len(words)))
+        at += len(words) + 1
+    raise ValueError(f"{text!r} tells no {name}")
 
 
 def in_words(description: Description, language: str, rng: random.Random, *, phrase: bool = False) -> str:
