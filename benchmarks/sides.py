@@ -15,14 +15,14 @@ Work = Callable[[], None]
 KEPT = "freed memory kept"  # a side that tells the C library so, as gyebo does for its users
 
 
-def stepper(model: torch.nn.Module, forward: Callable[[], torch.Tensor]) -> Work:
-    """Forward under bfloat16 autocast, backward, clip, fused AdamW, on the model's device; a call ends when that is done."""
+def stepper(model: torch.nn.Module, forward: Callable[[], torch.Tensor], precision: str = "bfloat16") -> Work:
+    """Forward, under autocast for bfloat16, backward, clip, fused AdamW, on the model's device; a call ends when that is done."""
     device = next(model.parameters()).device.type
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
             loss = forward()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
