@@ -16,7 +16,8 @@ KEPT = "freed memory kept"  # a side that tells the C library so, as gyebo does 
 
 
 def stepper(model: torch.nn.Module, forward: Callable[[], torch.Tensor], precision: str = "bfloat16") -> Work:
-    """Forward, under autocast for bfloat16, backward, clip, fused AdamW, on the model's device; a call ends when that is done."""
+    """Forward (under autocast for bfloat16), backward, clip, fused AdamW, on the model's device; a call ends when that is
+    done."""
     device = next(model.parameters()).device.type
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 

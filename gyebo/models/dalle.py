@@ -444,7 +444,8 @@ class Dalle(Pretrained, nn.Module):
 
     def flops(self, work: Workload) -> float:
         """FLOPs of a forward pass (`gyebo/nn/cost.py`): each picture has all places of a text before it, and the padding there
-        is computed like text; behind a picture a text is as long as it is. Stream "image": the image tokens."""
+        is computed like text; behind a picture a text is as long as it is. Stream "image": the image tokens. Of a small grid,
+        too, what sparse attention costs, even where all pairs are computed because it is faster."""
         config, image, pictures = self.config, work.places("image"), work.documents("image")
         before = int(config.start) if config.image_first else config.text_places
         words, behind = (work.places(), work.pairs()) if config.image_first else (0, 0)

@@ -14,7 +14,8 @@ Of the places of the grid that come before it, a place sees itself and
 In the reversed order the text stands behind the grid: it sees all of it, and the grid sees nothing of the text.
 
 Nothing else is computed but what fills up rows: queries of one row of the grid are compared with the keys of the few rows in
-which they see something, queries of one column with that column. The softmax runs over the text and these together.
+which they see something, queries of one column with that column. The softmax runs over the text and these together. Only of a
+small grid all pairs are computed, with a mask, by the fused kernel, which is faster then.
 
 Letters: B batch, H heads, T = P + N places, P of the text, N of the grid, K width of a head; G rows (columns) of the grid with
 L places each, W places in which these see something; S texts, C copies of each, R = S*C rows.
@@ -25,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +37,10 @@ from gyebo.nn.dropout import dropout as drop
 
 ROW, COLUMN, CONVOLUTION = KINDS = ("row", "column", "convolution")
 NOTHING = -1  # in the place of an image token: none stands there
+
+# For so many pairs the fused kernel takes as long as one takes whose score is stored (forward and backward, on a CPU).
+# Dense attention is up to twice as fast on a grid of 8 x 8, and a quarter as fast on one of 32 x 32.
+FUSED = 3.5
 
 
 @dataclass(frozen=True)
@@ -107,26 +112,46 @@ def _allowed(pattern: Pattern, device: torch.device) -> Tensor:
         return (seen & there).to(device)
 
 
+@lru_cache(maxsize=64)
+def _whole_mask(pattern: Pattern, text: int, count: int, device: torch.device) -> Tensor:
+    """What each place sees of a text and the first places of the grid, [T, T]."""
+    with torch.inference_mode(False):  # it is kept, and may be part of a training later
+        mask = torch.ones(text + count, text + count, dtype=torch.bool).tril()
+        places = torch.arange(count)
+        mask[text:, text:] = torch.isin(places[:, None] - places, torch.tensor(distances(pattern)))
+        return mask.to(device)
+
+
+def _all_pairs_are_faster(query: Tensor, text: int, pattern: Pattern, dropout: float) -> bool:
+    """Whether all pairs in the fused kernel take less time than those that are seen, of which scores and weights are stored.
+    With dropout, and in bfloat16 on a CPU, `attend` stores them, too."""
+    places = query.shape[2]
+    seen = text * text + (places - text) * (text + pattern.keys)
+    return not dropout and query.dtype != torch.bfloat16 and places * places < FUSED * seen
+
+
 def attend_grid(query: Tensor, key: Tensor, value: Tensor, text: int, pattern: Pattern, *, dropout: float = 0.0) -> Tensor:
     """Attention [B, H, T, K] of `text` places and those of the grid behind them, which may end before the grid does.
 
     `dropout` is applied to the weights."""
-    start = [part[:, :, :text] for part in (query, key, value)]
-    mixed = attend(*start, causal=True, dropout=dropout) if text else start[2]
     count = query.shape[2] - text
+    if count and _all_pairs_are_faster(query, text, pattern, dropout):
+        return attend(query, key, value, allowed=_whole_mask(pattern, text, count, query.device))
+    # Split instead of sliced: the gradient of each slice would be a tensor of its own, as large as the whole.
+    start, behind = zip(*(part.split([text, count], 2) for part in (query, key, value)))
+    mixed = attend(*start, causal=True, dropout=dropout) if text else start[2]
     if not count:
         return mixed
     rows = -(-count // pattern.side)
     missing = rows * pattern.side - count
-    grid = [F.pad(part[:, :, text:], (0, 0, 0, missing)).unflatten(2, (rows, pattern.side)) for part in (query, key, value)]
+    grid = [(F.pad(part, (0, 0, 0, missing)) if missing else part).unflatten(2, (rows, pattern.side)) for part in behind]
     allowed = _allowed(pattern, query.device)
     if pattern.kind == COLUMN:
         queries, keys, values = (part.transpose(2, 3) for part in grid)
         found = _attend_blocks(queries, keys, values, start, allowed[:, :rows, :rows], dropout)
         found = found.transpose(2, 3)
     else:
-        back = rows_back(pattern)
-        keys, values = (_windows(part, back) for part in grid[1:])
+        keys, values = (_Windows.apply(part, rows_back(pattern)) for part in grid[1:])
         found = _attend_blocks(grid[0], keys, values, start, allowed[:rows], dropout)
     return torch.cat([mixed, found.flatten(2, 3)[:, :, :count]], 2)
 
@@ -145,10 +170,24 @@ def attend_behind_grid(
     return torch.cat([mixed, words], 2)
 
 
-def _windows(rows: Tensor, back: int) -> Tensor:
+class _Windows(torch.autograd.Function):
     """Each row with those before it: [B, H, G, L, K] -> [B, H, G, (back + 1) * L, K], zeros where there is none."""
-    padded = F.pad(rows, (0, 0, 0, 0, back, 0))
-    return torch.cat([padded[:, :, first : first + rows.shape[2]] for first in range(back + 1)], 3)
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, back: int) -> Tensor:
+        windows = rows.new_zeros(*rows.shape[:3], back + 1, *rows.shape[3:])
+        for ago in range(min(back + 1, rows.shape[2])):
+            windows[:, :, ago:, back - ago] = rows[:, :, : rows.shape[2] - ago]
+        ctx.back = back
+        return windows.flatten(3, 4)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        slopes = grads[0].unflatten(3, (ctx.back + 1, -1))
+        total = slopes[:, :, :, ctx.back].clone()
+        for ago in range(1, min(ctx.back + 1, total.shape[2])):
+            total[:, :, : total.shape[2] - ago] += slopes[:, :, ago:, ctx.back - ago]
+        return total, None
 
 
 def _attend_blocks(

@@ -1,5 +1,7 @@
 """Sparse attention of a text and a grid against its definition, token by token; and one place at a time."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,12 @@ from tests.nn import naive_grid
 
 SHAPES = [(6, 4, 3), (1, 4, 5), (5, 3, 1), (7, 5, 11), (2, 1, 3), (0, 4, 3)]  # text, side, kernel
 CASES = [(kind, *shape) for kind in KINDS for shape in SHAPES if shape[0]]
+
+
+@pytest.fixture(params=[0.0, math.inf], ids=["sparse", "all pairs"])
+def way(request, monkeypatch):
+    """Each of the two ways to compute the same, whatever is faster."""
+    monkeypatch.setattr(grid_attention, "FUSED", request.param)
 
 
 def drawn(text: int, side: int, *, batch: int = 2, heads: int = 3, width: int = 5, seed: int = 0) -> torch.Tensor:
@@ -36,7 +44,7 @@ def test_the_masks_of_a_grid_of_four_rows_with_six_tokens_by_hand():
 
 
 @pytest.mark.parametrize(("kind", "text", "side", "kernel"), CASES)
-def test_attention_is_that_of_the_dense_mask(kind, text, side, kernel):
+def test_attention_is_that_of_the_dense_mask(kind, text, side, kernel, way):
     qkv = drawn(text, side)
     expected = reference(qkv, naive_grid.mask(kind, text, side, kernel))
     found = attend_grid(*qkv, text, Pattern(kind, side, kernel))
@@ -46,7 +54,7 @@ def test_attention_is_that_of_the_dense_mask(kind, text, side, kernel):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_place_alone_decides_what_sees_it(kind):
+def test_each_place_alone_decides_what_sees_it(kind, way):
     """Perturb one key and value at a time: exactly the queries change that see it, to the last bit."""
     text, side, kernel = 6, 4, 3
     qkv = drawn(text, side, batch=1, heads=2)
@@ -62,9 +70,10 @@ def test_each_place_alone_decides_what_sees_it(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rows", [0, 1, 3])
-def test_the_upper_rows_alone_are_as_in_the_whole_picture(kind, rows):
-    text, side = 6, 4
-    qkv, pattern = drawn(text, side), Pattern(kind, side, 3)
+@pytest.mark.parametrize(("side", "kernel"), [(4, 3), (7, 11)])
+def test_the_upper_rows_alone_are_as_in_the_whole_picture(kind, rows, side, kernel, way):
+    text = 6
+    qkv, pattern = drawn(text, side), Pattern(kind, side, kernel)
     whole = attend_grid(*qkv, text, pattern)
     for count in (rows * side, rows * side + 2):
         part = qkv[:, :, :, : text + count]
@@ -72,11 +81,13 @@ def test_the_upper_rows_alone_are_as_in_the_whole_picture(kind, rows):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_are_those_of_dense_attention(kind):
-    text, side, kernel = 6, 4, 3
-    qkv = drawn(text, side).requires_grad_()
-    slope = drawn(text, side, seed=1)[0]
-    seen = torch.from_numpy(naive_grid.mask(kind, text, side, kernel))
+@pytest.mark.parametrize(("side", "kernel", "count"), [(4, 3, 16), (7, 11, 30)])
+def test_gradients_are_those_of_dense_attention(kind, side, kernel, count, way):
+    """Of a whole picture, and of its upper part, which has fewer rows than a window."""
+    text = 6
+    qkv = drawn(text, side)[:, :, :, : text + count].requires_grad_()
+    slope = drawn(text, side, seed=1)[0, :, :, : text + count]
+    seen = torch.from_numpy(naive_grid.mask(kind, text, side, kernel))[: text + count, : text + count]
     query, key, value = qkv
     scores = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).masked_fill(~seen, -torch.inf)
     (expected,) = torch.autograd.grad((scores.softmax(-1) @ value * slope).sum(), qkv)
@@ -172,3 +183,14 @@ def test_no_more_keys_are_computed_than_the_rows_that_are_seen(kind, columns, mo
     monkeypatch.setattr(grid_attention, "_softmax", lambda scores: seen.append(scores.shape) or real(scores))
     attend_grid(*drawn(6, 16, batch=1, heads=1).float(), 6, Pattern(kind, 16, 5))
     assert [shape[-1] for shape in seen] == [6 + columns]
+
+
+@pytest.mark.parametrize(("side", "dtype", "dropout", "stored"), [
+    (8, torch.float32, 0.0, 0), (8, torch.float32, 0.1, 1), (8, torch.bfloat16, 0.0, 1), (32, torch.float32, 0.0, 1)
+])  # fmt: skip
+def test_of_a_small_grid_all_pairs_are_computed_where_the_fused_kernel_can(side, dtype, dropout, stored, monkeypatch):
+    seen = []
+    real = grid_attention._softmax
+    monkeypatch.setattr(grid_attention, "_softmax", lambda scores: seen.append(scores) or real(scores))
+    attend_grid(*drawn(48, side, batch=1, heads=1).to(dtype), 48, Pattern("row", side), dropout=dropout)
+    assert len(seen) == stored
