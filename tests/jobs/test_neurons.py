@@ -169,7 +169,7 @@ def test_a_unit_that_is_planted_in_lxmert_is_found(runs, run_options, tmp_path, 
         network.up.bias[unit] = 10.0
     red, planted = found("after.html")
     assert planted is not None and planted.p <= 0.05 and planted.direction == 1 and red.units[0] == planted
-    assert {effect.kind for effect in red.effects} == {"label", "word"}
+    assert {effect.kind for effect in red.effects} == {"label", "told", "word"}
 
 
 def _mean_inputs(reader, network, stimuli):
@@ -196,11 +196,17 @@ def test_questions_have_the_answers_of_the_pictures(runs, run_options, family):
             names = {english: korean for korean, english in search_names("thing")}
             text = reader.tokenizer.decode(ids.tolist())
             assert text.endswith((question.concept, names[question.concept]))
+        elif question.kind == "told":
+            names = {english: korean for korean, english in search_names("thing")}
+            assert reader.tokenizer.decode(asked.given.ids.tolist()).endswith((question.concept, names[question.concept]))
+            assert not asked.given.features.any()
         else:
+            assert asked.given.features.any() and reader.objective.ids["mask"] in asked.given.ids
+        if question.kind != "word":
             assert reader.objective.labels[asked.classes[asked.right[0]]] == question.concept
-    assert set(kinds) == {"word", "label"}
+    assert set(kinds) == {"word", "label", "told"}
     moods = {question.kind for question in reader.questions(built_in(12), "mood")}
-    assert moods == ({"word", "label"} if family == "lxmert" else {"word"})
+    assert moods == ({"word", "label", "told"} if family == "lxmert" else {"word"})
     questions = reader.questions(built_in(12), "size")
     held = {name: (torch.arange(size), torch.zeros(size)) for name, size in reader.layers.items()}
     for units in ({}, held):

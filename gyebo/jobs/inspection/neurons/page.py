@@ -86,6 +86,7 @@ def page(neurons: Neurons, shown: Sequence[list[Style]]) -> str:
 # Kind of question -> what is right.
 KINDS = {
     "label": "the region's label or attribute, from the picture alone",
+    "told": "the label or attribute of a masked region, from the words alone",
     "word": "the masked word for it, given the picture",
     "match": "the picture's words, among those of all concepts of the group",
 }

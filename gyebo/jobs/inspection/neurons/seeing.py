@@ -27,7 +27,8 @@ from gyebo.text.tokenizer import Tokenizer
 from gyebo.world import pictures as drawn
 from gyebo.world.pictures import sentences
 
-LABEL, WORD = "label", "word"  # kinds of questions: what is in a region, which word is masked
+# Kinds of questions: what is in a region that is seen, what is in one that is masked and told of, which word is masked.
+LABEL, TOLD, WORD = "label", "told", "word"
 
 
 @dataclass(frozen=True)
@@ -116,18 +117,22 @@ class Seeing:
     # -- answers
 
     def questions(self, probes: Probes, group: str) -> list[Question]:
-        """About pictures of single things that are no stimuli: the label or the attribute of the region, where the model
-        learned them, without a text; the word for it, masked in a phrase that tells all. Of a file's concepts none."""
+        """About pictures of single things that are no stimuli: the word for it, masked in a phrase that tells all, with the
+        picture; where the model learned them, the label or the attribute of the region, without a text, and that of a masked
+        region with the phrase. Of a file's concepts none."""
         if probes.world is None:
             return []
         head, names = self._head(group)
         found = []
         for concept, at, picture in others(probes.world, group):
             record, language = record_of(picture), sentences.LANGUAGES[at % len(sentences.LANGUAGES)]
-            found.append(Question(concept, WORD, self._masked(picture, record, group, language)))
+            phrase = sentences.naming(sentences.described(picture.scene.things[0], None), group, language)
+            found.append(Question(concept, WORD, self._masked(phrase, record)))
             if head:
                 right = (names_of(group).index(concept),)
-                found.append(Question(concept, LABEL, _Asked(self._input(self._text(None), record), head, names, right=right)))
+                shown, told = self._input(self._text(None), record), self._input(self._text(phrase.text), None)
+                for kind, given in ((LABEL, shown), (TOLD, told)):
+                    found.append(Question(concept, kind, _Asked(given, head, names, right=right)))
         return found
 
     def _head(self, group: str) -> tuple[str, tuple[int, ...]]:
@@ -140,8 +145,7 @@ class Seeing:
             return "", ()
         return head, tuple(known.index(name) for name in named)
 
-    def _masked(self, picture: drawn.Picture, record: Record, group: str, language: str) -> _Asked:
-        phrase = sentences.naming(sentences.described(picture.scene.things[0], None), group, language)
+    def _masked(self, phrase: drawn.Phrase, record: Record) -> _Asked:
         ids, (start, end) = self._text(phrase.text), phrase.span
         spans = self.tokenizer.offsets(phrase.text)
         at = [number for number, (first, last) in enumerate(spans) if first < end and last > start]
