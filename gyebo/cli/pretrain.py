@@ -128,7 +128,7 @@ def perform(run: Any, out: Path | None, *, dry_run: bool, resume: bool, overwrit
         from gyebo.objectives import table
 
         family, (words, value) = find(result.family), result.reported
-        facts = table.find(family.objective)
+        facts = table.of_use(family.objective, table.asked(family.objective, run.objective))
         opens = " and opens in transformers" if family.in_transformers and facts.auto_class else ""
         print(f"{value:.4f} {words} on held-out {facts.of}. The model is in {out}{opens}.")
         print(f"Next: gyebo {facts.next_command.format(out=out)}")

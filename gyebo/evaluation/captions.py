@@ -27,6 +27,18 @@ def by_references(written: Sequence[str], references: Sequence[Sequence[str]]) -
     return found
 
 
+def by_facts(written: Sequence[Told], judges: Sequence[Callable[[Told], tuple[int, int]]]) -> dict[str, float]:
+    """facts_right: share of all facts in texts [P] that are those of their pictures, where a judge [P] gives for a text how
+    many are right, of how many; facts_right_of_others: the same over all pairs of a text and another picture. {} for none."""
+    found = [[judge(text) for judge in judges] for text in written]
+    own = [sum(found[number][number][part] for number in range(len(found))) for part in (0, 1)]
+    every = [sum(pair[part] for row in found for pair in row) for part in (0, 1)]
+    if not own[1]:
+        return {}
+    others = {"facts_right_of_others": (every[0] - own[0]) / (every[1] - own[1])} if len(found) > 1 else {}
+    return {"facts_right": own[0] / own[1], **others}
+
+
 def by_truth(written: Sequence[Told], judges: Sequence[Callable[[Told], bool]]) -> dict[str, float]:
     """true: share of texts [P] that are true of their pictures, each of which has a judge [P]; true_of_others: share of all
     pairs of a text and another picture in which it is true of that."""

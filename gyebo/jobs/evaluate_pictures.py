@@ -14,7 +14,7 @@ from gyebo.config.errors import OptionError
 from gyebo.data.picture_plans import pictures_of
 from gyebo.data.pictures import Pictures
 from gyebo.data.records import CAPTION
-from gyebo.evaluation.captions import by_references, by_truth
+from gyebo.evaluation.captions import by_facts, by_references, by_truth
 from gyebo.evaluation.retrieval import IMAGE, TEXT, evaluate_retrieval
 from gyebo.generation.captioning import caption
 from gyebo.generation.options import GenerationOptions
@@ -24,7 +24,7 @@ from gyebo.models.family import find
 from gyebo.nn.grid_attention import NOTHING
 from gyebo.text.roles import roles_of
 from gyebo.training.device import pick_device
-from gyebo.world.pictures.reading import read, scene_of
+from gyebo.world.pictures.reading import read, right_facts, scene_of
 from gyebo.world.pictures.scenes import Scene
 from gyebo.world.pictures.sentences import Description, holds
 
@@ -105,7 +105,8 @@ def _captions(name: str, opened: HeldOutRows, among: int | None, ablate: str | N
     known = [scene for scene in scenes if scene is not None]
     if len(known) == len(scenes):
         told = [read(text) for text in texts]
-        found |= by_truth(told, [partial(_is_true, scene) for scene in known]) | _said(told)
+        found |= by_truth(told, [partial(_is_true, scene) for scene in known])
+        found |= by_facts(told, [partial(_right, scene) for scene in known]) | _said(told)
     return found | ({"note": "without the pictures"} if ablate else {})
 
 
@@ -126,14 +127,21 @@ def _is_true(scene: Scene, told: Description | None) -> bool:
     return told is not None and holds(told, scene)
 
 
+def _right(scene: Scene, told: Description | None) -> tuple[int, int]:
+    """How many facts are right, of how many."""
+    return (0, 0) if told is None else right_facts(told, scene)
+
+
 def _said(told: Sequence[Description | None]) -> dict[str, float]:
     """Share of texts that are sentences about scenes, and how many facts these tell on average."""
     found = [description for description in told if description is not None]
-    facts = [
-        sum(len(thing.values) for thing in each.things) + sum(v is not None for v in (each.relation, each.place, each.count))
-        for each in found
-    ]
+    facts = [sum(len(thing.values) for thing in each.things) + _beside(each) for each in found]
     return {"readable": len(found) / len(told)} | ({"facts": sum(facts) / len(facts)} if facts else {})
+
+
+def _beside(told: Description) -> int:
+    """How many facts are told beside those of things."""
+    return sum(value is not None for value in (told.relation, told.place, told.count))
 
 
 MEASURES: dict[str, Callable[..., dict[str, Any]]] = {"captions": _captions, "retrieval": _retrieval}

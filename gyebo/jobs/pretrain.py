@@ -281,7 +281,7 @@ def _draw(setup: Setup, model: Any, out: Path, bytes_per_token: float) -> dict[s
 
 def _card(setup: Setup, out: Path, result: PretrainResult, *, pictures: dict[str, str]) -> str:
     facts, valid = setup.facts, result.valid
-    own = facts if facts.flag else table.find(setup.family.objective)  # whatever it learned, its class stays the same
+    own = table.of_use(setup.family.objective, facts)
     metrics = {name.replace("_", " "): value for name in facts.card_metrics if (value := valid.get(name)) is not None}
     return model_card(
         name=out.name,

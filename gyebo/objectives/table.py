@@ -64,6 +64,12 @@ def asked(usual: str, options: Mapping[str, Any], *, teacher: bool = False) -> O
     return find(name, teacher=teacher)
 
 
+def of_use(usual: str, facts: ObjectiveFacts) -> ObjectiveFacts:
+    """The row that says how a model that learned by `facts` is opened and used: that of its family's `usual` objective, as its
+    class stays the same, but for what a flag of its config shows."""
+    return facts if facts.flag else find(usual)
+
+
 def of_unit(unit: str) -> ObjectiveFacts | None:
     """The first objective whose reported metric has these words; None where none has."""
     return next((facts for facts in OBJECTIVES.values() if facts.unit == unit), None)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gyebo.evaluation.captions import by_references, by_truth
+from gyebo.evaluation.captions import by_facts, by_references, by_truth
 from gyebo.tasks.metrics.bleu import against_several
 
 pytest.importorskip("sacrebleu")
@@ -29,3 +29,11 @@ def test_truth_of_own_and_of_other_pictures():
     found = by_truth(["a", "b", "c"], judges)
     assert found == pytest.approx({"true": 2 / 3, "true_of_others": (1 + 0 + 1) / 6})
     assert by_truth(["a"], judges[:1]) == {"true": 1.0}
+
+
+def test_facts_of_own_and_of_other_pictures():
+    right = {"a": (2, 0), "b": (1, 3)}
+    judges = [lambda text, number=number: (right[text][number], 3) for number in range(2)]
+    assert by_facts(["a", "b"], judges) == pytest.approx({"facts_right": (2 + 3) / 6, "facts_right_of_others": (0 + 1) / 6})
+    assert by_facts(["a"], judges[:1]) == pytest.approx({"facts_right": 2 / 3})
+    assert by_facts(["a", "b"], [lambda text: (0, 0)] * 2) == {}

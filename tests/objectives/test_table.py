@@ -16,7 +16,7 @@ from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import pretrain
 from gyebo.models.family import FAMILIES
 from gyebo.objectives.facts import resolve
-from gyebo.objectives.table import OBJECTIVES, find, words_of
+from gyebo.objectives.table import OBJECTIVES, find, of_use, words_of
 from tests.objectives.toy import FACTS
 from tests.training.test_resume import final_weights, interrupted
 
@@ -48,6 +48,12 @@ def test_a_student_learns_by_the_objective_that_has_a_teacher():
     assert find("masked", teacher=True) is OBJECTIVES["distillation"]
     with pytest.raises(ValueError, match="no form with a teacher"):
         find("causal", teacher=True)
+
+
+def test_a_model_is_used_as_its_family_but_where_its_config_shows_another_objective():
+    """So a run that learned to write captions says: gyebo caption."""
+    assert of_use("causal", OBJECTIVES["span-corruption"]) is OBJECTIVES["causal"]
+    assert of_use("text-to-image", OBJECTIVES["image-to-text"]).next_command == "caption {out} PICTURE"
 
 
 def test_a_metric_is_called_by_its_unit():

@@ -82,6 +82,29 @@ def test_a_scene_from_its_regions():
             assert wrong is None or not sentences.holds(wrong, scene)
 
 
+def test_facts_are_counted_as_most_of_them_fit():
+    """All of a true description; of a false one, which differs in one fact, all but one; by hand where things are mixed."""
+    rng, looks = random.Random(0), pictures.looks()
+    for picture in pictures.pictures(100, seed=2):
+        told = sentences.describe(picture.scene, rng, whole=True, place=True)
+        count = sum(len(thing.values) for thing in told.things) + (told.relation is not None) + 1
+        assert reading.right_facts(told, picture.scene) == (count, count)
+        wrong = sentences.falsified(told, picture.scene, looks, rng, unseen=True)
+        if wrong is not None:
+            assert reading.right_facts(wrong, picture.scene) == (count - 1, count)
+    thing, place = pictures.Thing, VALUES["place"].index(("공원", "park"))
+    scene = pictures.Scene(
+        (thing(1, 2, 0, None, None, (0, 0, 0.2, 0.2)), thing(5, 6, 1, None, None, (0.5, 0, 0.9, 0.2))), place
+    )
+    one = sentences.Described((("thing", 1), ("colour", 6), ("size", 0)))
+    assert reading.right_facts(sentences.Description((one,), None, place + 1), scene) == (2, 4)
+    assert reading.right_facts(sentences.Description((one, one, one)), scene) == (3, 9), (
+        "the second is taken for the other thing"
+    )
+    assert reading.right_facts(sentences.Description((one, one), "left"), scene) == (4, 7)
+    assert reading.right_facts(sentences.Description(count=2), scene) == (1, 1)
+
+
 def test_what_is_no_scene_of_the_world_has_no_truth():
     [picture] = pictures.pictures(1, languages=("ko",))
     regions = [(region.label, region.attributes, region.box) for region in picture.regions]

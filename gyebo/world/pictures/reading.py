@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import product
+from itertools import permutations, product
 
 from gyebo.world import korean, lexicon
 from gyebo.world.pictures.scenes import ATTRIBUTES, VALUES, Scene, Thing, is_faced, is_shaped
-from gyebo.world.pictures.sentences import RELATION_WORDS, Described, Description, holds, noun_phrase
+from gyebo.world.pictures.sentences import RELATION_WORDS, Described, Description, holds, noun_phrase, stands
 
 Region = tuple[str, Mapping[str, str], tuple[float, float, float, float]]  # label and attributes in English, and the box
 Words = dict[str, object]  # as they stand in a text -> what they mean
@@ -111,6 +111,23 @@ def _all_described() -> Iterator[Described]:
         for values in product(*choices):
             told = tuple((name, value) for name, value in zip(ATTRIBUTES, values) if value is not None)
             yield Described((("thing", thing), *told))
+
+
+def right_facts(description: Description, scene: Scene) -> tuple[int, int]:
+    """How many facts of a description are those of a scene, and how many it tells. Each thing that is described is taken for
+    one of the scene, no two for the same, so that most are right; one that has none left is wrong, and so is its relation."""
+    things, relation = description.things, description.relation
+    others = {"place": scene.place, "count": len(scene.things)}
+    told = {name: value for name in others if (value := getattr(description, name)) is not None}
+    count = sum(len(thing.values) for thing in things) + (relation is not None) + len(told)
+    best = 0
+    for chosen in permutations([*scene.things, *[None] * len(things)], len(things)):
+        pairs = [(thing, meant) for thing, meant in zip(things, chosen) if meant is not None]
+        right = sum(meant.value(name) == value for thing, meant in pairs for name, value in thing.values)
+        if relation is not None and len(pairs) == 2:
+            right += stands(pairs[0][1], relation, pairs[1][1], scene.column)
+        best = max(best, right)
+    return best + sum(others[name] == value for name, value in told.items()), count
 
 
 def scene_of(regions: Sequence[Region], captions: Sequence[str]) -> Scene | None:
