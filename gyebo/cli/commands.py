@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import click
 import typer
 
 from gyebo.cli.attribute import attribute
@@ -95,6 +96,12 @@ def register(app: typer.Typer) -> None:
         groups.get(group_name, app).command(last)(_naming_flags(name, function))
 
 
+def _own_flags() -> set[str] | None:
+    """The flags of the command that runs."""
+    context = click.get_current_context(silent=True)
+    return None if context is None else {flag for parameter in context.command.params for flag in parameter.opts}
+
+
 def _naming_flags(command: str, function: Callable[..., None]) -> Callable[..., None]:
     """The command's function, whose errors name options as they are typed there."""
 
@@ -103,7 +110,7 @@ def _naming_flags(command: str, function: Callable[..., None]) -> Callable[..., 
         try:
             function(*words, **options)
         except NamesOptions as error:
-            error.args = (typed(error.text, command),)
+            error.args = (typed(error.text, command, _own_flags()),)
             raise
 
     return run

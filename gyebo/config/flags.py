@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from gyebo.config.errors import NAMED
@@ -20,7 +20,7 @@ BUDGET = _flags("budget.", "steps tokens minutes")
 DATA = {"data.corpus": "CORPUS"} | _flags("data.", "documents text_field bad_bytes valid valid_last valid_share")
 TRAIN = _flags("train.", "batch_tokens device precision")
 
-# command -> option -> flag, or the argument in capitals; what else a run may set is typed with --set.
+# command -> option -> flag, or the argument in capitals, where it is not the flag of that name.
 FLAGS: dict[str, dict[str, str]] = {
     "pretrain": {
         "family": "FAMILY",
@@ -55,35 +55,43 @@ FLAGS: dict[str, dict[str, str]] = {
         **_flags("data.", "documents text_field bad_bytes"),
     },
     "compare": _flags("", "task corpus"),
+    "evaluate": {"data.corpus": "CORPUS"},
+    "tokenizer train": {"data.corpus": "CORPUS"},
+    "inspect reconstructions": {"data.corpus": "PICTURES"},
 }
+SETTING = {"pretrain", "distill", "finetune", "inspect corruption"}  # their other options are typed with --set
 RECIPES = {"compare", "demo", "lab run"}  # their other options stand in a recipe, under their own names
 
 
-def typed(text: str, command: str) -> str:
-    """A message with marked options (`gyebo.config.errors`) as a user of that command types them."""
+def typed(text: str, command: str, own: Collection[str] | None = None) -> str:
+    """A message with marked options (`gyebo.config.errors`) as a user of that command types them; `own` as in `flag`."""
 
     def shown(match: re.Match[str]) -> str:
-        name = flag(match[1], command)
+        name = flag(match[1], command, own)
         value = " " if match[2] and name.startswith("-") and not name.startswith("--set ") else match[2]
         return name + value
 
     return NAMED.sub(shown, text)
 
 
-def flag(field: str, command: str) -> str:
+def flag(field: str, command: str, own: Collection[str] | None = None) -> str:
     """How one types an option of a command: "train.batch_tokens" of pretrain is --batch-tokens, "optim.lr" is --set optim.lr.
 
-    A name without its section is that of the option which ends so.
+    A name without its section is that of the option which ends so. `own`: the command's flags, where they are known: an option
+    that it lacks keeps its own name.
     """
     if field in ALL:
         return ALL[field]
     known, last = FLAGS.get(command, {}), field.rpartition(".")[2]
     if command in RECIPES:
         return known.get(field, field)
-    if not known:
-        return f"--{last.replace('_', '-')}"
     ends = [flag for name, flag in known.items() if last == field and name.endswith(f".{field}")]
-    return known.get(field) or (ends[0] if ends else f"--set {field}")
+    if found := known.get(field) or (ends[0] if ends else ""):
+        return found
+    if command in SETTING:
+        return f"--set {field}"
+    name = f"--{last.replace('_', '-')}"
+    return name if own is None or name in own else field
 
 
 def words_for(given: Mapping[str, Any], command: str) -> list[str]:

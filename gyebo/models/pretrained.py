@@ -42,7 +42,7 @@ class Pretrained:
     mixes_codes: ClassVar[bool] = (
         False  # `autoencode(pixels, temperature=)` gives a distribution of codes and one of pixel values
     )
-    compiles: ClassVar[bool] = False  # `torch.compile` makes it faster
+    compiles: ClassVar[bool] = False  # it is prepared for `torch.compile`, which makes it faster
     learned_as: ClassVar[tuple[str, ...]] = ()  # flags of its config that what it learns decides, and no weight depends on
     optional_heads: ClassVar[tuple[str, ...]] = ()  # of `heads`, each with the flag of the config that switches it on
     sees: ClassVar[bool] = False  # reads the regions of a picture beside a text

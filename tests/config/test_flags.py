@@ -9,10 +9,11 @@ import pytest
 import typer.main
 
 from gyebo.cli.app import app
+from gyebo.cli.commands import COMMANDS
 from gyebo.config import toml
 from gyebo.config.errors import NAMED, NamesOptions, OptionError, within
 from gyebo.config.finetune import FinetuneOptions
-from gyebo.config.flags import ALL, FLAGS, RECIPES, flag, typed, words_for
+from gyebo.config.flags import ALL, FLAGS, RECIPES, SETTING, flag, typed, words_for
 from gyebo.config.run import RunOptions
 from gyebo.objectives.table import OBJECTIVES
 
@@ -63,12 +64,28 @@ def test_what_is_no_option_of_a_run_has_its_flag_too():
         ("distill", "‹budget.flops›=3 or ‹model.layers›=3", "--set budget.flops=3 or --layers 3"),
         ("finetune", "‹optim.lr›, ‹seed› and ‹micro_batch›=2", "--lr, --seeds and --set micro_batch=2"),
         ("evaluate", "‹data.bad_bytes›=replace, ‹precision›", "--bad-bytes replace, --precision"),
+        ("evaluate", "‹data.corpus› holds text alone", "CORPUS holds text alone"),
+        ("inspect reconstructions", "‹data.corpus› holds text alone", "PICTURES holds text alone"),
+        ("attribute", "‹task.kind›=x, ‹task.data›", "task.kind=x, --data"),
         ("embed", "‹out›=a.txt, or ‹overwrite› it", "-o a.txt, or --overwrite it"),
         ("compare", "‹data.valid›=x, ‹resume›, ‹out›, ‹task›=nsmc", "data.valid=x, --resume, -o, --task nsmc"),
     ],
 )
 def test_a_message_as_it_is_typed(command, text, shown):
-    assert typed(text, command) == shown
+    assert typed(text, command, parameters(command)[0]) == shown
+
+
+def test_an_option_of_a_corpus_is_named_by_a_flag_or_an_argument_that_the_command_has():
+    """In every command: what it lacks has its plain name, never a flag that would be refused."""
+    for command in COMMANDS:
+        flags, arguments = parameters(command)
+        assert ("--set" in flags) == (command in SETTING or command in {"compare", "generate", "guard"}), command
+        for field in (name for name in fields(RunOptions) if name.startswith("data.")):
+            name = flag(field, command, flags)
+            if name == "CORPUS" or name == "PICTURES":
+                assert any(name in shown for shown in arguments), (command, name)
+            else:
+                assert name.split()[0] in flags | {field}, (command, name)
 
 
 def test_a_message_for_python_names_the_options_plainly():
@@ -124,6 +141,13 @@ def test_messages_name_options_that_exist():
         "task",
         "corpus",
         "bag_of_words",
+        "measure",
+        "ablate",
+        "among",
+        "draws",
+        "each",
+        "level",
+        "permutations",
         "attribute",
         "greedy",
         "pictures",

@@ -180,8 +180,9 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     painter = seeing.picture_tokenizer_of(options, cls, opened[0] if opened else None)
     options = options.model_copy(update={"data": sized(options, family, opened[0] if opened else None)})
     if options.train.compile and not cls.compiles:
+        able = ", ".join(name for name in tree.FAMILIES if tree.model_class(name).compiles)
         raise OptionError(
-            f"‹train.compile›: {family.name} has shapes that differ from step to step, and would be compiled anew: leave it out"
+            f"‹train.compile›: {family.title} is not prepared for torch.compile, as these families are: {able}; leave it out"
         )
     own = opened[1] if opened and options.tokenizer == str(named) else None
     tokenizer, prepared = open_data(options, out, console, own, reads_text=family.reads_text)
