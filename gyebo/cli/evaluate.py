@@ -24,6 +24,7 @@ def evaluate(
     text: Annotated[str | None, shared.word("Task: text column of your file.", "NAME")] = None,
     pair: Annotated[str | None, shared.word("Task: column of the second text.", "NAME")] = None,
     label: Annotated[str | None, shared.word("Task: column of the label.", "NAME")] = None,
+    image: Annotated[str | None, shared.word("Task: column of the picture's file.", "NAME")] = None,
     predictions: Annotated[Path | None, shared.word("Task: file for the predictions.", "FILE")] = None,
     context: Annotated[int | None, shared.count("Context length in tokens.  [default: the run's, else the model's]")] = None,
     memory: Annotated[
@@ -63,7 +64,7 @@ def evaluate(
     """
     from gyebo.jobs.finetuned_model import trained_on
 
-    own = shared.given(data=data, text=text, pair=pair, label=label, predictions=predictions)
+    own = shared.given(data=data, text=text, pair=pair, label=label, image=image, predictions=predictions)
     spans = shared.given(context=context, memory=memory, documents=documents, text_field=text_field, bad_bytes=bad_bytes)
     tuned = trained_on(model)
     of_pictures = shared.given(among=among, ablate=ablate)

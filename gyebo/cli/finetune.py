@@ -29,11 +29,15 @@ def finetune(
     text: Annotated[str | None, shared.word("Text column of your file; for translation the source language.", "NAME")] = None,
     pair: Annotated[str | None, shared.word("Column of the second text.", "NAME")] = None,
     label: Annotated[str | None, shared.word("Label column; for translation the target language.", "NAME")] = None,
+    image: Annotated[str | None, shared.word("Column of the picture's file, of visual-classification.", "NAME")] = None,
     test: Annotated[str | None, shared.word("Test set file.  [default: a tenth of yours]", "FILE")] = None,
     train_share: Annotated[float | None, shared.real("Share of the training examples to use, e.g. 0.1.")] = None,
     tokenizer: Annotated[str | None, shared.word("Tokenizer directory, for FAMILY:SIZE.", "DIR")] = None,
     answer: Annotated[
         str | None, shared.word("head (a task head) or text (the answer is written).  [default: the family's]", "NAME")
+    ] = None,
+    ablate: Annotated[
+        str | None, shared.word("Leave out text or image, of tasks with pictures, to see what the other side tells.", "SIDE")
     ] = None,
     seeds: Annotated[str | None, shared.word("Random seed, or several, e.g. 0,1,2.  [default: 0]", "LIST")] = None,
     epochs: Annotated[float | None, shared.real("Epochs.  [default: the task's]")] = None,
@@ -69,19 +73,23 @@ def finetune(
       gyebo finetune transformer:mini translation --data corpus/train --text en --label de --tokenizer tok/ -o runs/en-de
       gyebo finetune gpt2:mini dialogue --data turns.jsonl -o runs/chat
       gyebo finetune runs/t5 nsmc=nsmc/,klue-nli=klue/,world-sentiment -o runs/three --set mixing.limit=20000
+      gyebo finetune runs/lxmert visual-classification --data my.csv --image picture --text sentence -o runs/seen
       gyebo finetune linear classification --data my.csv --text review --label sentiment -o runs/baseline
     """
     if out is None and not dry_run:
         raise OptionError("‹out›: name the directory of the run, or ask for --dry-run")
     if dry_run and (resume or overwrite):
         raise ValueError("--dry-run and --resume or --overwrite exclude each other: a dry run writes nothing")
-    named, *further = _tasks(task, shared.given(data=data, text=text, pair=pair, label=label, test=test), train_share)
+    named, *further = _tasks(
+        task, shared.given(data=data, text=text, pair=pair, label=label, image=image, test=test), train_share
+    )
     if model == "linear":
         if further:
             raise ValueError(f"linear learns one task, not {task}: name one")
         _refuse(
             tokenizer=tokenizer,
             answer=answer,
+            ablate=ablate,
             seed=seeds,
             epochs=epochs,
             steps=steps,
@@ -104,6 +112,7 @@ def finetune(
         model=model,
         tokenizer=tokenizer,
         answer=answer,
+        ablate=ablate,
         epochs=epochs,
         steps=steps,
         batch=batch,

@@ -17,6 +17,7 @@ def predict(
     out: Annotated[Path | None, shared.word("Output file.  [default: print]", "FILE", "-o", "--out")] = None,
     text: Annotated[str | None, shared.word("Column of the text.  [default: as in training]", "NAME")] = None,
     pair: Annotated[str | None, shared.word("Column of the second text.  [default: as in training]", "NAME")] = None,
+    image: Annotated[str | None, shared.word("Column of the picture's file.  [default: as in training]", "NAME")] = None,
     task: Annotated[str | None, shared.word("Which task, if the model learned several.", "NAME")] = None,
     device: shared.Device = "auto",
     precision: Annotated[str, shared.word("float32, bfloat16 or int8 (CPU).", "NAME")] = "float32",
@@ -30,6 +31,7 @@ def predict(
     Examples:
       gyebo predict runs/sentiment new.txt
       gyebo predict runs/mine new.csv --text review -o predictions.jsonl
+      gyebo predict runs/seen new.csv --image picture --text sentence
     """
     from gyebo.jobs.predict import as_lines
     from gyebo.jobs.predict import predict as job
@@ -38,7 +40,17 @@ def predict(
         raise ValueError("--overwrite has no effect without -o: leave it out")
     notes: list[str] = []
     rows = job(
-        model, file, out, task=task, text=text, pair=pair, device=device, precision=precision, overwrite=overwrite, notes=notes
+        model,
+        file,
+        out,
+        task=task,
+        text=text,
+        pair=pair,
+        image=image,
+        device=device,
+        precision=precision,
+        overwrite=overwrite,
+        notes=notes,
     )
     for note in notes:
         print(f"note: {note}", file=sys.stderr)

@@ -6,6 +6,7 @@ import json as json_module
 
 from gyebo.cli import options as shared
 
+MOST = 47  # characters of a column that is padded
 FIELDS = ("name", "title", "kind", "labels", "metrics", "score", "note")
 
 
@@ -24,6 +25,8 @@ def tasks(json: shared.Json = False) -> None:
         rows = [{field: getattr(task, field) for field in FIELDS} for task in TASKS.values()]
         print(json_module.dumps(rows, ensure_ascii=False))
         return
-    for task in TASKS.values():
-        print(f"{task.name:<20} {task.kind:<15} {', '.join(task.metrics):<47} {task.title}")
+    columns = [[task.name, task.kind, ", ".join(task.metrics)] for task in TASKS.values()]
+    widths = [min(MOST, max(map(len, column))) for column in zip(*columns)]
+    for task, values in zip(TASKS.values(), columns):
+        print(*(f"{value:<{width}}" for value, width in zip(values, widths)), task.title)
     print(f"\nOn your own file (--data FILE): {', '.join(own_files())}.")

@@ -18,6 +18,7 @@ class TaskOptions(Section):
     text: str | None = Field(None, description="text column of your own file")
     pair: str | None = Field(None, description="column of the second text")
     label: str | None = Field(None, description="column of the label")
+    image: str | None = Field(None, description="column of the picture: the name of its file, relative to your own file")
     test: str | None = Field(None, description="test set file; by default a tenth of the examples, chosen by hash")
     train_share: float | None = Field(None, gt=0, le=1, description="share of the training examples to use, chosen by hash")
 
@@ -158,6 +159,9 @@ class FinetuneOptions(TuningOptions):
     translation: TranslationOptions = Field(default_factory=TranslationOptions)
     device: Device = "auto"
     precision: Precision = "auto"
+    ablate: Literal["text", "image"] | None = Field(
+        None, description="leave this side of examples with pictures out, in training, validation and test"
+    )
 
     @model_validator(mode="after")
     def _scratch(self) -> FinetuneOptions:

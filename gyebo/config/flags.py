@@ -38,8 +38,8 @@ FLAGS: dict[str, dict[str, str]] = {
         "model": "MODEL",
         "task.name": "TASK",
         "seed": "--seeds",
-        **_flags("", "tokenizer answer epochs steps batch max_length patience device precision"),
-        **_flags("task.", "data text pair label test train_share"),
+        **_flags("", "tokenizer answer ablate epochs steps batch max_length patience device precision"),
+        **_flags("task.", "data text pair label image test train_share"),
         **_flags("optim.", "lr layer_decay freeze"),
     },
     "attribute": {

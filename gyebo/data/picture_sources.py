@@ -120,7 +120,7 @@ def _folder(source: Source, options: DataOptions) -> Iterator[Record]:
     for number, row in _caption_rows(source.path, options):
         where = f"{source.path}: row {number}"
         name = _file_name(row, where, options)
-        new = Record(where, folder / name, _texts(row, where, options), _regions(row, where))
+        new = Record(where, folder / name, _texts(row, where, options), regions_of(row, where))
         old = found.get(name)
         found[name] = new if old is None else replace(old, texts=old.texts + new.texts, regions=old.regions + new.regions)
     for name, record in found.items():
@@ -213,8 +213,9 @@ def _with_text(record: Record) -> Record:
     return record
 
 
-def _regions(row: dict[str, Any], where: str) -> tuple[Region, ...]:
-    """The field `objects`: a list of {"box": [x0, y0, x1, y1], "label": ..., attribute: value, ...}."""
+def regions_of(row: dict[str, Any], where: str) -> tuple[Region, ...]:
+    """The field `objects` of a row: a list of {"box": [x0, y0, x1, y1], "label": ..., attribute: value, ...}, boxes in pixels.
+    ValueError in a line that begins with `where` for anything else."""
     objects, found = row.get("objects") or [], []
     if not isinstance(objects, list):
         raise ValueError(f"{where}: objects must be a list, but is {type(objects).__name__}")
@@ -302,11 +303,13 @@ def _parquet(source: Source, options: DataOptions) -> Iterator[Record]:
     said = [name for name in ("kind", "answer") if name in schema.names]
     for number, row in parquet_rows(source, [*columns, *texts, *said]):
         where = f"{path}: row {number}"
-        yield _with_text(Record(where, _picture_of(row[columns[0]], path, where), _texts(row, where, options)))
+        yield _with_text(Record(where, picture_of(row[columns[0]], path, where), _texts(row, where, options)))
 
 
-def _picture_of(value: Any, path: Path, where: str) -> bytes | Path:
-    if isinstance(value, dict):  # as the library datasets stores pictures
+def picture_of(value: Any, path: Path, where: str) -> bytes | Path:
+    """The picture in a column: bytes, or as the library datasets stores pictures {"bytes", "path"}, with a path relative to the
+    file. ValueError for none, FileNotFoundError for a missing file, both in a line that begins with `where`."""
+    if isinstance(value, dict):
         file = value.get("path")
         value = value.get("bytes")
         if value is None and file:
@@ -420,7 +423,7 @@ def _tar_record(path: Path, key: str, members: dict[str, bytes], options: DataOp
             raise ValueError(f"{where}.json is not JSON: {error}") from None
         if not isinstance(row, dict):
             raise ValueError(f"{where}.json is no JSON object, but {type(row).__name__}")
-        regions = _regions(row, where)
+        regions = regions_of(row, where)
         if "txt" not in members or options.text_field != "text":
             texts = _texts(row, where, options)
     if "txt" in members and not texts:

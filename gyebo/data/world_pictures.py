@@ -6,6 +6,7 @@ world:pictures[,ko|en][,N][,outline][,unseen][,statements][,questions][,seed=N]
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,12 +49,12 @@ def source(corpus: str) -> Source:
 
 def records(source: Source, span: tuple[int, int]) -> Iterator[Record]:
     """The pictures of a part of the source; they are drawn when they are asked to be."""
-    from gyebo.world import pictures as drawn
+    from gyebo.world import pictures
 
     seeds = [int(part.removeprefix("seed=")) for part in source.settings if part.startswith("seed=")]
     kinds = {CAPTION, *(kind for name, kind in KINDS_OF.items() if name in source.settings)}
     start, end = span
-    found = drawn.pictures(
+    found = pictures.pictures(
         end - start,
         seed=seeds[0] if seeds else 0,
         start=start,
@@ -63,8 +64,13 @@ def records(source: Source, span: tuple[int, int]) -> Iterator[Record]:
     )
     for number, picture in enumerate(found, start):
         texts = tuple(Text(text.text, text.kind, text.answer) for text in picture.texts if text.kind in kinds)
-        regions = tuple(Region(region.box, region.label, region.attributes) for region in picture.regions)
-        yield Record(f"{source.name}: picture {number}", picture, texts, regions)
+        yield drawn(picture, f"{source.name}: picture {number}", texts)
+
+
+def drawn(picture: Any, where: str, texts: tuple[Text, ...] = ()) -> Record:
+    """A picture of the world as a record, with its things as regions; it is drawn when it is asked to be."""
+    regions = tuple(Region(region.box, region.label, region.attributes) for region in picture.regions)
+    return Record(where, picture, texts, regions)
 
 
 def fingerprint(source: Source, options: DataOptions) -> bytes:

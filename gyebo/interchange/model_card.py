@@ -40,7 +40,7 @@ def model_card(
     "2,000 steps of 8,192 tokens". `metrics`: what was measured on held-out text, by its name with the unit. `command`: what
     was typed. `license`, `language` (ISO 639 codes), `base_model`: left out of the header where not given. `auto_class`: the
     class of `transformers` that opens it; None for a family that it has not. `pictures`: {caption: file beside the card}.
-    `of`: what it learned from and was measured on, "text" or "pictures".
+    `of`: what it learned from and was measured on, "text", "pictures" or "texts with pictures".
     Raises ValueError for a line break where one line is meant.
     """
     _one_line(name=name, title=title, paper=paper, size=size, corpus=corpus, budget=budget)
@@ -144,4 +144,4 @@ def _block(text: str, language: str = "") -> str:
 
 def _article(title: str) -> str:
     """A or An, as the title is spoken: an ELMo, an LSTM, a GPT."""
-    return "An" if title.startswith(("E", "RNN", "LSTM")) else "A"
+    return "An" if title.startswith(("E", "RNN", "LS", "LX")) else "A"

@@ -147,7 +147,7 @@ def _held_out(options: TaskOptions, opened: FinetunedModel, labels: tuple[str, .
     """What the model is measured on: never what it learned from."""
     known = opened.trained.task if opened.trained else None
     if known and is_own(options.name) and options.test is None and same_source(known.data, options.data):
-        for column in ("text", "pair", "label"):
+        for column in ("text", "pair", "label", "image"):
             given = getattr(options, column)
             if given is not None and given != getattr(known, column):
                 raise OptionError(

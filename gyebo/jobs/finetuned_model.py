@@ -118,6 +118,8 @@ class FinetunedModel:
         labels = self.labels if self.kind.names_classes else None
         features = encode(self.kind.name, read, self.tokenizer, labels, length, self.pictures)
         self._note_truncated(features, length)
+        if self.pictures and self.pictures.left_out:
+            self.notes.append(f"the {self.pictures.left_out} of each example is left out, as in training")
         found = iter(predict_examples(self.model, form, features, read, autocast=autocast()))
         return [next(found) if empty is None or example.text else empty() for example in blank]
 
@@ -245,6 +247,8 @@ def open_tasks(name: str, task: TaskOptions | None = None) -> tuple[FinetunedMod
         labels = baseline.labels or ()
         return (FinetunedModel(name=name, model=baseline, kind=kind, labels=labels, trained=trained_on(name)),)
     model, tokenizer = load(name)
+    if not find(model.family).answers:
+        raise ValueError(f"{name} is a model of the family {find(model.family).title}, which learns no task")
     if not isinstance(model, TaskModel) and TEXT in find(model.family).answers:
         if tokenizer is None:
             raise ValueError(f"{name} has no tokenizer that gyebo reads (a tokenizer.json)")
@@ -262,7 +266,7 @@ def open_tasks(name: str, task: TaskOptions | None = None) -> tuple[FinetunedMod
             for texts in _learned(model, trained, name, task)
         )
     if not isinstance(model, TaskModel):
-        what = f"{name} is a {type(model).__name__} without a task head"
+        what = f"{name} is a model of the family {find(model.family).title} without a task head"
         raise ValueError(f"{what}: fine-tune it first, gyebo finetune {name} TASK -o DIR")
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer")
@@ -293,7 +297,7 @@ def _learned(model: Any, trained: TrainingRecord | None, name: str, asked: TaskO
     elif family.prefixes and asked is not None:
         tasks = [text_task(open_task(asked), prefixes=True)]
     else:
-        head = f"is a {type(model).__name__} without a task head and " if family.answers[0] == HEAD else ""
+        head = f"is a model of the family {family.title} without a task head and " if family.answers[0] == HEAD else ""
         raise ValueError(
             f"{name} {head}has no record of the task that it learned: fine-tune it first, gyebo finetune {name} TASK -o DIR"
         )

@@ -103,7 +103,8 @@ def _objective(
     lacking = [head for head in facts.heads if head not in model.heads]
     if lacking:
         raise ValueError(
-            f"this {type(model).__name__} has no head ({', '.join(lacking)}) for what it learned: give its pretrained model, "
+            f"this model of the family {find(model.family).title} has no head ({', '.join(lacking)}) for what it learned: give "
+            "its pretrained model, "
             "or a task"
         )
     family = find(model.family)

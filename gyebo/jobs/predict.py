@@ -28,6 +28,7 @@ def predict(
     task: str | None = None,
     text: str | None = None,
     pair: str | None = None,
+    image: str | None = None,
     device: str = "auto",
     precision: str = "float32",
     overwrite: bool = False,
@@ -42,7 +43,7 @@ def predict(
     check_precision(precision, pick_device(device))
     refuse_existing(out, overwrite, file)
     opened = open_named(name, task)
-    examples = list(_examples(opened, Path(file), text, pair))
+    examples = list(_examples(opened, Path(file), text, pair, image))
     if not examples:
         raise ValueError(f"{file} contains no text")
     answers = opened.predict(examples, device=device, precision=precision, max_length=None)
@@ -54,7 +55,7 @@ def predict(
     return found
 
 
-def _examples(opened: FinetunedModel, file: Path, text: str | None, pair: str | None) -> Iterator[Example]:
+def _examples(opened: FinetunedModel, file: Path, text: str | None, pair: str | None, image: str | None) -> Iterator[Example]:
     kind, trained = opened.kind, opened.trained
     if kind.command == "translate":
         raise ValueError(f"{opened.name} is a model for {kind.name}: use gyebo translate {opened.name} {file}")
@@ -69,8 +70,10 @@ def _examples(opened: FinetunedModel, file: Path, text: str | None, pair: str | 
             f"{file}: {opened.name} classifies the relation of two entities, which the file must mark: give a file in the "
             f"format of {trained.task.name}, without ‹text› and ‹pair›"  # type: ignore[union-attr]
         )
+    if image and not (kind.head and kind.head.sees):
+        raise OptionError(f"‹image›={image} has no effect on {opened.name}, a model for {kind.name}: leave it out")
     if form_of(file) != "txt":
-        return _columns(opened, file, text, pair)
+        return _columns(opened, file, text, pair, image)
     for name, value in (("text", text), ("pair", pair)):
         if value is not None:
             raise OptionError(f"‹{name}› has no effect on {file}, whose lines are the texts: leave it out")
@@ -82,29 +85,32 @@ def _examples(opened: FinetunedModel, file: Path, text: str | None, pair: str | 
     return (Example(f"line {number}", line) for number, line in enumerate(lines(file), 1) if line.strip())
 
 
-def _columns(opened: FinetunedModel, file: Path, text: str | None, pair: str | None) -> Iterator[Example]:
+def _columns(opened: FinetunedModel, file: Path, text: str | None, pair: str | None, image: str | None) -> Iterator[Example]:
     """The examples of a file: from the columns of the registered task, if the file has them."""
     known = opened.trained
-    if known and not is_own(known.task.name) and not (text or pair):
+    if known and not is_own(known.task.name) and not (text or pair or image):
         own = open_task(known.task)
         first = next((values for _, values in any_rows(file) if isinstance(values, dict)), {})
+        if own.needs and own.needs <= first.keys():
+            return own.read(file, labelled=False)
         if isinstance(own.convert, Columns) and any(name in first for name in own.convert.text):
             return replace(own, rows=any_rows).read(file, labelled=False)
-    return _task_of(opened, text, pair).read(file, labelled=False)
+    return _task_of(opened, text, pair, image).read(file, labelled=False)
 
 
-def _task_of(opened: FinetunedModel, text: str | None, pair: str | None) -> Task:
+def _task_of(opened: FinetunedModel, text: str | None, pair: str | None, image: str | None) -> Task:
     """The task that reads the columns of a file: as given, otherwise named as in training, otherwise the default names."""
     known = opened.trained
     if known and is_own(known.task.name):
-        return open_task(known.task.model_copy(update={"text": text or known.task.text, "pair": pair or known.task.pair}))
+        given = {"text": text or known.task.text, "pair": pair or known.task.pair, "image": image or known.task.image}
+        return open_task(known.task.model_copy(update=given))
     if known and open_task(known.task).entity_markers and not (text or pair):
         return open_task(known.task)  # its files mark the entities, text columns don't
     called = dict(opened.texts.task.columns) if opened.texts and not known else {}
     if opened.kind.lines and "pair" in called:  # as in training, where that is not recorded but in what is read
         return user_task(opened.kind.name, text or called["text"], pair or called["pair"])
     paired = known is not None and known.paired and opened.kind.lines
-    return user_task(opened.kind.name, text, pair or ("pair" if paired else None))
+    return user_task(opened.kind.name, text, pair or ("pair" if paired else None), None, image)
 
 
 def as_lines(rows: list[dict[str, Any]]) -> str:

@@ -183,8 +183,9 @@ class TaskFacts(Stored):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResult(Stored):
-    """A finished fine-tuning, or the linear baseline's. valid, test: metric -> value; score: the metric that ranks; signatures:
-    how a metric was computed, where that has a standard form."""
+    """A finished fine-tuning, or the linear baseline's. valid, test: metric -> value; score: the metric that ranks; ablate: the
+    side of examples, "text" or "image", that was left out; signatures: how a metric was computed, where that has a standard
+    form."""
 
     task: str
     kind: str
@@ -200,6 +201,7 @@ class TaskResult(Stored):
     seconds: float
     lr: float | None = None
     auto_class: str | None = None
+    ablate: str | None = None
     signatures: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -255,6 +257,7 @@ class FinetuneSummary(Stored):
     lr: float | None = None
     parameters: int
     auto_class: str | None = None
+    ablate: str | None = None
     signatures: dict[str, str] = field(default_factory=dict)
     seeds: list[int]
     valid: dict[str, SeedSummary]

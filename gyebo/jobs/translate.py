@@ -13,15 +13,24 @@ from gyebo.config.errors import OptionError
 from gyebo.figures.attention import MOST, attention_map
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate as search
-from gyebo.jobs.finetuned_model import FinetunedModel, open_named
+from gyebo.interchange.loading import family_of
+from gyebo.jobs.finetuned_model import FinetunedModel, open_named, trained_on
 from gyebo.jobs.inference import ready
-from gyebo.tasks import text_answers
+from gyebo.models.family import find
+from gyebo.models.tree.row import TEXT
+from gyebo.tasks import linear, text_answers
 from gyebo.tasks.task import Example
 from gyebo.training.device import pick_device
 
 
 def open_translator(name: str, task: str | None = None) -> FinetunedModel:
     """A translation model with its tokenizer; ValueError for other models. `task`: which one, where it learned several."""
+    family = None if linear.is_linear(name) else find(family_of(name))
+    if family and TEXT not in family.answers and trained_on(name) is None:
+        raise ValueError(
+            f"{name} is a model of the family {family.title}, which writes no translation: train one with gyebo finetune "
+            "transformer:mini TASK"
+        )
     opened = open_named(name, task)
     if opened.kind.command != "translate":
         raise ValueError(

@@ -8,6 +8,7 @@ from gyebo.objectives.facts import Line, ObjectiveFacts, Samples, Shown
 
 CROSS_MODALITY = ObjectiveFacts(
     name="cross-modality",
+    of="texts with pictures",
     module="gyebo.objectives.cross_modality",
     learns="to predict masked words and regions of pictures, and whether a text is about its picture",
     capabilities=("sees",),
@@ -58,6 +59,7 @@ CROSS_MODALITY = ObjectiveFacts(
 ALIGNMENT = replace(
     CROSS_MODALITY,
     name="alignment",
+    of="texts with pictures",
     module="gyebo.objectives.alignment",
     heads=("mlm", "alignment"),
     elsewhere={"labels": False},

@@ -13,6 +13,7 @@ from functools import partial
 from gyebo.tasks.data import dialogues as dialogues
 from gyebo.tasks.data import klue as klue
 from gyebo.tasks.data import tables as tables
+from gyebo.tasks.data import with_pictures as with_pictures
 from gyebo.tasks.data import world as world
 from gyebo.tasks.data.files import any_rows, blocks, json_list, squad_json, table
 from gyebo.tasks.data.parallel import SOURCE, TARGET, aligned
@@ -396,6 +397,7 @@ TASKS: dict[str, Task] = {
             for source, target in (("en", "de"), ("de", "en"), ("en", "fr"), ("fr", "en"))
         ),
         *world.TASKS,
+        *with_pictures.TASKS,
         dialogues.CHATBOT,
         dialogues.WORLD,
     )

@@ -20,6 +20,7 @@ from gyebo.tasks.data.parallel import files_of
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.metrics.metrics import METRICS
 from gyebo.tasks.registry import find as find_task
+from gyebo.tasks.seeing import picture_key
 from gyebo.tasks.task import Example, Task
 
 VALIDATION_SHARE = 0.05  # of the training examples, if the task has no validation set
@@ -48,7 +49,7 @@ class TaskData:
         digest = hashlib.blake2b(digest_size=16)
         for part in (self.train, self.valid, self.test):
             for example in part:
-                digest.update(repr(example).encode())
+                digest.update((repr(example) + picture_key(example.picture)).encode())
             digest.update(b"\0")
         return digest.hexdigest()
 
@@ -68,9 +69,9 @@ def open_task(options: TaskOptions) -> Task:
     if is_own(options.name):
         if options.data is None:
             raise OptionError(f"{options.name} needs ‹data›=FILE and the names of its columns (‹text›, ‹label›)")
-        return user_task(options.name, options.text, options.pair, options.label)
+        return user_task(options.name, options.text, options.pair, options.label, options.image)
     task = find_task(options.name)
-    for name in ("text", "pair", "label", "test"):
+    for name in ("text", "pair", "label", "image", "test"):
         if getattr(options, name) is not None:
             raise OptionError(f"‹{name}› has no effect on {task.name}, whose files have a fixed format: leave it out")
     return task

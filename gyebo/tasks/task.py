@@ -135,7 +135,8 @@ class Task:
     split of a task that needs no files. `divided`: example -> its split, of a task all of whose splits are in the same files.
     `entity_markers`: `answers` are entities, around which markers are added. `warmup`:
     share of the steps. `languages`: names of source and target language. `prefix`, `columns`: what a model reads that answers
-    by text (`TextTask`); None: the task's name, (): the columns of its files. `note`: caveats for reading results.
+    by text (`TextTask`); None: the task's name, (): the columns of its files. `needs`: the columns by which a file is known
+    to be in the task's own format, where that is no table of texts. `note`: caveats for reading results.
     """
 
     name: str
@@ -161,6 +162,7 @@ class Task:
     languages: tuple[str, str] | None = None
     prefix: str | None = None
     columns: tuple[tuple[str, str], ...] = ()
+    needs: frozenset[str] = frozenset()
     note: str = ""
 
     def __post_init__(self) -> None:

@@ -249,7 +249,9 @@ def test_what_cannot_predict(bert, tuned, place, tmp_path):
     (tmp_path / "a.txt").write_text("나무\n", encoding="utf-8")
     (tmp_path / "empty.txt").write_text("\n", encoding="utf-8")
     text = str(tmp_path / "a.txt")
-    with pytest.raises(ValueError, match=r"is a Bert without a task head: .* gyebo finetune .*bert TASK -o DIR"):
+    with pytest.raises(
+        ValueError, match=r"is a model of the family BERT without a task head: .* gyebo finetune .*bert TASK -o DIR"
+    ):
         predict(str(bert), text)
     with pytest.raises(ValueError, match=r"empty\.txt contains no text"):
         predict(tuned[1], str(tmp_path / "empty.txt"))

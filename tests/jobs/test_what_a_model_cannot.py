@@ -49,6 +49,8 @@ def test_filling(models, fine_tuned):
 
 
 def test_translating_and_looking_back(models, without_attention, tmp_path):
+    with pytest.raises(ValueError, match="family BERT, which writes no translation: train one with gyebo finetune transformer"):
+        translate(str(models("bert")), ["나무"])
     with pytest.raises(ValueError, match="without a task head"):
         translate(str(models("gpt2")), ["나무"])
     with option_error("attention"):

@@ -96,7 +96,7 @@ def test_another_text_is_measured_with_the_options_that_the_row_names(toy, run_o
 def test_a_model_without_a_head_that_the_row_names_is_refused(toy, run_options, tmp_path, monkeypatch):
     pretrain(run_options(2, family="gpt"), tmp_path / "run")
     monkeypatch.setitem(OBJECTIVES, FACTS.name, replace(FACTS, heads=("lm", "other")))
-    with pytest.raises(ValueError, match=r"this Gpt has no head \(other\) for what it learned: give its pretrained model"):
+    with pytest.raises(ValueError, match=r"family GPT has no head \(other\) for what it learned: give its pretrained model"):
         evaluate(str(tmp_path / "run"))
 
 

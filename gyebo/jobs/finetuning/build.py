@@ -84,6 +84,10 @@ def _form(options: FinetuneOptions, read: Read, family: Family) -> str:
 
 def _check(options: FinetuneOptions, read: Read, family: Family) -> None:
     """ValueError where a family does not support a kind of task, or an option has no effect on it."""
+    if options.ablate and not all(kind.head and kind.head.sees for _, kind in read):
+        raise OptionError(
+            f"‹ablate›={options.ablate} has no effect on {options.task.name}, which has no pictures: leave it out"
+        )
     if _form(options, read, family) == TEXT:
         text_form.check_options(options)
     else:

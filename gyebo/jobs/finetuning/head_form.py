@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -35,7 +36,7 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     tokenizer = with_markers(origin.tokenizer) if task.entity_markers else origin.tokenizer
     length = longest_row(options, task, origin.config.context)
     labels = task.labels if kind.names_classes else None
-    pictures = _pictures(data, kind, origin)
+    pictures = _pictures(options, data, kind, origin)
 
     def encoded(tokenizer: Tokenizer, part: str = "train") -> Any:
         return encode(kind.name, getattr(data, part), tokenizer, labels, length, pictures)
@@ -115,11 +116,11 @@ def _check_batch(options: FinetuneOptions, family: Family, kind: Kind, batch: in
         )
 
 
-def _pictures(data: TaskData, kind: Kind, origin: Origin) -> PictureReading | None:
+def _pictures(options: FinetuneOptions, data: TaskData, kind: Kind, origin: Origin) -> PictureReading | None:
     """How the pictures of the examples are read; None for a kind that sees none."""
     assert kind.head is not None
     reading = origin.pictures() if kind.head.sees else None
-    return None if reading is None else reading.settled(data.train)
+    return None if reading is None else replace(reading.settled(data.train), left_out=options.ablate)
 
 
 def _make_model(

@@ -94,13 +94,20 @@ def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: Fine
         base_model=started,
         pictures=result.pictures,
         pipeline_tag=_pipeline_tag(kind, result),
+        of="texts with pictures" if kind.head and kind.head.sees else "text",
         auto_class=result.auto_class,
         limitations=[
+            *([f"an ablation: trained and evaluated {without(options.ablate)}"] if options.ablate else []),
             *(task.note for task in tasks if task.note),
             *(f"{_words(name)}: {signature}" for name, signature in result.signatures.items()),
         ],
         version=gyebo.__version__,
     )
+
+
+def without(side: str) -> str:
+    """What is said of an ablation."""
+    return f"without the {side}s of its examples"
 
 
 def _pipeline_tag(kind: Kind, result: FinetuneResult) -> str:
@@ -155,6 +162,7 @@ def summary(results: Sequence[TaskResult]) -> FinetuneSummary:
         lr=first.lr,
         parameters=first.parameters,
         auto_class=first.auto_class,
+        ablate=first.ablate,
         signatures=first.signatures,
         seeds=[result.seed for result in results],
         valid={name: _over_seeds([result.valid[name] for result in results]) for name in first.valid},
@@ -171,7 +179,8 @@ def _over_seeds(values: list[float]) -> SeedSummary:
 def lines(found: FinetuneSummary) -> list[str]:
     """A summary for the terminal."""
     seeds = found.seeds
-    shown = [f"{found.task} with {found.model}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}:"]
+    left_out = f", {without(found.ablate)}" if found.ablate else ""
+    shown = [f"{found.task} with {found.model}{left_out}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}:"]
     for name, value in found.test.items():
         deviation = f" ± {value.deviation:.4f} ({', '.join(f'{v:.4f}' for v in value.values)})" if len(seeds) > 1 else ""
         shown.append(f"  {_words(name):<22} {value.mean:.4f}{deviation}, evaluated on {found.measured}")

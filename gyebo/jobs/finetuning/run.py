@@ -22,7 +22,7 @@ from gyebo.interchange.loading import family_of
 from gyebo.interchange.saving import auto_class
 from gyebo.jobs import identity, places, resuming, root_files, run_directory
 from gyebo.jobs.finetuning.build import opened, set_up, with_defaults
-from gyebo.jobs.finetuning.report import card, pictures
+from gyebo.jobs.finetuning.report import card, pictures, without
 from gyebo.jobs.finetuning.setup import MEAN, PARTS, Origin, Setup, TaskPart
 from gyebo.jobs.identity import Identity
 from gyebo.jobs.pretraining import budget
@@ -245,6 +245,8 @@ def announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
         f"{plan['precision']} on {setup.device.type}, "
         f"{OPTIMIZERS[setup.options.optim.name]} with learning rate {plan['lr']:g}"
     )
+    if setup.options.ablate:
+        lines.append(f"an ablation: training, validation and test {without(setup.options.ablate)}")
     if setup.by_tokens and plan["steps"] < FEW_STEPS:
         lines.append(
             f"note: {plan['steps']:,} steps are few to learn from: a smaller translation.batch_tokens, or batch in "
@@ -364,6 +366,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
         seconds=max(wall, trainer.seconds),
         memory_bytes=peak_memory(setup.device),
         auto_class=auto_class(best),
+        ablate=setup.options.ablate,
         notes=[note for task in tasks for note in task.data.notes],
         pictures=pictures(out, tasks, setup.score, predictions, records),
     )

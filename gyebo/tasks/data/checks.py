@@ -11,6 +11,7 @@ from gyebo.data.prepare import split_key
 from gyebo.data.wanted import near_key
 from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.kinds.table import find_kind
+from gyebo.tasks.seeing import picture_key
 from gyebo.tasks.task import Example, Task
 
 
@@ -96,14 +97,20 @@ def with_labels(task: Task, training: Sequence[Example]) -> Task:
 
 def repeated(training: Sequence[Example], test: Sequence[Example], kind: Kind) -> list[str]:
     """Test examples whose texts are those of a training example, in one line; what is too short to tell is left out."""
-    known = {near_key(*kind.texts(example)) for example in training} - {""}
-    count = sum(near_key(*kind.texts(example)) in known for example in test)
+    known = {_key(example, kind) for example in training} - {None}
+    count = sum(_key(example, kind) in known for example in test)
     if not count:
         return []
     return [
         f"{count:,} of {len(test):,} test examples ({count / len(test):.1%}) {_are(count)} training examples too, but for "
         "case, spaces, punctuation and repeated letters: a model may remember their answers"
     ]
+
+
+def _key(example: Example, kind: Kind) -> tuple[str, str] | None:
+    """What is equal for equal examples: their texts, nearly, and their picture; None where the texts are too short to tell."""
+    texts = near_key(*kind.texts(example))
+    return (texts, picture_key(example.picture)) if texts else None
 
 
 UNEVEN = 4.0  # size of the largest class relative to that of balanced classes
@@ -140,11 +147,12 @@ def _imbalance(counts: Counter[str]) -> list[str]:
 
 def _noise(examples: Sequence[Example]) -> list[str]:
     """Texts that occur several times with different labels; scores of the same text may differ."""
-    groups: dict[tuple[int, ...], list[Example]] = defaultdict(list)
+    groups: dict[tuple[tuple[int, ...], str], list[Example]] = defaultdict(list)
     for example in examples:
         if isinstance(example.label, float):
             continue
-        groups[tuple(split_key(text) for text in (example.text, example.pair or "", *example.options))].append(example)
+        texts = tuple(split_key(text) for text in (example.text, example.pair or "", *example.options))
+        groups[texts, picture_key(example.picture)].append(example)
     noisy = [group for group in groups.values() if len({_answer(example) for example in group}) > 1]
     if not noisy:
         return []
@@ -155,9 +163,9 @@ def _noise(examples: Sequence[Example]) -> list[str]:
     else:
         said = ", ".join(f"{label!r} {n}" for label, n in Counter(example.label for example in first).most_common())
     shown = first[0].text if len(first[0].text) <= 60 else f"{first[0].text[:60]}..."
-    texts = "1 text" if len(noisy) == 1 else f"{len(noisy):,} texts"
+    several = "1 text" if len(noisy) == 1 else f"{len(noisy):,} texts"
     return [
-        f"label noise: {texts} ({count:,} examples, {count / len(examples):.1%}) with more than one label up to case and "
+        f"label noise: {several} ({count:,} examples, {count / len(examples):.1%}) with more than one label up to case and "
         f"white space, such as {shown!r} ({said})"
     ]
 

@@ -6,6 +6,7 @@ a word and its tag, spans also SQuAD's .json; all but parquet also as .gz or .zs
 
 from __future__ import annotations
 
+from gyebo.config.errors import OptionError
 from gyebo.tasks.kinds.table import own_files
 from gyebo.tasks.task import Task
 
@@ -15,16 +16,28 @@ def is_own(name: str) -> bool:
     return name in own_files()
 
 
-def user_task(name: str, text: str | None = None, pair: str | None = None, label: str | None = None) -> Task:
-    """A task on a user's own files, by a name of `own_files()`; `text`, `pair` and `label` name columns.
+def user_task(
+    name: str,
+    text: str | None = None,
+    pair: str | None = None,
+    label: str | None = None,
+    image: str | None = None,
+) -> Task:
+    """A task on a user's own files, by a name of `own_files()`; `text`, `pair`, `label` and `image` name columns.
 
     Defaults: text, label; pair: text, pair, label; tagging: text, spans; spans: context, question, answers; choice: text,
     options, label. With `pair`, classification and regression read two texts. choice: `pair` names one column with a list, or
     several columns, "a,b,c,d"; its label is the index of the correct option, or the option itself. translation: `text` and
-    `label` name the languages: columns, or the extensions of two aligned files; there is no default.
-    Raises ValueError for an unknown name, and where `pair` has no effect.
+    `label` name the languages: columns, or the extensions of two aligned files; there is no default. visual-classification:
+    image (the name of the image file, relative to the table), text, label.
+    Raises ValueError for an unknown name, and where `pair` or `image` has no effect.
     """
     known = own_files()
     if name not in known:
         raise ValueError(f"unknown kind of task {name!r}; available: {', '.join(known)}")
+    if known[name].pictured:
+        return known[name].task(text, pair, label, image)
+    if image:
+        seeing = ", ".join(own.name for own in known.values() if own.pictured)
+        raise OptionError(f"‹image›={image} has no effect on {name}, which has no pictures: leave it out, or use {seeing}")
     return known[name].task(text, pair, label)

@@ -143,10 +143,12 @@ def in_columns(parts: Callable[[Example], Mapping[str, str | None]]) -> Callable
 @dataclass(frozen=True, kw_only=True)
 class OwnFile:
     """A kind of task on a user's own file, with its `name` on the command line. `task`: (text, pair, label), names of columns
-    or None, -> the task; raises ValueError for columns that are missing or have no effect."""
+    or None, -> the task; raises ValueError for columns that are missing or have no effect. `pictured`: it has a fourth, that of
+    the image."""
 
     name: str
-    task: Callable[[str | None, str | None, str | None], Task]
+    task: Callable[..., Task]
+    pictured: bool = False
 
 
 def has_label(example: Example) -> bool:

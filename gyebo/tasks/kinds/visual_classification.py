@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gyebo.nn.outputs import TaskOutput
+from gyebo.tasks.data.with_pictures import own_task
 from gyebo.tasks.heads.styles import JOINT, STYLES, HeadSpec
 from gyebo.tasks.kinds import classification
-from gyebo.tasks.kinds.kind import HeadForm, Kind
+from gyebo.tasks.kinds.kind import HeadForm, Kind, OwnFile
 
 if TYPE_CHECKING:
     from torch import nn
-
-METRICS = ("accuracy", "macro_f1")
 
 
 def build(config: Any, outputs: int, dropout: float) -> nn.Module:
@@ -36,6 +35,7 @@ KIND = Kind(
         loss=classification.loss,
         decode=classification.decode,
     ),
+    own_files=(OwnFile(name="visual-classification", task=own_task, pictured=True),),
     class_names=lambda example: () if example.label is None else (example.label,),
     nothing_to_learn=classification.one_class,
     row=classification.row,

@@ -17,7 +17,7 @@ from gyebo.world.corpus import checked, indices
 from gyebo.world.facts import make_world
 from gyebo.world.pictures import drawing, sentences
 from gyebo.world.pictures.scenes import ATTRIBUTES, STYLES, VALUES, Looks, Scene, Thing, looks_of, sample
-from gyebo.world.pictures.sentences import Described, Phrase, Text, described
+from gyebo.world.pictures.sentences import Described, Phrase, Text, answers, described
 
 __all__ = [
     "ATTRIBUTES",
@@ -29,6 +29,7 @@ __all__ = [
     "Scene",
     "Text",
     "Thing",
+    "answers",
     "looks",
     "pictures",
     "saying",

@@ -20,6 +20,7 @@ RELATION_WORDS = {
     "left": ("왼쪽", "to the left of"), "right": ("오른쪽", "to the right of"),
     "above": ("위", "above"), "below": ("아래", "below"),
 }  # fmt: skip
+_SIZES = (("작아", "small"), ("커", "big"))  # in answers
 _SAID_OF = {"colour": 0.85, "shape": 0.9, "size": 0.5, "mood": 0.8}  # how often a part of the captions tells it
 
 
@@ -269,6 +270,22 @@ def question(scene: Scene, language: str, rng: random.Random, looks: Looks, *, p
     return Text("question", language, text, answer)
 
 
+def answers() -> tuple[str, ...]:
+    """Every answer that a question may have, in Korean and in English."""
+    found: list[str] = []
+    moods = [(_feels(mood[0]), mood[1]) for mood in lexicon.DRAWN_MOODS]
+    for words in (
+        lexicon.YES_NO, lexicon.COUNTS, _SIZES, VALUES["place"], lexicon.SHAPE_NAMES, moods,
+        lexicon.COLOURS[: len(VALUES["colour"])], VALUES["thing"],
+    ):  # fmt: skip
+        found += [word for pair in words for word in pair]
+    return tuple(dict.fromkeys(found))
+
+
+def _feels(mood: str) -> str:
+    return f"{korean.conjugate(mood, 'casual')} 보여"
+
+
 def _count_question(scene: Scene, ko: bool) -> tuple[str, str]:
     number = lexicon.COUNTS[len(scene.things) - 1]
     return ("물건이 몇 개 있어?", number[0]) if ko else ("How many things are there?", number[1])
@@ -277,7 +294,7 @@ def _count_question(scene: Scene, ko: bool) -> tuple[str, str]:
 def _attribute_questions(thing: Thing, ko: bool) -> list[tuple[str, str]]:
     name = VALUES["thing"][thing.thing]
     topic, subject = korean.particle(name[0], "은"), name[1]
-    colour, size = lexicon.COLOURS[thing.colour], (("작아", "small"), ("커", "big"))[thing.size]
+    colour, size = lexicon.COLOURS[thing.colour], _SIZES[thing.size]
     found = [(f"{topic} 무슨 색이야?", colour[0]) if ko else (f"What color is the {subject}?", colour[1])] * 3
     found += [(f"{topic} 커, 작아?", size[0]) if ko else (f"Is the {subject} big or small?", size[1])]
     if thing.shape is not None:
@@ -285,8 +302,7 @@ def _attribute_questions(thing: Thing, ko: bool) -> list[tuple[str, str]]:
         found += [(f"{topic} 무슨 모양이야?", shape[0]) if ko else (f"What shape is the {subject}?", shape[1])] * 2
     if thing.mood is not None:
         mood = lexicon.DRAWN_MOODS[thing.mood]
-        feels = f"{korean.conjugate(mood[0], 'casual')} 보여"
-        found += [(f"{topic} 기분이 어때 보여?", feels) if ko else (f"How does the {subject} feel?", mood[1])] * 2
+        found += [(f"{topic} 기분이 어때 보여?", _feels(mood[0])) if ko else (f"How does the {subject} feel?", mood[1])] * 2
     return found
 
 

@@ -106,6 +106,7 @@ def test_ones_own_files_are_ranked_by_their_first_metric():
         "translation": ("bleu", "chrf", 128),
         "summary": ("rouge_l", "rouge_1", "rouge_2", 512),
         "dialogue": (*RESPONSES, 128),
+        "visual-classification": ("accuracy", "macro_f1", 128),
     }
     assert set(own_files()) == set(expected)
     for name, own in own_files().items():
