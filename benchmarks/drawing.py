@@ -164,7 +164,10 @@ def our_training(folder: Path, work: str, precision: str) -> Work:
     config, _, pictures = SHAPES[work]
     model = our_model(config).train()
     image = images(config, pictures)
-    objective = TextToImage({"train": image.numpy()}, None, 1 / 8, 0.0, config.start, config.context)
+    objective = TextToImage(
+        codes={"train": image.numpy()}, dropping=None, text_weight=1 / 8, without_text=0.0, start=config.start,
+        context=config.context,
+    )  # fmt: skip
     batch = {"input_ids": texts(config, pictures), "image_ids": image}
     batch |= {TOKENS.document_ids: torch.ones_like(batch["input_ids"]), IMAGE.document_ids: torch.ones_like(image)}
 
