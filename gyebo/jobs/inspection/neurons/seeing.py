@@ -92,13 +92,15 @@ class Seeing:
             raise too_long(str(text), len(ids), room)
         return ids
 
-    def _input(self, text: list[int], picture: Record | None) -> Input:
+    def _input(self, text: list[int], picture: Record | None, *, masked: bool = False) -> Input:
+        """A text with a picture, or with all of a picture masked; `masked`: its regions are, where they stand."""
         framed = [text if name == "$A" else [self.objective.ids[name]] for name in self.objective.single]
         if picture is None:
             features, boxes = np.zeros((1, self.objective.feature_size), np.float32), np.array([WHOLE], np.float32)
         else:
             shown = seen(picture, self.data)
             features, boxes = self.objective.shown(lambda: shown.pixels, shown.boxes, shown.crops)
+            features = np.zeros_like(features) if masked else features
         read = self.objective.as_read(features, boxes)
         return Input(np.concatenate([np.array(part, np.int64) for part in framed]), read["visual_feats"], read["visual_pos"])
 
@@ -130,7 +132,7 @@ class Seeing:
             found.append(Question(concept, WORD, self._masked(phrase, record)))
             if head:
                 right = (names_of(group).index(concept),)
-                shown, told = self._input(self._text(None), record), self._input(self._text(phrase.text), None)
+                shown, told = self._input(self._text(None), record), self._input(self._text(phrase.text), record, masked=True)
                 for kind, given in ((LABEL, shown), (TOLD, told)):
                     found.append(Question(concept, kind, _Asked(given, head, names, right=right)))
         return found
