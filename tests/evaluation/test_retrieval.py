@@ -131,6 +131,22 @@ def test_candidates_are_different_pictures_with_all_their_texts(case):
     assert np.array_equal(several.right[: len(found.texts), :8][found.right], found.right[found.right])
 
 
+def test_pictures_that_look_the_same_are_one_with_all_their_texts(case, monkeypatch):
+    """Three looks: of two of them all texts are found, however late the pictures come that have them."""
+    _, _, rows, _ = case
+    pictures = rows.split.pictures
+    shape = (pictures.size, pictures.size, 3)
+    monkeypatch.setattr(type(pictures), "read", lambda self, picture: np.full(shape, picture % 3, np.uint8))
+    batch = rows.batch(np.arange(len(rows.plan)), [[0]] * len(rows.plan))
+    looks = pictures.of[rows.plan.pieces[:, DOCUMENT]] % 3
+    texts = [ids[real].tobytes() for ids, real in zip(batch["input_ids"], batch["document_ids"] > 0)]
+    expected = [{text for text, look in zip(texts, looks) if look == wanted} for wanted in range(3)]
+    found = candidates(rows, 2)
+    assert found.right.shape[1] == 2
+    for column in found.right.T:
+        assert {found.texts[number].tobytes() for number in np.flatnonzero(column)} in expected
+
+
 @torch.no_grad()
 def test_scores_are_those_of_each_pair_alone(case):
     """R@K of the model's own score of every text with every picture, one pair at a time."""

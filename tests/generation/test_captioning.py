@@ -78,6 +78,20 @@ def test_the_most_probable_token_is_that_of_the_whole_sequence(model, tokenizer,
     assert again[0].text == found[3].text, "whatever is beside it"
 
 
+@pytest.mark.parametrize("place", range(PLACES))
+@pytest.mark.parametrize("how", [{"greedy": True}, {"beams": 2}])
+def test_a_text_ends_where_the_padding_of_its_place_is_likely(model, tokenizer, codes, place, how):
+    """The padding token of one place is made certain wherever it may stand, that of all others impossible."""
+    ending = Dalle(model.config).eval()
+    ending.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        ending.final_norm.bias.fill_(1.0)
+        ending.padding_embedding.weight.fill_(-20.0)
+        ending.padding_embedding.weight[place] = 20.0
+    for answer in caption(ending, tokenizer, codes, GenerationOptions(**how)):
+        assert len(answer.ids) == place + 1 and answer.reason == "eos"
+
+
 def test_wide_beams_find_the_most_probable_text(tokenizer, codes):
     """All texts of at most two tokens, one by one."""
     model = made(tokenizer, context=2)
