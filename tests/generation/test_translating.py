@@ -108,7 +108,7 @@ def test_the_coverage_penalty_is_its_formula(model):
                 weights = model.encode(torch.tensor([source]), None, written, return_attentions=True).cross_attentions[-1]
             coverage = float(weights[0].mean(0).sum(0).clamp(1e-10, 1).log().sum())
             expected = answer.log_probability / len(answer.ids) + 2.0 * coverage
-            assert answer.score == pytest.approx(expected, abs=1e-3)
+            assert answer.score == pytest.approx(expected, abs=0.01)  # logarithms of weights near 0
     assert changed
 
 

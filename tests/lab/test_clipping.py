@@ -22,7 +22,7 @@ def test_text_is_the_worlds_bytes():
 
 
 def test_both_sides_are_run_and_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr(clipping, "STEPS", 40)
+    monkeypatch.setattr(clipping, "STEPS", 120)
     found = clipping.run(tmp_path, [0], lambda line: None)
     assert found["holds"] and found["without"][0] > math.log(256) > found["clipped"][0]
     assert (tmp_path / "clipping.png").read_bytes().startswith(b"\x89PNG")

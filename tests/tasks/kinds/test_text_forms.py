@@ -19,7 +19,7 @@ from gyebo.tasks.text_task import TextTask
 from gyebo.tasks.wording import text_task
 from tests.tasks.task_files import DATA
 
-WORLD = [name for name, task in TASKS.items() if task.world]
+WORLD = [name for name, task in TASKS.items() if task.world and find_kind(task.kind).text]
 REAL = {
     "klue-sts": ("klue", "dev"),
     "klue-nli": ("klue", "dev"),
