@@ -211,7 +211,9 @@ def main() -> None:
             each for each in found["differences"] if each["bot"] == f"{name} {ranked}"
         )
     figures["machine"] = machine()
-    store("ssa", {"command": "python benchmarks/ssa.py " + asked.task, **figures})
+    models, judge, encoder = " ".join(asked.models), asked.judge, asked.encoder
+    command = f"python benchmarks/ssa.py {asked.task} --data DIR {models} --judge {judge} --encoder {encoder} -o OUT"
+    store("ssa", {"command": command, **figures})
     print(json.dumps(figures, ensure_ascii=False, indent=1))
 
 

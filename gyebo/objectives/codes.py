@@ -5,6 +5,7 @@ Of the padding behind a text the first place alone is predicted: that the text e
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ IMAGE = Stream("image", "image_document_ids")
 
 
 @dataclass(frozen=True)
-class TextsAndCodes(Defaults):
+class TextsAndCodes(Defaults, ABC):
     """`codes`: name of a split -> the codes of its pictures [P, N]; `text_weight`: the picture has the rest; `start`: the model
     predicts what comes first, too; `context`: places of a text."""
 
@@ -67,9 +68,9 @@ class TextsAndCodes(Defaults):
         """The same as is counted: each term has a head of its name."""
         return self.counts(batch)
 
+    @abstractmethod
     def counts(self, batch: Batch) -> dict[str, int]:
         """As in `Objective`."""
-        raise NotImplementedError
 
     def loss(self, model: Any, batch: Batch) -> dict[str, tuple[Tensor, float]]:
         """{"text": (sum of -ln p of the text's tokens, its weight), "image": (of the codes, the rest)}."""
