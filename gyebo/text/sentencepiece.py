@@ -10,6 +10,8 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import tokenizers
+
 from gyebo.text import tokenizer_json
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6  # ModelProto.SentencePiece.Type
@@ -112,13 +114,27 @@ def _normalizers(rules: Any, config: dict[str, Any]) -> list[dict[str, Any]]:
         if config.get("do_lower_case", False):
             steps.append({"type": "Lowercase"})
     if rules.precompiled_charsmap:
-        table = base64.b64encode(rules.precompiled_charsmap).decode()
-        steps.append({"type": "Precompiled", "precompiled_charsmap": table})
+        steps += _rules(rules.precompiled_charsmap)
     if rules.remove_extra_whitespaces:
         steps += [replace({"Regex": "^ +| +$"}, ""), replace({"Regex": " {2,}"}, " ")]
     if rules.add_dummy_prefix:
         steps.append({"type": "Prepend", "prepend": _SPACE})
     return [*steps, replace({"String": " "}, _SPACE)]
+
+
+def _rules(charsmap: bytes) -> list[dict[str, Any]]:
+    """The compiled rules of a file, as steps.
+
+    SentencePiece replaces the longest match wherever it begins, so rules that compose (all of its own do) make syllables of
+    Hangul in NFD, and of single letters in a row (ㅋㅠ: 큐). `tokenizers` looks at one grapheme at a time, and finds
+    only what has less than six bytes; NFC before and after the rules does the rest. What still differs: marks in no canonical
+    order, and marks on a sign that the rules replace.
+    """
+    table = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap).decode()}
+    alone = tokenizers.normalizers.Precompiled(charsmap)
+    composes, joins = alone.normalize_str("e\u0301") == "\u00e9", alone.normalize_str("\u3131") == "\u1100"
+    nfc = [{"type": "NFC"}]
+    return [*(nfc if composes else []), table, *(nfc if composes and joins else [])]
 
 
 def _decoder(dummy_prefix: bool, fallback: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sys
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -28,6 +29,13 @@ TEXT = [
     "##a # ## 1234567 \u3000x\u00a0y",
 ]
 ROLE_STRINGS = re.compile(r"<|>|\[")
+
+
+def as_sentencepiece(name, text):
+    """Whether `tokenizers` alone reads a text as SentencePiece does, with which `test_sentencepiece_forms.py` compares ours: it
+    takes U+0085 for a space, leaves letters of Hangul apart, and takes marks off signs; XLNet's takes all Hangul apart."""
+    apart = re.search("[\x85\u1100-\u11ff\u3131-\u318e]", unicodedata.normalize("NFKD", text) if name == "xlnet" else text)
+    return name not in ("t5", "xlnet") or not (apart or any(unicodedata.category(char)[0] == "M" for char in text))
 
 
 def lines():
@@ -108,10 +116,12 @@ def published(request, tmp_path_factory):
 
 
 def test_ids_are_those_of_transformers(published):
-    _, ours, theirs = published
+    name, ours, theirs = published
     assert ours.kind == "published"
     assert ours.normalization == "own"
-    assert theirs(TEXT, add_special_tokens=False)["input_ids"] == ours.encode_batch(TEXT)
+    texts = [text for text in TEXT if as_sentencepiece(name, text)]
+    assert len(texts) >= 4
+    assert theirs(texts, add_special_tokens=False)["input_ids"] == ours.encode_batch(texts)
     assert ours.vocab_size == len(theirs)
 
 
@@ -120,7 +130,7 @@ def test_ids_are_those_of_transformers(published):
 def test_ids_on_hard_texts(published, text):
     name, ours, theirs = published
     ids = ours.encode(text)
-    if name not in ("t5", "xlnet") or "\x85" not in text:  # which `transformers` alone takes for a space
+    if as_sentencepiece(name, text):
         assert theirs(text, add_special_tokens=False)["input_ids"] == ids
     offsets = ours.offsets(text)
     assert len(offsets) == len(ids)
