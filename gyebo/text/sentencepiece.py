@@ -17,6 +17,8 @@ from gyebo.text import tokenizer_json
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6  # ModelProto.SentencePiece.Type
 _UNIGRAM, _BPE = 1, 2  # TrainerSpec.ModelType
 _SPACE = "▁"  # SentencePiece's mark for a space
+_FINALS = "ㄳㄵㄶㄺㄻㄼㄽㄾㄿㅀㅄ"  # the letters that NFKC takes for the end of a syllable
+_BORDER = "\ufdd0"  # a noncharacter: stands in no text
 
 # Added by the code of XLNet and T5, not contained in any file of the checkpoint.
 _XLNET_ROLES = {"cls": "<cls>", "sep": "<sep>", "mask": "<mask>", "pad": "<pad>"}
@@ -102,13 +104,14 @@ def _added(proto: Any) -> list[dict[str, Any]]:
     return added
 
 
-def _normalizers(rules: Any, config: dict[str, Any]) -> list[dict[str, Any]]:
-    def replace(pattern: dict[str, str], content: str) -> dict[str, Any]:
-        return {"type": "Replace", "pattern": pattern, "content": content}
+def _replace(pattern: dict[str, str], content: str) -> dict[str, Any]:
+    return {"type": "Replace", "pattern": pattern, "content": content}
 
+
+def _normalizers(rules: Any, config: dict[str, Any]) -> list[dict[str, Any]]:
     steps: list[dict[str, Any]] = []
     if _is(config, "XLNet"):
-        steps += [replace({"String": "``"}, '"'), replace({"String": "''"}, '"')]
+        steps += [_replace({"String": "``"}, '"'), _replace({"String": "''"}, '"')]
         if not config.get("keep_accents", False):
             steps += [{"type": "NFKD"}, {"type": "StripAccents"}]
         if config.get("do_lower_case", False):
@@ -116,10 +119,10 @@ def _normalizers(rules: Any, config: dict[str, Any]) -> list[dict[str, Any]]:
     if rules.precompiled_charsmap:
         steps += _rules(rules.precompiled_charsmap)
     if rules.remove_extra_whitespaces:
-        steps += [replace({"Regex": "^ +| +$"}, ""), replace({"Regex": " {2,}"}, " ")]
+        steps += [_replace({"Regex": "^ +| +$"}, ""), _replace({"Regex": " {2,}"}, " ")]
     if rules.add_dummy_prefix:
         steps.append({"type": "Prepend", "prepend": _SPACE})
-    return [*steps, replace({"String": " "}, _SPACE)]
+    return [*steps, _replace({"String": " "}, _SPACE)]
 
 
 def _rules(charsmap: bytes) -> list[dict[str, Any]]:
@@ -127,14 +130,18 @@ def _rules(charsmap: bytes) -> list[dict[str, Any]]:
 
     SentencePiece replaces the longest match wherever it begins, so rules that compose (all of its own do) make syllables of
     Hangul in NFD, and of single letters in a row (ㅋㅠ: 큐). `tokenizers` looks at one grapheme at a time, and finds
-    only what has less than six bytes; NFC before and after the rules does the rest. What still differs: marks in no canonical
-    order, and marks on a sign that the rules replace.
+    only what has less than six bytes; NFC before and after the rules does the rest, kept from joining a syllable with what was
+    not written apart (네ㄳ). What still differs: marks in no canonical order, and marks on a sign that the rules replace.
     """
     table = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap).decode()}
     alone = tokenizers.normalizers.Precompiled(charsmap)
     composes, joins = alone.normalize_str("e\u0301") == "\u00e9", alone.normalize_str("\u3131") == "\u1100"
-    nfc = [{"type": "NFC"}]
-    return [*(nfc if composes else []), table, *(nfc if composes and joins else [])]
+    if not composes:
+        return [table]
+    if not joins:
+        return [{"type": "NFC"}, table]
+    border = _replace({"Regex": f"(?<=[\uac00-\ud7a3])(?=[{_FINALS}])"}, _BORDER)
+    return [border, {"type": "NFC"}, table, {"type": "NFC"}, _replace({"String": _BORDER}, "")]
 
 
 def _decoder(dummy_prefix: bool, fallback: bool) -> dict[str, Any]:
