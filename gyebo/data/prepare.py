@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import multiprocessing
 import os
-import signal
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +22,11 @@ from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 from gyebo.data import picture_files, picture_sources, pictures, sources
 from gyebo.data.lock import sole_writer
-from gyebo.data.processes import end_with_parent, interrupts_held
 from gyebo.data.records import CAPTION, Record, as_prepared
 from gyebo.data.shards import SPLITS, Prepared, Split, damaged, mapped, token_dtype, write_files, write_part
 from gyebo.data.source import Chunk, Source
 from gyebo.data.wanted import Wanted
+from gyebo.data.workers import Worker, Workers
 from gyebo.text.tokenizer import Tokenizer
 
 Report = Callable[[int], None]  # called with the bytes of text prepared so far
@@ -287,29 +285,6 @@ def split_of_pictures(records: list[Record], options: DataOptions, tokenizer: To
     return Split.open(folder, "train", [0], token_dtype(tokenizer.vocab_size), facts)
 
 
-class Worker(Protocol):
-    """What is done with each chunk of a corpus; sent to each worker process once."""
-
-    def part(self, chunk: Chunk, number: int, cut: int | None, held_out: bool) -> dict[str, Any]:
-        """The record of part `number`."""
-
-
-_worker: Worker | None = None
-
-
-def _start_worker(worker: Worker) -> None:
-    global _worker
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for all processes of a terminal: the first one stops the others
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
-    _worker = worker
-
-
-def _make_part(*arguments: Any) -> dict[str, Any]:
-    assert _worker is not None
-    return _worker.part(*arguments)
-
-
 def _sizes(text: str) -> tuple[int, int, int]:
     """UTF-8 bytes, characters and Hangul syllables after NFC."""
     text = unicodedata.normalize("NFC", text)
@@ -441,15 +416,11 @@ def run_jobs(worker: Worker, jobs: Iterator[Job], processes: int) -> Iterator[tu
         for job in jobs:
             yield job[1], worker.part(*job)
         return
-    # "spawn": a fork of a process that has run threads of torch or tokenizers can hang.
-    context = multiprocessing.get_context("spawn")
     waiting: dict[Future[dict[str, Any]], int] = {}
-    with ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(worker,)) as pool:
+    with Workers(worker, processes) as workers, ThreadPoolExecutor(processes) as pool:
         try:
             for job in jobs:
-                with interrupts_held():  # workers are started here, and a worker must not hear Ctrl-C before it ignores it
-                    future = pool.submit(_make_part, *job)
-                waiting[future] = job[1]
+                waiting[pool.submit(workers.part, *job)] = job[1]
                 while len(waiting) > 2 * processes:
                     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                         yield waiting.pop(future), future.result()
@@ -457,7 +428,8 @@ def run_jobs(worker: Worker, jobs: Iterator[Job], processes: int) -> Iterator[tu
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                     yield waiting.pop(future), future.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            workers.kill()
+            pool.shutdown(cancel_futures=True)
             raise
 
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 import unicodedata
 
 import numpy as np
@@ -239,3 +241,25 @@ def test_the_world_knows_its_floor(tokenizer):
     bits = -sum(world.log_probability(text) for text in texts) / np.log(2)
     assert ready.meta["floor_bits"] == pytest.approx(bits)
     assert json.loads((ready.folder / "meta.json").read_text())["floor_bits"] == ready.meta["floor_bits"]
+
+
+SCRIPT = """
+import sys
+from gyebo.config.run import DataOptions
+from gyebo.data.prepare import open_corpus, prepare
+from gyebo.text.tokenizer import Tokenizer
+
+print("once")
+done = prepare(open_corpus(DataOptions(corpus=[sys.argv[1]])), Tokenizer.load(sys.argv[2]), processes=2)
+print(len(done.train) + len(done.valid))
+"""
+
+
+@pytest.mark.parametrize("how", ["a script", "stdin", "-c"])
+def test_a_program_without_a_guard_of_main_prepares_with_several_processes(tmp_path, corpus, tokenizer_folder, how):
+    """What the workers import is gyebo: a program that they ran again would wait for the lock that the first one holds."""
+    (tmp_path / "program.py").write_text(SCRIPT, encoding="utf-8")
+    program = {"a script": [str(tmp_path / "program.py")], "stdin": ["-"], "-c": ["-c", SCRIPT]}[how]
+    command = [sys.executable, *program, str(corpus), str(tokenizer_folder)]
+    done = subprocess.run(command, input=SCRIPT if how == "stdin" else "", capture_output=True, encoding="utf-8", timeout=20)
+    assert (done.stdout, done.stderr, done.returncode) == ("once\n600\n", "", 0)

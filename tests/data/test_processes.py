@@ -9,30 +9,25 @@ from subprocess import PIPE, Popen, check_output
 
 import pytest
 
+from gyebo.data.prepare import run_jobs
 from gyebo.data.processes import interrupts_held
+from tests.data.sleeper import Sleeper
 
 POOL = """
-import os, sys, time
-from concurrent.futures import ProcessPoolExecutor
-import multiprocessing
-from gyebo.data.processes import end_with_parent
+import sys
+from gyebo.data.prepare import run_jobs
+from tests.data.sleeper import Sleeper
 
-def work(_):
-    print(os.getpid(), flush=True)
-    time.sleep(600)
-
-if __name__ == "__main__":
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn"), initializer=end_with_parent) as pool:
-        list(pool.map(work, range(2)))
+list(run_jobs(Sleeper(), iter([(None, number, None, False) for number in range(2)]), 2))
 """
 CHILD = '''
 import sys, time
 from subprocess import Popen
 code = """
-import os, time
+import os, sys, time
 from gyebo.data.processes import end_with_parent
 end_with_parent()
-print(os.getpid(), flush=True)
+print(os.getpid(), file=sys.stderr, flush=True)
 time.sleep(600)
 """
 both = [Popen([sys.executable, "-c", code]) for _ in range(2)]
@@ -52,8 +47,9 @@ def alive(pid):
 @pytest.mark.parametrize("code", [POOL, CHILD], ids=["pool", "torchrun"])
 def test_children_end_when_their_parent_is_killed(tmp_path, code):
     (tmp_path / "program.py").write_text(code)
-    process = Popen([sys.executable, str(tmp_path / "program.py")], stdout=PIPE, text=True)
-    children = [int(process.stdout.readline()) for _ in range(2)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = Popen([sys.executable, str(tmp_path / "program.py")], stderr=PIPE, text=True, env=environment)
+    children = [int(process.stderr.readline()) for _ in range(2)]
     assert all(map(alive, children))
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -69,3 +65,12 @@ def test_a_process_that_is_started_while_interrupts_are_held_never_hears_them():
         inside = check_output(ask, text=True)
     assert (inside.strip(), check_output(ask, text=True).strip()) == ("True", "False")
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_what_a_worker_prints_is_no_answer_and_one_that_is_killed_is_named(capfd):
+    jobs = [(None, number, None, False) for number in (-2, -2, -1)]
+    found = run_jobs(Sleeper(), iter(jobs), 2)
+    assert [next(found), next(found)] == [(-2, {"printed": True})] * 2
+    with pytest.raises(RuntimeError, match=r"has ended \(signal 9\).*parts that were finished are kept"):
+        next(found)
+    assert capfd.readouterr() == ("", "something else\n" * 2)
