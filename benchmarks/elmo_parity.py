@@ -29,7 +29,7 @@ DIRECTIONS = {"RNN_0": "forwards", "RNN_1": "backwards"}
 @torch.no_grad()
 def opened(folder: Path) -> Elmo:
     """The model of `options.json` and `lm_weights.hdf5`; their matrices are [in, out], their gates i, g, f, o."""
-    options = json.loads((folder / "options.json").read_text())
+    options = json.loads((folder / "options.json").read_text(encoding="utf-8"))
     lstm, characters = options["lstm"], options["char_cnn"]
     config = ElmoConfig(
         vocab_size=1,
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     model, worst = opened(folder), 0.0
-    for number, texts in enumerate(json.loads((folder / "lm_embeddings_sentences.json").read_text())):
+    for number, texts in enumerate(json.loads((folder / "lm_embeddings_sentences.json").read_text(encoding="utf-8"))):
         *_, first, second = model.encode(symbols(texts[0]), return_layers=True).layers
         with h5py.File(folder / f"lm_embeddings_{number}.hdf5") as file:
             expected = np.concatenate(np.array(file["0"]), axis=-1)  # of the first batch: later ones go on from its state

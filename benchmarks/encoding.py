@@ -177,7 +177,7 @@ def save(folder: Path) -> None:
     model.save_pretrained(folder)
     words = "\n".join(["[PAD]", *(f"t{i}" for i in range(1, 100)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
     words += "\n" + "\n".join(f"t{i}" for i in range(104, 30_522))
-    (folder / "vocab.txt").write_text(words)
+    (folder / "vocab.txt").write_text(words, encoding="utf-8")
     ctranslate2.converters.TransformersConverter(str(folder)).convert(str(folder / "ct2"))
     (folder / "vocab.txt").unlink()
     ids, mask = (torch.from_numpy(values) for values in padded(texts()[:2]))

@@ -108,7 +108,7 @@ def busy_seconds() -> float:
     stat = Path("/proc/stat")
     if not stat.exists():
         return 0.0
-    return sum(map(int, stat.read_text().split()[1:4])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, stat.read_text(encoding="utf-8").split()[1:4])) / os.sysconf("SC_CLK_TCK")
 
 
 def summary(batch: int, calls: dict[str, list[Call]]) -> dict[str, object]:

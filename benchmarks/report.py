@@ -18,7 +18,9 @@ def machine() -> dict[str, Any]:
     import transformers
 
     info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    names = [
+        line.split(":", 1)[1].strip() for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")
+    ]
     return {
         "processor": names[0] if names else platform.processor(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -34,4 +36,4 @@ def machine() -> dict[str, Any]:
 def store(name: str, figures: dict[str, Any]) -> None:
     """Keep the figures as benchmarks/results/NAME.json."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -57,6 +58,7 @@ def main() -> None:
     SIGTERM is what Ctrl-C is, so that whatever tidies up after one does so after the other; the training loop has handlers of
     its own for both.
     """
+    _speak_utf8()
     arguments, debug = _take_debug(sys.argv[1:])
     try:
         with _interruptible():
@@ -77,6 +79,22 @@ def main() -> None:
         _fail(STOPPED, 1, debug)
     if code:
         sys.exit(code)
+
+
+def _speak_utf8() -> None:
+    """What is piped is UTF-8, as all files are; a terminal keeps its encoding, and is shown what that lacks as \\uXXXX.
+
+    Where Python itself can't read the letters of arguments and file names (the locale C, its UTF-8 mode switched off), the
+    program starts again in that mode.
+    """
+    if sys.getfilesystemencoding() == "ascii" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            encoding = stream.encoding if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 @contextmanager

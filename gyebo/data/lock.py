@@ -45,7 +45,7 @@ def sole_writer(folder: Path, *, wait: bool = False) -> Iterator[None]:
     except Timeout:
         raise _busy(folder, path) from None
     try:
-        path.write_text(str(os.getpid()))
+        path.write_text(str(os.getpid()), encoding="ascii")
         _held.add(folder)
         yield
     finally:
@@ -79,6 +79,6 @@ def _place(folder: Path) -> Path:
 
 
 def _busy(folder: Path, path: Path) -> Busy:
-    writer = path.read_text().strip() if path.is_file() else ""
+    writer = path.read_text(encoding="ascii", errors="replace").strip() if path.is_file() else ""
     who = f"another process (pid {writer})" if writer.isdecimal() else "another process"
     return Busy(f"{folder}: {who} is writing there: wait until it has ended, or choose another ‹out›")

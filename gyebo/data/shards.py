@@ -152,7 +152,7 @@ class Prepared:
     @classmethod
     def open(cls, folder: Path) -> Prepared:
         """Open a finished preparation."""
-        meta = json.loads((folder / "meta.json").read_text())
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         dtype = np.dtype(meta["dtype"])
         splits = [Split.open(folder, name, meta["parts"][name], dtype, meta.get("pictures")) for name in SPLITS]
         return cls(folder, meta, *splits)

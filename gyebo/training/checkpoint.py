@@ -69,7 +69,7 @@ def write(
         aside.mkdir()
         save_file(weights(model), aside / "model.safetensors")
         save_file({k: v.reshape(v.shape) for k, v in state_tensors(model, optimizer).items()}, aside / "optimizer.safetensors")
-        (aside / "state.json").write_text(json.dumps(state))
+        (aside / "state.json").write_text(json.dumps(state), encoding="utf-8")
         if carried is not None:
             save_file(
                 {name: leaf.clone(memory_format=torch.contiguous_format) for name, leaf in leaves(carried).items()},
@@ -77,7 +77,7 @@ def write(
             )
         files = {path.name: {"size": path.stat().st_size, "sha256": digest(path)} for path in sorted(aside.iterdir())}
         manifest = {"files": files, "made": made} | ({"identity": identity} if identity else {})
-        (aside / "manifest.json").write_text(json.dumps(manifest, indent=1))
+        (aside / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         durable.flush_files(aside)
         if target.exists():
             durable.remove(target)
@@ -164,7 +164,7 @@ def step_of(path: Path) -> int:
 def problem(path: Path, *, digests: bool = True) -> str | None:
     """What is wrong with the files of a checkpoint, or None: each must have the size given in the manifest, and the digest."""
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
         files = manifest["files"]
         if set(files) - {CARRIED} != FILES:
             return "its manifest does not name the three files of a checkpoint"
@@ -182,7 +182,7 @@ def problem(path: Path, *, digests: bool = True) -> str | None:
 
 def made(path: Path) -> dict[str, Any]:
     """The environment that an intact checkpoint was written in; empty where its manifest does not say."""
-    return dict(json.loads((path / "manifest.json").read_text()).get("made") or {})
+    return dict(json.loads((path / "manifest.json").read_text(encoding="utf-8")).get("made") or {})
 
 
 def newest(folder: Path, failed: int | None = None) -> tuple[Path | None, list[str]]:
@@ -230,7 +230,7 @@ def read(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) 
     if optimizer is not None:
         load_state_tensors(model, optimizer, _tensors(path / "optimizer.safetensors"))
     try:
-        state = json.loads((path / "state.json").read_text())
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(
             f"{path}/state.json: not JSON ({error}): delete {path} to resume from the checkpoint before it"

@@ -74,7 +74,7 @@ def reset_peak_memory(device: torch.device) -> None:
         import ctypes
 
         getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: 0)(0)  # memory that earlier runs freed
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_memory(device: torch.device) -> int:
@@ -83,7 +83,7 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status")
     if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     import resource
     import sys
