@@ -7,17 +7,22 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gyebo.api.compare import compare
+    from gyebo.api.distil import distil
+    from gyebo.api.finetune import finetune
+    from gyebo.api.pretrain import pretrain
     from gyebo.config.run import RunOptions
     from gyebo.generation import generate, stream
     from gyebo.interchange import load, save
     from gyebo.jobs.evaluate import evaluate
     from gyebo.jobs.guard.opening import open_guard
     from gyebo.jobs.inspection.corruption import inspect_corruption
-    from gyebo.jobs.pretrain import pretrain
     from gyebo.models.bart import Bart
     from gyebo.models.bart_decoder import BartDecoder
     from gyebo.models.bert import Bert
@@ -69,12 +74,15 @@ _PLACES = {
     "Ulmfit": "gyebo.models.ulmfit",
     "Vqvae": "gyebo.models.vqvae",
     "Xlnet": "gyebo.models.xlnet",
+    "compare": "gyebo.api.compare",
+    "distil": "gyebo.api.distil",
     "evaluate": "gyebo.jobs.evaluate",
+    "finetune": "gyebo.api.finetune",
     "generate": "gyebo.generation",
     "inspect_corruption": "gyebo.jobs.inspection.corruption",
     "load": "gyebo.interchange",
     "open_guard": "gyebo.jobs.guard.opening",
-    "pretrain": "gyebo.jobs.pretrain",
+    "pretrain": "gyebo.api.pretrain",
     "save": "gyebo.interchange",
     "stream": "gyebo.generation",
     "train_tokenizer": "gyebo.text.training",
@@ -106,7 +114,10 @@ __all__ = [
     "Ulmfit",
     "Vqvae",
     "Xlnet",
+    "compare",
+    "distil",
     "evaluate",
+    "finetune",
     "generate",
     "inspect_corruption",
     "load",
@@ -116,6 +127,23 @@ __all__ = [
     "stream",
     "train_tokenizer",
 ]
+
+
+class _Called(ModuleType):
+    """The package `gyebo.compare` once it is imported: it has the name of a verb, so it is called as the verb."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return getattr(import_module("gyebo.api.compare"), "compare")(*args, **kwargs)  # noqa: B009
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "compare" and isinstance(value, ModuleType):
+            value.__class__ = _Called
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

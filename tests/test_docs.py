@@ -48,8 +48,8 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SMALLER = {
     "--size mini": "--size tiny --vocab-size 400 --precision float32 --batch-tokens 1024",
     "--minutes 10": "--steps 2",
-    'size="mini"': 'size="tiny", vocab_size=400, train={"precision": "float32", "batch_tokens": 1024}',
-    '"minutes": 10': '"steps": 2',
+    'size="mini"': 'size="tiny", vocab_size=400, precision="float32", batch_tokens=1024',
+    "minutes=10": "steps=2",
 }
 SMALLER_RECIPE = {
     "flops = 1.5e14": "steps = 30",

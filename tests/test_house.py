@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "jobs": EVERYTHING_BELOW - {"jobs"},
     "compare": EVERYTHING_BELOW,
     "lab": EVERYTHING_BELOW | {"compare"},
+    "api": EVERYTHING_BELOW | {"compare", "lab"},
     "serving": {"generation", "tasks", "interchange", "text", "config", "ssa"},
 }
 FREE = {"cli", "__init__", "__main__"}

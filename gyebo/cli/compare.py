@@ -37,17 +37,18 @@ def compare(
       gyebo compare recipes/korean.toml --corpus reviews.txt -o runs/compared --resume
       gyebo compare recipes/reviews.toml --corpus my-text.txt --task classification=my-reviews.csv -o runs/compared
     """
-    from gyebo.compare.run import compare_files
+    from gyebo.api.compare import compare as verb
+    from gyebo.api.memory import Names
 
-    ok = compare_files(
+    found = verb(
         recipe,
-        out,
-        corpus=corpus,
-        tasks=task,
-        settings=settings or (),
+        out=out,
+        corpus=Names(corpus) if corpus else None,
+        task=task,
+        settings=settings,
         resume=resume,
         overwrite=overwrite,
-        console=shared.console(),
+        verbose=shared.console(),
     )
-    if not ok:
+    if not found.ok:
         raise typer.Exit(1)

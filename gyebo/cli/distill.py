@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from gyebo.cli import options as shared
-from gyebo.cli.pretrain import perform
+from gyebo.cli.pretrain import tell
 
 
 def distill(
@@ -47,24 +47,30 @@ def distill(
       gyebo distill runs/bert reviews.txt --minutes 10 -o runs/student
       gyebo distill runs/bert reviews.txt --minutes 10 -o runs/student --resume
     """
-    from gyebo.config.run import RunOptions
-    from gyebo.jobs.places import placed_name
-    from gyebo.jobs.pretraining.setup import student_family
+    from gyebo.api.distil import distil as verb
 
-    there = placed_name(teacher, "teacher", out) if resume else teacher
-    values: dict[str, Any] = shared.given(family=student_family(there), teacher=teacher, context=context, seed=seed)
-    values["data"] = shared.given(
-        corpus=shared.readable(corpus),
+    found = verb(
+        teacher,
+        shared.readable(corpus),
+        out=out,
+        layers=layers,
+        steps=steps,
+        tokens=tokens,
+        minutes=minutes,
+        resume=resume,
+        overwrite=overwrite,
+        seed=seed,
+        context=context,
+        batch_tokens=batch_tokens,
         documents=documents,
         text_field=text_field,
         bad_bytes=bad_bytes,
-        valid=shared.readable([valid])[0] if valid else None,
+        valid=shared.readable([valid]) if valid else None,
         valid_last=valid_last,
         valid_share=valid_share,
+        device=device,
+        precision=precision,
+        settings=settings,
+        verbose=shared.console(json),
     )
-    values["model"] = shared.given(layers=layers)
-    values["train"] = shared.given(batch_tokens=batch_tokens, device=device, precision=precision)
-    values["budget"] = shared.given(steps=steps, tokens=tokens, minutes=minutes)
-    perform(
-        shared.checked(RunOptions, values, settings or []), out, dry_run=False, resume=resume, overwrite=overwrite, json=json
-    )
+    tell(found, json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,8 +12,7 @@ from gyebo.cli import options as shared
 from gyebo.config.errors import OptionError
 
 if TYPE_CHECKING:
-    from gyebo.config.finetune import FinetuneOptions
-    from gyebo.jobs.results import FinetuneSummary
+    from gyebo.api.finetune import FinetunedRun
 
 MODEL_HELP = "A run, a transformers directory, a hub id, FAMILY:SIZE (from scratch), or linear."
 TASK_HELP = "nsmc (gyebo tasks), several as nsmc=DATA,klue-nli=DATA, or a kind on your file: classification, tagging ..."
@@ -76,137 +75,60 @@ def finetune(
       gyebo finetune runs/lxmert visual-classification --data my.csv --image picture --text sentence -o runs/seen
       gyebo finetune linear classification --data my.csv --text review --label sentiment -o runs/baseline
     """
-    if out is None and not dry_run:
-        raise OptionError("‹out›: name the directory of the run, or ask for --dry-run")
-    if dry_run and (resume or overwrite):
-        raise ValueError("--dry-run and --resume or --overwrite exclude each other: a dry run writes nothing")
-    named, *further = _tasks(
-        task, shared.given(data=data, text=text, pair=pair, label=label, image=image, test=test), train_share
-    )
-    if model == "linear":
-        if further:
-            raise ValueError(f"linear learns one task, not {task}: name one")
-        _refuse(
-            tokenizer=tokenizer,
-            answer=answer,
-            ablate=ablate,
-            seed=seeds,
-            epochs=epochs,
-            steps=steps,
-            batch=batch,
-            max_length=max_length,
-            lr=lr,
-            layer_decay=layer_decay,
-            freeze=freeze,
-            patience=patience,
-            resume=resume or None,
-            device=None if device == "auto" else device,
-            precision=None if precision == "auto" else precision,
-            settings=settings,
-            dry_run=dry_run or None,
-        )
-        assert out is not None
-        _linear(named, out, overwrite=overwrite, json=json)
-        return
-    values: dict[str, Any] = shared.given(
-        model=model,
+    from gyebo.api.finetune import FinetunedRun
+    from gyebo.api.finetune import finetune as verb
+
+    found = verb(
+        model,
+        task,
+        out=out,
+        data=data,
+        text=text,
+        pair=pair,
+        label=label,
+        image=image,
+        test=test,
+        train_share=train_share,
         tokenizer=tokenizer,
         answer=answer,
         ablate=ablate,
+        seeds=None if seeds is None else _seeds(seeds),
         epochs=epochs,
         steps=steps,
         batch=batch,
         max_length=max_length,
+        lr=lr,
+        layer_decay=layer_decay,
+        freeze=freeze,
         patience=patience,
+        resume=resume,
+        overwrite=overwrite,
+        device=device,
+        precision=precision,
+        settings=settings,
+        dry_run=dry_run,
+        verbose=shared.console(json),
     )
-    values |= {"device": device, "precision": precision, "task": named}
-    if further:
-        values["further_tasks"] = further
-    values["optim"] = shared.given(lr=lr, layer_decay=layer_decay, freeze=freeze)
-    checked, chosen = _checked(values, settings or []), _seeds(seeds)
-    if dry_run or out is None:
-        _dry_run(checked, json)
-        return
-    _run(checked, chosen, out=out, resume=resume, overwrite=overwrite, json=json)
-
-
-def _tasks(text: str, own: dict[str, str], train_share: float | None) -> list[dict[str, Any]]:
-    """The tasks of NAME[=DATA],NAME[=DATA]...; `own`: options of an own file, of which several tasks share the data alone."""
-    from gyebo.tasks.registry import TASKS
-
-    shares = shared.given(train_share=train_share)
-    parts = [part.partition("=") for part in text.split(",")]
-    if len(parts) == 1 and not parts[0][1]:
-        return [{"name": text, **own, **shares}]
-    for option in own.keys() - {"data"}:
-        raise OptionError(f"‹task.{option}› can't be told apart for several tasks: leave it out")
-    found = []
-    for name, _, place in parts:
-        if not name:
-            raise OptionError(f"‹task.name›: write NAME,NAME or NAME=DATA,NAME=DATA, not {text!r}")
-        files = name not in TASKS or TASKS[name].world is None
-        data = {"data": place} if place else {"data": own["data"]} if files and "data" in own else {}
-        found.append({"name": name, **data, **shares})
-    return found
-
-
-def _seeds(text: str | None) -> list[int]:
-    try:
-        found = [int(part) for part in (text or "0").split(",")]
-    except ValueError:
-        found = []
-    if not found or min(found) < 0 or len(set(found)) != len(found):
-        raise ValueError(f"--seeds must be different whole numbers from 0, as 0,1,2, but is {text!r} instead")
-    return found
-
-
-def _checked(values: dict[str, Any], settings: list[str]) -> FinetuneOptions:
-    from gyebo.config.finetune import FinetuneOptions
-
-    if "seed" in shared.named(settings):
-        raise ValueError("--set seed has no effect: use --seeds")
-    return shared.checked(FinetuneOptions, values, settings)
-
-
-def _dry_run(options: FinetuneOptions, json: bool) -> None:
-    from gyebo.jobs.finetuning.run import dry_run
-
-    plan = dry_run(options, shared.console(json))
     if json:
-        print(json_module.dumps(plan, ensure_ascii=False))
+        print(json_module.dumps(found.as_dict(), ensure_ascii=False))
+    elif isinstance(found, FinetunedRun):
+        _tell(found)
 
 
-def _run(options: FinetuneOptions, seeds: list[int], *, out: Path, resume: bool, overwrite: bool, json: bool) -> None:
-    from gyebo.jobs.finetune import finetune_seeds
-
-    _show(finetune_seeds(options, seeds, out, resume=resume, overwrite=overwrite, console=shared.console(json)), out, json)
-
-
-def _refuse(**options: Any) -> None:
-    """What the linear baseline has no use for."""
-    for name, value in options.items():
-        if value is not None:
-            raise OptionError(f"‹{name}› has no effect on linear: leave it out")
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise OptionError(f"‹seed› must be different whole numbers from 0, as 0,1,2, but is {text!r} instead") from None
 
 
-def _linear(named: dict[str, Any], out: Path, *, overwrite: bool, json: bool) -> None:
-    from gyebo.config import toml
-    from gyebo.config.finetune import TaskOptions
-    from gyebo.jobs.finetuning.linear import finetune_linear
-
-    _show(finetune_linear(toml.check(TaskOptions, named, section="task"), out, overwrite=overwrite), out, json)
-
-
-def _show(found: FinetuneSummary, out: Path, json: bool) -> None:
+def _tell(found: FinetunedRun) -> None:
     from gyebo.jobs.finetuning.report import lines
     from gyebo.tasks.kinds.table import find_kind
 
-    if json:
-        print(json_module.dumps(found.as_dict(), ensure_ascii=False))
-        return
     print("\n".join(lines(found)))
+    out, command = found.out, find_kind(found.kind).command
     opens = f" and opens in transformers ({found.auto_class})" if found.auto_class else ""
-    command = find_kind(found.kind).command
     if "," in found.task:  # several
         print(f"The model is in {out}{opens}. Next: gyebo predict {out} FILE --task {found.task.partition(',')[0]}")
         return

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from gyebo.api.memory import Names
+
 
 def _number(kind: type[int] | type[float], low: float, words: str) -> Callable[[str], Any]:
     """A reader of numbers that says what it was given instead of one."""
@@ -110,8 +112,10 @@ def given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def readable(corpora: list[str]) -> list[str]:
-    """The names of a corpus, with a file in the place of "-": stdin can be read once, a run reads its corpus again later."""
+def readable(corpora: list[str]) -> Names:
+    """The names of a corpus as a verb takes them, with a file in the place of "-": stdin can be read once, a run reads its
+    corpus again later."""
+    from gyebo.api.memory import Names
     from gyebo.config.run import DataOptions
     from gyebo.data.prepare import cache_folder
     from gyebo.data.sources import resolve
@@ -123,7 +127,7 @@ def readable(corpora: list[str]) -> list[str]:
             raise ValueError("stdin (-) can't be read by several processes: save the text in a file")
         return str(resolve(["-"], cache_folder() / "spool", DataOptions(corpus=["-"]))[0].path)
 
-    return [settle(name) for name in corpora]
+    return Names(settle(name) for name in corpora)
 
 
 def lines_from_stdin() -> list[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json as json_module
-import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gyebo.cli import options as shared
+
+if TYPE_CHECKING:
+    from gyebo.api.training import Run, RunPlanned
 
 
 def pretrain(
@@ -69,80 +71,59 @@ def pretrain(
       gyebo pretrain gpt corpus/ --size small --tokens 1e8 --set optim.lr=5e-4 --dry-run
       torchrun --nproc-per-node 2 -m gyebo pretrain gpt2 corpus/ --steps 1000 -o runs/big
     """
-    from gyebo.config.run import RunOptions
+    from gyebo.api.pretrain import pretrain as verb
 
-    _refuse_contradictions(start_from, size, tokenizer, vocab_size, dry_run, resume or overwrite)
-    if out is None and not dry_run:
-        raise ValueError("-o is missing: name the directory to write, as in -o runs/first")
-    values: dict[str, Any] = shared.given(
-        family=family,
-        size=size,
-        tokenizer=tokenizer,
-        picture_tokenizer=picture_tokenizer,
-        vocab_size=vocab_size,
-        start_from=start_from,
-        context=context,
-        seed=seed,
-    )
-    values["data"] = shared.given(
-        corpus=shared.readable(corpus),
-        documents=documents,
-        text_field=text_field,
-        bad_bytes=bad_bytes,
-        valid=shared.readable([valid])[0] if valid else None,
-        valid_last=valid_last,
-        valid_share=valid_share,
-        across_documents=across_documents,
-    )
-    values["train"] = shared.given(
-        batch_tokens=batch_tokens,
-        checkpoint_every=checkpoint_every,
-        keep=keep,
-        device=device,
-        precision=precision,
-        compile=compile,
-    )
-    values["budget"] = shared.given(steps=steps, tokens=tokens, flops=flops, minutes=minutes)
-    perform(
-        shared.checked(RunOptions, values, settings or []), out, dry_run=dry_run, resume=resume, overwrite=overwrite, json=json
+    tell(
+        verb(
+            family,
+            shared.readable(corpus),
+            out=out,
+            size=size,
+            tokenizer=tokenizer,
+            picture_tokenizer=picture_tokenizer,
+            vocab_size=vocab_size,
+            steps=steps,
+            tokens=tokens,
+            flops=flops,
+            minutes=minutes,
+            start_from=start_from,
+            resume=resume,
+            overwrite=overwrite,
+            seed=seed,
+            context=context,
+            batch_tokens=batch_tokens,
+            checkpoint_every=checkpoint_every,
+            keep=keep,
+            documents=documents,
+            text_field=text_field,
+            bad_bytes=bad_bytes,
+            valid=shared.readable([valid]) if valid else None,
+            valid_last=valid_last,
+            valid_share=valid_share,
+            across_documents=across_documents,
+            device=device,
+            precision=precision,
+            compile=compile,
+            dry_run=dry_run,
+            settings=settings,
+            verbose=shared.console(json),
+        ),
+        json,
     )
 
 
-def perform(run: Any, out: Path | None, *, dry_run: bool, resume: bool, overwrite: bool, json: bool) -> None:
-    """Train as the checked options `run` say, and tell what came of it; `dry_run`: what would."""
-    from gyebo.jobs import pretrain as job
-    from gyebo.jobs.pretraining import setup
-    from gyebo.jobs.results import DryRun, PretrainResult
+def tell(found: Run | RunPlanned | None, json: bool) -> None:
+    """Say what came of a training; None: another process says it."""
+    from gyebo.api.training import Run
 
-    speak = shared.console(json)
-    result: DryRun | PretrainResult | None
-    if dry_run or out is None:
-        with tempfile.TemporaryDirectory() as folder:  # a tokenizer may be trained on the way, but nothing is to be left
-            result = setup.dry_run(run, Path(folder), speak)
-    else:
-        result = job.pretrain(run, out, resume=resume, overwrite=overwrite, console=speak)
     if json:
-        print(json_module.dumps(result.as_dict() if result else {}, ensure_ascii=False))
-    elif isinstance(result, PretrainResult):
+        print(json_module.dumps(found.as_dict() if found else {}, ensure_ascii=False))
+    elif isinstance(found, Run):
         from gyebo.models.family import find
         from gyebo.objectives import table
 
-        family, (words, value) = find(result.family), result.reported
-        facts = table.of_use(family.objective, table.asked(family.objective, run.objective))
+        family, (words, value) = find(found.family), found.reported
+        facts = table.of_use(family.objective, table.asked(family.objective, found.options.objective))
         opens = " and opens in transformers" if family.in_transformers and facts.auto_class else ""
-        print(f"{value:.4f} {words} on held-out {facts.of}. The model is in {out}{opens}.")
-        print(f"Next: gyebo {facts.next_command.format(out=out)}")
-
-
-def _refuse_contradictions(
-    start_from: str | None, size: str | None, tokenizer: str | None, vocab_size: int | None, dry_run: bool, writing: bool
-) -> None:
-    """Options that would have no effect beside others."""
-    if start_from and size:
-        raise ValueError(f"--size {size} contradicts --from: the shape is that of {start_from}")
-    if tokenizer and vocab_size:
-        raise ValueError("--vocab-size has no effect with --tokenizer: drop one")
-    if start_from and vocab_size:
-        raise ValueError(f"--vocab-size has no effect with --from: the tokenizer is that of {start_from}")
-    if dry_run and writing:
-        raise ValueError("--dry-run and --resume or --overwrite exclude each other: a dry run writes nothing")
+        print(f"{value:.4f} {words} on held-out {facts.of}. The model is in {found.out}{opens}.")
+        print(f"Next: gyebo {facts.next_command.format(out=found.out)}")

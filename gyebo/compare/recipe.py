@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -330,27 +330,32 @@ def _different(names: Sequence[str], what: str, field: str) -> None:
             raise OptionError(message, (what, number, field))
 
 
-def load(path: str | Path, *, corpus: Sequence[str] = (), tasks: Sequence[str] = (), settings: Sequence[str] = ()) -> Recipe:
+def load(path: str | Path, *, corpus: Sequence[str] = (), tasks: Sequence[str] = (), settings: toml.Settings = ()) -> Recipe:
     """`load_with_lines` without the lines."""
     return load_with_lines(path, corpus=corpus, tasks=tasks, settings=settings)[0]
 
 
 def load_with_lines(
-    path: str | Path, *, corpus: Sequence[str] = (), tasks: Sequence[str] = (), settings: Sequence[str] = ()
+    recipe: str | Path | Mapping[str, Any],
+    *,
+    corpus: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    settings: toml.Settings = (),
 ) -> tuple[Recipe, toml.Source]:
-    """Read and check a recipe; the file with the lines of its fields beside it.
+    """Read and check a recipe, a file or its values; the file with the lines of its fields beside it.
 
     corpus: takes the place of the recipe's `[data] corpus`. tasks: "NAME" or "NAME=DATA", take
-    the place of its tasks; one that the recipe has too keeps its other options. settings: `section.field=value`; a budget
+    the place of its tasks; one that the recipe has too keeps its other options. settings: of its options; a budget
     takes the place of the recipe's, also where it counts something else.
     Raises FileNotFoundError or ValueError with one line that names the file, the line in it, and the field.
     """
-    values, source = toml.read_with_lines(path)
-    elsewhere: list[Place] = [tuple(name.strip() for name in setting.partition("=")[0].split(".")) for setting in settings]
-    if any(setting.startswith("budget.") for setting in settings):
+    values, source = (dict(recipe), toml.Source("recipe")) if isinstance(recipe, Mapping) else toml.read_with_lines(recipe)
+    chosen = toml.parsed(settings)
+    elsewhere: list[Place] = [tuple(name.split(".")) for name in chosen]
+    if any(name.startswith("budget.") for name in chosen):
         values["budget"] = {}
         elsewhere.append(("budget",))
-    values = toml.override(values, list(settings))
+    values = toml.override(values, chosen)
     if corpus and isinstance(values.get("data", {}), dict):
         values["data"] = {**values.get("data", {}), "corpus": list(corpus)}
         elsewhere.append(("data", "corpus"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from html import escape
 from typing import Any
 
 from rich.table import Table
@@ -27,6 +28,25 @@ def rich_table(comparison: Comparison) -> Table:
             continue
         table.add_row(Text(measure.heading), *(Text(value) for value in values))
     return table
+
+
+def plain(comparison: Comparison) -> str:
+    """For Python's prompt: the verdict, the lines that the report shows at once, and where the rest is."""
+    headline, why = conclusion(comparison)
+    rows = [["", *columns(comparison)], *([measure.heading, *values] for measure, values in cells(comparison) if measure.first)]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return "\n".join([f"{headline} {why}", *lines, f"Report: {comparison.out / 'report.html'}"])
+
+
+def html(comparison: Comparison) -> str:
+    """For a notebook: as `plain`."""
+    headline, why = conclusion(comparison)
+    shown = [([measure.heading, *values], "td") for measure, values in cells(comparison) if measure.first]
+    rows = [(["", *columns(comparison)], "th"), *shown]
+    body = "".join("<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>" for row, tag in rows)
+    report = escape(str(comparison.out / "report.html"))
+    return f"<p><b>{escape(headline)}</b> {escape(why)}</p><table>{body}</table><p>Report: {report}</p>"
 
 
 def markdown(comparison: Comparison) -> str:

@@ -149,10 +149,13 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return math.fsum(known) / len(known) if known and len(known) == len(values) else None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison:
-    """A finished comparison. `rows`: best mean first, failed ones last. `plan`: by candidate. `tasks`: by name. `baselines`: by
-    task, the linear baseline's score on resamples of the test examples, where known."""
+    """A finished comparison, which shows its verdict and its table.
+
+    `rows`: best mean first, failed ones last. `plan`: by candidate. `tasks`: by name. `baselines`: by task, the linear
+    baseline's score on resamples of the test examples, where known.
+    """
 
     recipe: Recipe
     out: Path
@@ -162,6 +165,16 @@ class Comparison:
     environment: dict[str, Any]
     tasks: dict[str, KnownTask] = field(default_factory=dict)
     baselines: dict[str, Array] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        from gyebo.compare.rendering import plain
+
+        return plain(self)
+
+    def _repr_html_(self) -> str:
+        from gyebo.compare.rendering import html
+
+        return html(self)
 
     @property
     def ok(self) -> bool:

@@ -21,7 +21,7 @@ import os
 import platform
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -352,19 +352,19 @@ def _processor() -> str:
 
 
 def compare_files(
-    recipe: Path,
+    recipe: Path | Mapping[str, Any],
     out: Path,
     *,
     corpus: Sequence[str] | None = None,
     tasks: Sequence[str] | None = None,
-    settings: Sequence[str] = (),
+    settings: toml.Settings = (),
     resume: bool = False,
     overwrite: bool = False,
     console: Console | None = None,
-) -> bool:
-    """Run a recipe file into `out` and print the answer; False where a run failed. Errors as in `load` and `compare`.
+) -> Comparison:
+    """Run a recipe, a file or its values, into `out` and print the answer. Errors as in `load` and `compare`.
 
-    corpus: takes the place of the recipe's. tasks: "NAME" or "NAME=DATA", likewise. settings: `section.field=value`.
+    corpus: takes the place of the recipe's. tasks: "NAME" or "NAME=DATA", likewise. settings: of the recipe's options.
     """
     console = console or Console()
     asked, source = load_with_lines(recipe, corpus=corpus or (), tasks=tasks or (), settings=settings)
@@ -373,7 +373,7 @@ def compare_files(
             asked.check_search()
     result = compare(asked, out, resume=resume, overwrite=overwrite, console=console)
     show(result, console)
-    return result.ok
+    return result
 
 
 def show(result: Comparison, console: Console) -> None:

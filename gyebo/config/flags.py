@@ -1,4 +1,5 @@
-"""The table from options to the flags of each command: how one types an option, in messages and in the command of a run."""
+"""The table from options to the flags of each command: how one types an option, in messages and in the command of a run; and
+what the verbs of Python (`gyebo/api/`) call it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,10 @@ def _flags(section: str, fields: str) -> dict[str, str]:
     return {f"{section}{field}": f"--{field.replace('_', '-')}" for field in fields.split()}
 
 
+SET = "settings."  # before the name of an option that was given as a setting, also where it has a flag
+RENAMED = {"-o": "out", "--from": "start_from", "--set": "settings"}  # parameters that are not called as their flag
 ALL = {"out": "-o", "resume": "--resume", "overwrite": "--overwrite", "settings": "--set"}
+OF_SOME = {"dry_run": "--dry-run"}  # of the commands that have it
 BUDGET = _flags("budget.", "steps tokens minutes")
 DATA = {"data.corpus": "CORPUS"} | _flags("data.", "documents text_field bad_bytes valid valid_last valid_share")
 TRAIN = _flags("train.", "batch_tokens device precision")
@@ -74,14 +78,37 @@ def typed(text: str, command: str, own: Collection[str] | None = None) -> str:
     return NAMED.sub(shown, text)
 
 
+def in_python(text: str, command: str, own: Collection[str]) -> str:
+    """A message with marked options as the parameters `own` of the command's verb in Python call them."""
+
+    def shown(match: re.Match[str]) -> str:
+        return parameter(match[1], command, own) + match[2]
+
+    return NAMED.sub(shown, text)
+
+
+def parameter(field: str, command: str, own: Collection[str]) -> str:
+    """What an option is called in Python: "train.batch_tokens" of pretrain is batch_tokens, "optim.lr" is settings["optim.lr"];
+    one that the verb has not keeps its dotted name."""
+    if field in own:
+        return field
+    name = flag(field, command)
+    if name.startswith("--set "):
+        return f'settings["{name.removeprefix("--set ")}"]' if "settings" in own else field
+    name = RENAMED.get(name) or name.lstrip("-").replace("-", "_").lower()
+    return name if name in own else field
+
+
 def flag(field: str, command: str, own: Collection[str] | None = None) -> str:
     """How one types an option of a command: "train.batch_tokens" of pretrain is --batch-tokens, "optim.lr" is --set optim.lr.
 
     A name without its section is that of the option which ends so. `own`: the command's flags, where they are known: an option
     that it lacks keeps its own name.
     """
-    if field in ALL:
-        return ALL[field]
+    if field in ALL or field in OF_SOME:
+        return ALL.get(field) or OF_SOME[field]
+    if field.startswith(SET):
+        return f"--set {field.removeprefix(SET)}"
     known, last = FLAGS.get(command, {}), field.rpartition(".")[2]
     if command in RECIPES:
         return known.get(field, field)

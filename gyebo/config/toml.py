@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from gyebo.config.errors import OptionError, marked, place_of, within
 from gyebo.config.toml_lines import Place, key_lines
 
 Options = TypeVar("Options", bound=BaseModel)
+Settings = Mapping[str, Any] | Sequence[str]  # {"section.field": value}, or as typed: section.field=value
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,32 @@ def suggest(name: str, known: Iterable[str] | Mapping[str, str]) -> str:
     return f"; there is: {', '.join(beside or names)}"
 
 
-def override(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    """Apply `section.field=value` settings (values in TOML, or a bare word) to nested values; gives a copy.
+def override(values: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Apply settings to nested values, `section.field=value` (in TOML, or a bare word) or {"section.field": value}, in a copy.
 
     Raises OptionError where a setting has no "=" or runs through something that is no section.
     """
     result = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    for name, value in parsed(settings).items():
+        target = result
+        *sections, last = name.split(".")
+        for section in sections:
+            target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise OptionError(f"‹settings› {name}={value}: {section} is not a section")
+        target[last] = value
+    return result
+
+
+def parsed(settings: Settings) -> dict[str, Any]:
+    """Settings by their dotted names; OptionError for what is none."""
+    if isinstance(settings, Mapping):
+        if wrong := next((name for name in settings if not isinstance(name, str) or not name), None):
+            raise OptionError(f"‹settings› needs names of options as keys, but has {wrong!r}")
+        return dict(settings)
+    if isinstance(settings, str):
+        raise OptionError(f'‹settings› needs {{"section.field": value}}, but is the string {settings!r}')
+    found: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name:
@@ -136,14 +157,8 @@ def override(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text
-        target = result
-        *sections, last = name.strip().split(".")
-        for section in sections:
-            target = target.setdefault(section, {})
-            if not isinstance(target, dict):
-                raise OptionError(f"‹settings› {setting}: {section} is not a section")
-        target[last] = value
-    return result
+        found[name.strip()] = value
+    return found
 
 
 def read(path: str | Path) -> dict[str, Any]:

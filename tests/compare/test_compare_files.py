@@ -33,14 +33,14 @@ def test_the_answer_is_printed_and_a_failure_is_told(tmp_path, faked, recipe, co
 
     (tmp_path / "r.toml").write_text(dump(recipe()), encoding="utf-8")
     keywords = {"console": console, "corpus": ["my.txt"], "settings": ["seeds=[0, 1]"]}
-    assert run.compare_files(tmp_path / "r.toml", tmp_path / "out", **keywords)
+    assert run.compare_files(tmp_path / "r.toml", tmp_path / "out", **keywords).ok
     shown = console.file.getvalue()
     assert "gpt2-tiny is best on this text, over 2 seeds, on these held-out documents alone." in shown
     assert f"Report: {tmp_path}/out/report.html" in shown
     assert f"gyebo generate {tmp_path}/out/runs/gpt2-tiny/seed-0" in shown
     assert recipe_of(tmp_path / "out").data.corpus == ["my.txt"]
     faked.failing = {("gpt", 0)}
-    assert not run.compare_files(tmp_path / "r.toml", tmp_path / "out", overwrite=True, **keywords)
+    assert not run.compare_files(tmp_path / "r.toml", tmp_path / "out", overwrite=True, **keywords).ok
 
 
 def recipe_of(out):

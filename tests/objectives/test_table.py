@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from gyebo.cli.pretrain import perform
+from gyebo.api.pretrain import pretrain as verb
+from gyebo.cli.pretrain import tell
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.recipe import parse
 from gyebo.compare.run import compare
@@ -73,7 +74,7 @@ def test_a_row_from_outside_is_trained_resumed_and_evaluated(toy, run_options, t
     assert evaluate(str(tmp_path / "whole")) == result.valid
     card = (tmp_path / "whole" / "README.md").read_text(encoding="utf-8")
     assert "ahead share" in card and "AutoModel.from_pretrained" in card and "share of tokens foreseen during training" in card
-    perform(options, tmp_path / "whole", dry_run=False, resume=True, overwrite=False, json=False)
+    tell(verb(options, out=tmp_path / "whole", resume=True), json=False)
     told = capsys.readouterr().out
     assert "share of tokens foreseen on held-out text" in told and f"Next: gyebo embed {tmp_path / 'whole'} ..." in told
 

@@ -1,0 +1,71 @@
+"""`gyebo.distil`, the verb of `gyebo distill`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gyebo.api.memory import Texts
+from gyebo.api.options import checked, folder, given, verb
+from gyebo.api.pretrain import corpora
+from gyebo.config.errors import OptionError
+from gyebo.config.run import RunOptions
+from gyebo.config.toml import Settings
+
+if TYPE_CHECKING:
+    from gyebo.api.speaking import Verbose
+    from gyebo.api.training import Run
+
+
+@verb("distill")
+def distil(
+    teacher: str | Path,
+    corpus: Texts,
+    *,
+    out: str | Path,
+    layers: int | None = None,
+    steps: int | None = None,
+    tokens: float | None = None,
+    minutes: float | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    seed: int | None = None,
+    context: int | None = None,
+    batch_tokens: int | None = None,
+    documents: str | None = None,
+    text_field: str | None = None,
+    bad_bytes: str | None = None,
+    valid: Texts = None,
+    valid_last: float | None = None,
+    valid_share: float | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    settings: Settings | None = None,
+    verbose: Verbose = None,
+) -> Run:
+    """Train a smaller model from a larger one, as DistilBERT: `gyebo.distil("runs/bert", "a.txt", minutes=10, out="runs/s")`.
+
+    teacher: a run, a `transformers` directory or a hub id. layers: of the student, by default half of the teacher's. Give
+    exactly one budget: `steps`, `tokens` or `minutes`. Other parameters and errors as of `gyebo.pretrain`.
+    """
+    from gyebo.api.training import Run, train
+    from gyebo.jobs.places import placed_name
+    from gyebo.jobs.pretraining.setup import student_family
+
+    place = folder(out)
+    if place is None:
+        raise OptionError("‹out› is missing: name the directory to write, such as runs/student")
+    there = placed_name(str(teacher), "teacher", place) if resume else str(teacher)
+    values = given(family=student_family(there), teacher=teacher, context=context, seed=seed)
+    data = given(
+        documents=documents, text_field=text_field, bad_bytes=bad_bytes, valid_last=valid_last, valid_share=valid_share
+    )
+    values["data"] = data | corpora(corpus, valid, text_field)
+    values["model"] = given(layers=layers)
+    values["train"] = given(batch_tokens=batch_tokens, device=device, precision=precision)
+    values["budget"] = given(steps=steps, tokens=tokens, minutes=minutes)
+    found = train(
+        checked(RunOptions, values, settings), place, dry_run=False, resume=resume, overwrite=overwrite, verbose=verbose
+    )
+    assert found is None or isinstance(found, Run)
+    return found

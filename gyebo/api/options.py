@@ -1,0 +1,68 @@
+"""What all verbs share: options from what was given, and errors that name parameters."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from gyebo.config import toml
+from gyebo.config.errors import NAMED, NamesOptions, OptionError
+from gyebo.config.flags import SET, in_python
+from gyebo.config.toml import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Kind = TypeVar("Kind")
+
+
+def verb(command: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Marks the function of a command: an error that names options names the function's parameters."""
+
+    def mark(function: Callable[P, R]) -> Callable[P, R]:
+        names = set(inspect.signature(function).parameters)
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except NamesOptions as error:
+                error.args = (in_python(error.text, command, names),)
+                raise
+
+        return call
+
+    return mark
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """The values that are not None, paths as their names."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items() if value is not None}
+
+
+def checked(kind: type[Any], values: Mapping[str, Any], settings: Settings | None) -> Any:
+    """The options of that kind from a verb's values and its settings; OptionError names what is wrong as it was given."""
+    chosen = toml.parsed(settings or {})
+    try:
+        return toml.check(kind, toml.override(values, chosen))
+    except OptionError as error:
+        text = NAMED.sub(lambda match: f"‹{SET}{match[1]}›{match[2]}" if match[1] in chosen else match[0], error.text)
+        raise OptionError(text, error.place) from None
+
+
+def refuse(options: Mapping[str, Any], what: str) -> None:
+    """OptionError for the first of the options that were given, which have no effect on `what`."""
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise OptionError(f"‹{name}› has no effect on {what}: leave it out")
+
+
+def folder(out: str | Path | None) -> Path | None:
+    """The directory or file to write; OptionError for what is no name."""
+    if out is None or isinstance(out, Path):
+        return out
+    if not isinstance(out, str) or not out:
+        raise OptionError(f"‹out› must be the name of what to write, but is {out!r} instead")
+    return Path(out)

@@ -1,0 +1,118 @@
+"""The verbs of Python: one signature each with the names of the command line, results that show themselves, clear errors."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import gyebo
+from gyebo.api import speaking
+from gyebo.api.pretrain import pretrain
+from gyebo.cli.commands import COMMANDS
+from gyebo.config import toml
+
+CALLED = {"distill": "distil"}  # verbs that are not spelled as their command
+VERBS = "pretrain distill finetune compare".split()
+TINY = {"size": "tiny", "settings": {"model.layers": 2, "model.width": 32, "model.heads": 2}, "context": 32}
+TINY |= {"batch_tokens": 256, "precision": "float32", "device": "cpu", "valid_share": 0.05}
+
+
+def verb(command):
+    place = CALLED.get(command, command)
+    return getattr(__import__(f"gyebo.api.{place}", fromlist=[place]), place)
+
+
+@pytest.mark.parametrize("command", VERBS)
+def test_a_verb_has_the_options_of_its_command(command):
+    ours, typed = inspect.signature(verb(command)).parameters, inspect.signature(COMMANDS[command]).parameters
+    assert set(ours) - {"verbose"} == set(typed) - {"json"}
+    assert next(iter(ours)) == next(iter(typed))
+    assert all(each.annotation is not inspect.Parameter.empty for each in ours.values())
+
+
+def test_a_run_in_python_is_the_run_of_the_command(corpus, tokenizer_folder, tmp_path, capsys):
+    found = gyebo.pretrain("gpt2", corpus, steps=2, tokenizer=tokenizer_folder, out=tmp_path / "r", **TINY)
+    assert capsys.readouterr().out == ""  # nothing is said where the output is piped
+    stored = toml.read(tmp_path / "r" / "run.toml")
+    assert stored["result"]["steps"] == found.steps == found["steps"] == 2
+    assert found.as_dict() == {**found.as_dict(), **stored["result"]}
+    assert stored["options"]["model"] == {"layers": 2, "width": 32, "heads": 2} and found.out == tmp_path / "r"
+    value = f"{found.valid['bits_per_byte']:.4f}"
+    assert value in repr(found) and "bits per byte" in repr(found) and len(repr(found).splitlines()) < 10
+    page = found._repr_html_()
+    assert value in page and page.count("data:image/png;base64,") == 1
+    again = gyebo.pretrain(found.options, out=tmp_path / "r", resume=True)  # options as an object
+    assert again.valid == found.valid
+
+
+def test_a_dry_run_writes_nothing(corpus, tokenizer_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("gyebo.jobs.pretraining.setup.MEASURE_SECONDS", 0.05)
+    plan = gyebo.pretrain("gpt2", corpus, steps=100, tokenizer=tokenizer_folder, dry_run=True, verbose=False, **TINY)
+    assert plan.steps == 100 and "parameters" in repr(plan) and not list(tmp_path.iterdir())
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"steps": 2}, "out is missing: name the directory"),
+        ({"out": "x"}, "the budget needs exactly one of steps, tokens, flops, minutes; found none"),
+        ({"out": "x", "steps": 2, "minutes": 1}, "found steps and minutes"),
+        ({"out": "x", "steps": "many"}, "steps must be a valid integer"),
+        ({"out": "x", "steps": 2, "size": "tiny", "start_from": "m"}, "size=tiny contradicts start_from"),
+        ({"out": "x", "steps": 2, "tokenizer": "t", "vocab_size": 300}, "vocab_size has no effect with tokenizer"),
+        ({"out": "x", "steps": 2, "valid_last": 2}, "valid_last must be less than 1"),
+        ({"out": "x", "steps": 2, "valid_last": 0.1, "valid_share": 0.1}, "valid_last and valid_share exclude each other"),
+        ({"out": "x", "steps": 2, "settings": {"optim.lr": -1}}, 'settings["optim.lr"] must be greater than 0'),
+        ({"out": "x", "steps": 2, "settings": {"optim.rate": 1}}, "unknown option 'optim.rate'"),
+        ({"out": "x", "steps": 2, "settings": "optim.lr=1"}, "settings needs"),
+        ({"out": "x", "steps": 2, "dry_run": True, "resume": True}, "dry_run and resume or overwrite exclude each other"),
+        ({"out": "x", "steps": 2, "verbose": 3}, "verbose must be True, False or None"),
+        ({"out": 3, "steps": 2}, "out must be the name"),
+    ],
+)
+def test_errors_name_parameters(corpus, given, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="^[^\n]*$") as caught:
+        gyebo.pretrain("gpt2", corpus, **given)
+    assert said in str(caught.value) and "--" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_finetune_names_parameters_and_refuses_what_has_no_effect(tmp_path):
+    for given, said in [
+        ({"model": "m", "task": "nsmc"}, "out: name the directory of the run, or ask for dry_run"),
+        ({"model": "m", "task": "nsmc", "out": "x", "seeds": [0, 0]}, "seeds must be different whole numbers"),
+        ({"model": "m", "task": "nsmc", "out": "x", "seeds": "0,1"}, "seeds must be different whole numbers"),
+        ({"model": "m", "task": 3, "out": "x"}, "task must be the name of a task"),
+        ({"model": "linear", "task": "nsmc", "out": "x", "lr": 1e-3}, "lr has no effect on linear"),
+        ({"model": "linear", "task": "nsmc", "out": "x", "seeds": 1}, "seeds has no effect on linear"),
+        ({"model": "m", "task": ["nsmc", "klue-nli"], "out": "x", "text": "t"}, "text can't be told apart"),
+        ({"model": "m", "task": "nsmc", "out": "x", "settings": {"seed": 1}}, "has no effect: use seeds"),
+        ({"model": "m", "task": "classification", "out": "x", "data": 3}, "data must be rows"),
+        ({"model": "m", "task": "nsmc", "out": "x", "lr": -1}, "lr must be greater than 0"),
+    ]:
+        with pytest.raises(ValueError, match="^[^\n]*$") as caught:
+            gyebo.finetune(**given)
+        assert said in str(caught.value) and "--" not in str(caught.value), str(caught.value)
+
+
+def test_compare_is_the_verb_before_and_after_its_package_is_imported():
+    code = "import gyebo; first = gyebo.compare; import gyebo.compare.results; second = gyebo.compare\n"
+    code += "import gyebo.compare.recipe as recipe; assert recipe.Recipe is gyebo.compare.recipe.Recipe\n"
+    code += "for verb in (first, second):\n    try:\n        verb(3, out='x')\n    except ValueError as e:\n        print(e)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "recipe must be the name of a file or a dict, but is a int\n" * 2
+
+
+def test_speech_by_what_is_there(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    assert speaking.console(None).quiet and speaking.console(False).quiet and not speaking.console(True).quiet
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # as rich recognises a terminal
+    assert not speaking.console(None).quiet and speaking.console(False).quiet
+
+
+def test_a_verb_says_what_it_does_where_it_is_asked_to(corpus, tokenizer_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("gyebo.jobs.pretraining.corpus._said", set())
+    pretrain("gpt2", corpus, steps=1, tokenizer=tokenizer_folder, out=tmp_path / "r", verbose=True, **TINY)
+    assert "documents for training" in capsys.readouterr().out
