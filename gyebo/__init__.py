@@ -15,12 +15,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gyebo.api.compare import compare
     from gyebo.api.distil import distil
+    from gyebo.api.draw import draw
+    from gyebo.api.embed import embed
+    from gyebo.api.evaluate import evaluate
+    from gyebo.api.fill import fill
     from gyebo.api.finetune import finetune
+    from gyebo.api.generate import generate, stream
+    from gyebo.api.predict import predict
     from gyebo.api.pretrain import pretrain
+    from gyebo.api.translate import translate
     from gyebo.config.run import RunOptions
-    from gyebo.generation import generate, stream
     from gyebo.interchange import load, save
-    from gyebo.jobs.evaluate import evaluate
     from gyebo.jobs.guard.opening import open_guard
     from gyebo.jobs.inspection.corruption import inspect_corruption
     from gyebo.models.bart import Bart
@@ -76,16 +81,21 @@ _PLACES = {
     "Xlnet": "gyebo.models.xlnet",
     "compare": "gyebo.api.compare",
     "distil": "gyebo.api.distil",
-    "evaluate": "gyebo.jobs.evaluate",
+    "draw": "gyebo.api.draw",
+    "embed": "gyebo.api.embed",
+    "evaluate": "gyebo.api.evaluate",
+    "fill": "gyebo.api.fill",
     "finetune": "gyebo.api.finetune",
-    "generate": "gyebo.generation",
+    "generate": "gyebo.api.generate",
     "inspect_corruption": "gyebo.jobs.inspection.corruption",
     "load": "gyebo.interchange",
     "open_guard": "gyebo.jobs.guard.opening",
+    "predict": "gyebo.api.predict",
     "pretrain": "gyebo.api.pretrain",
     "save": "gyebo.interchange",
-    "stream": "gyebo.generation",
+    "stream": "gyebo.api.generate",
     "train_tokenizer": "gyebo.text.training",
+    "translate": "gyebo.api.translate",
 }
 
 __all__ = [
@@ -116,16 +126,21 @@ __all__ = [
     "Xlnet",
     "compare",
     "distil",
+    "draw",
+    "embed",
     "evaluate",
+    "fill",
     "finetune",
     "generate",
     "inspect_corruption",
     "load",
     "open_guard",
+    "predict",
     "pretrain",
     "save",
     "stream",
     "train_tokenizer",
+    "translate",
 ]
 
 

@@ -39,7 +39,7 @@ class FinetunedRun(Shown, FinetuneSummary):
         said = [(name.replace("_", " "), f"{_mean(self.test[name])} ({self.measured})") for name in names]
         return [*said, ("examples", f"{self.examples:,}"), ("parameters", f"{self.parameters:,}")]
 
-    def pictures(self) -> list[Path]:
+    def image_files(self) -> list[Path]:
         """The learning curve, and the confusion matrix of a classifier."""
         return [self.out / "learning.png", self.out / "confusion.png"]
 

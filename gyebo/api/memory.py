@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ LIBRARIES = {
     "numpy": ("ndarray",),
 }
 COLUMNS = {"Series", "Index", "Column", "ndarray"}  # hold one value a row
+LONGEST_NAME = 4096  # bytes of a path
 WANTED = "give texts (a list of strings, a column of a table), a table with a column of texts, or the name of a file"
 
 
@@ -41,7 +43,8 @@ def corpus_names(value: Texts, parameter: str, text_field: str | None = None) ->
     OptionError, which names the parameter, for anything else.
     """
     if (named := names_in(value, parameter)) is not None:
-        return list(named)
+        with naming(value, parameter):
+            return list(named)
     texts = texts_in(value, parameter, text_field or TEXT)
     return [spooled(({text_field or TEXT: text} for text in texts), parameter)]
 
@@ -69,6 +72,23 @@ def names_in(value: Texts, parameter: str) -> Names | None:
             f"[Path({value[0]!r}), ...], or one name"
         )
     return None
+
+
+@contextmanager
+def naming(value: Any, parameter: str) -> Iterator[None]:
+    """Where a string is no name of a file, an error says that texts are given as a list."""
+    if not isinstance(value, str):
+        yield
+        return
+    advice = f"for a text give a list, [{value[:40]!r}]"
+    if len(value.encode(errors="replace")) > LONGEST_NAME or set(value) & {"\n", "\0"}:
+        raise OptionError(f"‹{parameter}›={value[:40]!r}... is no name of a file: {advice}")
+    try:
+        yield
+    except FileNotFoundError as error:
+        if not str(error).startswith(f"{value}:"):
+            raise
+        raise OptionError(f"‹{parameter}›={error}; {advice}") from None
 
 
 def _is_name(text: str) -> bool:

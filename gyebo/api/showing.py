@@ -23,7 +23,7 @@ class Shown:
         """What is said of it: (what, figure)."""
         raise NotImplementedError
 
-    def pictures(self) -> list[Path]:
+    def image_files(self) -> list[Path]:
         """Files that a notebook shows below; those that are gone are left out."""
         return []
 
@@ -34,7 +34,7 @@ class Shown:
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><th style='text-align:left'>{_text(a)}</th><td>{_text(b)}</td></tr>" for a, b in self.lines())
-        shown = "".join(_image(path) for path in self.pictures() if path.is_file())
+        shown = "".join(_image(path) for path in self.image_files() if path.is_file())
         return f"<p><b>{_text(self.title())}</b></p><table>{rows}</table>{shown}"
 
 

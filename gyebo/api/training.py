@@ -39,7 +39,7 @@ class Run(Shown, PretrainResult):
             ("time", f"{duration(self.seconds)}, {self.tokens_per_second:,.0f} tokens/s"),
         ]
 
-    def pictures(self) -> list[Path]:
+    def image_files(self) -> list[Path]:
         """The curve of its loss."""
         return [self.out / "loss.png"]
 

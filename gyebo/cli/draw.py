@@ -44,30 +44,26 @@ def draw(
       gyebo draw runs/drawer --text "빨간 집" --count 16 --rerank runs/judge --top-k 64 -o houses.png
       gyebo draw runs/drawer --text "a red house" --upper sky.png --guidance 3 --seed 7 -o house.png
     """
-    from rich.progress import Progress
+    from gyebo.api.draw import draw as verb
 
-    from gyebo.jobs.draw import draw_pictures
-
-    if out.suffix.lower() != ".png":
-        raise ValueError(f"-o {out}: the picture is written as PNG: let its name end in .png")
-    options = shared.given(candidates=count, top_k=top_k, temperature=temperature, guidance=guidance, seed=seed)
-    aside = shared.console(json=True)
-    with Progress(console=aside, transient=True, disable=not aside.is_terminal) as progress:
-        task = progress.add_task("drawing", total=1.0)
-        found = draw_pictures(
-            model,
-            text,
-            options,
-            out=out,
-            rerank=rerank,
-            upper=upper,
-            device=device,
-            overwrite=overwrite,
-            on_step=lambda share: progress.update(task, completed=share),
-        )
+    found = verb(
+        model,
+        text,
+        out=out,
+        count=count,
+        rerank=rerank,
+        top_k=top_k,
+        temperature=temperature,
+        guidance=guidance,
+        seed=seed,
+        upper=upper,
+        overwrite=overwrite,
+        device=device,
+        verbose=shared.console(json=True),
+    )
     if json:
-        print(json_module.dumps(found, ensure_ascii=False))
+        print(json_module.dumps(found.as_dict(), ensure_ascii=False))
         return
-    first = found["candidates"][0]
+    first = found.candidates[0]
     said = f", the best one (candidate {first['number']}, score {first['score']:.3f}) first" if rerank else ""
-    print(f"{len(found['candidates'])} picture(s) for {text!r}, seed {found['seed']}: {out}{said}")
+    print(f"{len(found.candidates)} picture(s) for {text!r}, seed {found.seed}: {out}{said}")

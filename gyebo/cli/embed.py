@@ -13,7 +13,7 @@ from gyebo.cli import options as shared
 
 def embed(
     model: shared.Model,
-    source: Annotated[
+    texts: Annotated[
         str,
         typer.Argument(metavar="FILE", help="One text per line, or rows of jsonl, csv, tsv, parquet; any CORPUS; - for stdin."),
     ],
@@ -36,25 +36,23 @@ def embed(
       gyebo embed runs/bert reviews.txt -o reviews.npy --normalize
       gyebo embed runs/bert reviews.jsonl --text-field review -o reviews.parquet --pooling cls
     """
-    from gyebo.jobs.embed import embed as job
+    from gyebo.api.embed import embed as verb
+    from gyebo.api.memory import Names
 
-    console = shared.console(json=True)  # what is said on the way goes to stderr
-    with console.status("reading") as status:
-        result = job(
-            model,
-            source,
-            out,
-            pooling=pooling,
-            normalize=normalize,
-            data=shared.given(text_field=text_field, bad_bytes=bad_bytes),
-            device=device,
-            precision=precision,
-            overwrite=overwrite,
-            report=lambda count: status.update(f"{count:,} texts"),
-        )
-    if result["cut"]:
-        console.print(f"{result['cut']:,} texts are longer than the model's context: only their beginning was read")
+    found = verb(
+        model,
+        Names([texts]),
+        out=out,
+        pooling=pooling,
+        normalize=normalize,
+        text_field=text_field,
+        bad_bytes=bad_bytes,
+        device=device,
+        precision=precision,
+        overwrite=overwrite,
+        verbose=shared.console(json=True),  # what is said on the way goes to stderr
+    )
     if json:
-        print(json_module.dumps(result, ensure_ascii=False))
+        print(json_module.dumps(found.as_dict(), ensure_ascii=False))
     else:
-        print(f"{result['out']}: {result['texts']:,} vectors of {result['width']}")
+        print(f"{found.out}: {len(found):,} vectors of {found.shape[1]:,}")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from gyebo.cli import options as shared
-from gyebo.config.errors import OptionError
 
 
 def evaluate(
@@ -62,75 +61,32 @@ def evaluate(
       gyebo evaluate runs/sentiment nsmc --data nsmc/
       gyebo evaluate runs/judge world:pictures,unseen,200 --measure retrieval --among 100
     """
-    from gyebo.jobs.finetuned_model import trained_on
+    from gyebo.api.evaluate import evaluate as verb
 
-    own = shared.given(data=data, text=text, pair=pair, label=label, image=image, predictions=predictions)
-    spans = shared.given(context=context, memory=memory, documents=documents, text_field=text_field, bad_bytes=bad_bytes)
-    tuned = trained_on(model)
-    of_pictures = shared.given(among=among, ablate=ablate)
-    if measure is None:
-        _refuse(of_pictures, "anything without --measure")
-    if measure is not None:
-        _refuse(own | shared.given(context=context, memory=memory, precision=precision), f"--measure {measure}")
-        result = _measure(measure, model, what or [], of_pictures, spans, device)
-    elif what and len(what) == 1 and _is_task(what[0]):
-        _refuse(spans, f"the task {what[0]}")
-        result = _task(model, what[0], own, device, precision)
-    elif tuned and not what:
-        _refuse({name: value for name, value in own.items() if name != "predictions"}, "a run's own task: name the task")
-        _refuse(spans, f"the task {tuned.task.name}")
-        result = _task(model, None, own, device, precision)
-    elif tuned:
-        raise ValueError(f"{model} was fine-tuned on {tuned.task.name}, so text can't be scored with it: name a task, or none")
-    else:
-        _refuse(own, "text: name a task")
-        result = _text(model, what or [], spans, device, precision)
+    found = verb(
+        model,
+        shared.readable(what or []),
+        data=data,
+        text=text,
+        pair=pair,
+        label=label,
+        image=image,
+        predictions=predictions,
+        context=context,
+        memory=memory,
+        measure=measure,
+        among=among,
+        ablate=ablate,
+        documents=documents,
+        text_field=text_field,
+        bad_bytes=bad_bytes,
+        device=device,
+        precision=precision,
+        verbose=shared.console(json=True),
+    )
     if json:
-        print(json_module.dumps(result, ensure_ascii=False))
+        print(json_module.dumps(found.as_dict(), ensure_ascii=False))
         return
-    for name, value in result.items():
+    for name, value in found.items():
         shown = f"{value:,.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
         print(f"{name.replace('_', ' '):<22} {shown}")
-
-
-def _is_task(name: str) -> bool:
-    from gyebo.tasks.data.own_file import is_own
-    from gyebo.tasks.registry import TASKS
-
-    return name in TASKS or is_own(name)  # a file that is called so can be written as ./NAME
-
-
-def _refuse(options: dict[str, Any], what: str) -> None:
-    for name in options:
-        raise OptionError(f"‹{name}› has no effect on {what}")
-
-
-def _measure(
-    measure: str, model: str, what: list[str], options: dict[str, Any], data: dict[str, Any], device: str
-) -> dict[str, Any]:
-    from rich.progress import Progress
-
-    from gyebo.jobs.evaluate_pictures import measure as job
-
-    aside = shared.console(json=True)
-    with Progress(console=aside, transient=True, disable=not aside.is_terminal) as progress:
-        task = progress.add_task("measuring", total=1.0)
-        told = lambda share: progress.update(task, completed=share)  # noqa: E731
-        return job(measure, model, shared.readable(what), **options, data=data, device=device, on_step=told)
-
-
-def _task(model: str, name: str | None, own: dict[str, Any], device: str, precision: str | None) -> dict[str, Any]:
-    from gyebo.config import toml
-    from gyebo.config.finetune import TaskOptions
-    from gyebo.jobs.evaluate import evaluate_task
-
-    path = own.pop("predictions", None)
-    options = toml.check(TaskOptions, {"name": name, **own}, section="task") if name else None
-    return evaluate_task(model, options, device=device, precision=precision or "float32", predictions=path)
-
-
-def _text(model: str, what: list[str], spans: dict[str, Any], device: str, precision: str | None) -> dict[str, Any]:
-    from gyebo.jobs.evaluate import evaluate as job
-
-    lengths = {name: spans.pop(name, None) for name in ("context", "memory")}
-    return job(model, shared.readable(what), **lengths, data=spans, device=device, precision=precision)

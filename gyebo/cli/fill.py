@@ -26,19 +26,21 @@ def fill(
       gyebo fill runs/bert --text "대한민국의 수도는 [MASK]이다."
       gyebo fill runs/bert --text "[MASK] 영화는 [MASK] 재미있다" --top-k 3 --json
     """
-    from gyebo.jobs.fill import fill as job
+    from gyebo.api.fill import FilledText
+    from gyebo.api.fill import fill as verb
 
-    for filled in job(model, text, top_k=top_k, device=device):
+    filled = verb(model, text, top_k=top_k, device=device)
+    for found in [filled] if isinstance(filled, FilledText) else filled:
         if json:
-            print(json_module.dumps(filled, ensure_ascii=False))
+            print(json_module.dumps(found.as_dict(), ensure_ascii=False))
             continue
-        for answer in filled.get("sequences", ()):
+        for answer in found.sequences:
             print(f"{answer['log_probability']:8.2f}  {answer['sequence']}")
-        for number, candidates in enumerate(filled.get("masks", ()), 1):
-            if len(filled["masks"]) > 1:
+        for number, candidates in enumerate(found.masks, 1):
+            if len(found.masks) > 1:
                 print(f"mask {number}")
             for candidate in candidates:
                 print(f"{candidate['probability']:8.2%}  {candidate['sequence']}")
-        if len(filled.get("masks", ())) > 1:
-            print(f"all       {filled['sequence']}")
+        if len(found.masks) > 1:
+            print(f"all       {found.sequence}")
         print()

@@ -75,13 +75,15 @@ def generate(
       gyebo generate runs/chatbot --prompt "뭐 해?" --rank 20 --temperature 0.88
       head openings.txt | gyebo generate runs/reviews --json
     """
-    from gyebo.jobs.control import Wanted
-    from gyebo.jobs.generate import generate as job
+    from gyebo.api.generate import Answer
+    from gyebo.api.generate import generate as verb
 
-    options = shared.given(
+    found = verb(
+        model,
+        prompt or _prompts_from_stdin(),
         max_new_tokens=max_new_tokens,
         min_new_tokens=min_new_tokens,
-        greedy=greedy or None,
+        greedy=greedy,
         beams=beams,
         rank=rank,
         no_repeat_turn=no_repeat_turn,
@@ -93,27 +95,23 @@ def generate(
         repetition_penalty=repetition_penalty,
         no_repeat_ngram=no_repeat_ngram,
         samples=samples,
-        stop=tuple(stop) if stop else None,
+        stop=stop,
         seed=seed,
-    )
-    prompts = prompt or _prompts_from_stdin()
-    show = None if json else lambda text: print(text, end="", flush=True)
-    wanted, aside = Wanted(bag_of_words or (), attribute or (), strength, settings or ()), shared.console(json=True)
-    found = job(
-        model,
-        prompts,
-        options,
-        precision=precision,
-        device=device,
-        on_text=show,
-        wanted=wanted,
-        note=aside.print,
+        bag_of_words=bag_of_words,
+        attribute=attribute,
+        strength=strength,
+        settings=settings,
         guard=guard,
-        mode=guard_mode,
+        guard_mode=guard_mode,
         policy=policy,
+        device=device,
+        precision=precision,
+        on_text=None if json else lambda text: print(text, end="", flush=True),
+        verbose=shared.console(json=True),
     )
-    for answer in found:
-        print(json_module.dumps(answer, ensure_ascii=False))
+    for answers in [found] if isinstance(found, Answer) else found:
+        for answer in [answers] if isinstance(answers, Answer) else answers:
+            print(json_module.dumps(answer.as_dict(), ensure_ascii=False))
 
 
 def _prompts_from_stdin() -> list[str]:

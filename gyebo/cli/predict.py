@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -33,25 +32,21 @@ def predict(
       gyebo predict runs/mine new.csv --text review -o predictions.jsonl
       gyebo predict runs/seen new.csv --image picture --text sentence
     """
+    from gyebo.api.memory import Names
+    from gyebo.api.predict import predict as verb
     from gyebo.jobs.predict import as_lines
-    from gyebo.jobs.predict import predict as job
 
-    if overwrite and out is None:
-        raise ValueError("--overwrite has no effect without -o: leave it out")
-    notes: list[str] = []
-    rows = job(
+    found = verb(
         model,
-        file,
-        out,
-        task=task,
+        Names([file]),
+        out=out,
         text=text,
         pair=pair,
         image=image,
+        task=task,
         device=device,
         precision=precision,
         overwrite=overwrite,
-        notes=notes,
+        verbose=shared.console(json=True),
     )
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-    print(as_lines(rows) if out is None else f"{len(rows):,} predictions in {out}")
+    print(as_lines(found.rows) if out is None else f"{len(found):,} predictions in {out}")

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from gyebo.cli import options as shared
-from gyebo.config import durable
 
 
 def translate(
@@ -36,27 +35,24 @@ def translate(
       gyebo translate runs/en-de news.en -o news.de --beams 5
       head news.en | gyebo translate runs/en-de
     """
-    from gyebo.config.disk import disk_full
-    from gyebo.jobs.translate import translate as job
+    from gyebo.api.memory import Names
+    from gyebo.api.translate import translate as verb
 
-    if file is not None and text:
-        raise ValueError(f"{file} and --text exclude each other: keep one")
-    if overwrite and out is None:
-        raise ValueError("--overwrite has no effect without -o: leave it out")
-    if out is not None and out.exists() and (out.is_dir() or not overwrite):
-        raise ValueError(f"{out} exists already: choose another name" + ("" if out.is_dir() else ", or --overwrite it"))
-    settings = shared.given(beams=beams, length_penalty=length_penalty, coverage_penalty=coverage_penalty)
-    texts = text or (_lines(file) if file is not None else shared.lines_from_stdin())
-    found = job(model, texts, settings, task=task, device=device, precision=precision, picture=attention)
+    found = verb(
+        model,
+        text or (shared.lines_from_stdin() if file is None else None),
+        file=None if file is None else Names([str(file)]),
+        out=out,
+        beams=beams,
+        length_penalty=length_penalty,
+        coverage_penalty=coverage_penalty,
+        attention=attention,
+        task=task,
+        device=device,
+        precision=precision,
+        overwrite=overwrite,
+    )
     if out is None:
         sys.stdout.write("".join(f"{line}\n" for line in found))
-        return
-    with disk_full(out, "free some space and start again"):
-        durable.write(out, "".join(f"{line}\n" for line in found))
-    print(f"{len(found):,} lines in {out}")
-
-
-def _lines(file: Path) -> list[str]:
-    from gyebo.tasks.data.files import lines
-
-    return list(lines(file))
+    else:
+        print(f"{len(found):,} lines in {out}")

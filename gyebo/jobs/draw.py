@@ -20,6 +20,7 @@ from gyebo.config.errors import OptionError
 from gyebo.data.picture_files import opened
 from gyebo.generation.drawing import DrawingOptions, draw, padded
 from gyebo.interchange import load
+from gyebo.jobs.opened import Given, Loaded, check_place, open_given
 from gyebo.jobs.run_directory import refuse_existing
 from gyebo.models.family import find
 from gyebo.text.tokenizer import Tokenizer
@@ -32,7 +33,7 @@ Pixels = NDArray[np.uint8]
 
 
 def draw_pictures(
-    name: str,
+    name: Given,
     text: str,
     options: dict[str, Any],
     *,
@@ -53,11 +54,39 @@ def draw_pictures(
     `overwrite`.
     """
     refuse_existing(out, overwrite, None if upper is None else str(upper))
+    found, pixels = drawn_pictures(name, text, options, rerank=rerank, upper=upper, device=device, on_step=on_step)
+    write_drawing(out, found, pixels, name)
+    return found | {"file": str(out)}
+
+
+def write_drawing(out: Path, found: dict[str, Any], pixels: Pixels, name: Given) -> None:
+    """Write candidates in their order as a sheet, which says how it was drawn."""
+    said = {"prompt": found["text"], "seed": str(found["seed"]), "model": published_name(str(name))}
+    write_sheet(sheet(pixels, columns_of(len(pixels))), out, said)
+
+
+def columns_of(count: int) -> int:
+    """Of a sheet."""
+    return math.ceil(count**0.5)
+
+
+def drawn_pictures(
+    name: Given,
+    text: str,
+    options: dict[str, Any],
+    *,
+    rerank: str | None = None,
+    upper: Path | None = None,
+    device: str = "auto",
+    on_step: Callable[[float], None] | None = None,
+) -> tuple[dict[str, Any], Pixels]:
+    """As `draw_pictures`, but the candidates as pixels [C, S, S, 3] in the order of the sheet, beside what is said of them."""
+    check_place(name, device, "float32")
     checked = DrawingOptions(**options)
     if not text.strip():
         raise OptionError("‹text› is empty: say what to draw")
-    place = pick_device(device)
     model, tokenizer = open_drawer(name)
+    place = model.device if isinstance(name, Loaded) else pick_device(device)
     judge = open_judge(rerank) if rerank else None
     ids = tokenizer.encode(text)
     if len(ids) > model.config.context:
@@ -71,16 +100,12 @@ def draw_pictures(
         drawn = pictures.decode_ids(found.codes[0]).cpu().numpy()
     scores = None if judge is None else similarities(*judge, text, drawn)
     order = range(len(drawn)) if scores is None else sorted(range(len(drawn)), key=lambda number: -scores[number])
-    columns = math.ceil(len(drawn) ** 0.5)
-    write_sheet(
-        sheet(drawn[[*order]], columns), out, {"prompt": text, "seed": str(checked.seed), "model": published_name(name)}
-    )
-    candidates = []
+    columns, candidates = columns_of(len(drawn)), []
     for at, number in enumerate(order):
-        entry = {"number": number + 1, "row": at // columns + 1, "column": at % columns + 1}
+        entry: dict[str, Any] = {"number": number + 1, "row": at // columns + 1, "column": at % columns + 1}
         entry["log_probability"] = float(found.log_probs[0, number])
         candidates.append(entry | ({} if scores is None else {"score": scores[number]}))
-    return {"text": text, "file": str(out), "seed": checked.seed, "candidates": candidates}
+    return {"text": text, "seed": checked.seed, "candidates": candidates}, drawn[[*order]]
 
 
 def published_name(name: str) -> str:
@@ -88,9 +113,9 @@ def published_name(name: str) -> str:
     return Path(name).resolve().name if Path(name).exists() else name
 
 
-def open_drawer(name: str) -> tuple[Any, Tokenizer]:
+def open_drawer(name: Given) -> tuple[Any, Tokenizer]:
     """A model that draws, with its picture tokenizer, and its tokenizer; ValueError for any other."""
-    model, tokenizer = load(name)
+    model, tokenizer = open_given(name)
     if not model.draws:
         raise ValueError(
             f"{name} holds a {find(model.family).title}, which draws no pictures: name a run of gyebo pretrain dalle"
@@ -102,7 +127,7 @@ def open_drawer(name: str) -> tuple[Any, Tokenizer]:
     return model, with_codes(name, model, tokenizer)
 
 
-def with_codes(name: str, model: Any, tokenizer: Tokenizer | None) -> Tokenizer:
+def with_codes(name: Given, model: Any, tokenizer: Tokenizer | None) -> Tokenizer:
     """The tokenizer of a model of texts and codes; ValueError where it lacks that or its picture tokenizer."""
     if model.picture_tokenizer is None:
         raise ValueError(f"{name} has no picture_tokenizer folder, without which codes are no pictures: name the whole run")

@@ -1,8 +1,8 @@
-"""`gyebo embed`: text embeddings for a file, written while it is read."""
+"""`gyebo embed`: text embeddings, written to a file while texts are read, or in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -17,12 +17,11 @@ from gyebo.config.run import DataOptions
 from gyebo.data.prepare import cache_folder
 from gyebo.data.source import Source
 from gyebo.data.sources import WITH_BYTES, WITH_FIELDS, chunks, resolve, rows_of
-from gyebo.interchange import load
-from gyebo.jobs.inference import check_precision, ready
+from gyebo.jobs.opened import Given, check_place, made_ready, open_given
 from gyebo.tasks.embedding import check_pooling
 from gyebo.tasks.embedding import embed as vectors_of
 from gyebo.tasks.heads.task_model import body_of
-from gyebo.training.device import pick_device
+from gyebo.text.tokenizer import Tokenizer
 
 WINDOW = 4096  # number of texts that are sorted by length and written together
 SUFFIXES = (".npy", ".parquet")
@@ -31,7 +30,7 @@ Write = Callable[[list[str], NDArray[np.float32]], None]
 
 
 def embed(
-    name: str,
+    name: Given,
     source: str,
     out: Path | str,
     *,
@@ -52,19 +51,11 @@ def embed(
     """
     out = Path(out)
     _check_out(out, overwrite)
-    place = pick_device(device)
-    check_precision(precision, place)
-    options = toml.check(DataOptions, {**(data or {}), "corpus": [source]}, section="data")
-    sources = resolve([source], cache_folder() / "spool", options)
+    check_place(name, device, precision)
+    sources, options = _opened_texts([source], data)
     if any(found.path is not None and found.path.resolve() == out.resolve() for found in sources):
         raise OptionError(f"‹out›={out} is a file of the input: choose another name")
-    _refuse_idle(sources, options)
-    model, tokenizer = load(name)
-    if tokenizer is None:
-        raise ValueError(f"{name} has no tokenizer")
-    check_pooling(model, pooling)
-    model = body_of(model)
-    autocast = ready(model, place, precision)
+    model, tokenizer, autocast = _opened(name, pooling, device, precision)
     texts = cut = 0
     with replacing(out) as aside, _WRITERS[out.suffix](aside, model.config.width) as write:
         for window in _windows(sources, options):
@@ -77,6 +68,44 @@ def embed(
         if not texts:
             raise ValueError(f"{source} contains no text")
     return {"texts": texts, "width": model.config.width, "cut": cut, "out": str(out)}
+
+
+def embed_texts(
+    name: Given,
+    texts: Iterable[str],
+    *,
+    pooling: str = "mean",
+    normalize: bool = False,
+    device: str = "auto",
+    precision: str = "float32",
+) -> tuple[NDArray[np.float32], int]:
+    """The vectors [N, D] of texts in memory, and how many of them were cut; options and errors as of `embed`."""
+    check_place(name, device, precision)
+    model, tokenizer, autocast = _opened(name, pooling, device, precision)
+    with autocast():
+        return vectors_of(model, tokenizer, list(texts), pooling, normalize=normalize)
+
+
+def texts_of_sources(names: list[str], data: dict[str, Any] | None = None) -> Iterator[str]:
+    """The texts of any CORPUS, in order, blank ones too; errors as of `embed`."""
+    sources, options = _opened_texts(names, data)
+    return (text for chunk in chunks(sources, options) for text in rows_of(chunk, options))
+
+
+def _opened_texts(names: list[str], data: dict[str, Any] | None) -> tuple[list[Source], DataOptions]:
+    options = toml.check(DataOptions, {**(data or {}), "corpus": names}, section="data")
+    sources = resolve(names, cache_folder() / "spool", options)
+    _refuse_idle(sources, options)
+    return sources, options
+
+
+def _opened(name: Given, pooling: str, device: str, precision: str) -> tuple[Any, Tokenizer, Callable[[], Any]]:
+    model, tokenizer = open_given(name)
+    if tokenizer is None:
+        raise ValueError(f"{name} has no tokenizer")
+    check_pooling(model, pooling)
+    body = body_of(model)
+    return body, tokenizer, made_ready(name, body, device, precision)
 
 
 def _check_out(out: Path, overwrite: bool) -> None:

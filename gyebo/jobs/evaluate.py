@@ -15,7 +15,7 @@ from gyebo.config.finetune import TaskOptions
 from gyebo.evaluation import measures
 from gyebo.jobs.finetuned_model import FinetunedModel, open_model, open_tasks
 from gyebo.jobs.held_out import open_held_out
-from gyebo.jobs.inference import check_precision
+from gyebo.jobs.opened import Given, Loaded, check_place, refuse_moving
 from gyebo.jobs.pretraining.corpus import floor
 from gyebo.jobs.run_directory import refuse_existing
 from gyebo.tasks.data.own_file import is_own
@@ -27,7 +27,7 @@ from gyebo.training.device import DTYPES, pick_device
 
 
 def evaluate(
-    name: str,
+    name: Given,
     corpus: Sequence[str] = (),
     *,
     context: int | None = None,
@@ -45,7 +45,9 @@ def evaluate(
     """
     if precision is not None and precision not in DTYPES:
         raise OptionError(f"‹precision› must be one of {', '.join(DTYPES)}, but is {precision!r} instead")
-    place = pick_device(device)
+    if isinstance(name, Loaded):
+        refuse_moving(name, device, precision)
+    place = name.model.device if isinstance(name, Loaded) else pick_device(device)
     opened = open_held_out(name, corpus, context=context, memory=memory, data=data)
     model, facts, prepared, tokenizer = opened.model, opened.facts, opened.prepared, opened.tokenizer
     precision = precision or opened.precision
@@ -69,7 +71,7 @@ def _uncharged(tokenizer: Tokenizer, vocab_size: int) -> str:
 
 
 def evaluate_task(
-    name: str,
+    name: Given,
     options: TaskOptions | None = None,
     *,
     device: str = "auto",
@@ -82,7 +84,7 @@ def evaluate_task(
     A file of one's own counts whole, unless the model learned from it. Raises ValueError where the model does another kind of
     task, or knows other labels.
     """
-    check_precision(precision, pick_device(device))
+    check_place(name, device, precision)
     refuse_existing(predictions, None)
     if options is None:
         found = [_measured(opened, None, device, precision) for opened in open_tasks(name)]

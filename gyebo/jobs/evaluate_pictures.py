@@ -19,11 +19,11 @@ from gyebo.evaluation.retrieval import IMAGE, TEXT, evaluate_retrieval
 from gyebo.generation.captioning import caption
 from gyebo.generation.options import GenerationOptions
 from gyebo.jobs.held_out import HeldOutRows, open_held_out
+from gyebo.jobs.opened import Given, check_place, made_ready
 from gyebo.jobs.picture_codes import AT_ONCE
 from gyebo.models.family import find
 from gyebo.nn.grid_attention import NOTHING
 from gyebo.text.roles import roles_of
-from gyebo.training.device import pick_device
 from gyebo.world.pictures.reading import read, right_facts, scene_of
 from gyebo.world.pictures.scenes import Scene
 from gyebo.world.pictures.sentences import Description, holds
@@ -34,7 +34,7 @@ Progress = Callable[[float], None]
 
 def measure(
     what: str,
-    name: str,
+    name: Given,
     corpus: Sequence[str] = (),
     *,
     among: int | None = None,
@@ -54,10 +54,11 @@ def measure(
         raise OptionError(f"‹ablate› must be {TEXT} or {IMAGE}, but is {ablate!r} instead")
     if among is not None and among < 2:
         raise OptionError(f"‹among› must be at least 2 pictures, but is {among} instead")
+    check_place(name, device, "float32")
     opened = open_held_out(name, corpus, data=data)
-    opened.model.to(pick_device(device)).eval()
+    made_ready(name, opened.model.eval(), device, "float32")
     with torch.inference_mode():
-        return MEASURES[what](name, opened, among, ablate, on_step)
+        return MEASURES[what](str(name), opened, among, ablate, on_step)
 
 
 def _retrieval(name: str, opened: HeldOutRows, among: int | None, ablate: str | None, on_step: Progress) -> dict[str, Any]:

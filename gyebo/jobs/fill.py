@@ -7,11 +7,10 @@ from typing import Any
 
 from gyebo.generation.fill_mask import Candidate, Filler
 from gyebo.generation.infilling import Restored, restore
-from gyebo.interchange import load
-from gyebo.training.device import pick_device
+from gyebo.jobs.opened import Given, check_place, made_ready, open_given
 
 
-def fill(name: str, texts: Sequence[str], *, top_k: int = 5, device: str = "auto") -> list[dict[str, Any]]:
+def fill(name: Given, texts: Sequence[str], *, top_k: int = 5, device: str = "auto") -> list[dict[str, Any]]:
     """For each text: text, sequence (each mask replaced by its most probable candidate) and masks, a list of candidates for
     each mask: text (with the white space before it), probability, ids, sequence (with only this mask replaced).
 
@@ -21,14 +20,15 @@ def fill(name: str, texts: Sequence[str], *, top_k: int = 5, device: str = "auto
     Raises ValueError where the model has no masked-LM head and reads no source, or there is no tokenizer, and for a text
     without a mask or longer than the context.
     """
-    place = pick_device(device)
-    model, tokenizer = load(name)
+    check_place(name, device, "float32")
+    model, tokenizer = open_given(name)
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer")
+    made_ready(name, model, device, "float32")
     if model.encodes_source:
-        answers = restore(model.to(place), tokenizer, texts, top_k)
+        answers = restore(model, tokenizer, texts, top_k)
         return [_restored(text, found) for text, found in zip(texts, answers)]
-    filler = Filler(model.to(place), tokenizer)
+    filler = Filler(model, tokenizer)
     found = [filler.fill(text, top_k) for text in texts]
     return [
         {

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from gyebo.config import toml
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import TaskOptions, TranslationOptions
 from gyebo.generation.options import GenerationOptions
-from gyebo.interchange import load
 from gyebo.interchange.files import read_json
 from gyebo.jobs import run_directory as runs
 from gyebo.jobs.finetune import RESULTS
-from gyebo.jobs.inference import ready
+from gyebo.jobs.opened import Given, Loaded, directory_of, made_ready, open_given
 from gyebo.jobs.picture_reading import reading_of
 from gyebo.jobs.places import placed_task
 from gyebo.models.family import find
@@ -36,7 +34,6 @@ from gyebo.tasks.task import Example
 from gyebo.tasks.text_task import TextTask
 from gyebo.tasks.wording import text_task
 from gyebo.text.tokenizer import Tokenizer
-from gyebo.training.device import pick_device
 
 
 @dataclass(frozen=True)
@@ -58,10 +55,17 @@ class TrainingRecord:
         return replace(self, task=task, paired="pair" in dict(text.columns), max_length=open_task(task).max_length)
 
 
-def trained_on(name: str) -> TrainingRecord | None:
-    """The training record of a run, for the first of its tasks; None for other directories, and for runs other than
-    fine-tunings."""
-    folder = Path(name)
+def is_linear(name: Given) -> bool:
+    """Whether a directory holds the linear baseline."""
+    return not isinstance(name, Loaded) and linear.is_linear(name)
+
+
+def trained_on(name: Given) -> TrainingRecord | None:
+    """The training record of a run, for the first of its tasks; None for other directories, for runs other than fine-tunings,
+    and for a model that is open already."""
+    folder = directory_of(name)
+    if folder is None:
+        return None
     if (folder / "run.toml").is_file():
         record = runs.read(folder)
         if record.get("kind") not in ("finetune", "linear"):
@@ -87,7 +91,7 @@ class FinetunedModel:
     """A fine-tuned model. `tokenizer`: None for the linear baseline. `trained`: None if it was not fine-tuned by gyebo.
     `texts`: its task as text, if it answers by text. `notes`: remarks on the examples that it predicted."""
 
-    name: str
+    name: Given
     model: Any
     kind: Kind
     tokenizer: Tokenizer | None = None
@@ -103,7 +107,7 @@ class FinetunedModel:
             if precision != "float32":
                 raise OptionError(f"‹precision›={precision} has no effect on the linear baseline: leave it out")
             return margins(self.model, examples)
-        autocast = partial(ready, self.model, pick_device(device), precision)
+        autocast = partial(made_ready, self.name, self.model, device, precision)
         blank = [replace(example, label=None, tags=(), heads=(), relations=(), state=()) for example in examples]
         context = self.model.config.context
         length = min((self.trained and self.trained.max_length) or max_length or context, context)
@@ -213,7 +217,7 @@ def margins(model: linear.LinearModel, examples: list[Example]) -> list[Any]:
     return [dict(zip(model.labels, map(float, row))) for row in model.scores(examples)]
 
 
-def open_model(name: str, task: TaskOptions | None = None) -> FinetunedModel:
+def open_model(name: Given, task: TaskOptions | None = None) -> FinetunedModel:
     """A fine-tuned model, for one of its tasks; `task`: which, where it learned several, or is a published model that was told
     its tasks by their names. Raises ValueError as `open_tasks`, and for a task that is not named or was not learned."""
     found = open_tasks(name, task)
@@ -227,7 +231,7 @@ def open_model(name: str, task: TaskOptions | None = None) -> FinetunedModel:
     return found[names.index(task.name)]
 
 
-def open_named(name: str, task: str | None) -> FinetunedModel:
+def open_named(name: Given, task: str | None) -> FinetunedModel:
     """As `open_model`, for a task by its name; OptionError for one that a model of one task did not learn."""
     opened = open_model(name, None if task is None else TaskOptions(name=task))
     known = opened.texts.task.name if opened.texts else opened.trained.task.name if opened.trained else None
@@ -236,17 +240,17 @@ def open_named(name: str, task: str | None) -> FinetunedModel:
     return opened
 
 
-def open_tasks(name: str, task: TaskOptions | None = None) -> tuple[FinetunedModel, ...]:
+def open_tasks(name: Given, task: TaskOptions | None = None) -> tuple[FinetunedModel, ...]:
     """A fine-tuned model for each of its tasks, mostly one. `task`: what is asked of a published model.
 
     Raises ValueError for models without a task head that learned no task to answer by text, and for multi-label classifiers.
     """
-    if linear.is_linear(name):
+    if not isinstance(name, Loaded) and is_linear(name):
         baseline = linear.load(name)
         kind = find_kind("regression" if baseline.labels is None else "classification")
         labels = baseline.labels or ()
         return (FinetunedModel(name=name, model=baseline, kind=kind, labels=labels, trained=trained_on(name)),)
-    model, tokenizer = load(name)
+    model, tokenizer = open_given(name)
     if not find(model.family).answers:
         raise ValueError(f"{name} is a model of the family {find(model.family).title}, which learns no task")
     if not isinstance(model, TaskModel) and TEXT in find(model.family).answers:
@@ -282,7 +286,7 @@ def open_tasks(name: str, task: TaskOptions | None = None) -> tuple[FinetunedMod
     )
 
 
-def _learned(model: Any, trained: TrainingRecord | None, name: str, asked: TaskOptions | None) -> list[TaskTexts]:
+def _learned(model: Any, trained: TrainingRecord | None, name: Given, asked: TaskOptions | None) -> list[TaskTexts]:
     """The tasks that a model answers by text: as its `config.json` has them, else the record of its run, else the one of which
     its family alone learns, or of a published model that reads prefixes what is asked; ValueError where there is none."""
     family = find(model.family)
@@ -304,7 +308,7 @@ def _learned(model: Any, trained: TrainingRecord | None, name: str, asked: TaskO
     return [_form(task, name) for task in tasks]
 
 
-def _form(task: TextTask, name: str) -> TaskTexts:
+def _form(task: TextTask, name: Given) -> TaskTexts:
     kind = find_kind(task.kind)
     if kind.text is None:
         raise ValueError(f"{name}: its config.json names the task {task.name}, but {kind.name} is not answered by text")

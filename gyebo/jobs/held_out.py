@@ -13,10 +13,10 @@ from gyebo.config.run import DataOptions
 from gyebo.data.batches import Rows
 from gyebo.data.prepare import open_corpus, prepare
 from gyebo.data.shards import Prepared
-from gyebo.interchange import load
 from gyebo.jobs import places, run_directory
 from gyebo.jobs.model_building import longest_read
 from gyebo.jobs.objective_building import NAME, build_objective, held_out_rows, options_of
+from gyebo.jobs.opened import Given, directory_of, open_given
 from gyebo.jobs.picture_codes import codes_of
 from gyebo.jobs.picture_reading import pictures_as_read
 from gyebo.jobs.pretraining.corpus import refuse_idle, refuse_without_pictures
@@ -46,7 +46,7 @@ class HeldOutRows:
 
 
 def open_held_out(
-    name: str,
+    name: Given,
     corpus: Sequence[str],
     *,
     context: int | None = None,
@@ -57,7 +57,7 @@ def open_held_out(
 
     Raises ValueError where the model has no tokenizer, or is no run and no corpus is given, or was fine-tuned.
     """
-    model, tokenizer = load(name)
+    model, tokenizer = open_given(name)
     if tokenizer is None and find(model.family).reads_text:
         raise ValueError(f"{name} has no tokenizer: text can't be read with it")
     learned = _learned(name, model)
@@ -72,8 +72,8 @@ def open_held_out(
             f"‹memory›={memory} has no effect: {name} is a {find(model.family).title}, which is measured without a memory"
         )
     record = None if corpus else _record(name, data or {})
-    pictures = pictures_as_read(name, model)
-    prepared = _own_text(record, name, tokenizer, pictures) if record else _text(corpus, data or {}, tokenizer, pictures)
+    pictures = pictures_as_read(directory_of(name), model)
+    prepared = _own_text(record, str(name), tokenizer, pictures) if record else _text(corpus, data or {}, tokenizer, pictures)
     options = record["options"] if record else {}
     trained = None if model.has_windows else options.get("context")
     memory = memory or options.get("train", {}).get("evaluate_memory")
@@ -132,22 +132,24 @@ def _text(
     return prepare(opened, tokenizer)
 
 
-def _learned(name: str, model: Any) -> dict[str, Any]:
+def _learned(name: Given, model: Any) -> dict[str, Any]:
     """Which objective a run names, or the config of a model that is no run shows; {} where it is the family's own."""
-    if not (Path(name) / "run.toml").is_file():
+    folder = directory_of(name)
+    if folder is None or not (folder / "run.toml").is_file():
         shown = (f for f in table.OBJECTIVES.values() if f.flag in model.learned_as and getattr(model.config, f.flag))
         return {NAME: facts.name} if (facts := next(shown, None)) else {}
-    options = run_directory.read(Path(name))["options"].get("objective", {})
+    options = run_directory.read(folder)["options"].get("objective", {})
     return {NAME: options[NAME]} if NAME in options else {}
 
 
-def _record(name: str, data: dict[str, Any]) -> dict[str, Any]:
+def _record(name: Given, data: dict[str, Any]) -> dict[str, Any]:
     """What a run says of itself; ValueError where the name is no run or options are about a corpus that isn't given."""
-    if not (Path(name) / "run.toml").is_file():
+    folder = directory_of(name)
+    if folder is None or not (folder / "run.toml").is_file():
         raise ValueError(f"{name} is not a run of gyebo, so it has no held-out part: name a corpus")
     for option in data:
         raise OptionError(f"‹data.{option}› has no effect without a CORPUS: the run's held-out part is read as the run read it")
-    return run_directory.read(Path(name))
+    return run_directory.read(folder)
 
 
 def _own_text(record: dict[str, Any], name: str, tokenizer: Tokenizer | None, pictures: dict[str, Any] | None) -> Prepared:

@@ -26,13 +26,13 @@ def recorded(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return data, objective
 
 
-def pictures_as_read(name: str | Path, model: Any) -> dict[str, Any] | None:
+def pictures_as_read(name: str | Path | None, model: Any) -> dict[str, Any] | None:
     """The options by which a model reads a corpus of pictures: as its run read them, where it is one, in the size that it has,
     and of one that sees regions crops of the size of its features. None for a model that reads text alone."""
     side = picture_size_of(model)
     if side is None and not model.sees:
         return None
-    options, _ = recorded(name)
+    options, _ = recorded(name) if name is not None else ({}, {})
     read = {option: options[option] for option in ("picture_size", "picture_fit") if option in options}
     read |= {} if side is None else {"picture_size": side}
     return read | ({"crop_size": model.config.crop} if model.sees and model.config.crop else {})

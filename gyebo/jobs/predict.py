@@ -10,18 +10,17 @@ from typing import Any
 
 from gyebo.config.errors import OptionError
 from gyebo.jobs.finetuned_model import FinetunedModel, open_named
-from gyebo.jobs.inference import check_precision
+from gyebo.jobs.opened import Given, check_place
 from gyebo.jobs.run_directory import refuse_existing
 from gyebo.tasks.data.files import any_rows, form_of, lines
 from gyebo.tasks.data.own_file import is_own, user_task
 from gyebo.tasks.prediction import as_rows, write_predictions
 from gyebo.tasks.splits import open_task
 from gyebo.tasks.task import Columns, Example, Task
-from gyebo.training.device import pick_device
 
 
 def predict(
-    name: str,
+    name: Given,
     file: str,
     out: Path | None = None,
     *,
@@ -40,7 +39,7 @@ def predict(
     Written to `out` as JSON lines if it is given; remarks are added to `notes`. Raises ValueError for a kind without a file
     format, and for errors in the file.
     """
-    check_precision(precision, pick_device(device))
+    check_place(name, device, precision)
     refuse_existing(out, overwrite, file)
     opened = open_named(name, task)
     examples = list(_examples(opened, Path(file), text, pair, image))

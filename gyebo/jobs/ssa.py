@@ -47,7 +47,7 @@ def make(
     for number, bot in enumerate(opened, 1):
         said = _responses(bot, list(asked.values()), checked, device, note)
         pairs = zip(asked.items(), said, strict=True)
-        items += [Item(f"{known}-{number}", bot.name, known, turns, response) for (known, turns), response in pairs]
+        items += [Item(f"{known}-{number}", str(bot.name), known, turns, response) for (known, turns), response in pairs]
     write_rows(out, map(vars, items), SHEET_FIELDS)
     return len(items)
 

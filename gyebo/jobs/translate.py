@@ -13,19 +13,17 @@ from gyebo.config.errors import OptionError
 from gyebo.figures.attention import MOST, attention_map
 from gyebo.generation.options import GenerationOptions
 from gyebo.generation.translating import translate as search
-from gyebo.interchange.loading import family_of
-from gyebo.jobs.finetuned_model import FinetunedModel, open_named, trained_on
-from gyebo.jobs.inference import ready
+from gyebo.jobs.finetuned_model import FinetunedModel, is_linear, open_named, trained_on
+from gyebo.jobs.opened import Given, family_of, made_ready
 from gyebo.models.family import find
 from gyebo.models.tree.row import TEXT
-from gyebo.tasks import linear, text_answers
+from gyebo.tasks import text_answers
 from gyebo.tasks.task import Example
-from gyebo.training.device import pick_device
 
 
-def open_translator(name: str, task: str | None = None) -> FinetunedModel:
+def open_translator(name: Given, task: str | None = None) -> FinetunedModel:
     """A translation model with its tokenizer; ValueError for other models. `task`: which one, where it learned several."""
-    family = None if linear.is_linear(name) else find(family_of(name))
+    family = None if is_linear(name) else find(family_of(name))
     if family and TEXT not in family.answers and trained_on(name) is None:
         raise ValueError(
             f"{name} is a model of the family {family.title}, which writes no translation: train one with gyebo finetune "
@@ -40,7 +38,7 @@ def open_translator(name: str, task: str | None = None) -> FinetunedModel:
 
 
 def translate(
-    name: str,
+    name: Given,
     texts: Sequence[str],
     settings: dict[str, Any] | None = None,
     *,
@@ -59,7 +57,7 @@ def translate(
     options = search_options(opened, settings or {})
     if picture is not None:
         _check_picture(opened, texts)
-    autocast = ready(opened.model.eval(), pick_device(device), precision)
+    autocast = made_ready(name, opened.model.eval(), device, precision)
     tokenizer, model = opened.tokenizer, opened.model
     assert tokenizer is not None
     full = [number for number, text in enumerate(texts) if text.strip()]

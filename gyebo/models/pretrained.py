@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import nn
 
 
@@ -87,6 +88,24 @@ class Pretrained:
         from gyebo.interchange import save
 
         save(self, None, directory)
+
+    @property
+    def device(self: Any) -> torch.device:
+        """Where its weights are."""
+        return next(self.parameters()).device  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self: Any) -> torch.dtype:
+        """Of its weights."""
+        return next(self.parameters()).dtype  # type: ignore[no-any-return]
+
+    def num_parameters(self: Any, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """Number of parameters, tied ones once, as `transformers` counts them: with `exclude_embeddings` without the weights of
+        embedding layers."""
+        module: nn.Module = self
+        tables = {id(part.weight) for part in module.modules() if exclude_embeddings and isinstance(part, nn.Embedding)}
+        wanted = (each for each in module.parameters() if each.requires_grad or not only_trainable)
+        return sum(each.numel() for each in wanted if id(each) not in tables)
 
     def count_parameters(self: Any, *, embeddings: bool = True) -> int:
         """Number of trainable parameters, tied ones once; without `embeddings`: without embedding tables and output layer."""

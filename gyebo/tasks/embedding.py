@@ -52,6 +52,8 @@ def embed(
     "mean", "cls" (first token) or "last". `normalize`: to length 1. A text without tokens (an empty one, in a family without
     special tokens) has the vector zero. Raises ValueError as `check_pooling` does.
     """
+    if isinstance(texts, str):
+        raise OptionError(f"‹texts› must be a list of strings, but is one string: give [{texts[:40]!r}]")
     check_pooling(model, pooling)
     body, most = body_of(model), model.config.context
     body = body.without_decoder() if body.embeds_source else body

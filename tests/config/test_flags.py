@@ -1,6 +1,7 @@
 """Options and their flags: one table, which the commands obey."""
 
 import ast
+import inspect
 import json
 import pickle
 from pathlib import Path
@@ -13,9 +14,10 @@ from gyebo.cli.commands import COMMANDS
 from gyebo.config import toml
 from gyebo.config.errors import NAMED, NamesOptions, OptionError, within
 from gyebo.config.finetune import FinetuneOptions
-from gyebo.config.flags import ALL, FLAGS, RECIPES, SETTING, flag, typed, words_for
+from gyebo.config.flags import ALL, FLAGS, OF_SOME, RECIPES, SETTING, flag, typed, words_for
 from gyebo.config.run import RunOptions
 from gyebo.objectives.table import OBJECTIVES
+from tests.api.test_verbs import VERBS, verb
 
 SECTIONS = {"pretrain": RunOptions, "distill": RunOptions, "finetune": FinetuneOptions}
 NO_OPTIONS = {"-o", "--out", "--resume", "--overwrite", "--json", "--dry-run", "--set"}
@@ -124,7 +126,8 @@ def test_a_flag_of_a_command_without_a_table():
 
 def test_messages_name_options_that_exist():
     """Every option that a message marks by a constant name, anywhere in the package; marks stand in errors only."""
-    known = {name for kind in (RunOptions, FinetuneOptions) for name in fields(kind)} | set(ALL)
+    known = {name for kind in (RunOptions, FinetuneOptions) for name in fields(kind)} | set(ALL) | set(OF_SOME)
+    known |= {name for command in VERBS for name in inspect.signature(verb(command)).parameters} | {"settings.seed"}
     known |= {name.rpartition(".")[2] for name in known}  # in the check of a section, or of a command without sections
     known |= {
         f"objective.{name}" for facts in OBJECTIVES.values() if not facts.kind for name in facts.load().Options.model_fields
