@@ -28,11 +28,12 @@ class LearningOptions(OptimOptions):
 
     lr: float | None = Field(None, gt=0, description="peak learning rate; by default the task's, scaled by model width")
     betas: tuple[float, float] | None = Field(
-        default_factory=by_optimizer(adamw=(0.9, 0.999)), description="AdamW's betas: decay rates of both moments"
+        default_factory=by_optimizer(adamw=(0.9, 0.999), muon=(0.9, 0.999)),
+        description="AdamW's betas: decay rates of both moments",
     )
-    eps: float | None = Field(default_factory=by_optimizer(adamw=1e-6), gt=0, description="AdamW's epsilon")
+    eps: float | None = Field(default_factory=by_optimizer(adamw=1e-6, muon=1e-6), gt=0, description="AdamW's epsilon")
     weight_decay: float = Field(
-        default_factory=by_optimizer(adamw=0.01, adafactor=0.0),
+        default_factory=by_optimizer(adamw=0.01, adafactor=0.0, muon=0.01),
         ge=0,
         description="on matrices and embeddings only, never on biases and norms",
     )

@@ -12,7 +12,7 @@ from gyebo.config.errors import OptionError
 Schedule = Literal["cosine", "linear", "constant", "inverse-root", "slanted-triangular", "wsd"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
-OPTIMIZERS = {"adamw": "AdamW", "adafactor": "Adafactor"}
+OPTIMIZERS = {"adamw": "AdamW", "adafactor": "Adafactor", "muon": "Muon"}
 
 
 SOURCES = re.compile(
@@ -86,24 +86,37 @@ class DataOptions(Section):
         return 0.01 if self.valid_share is None else self.valid_share
 
 
-# What each optimiser alone reads; under the other one these options are None, and refused where given.
-OWN = {"adamw": ("betas", "eps"), "adafactor": ("beta2_decay", "eps2", "clip_threshold")}
+# Which optimisers read an option that not all do; under the others it is None, and refused where given. Muon has AdamW's
+# options for what it leaves to AdamW.
+READ_BY = {
+    "betas": ("adamw", "muon"),
+    "eps": ("adamw", "muon"),
+    "beta2_decay": ("adafactor",),
+    "eps2": ("adafactor",),
+    "clip_threshold": ("adafactor",),
+    "momentum": ("muon",),
+}
 
 
-def by_optimizer(adamw: Any = None, adafactor: Any = None) -> Any:
+def by_optimizer(adamw: Any = None, adafactor: Any = None, muon: Any = None) -> Any:
     """The default of an option that depends on the optimiser."""
-    return lambda given: {"adamw": adamw, "adafactor": adafactor}.get(given.get("name"))
+    return lambda given: {"adamw": adamw, "adafactor": adafactor, "muon": muon}.get(given.get("name"))
 
 
 class OptimOptions(Section):
-    """AdamW (Loshchilov & Hutter 2019) or Adafactor (Shazeer & Stern 2018), and the schedule of its learning rate."""
+    """AdamW (Loshchilov & Hutter 2019), Adafactor (Shazeer & Stern 2018) or Muon (Jordan et al. 2024), and the schedule of its
+    learning rate."""
 
-    name: Literal["adamw", "adafactor"] = Field("adamw", description="optimiser: adamw, or adafactor, as T5 was trained")
+    name: Literal["adamw", "adafactor", "muon"] = Field(
+        "adamw",
+        description="optimiser: adamw, adafactor, as T5 was trained, or muon for matrices of blocks and AdamW for the rest",
+    )
     lr: float | None = Field(None, gt=0, description="peak learning rate; by default by optimiser and model width")
     betas: tuple[float, float] | None = Field(
-        default_factory=by_optimizer(adamw=(0.9, 0.95)), description="AdamW's betas: decay rates of both moments"
+        default_factory=by_optimizer(adamw=(0.9, 0.95), muon=(0.9, 0.95)),
+        description="AdamW's betas: decay rates of both moments",
     )
-    eps: float | None = Field(default_factory=by_optimizer(adamw=1e-8), gt=0, description="AdamW's epsilon")
+    eps: float | None = Field(default_factory=by_optimizer(adamw=1e-8, muon=1e-8), gt=0, description="AdamW's epsilon")
     beta2_decay: float | None = Field(
         default_factory=by_optimizer(adafactor=-0.8),
         le=0,
@@ -119,8 +132,11 @@ class OptimOptions(Section):
         ge=1,
         description="Adafactor's clipping threshold d: largest root mean square of an update before its learning rate",
     )
+    momentum: float | None = Field(
+        default_factory=by_optimizer(muon=0.95), ge=0, lt=1, description="Muon's momentum, after Nesterov"
+    )
     weight_decay: float = Field(
-        default_factory=by_optimizer(adamw=0.1, adafactor=0.0),
+        default_factory=by_optimizer(adamw=0.1, adafactor=0.0, muon=0.1),
         ge=0,
         description="on matrices and embeddings only, never on biases and norms",
     )
@@ -133,14 +149,13 @@ class OptimOptions(Section):
 
     @model_validator(mode="after")
     def _of_the_optimizer(self) -> OptimOptions:
-        for optimizer, names in OWN.items():
-            for name in names:
-                given = getattr(self, name) is not None
-                if given and optimizer != self.name:
-                    title = OPTIMIZERS[optimizer]
-                    raise OptionError(f"‹{name}› is an option of {title}: it has no effect with ‹name›={self.name}")
-                if not given and optimizer == self.name:
-                    raise OptionError(f"‹{name}› is missing, which {OPTIMIZERS[optimizer]} needs")
+        for name, optimizers in READ_BY.items():
+            given, reads = getattr(self, name) is not None, self.name in optimizers
+            if given and not reads:
+                titles = " and ".join(OPTIMIZERS[optimizer] for optimizer in optimizers)
+                raise OptionError(f"‹{name}› is an option of {titles}: it has no effect with ‹name›={self.name}")
+            if reads and not given:
+                raise OptionError(f"‹{name}› is missing, which {OPTIMIZERS[self.name]} needs")
         if self.betas and not all(0 <= beta < 1 for beta in self.betas):
             raise OptionError(f"‹betas› must lie in [0, 1), but are {list(self.betas)} instead")
         return self

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from gyebo.nn.stacked import matrices_in
 
 
 class Pretrained:
@@ -106,6 +108,11 @@ class Pretrained:
         tables = {id(part.weight) for part in module.modules() if exclude_embeddings and isinstance(part, nn.Embedding)}
         wanted = (each for each in module.parameters() if each.requires_grad or not only_trainable)
         return sum(each.numel() for each in wanted if id(each) not in tables)
+
+    def block_matrices(self) -> dict[Tensor, int]:
+        """The matrices of the layers of its stacks, without embeddings and heads -> how many equal parts stand one above the
+        other in it: query, key and value, or the gates of a cell."""
+        return matrices_in(getattr(self, stack) for stack in self.stacks)
 
     def count_parameters(self: Any, *, embeddings: bool = True) -> int:
         """Number of trainable parameters, tied ones once; without `embeddings`: without embedding tables and output layer."""

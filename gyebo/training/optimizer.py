@@ -1,5 +1,5 @@
-"""AdamW (Loshchilov & Hutter 2019), fused, and Adafactor (Shazeer & Stern 2018), with their state as named tensors; gradual
-unfreezing."""
+"""AdamW (Loshchilov & Hutter 2019), fused, Adafactor (Shazeer & Stern 2018) and Muon, with their state as named tensors;
+gradual unfreezing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gyebo.config.errors import OptionError
 from gyebo.config.run import OptimOptions
+from gyebo.training import muon
 
 ADAFACTOR_LR = 1e-2  # Shazeer & Stern 2018, section 9; T5's
 
@@ -45,7 +47,18 @@ def make_optimizer(model: Any, options: OptimOptions) -> torch.optim.Optimizer:
         eps = (None, options.eps2)  # the first one is that of float32: it only keeps a division by zero away
         return torch.optim.Adafactor(groups, lr=0.0, beta2_decay=options.beta2_decay, eps=eps, d=options.clip_threshold)
     assert options.betas is not None and options.eps is not None
+    if options.name == "muon":
+        assert options.momentum is not None
+        matrices = model.block_matrices()
+        if not matrices:
+            raise OptionError(f"‹optim.name›=muon: the blocks of {model.family} have no matrices, which it is for; use adamw")
+        return muon.Muon(groups, matrices, momentum=options.momentum, betas=options.betas, eps=options.eps)
     return torch.optim.AdamW(groups, lr=0.0, betas=options.betas, eps=options.eps, fused=True)
+
+
+def update_flops(model: Any, options: OptimOptions) -> float:
+    """FLOPs of the matrix products of an update; only Muon has any."""
+    return muon.update_flops(model.block_matrices()) if options.name == "muon" else 0.0
 
 
 def trained_layers(model: Any) -> list[list[nn.Parameter]]:
@@ -81,15 +94,28 @@ def _adafactor_shapes(parameter: Tensor) -> dict[str, torch.Size]:
     return step | {"row_var": torch.Size((*shape[:-1], 1)), "col_var": torch.Size((*shape[:-2], 1, shape[-1]))}
 
 
+def _muon_shapes(parameter: Tensor) -> dict[str, torch.Size]:
+    """The momentum of a matrix."""
+    return {muon.MOMENTUM: parameter.shape}
+
+
+def _shapes(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str, torch.Size]:
+    """The state that an optimiser keeps of a parameter: kind -> shape."""
+    if isinstance(optimizer, torch.optim.Adafactor):
+        return _adafactor_shapes(parameter)
+    if isinstance(optimizer, muon.Muon) and parameter in optimizer.matrices:
+        return _muon_shapes(parameter)
+    return _adamw_shapes(parameter)
+
+
 def load_state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Load what `state_tensors` returned; ValueError for a name that is missing, unexpected or of another shape. A parameter
     that was never updated has no state."""
     rest = dict(tensors)
-    shapes = _adafactor_shapes if isinstance(optimizer, torch.optim.Adafactor) else _adamw_shapes
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue
-        expected = shapes(p)
+        expected = _shapes(optimizer, p)
         found = {kind: rest.pop(f"{kind}.{name}", None) for kind in expected}
         if all(value is None for value in found.values()):
             continue

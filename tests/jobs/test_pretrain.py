@@ -262,6 +262,7 @@ def test_a_command_line_holds_every_option(budget, monkeypatch):
         {"data": {"corpus": ["x.txt"], "valid_last": 0.1}},
         {"data": {"corpus": ["x.txt"], "valid_share": 0.123}},
         {"optim": {"name": "adafactor", "beta2_decay": -0.7, "eps2": 0.002, "clip_threshold": 2.0}},
+        {"optim": {"name": "muon", "momentum": 0.9, "betas": [0.8, 0.97]}},
     ],
 )
 def test_a_command_line_holds_options_that_exclude_others(changes, monkeypatch):
@@ -286,6 +287,7 @@ def test_the_settings_above_leave_no_option_out():
         "optim.beta2_decay",
         "optim.eps2",
         "optim.clip_threshold",
+        "optim.momentum",
     }
     a, b = toml.flat(options.model_dump()), toml.flat(default.model_dump())
     assert {name for name in toml.described(RunOptions) if a.get(name) == b.get(name)} - {"model", "objective"} == others

@@ -138,10 +138,14 @@ def test_its_state_is_checked(run_options, tmp_path):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (ADAFACTOR | {"betas": [0.9, 0.95]}, "optim.betas is an option of AdamW: it has no effect with optim.name=adafactor"),
-        (ADAFACTOR | {"eps": 1e-8}, "optim.eps is an option of AdamW: it has no effect with optim.name=adafactor"),
+        (
+            ADAFACTOR | {"betas": [0.9, 0.95]},
+            "optim.betas is an option of AdamW and Muon: it has no effect with optim.name=adafactor",
+        ),
+        (ADAFACTOR | {"eps": 1e-8}, "optim.eps is an option of AdamW and Muon: it has no effect with optim.name=adafactor"),
+        ({"momentum": 0.9}, "optim.momentum is an option of Muon: it has no effect with optim.name=adamw"),
         ({"clip_threshold": 2.0}, "optim.clip_threshold is an option of Adafactor: it has no effect with optim.name=adamw"),
-        ({"name": "sgd"}, "optim.name must be 'adamw' or 'adafactor', but is 'sgd' instead"),
+        ({"name": "sgd"}, "optim.name must be 'adamw', 'adafactor' or 'muon', but is 'sgd' instead"),
         (ADAFACTOR | {"clip_threshold": 0.5}, "optim.clip_threshold must be greater than or equal to 1, but is 0.5 instead"),
         (ADAFACTOR | {"beta2_decay": 0.8}, "optim.beta2_decay must be less than or equal to 0, but is 0.8 instead"),
     ],
@@ -154,13 +158,17 @@ def test_what_has_no_effect_is_refused_in_one_line(values, said, kind):
 
 
 @pytest.mark.parametrize("kind", [OptimOptions, LearningOptions])
-@pytest.mark.parametrize("values", [{}, {"betas": (0.8, 0.9)}, ADAFACTOR, ADAFACTOR | {"eps2": 0.01, "weight_decay": 0.1}])
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"betas": (0.8, 0.9)}, ADAFACTOR, ADAFACTOR | {"eps2": 0.01, "weight_decay": 0.1}, {"name": "muon", "momentum": 0.9}],
+)
 def test_options_are_stored_and_read_again(kind, values):
     options = kind(**values)
     assert kind.model_validate(options.model_dump(mode="json")) == options
     assert kind.model_validate(toml.tomllib.loads(toml.dump(options.model_dump()))) == options
     assert options.model_dump(exclude_defaults=True) == values
-    assert options.weight_decay == values.get("weight_decay", {"adamw": options.weight_decay}.get(options.name, 0.0))
+    usual = {"adafactor": 0.0}.get(options.name, options.weight_decay)
+    assert options.weight_decay == values.get("weight_decay", usual)
 
 
 def test_a_candidate_may_have_another_optimiser(corpus):
@@ -174,7 +182,7 @@ def test_a_candidate_may_have_another_optimiser(corpus):
     one, two = (recipe.options(candidate, 0, None).optim for candidate in recipe.candidates)
     assert (one.name, one.betas, one.final_lr) == ("adamw", (0.9, 0.95), 0.2)
     assert (two.name, two.betas, two.final_lr, two.weight_decay) == ("adafactor", None, 0.2, 0.0)
-    with pytest.raises(ValueError, match=r"candidate lstm-tiny: .*betas is an option of AdamW"):
+    with pytest.raises(ValueError, match=r"candidate lstm-tiny: .*betas is an option of AdamW and Muon"):
         parse(values | {"optim": {"betas": [0.8, 0.9]}})
 
 

@@ -14,9 +14,9 @@ from tests.conftest import dropouts
 from tests.training.test_resume import final_weights
 
 # 8 rows, and 7, which two processes can't share evenly; BERT has two terms and ULMFiT three, both LSTMs carry a state, and ELMo
-# has a table that is no weight. Transformer-XL has a memory, and the rows of T5 two streams; it has Adafactor.
+# has a table that is no weight. Transformer-XL has a memory, and the rows of T5 two streams; it has Adafactor. BERT has Muon.
 CASES = [("gpt2", 256), ("gpt2", 224), *((name, 224) for name in ("bert", "lstm", "ulmfit", "elmo", "transformer_xl", "t5"))]
-OPTIM = {"t5": {"name": "adafactor"}}
+OPTIM = {"t5": {"name": "adafactor"}, "bert": {"name": "muon"}}
 
 RUNNER = """
 import pathlib, sys, tomllib

@@ -8,7 +8,7 @@ import torch
 
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, TaskOptions, scratch
-from gyebo.config.run import OWN
+from gyebo.config.run import READ_BY
 from gyebo.interchange import load
 from gyebo.jobs.finetuning import head_form, text_form
 from gyebo.jobs.finetuning.answer import answer_form
@@ -38,7 +38,7 @@ def with_defaults(options: FinetuneOptions, family: str | None) -> FinetuneOptio
     own = {name: value for name, value in tuning.items() if name != "optim" and name not in options.model_fields_set}
     optim = {name: value for name, value in tuning.get("optim", {}).items() if name not in options.optim.model_fields_set}
     if options.optim.name != "adamw":  # the family's rate and betas are AdamW's
-        optim = {name: value for name, value in optim.items() if name not in ("lr", *OWN["adamw"])}
+        optim = {name: value for name, value in optim.items() if name not in ("lr", *READ_BY)}
     return options.model_copy(update={**own, "optim": options.optim.model_copy(update=optim)})
 
 

@@ -41,7 +41,7 @@ from gyebo.text.roles import roles_of
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.training import distributed
 from gyebo.training.device import DTYPES, make_ready, peak_memory, pick_device, reset_peak_memory
-from gyebo.training.optimizer import default_lr
+from gyebo.training.optimizer import default_lr, update_flops
 from gyebo.training.trainer import Trainer, initial_seed
 
 MEASURE_SECONDS = 2.5  # of each precision; a budget in steps needs less, only to choose one
@@ -124,9 +124,9 @@ class Setup:
         return tokens_of(work, self.rows.streams) / steps
 
     def flops_per_step(self, model: Any) -> float:
-        """FLOPs of a step on average (`gyebo/nn/cost.py`): the forward pass, twice as many backward, and the forward pass of a
-        teacher."""
-        flops = 3 * self._forward_flops(model, self._sample[0])
+        """FLOPs of a step on average (`gyebo/nn/cost.py`): the forward pass, twice as many backward, the optimiser's matrix
+        products, and the forward pass of a teacher."""
+        flops = 3 * self._forward_flops(model, self._sample[0]) + update_flops(model, self.options.optim)
         teacher = self.objective.teacher
         return flops if teacher is None else flops + self._forward_flops(teacher, self._sampled(self.objective.taught)[0])
 

@@ -174,6 +174,11 @@ class TaskModel(nn.Module):
         groups = sorted(self.body.layer_groups(), key=lambda group: first.isdisjoint(map(id, group)) if first else 0)
         return [*groups, [p for part in self._added() for p in part.parameters()]]
 
+    def block_matrices(self) -> dict[Tensor, int]:
+        """Those of the body, which are the head's neither."""
+        found: dict[Tensor, int] = self.body.block_matrices()
+        return found
+
     def flops(self, work: Workload) -> float:
         """FLOPs of a forward pass of body and head (`gyebo/nn/cost.py`)."""
         if self.form.specs[self.style].pooling == JOINT:
