@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
@@ -19,10 +20,13 @@ import typer
 
 from gyebo.cli import commands
 from gyebo.config.disk import full
+from gyebo.config.trusted import PassedOver, trusting
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 STOPPED = "interrupted"  # what is said then
 PATIENCE = 5.0  # seconds
+_TRUST = "--trust-config"
+_PYTHONS = warnings.showwarning
 
 # Plain help (no rich markup): no boxes in pipes, examples that can be copied, and 0.1 s less to wait for it.
 app = typer.Typer(
@@ -47,9 +51,17 @@ def _version(value: bool) -> None:
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors; may also follow a command.")] = False,
+    trust: Annotated[
+        str | None,
+        typer.Option(
+            "--trust-config",
+            metavar="NAMES",
+            help="Unknown fields of a published config.json that change nothing, with commas; may also follow a command.",
+        ),
+    ] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
-    pass  # --debug is taken out before the commands see it
+    pass  # --debug and --trust-config are taken out before the commands see them
 
 
 def main() -> None:
@@ -60,8 +72,10 @@ def main() -> None:
     """
     _speak_utf8()
     arguments, debug = _take_debug(sys.argv[1:])
+    warnings.showwarning = _show_warning
     try:
-        with _interruptible():
+        arguments, trusted = _take_trusted(arguments)
+        with _interruptible(), trusting(trusted):
             code = app(arguments or ["--help"], prog_name="gyebo", standalone_mode=False)
             sys.stdout.flush()
     except typer.TyperException as error:
@@ -135,6 +149,26 @@ def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     kept = [argument for argument in arguments[:end] if argument != "--debug"]
     return kept + arguments[end:], len(kept) < end
+
+
+def _take_trusted(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The arguments without --trust-config, wherever it stands before a "--", and the names of the fields that it has."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    kept, names = list(arguments[:end]), []
+    while place := next((n for n, word in enumerate(kept) if word.partition("=")[0] == _TRUST), -1) + 1:
+        _, equals, value = kept.pop(place - 1).partition("=")
+        if not equals and place > len(kept):
+            raise ValueError(f"{_TRUST} needs the names of fields, with commas between")
+        names += (value if equals else kept.pop(place - 1)).split(",")
+    return kept + arguments[end:], [name.strip() for name in names if name.strip()]
+
+
+def _show_warning(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+    """What was passed over in a file is one line, as an error is; other warnings are shown as Python does."""
+    if issubclass(category, PassedOver):
+        print(f"gyebo: {message}", file=sys.stderr)
+    else:
+        _PYTHONS(message, category, *place, **more)
 
 
 def _usage(error: typer.TyperException) -> str:

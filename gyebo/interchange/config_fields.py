@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from gyebo.interchange import unknown_fields
 from gyebo.interchange.format import Architecture, Field, Format
+from gyebo.interchange.unknown_fields import check_unknown, off
+from gyebo.interchange.unknown_fields import short as _short
 from gyebo.tasks.seeing import FIELD as PICTURES
 from gyebo.tasks.text_task import FIELD as TASKS
 
@@ -16,25 +19,7 @@ GENERATION = "generation_config.json"
 FORCED = ("forced_bos_token_id", "forced_eos_token_id")  # fields of it that change what a model generates
 
 
-# Fields of any `config.json` that do not change what a language model computes.
-_GENERATION = """assistant_confidence_threshold assistant_lookbehind bad_words_ids begin_suppress_tokens decoder_start_token_id
-diversity_penalty do_sample early_stopping encoder_no_repeat_ngram_size encoder_repetition_penalty epsilon_cutoff eta_cutoff
-exponential_decay_length_penalty forced_bos_token_id forced_eos_token_id length_penalty max_length min_length
-no_repeat_ngram_size num_assistant_tokens num_assistant_tokens_schedule num_beam_groups num_beams num_return_sequences
-output_scores remove_invalid_values repetition_penalty return_dict_in_generate suppress_tokens target_lookbehind temperature
-top_k top_p typical_p"""
-
-
-_BOOKKEEPING = """architectures model_type transformers_version dtype torch_dtype torchscript use_bfloat16 name_or_path
-_name_or_path _commit_hash _from_model_config attn_implementation _attn_implementation _attn_implementation_autoset
-_attn_implementation_internal experts_implementation use_cache output_past output_attentions output_hidden_states return_dict
-gradient_checkpointing chunk_size_feed_forward finetuning_task problem_type num_labels _num_labels id2label label2id
-task_specific_params prefix tokenizer_class is_decoder cross_attention_hidden_size tie_encoder_decoder tf_legacy_loss
-sep_token_id author license created_date"""
-
-
-HARMLESS = frozenset(_GENERATION.split() + _BOOKKEEPING.split() + [TASKS, PICTURES])
-
+HARMLESS = unknown_fields.HARMLESS | {TASKS, PICTURES}
 
 # What no family supports: the one value that is accepted.
 _REFUSED: dict[str, Any] = {
@@ -49,8 +34,9 @@ _REFUSED: dict[str, Any] = {
 }
 
 
-def read_config(table: Format, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The fields of our config from a parsed `config.json`; ValueError naming `where` and the field."""
+def read_config(table: Format, given: Mapping[str, Any], where: str, ignore: Iterable[str] = ()) -> dict[str, Any]:
+    """The fields of our config from a parsed `config.json`; ValueError naming `where` and the field. `ignore`: names of unknown
+    fields to pass over."""
     given = _flat(table, given, where)
     known: set[str] = set()
     ours: dict[str, Any] = dict(table.fixed)
@@ -73,14 +59,9 @@ def read_config(table: Format, given: Mapping[str, Any], where: str) -> dict[str
             continue
         known.add(name)
         value = given.get(name, accepted)
-        if value != accepted and not (_empty(value) and accepted is not True):
+        if value != accepted and not (off(value) and accepted is not True):
             raise ValueError(f"{where}: {name} = {_short(value)} is not supported for {table.model_type}, only {accepted!r}")
-    for name in given.keys() - known - HARMLESS - set(table.harmless):
-        if not _empty(given[name]):
-            raise ValueError(
-                f"{where}: the field {name} = {_short(given[name])} is unknown for {table.model_type} and might change the "
-                "model: remove it from the file if it does not"
-            )
+    check_unknown(given, known | {TASKS, PICTURES, *table.harmless}, ignore, table.model_type, where)
     try:
         options = dict(table.options.to_ours(ours))
     except ValueError as error:
@@ -211,13 +192,3 @@ _CHECKS: dict[str, tuple[str, Any]] = {
     "id": ("one token's id or null", lambda value: _whole(value, 0)),
     "word": ("a word", lambda value: type(value) is str),
 }
-
-
-def _empty(value: Any) -> bool:
-    """Whether a field that we do not know is switched off."""
-    return value is None or value is False or value in ("", [], {})
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

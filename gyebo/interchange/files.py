@@ -27,6 +27,7 @@ _SAFETENSORS_DTYPES = {
     "I32": torch.int32,
 }
 _KINDS = (("model.safetensors", False), ("model.safetensors.index.json", True))
+_CHECKPOINTS = ("state_dict", "model_state_dict", "model", "model_state", "net", "module")  # where trainers put the weights
 _PICKLES = (("pytorch_model.bin", False), ("pytorch_model.bin.index.json", True))
 
 
@@ -121,6 +122,12 @@ def _open_pickle(path: Path) -> dict[str, Stored]:
         raise ValueError(f"{path}: refused: not plain weights, damaged or cut short ({kind}: {reason})") from error
     if not isinstance(state, dict) or not state:
         raise ValueError(f"{path}: expected tensors by name, but it holds a {type(state).__name__} instead")
+    for key in _CHECKPOINTS:
+        if isinstance(state.get(key), dict):
+            raise ValueError(
+                f"{path}: a training checkpoint, whose weights stand under {key!r}: save these alone, "
+                f"torch.save(torch.load({path.name!r})[{key!r}], {path.name!r}) where you trust the file"
+            )
     return {name: _stored(path, name, tensor) for name, tensor in state.items()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,12 +53,17 @@ class _Weights:
 
 
 def load(
-    name: str | Path, *, revision: str | None = None, dtype: torch.dtype | str | None = None
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    dtype: torch.dtype | str | None = None,
+    ignore: Iterable[str] = (),
 ) -> tuple[Any, Tokenizer | None]:
     """The model of a directory or hub id, in evaluation mode on the CPU, and its tokenizer (None where it has none).
 
     A fine-tuned one (its class in `config.json` has a task head) is a `gyebo.tasks.heads.task_model.TaskModel`.
     `revision`: a hub id's branch, tag or commit. `dtype`: of the weights; None gives float32, "auto" what the files hold.
+    `ignore`: unknown fields of `config.json` that do not change the model; without it, those that might are refused.
     Weights are read as safetensors or by torch's restricted reader; nothing in a directory is ever executed. Raises
     FileNotFoundError where something is missing and ValueError where a file is damaged, does not fit `config.json`, or asks for
     what gyebo does not support; each names the file, and the field or tensor.
@@ -69,7 +74,7 @@ def load(
     given = read_json(config_file)
     table, architecture = find_format(given, str(config_file))
     given |= _forced(table, directory / GENERATION)
-    options = read_config(table, given, str(config_file))
+    options = read_config(table, given, str(config_file), ignore)
     weights = _find_weights(table, architecture, options, directory)
     options |= found_parts(table, architecture, weights.sources)
     cls = model_class(table.family)

@@ -117,7 +117,11 @@ def _weights(table: Format, architecture: Architecture | None) -> tuple[Weight, 
 
 
 def _today(table: Format, name: str) -> str:
-    """A name as files have it today."""
+    """A name as files have it today, without what wrappers of a model put before it: `module.` those for several processes,
+    `_orig_mod.` `torch.compile`, which may wrap a part."""
+    name = name.replace("_orig_mod.", "")
+    while name.startswith("module."):
+        name = name.removeprefix("module.")
     for old, new in table.renamed.items():
         if name.endswith(old):
             return name.removesuffix(old) + new

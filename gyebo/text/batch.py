@@ -43,6 +43,18 @@ class BatchOptions:
             raise ValueError("max_length has an effect only with truncation=True")
 
 
+def texts_and_pairs(texts: str | Sequence[str], pairs: str | Sequence[str] | None) -> tuple[list[str], list[str] | None]:
+    """What a tokenizer was called with, as two lists, None for the second where there are no pairs; as in `transformers`, one
+    text with an empty second one is a single text, whereas a list of pairs stays one. ValueError where their numbers differ."""
+    first = [texts] if isinstance(texts, str) else list(texts)
+    if pairs is None or (isinstance(texts, str) and pairs == ""):
+        return first, None
+    second = [pairs] if isinstance(pairs, str) else list(pairs)
+    if len(second) != len(first):
+        raise ValueError(f"pairs: {len(second)} given for {len(first)} texts; give one for each")
+    return first, second
+
+
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
     """The lengths of a pair truncated to `room` ids: the longer one first until both are equal, then both alternately.
 

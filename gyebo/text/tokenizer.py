@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import tokenizers
 
 from gyebo.text import tokenizer_json
-from gyebo.text.batch import BatchOptions, make_batch
+from gyebo.text.batch import BatchOptions, make_batch, texts_and_pairs
 from gyebo.text.normalize import lone_surrogate, nfc, nfc_spans
 from gyebo.text.roles import HUB_ROLES, NUM_ROLE_SLOTS, SENTINEL, Roles, slot_names
 from gyebo.text.token_bytes import decoding_of
@@ -344,10 +344,7 @@ class Tokenizer:
         Raises ValueError for options that contradict each other or a tokenizer without padding.
         """
         single = isinstance(texts, str)
-        first = [texts] if isinstance(texts, str) else list(texts)
-        second = [pairs] if isinstance(pairs, str) else pairs if pairs is None else list(pairs)
-        if second is not None and len(second) != len(first):
-            raise ValueError(f"pairs: {len(second)} given for {len(first)} texts; give one for each")
+        first, second = texts_and_pairs(texts, pairs)
         options = BatchOptions(
             processor=tokenizer_json.processor(self._spec) if add_special_tokens else None,
             inputs=self.model_inputs,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gyebo.text import tokenizer_json
-from gyebo.text.roles import HUB_ROLES, ROLES
+from gyebo.text.roles import HUB_ROLES, ROLES, Roles
 
 Spec = tokenizer_json.Spec
 
@@ -181,7 +181,12 @@ def _wordpiece(folder: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, st
         "lowercase": bool(config.get("do_lower_case", True)),
     }
     decoder = {"type": "WordPiece", "prefix": "##", "cleanup": True}
-    return _assemble(model, normalizer=normalizer, pre_tokenizer={"type": "BertPreTokenizer"}, decoder=decoder), roles
+    spec = _assemble(model, normalizer=normalizer, pre_tokenizer={"type": "BertPreTokenizer"}, decoder=decoder)
+    named = {role: token for role, token in {**roles, **_config_roles(config)}.items() if token in vocab}
+    if {"cls", "sep"} <= named.keys():  # every class that reads such a file frames texts so, whichever model it is for
+        frame = Roles(named, single=("cls", "$A", "sep"), pair=("cls", "$A", "sep", "$B:1", "sep:1"))
+        spec["post_processor"] = tokenizer_json.template(frame, {role: vocab[token] for role, token in named.items()})
+    return spec, roles
 
 
 PUBLISHED = "published"

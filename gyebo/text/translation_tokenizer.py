@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gyebo.text import tokenizer_json
-from gyebo.text.batch import as_arrays
+from gyebo.text.batch import as_arrays, texts_and_pairs
 from gyebo.text.roles import Roles
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.tokenizer_files import PUBLISHED
@@ -151,33 +151,49 @@ class _Side(Tokenizer):
             found.append(id if id < self.vocab_size else unknown)
         return found
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         texts: str | Sequence[str],
+        pairs: str | Sequence[str] | None = None,
         *,
         add_special_tokens: bool = True,
         padding: bool = False,
         truncation: bool = False,
         max_length: int | None = None,
         return_tensors: str | None = None,
+        padding_side: str | None = None,
     ) -> dict[str, Any]:
-        """Model inputs of texts, as `Tokenizer.__call__` returns them; pairs are not supported."""
+        """Model inputs of texts or pairs, as `Tokenizer.__call__` returns them; a pair is one text after the other."""
         if max_length is not None and not truncation:
             raise ValueError("max_length has an effect only with truncation=True")
+        side = padding_side or self.padding_side
+        if side not in ("left", "right"):
+            raise ValueError(f"padding_side: {side!r}; use 'right' or 'left'")
         end = [self.role_ids["eos"]] if add_special_tokens else []
         limit = (max_length or self.max_length) if truncation else None
         if truncation and limit is None:
             raise ValueError("truncation: give max_length, as this tokenizer states no model length")
-        encoded = self.encode_batch([texts] if isinstance(texts, str) else texts)
-        rows = [[*(ids if limit is None else ids[: limit - len(end)]), *end] for ids in encoded]
+        first, second = texts_and_pairs(texts, pairs)
+        encoded = list(zip(self.encode_batch(first), self.encode_batch(second) if second else [[]] * len(first)))
+        rows = [[*(a + b if limit is None else _cut(a, b, limit - len(end))), *end] for a, b in encoded]
         longest = max(map(len, rows), default=0) if padding else 0
-        columns: dict[str, Any] = {
-            "input_ids": [row + [self.role_ids["pad"]] * (longest - len(row)) for row in rows],
-            "attention_mask": [[1] * len(row) + [0] * (longest - len(row)) for row in rows],
-        }
+        columns: dict[str, Any] = {"input_ids": [], "attention_mask": []}
+        for row in rows:
+            for name, real, pad in (("input_ids", row, self.role_ids["pad"]), ("attention_mask", [1] * len(row), 0)):
+                filled = [pad] * (longest - len(row))
+                columns[name].append(real + filled if side == "right" else filled + real)
         if return_tensors is None:
             return {name: values[0] for name, values in columns.items()} if isinstance(texts, str) else columns
         return as_arrays(columns, return_tensors)
+
+
+def _cut(first: list[int], second: list[int], room: int) -> list[int]:
+    """A pair cut to `room` ids, one after the other off the longer text, of equal ones off the second, as `transformers` does
+    for a tokenizer without an object of `tokenizers`."""
+    a, b = len(first), len(second)
+    while a + b > max(room, 0):
+        a, b = (a - 1, b) if a > b else (a, b - 1)
+    return first[:a] + second[:b]
 
 
 def read_marian(folder: Path) -> TranslationTokenizer:

@@ -190,6 +190,17 @@ def test_an_added_token_whose_id_the_file_cannot_give_is_refused(tmp_path):
         Tokenizer.load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["bert", "gpt2", "t5"])
+def test_a_pair_whose_second_text_is_empty(name, tmp_path):
+    theirs = PUBLISHED[name](tmp_path).from_pretrained(tmp_path)
+    ours = Tokenizer.load(tmp_path).for_family(LAYOUTS[name])
+    for first, second in (("나는", ""), ("", "나는"), ("", ""), (["나는", "책"], ["", "을"]), ([""], [""])):
+        for length in (None, 3, 4, 5):
+            cut = {} if length is None else {"truncation": True, "max_length": length}
+            wanted = theirs(first, second, **cut)
+            assert ours(first, second, **cut) == {field: wanted[field] for field in ours.model_inputs}, (first, second, length)
+
+
 def test_a_family_takes_a_published_tokenizer_as_it_is(tmp_path):
     bert_with()(tmp_path)
     ours = Tokenizer.load(tmp_path).for_family(LAYOUTS["bert"])

@@ -69,6 +69,23 @@ def test_both_sides_give_transformers_ids(marian, theirs):
     assert ours.encode(">>deu<< two dogs")[0] == theirs.convert_tokens_to_ids(">>deu<<")
 
 
+def test_pairs_are_one_text_after_the_other(marian, theirs):
+    ours = Tokenizer.load(marian)
+    for first, second in (("two dogs", "a hat"), ("two dogs", ""), ("", "a hat"), ("", ""), (">>deu<< two", "a hat , a man")):
+        assert ours(first, second) == dict(theirs(first, second))
+        assert ours([first], [second]) == dict(theirs([first], [second]))
+        for length in range(2, 12):
+            given = {"truncation": True, "max_length": length}
+            assert ours(first, second, **given) == dict(theirs(first, second, **given)), (first, second, length)
+    texts, pairs = ["two dogs", "a"], ["a hat", ""]
+    for side in ("left", "right"):
+        found = ours(texts, pairs, padding=True, return_tensors="pt", padding_side=side)
+        wanted = theirs(texts, pairs, padding=True, return_tensors="pt", padding_side=side)
+        assert all(found[name].equal(wanted[name]) for name in ("input_ids", "attention_mask"))
+    with pytest.raises(ValueError, match="pairs: 1 given for 2 texts"):
+        ours(texts, ["a"])
+
+
 def test_ids_become_transformers_text(marian, theirs):
     ours = Tokenizer.load(marian)
     for text in GERMAN[:4]:
