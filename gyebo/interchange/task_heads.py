@@ -64,7 +64,7 @@ def auto_class(table: Format, model: TaskModel) -> str | None:
 
 def task_architecture(table: Format, model: TaskModel) -> Architecture:
     """The class as which a fine-tuned model is saved. Raises ValueError for a head of another family's style."""
-    style = find(table.family).head_style
+    style = model.body.own_head_style or find(table.family).head_style
     if model.style != style and model.form.build is None:
         raise ValueError(f"a head of style {model.style!r} cannot be saved with {table.family}, whose own is {style!r}")
     return next(
@@ -101,7 +101,7 @@ def empty_task_model(body: Any, architecture: Architecture, given: Mapping[str, 
     labels = _read_labels(given, where) if first.head.outputs is None else ()
     kind, problem = _kind_and_problem(first, len(labels), given, where)
     assert kind.head is not None
-    style = find(body.family).head_style
+    style = body.own_head_style or find(body.family).head_style
     layers = given.get(_LAYERS, MIX) if layers_are_features(style) else None
     if layers is not None and layers not in LAYERS:
         raise ValueError(f"{where}: {_LAYERS} must be one of {', '.join(LAYERS)}, but is {str(layers)[:60]!r} instead")

@@ -13,6 +13,12 @@ What differs from GPT (section 3 and appendix A of the paper):
 - GELU is the exact form (Google's code computes the tanh form); epsilon of the norms is 1e-12;
 - the masked-LM head has a dense layer and a norm before the output matrix, which is the token embedding, with a separate bias.
 
+A `discriminator` is what ELECTRA (Clark et al. 2020, "ELECTRA: Pre-training Text Encoders as Discriminators Rather Than
+Generators") leaves to fine-tune, KoELECTRA and KcELECTRA among them: the same encoder, whose three tables may be narrower, with
+a projection behind them, and in the place of BERT's heads
+
+        any token -> dense -> GELU -> 1                            "replaced": did a generator put this token here?
+
 Padding costs nothing: everything except attention runs on flat rows of real tokens (`gyebo/nn/ragged.py`).
 
 Letters: B batch, T length, N real tokens, D width, H heads, K = D/H, V vocabulary.
@@ -48,6 +54,9 @@ class BertConfig(GptConfig):
     mlm: bool = True  # has the head that predicts masked tokens
     nsp: bool = True  # has the head for next-sentence prediction
     pooler: bool = True  # has the dense layer with tanh on the first token
+    discriminator: bool = False  # ELECTRA's: none of the three parts above
+    embedding_width: int | None = None  # of a discriminator's tables, before a projection; None: the model's width
+    replaced: bool = False  # a discriminator with its head for replaced tokens
 
     least_segments: ClassVar[int] = 1
 
@@ -57,8 +66,28 @@ class BertConfig(GptConfig):
             raise ValueError(f"segments must be at least {self.least_segments}, but is {self.segments} instead")
         if self.prefix:
             raise ValueError("prefix has no effect on an encoder, which sees all of a text: leave it out")
+        self._check_discriminator()
         if self.nsp and not self.pooler:
             raise ValueError("nsp is on, but pooler is off: the next-sentence head needs the pooler")
+
+    def _check_discriminator(self) -> None:
+        if not self.discriminator:
+            for name in ("embedding_width", "replaced"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} = {getattr(self, name)!r} is for a discriminator: set discriminator = True")
+            return
+        if type(self) is not BertConfig:
+            raise ValueError(f"discriminator = True is not possible for {type(self).__name__}: use BERT")
+        for name in ("mlm", "nsp", "pooler"):
+            if getattr(self, name):
+                raise ValueError(f"{name} is not possible in a discriminator: set {name} = False")
+        if self.embedding_width is not None and self.embedding_width < 1:
+            raise ValueError(f"embedding_width must be at least 1, or None for width, but is {self.embedding_width} instead")
+
+    @property
+    def table_width(self) -> int:
+        """Width of the tables of tokens, positions and segments."""
+        return self.embedding_width or self.width
 
     @property
     def first_position(self) -> int:
@@ -128,6 +157,20 @@ class MaskedHead(nn.Module):
         return self.norm(self.activation(self.dense(x)))
 
 
+class ReplacedHead(nn.Module):
+    """Tells replaced tokens: dense, activation, then one logit."""
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.width, config.width)
+        self.out = nn.Linear(config.width, 1)
+        self.activation = ACTIVATIONS[config.activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., D] -> [..., D]: the input of the last layer."""
+        return self.activation(self.dense(x))
+
+
 class Bert(Pretrained, nn.Module):
     """BERT with the pretraining heads that the config switches on."""
 
@@ -136,7 +179,7 @@ class Bert(Pretrained, nn.Module):
     gives_attentions: ClassVar[bool] = True
     has_segments: ClassVar[bool] = True
     has_pooler: ClassVar[bool] = True
-    optional_heads: ClassVar[tuple[str, ...]] = ("mlm", "nsp")
+    optional_heads: ClassVar[tuple[str, ...]] = ("mlm", "nsp", "replaced")
     config_class: ClassVar[type] = BertConfig
     sizes: ClassVar[dict[str, BertConfig]] = {
         "tiny": BertConfig(vocab_size=4096, context=128, width=64, layers=2, heads=2),
@@ -151,21 +194,29 @@ class Bert(Pretrained, nn.Module):
     def __init__(self, config: BertConfig):
         super().__init__()
         self.config = config
-        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
-        self.position_embedding = nn.Embedding(config.first_position + config.context, config.width)
-        self.segment_embedding = nn.Embedding(config.segments, config.width) if config.segments else None
-        self.embedding_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.token_embedding = nn.Embedding(config.vocab_size, config.table_width)
+        self.position_embedding = nn.Embedding(config.first_position + config.context, config.table_width)
+        self.segment_embedding = nn.Embedding(config.segments, config.table_width) if config.segments else None
+        self.embedding_norm = nn.LayerNorm(config.table_width, eps=config.norm_eps)
+        narrow = config.table_width != config.width
+        self.embedding_projection = nn.Linear(config.table_width, config.width) if narrow else None
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.layers)])
         self.pooler = nn.Linear(config.width, config.width) if config.pooler else None
         self.mlm_head = MaskedHead(config) if config.mlm else None
         self.nsp_head = nn.Linear(config.width, 2) if config.nsp else None
+        self.replaced_head = ReplacedHead(config) if config.replaced else None
         if self.mlm_head is not None and config.tied:
             self.mlm_head.decoder.weight = self.token_embedding.weight
         self.initialise()
 
     @property
+    def own_head_style(self) -> str:
+        """The style of a discriminator's task heads; "" for that of the family."""
+        return "dense-gelu" if self.config.discriminator else ""
+
+    @property
     def heads(self) -> tuple[str, ...]:
-        """The pretraining heads that this model has: "mlm", "nsp"."""
+        """The pretraining heads that this model has: "mlm", "nsp", "replaced"."""
         return tuple(name for name in self.optional_heads if getattr(self.config, name))
 
     @torch.no_grad()
@@ -215,6 +266,7 @@ class Bert(Pretrained, nn.Module):
         if self.segment_embedding is not None or token_type_ids is not None:
             x = x + self._segments(layout, token_type_ids)
         x = dropout(self.embedding_norm(x), self.config.embedding_dropout if self.training else 0.0)
+        x = x if self.embedding_projection is None else self.embedding_projection(x)
         run = Run(layout, [] if return_attentions else None)
         layers = [x]
         for block in self.blocks:
@@ -262,19 +314,21 @@ class Bert(Pretrained, nn.Module):
     def output_layer(self, hidden: Tensor, head: str = "mlm") -> tuple[Tensor, Tensor, Tensor | None]:
         """Input rows [..., D], weight and bias of the final projection of a head, for losses that never store all logits.
 
-        "mlm": any positions, weight [V, D]. "nsp": vectors of first tokens, which are pooled here, weight [2, D]. Raises
-        ValueError for a head that this model does not have.
+        "mlm": any positions, weight [V, D]. "nsp": vectors of first tokens, which are pooled here, weight [2, D]. "replaced":
+        any positions, weight [1, D]. Raises ValueError for a head that this model does not have.
         """
         if head == "mlm" and self.mlm_head is not None:
             return self.mlm_head(hidden), self.mlm_head.decoder.weight, self.mlm_head.decoder.bias
         if head == "nsp" and self.nsp_head is not None:
             return self.pool(hidden), self.nsp_head.weight, self.nsp_head.bias
+        if head == "replaced" and self.replaced_head is not None:
+            return self.replaced_head(hidden), self.replaced_head.out.weight, self.replaced_head.out.bias
         known = ", ".join(self.heads) or "none, as this model has no head"
         raise ValueError(f"head must be one of {known}, but is {head!r} instead")
 
     def project(self, hidden: Tensor, head: str = "mlm") -> Tensor:
         """Logits of a head: "mlm" [..., D] -> [..., V] for any positions; "nsp" [N, D] -> [N, 2] from first tokens (0 = the
-        true next segment, 1 = a random one)."""
+        true next segment, 1 = a random one); "replaced" [..., D] -> [..., 1] (above 0: the token was replaced)."""
         return F.linear(*self.output_layer(hidden, head))
 
     def forward(
@@ -313,6 +367,7 @@ class Bert(Pretrained, nn.Module):
             pooler_output=None if self.pooler is None else self.pool(first),
             hidden_states=encoded.layers,
             attentions=encoded.attentions,
+            replaced_logits=None if self.replaced_head is None else self.project(encoded.hidden, "replaced")[..., 0],
         )
 
     def _logits(self, hidden: Tensor, real: Tensor | None) -> Tensor:
@@ -326,10 +381,14 @@ class Bert(Pretrained, nn.Module):
         """FLOPs of a forward pass (`gyebo/nn/cost.py`)."""
         config, width = self.config, self.config.width
         blocks = transformer_flops(work.places(), work.pairs(), width=width, layers=config.layers, inner=config.inner_width)
-        return blocks + 2 * work.outputs({"mlm": width * (width + config.vocab_size), "nsp": width * (width + 2)})
+        if self.embedding_projection is not None:
+            blocks += 2 * work.places() * config.table_width * width
+        heads = {"mlm": width * (width + config.vocab_size), "nsp": width * (width + 2), "replaced": width * (width + 1)}
+        return blocks + 2 * work.outputs(heads)
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, each block, the rest."""
-        embeddings = (self.token_embedding, self.position_embedding, self.segment_embedding, self.embedding_norm)
+        tables = (self.token_embedding, self.position_embedding, self.segment_embedding)
+        embeddings = (*tables, self.embedding_norm, self.embedding_projection)
         first = [p for module in embeddings if module is not None for p in module.parameters()]
         return grouped(self, first, self.blocks)

@@ -49,6 +49,7 @@ class Pretrained:
     learned_as: ClassVar[tuple[str, ...]] = ()  # flags of its config that what it learns decides, and no weight depends on
     optional_heads: ClassVar[tuple[str, ...]] = ()  # of `heads`, each with the flag of the config that switches it on
     sees: ClassVar[bool] = False  # reads the regions of a picture beside a text
+    own_head_style: Any = ""  # of heads for tasks, where it is not its family's
     whole_first: ClassVar[bool] = False  # its first region is the whole picture, and a box has the share of its area
     joins: ClassVar[bool] = False  # texts and pictures pass through the same layers: `joint_layers()`
     stacks: ClassVar[tuple[str, ...]] = ("blocks",)  # the names of its lists of layers

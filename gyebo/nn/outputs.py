@@ -78,8 +78,8 @@ class BidirectionalOutput:
 class MaskedOutput:
     """Output of an encoder: `logits` [B, T, V] for the original token at every position, zero at padding;
     `seq_relationship_logits` [B, 2] (0 = the second segment follows the first, 1 = it is a random one); `pooler_output`
-    [B, D]; each None if the model has no such part. `hidden_states` and `attentions` as in `Encoded.layers` and
-    `Encoded.attentions`."""
+    [B, D]; `replaced_logits` [B, T], above 0 where a token was replaced; each None if the model has no such part.
+    `hidden_states` and `attentions` as in `Encoded.layers` and `Encoded.attentions`."""
 
     logits: Tensor | None
     seq_relationship_logits: Tensor | None
@@ -87,6 +87,7 @@ class MaskedOutput:
     pooler_output: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+    replaced_logits: Tensor | None = None
 
 
 @dataclass

@@ -1,11 +1,14 @@
-"""BERT's names: `BertForPreTraining`, `BertForMaskedLM`, `BertForNextSentencePrediction` and `BertModel` of `transformers`."""
+"""BERT's names: `BertForPreTraining`, `BertForMaskedLM`, `BertForNextSentencePrediction` and `BertModel` of `transformers`; and
+those of ELECTRA's discriminator, which is BERT's encoder with other heads: `ElectraForPreTraining`, `ElectraModel`."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from gyebo.interchange.families.gpt2 import ACTIVATIONS as GPT2_ACTIVATIONS
 from gyebo.interchange.format import Architecture, Field, Format, Weight, head_layers, pairs
+from gyebo.interchange.hooks import OptionHook, Options
 
 # Several of their names compute one function; the first of each is written: "gelu" is what BERT's own files say.
 ACTIVATIONS = {"gelu": "gelu", **GPT2_ACTIVATIONS}
@@ -110,4 +113,61 @@ FORMAT = Format(
     generates=False,
 )
 
-FORMATS = (FORMAT,)
+
+def _table_width(config: Any) -> int:
+    """Width of the tables: their files always say it."""
+    return config.table_width
+
+
+def _one_width(options: Options) -> dict[str, Any]:
+    """Tables as wide as the model need no width of their own."""
+    same = options["embedding_width"] == options["width"]
+    return {**options, "embedding_width": None if same else options["embedding_width"]}
+
+
+_ELECTRA = {"hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024}  # defaults that are not BERT's
+_ELECTRA_DENSE = head_layers(dense="classifier.dense", out="classifier.out_proj")
+_SUMMARY = head_layers(dense="sequence_summary.summary", out="classifier")
+_IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "max_position_embeddings")
+
+ELECTRA = Format(
+    family="bert",
+    model_type="electra",
+    architectures=(
+        Architecture("ElectraForPreTraining", parts=("replaced",)),
+        Architecture("ElectraModel", bare=True),
+        Architecture("ElectraForSequenceClassification", kind="classification", weights=_ELECTRA_DENSE, dropout=DROPOUT),
+        Architecture("ElectraForTokenClassification", kind="tagging", weights=LINEAR, dropout=DROPOUT),
+        Architecture("ElectraForQuestionAnswering", kind="spans", weights=SPANS, dropout=DROPOUT),
+        Architecture("ElectraForMultipleChoice", kind="choice", weights=_SUMMARY, dropout=("summary_last_dropout",)),
+    ),
+    base="electra.",
+    weights=(
+        *(weight for weight in body_weights() if weight.part is None),
+        *pairs([("embeddings_project", "embedding_projection")]),
+        *pairs(
+            [
+                ("discriminator_predictions.dense", "replaced_head.dense"),
+                ("discriminator_predictions.dense_prediction", "replaced_head.out"),
+            ],
+            head=True,
+            part="replaced",
+        ),
+    ),
+    fields=(
+        *(replace(field, default=_ELECTRA.get(field.theirs, field.default)) for field in size_fields(30_522)),
+        Field("embedding_size", "embedding_width", "count", 128, instead=_table_width),
+        *(field for field in FORMAT.fields if field.theirs in _IDS),
+    ),
+    written=ENCODER,
+    accepted={"summary_type": "first", "summary_use_proj": True, "summary_activation": "gelu"},  # of the head for choice
+    fixed={"discriminator": True, "mlm": False, "nsp": False, "pooler": False},
+    dropped=("embeddings.position_ids", "embeddings.token_type_ids"),
+    harmless=("classifier_dropout", "summary_last_dropout"),
+    renamed=OLD_NORMS,
+    options=OptionHook(to_ours=_one_width),
+    generates=False,
+    alias="electra",
+)
+
+FORMATS = (ELECTRA, FORMAT)  # the one that fits is taken, and the last one says why none does

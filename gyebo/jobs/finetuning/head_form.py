@@ -140,7 +140,7 @@ def _make_model(
     else:
         grow_vocabulary(body, tokenizer.vocab_size)
     labels = data.task.labels if kind.names_classes else None
-    style = origin.family.head_style
+    style = body.own_head_style or origin.family.head_style
     model = add_head(body, style, kind.name, labels, dropout=options.dropout, layers=options.layers, pictures=pictures)
     if options.gradient_windows:
         model.head.windows = options.gradient_windows

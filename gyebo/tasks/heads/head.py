@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gyebo.nn.cost import Workload
 from gyebo.nn.dropout import dropout
@@ -14,7 +15,7 @@ from gyebo.tasks.heads.concat_pooling import ConcatHead
 from gyebo.tasks.heads.styles import EVERY, JOINT, WINDOWS, HeadSpec
 from gyebo.tasks.kinds.kind import HeadForm
 
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "gelu": F.gelu}
 
 
 class Head(nn.Module):

@@ -4,6 +4,7 @@
 | --- | --- |
 | pooled (BERT, Devlin et al. 2019) | first token -> pooler (dense, tanh) -> dropout -> linear |
 | dense (RoBERTa, Liu et al. 2019) | first token -> dropout -> dense -> tanh -> dropout -> linear |
+| dense-gelu (ELECTRA, Clark et al. 2020) | first token -> dropout -> dense -> GELU -> dropout -> linear |
 | pre-classifier (DistilBERT, Sanh et al. 2019) | first token -> dense -> ReLU -> dropout -> linear |
 | summary (XLNet, Yang et al. 2019) | last token -> dense -> tanh -> dropout -> linear |
 | last (GPT, Radford et al. 2018, GPT-2) | last token -> dropout -> linear without bias |
@@ -48,6 +49,7 @@ EVERY_TOKEN = HeadSpec(EVERY)
 STYLES: dict[str, HeadSpec] = {
     "pooled": POOLED,
     "dense": HeadSpec("first", "tanh", dropout_before=True),
+    "dense-gelu": HeadSpec("first", "gelu", dropout_before=True),
     "pre-classifier": HeadSpec("first", "relu"),
     "summary": HeadSpec("last", "tanh"),
     "last": LAST,

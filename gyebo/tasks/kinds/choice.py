@@ -9,7 +9,7 @@ import numpy as np
 
 from gyebo.nn.outputs import TaskOutput
 from gyebo.tasks.features import Features, all_labelled, features_of
-from gyebo.tasks.heads.styles import LAST, POOLED, STYLES
+from gyebo.tasks.heads.styles import LAST, POOLED, STYLES, HeadSpec
 from gyebo.tasks.kinds.classification import loss, rows_of
 from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, Outputs, OwnFile, TextForm, has_label, in_columns
 from gyebo.tasks.kinds.own_columns import column_task
@@ -129,7 +129,7 @@ KIND = Kind(
     pipeline_tag="multiple-choice",
     head=HeadForm(
         transformers_class="MultipleChoice",
-        specs=STYLES | {"dense": POOLED, "concat": LAST},
+        specs=STYLES | {"dense": POOLED, "concat": LAST, "dense-gelu": HeadSpec("first", "gelu")},
         outputs=1,
         encode=encode,
         grouped=True,
