@@ -123,10 +123,11 @@ class Format:
     beside `HARMLESS`. `renamed`: endings of names in old files -> today's. `refused`: a `model_type` of `transformers` that one
     may take for this family -> in what it differs. `alias`: its name in the registry, where another family has its `model_type`
     and its classes or what is `written` tell the two apart. `told_by`: fields by which a `config.json` without `model_type` is
-    known. `pickles`: files of pickled modules in which the family was published -> what makes weights of them. `generates`: it
-    writes text, so it has a `generation_config.json`. `stacks`: how our lists of layers are called -> the option that is their
-    number, by which a file with another number is refused before a model is built. `sections`: objects of `config.json`, whose
-    fields the table calls "section.field". `tensors`, `options`: what a table cannot say.
+    known. `read_only`: another format of the family is written instead. `pickles`: files of pickled modules in which the family
+    was published -> what makes weights of them. `generates`: it writes text, so it has a `generation_config.json`. `stacks`:
+    how our lists of layers are called -> the option that is their number, by which a file with another number is refused before
+    a model is built. `sections`: objects of `config.json`, whose fields the table calls "section.field". `tensors`, `options`:
+    what a table cannot say.
     """
 
     family: str
@@ -144,6 +145,7 @@ class Format:
     refused: Mapping[str, str] = field(default_factory=dict)
     alias: str = ""
     told_by: tuple[str, ...] = ()
+    read_only: bool = False
     pickles: Mapping[str, str] = field(default_factory=dict)
     generates: bool = True
     stacks: Mapping[str, str] = field(default_factory=lambda: {"blocks": "layers"})

@@ -88,7 +88,7 @@ def _text_tasks(model: Any) -> dict[str, Any]:
 
 def format_of(model: Any) -> Format:
     """The first format of a model's family that can express its config; the last one of all says why none can."""
-    *others, last = formats_of(model.family)
+    *others, last = (table for table in formats_of(model.family) if not table.read_only)
     return next((table for table in others if expresses(table, model.config)), last)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import tokenizers
 
 from gyebo.text import tokenizer_json
+from gyebo.text.piece_order import order_of, reordered
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6  # ModelProto.SentencePiece.Type
 _UNIGRAM, _BPE = 1, 2  # TrainerSpec.ModelType
@@ -70,7 +71,8 @@ def read_model(path: Path, config: dict[str, Any]) -> tuple[tokenizer_json.Spec,
         count = int(config.get("extra_ids", _T5_SENTINELS))
         for place in range(count):  # <extra_id_0> is the last id
             spec["added_tokens"].append(tokenizer_json.added_token(len(pieces) + place, f"<extra_id_{count - 1 - place}>"))
-    return spec, roles
+    order = order_of(config, str(path))
+    return (spec, roles) if order is None else (reordered(spec, order, str(path)), roles | order.roles)
 
 
 def _parse(path: Path) -> Any:

@@ -1,7 +1,11 @@
-"""RoBERTa's names: `RobertaForMaskedLM` and `RobertaModel` of `transformers`. The body's are BERT's."""
+"""RoBERTa's names: `RobertaForMaskedLM` and `RobertaModel` of `transformers`. The body's are BERT's.
+
+XLM-R and CamemBERT are RoBERTas under other names, with another tokenizer; they are saved as RoBERTas.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from gyebo.interchange.families.bert import DROPOUT, ENCODER, LINEAR, OLD_NORMS, SPANS, body_weights, size_fields
@@ -60,4 +64,20 @@ FORMAT = Format(
     generates=False,
 )
 
-FORMATS = (FORMAT,)
+
+def _under_another_name(model_type: str, prefix: str) -> Format:
+    """A model that is RoBERTa but for what `transformers` calls it and its vocabulary."""
+    renamed = (replace(entry, name=entry.name.replace("Roberta", prefix, 1)) for entry in FORMAT.architectures)
+    fields = (replace(field, default=30_522) if field.theirs == "vocab_size" else field for field in FORMAT.fields)
+    return replace(
+        FORMAT, model_type=model_type, architectures=tuple(renamed), fields=tuple(fields), refused={}, alias="", read_only=True
+    )
+
+
+XLM_ROBERTA = replace(
+    _under_another_name("xlm-roberta", "XLMRoberta"),
+    refused={"xlm-roberta-xl": "it normalises the input of each sublayer (pre-norm), RoBERTa the output"},
+)
+CAMEMBERT = _under_another_name("camembert", "Camembert")
+
+FORMATS = (FORMAT, XLM_ROBERTA, CAMEMBERT)

@@ -145,10 +145,15 @@ PEGASUS = Format(
         Field("forced_eos_token_id", "eos_id", "id", 1),
     ),
     written=_WRITTEN,
-    accepted={**MARIAN.accepted, "normalize_before": True, "add_final_layer_norm": True},
+    accepted={
+        **{name: value for name, value in MARIAN.accepted.items() if name != "extra_pos_embeddings"},
+        "normalize_before": True,
+        "add_final_layer_norm": True,
+    },
     fixed={**_FIXED, "pre_norm": True},
     dropped=_DROPPED,
-    harmless=MARIAN.harmless,
+    # extra_pos_embeddings: rows of a table that is computed, which nobody reads
+    harmless=(*MARIAN.harmless, "extra_pos_embeddings", "force_bos_token_to_be_generated"),
     stacks=_STACKS,
     tensors=TensorHook(_with_positions, _without_positions),
 )
