@@ -26,10 +26,11 @@ from gyebo.interchange.task_heads import plain, task_architecture, task_fields
 from gyebo.interchange.tensor_names import full_name, their_tensors
 from gyebo.tasks import text_task
 from gyebo.tasks.heads.task_model import TaskModel
+from gyebo.text import added_tokens
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.translation_tokenizer import SOURCE_MODEL, TARGET_FILE, TARGET_MODEL
 
-_TOKENIZERS = ("tokenizer.json", TARGET_FILE, SOURCE_MODEL, TARGET_MODEL)  # any of them would be read
+_TOKENIZERS = ("tokenizer.json", TARGET_FILE, SOURCE_MODEL, TARGET_MODEL, added_tokens.FILE)  # any of them would be read
 _IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", *FORCED)
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 

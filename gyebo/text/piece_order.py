@@ -6,6 +6,7 @@ fairseq (XLM-R, CamemBERT) has a list of its own that begins with its special to
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,4 +78,33 @@ def reordered(spec: tokenizer_json.Spec, order: Order, where: str) -> tokenizer_
         **spec,
         "added_tokens": sorted(added, key=lambda entry: entry["id"]),
         "model": {**model, "vocab": vocab, "unk_id": unknown},
+    }
+
+
+def are_pieces(tokens: Iterable[str]) -> bool:
+    """Whether the lines of a vocab.txt are pieces of a SentencePiece model instead of word pieces."""
+    listed = list(tokens)
+    return sum(token.startswith("▁") for token in listed) > sum(token.startswith("##") for token in listed)
+
+
+def as_listed(spec: tokenizer_json.Spec, tokens: list[str], unknown: str, where: str) -> tokenizer_json.Spec:
+    """The spec of a SentencePiece model whose ids are the lines of a list, as KoBERT's vocab.txt: pieces are cut as the model
+    does, tokens that the model does not know are special."""
+    model = spec["model"]
+    if model["type"] != "Unigram":
+        raise ValueError(f"{where}: a list of ids for a {model['type']} model, where only unigram models are read with one")
+    scores = dict(model["vocab"])
+    places = {token: place for place, token in enumerate(tokens)}
+    special = {entry["content"]: entry for entry in spec["added_tokens"]}
+    missing = [token for token in scores if token not in places and token not in special]
+    if missing or unknown not in places or len(places) < len(tokens):
+        lacks = missing[0] if missing else unknown
+        raise ValueError(f"{where}: lists other tokens than the model beside it ({lacks!r}): which of the two counts?")
+    added = [{**special[token], "id": places[token]} for token in places if token in special]
+    added += [tokenizer_json.added_token(place, token) for token, place in places.items() if token not in scores]
+    vocab = [[token, scores.get(token, 0.0)] for token in tokens]
+    return {
+        **spec,
+        "added_tokens": sorted(added, key=lambda entry: entry["id"]),
+        "model": {**model, "vocab": vocab, "unk_id": places[unknown]},
     }

@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gyebo.text import tokenizer_json
+from gyebo.text import added_tokens, tokenizer_json
+from gyebo.text.piece_order import are_pieces, as_listed
 from gyebo.text.roles import HUB_ROLES, ROLES, Roles
 
 Spec = tokenizer_json.Spec
@@ -30,17 +31,24 @@ def read_directory(folder: Path) -> dict[str, Any]:
         roles: dict[str, str] = {}
     elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         spec, roles = _bpe(folder, config)
-    elif (folder / "vocab.txt").is_file():
-        spec, roles = _wordpiece(folder, config)
+    elif (folder / "vocab.txt").is_file() and not are_pieces(tokens := _lines(folder / "vocab.txt")):
+        spec, roles = _wordpiece(folder / "vocab.txt", tokens, config)
     elif models:
         from gyebo.text.sentencepiece import read_model
 
         spec, roles = read_model(models[0], {**_model_type(folder), **config})
+        if (folder / "vocab.txt").is_file():
+            spec, roles = _listed(spec, roles, folder / "vocab.txt", config)
+    elif (folder / "vocab.txt").is_file():
+        raise ValueError(f"{folder / 'vocab.txt'}: lists pieces of a SentencePiece model: put its .model beside it")
     else:
         raise FileNotFoundError(
             f"{folder}: no tokenizer here; expected tokenizer.json, vocab.json with merges.txt, vocab.txt or a "
             "SentencePiece *.model" + ("" if folder.is_dir() else " (the directory does not exist)")
         )
+    if noted is None:  # what gyebo saved is whole
+        listed = read_json(folder / added_tokens.FILE) if (folder / added_tokens.FILE).is_file() else {}
+        spec = added_tokens.with_added(spec, listed, config, folder)
     known = set(tokenizer_json.tokens_by_id(spec).values())
     roles = noted["roles"] if noted else {**roles, **_config_roles(config)}
     roles = {role: token for role, token in roles.items() if token in known}
@@ -95,9 +103,8 @@ def _config_roles(config: dict[str, Any]) -> dict[str, str]:
     """The special tokens in a `tokenizer_config.json`, given as strings or as serialised added tokens."""
     roles = {}
     for role in HUB_ROLES:
-        token = config.get(f"{role}_token")
-        token = token.get("content") if isinstance(token, dict) else token
-        if isinstance(token, str) and token:
+        token = added_tokens.token_of(config.get(f"{role}_token"))
+        if token:
             roles[role] = token
     return roles
 
@@ -157,15 +164,33 @@ def _bpe(folder: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, str]]:
     return _assemble(model, pre_tokenizer=byte_level, decoder={**byte_level, "add_prefix_space": True}), end
 
 
-def _wordpiece(folder: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, str]]:
-    tokens = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
+def _lines(path: Path) -> list[str]:
+    """The tokens of a vocab.txt, one a line."""
+    try:
+        tokens = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 ({error}); the file is damaged or of another kind") from error
     if tokens and not tokens[-1]:
         tokens.pop()
-    vocab = {token.rstrip("\r"): id for id, token in enumerate(tokens)}
-    roles = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
+    return [token.rstrip("\r") for token in tokens]
+
+
+def _listed(spec: Spec, roles: dict[str, str], path: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, str]]:
+    """A SentencePiece model whose ids are the lines of the vocab.txt beside it, which has BERT's names for special tokens."""
+    tokens = _lines(path)
+    roles = {**roles, **{role: token for role, token in _BRACKETS.items() if token in tokens}, **_config_roles(config)}
+    return as_listed(spec, tokens, roles.get("unk", "<unk>"), str(path)), roles
+
+
+_BRACKETS = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
+
+
+def _wordpiece(path: Path, tokens: list[str], config: dict[str, Any]) -> tuple[Spec, dict[str, str]]:
+    vocab = {token: id for id, token in enumerate(tokens)}
+    roles = _BRACKETS
     unknown = _config_roles(config).get("unk", roles["unk"])
     if unknown not in vocab:
-        raise ValueError(f"{folder / 'vocab.txt'}: the unknown token {unknown!r} is not in it")
+        raise ValueError(f"{path}: the unknown token {unknown!r} is not in it")
     model = {
         "type": "WordPiece",
         "unk_token": unknown,
