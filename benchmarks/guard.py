@@ -3,8 +3,9 @@
     python benchmarks/guard.py data/hate_speech -o runs/guard [--encoder MODEL] [--neighbours 1]
 
 A fifth of train, chosen by a hash of the text's letters, is for the thresholds (5 % false alarms). The rest teaches the
-checks: words by log-odds, the linear baseline, and, with an encoder, exemplars. Figures are of dev: once with hate as what is
-unwanted and all else as innocent, once with hate or offensive. Writes benchmarks/results/guard.json.
+checks: words by log-odds, the linear baseline, and, with an encoder, a classifier fine-tuned from it and exemplars. Figures
+are of dev: once with hate as what is unwanted and all else as innocent, once with hate or offensive. Writes
+benchmarks/results/guard.json.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from typing import Any
 
 from report import machine, store
 
-from gyebo.config.finetune import TaskOptions
+from gyebo.config.finetune import FinetuneOptions, TaskOptions
+from gyebo.generation.guard.answering import NEUTRAL
 from gyebo.jobs.finetuning.linear import finetune_linear
+from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.guard.fit import Wanted, fit
 from gyebo.jobs.guard.learn import learn
 from gyebo.jobs.guard.score import score
 from gyebo.text.disguise import letters_of
 
 POSITIVE = {"hate": ["hate"], "hate or offensive": ["hate", "offensive"]}
+CLASSIFIERS = ("linear", "fine-tuned")
 TERMS = "여자 남자 여성 남성 엄마 아줌마 할머니 노인 외국인 중국 일본 조선족 흑인 동성애 장애 전라도 경상도 기독교".split()
 
 
@@ -62,8 +66,11 @@ def measure(out: Path, files: dict[str, str], name: str, encoder: str | None, ne
     if encoder:
         near = {"encoder": encoder, "unwanted": str(unwanted), "neighbours": neighbours}
         near |= {"allowed": str(allowed)} if neighbours > 1 else {}
-    wanted = Wanted(words=[str(folder / "words.txt")], classifiers=[f"{out / 'linear'}:{','.join(positive)}"], **near)
-    fitted = fit(files["fifth"], folder / "guard.toml", positive, wanted, overwrite=True, device="cpu")
+    models = [out / kind for kind in CLASSIFIERS[: 2 if encoder else 1]]
+    classifiers = [f"{model}:{','.join(positive)}" for model in models]
+    wanted = Wanted(words=[str(folder / "words.txt")], classifiers=classifiers, **near)
+    korean = {"neutral": NEUTRAL["ko"]}  # an encoder of Korean finds English like comments with links
+    fitted = fit(files["fifth"], folder / "guard.toml", positive, wanted, settings=korean, overwrite=True, device="cpu")
     terms = folder / "terms.txt"
     terms.write_text("\n".join(TERMS) + "\n", encoding="utf-8")
     found = score(folder / "guard.toml", files["dev"], positive, terms=str(terms), device="cpu")
@@ -86,7 +93,10 @@ def main() -> None:
     parts = {"fifth": [row for row in train if in_the_fifth(row["text"])], "dev": rows(given.data / "dev.tsv.gz")}
     parts["rest"] = [row for row in train if not in_the_fifth(row["text"])]
     files = {name: write(given.out / f"{name}.jsonl", examples) for name, examples in parts.items()}
-    finetune_linear(TaskOptions(name="classification", data=files["rest"]), given.out / "linear", overwrite=True)
+    task = TaskOptions(name="classification", data=files["rest"])
+    finetune_linear(task, given.out / CLASSIFIERS[0], overwrite=True)
+    if given.encoder:
+        finetune(FinetuneOptions(model=given.encoder, task=task, epochs=3), given.out / CLASSIFIERS[1], resume=True)
     figures = {name: measure(given.out, files, name, given.encoder, given.neighbours) for name in POSITIVE}
     sizes = {name: len(examples) for name, examples in parts.items()}
     store(

@@ -307,7 +307,7 @@ def guard() -> Rows:
         low, high = (100 * found[end] for end in ("low", "high"))
         return f"{100 * found['share']:.1f} % ({low:.1f} to {high:.1f}); {100 * innocent['share']:.1f} %"
 
-    rows = [["unwanted", "texts", "words", "linear baseline", "any of both"]]
+    rows = [["unwanted", "texts", "words", "linear baseline", "BERT, fine-tuned", "BERT's vectors", "any check"]]
     for name, found in stored("guard")["unwanted"].items():
         dev = found["dev"]
         texts = f"{dev['unwanted']} of {dev['unwanted'] + dev['innocent']}"
