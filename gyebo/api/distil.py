@@ -34,6 +34,7 @@ def distil(
     batch_tokens: int | None = None,
     documents: str | None = None,
     text_field: str | None = None,
+    encoding: str | None = None,
     bad_bytes: str | None = None,
     valid: Texts = None,
     valid_last: float | None = None,
@@ -58,7 +59,12 @@ def distil(
     there = placed_name(str(teacher), "teacher", place) if resume else str(teacher)
     values = given(family=student_family(there), teacher=teacher, context=context, seed=seed)
     data = given(
-        documents=documents, text_field=text_field, bad_bytes=bad_bytes, valid_last=valid_last, valid_share=valid_share
+        documents=documents,
+        text_field=text_field,
+        encoding=encoding,
+        bad_bytes=bad_bytes,
+        valid_last=valid_last,
+        valid_share=valid_share,
     )
     values["data"] = data | corpora(corpus, valid, text_field)
     values["model"] = given(layers=layers)

@@ -67,6 +67,7 @@ def embed(
     pooling: str = "mean",
     normalize: bool = False,
     text_field: str | None = None,
+    encoding: str | None = None,
     bad_bytes: str | None = None,
     device: str = "auto",
     precision: str = "float32",
@@ -84,7 +85,7 @@ def embed(
     from gyebo.jobs.embed import embed as job
     from gyebo.jobs.embed import embed_texts, texts_of_sources
 
-    place, data = folder(out), given(text_field=text_field, bad_bytes=bad_bytes)
+    place, data = folder(out), given(text_field=text_field, encoding=encoding, bad_bytes=bad_bytes)
     options: dict[str, Any] = {"pooling": pooling, "normalize": normalize, "device": device, "precision": precision}
     if place is None:
         if overwrite:
@@ -108,6 +109,8 @@ def embed(
             model, names[0], place, data=data, overwrite=overwrite,
             report=lambda count: status.update(f"{count:,} texts"), **options,
         )  # fmt: skip
+    for note in said.get("notes", []):
+        speak.print(note, highlight=False, markup=False)
     if said["cut"]:
         speak.print(f"{said['cut']:,} texts are longer than the model's context: only their beginning was read")
     return Embeddings(vectors=_stored(place), cut=said["cut"], out=place)

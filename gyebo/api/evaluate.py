@@ -66,6 +66,7 @@ def evaluate(
     ablate: str | None = None,
     documents: str | None = None,
     text_field: str | None = None,
+    encoding: str | None = None,
     bad_bytes: str | None = None,
     device: str = "auto",
     precision: str | None = None,
@@ -80,7 +81,8 @@ def evaluate(
     from gyebo.jobs.finetuned_model import trained_on
 
     own = given(data=row_file(data, "data"), text=text, pair=pair, label=label, image=image, predictions=folder(predictions))
-    spans = given(context=context, memory=memory, documents=documents, text_field=text_field, bad_bytes=bad_bytes)
+    spans = given(context=context, memory=memory, documents=documents, text_field=text_field)
+    decoding = given(encoding=encoding, bad_bytes=bad_bytes)
     tuned = trained_on(model)
     of_pictures = given(among=among, ablate=ablate)
     task = what if isinstance(what, str) else what[0] if _is_name(what) else None
@@ -88,19 +90,19 @@ def evaluate(
         _refuse(of_pictures, "anything without ‹measure›")
     if measure is not None:
         _refuse(own | given(context=context, memory=memory, precision=precision), f"‹measure›={measure}")
-        found = _measure(measure, model, _corpus(what, text_field), of_pictures, spans, device, verbose)
+        found = _measure(measure, model, _corpus(what, text_field), of_pictures, spans | decoding, device, verbose)
     elif task is not None and _is_task(task):
         _refuse(spans, f"the task {task}")
-        found = _task(model, task, own, device, precision)
+        found = _task(model, task, own | decoding, device, precision)
     elif tuned and not _given(what):
         _refuse({name: value for name, value in own.items() if name != "predictions"}, "a run's own task: name the task")
-        _refuse(spans, f"the task {tuned.task.name}")
+        _refuse(spans | decoding, f"the task {tuned.task.name}")
         found = _task(model, None, own, device, precision)
     elif tuned:
         raise ValueError(f"{model} was fine-tuned on {tuned.task.name}, so text can't be scored with it: name a task, or none")
     else:
         _refuse(own, "text: name a task")
-        found = _text(model, _corpus(what, text_field), spans, device, precision)
+        found = _text(model, _corpus(what, text_field), spans | decoding, device, precision)
     return Figures(str(model), found)
 
 

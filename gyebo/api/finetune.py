@@ -97,6 +97,8 @@ def finetune(
     label: str | None = None,
     image: str | None = None,
     test: Any = None,
+    encoding: str | None = None,
+    bad_bytes: str | None = None,
     train_share: float | None = None,
     tokenizer: str | Path | None = None,
     answer: str | None = None,
@@ -135,6 +137,7 @@ def finetune(
     if dry_run and (resume or overwrite):
         raise OptionError("‹dry_run› and ‹resume› or ‹overwrite› exclude each other: a dry run writes nothing")
     own = given(data=row_file(data, "data"), text=text, pair=pair, label=label, image=image, test=row_file(test, "test"))
+    own |= given(encoding=encoding, bad_bytes=bad_bytes)
     named, *further = _tasks(task, own, train_share)
     values: dict[str, Any] = given(
         tokenizer=tokenizer,

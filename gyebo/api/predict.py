@@ -66,6 +66,8 @@ def predict(
     text: str | None = None,
     pair: str | None = None,
     image: str | None = None,
+    encoding: str | None = None,
+    bad_bytes: str | None = None,
     task: str | None = None,
     device: str = "auto",
     precision: str = "float32",
@@ -89,8 +91,8 @@ def predict(
         if isinstance(file, str) and not Path(file).exists():
             raise FileNotFoundError(f"{file}: no such file")
         rows = job(
-            model, name, place, task=task, text=text, pair=pair, image=image, device=device, precision=precision,
-            overwrite=overwrite, notes=notes,
+            model, name, place, task=task, text=text, pair=pair, image=image, encoding=encoding,
+            bad_bytes=bad_bytes, device=device, precision=precision, overwrite=overwrite, notes=notes,
         )  # fmt: skip
     speak = aside(verbose)
     for note in notes:

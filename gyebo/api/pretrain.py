@@ -40,6 +40,7 @@ def pretrain(
     keep: int | None = None,
     documents: str | None = None,
     text_field: str | None = None,
+    encoding: str | None = None,
     bad_bytes: str | None = None,
     valid: Texts = None,
     valid_last: float | None = None,
@@ -82,6 +83,7 @@ def pretrain(
     data = given(
         documents=documents,
         text_field=text_field,
+        encoding=encoding,
         bad_bytes=bad_bytes,
         valid_last=valid_last,
         valid_share=valid_share,

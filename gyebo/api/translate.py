@@ -59,7 +59,7 @@ def translate(
 
 
 def _texts(value: Texts, parameter: str) -> list[str]:
-    from gyebo.tasks.data.files import lines
+    from gyebo.data.rows import lines
 
     names = names_in(value, parameter) if parameter == "file" else None
     if names is None:

@@ -20,6 +20,8 @@ def attribute(
     text: Annotated[str | None, shared.word("Text column of your file.", "NAME")] = None,
     label: Annotated[str | None, shared.word("Label column of your file.", "NAME")] = None,
     test: Annotated[str | None, shared.word("Test set file.  [default: a tenth of yours]", "FILE")] = None,
+    encoding: shared.Encoding = None,
+    bad_bytes: shared.BadBytes = None,
     train_share: Annotated[float | None, shared.real("Share of the training examples to use, e.g. 0.1.")] = None,
     epochs: Annotated[int | None, shared.count("Epochs.  [default: 10]")] = None,
     batch: Annotated[int | None, shared.count("Batch size in examples.  [default: 64]")] = None,
@@ -45,6 +47,7 @@ def attribute(
     from gyebo.jobs.attribute import train_attribute
 
     named = shared.given(name=task, data=data, text=text, label=label, test=test, train_share=train_share)
+    named |= shared.given(encoding=encoding, bad_bytes=bad_bytes)
     values = shared.given(epochs=epochs, batch=batch, lr=lr, max_length=max_length, seed=seed)
     options = toml.check(AttributeOptions, {"model": model, "task": named, "device": device, **values})
     console = shared.console(json=True)  # what is said on the way goes to stderr

@@ -37,6 +37,7 @@ def evaluate(
     ablate: Annotated[str | None, shared.word("--measure: without the image or the text of each.", "NAME")] = None,
     documents: shared.Documents = None,
     text_field: shared.TextField = None,
+    encoding: shared.Encoding = None,
     bad_bytes: shared.BadBytes = None,
     device: shared.Device = "auto",
     precision: Annotated[
@@ -79,6 +80,7 @@ def evaluate(
         ablate=ablate,
         documents=documents,
         text_field=text_field,
+        encoding=encoding,
         bad_bytes=bad_bytes,
         device=device,
         precision=precision,

@@ -30,6 +30,8 @@ def finetune(
     label: Annotated[str | None, shared.word("Label column; for translation the target language.", "NAME")] = None,
     image: Annotated[str | None, shared.word("Column of the picture's file, of visual-classification.", "NAME")] = None,
     test: Annotated[str | None, shared.word("Test set file.  [default: a tenth of yours]", "FILE")] = None,
+    encoding: shared.Encoding = None,
+    bad_bytes: shared.BadBytes = None,
     train_share: Annotated[float | None, shared.real("Share of the training examples to use, e.g. 0.1.")] = None,
     tokenizer: Annotated[str | None, shared.word("Tokenizer directory, for FAMILY:SIZE.", "DIR")] = None,
     answer: Annotated[
@@ -88,6 +90,8 @@ def finetune(
         label=label,
         image=image,
         test=test,
+        encoding=encoding,
+        bad_bytes=bad_bytes,
         train_share=train_share,
         tokenizer=tokenizer,
         answer=answer,

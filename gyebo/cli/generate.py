@@ -118,7 +118,7 @@ def _prompts_from_stdin() -> list[str]:
     """Each line of a pipe; on a terminal, and from an empty pipe, the empty prompt."""
     if sys.stdin.isatty():
         return [""]
-    from gyebo.data.sources import decode
+    from gyebo.data.encoding import UTF8, whole_text
 
-    lines = decode(sys.stdin.buffer.read(), "stdin", 0, "refuse").split("\n")
+    lines = whole_text(sys.stdin.buffer.read(), "stdin", UTF8).split("\n")
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" and len(lines) > 1 else lines)]

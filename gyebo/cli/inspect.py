@@ -26,6 +26,7 @@ def corruption(
     seed: Annotated[int, shared.natural("Random seed, as in pretrain.")] = 0,
     documents: shared.Documents = None,
     text_field: shared.TextField = None,
+    encoding: shared.Encoding = None,
     bad_bytes: shared.BadBytes = None,
     settings: Annotated[
         list[str] | None, shared.word("An option of the objective: objective.rate=0.3 ...", "NAME=VALUE", "--set")
@@ -55,7 +56,7 @@ def corruption(
         family,
         shared.readable(corpus or []),
         objective=chosen["objective"],
-        data=chosen["data"] | shared.given(documents=documents, text_field=text_field, bad_bytes=bad_bytes),
+        data=chosen["data"] | shared.given(documents=documents, text_field=text_field, encoding=encoding, bad_bytes=bad_bytes),
         tokenizer=tokenizer,
         vocab_size=vocab_size,
         context=context or CONTEXT,

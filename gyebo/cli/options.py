@@ -73,7 +73,10 @@ Documents = Annotated[
     word("What a document is in plain text: line, blank (a block between blank lines) or file.  [default: line]", "KIND"),
 ]
 TextField = Annotated[str | None, word("Column or key of the text in jsonl, csv, tsv, parquet, hf:.  [default: text]", "NAME")]
-BadBytes = Annotated[str | None, word("What to do with bytes that are not UTF-8: refuse or replace.  [default: refuse]", "HOW")]
+Encoding = Annotated[str | None, word("Encoding of the files' text, e.g. cp949 or utf-16.  [default: UTF-8]", "NAME")]
+BadBytes = Annotated[
+    str | None, word("What to do with bytes that are not of the encoding: refuse or replace.  [default: refuse]", "HOW")
+]
 Valid = Annotated[str | None, word("Use this corpus as the held-out set.", "CORPUS")]
 ValidLast = Annotated[float | None, real("Hold out this share at the end of the text, e.g. 0.1.")]
 ValidShare = Annotated[float | None, real("Hold out this share of the documents, chosen by hash.  [default: 0.01]")]
@@ -132,11 +135,11 @@ def readable(corpora: list[str]) -> Names:
 
 def lines_from_stdin() -> list[str]:
     """The lines of a pipe without their ends; ValueError on a terminal, where nothing comes by itself."""
-    from gyebo.data.sources import decode
+    from gyebo.data.encoding import UTF8, whole_text
 
     if sys.stdin.isatty():
         raise ValueError("nothing to read: name a file, give --text, or pipe lines into it")
-    lines = decode(sys.stdin.buffer.read(), "stdin", 0, "refuse").split("\n")
+    lines = whole_text(sys.stdin.buffer.read(), "stdin", UTF8).split("\n")
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from gyebo.config.errors import OptionError
-from gyebo.config.run import Device, OptimOptions, Precision, Schedule, Section, by_optimizer
+from gyebo.config.run import Device, Encoding, OptimOptions, Precision, Schedule, Section, by_optimizer
 
 
 class TaskOptions(Section):
@@ -20,6 +20,12 @@ class TaskOptions(Section):
     label: str | None = Field(None, description="column of the label")
     image: str | None = Field(None, description="column of the picture: the name of its file, relative to your own file")
     test: str | None = Field(None, description="test set file; by default a tenth of the examples, chosen by hash")
+    encoding: Encoding | None = Field(
+        None, description="of the files' text, as cp949 or utf-16 (default: UTF-8; a byte-order mark goes before both)"
+    )
+    bad_bytes: Literal["refuse", "replace"] | None = Field(
+        None, description="what to do with bytes that are not of the encoding (default: refuse)"
+    )
     train_share: float | None = Field(None, gt=0, le=1, description="share of the training examples to use, chosen by hash")
 
 

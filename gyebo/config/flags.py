@@ -21,7 +21,7 @@ RENAMED = {"-o": "out", "--from": "start_from", "--set": "settings"}  # paramete
 ALL = {"out": "-o", "resume": "--resume", "overwrite": "--overwrite", "settings": "--set"}
 OF_SOME = {"dry_run": "--dry-run"}  # of the commands that have it
 BUDGET = _flags("budget.", "steps tokens minutes")
-DATA = {"data.corpus": "CORPUS"} | _flags("data.", "documents text_field bad_bytes valid valid_last valid_share")
+DATA = {"data.corpus": "CORPUS"} | _flags("data.", "documents text_field encoding bad_bytes valid valid_last valid_share")
 TRAIN = _flags("train.", "batch_tokens device precision")
 
 # command -> option -> flag, or the argument in capitals, where it is not the flag of that name.
@@ -43,20 +43,20 @@ FLAGS: dict[str, dict[str, str]] = {
         "task.name": "TASK",
         "seed": "--seeds",
         **_flags("", "tokenizer answer ablate epochs steps batch max_length patience device precision"),
-        **_flags("task.", "data text pair label image test train_share"),
+        **_flags("task.", "data text pair label image test encoding bad_bytes train_share"),
         **_flags("optim.", "lr layer_decay freeze"),
     },
     "attribute": {
         "model": "MODEL",
         "task.name": "TASK",
         **_flags("", "epochs batch lr max_length seed device"),
-        **_flags("task.", "data text pair label test train_share"),
+        **_flags("task.", "data text pair label test encoding bad_bytes train_share"),
     },
     "inspect corruption": {
         "family": "FAMILY",
         "data.corpus": "CORPUS",
         **_flags("", "tokenizer vocab_size context examples seed"),
-        **_flags("data.", "documents text_field bad_bytes"),
+        **_flags("data.", "documents text_field encoding bad_bytes"),
     },
     "compare": _flags("", "task corpus"),
     "evaluate": {"data.corpus": "CORPUS"},

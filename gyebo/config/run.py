@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, model_serializer, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializationInfo, model_serializer, model_validator
 
 from gyebo.config.errors import OptionError
 
@@ -15,6 +16,22 @@ Precision = Literal["auto", "float32", "bfloat16"]
 OPTIMIZERS = {"adamw": "AdamW", "adafactor": "Adafactor", "muon": "Muon"}
 
 
+_NOT_OF_FILES = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "unicode_escape", "raw_unicode_escape", "utf-7"}
+_NOT_OF_FILES |= {"undefined", "mbcs", "oem"}
+
+
+def known_encoding(name: str) -> str:
+    """The name of an encoding in which files of text are. OptionError for any other."""
+    try:
+        found = codecs.lookup(name)
+    except (LookupError, ValueError):
+        found = None
+    if found is None or not getattr(found, "_is_text_encoding", True) or found.name in _NOT_OF_FILES:
+        raise OptionError(f"{name} is no encoding of text: name one as cp949, euc-kr, utf-16, shift_jis, gb18030 or latin-1")
+    return name
+
+
+Encoding = Annotated[str, AfterValidator(known_encoding)]
 SOURCES = re.compile(
     r"data\.(corpus|valid|without)|tokenizer(\.path)?|picture_tokenizer|start_from|teacher|model|(further_)?tasks?(\.\d+)?\.(data|test)"
 )
@@ -40,7 +57,10 @@ class DataOptions(Section):
         "text",
         description="the column or key that holds the text in jsonl, csv, tsv, parquet and hf:; of pictures also several: a,b",
     )
-    bad_bytes: Literal["refuse", "replace"] = Field("refuse", description="what to do with bytes that are not UTF-8")
+    encoding: Encoding | None = Field(
+        None, description="of the files' text, as cp949 or utf-16 (default: UTF-8; a byte-order mark goes before both)"
+    )
+    bad_bytes: Literal["refuse", "replace"] = Field("refuse", description="what to do with bytes that are not of the encoding")
     valid: str | None = Field(None, description="a corpus to use as the held-out set")
     valid_last: float | None = Field(None, gt=0, lt=1, description="hold out this share at the end of the text")
     valid_share: float | None = Field(

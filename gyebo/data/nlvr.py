@@ -15,7 +15,8 @@ from typing import Any
 
 from gyebo.data.nlvr_statements import PANELS, STEP, Item, pair
 from gyebo.data.records import CAPTION, FALSE, STRETCH, Record, Region, Text
-from gyebo.data.source import Source, parquet_file, parquet_rows
+from gyebo.data.rows import parquet_file
+from gyebo.data.source import Source, parquet_rows
 
 KIND, PREFIX = "NLVR statements", "nlvr:"
 PICTURES = "train_images.parquet"  # those without sentences

@@ -7,8 +7,6 @@ In the main process records are read in order, and named by file and row; the wo
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
@@ -16,12 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gyebo.config.errors import OptionError
+from gyebo.config.errors import OptionError, marked
 from gyebo.config.run import DataOptions
 from gyebo.data import nlvr
+from gyebo.data.encoding import Reading, whole_text
+from gyebo.data.json_rows import json_value, mended, parsed
 from gyebo.data.picture_files import ENDINGS
 from gyebo.data.records import CAPTION, CHUNK_BYTES, KINDS, QUESTION, Record, Region, Text, pictures_in_chunk
-from gyebo.data.source import BATCH_ROWS, BYTE_ORDER_MARK, Source, decode, parquet_file, parquet_rows
+from gyebo.data.rows import BATCH_ROWS, any_rows, parquet_file
+from gyebo.data.source import Source, parquet_rows
+from gyebo.data.values import available, find, shortened
 
 FOLDER, COCO, PARQUET, TAR = "picture folder", "COCO captions", "picture parquet", "tar"
 ELSEWHERE = (FOLDER, COCO)  # whose file names pictures, and holds none
@@ -49,16 +51,25 @@ def is_captions(path: Path, options: DataOptions) -> bool:
     """Whether a file is named as a captions file and its first row names a picture."""
     if path.name not in CAPTIONS:
         return False
-    with path.open("rb") as file:
-        first = file.readline(1 << 20).decode("utf-8", "replace").removeprefix(BYTE_ORDER_MARK)
-    if path.suffix != ".jsonl":
-        fields = next(csv.reader([first], delimiter="\t" if path.suffix == ".tsv" else ","), [])
-        return any(name in fields for name in _file_fields(options))
     try:
-        row = json.loads(first)
-    except ValueError:
+        _, row = next(any_rows(path, Reading(options.encoding, "replace")), ("", ""))
+    except ValueError:  # said by who reads it as text
         return False
-    return isinstance(row, dict) and any(isinstance(row.get(name), str) for name in _file_fields(options))
+    return isinstance(row, dict) and any(isinstance(find(row, name), str) for name in _file_fields(options))
+
+
+def is_there(path: Path) -> bool:
+    """Whether a name that stands in a file is that of a file; what can't be a name is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with a character that no name has
+        return False
+
+
+def is_aside(path: Path, folder: Path) -> bool:
+    """Whether a file lies in a folder without belonging to it: names that begin with a dot (what editors, notebooks and Macs
+    put there), and what zips of Macs hold beside the files."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
 
 
 def _file_fields(options: DataOptions) -> tuple[str, ...]:
@@ -88,10 +99,10 @@ def _picture_columns(schema: Any, options: DataOptions) -> list[str]:
 # ---- records
 
 
-def record_chunks(source: Source, options: DataOptions) -> Iterator[tuple[Record, ...]]:
+def record_chunks(source: Source, options: DataOptions, reading: Reading) -> Iterator[tuple[Record, ...]]:
     """The records of a source, cut into chunks by their number and the size of their files."""
     most, found, size = pictures_in_chunk(options), [], 0
-    for record in _READERS[source.kind](source, options):
+    for record in _READERS[source.kind](source, options, reading):
         found.append(record)
         size += len(record.picture) if isinstance(record.picture, bytes) else 0
         if len(found) == most or size >= CHUNK_BYTES:
@@ -109,26 +120,29 @@ def files_of(source: Source, options: DataOptions) -> Iterator[Path]:
         return
     yield source.path
     if source.kind in ELSEWHERE:
-        for record in _READERS[source.kind](source, options):
+        for record in _READERS[source.kind](source, options, Reading(options.encoding, options.bad_bytes)):
             yield record.picture
 
 
-def _folder(source: Source, options: DataOptions) -> Iterator[Record]:
+def _folder(source: Source, options: DataOptions, reading: Reading) -> Iterator[Record]:
     """Pictures in the order in which the captions file first names them, each with the texts of all of its rows."""
     assert source.path is not None
     folder, found = source.path.parent, dict[str, Record]()
-    for number, row in _caption_rows(source.path, options):
-        where = f"{source.path}: row {number}"
+    for place, row in any_rows(source.path, reading):
+        where = f"{source.path}: {place}"
+        if isinstance(row, str):
+            raise ValueError(f"{where}: {row}")
         name = _file_name(row, where, options)
         new = Record(where, folder / name, _texts(row, where, options), regions_of(row, where))
         old = found.get(name)
         found[name] = new if old is None else replace(old, texts=old.texts + new.texts, regions=old.regions + new.regions)
     for name, record in found.items():
-        if not record.picture.is_file():
-            raise FileNotFoundError(f"{record.where}: the picture {name} is missing in {folder}")
+        if not is_there(record.picture):
+            raise FileNotFoundError(f"{record.where}: the picture {shortened(name, 100)} is missing in {folder}")
         yield _with_text(record)
     named = {record.picture for record in found.values()}
-    rest = sorted(p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS and p not in named)
+    within = (p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS and not is_aside(p, folder))
+    rest = sorted(p for p in within if p not in named)
     if rest:
         raise ValueError(
             f"{rest[0]}: a picture without text: no row of {source.path.name} names it ({len(rest)} such in the folder); add "
@@ -136,44 +150,11 @@ def _folder(source: Source, options: DataOptions) -> Iterator[Record]:
         )
 
 
-def _caption_rows(path: Path, options: DataOptions) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(row, fields) of a captions file; rows are lines, from 1."""
-    with path.open("rb") as file:
-        lines = _lines(file, path, options)
-        if path.suffix == ".jsonl":
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    try:
-                        row = json.loads(line)
-                    except json.JSONDecodeError as error:
-                        raise ValueError(f"{path}: row {number} is not JSON: {error.msg}") from None
-                    if not isinstance(row, dict):
-                        raise ValueError(f"{path}: row {number} is no JSON object, but {type(row).__name__}")
-                    yield number, row
-            return
-        tabbed = path.suffix == ".tsv"
-        table = csv.reader(lines, delimiter="\t" if tabbed else ",", quoting=3 if tabbed else csv.QUOTE_MINIMAL)
-        header = next(table, [])
-        for number, values in enumerate(table, 2):
-            if values and len(values) != len(header):
-                raise ValueError(f"{path}: row {number} has {len(values)} fields, but the header names {len(header)}")
-            if values:
-                yield number, dict(zip(header, values))
-
-
-def _lines(file: Iterable[bytes], path: Path, options: DataOptions) -> Iterator[str]:
-    offset = 0
-    for line in file:
-        text = decode(line, path, offset, options.bad_bytes)
-        yield text if offset else text.removeprefix(BYTE_ORDER_MARK)
-        offset += len(line)
-
-
 def _file_name(row: dict[str, Any], where: str, options: DataOptions) -> str:
     names = _file_fields(options)
     value = next((row[name] for name in names if name in row), None)
     if not isinstance(value, str) or not value.strip():
-        raise OptionError(f"{where} names no picture: it has {', '.join(row)}, but none of {', '.join(names)}; {ADVICE}")
+        raise OptionError(f"{where} names no picture: it has {available(row)}, but none of {', '.join(names)}; {ADVICE}")
     return value
 
 
@@ -190,7 +171,7 @@ def _texts(row: dict[str, Any], where: str, options: DataOptions) -> tuple[Text,
     fields = _text_fields(row, options)
     if not fields or any(name not in row for name in fields):
         lacking = next((name for name in fields if name not in row), " or ".join(TEXT_FIELDS))
-        raise OptionError(f"{where} has no text {lacking!r}; it has: {', '.join(row)}; {ADVICE}")
+        raise OptionError(f"{where} has no text {lacking!r}; it has: {available(row)}; {ADVICE}")
     kind, answer = row.get("kind") or CAPTION, row.get("answer") or None
     if kind not in KINDS:
         raise ValueError(f"{where}: the kind of a text is {', '.join(KINDS)}, not {kind!r}")
@@ -234,11 +215,11 @@ def regions_of(row: dict[str, Any], where: str) -> tuple[Region, ...]:
 # ---- COCO
 
 
-def _coco(source: Source, options: DataOptions) -> Iterator[Record]:
+def _coco(source: Source, options: DataOptions, reading: Reading) -> Iterator[Record]:
     """The pictures of COCO's captions in the order of the file, each with its captions in order."""
     path = source.path
     assert path is not None
-    content = _coco_content(path)
+    content = _coco_content(path, reading)
     texts: dict[Any, list[Text]] = {image["id"]: [] for image in content["images"]}
     for number, annotation in enumerate(content["annotations"]):
         where, image = f"{path}: annotations[{number}]", annotation.get("image_id")
@@ -251,16 +232,13 @@ def _coco(source: Source, options: DataOptions) -> Iterator[Record]:
     folder = _coco_folder(path, content["images"])
     for number, image in enumerate(content["images"]):
         record = Record(f"{path}: images[{number}]", folder / image["file_name"], tuple(texts[image["id"]]))
-        if not record.picture.is_file():
-            raise FileNotFoundError(f"{record.where}: the picture {image['file_name']} is missing in {folder}")
+        if not is_there(record.picture):
+            raise FileNotFoundError(f"{record.where}: the picture {shortened(image['file_name'], 100)} is missing in {folder}")
         yield _with_text(record)
 
 
-def _coco_content(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: is not JSON: {error}") from None
+def _coco_content(path: Path, reading: Reading) -> dict[str, Any]:
+    content = json_value(path, reading)
     kinds = {key: content.get(key) for key in ("images", "annotations")} if isinstance(content, dict) else {}
     if not kinds or not all(isinstance(value, list) for value in kinds.values()):
         raise ValueError(f"{path}: is not COCO's captions JSON: it needs lists images and annotations")
@@ -278,16 +256,17 @@ def _coco_folder(path: Path, images: list[dict[str, Any]]) -> Path:
     if not images:
         raise ValueError(f"{path}: has no images")
     for folder in candidates:
-        if (folder / images[0]["file_name"]).is_file():
+        if is_there(folder / images[0]["file_name"]):
             return folder
     looked = ", ".join(str(folder) for folder in candidates[:3])
-    raise FileNotFoundError(f"{path}: the picture {images[0]['file_name']} is missing: looked in {looked} and the like")
+    name = shortened(images[0]["file_name"], 100)
+    raise FileNotFoundError(f"{path}: the picture {name} is missing: looked in {looked} and the like")
 
 
 # ---- parquet
 
 
-def _parquet(source: Source, options: DataOptions) -> Iterator[Record]:
+def _parquet(source: Source, options: DataOptions, reading: Reading) -> Iterator[Record]:
     path = source.path
     assert path is not None
     schema = parquet_file(path).schema_arrow
@@ -313,8 +292,8 @@ def picture_of(value: Any, path: Path, where: str) -> bytes | Path:
         file = value.get("path")
         value = value.get("bytes")
         if value is None and file:
-            if not (path.parent / file).is_file():
-                raise FileNotFoundError(f"{where}: the picture {file} is missing in {path.parent}")
+            if not is_there(path.parent / file):
+                raise FileNotFoundError(f"{where}: the picture {shortened(str(file), 100)} is missing in {path.parent}")
             return path.parent / file
     if not value:
         raise ValueError(f"{where}: has no picture")
@@ -370,7 +349,7 @@ def write_hub(rows: Iterable[dict[str, Any]], column: str, path: Path) -> None:
 # ---- WebDataset
 
 
-def _tar(source: Source, options: DataOptions) -> Iterator[Record]:
+def _tar(source: Source, options: DataOptions, reading: Reading) -> Iterator[Record]:
     """Members that share a name up to its first dot are one record: a picture and .txt (each line is a text) or .json."""
     path = source.path
     assert path is not None
@@ -379,14 +358,14 @@ def _tar(source: Source, options: DataOptions) -> Iterator[Record]:
         folder, _, last = name.rpartition("/")
         stem, _, ending = last.partition(".")
         if members and (folder, stem) != tuple(key.rsplit("/", 1)):
-            yield _tar_record(path, key.removeprefix("/"), members, options)
+            yield _tar_record(path, key.removeprefix("/"), members, options, reading)
             members = {}
         key, ending = f"{folder}/{stem}", ending.lower()
         if ending in members:
             raise ValueError(f"{path}: {name} is there twice")
         members[ending] = content
     if members:
-        yield _tar_record(path, key.removeprefix("/"), members, options)
+        yield _tar_record(path, key.removeprefix("/"), members, options, reading)
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -409,7 +388,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
         raise ValueError(f"{path}: damaged or not a tar file: {error}") from None
 
 
-def _tar_record(path: Path, key: str, members: dict[str, bytes], options: DataOptions) -> Record:
+def _tar_record(path: Path, key: str, members: dict[str, bytes], options: DataOptions, reading: Reading) -> Record:
     where = f"{path}: {key}"
     pictures = [ending for ending in members if f".{ending}" in ENDINGS]
     if len(pictures) != 1:
@@ -417,21 +396,22 @@ def _tar_record(path: Path, key: str, members: dict[str, bytes], options: DataOp
     texts: tuple[Text, ...] = ()
     regions: tuple[Region, ...] = ()
     if "json" in members:
+        text = whole_text(members["json"], f"{where}.json", reading)
         try:
-            row = json.loads(members["json"])
+            row = mended(parsed(text), text, path, reading)
         except ValueError as error:
-            raise ValueError(f"{where}.json is not JSON: {error}") from None
+            raise OptionError(f"{where}.json is {marked(error)}") from None
         if not isinstance(row, dict):
             raise ValueError(f"{where}.json is no JSON object, but {type(row).__name__}")
         regions = regions_of(row, where)
         if "txt" not in members or options.text_field != "text":
             texts = _texts(row, where, options)
     if "txt" in members and not texts:
-        lines = decode(members["txt"], f"{where}.txt", 0, options.bad_bytes).removeprefix(BYTE_ORDER_MARK).split("\n")
+        lines = whole_text(members["txt"], f"{where}.txt", reading).split("\n")
         texts = tuple(Text(line.removesuffix("\r")) for line in lines if line.strip())
     return _with_text(Record(where, members[pictures[0]], texts, regions))
 
 
-_READERS: dict[str, Callable[[Source, DataOptions], Iterator[Record]]] = {
-    FOLDER: _folder, COCO: _coco, PARQUET: _parquet, TAR: _tar, nlvr.KIND: lambda source, options: nlvr.records(source),
+_READERS: dict[str, Callable[[Source, DataOptions, Reading], Iterator[Record]]] = {
+    FOLDER: _folder, COCO: _coco, PARQUET: _parquet, TAR: _tar, nlvr.KIND: lambda source, *_: nlvr.records(source),
 }  # fmt: skip

@@ -8,6 +8,7 @@ import math
 import os
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -20,11 +21,12 @@ from gyebo.config import durable
 from gyebo.config.disk import disk_full
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
-from gyebo.data import picture_files, picture_sources, pictures, sources
+from gyebo.data import documents, picture_files, picture_sources, pictures, sources
 from gyebo.data.lock import sole_writer
-from gyebo.data.records import CAPTION, Record, as_prepared
+from gyebo.data.records import Record, as_prepared
 from gyebo.data.shards import SPLITS, Prepared, Split, damaged, mapped, token_dtype, write_files, write_part
 from gyebo.data.source import Chunk, Source
+from gyebo.data.splitting import split_documents, split_key, split_records
 from gyebo.data.wanted import Wanted
 from gyebo.data.workers import Worker, Workers
 from gyebo.text.tokenizer import Tokenizer
@@ -41,7 +43,7 @@ def cache_folder() -> Path:
 class Corpus:
     """A resolved CORPUS: its sources, the completely held-out ones (`valid`), its options, and the fingerprint of all of these.
 
-    without: the sources of texts that no training document may hold.
+    without: the sources of texts that no training document may hold. notes: what was left out, one line each.
     """
 
     sources: list[Source]
@@ -49,6 +51,7 @@ class Corpus:
     options: DataOptions
     fingerprint: str
     without: list[Source] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def open_corpus(options: DataOptions, *, hold_out_all: bool = False, fingerprint: bool = True) -> Corpus:
@@ -58,8 +61,9 @@ def open_corpus(options: DataOptions, *, hold_out_all: bool = False, fingerprint
     corpus can't be prepared.
     """
     spool = cache_folder() / "spool"
-    found = sources.resolve(options.corpus, spool, options)
-    valid = sources.resolve([options.valid], spool, options) if options.valid else []
+    notes: list[str] = []
+    found = sources.resolve(options.corpus, spool, options, notes)
+    valid = sources.resolve([options.valid], spool, options, notes) if options.valid else []
     if hold_out_all:
         if options.without:
             raise OptionError("‹data.without› has no effect on text that is held out whole: leave it out")
@@ -68,7 +72,7 @@ def open_corpus(options: DataOptions, *, hold_out_all: bool = False, fingerprint
     _refuse_mixed([*found, *valid], options)
     parts = (found, valid, *([without] if without else [])) if fingerprint else ()
     marks = [sources.fingerprint(part, options) for part in parts]
-    return Corpus(found, valid, options, hashlib.sha256("".join(marks).encode()).hexdigest(), without)
+    return Corpus(found, valid, options, hashlib.sha256("".join(marks).encode()).hexdigest(), without, notes)
 
 
 def _refuse_mixed(found: list[Source], options: DataOptions) -> None:
@@ -91,71 +95,22 @@ def _refuse_mixed(found: list[Source], options: DataOptions) -> None:
 def unwanted(corpus: Corpus) -> Wanted | None:
     """The texts that no training document may hold; None where any may. A line of plain text is one."""
     lines = corpus.options.model_copy(update={"documents": "line"})
-    chunks = sources.chunks(corpus.without, lines)
-    return Wanted.of(text for chunk in chunks for text in sources.texts_of(chunk, lines)) if corpus.without else None
-
-
-def split_key(text: str) -> int:
-    """A 64-bit hash of the text without regard to case, composition and white space, so that duplicates share a split."""
-    folded = " ".join(unicodedata.normalize("NFC", text).casefold().split())
-    return int.from_bytes(hashlib.blake2b(folded.encode(), digest_size=8).digest(), "little")
-
-
-def split_documents(texts: list[str], options: DataOptions, cut: int | None, held_out: bool) -> dict[str, list[str]]:
-    """The documents of a chunk by split. `cut`: for `valid_last`, number of characters of this chunk that are training text."""
-    if held_out:
-        return {"train": [], "valid": texts}
-    if cut is None:
-        threshold = int(options.hash_share * 2**64)
-        keys = [split_key(t) < threshold for t in texts] if threshold else [False] * len(texts)
-        return {"train": [t for t, k in zip(texts, keys) if not k], "valid": [t for t, k in zip(texts, keys) if k]}
-    parts: dict[str, list[str]] = {"train": [], "valid": []}
-    for text in texts:
-        if options.documents == "file" and 0 < cut < len(text):  # a file may be cut, a line or a block not
-            parts["train"].append(text[:cut])
-            parts["valid"].append(text[cut:])
-        else:
-            parts["train" if cut > 0 else "valid"].append(text)
-        cut -= len(text)
-    return parts
-
-
-def record_key(record: Record) -> int:
-    """A 64-bit hash of the texts of a picture as `split_key`, so that all share a split; of a single one it is the same.
-
-    Questions and what is false do not count where there are captions: the same picture has others of these.
-    """
-    keys = [split_key(text.text) for text in record.texts if text.kind == CAPTION] or [split_key(t.text) for t in record.texts]
-    return keys[0] if len(keys) == 1 else split_key(" ".join(map(str, sorted(keys))))
-
-
-def split_records(records: list[Record], options: DataOptions, cut: int | None, held_out: bool) -> dict[str, list[Record]]:
-    """The pictures of a chunk by split; arguments as in `split_documents`."""
-    if held_out:
-        return {"train": [], "valid": records}
-    parts: dict[str, list[Record]] = {"train": [], "valid": []}
-    threshold = int(options.hash_share * 2**64)
-    for record in records:
-        if cut is None:
-            parts["valid" if threshold and record_key(record) < threshold else "train"].append(record)
-        else:
-            parts["train" if cut > 0 else "valid"].append(record)
-            cut -= sum(len(text.text) for text in record.texts)
-    return parts
+    chunks = documents.chunks(corpus.without, lines)
+    return Wanted.of(text for chunk in chunks for text in documents.texts_of(chunk, lines)) if corpus.without else None
 
 
 def texts_by_split(chunk: Chunk, options: DataOptions, cut: int | None, held_out: bool) -> dict[str, list[str]]:
     """The documents of a chunk by split, those of pictures too; arguments as in `split_documents`."""
     if not chunk.source.pictured:
-        return split_documents(sources.texts_of(chunk, options), options, cut, held_out)
-    parts = split_records(list(sources.records_of(chunk, options)), options, cut, held_out)
+        return split_documents(documents.texts_of(chunk, options), options, cut, held_out)
+    parts = split_records(list(documents.records_of(chunk, options)), options, cut, held_out)
     return {split: [text.text for record in records for text in record.texts] for split, records in parts.items()}
 
 
 def training_texts(corpus: Corpus) -> Iterator[str]:
     """The training documents as a stream, in corpus order, for training a tokenizer."""
     cuts, without = _cuts(corpus), unwanted(corpus)
-    for chunk in sources.chunks(corpus.sources, corpus.options):
+    for chunk in documents.chunks(corpus.sources, corpus.options):
         texts = texts_by_split(chunk, corpus.options, cuts(chunk), False)["train"]
         yield from (text for text in texts if not (without and without.find(text)))
 
@@ -174,8 +129,8 @@ def first_texts(corpus: Corpus, characters: int) -> list[str]:
 def first_records(corpus: Corpus, count: int) -> list[Record]:
     """The first training pictures of a corpus of pictures; no more is read than the chunks of them."""
     cuts, found = _cuts(corpus), list[Record]()
-    for chunk in sources.chunks(corpus.sources, corpus.options):
-        found += split_records(list(sources.records_of(chunk, corpus.options)), corpus.options, cuts(chunk), False)["train"]
+    for chunk in documents.chunks(corpus.sources, corpus.options):
+        found += split_records(list(documents.records_of(chunk, corpus.options)), corpus.options, cuts(chunk), False)["train"]
         if len(found) >= count:
             break
     return found[:count]
@@ -186,7 +141,7 @@ def _cuts(corpus: Corpus) -> Callable[[Chunk], int | None]:
     share = corpus.options.valid_last
     if share is None:
         return lambda chunk: None
-    lengths = [sum(map(len, sources.texts_of(c, corpus.options))) for c in sources.chunks(corpus.sources, corpus.options)]
+    lengths = [sum(map(len, documents.texts_of(c, corpus.options))) for c in documents.chunks(corpus.sources, corpus.options)]
     boundary = math.floor(sum(lengths) * (1 - share) + 1e-9)
     before = [0]
     for length in lengths:
@@ -213,18 +168,21 @@ class PartWriter:
 
     def _write_documents(self, chunk: Chunk, number: int, cut: int | None, held_out: bool, record: dict[str, Any]) -> None:
         """The texts of a chunk, and what `record` says of them."""
-        parts = split_documents(sources.texts_of(chunk, self.options), self.options, cut, held_out)
+        texts, replaced = documents.read(chunk, self.options)
+        record |= {"repeated": len(texts) - len(set(texts)), "replaced": {chunk.source.name: replaced} if replaced else {}}
+        parts = split_documents(texts, self.options, cut, held_out)
         if self.without:
-            kept = [text for text in parts["train"] if not self.without.find(text)]
-            record["left_out"] = len(parts["train"]) - len(kept)
-            parts["train"] = kept
-        for split, texts in parts.items():
-            self._write_split(split, number, texts, record)
-            record["floor"] += _floor(chunk, texts) if split == "valid" else 0.0
+            wanted = [text for text in parts["train"] if not self.without.find(text)]
+            record["left_out"] = len(parts["train"]) - len(wanted)
+            parts["train"] = wanted
+        for split, kept in parts.items():
+            self._write_split(split, number, kept, record)
+            record["floor"] += _floor(chunk, kept) if split == "valid" else 0.0
 
     def _write_pictures(self, chunk: Chunk, number: int, cut: int | None, held_out: bool, record: dict[str, Any]) -> None:
         """The pictures of a chunk with their texts; one of which no text may be learned goes with them."""
-        parts = split_records(list(sources.records_of(chunk, self.options)), self.options, cut, held_out)
+        parts = split_records(list(documents.records_of(chunk, self.options)), self.options, cut, held_out)
+        record["replaced"] = {chunk.source.name: chunk.replaced} if chunk.replaced else {}
         if self.without:
             kept = [_without(found, self.without) for found in parts["train"]]
             before, after = (sum(len(found.texts) for found in some) for some in (parts["train"], kept))
@@ -259,16 +217,9 @@ def _write_texts(
     Where there are no texts, nothing is written."""
     if not texts:
         return [], {}
-    read = [unicodedata.normalize("NFC", text) for text in texts] if _composes(tokenizer) else texts
-    encoded = tokenizer.encode_with_unknown(read) if tokenizer else [([], 0) for _ in texts]
+    encoded = tokenizer.encode_with_unknown(texts) if tokenizer else [([], 0) for _ in texts]
     rows = [(len(ids), *_sizes(text), unknown) for text, (ids, unknown) in zip(texts, encoded)]
     return rows, write_part(folder, split, number, ids=[ids for ids, _ in encoded], rows=rows, dtype=_dtype(tokenizer))
-
-
-def _composes(tokenizer: Tokenizer | None) -> bool:
-    """Whether texts are composed before a tokenizer reads them: a published one may have no NFC of its own, and bytes are
-    counted after it. One of ours does so itself, or was told not to."""
-    return tokenizer is not None and tokenizer.normalization == "own"
 
 
 def _dtype(tokenizer: Tokenizer | None) -> np.dtype[Any]:
@@ -323,9 +274,7 @@ def prepare(
     where another process of the same run has just done it. Raises ValueError for a corpus without text or with an empty
     held-out set, and for errors in its files (see `sources`).
     """
-    reader = tokenizer.fingerprint if tokenizer else "no text"
-    read = f"{corpus.fingerprint}{reader}{' of NFC' if _composes(tokenizer) else ''}"
-    key = hashlib.sha256(read.encode()).hexdigest()[:24]
+    key = hashlib.sha256(f"{corpus.fingerprint}{tokenizer.fingerprint if tokenizer else 'no text'}".encode()).hexdigest()[:24]
     folder = cache_folder() / "corpora" / key
     if _problem(folder, check) is None:
         return Prepared.open(folder)
@@ -391,7 +340,7 @@ def jobs_of(corpus: Corpus) -> Iterator[Job]:
     cuts = _cuts(corpus)
     number = 0
     for found, held_out in ((corpus.sources, False), (corpus.valid, True)):
-        for chunk in sources.chunks(found, corpus.options):
+        for chunk in documents.chunks(found, corpus.options):
             yield chunk, number, None if held_out else cuts(chunk), held_out
             number += 1
 
@@ -442,6 +391,22 @@ def run_jobs(worker: Worker, jobs: Iterator[Job], processes: int) -> Iterator[tu
             raise
 
 
+def _nothing_held_out(corpus: Corpus, name: str, count: int) -> str:
+    """Why the held-out set is empty, and what to do. Documents that are equal but for case and spaces are one to the hash."""
+    different = len(
+        {
+            split_key(text)
+            for c in documents.chunks(corpus.sources, corpus.options)
+            for text in documents.texts_of(c, corpus.options)
+        }
+    )
+    few = f", of which {different:,} differ (equal ones are on one side, and a hash chooses which)" if different < count else ""
+    return (
+        f"{name}: nothing was held out of {count:,} documents{few}: pass ‹data.valid›=FILE, a larger ‹data.valid_share›, or "
+        "‹data.valid_last›=0.1 (with ‹data.documents›=file also for a single text)"
+    )
+
+
 def _meta(corpus: Corpus, tokenizer: Tokenizer | None, records: list[dict[str, Any]]) -> dict[str, Any]:
     pictured = any(source.pictured for source in [*corpus.sources, *corpus.valid])
     counted = ("documents", "tokens", "bytes", *(["pictures"] if pictured else []))
@@ -455,10 +420,7 @@ def _meta(corpus: Corpus, tokenizer: Tokenizer | None, records: list[dict[str, A
     if not totals["train"]["documents"] and corpus.sources:
         raise ValueError(f"{corpora}: all {totals['valid']['documents']} documents were held out: hold out less")
     if not totals["valid"]["documents"]:
-        raise OptionError(
-            f"{corpora}: nothing was held out of {totals['train']['documents']} documents: pass ‹data.valid›=FILE, a larger "
-            "‹data.valid_share›, or ‹data.valid_last›=0.1 (with ‹data.documents›=file also for a single text)"
-        )
+        raise OptionError(_nothing_held_out(corpus, corpora, totals["train"]["documents"]))
     world_only = not pictured and all(source.path is None for source in [*corpus.sources, *corpus.valid])
     names = pictures.joined_names(names for record in records for names in record.get("names", []))
     shown = {"pictures": as_prepared(corpus.options) | {"names": names}} if pictured else {}
@@ -473,5 +435,7 @@ def _meta(corpus: Corpus, tokenizer: Tokenizer | None, records: list[dict[str, A
         "floor_bits": sum(record["floor"] for record in records) if world_only else None,
         "options": corpus.options.model_dump(),
         "left_out": left_out,
+        "repeated": sum(record.get("repeated", 0) for record in records),
+        "replaced": dict(sum((Counter(record.get("replaced", {})) for record in records), Counter[str]())),
         **shown,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,11 @@ from gyebo.config import toml
 from gyebo.config.durable import replacing
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
+from gyebo.data.documents import chunks, read
+from gyebo.data.encoding import said_of
 from gyebo.data.prepare import cache_folder
 from gyebo.data.source import Source
-from gyebo.data.sources import WITH_BYTES, WITH_FIELDS, chunks, resolve, rows_of
+from gyebo.data.sources import WITH_BYTES, WITH_FIELDS, resolve
 from gyebo.jobs.opened import Given, check_place, made_ready, open_given
 from gyebo.tasks.embedding import check_pooling
 from gyebo.tasks.embedding import embed as vectors_of
@@ -45,20 +48,22 @@ def embed(
     """Write `out`, row i for text i of `source` (any CORPUS; each line is a text): `.npy`, float32 [N, D], or `.parquet` with
     the columns text and embedding. For a fine-tuned model, the embeddings are those of its body.
 
-    `data`: text_field, bad_bytes. `report`: called with the number of texts done. Returns texts, width, cut (number of texts
-    truncated to the context) and out. The file appears when it is complete. Raises ValueError or FileNotFoundError for errors
-    in the source, the model or an option.
+    `data`: text_field, encoding, bad_bytes. `report`: called with the number of texts done. Returns texts, width, cut (number
+    of texts truncated to the context), out and, where there are any, notes on the source. The file appears when it is complete.
+    Raises ValueError or FileNotFoundError for errors in the source, the model or an option.
     """
     out = Path(out)
     _check_out(out, overwrite)
     check_place(name, device, precision)
-    sources, options = _opened_texts([source], data)
+    notes: list[str] = []
+    replaced: Counter[str] = Counter()
+    sources, options = _opened_texts([source], data, notes)
     if any(found.path is not None and found.path.resolve() == out.resolve() for found in sources):
         raise OptionError(f"‹out›={out} is a file of the input: choose another name")
     model, tokenizer, autocast = _opened(name, pooling, device, precision)
     texts = cut = 0
     with replacing(out) as aside, _WRITERS[out.suffix](aside, model.config.width) as write:
-        for window in _windows(sources, options):
+        for window in _windows(sources, options, replaced):
             with autocast():
                 vectors, longer = vectors_of(model, tokenizer, window, pooling, normalize=normalize)
             write(window, vectors)
@@ -67,7 +72,8 @@ def embed(
                 report(texts)
         if not texts:
             raise ValueError(f"{source} contains no text")
-    return {"texts": texts, "width": model.config.width, "cut": cut, "out": str(out)}
+    notes += [said_of(name, count) for name, count in replaced.items() if count]
+    return {"texts": texts, "width": model.config.width, "cut": cut, "out": str(out)} | ({"notes": notes} if notes else {})
 
 
 def embed_texts(
@@ -89,12 +95,14 @@ def embed_texts(
 def texts_of_sources(names: list[str], data: dict[str, Any] | None = None) -> Iterator[str]:
     """The texts of any CORPUS, in order, blank ones too; errors as of `embed`."""
     sources, options = _opened_texts(names, data)
-    return (text for chunk in chunks(sources, options) for text in rows_of(chunk, options))
+    return (text for chunk in chunks(sources, options) for text in read(chunk, options, blank=True)[0])
 
 
-def _opened_texts(names: list[str], data: dict[str, Any] | None) -> tuple[list[Source], DataOptions]:
+def _opened_texts(
+    names: list[str], data: dict[str, Any] | None, notes: list[str] | None = None
+) -> tuple[list[Source], DataOptions]:
     options = toml.check(DataOptions, {**(data or {}), "corpus": names}, section="data")
-    sources = resolve(names, cache_folder() / "spool", options)
+    sources = resolve(names, cache_folder() / "spool", options, notes)
     _refuse_idle(sources, options)
     return sources, options
 
@@ -124,17 +132,19 @@ def _refuse_idle(sources: list[Source], options: DataOptions) -> None:
     kinds = {source.kind for source in sources}
     for option, value, idle, affected in (
         ("text_field", options.text_field, "text", WITH_FIELDS),
+        ("encoding", options.encoding, None, WITH_BYTES),
         ("bad_bytes", options.bad_bytes, "refuse", WITH_BYTES),
     ):
         if value != idle and not kinds & affected:
             raise OptionError(f"‹data.{option}›={value} has no effect on {', '.join(options.corpus)}: leave it out")
 
 
-def _windows(sources: list[Source], options: DataOptions) -> Iterator[list[str]]:
-    """All texts in order, `WINDOW` at a time."""
+def _windows(sources: list[Source], options: DataOptions, replaced: Counter[str]) -> Iterator[list[str]]:
+    """All texts in order, `WINDOW` at a time; counts what is replaced, by source."""
     window: list[str] = []
     for chunk in chunks(sources, options):
-        texts = rows_of(chunk, options)
+        texts, count = read(chunk, options, blank=True)
+        replaced[chunk.source.name] += count
         while texts:
             taken = WINDOW - len(window)
             window, texts = window + texts[:taken], texts[taken:]

@@ -8,11 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gyebo.config import toml
 from gyebo.config.errors import OptionError
+from gyebo.config.run import DataOptions
+from gyebo.data.encoding import Reading
+from gyebo.data.json_rows import is_blank
+from gyebo.data.rows import any_rows, form_of, lines
+from gyebo.data.values import ABSENT, find
 from gyebo.jobs.finetuned_model import FinetunedModel, open_named
 from gyebo.jobs.opened import Given, check_place
 from gyebo.jobs.run_directory import refuse_existing
-from gyebo.tasks.data.files import any_rows, form_of, lines
 from gyebo.tasks.data.own_file import is_own, user_task
 from gyebo.tasks.prediction import as_rows, write_predictions
 from gyebo.tasks.splits import open_task
@@ -28,6 +33,8 @@ def predict(
     text: str | None = None,
     pair: str | None = None,
     image: str | None = None,
+    encoding: str | None = None,
+    bad_bytes: str | None = None,
     device: str = "auto",
     precision: str = "float32",
     overwrite: bool = False,
@@ -36,25 +43,35 @@ def predict(
     """Predictions of a fine-tuned model for each row of a file, as `gyebo.tasks.prediction` writes them: one text per line of a
     `.txt`, otherwise columns, by default named as in training. `task`: which one, of a model that learned several.
 
-    Written to `out` as JSON lines if it is given; remarks are added to `notes`. Raises ValueError for a kind without a file
-    format, and for errors in the file.
+    `encoding`, `bad_bytes`: how the bytes of the file become text, as in `DataOptions`. Predictions are written to `out`, if it
+    is given, as JSON lines; remarks are added to `notes`. Raises ValueError for a kind without a file format, and for errors in
+    the file.
     """
     check_place(name, device, precision)
     refuse_existing(out, overwrite, file)
     opened = open_named(name, task)
-    examples = list(_examples(opened, Path(file), text, pair, image))
+    reading = _reading(encoding, bad_bytes)
+    examples = list(_examples(opened, Path(file), reading, text, pair, image))
     if not examples:
         raise ValueError(f"{file} contains no text")
     answers = opened.predict(examples, device=device, precision=precision, max_length=None)
     found = as_rows(opened.kind, examples, answers, probability_key=opened.probability_key)
     if notes is not None:
-        notes += opened.notes
+        notes += [*reading.said(), *opened.notes]
     if out is not None:
         write_predictions(out, found)
     return found
 
 
-def _examples(opened: FinetunedModel, file: Path, text: str | None, pair: str | None, image: str | None) -> Iterator[Example]:
+def _reading(encoding: str | None, bad_bytes: str | None) -> Reading:
+    given = {name: value for name, value in (("encoding", encoding), ("bad_bytes", bad_bytes)) if value is not None}
+    options = toml.check(DataOptions, {**given, "corpus": ["FILE"]})
+    return Reading(options.encoding, options.bad_bytes)
+
+
+def _examples(
+    opened: FinetunedModel, file: Path, reading: Reading, text: str | None, pair: str | None, image: str | None
+) -> Iterator[Example]:
     kind, trained = opened.kind, opened.trained
     if kind.command == "translate":
         raise ValueError(f"{opened.name} is a model for {kind.name}: use gyebo translate {opened.name} {file}")
@@ -72,7 +89,7 @@ def _examples(opened: FinetunedModel, file: Path, text: str | None, pair: str | 
     if image and not (kind.head and kind.head.sees):
         raise OptionError(f"‹image›={image} has no effect on {opened.name}, a model for {kind.name}: leave it out")
     if form_of(file) != "txt":
-        return _columns(opened, file, text, pair, image)
+        return _columns(opened, file, reading, text, pair, image)
     for name, value in (("text", text), ("pair", pair)):
         if value is not None:
             raise OptionError(f"‹{name}› has no effect on {file}, whose lines are the texts: leave it out")
@@ -81,20 +98,22 @@ def _examples(opened: FinetunedModel, file: Path, text: str | None, pair: str | 
         raise ValueError(
             f"{file}: {opened.name} reads {what}, which a file of lines cannot contain: give a .csv, .tsv, .jsonl or .parquet"
         )
-    return (Example(f"line {number}", line) for number, line in enumerate(lines(file), 1) if line.strip())
+    return (Example(f"line {number}", line) for number, line in enumerate(lines(file, reading), 1) if not is_blank(line))
 
 
-def _columns(opened: FinetunedModel, file: Path, text: str | None, pair: str | None, image: str | None) -> Iterator[Example]:
+def _columns(
+    opened: FinetunedModel, file: Path, reading: Reading, text: str | None, pair: str | None, image: str | None
+) -> Iterator[Example]:
     """The examples of a file: from the columns of the registered task, if the file has them."""
     known = opened.trained
     if known and not is_own(known.task.name) and not (text or pair or image):
         own = open_task(known.task)
-        first = next((values for _, values in any_rows(file) if isinstance(values, dict)), {})
+        first = next((values for _, values in any_rows(file, reading) if isinstance(values, dict)), {})
         if own.needs and own.needs <= first.keys():
-            return own.read(file, labelled=False)
-        if isinstance(own.convert, Columns) and any(name in first for name in own.convert.text):
-            return replace(own, rows=any_rows).read(file, labelled=False)
-    return _task_of(opened, text, pair, image).read(file, labelled=False)
+            return own.read(file, labelled=False, reading=reading)
+        if isinstance(own.convert, Columns) and any(find(first, name) is not ABSENT for name in own.convert.text):
+            return replace(own, rows=any_rows).read(file, labelled=False, reading=reading)
+    return _task_of(opened, text, pair, image).read(file, labelled=False, reading=reading)
 
 
 def _task_of(opened: FinetunedModel, text: str | None, pair: str | None, image: str | None) -> Task:

@@ -25,7 +25,7 @@ from typing import Any
 
 from gyebo.config.disk import disk_full
 from gyebo.config.durable import replacing
-from gyebo.tasks.data.files import any_rows, form_of
+from gyebo.data.rows import any_rows, form_of
 
 STATIC, INTERACTIVE = "static", "interactive"
 SHEET_FIELDS = ("id", "bot", "conversation", "context", "response", "turn")

@@ -10,12 +10,14 @@ from __future__ import annotations
 import difflib
 from functools import partial
 
+from gyebo.data.json_rows import json_list
+from gyebo.data.rows import any_rows, table
 from gyebo.tasks.data import dialogues as dialogues
 from gyebo.tasks.data import klue as klue
 from gyebo.tasks.data import tables as tables
 from gyebo.tasks.data import with_pictures as with_pictures
 from gyebo.tasks.data import world as world
-from gyebo.tasks.data.files import any_rows, blocks, json_list, squad_json, table
+from gyebo.tasks.data.files import blocks, squad_json
 from gyebo.tasks.data.parallel import SOURCE, TARGET, aligned
 from gyebo.tasks.task import Columns, Hub, Pattern, Task
 
@@ -386,7 +388,7 @@ TASKS: dict[str, Task] = {
                 },
                 folders=("multi30k*",),
                 aligned_rows=aligned,
-                convert=Columns((SOURCE, source), label=(TARGET, target)),
+                convert=Columns((SOURCE, source), label=(TARGET, target), target=True),
                 rows=any_rows,
                 languages=(source, target),
                 prefix="",

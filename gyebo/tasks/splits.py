@@ -11,8 +11,9 @@ from pathlib import Path
 
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import TaskOptions
-from gyebo.data.prepare import split_key
+from gyebo.data.encoding import Reading
 from gyebo.data.sources import HUB, hub_name
+from gyebo.data.splitting import split_key
 from gyebo.tasks.data import checks, loading
 from gyebo.tasks.data.checks import warnings
 from gyebo.tasks.data.own_file import is_own, user_task
@@ -74,6 +75,9 @@ def open_task(options: TaskOptions) -> Task:
     for name in ("text", "pair", "label", "image", "test"):
         if getattr(options, name) is not None:
             raise OptionError(f"‹{name}› has no effect on {task.name}, whose files have a fixed format: leave it out")
+    for name in ("encoding", "bad_bytes"):
+        if (value := getattr(options, name)) is not None and options.data in (None, loading.HUB):
+            raise OptionError(f"‹{name}›={value} has no effect on {task.name}, which is read from no file: leave it out")
     return task
 
 
@@ -115,12 +119,12 @@ def read_test(options: TaskOptions, labels: Sequence[str] = ()) -> HeldOut:
     task = open_task(options)
     if is_own(options.name):
         named = replace(task, labels=tuple(labels) or None)
-        return _whole(named, str(options.test or options.data))
+        return _whole(named, str(options.test or options.data), options)
     if options.data is not None and (Path(options.data).is_file() or is_stem(task, options.data)):
-        return _whole(task, options.data)
+        return _whole(task, options.data, options)
     source = _source(task, options)
     for name in ("test", "dev"):
-        if (part := _labelled(task, name, source)) is not None:
+        if (part := _labelled(task, name, source, options)) is not None:
             return HeldOut(task, part.examples, name, part.notes)
     raise _nothing_labelled(task, source)
 
@@ -133,8 +137,13 @@ def is_stem(task: Task, name: str) -> bool:
         return False
 
 
-def _whole(task: Task, file: str) -> HeldOut:
-    found = loading.load(task, "dev", file)  # "dev": every row must have a label, and none is skipped
+def reading_of(options: TaskOptions) -> Reading:
+    """How the bytes of a task's files become text."""
+    return Reading(options.encoding, options.bad_bytes or "refuse")
+
+
+def _whole(task: Task, file: str, options: TaskOptions) -> HeldOut:
+    found = loading.load(task, "dev", file, reading_of(options))  # "dev": every row must have a label, and none is skipped
     return HeldOut(task, found.examples, Path(file).name, found.notes)
 
 
@@ -156,12 +165,12 @@ def _own(task: Task, options: TaskOptions) -> TaskData:
         raise OptionError(f"‹test›={options.test}: name the split that is the test set, e.g. ‹test›={options.test}:test")
     if same_source(options.data, options.test):
         raise OptionError(f"‹test›={options.test} is the training set: name another file, or leave it out")
-    found = loading.load(task, "train", options.data)
+    found = loading.load(task, "train", options.data, reading_of(options))
     task = checks.with_labels(task, found.examples)
     if options.test is None:
         parts = split(found.examples, OWN_FILE)
         return TaskData(task, parts["train"], parts["valid"], parts["test"], "a tenth held out", found.notes)
-    tested = loading.load(task, "dev", options.test)
+    tested = loading.load(task, "dev", options.test, reading_of(options))
     parts = split(found.examples, {"train": 0.9, "valid": 0.1})
     notes = found.notes + tested.notes
     return TaskData(task, parts["train"], parts["valid"], tested.examples, Path(options.test).name, notes)
@@ -174,9 +183,9 @@ def _registered(task: Task, options: TaskOptions) -> TaskData:
             f" one file, name a kind of task: gyebo finetune MODEL classification --data FILE --text NAME --label NAME"
         )
     source = _source(task, options)
-    train = loading.load(task, "train", source)
+    train = loading.load(task, "train", source, reading_of(options))
     task = checks.with_labels(task, train.examples)
-    found = {name: part for name in ("dev", "test") if (part := _labelled(task, name, source)) is not None}
+    found = {name: part for name in ("dev", "test") if (part := _labelled(task, name, source, options)) is not None}
     if not found:
         raise _nothing_labelled(task, source)
     measured = "test" if "test" in found else "dev"
@@ -198,13 +207,13 @@ def _source(task: Task, options: TaskOptions) -> str | None:
     return options.data
 
 
-def _labelled(task: Task, name: str, source: str | None) -> checks.Loaded | None:
+def _labelled(task: Task, name: str, source: str | None, options: TaskOptions) -> checks.Loaded | None:
     """A split with labels; None where the task or the source has none."""
     there = task.hub.splits if task.hub and source == loading.HUB else task.splits
     if name not in there:
         return None
     try:
-        part = loading.load(task, name, source)
+        part = loading.load(task, name, source, reading_of(options))
     except FileNotFoundError:
         return None
     return part if any(_answered(task, example) for example in part.examples) else None

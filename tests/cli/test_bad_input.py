@@ -63,7 +63,9 @@ def test_invalid_utf8(start, refused, trained, tmp_path):
     path = tmp_path / "latin.txt"
     path.write_bytes("좋다\n".encode() + b"caf\xe9\n")
     for line in (start("--steps", "2", corpus=path), refused("evaluate", trained, path)):
-        assert f"{path}: byte 10 (0xe9) is not UTF-8: convert the file, or pass --bad-bytes replace" in line
+        assert (
+            f"{path}: byte 10 (0xe9) is not UTF-8: convert the file, name its --encoding, or pass --bad-bytes replace" in line
+        )
 
 
 def test_bad_bytes_are_replaced_where_asked(cli, trained, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gyebo.config.run import DataOptions
-from gyebo.data import nlvr, nlvr_statements, sources
+from gyebo.data import documents, nlvr, nlvr_statements
 from gyebo.data.nlvr_statements import FORMS, Amount, Item, Kind, Statement, pair
 from gyebo.data.picture_files import opened, seen
 from gyebo.data.prepare import open_corpus
@@ -220,7 +220,7 @@ def folder(tmp_path):
 def test_a_corpus_of_statements(folder):
     data = DataOptions(corpus=[f"nlvr:{folder}"], picture_size=64)
     corpus = open_corpus(data)
-    read = [r for chunk in sources.chunks(corpus.sources, data) for r in sources.records_of(chunk, data)]
+    read = [r for chunk in documents.chunks(corpus.sources, data) for r in documents.records_of(chunk, data)]
     assert [int(r.where.rpartition(" ")[2]) for r in read] == [n for n in range(12) if n not in (2, 5)]
     examples = {f"row {n}": e for n, e in enumerate(nlvr.examples(folder / "train_images.parquet"))}
     said = Counter((text.text, text.kind) for record in read for text in record.texts)

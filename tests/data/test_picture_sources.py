@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from gyebo.config.run import DataOptions
-from gyebo.data import picture_sources, records, sources
+from gyebo.data import documents, picture_sources, records
 from gyebo.data.picture_files import opened
 from gyebo.data.prepare import open_corpus, prepare, training_texts
 from gyebo.text.tokenizer import Tokenizer
@@ -47,7 +47,7 @@ def pictures_in(folder, names=TEXTS):
 def found(corpus, **options):
     """Of each record the picture's pixels and its texts, and the records."""
     data = DataOptions(corpus=[str(corpus)], **options)
-    read = [r for chunk in sources.chunks(open_corpus(data).sources, data) for r in sources.records_of(chunk, data)]
+    read = [r for chunk in documents.chunks(open_corpus(data).sources, data) for r in documents.records_of(chunk, data)]
     return {opened(r.picture, r.where).tobytes(): tuple(t.text for t in r.texts) for r in read}, read
 
 
@@ -289,17 +289,17 @@ def test_pictures_of_the_hub_are_read_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ('{"file_name": "a.png", "text": "x"}\n{"file_name": "gone.png", "text": "y"}', "row 2: the picture gone.png is"),
-        ('{"file_name": "a.png", "text": ""}', "row 1: a picture without text"),
-        ('{"file_name": "a.png", "text": "x"}\n{"text": "y"}', "row 2 names no picture: it has text"),
-        ('{"file_name": "a.png", "text": "x"}\n{"file_name": "a.png"}', "row 2 has no text"),
-        ('{"file_name": "a.png", "text": "x"}\n{oops', "row 2 is not JSON"),
-        ('{"file_name": "a.png", "text": "x"}\n[]', "row 2 is no JSON object"),
-        ('{"file_name": "a.png", "text": 3}', "row 1: 'text' holds int, not text"),
-        ('{"file_name": "a.png", "text": "x", "kind": "poem"}', "row 1: the kind of a text is caption, false, question"),
-        ('{"file_name": "a.png", "text": "x", "answer": "y"}', "row 1: a text of the kind caption has no answer"),
-        ('{"file_name": "a.png", "text": "x", "objects": [{"box": [1, 2]}]}', 'row 1: each of the objects needs a "box"'),
-        ('{"file_name": "a.png", "text": "x", "objects": [{"box": [1, 2, 3, 4], "label": 3}]}', "row 1: 'label' of an object"),
+        ('{"file_name": "a.png", "text": "x"}\n{"file_name": "gone.png", "text": "y"}', "line 2: the picture gone.png is"),
+        ('{"file_name": "a.png", "text": ""}', "line 1: a picture without text"),
+        ('{"file_name": "a.png", "text": "x"}\n{"text": "y"}', "line 2 names no picture: it has text"),
+        ('{"file_name": "a.png", "text": "x"}\n{"file_name": "a.png"}', "line 2 has no text"),
+        ('{"file_name": "a.png", "text": "x"}\n{oops', "line 2: not JSON"),
+        ('{"file_name": "a.png", "text": "x"}\n[]', "line 2: a list, not an object"),
+        ('{"file_name": "a.png", "text": 3}', "line 1: 'text' holds int, not text"),
+        ('{"file_name": "a.png", "text": "x", "kind": "poem"}', "line 1: the kind of a text is caption, false, question"),
+        ('{"file_name": "a.png", "text": "x", "answer": "y"}', "line 1: a text of the kind caption has no answer"),
+        ('{"file_name": "a.png", "text": "x", "objects": [{"box": [1, 2]}]}', 'line 1: each of the objects needs a "box"'),
+        ('{"file_name": "a.png", "text": "x", "objects": [{"box": [1, 2, 3, 4], "label": 3}]}', "line 1: 'label' of an object"),
     ],
 )  # fmt: skip
 def test_bad_captions_files_are_named_by_row(tmp_path, rows, words):
@@ -335,7 +335,7 @@ def test_a_text_corpus_may_have_a_file_called_captions(tmp_path):
 def test_a_damaged_picture_is_named_with_its_row(tmp_path, tokenizer_folder):
     write_captions(pictures_in(tmp_path), "jsonl")
     (tmp_path / "deep" / "b.png").write_bytes(picture("deep/b.png")[:100])
-    with pytest.raises(ValueError, match=r"captions\.jsonl: row 2: the picture is damaged or cut short"):
+    with pytest.raises(ValueError, match=r"captions\.jsonl: line 2: the picture is damaged or cut short"):
         prepare(open_corpus(DataOptions(corpus=[str(tmp_path)], valid_share=0.5)), Tokenizer.load(tokenizer_folder))
 
 
@@ -383,7 +383,7 @@ def test_large_files_become_several_chunks(tmp_path, monkeypatch):
     data = DataOptions(corpus=[str(tmp_path)], picture_size=16)
     for size, expected_chunks in ((3 * 16 * 16, 3), (2 * 3 * 16 * 16, 2)):
         monkeypatch.setattr(records, "CHUNK_BYTES", size)
-        assert len(list(sources.chunks(open_corpus(data).sources, data))) == expected_chunks
+        assert len(list(documents.chunks(open_corpus(data).sources, data))) == expected_chunks
 
 
 def test_emoji():

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from gyebo.config.run import DataOptions
+from gyebo.data import documents
 from gyebo.data import prepare as preparing
-from gyebo.data import sources
-from gyebo.data.prepare import cache_folder, open_corpus, prepare, split_key, training_texts
+from gyebo.data.prepare import cache_folder, open_corpus, prepare, training_texts
+from gyebo.data.splitting import split_key
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.training import train_tokenizer
 from tests.conftest import sentences
@@ -91,7 +92,7 @@ def test_valid_corpus(tmp_path, corpus, tokenizer):
 
 
 def test_processes_give_the_same_bytes(tmp_path, corpus, tokenizer, monkeypatch):
-    monkeypatch.setattr(sources, "CHUNK_BYTES", 2000)
+    monkeypatch.setattr(documents, "CHUNK_BYTES", 2000)
     found = {}
     for processes in (1, 2):
         monkeypatch.setenv("GYEBO_CACHE", str(tmp_path / f"c{processes}"))
@@ -103,7 +104,7 @@ def test_processes_give_the_same_bytes(tmp_path, corpus, tokenizer, monkeypatch)
 
 
 def test_an_interrupted_preparation_goes_on(corpus, tokenizer, monkeypatch):
-    monkeypatch.setattr(sources, "CHUNK_BYTES", 2000)
+    monkeypatch.setattr(documents, "CHUNK_BYTES", 2000)
     made = []
     part = preparing.PartWriter.part
 
@@ -136,7 +137,7 @@ def shards(ready):
 @pytest.mark.parametrize("damage", ["flipped", "cut short", "missing", "empty"])
 @pytest.mark.parametrize("name", ["00002.train.tokens", "00002.valid.documents.npy"])
 def test_a_damaged_shard_is_named_and_its_part_prepared_again(corpus, tokenizer, monkeypatch, capsys, damage, name):
-    monkeypatch.setattr(sources, "CHUNK_BYTES", 2000)
+    monkeypatch.setattr(documents, "CHUNK_BYTES", 2000)
     opened = open_path(corpus, valid_share=0.2)
     ready = prepare(opened, tokenizer)
     before, meta = shards(ready), ready.meta

@@ -11,7 +11,7 @@ import pytest
 
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
-from gyebo.data import prepare, sources
+from gyebo.data import documents, prepare, sources
 
 TEXTS = ["첫 문서", "second document", '셋째\t문서, 쉼표와 "따옴표"']
 
@@ -19,7 +19,7 @@ TEXTS = ["첫 문서", "second document", '셋째\t문서, 쉼표와 "따옴표"
 def read(corpora, **options):
     data = DataOptions(corpus=[str(c) for c in corpora], **options)
     corpus = prepare.open_corpus(data)
-    return [text for chunk in sources.chunks(corpus.sources, data) for text in sources.texts_of(chunk, data)]
+    return [text for chunk in documents.chunks(corpus.sources, data) for text in documents.texts_of(chunk, data)]
 
 
 def write(path, form):
@@ -57,7 +57,7 @@ def test_parquet_and_tsv(tmp_path):
 
 
 def test_folder_glob_and_order(tmp_path):
-    for name in ("b.txt", "a.txt", "skip.md"):
+    for name in ("b.txt", "a.txt", "skip.py"):
         (tmp_path / name).write_text(name)
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "c.txt").write_text("c.txt")
@@ -77,7 +77,7 @@ def test_chunk_borders_lose_nothing(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
     lines = [f"줄 {i} " + "x" * (i % 37) for i in range(500)]
     path.write_text("\n".join(lines), encoding="utf-8")
-    monkeypatch.setattr(sources, "CHUNK_BYTES", 100)
+    monkeypatch.setattr(documents, "CHUNK_BYTES", 100)
     assert read([path]) == lines
     blocks = tmp_path / "b.txt"
     blocks.write_text("\n\n".join(f"{a}\n{a}" for a in lines), encoding="utf-8")
@@ -119,7 +119,7 @@ def test_a_bad_byte_names_file_and_offset(tmp_path):
 
 
 def test_the_offset_counts_over_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "CHUNK_BYTES", 16)
+    monkeypatch.setattr(documents, "CHUNK_BYTES", 16)
     path = tmp_path / "a.txt"
     path.write_bytes(b"0123456\n" * 10 + b"abc\x80\n")
     with pytest.raises(ValueError, match="byte 83 "):
@@ -128,7 +128,7 @@ def test_the_offset_counts_over_chunks(tmp_path, monkeypatch):
 
 def test_bad_fields(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "x"}\n{"body": "y"}\n')
-    with pytest.raises(ValueError, match="byte 14 has no text 'text'; it has: body"):
+    with pytest.raises(ValueError, match="line at byte 14: no column 'text'; available: body"):
         read([tmp_path / "a.jsonl"])
     (tmp_path / "b.jsonl").write_text("{oops\n")
     with pytest.raises(ValueError, match="is not JSON"):
@@ -137,7 +137,7 @@ def test_bad_fields(tmp_path):
     with pytest.raises(ValueError, match="no column 'text'; available: id, body"):
         read([tmp_path / "c.csv"])
     (tmp_path / "d.csv").write_text("id,text\n1,x,y\n")
-    with pytest.raises(ValueError, match="row 2 has 3 fields"):
+    with pytest.raises(ValueError, match="row 2: 3 fields, but there are 2 columns"):
         read([tmp_path / "d.csv"])
 
 
@@ -157,8 +157,8 @@ def test_a_byte_order_mark_is_dropped_everywhere(tmp_path):
 
 
 def test_tables_that_can_not_be_read_name_file_and_row(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b"text\none\nt\rwo\n")
-    with pytest.raises(ValueError, match=r"a\.csv: after row 2: "):
+    (tmp_path / "a.csv").write_bytes(b'text\none\n"two\nthree\n')
+    with pytest.raises(ValueError, match=r"a\.csv: row 3 is not CSV \(it begins at line 3\): a quote that is opened"):
         read([tmp_path / "a.csv"])
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pytest.importorskip("pyarrow").table({"text": [1, 2]}), tmp_path / "a.parquet")

@@ -11,6 +11,7 @@ from typing import Any
 from gyebo.config import durable, toml
 from gyebo.config.errors import OptionError
 from gyebo.config.guard import RATE, RATES, GuardOptions
+from gyebo.data.rows import lines
 from gyebo.generation.guard import Guard, Rule
 from gyebo.generation.guard.calibration import blocks, thresholds
 from gyebo.generation.guard.checks import exemplars_of
@@ -18,7 +19,6 @@ from gyebo.jobs.guard import labelled
 from gyebo.jobs.guard.labelled import Labelled
 from gyebo.jobs.guard.opening import DEFAULT_POLICY, check_neutral, check_of, encoder, write_exemplars
 from gyebo.jobs.run_directory import refuse_existing
-from gyebo.tasks.data.files import lines
 from gyebo.text.disguise import letters_of
 
 Check = dict[str, Any]  # the fields of `CheckOptions` but the thresholds, as they are stored

@@ -13,9 +13,10 @@ from rich.markup import escape
 from gyebo.config import durable
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions, RunOptions
+from gyebo.data.encoding import said_of
 from gyebo.data.prepare import Corpus, open_corpus, training_texts
 from gyebo.data.prepare import prepare as prepare_shards
-from gyebo.data.shards import Prepared
+from gyebo.data.shards import SPLITS, Prepared
 from gyebo.data.sources import WITH_BYTES, WITH_FIELDS, WITH_PICTURE_FIELD
 from gyebo.jobs.results import CorpusFacts
 from gyebo.text.tokenizer import Tokenizer
@@ -31,6 +32,7 @@ def refuse_idle(corpus: Corpus) -> None:
         ("text_field", corpus.options.text_field, "text", WITH_FIELDS, "it has no columns or keys"),
         ("picture_field", corpus.options.picture_field, None, WITH_PICTURE_FIELD, "it has no columns or keys of pictures"),
         ("documents", corpus.options.documents, "line", {"txt"}, "it is no plain text, so its rows are the documents"),
+        ("encoding", corpus.options.encoding, None, WITH_BYTES, "it holds text already decoded"),
         ("bad_bytes", corpus.options.bad_bytes, "refuse", WITH_BYTES, "it holds text already decoded"),
     ):
         if value != idle and not kinds & affected:
@@ -69,6 +71,7 @@ def open_tokenizer(options: RunOptions, corpus: Corpus, out: Path, console: Cons
     return Tokenizer.load(folder)
 
 
+REPEATED = 0.01  # share of documents that repeat another one, from which on it is said
 _said: set[Path] = set()  # corpora that were described already: the runs of a comparison share one
 
 
@@ -94,11 +97,11 @@ def open_data(
     if console and prepared.folder not in _said:
         _said.add(prepared.folder)
         train, valid = prepared.meta["train"], prepared.meta["valid"]
-        if left_out := prepared.meta.get("left_out"):
-            console.print(f"{left_out:,} documents hold a text that must not be learned and are left out", highlight=False)
+        for line in [*corpus.notes, *_notes(prepared)]:
+            console.print(escape(line), highlight=False)
         console.print(
             f"corpus: {train['documents']:,} documents for training ({train['bytes'] / 1e6:,.1f} MB, "
-            f"{train['tokens']:,} tokens), {valid['documents']:,} held out; a document is a {_unit(options, prepared)}, "
+            f"{train['tokens']:,} tokens), {valid['documents']:,} held out; a document is a {_unit(corpus, prepared)}, "
             "for example:",
             highlight=False,
         )
@@ -106,12 +109,26 @@ def open_data(
     return tokenizer, prepared
 
 
-def _unit(options: RunOptions, prepared: Prepared) -> str:
+def _notes(prepared: Prepared) -> list[str]:
+    """What is odd about a corpus, one line each: texts that are left out, bytes that were no text, repetitions."""
+    meta = prepared.meta
+    count = sum(meta[split]["documents"] for split in SPLITS)
+    found = [said_of(name, replaced) for name, replaced in meta.get("replaced", {}).items()]
+    if left_out := meta.get("left_out"):
+        found.append(f"{left_out:,} documents hold a text that must not be learned and are left out")
+    if (repeated := meta.get("repeated", 0)) >= REPEATED * count and repeated:
+        found.append(f"at least {repeated:,} of {count:,} documents repeat another one: leave repetitions out of a corpus")
+    return found
+
+
+def _unit(corpus: Corpus, prepared: Prepared) -> str:
     if prepared.train.pictures is not None and prepared.valid.pictures is not None:
         numbers = f"{len(prepared.train.pictures):,} pictures, and {len(prepared.valid.pictures):,} held out"
         return f"text of one of {numbers} ({prepared.train.pictures.size} pixels a side)"
-    kinds = {"line": "line", "blank": "block between blank lines", "file": "file"}
-    return f"{kinds[options.data.documents]} (option documents)"
+    words = {"line": "line", "blank": "block between blank lines", "file": "file"}
+    named = {"txt": f"{words[corpus.options.documents]} (option documents)", "world": "text that the world wrote"}
+    kinds = (source.kind for source in [*corpus.sources, *corpus.valid])
+    return " or a ".join(dict.fromkeys(named.get(kind, "row") for kind in kinds))
 
 
 def prepare(options: RunOptions, out: Path, console: Console | None = None) -> CorpusFacts:

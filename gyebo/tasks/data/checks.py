@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gyebo.data.prepare import split_key
+from gyebo.data.splitting import split_key
+from gyebo.data.values import shortened
 from gyebo.data.wanted import near_key
 from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.kinds.table import find_kind
@@ -43,7 +44,7 @@ def checked(task: Task, examples: list[Example], split: str, *, source: str, not
     if empty:
         done = f"{_are(len(empty))} skipped" if training else f"{_are(len(empty))} kept, because every example is scored"
         count = f"{_rows(len(empty), 'example')} of {len(examples):,}"
-        found.append(f"{source}: {count} without text {done} (the first: {empty[0].id})")
+        found.append(f"{source}: {count} without text {done} (the first: {shortened(empty[0].id, 60)})")
     if training and empty:
         examples = [example for example in examples if not _is_empty(task, example)]
     if not examples:
@@ -67,8 +68,8 @@ def _check_labels(task: Task, examples: list[Example], source: str) -> None:
             if label not in known:
                 count = sum(label in _labels(task, other) for other in examples)
                 raise ValueError(
-                    f"{source}: {example.id} has the label {label!r} ({_rows(count, 'example')}), but the labels of "
-                    f"{task.name} are: {', '.join(task.labels)}"
+                    f"{source}: {shortened(example.id, 60)} has the label {shortened(label, 60)!r} "
+                    f"({_rows(count, 'example')}), but the labels of {task.name} are: {', '.join(task.labels)}"
                 )
 
 

@@ -7,8 +7,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from gyebo.data.prepare import split_key
-from gyebo.tasks.data.files import any_rows, form_of, json_lines, table
+from gyebo.data.encoding import UTF8, Reading
+from gyebo.data.json_rows import json_lines
+from gyebo.data.rows import any_rows, form_of, table
+from gyebo.data.splitting import split_key
 from gyebo.tasks.data.world import DIALOGUES
 from gyebo.tasks.dialogue import checked_turn, responses
 from gyebo.tasks.task import Example, Refused, Row, Task, need, text_of
@@ -84,9 +86,9 @@ def _turn(text: str, where: str) -> str:
         raise Refused(str(error)) from None
 
 
-def dialogue_rows(path: Path) -> Iterator[Row]:
+def dialogue_rows(path: Path, reading: Reading = UTF8) -> Iterator[Row]:
     """The rows of a file of any format; a line of a .jsonl may be a list, of turns."""
-    return json_lines(path, lists=TURNS) if form_of(path) == "jsonl" else any_rows(path)
+    return json_lines(path, reading, TURNS) if form_of(path) == "jsonl" else any_rows(path, reading)
 
 
 def own_dialogues(turns: str | None, response: str | None) -> Task:

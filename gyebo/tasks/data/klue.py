@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gyebo.tasks.data.files import Spans
-from gyebo.tasks.task import Example, MissingColumn, look, need, text_of
+from gyebo.tasks.task import Example, MissingColumn, class_name, look, need, text_of
 
 TOPICS = ("정치", "경제", "사회", "생활문화", "세계", "IT과학", "스포츠")
 ENTITY_TYPES = ("PS", "LC", "OG", "DT", "TI", "QT")
@@ -37,7 +37,7 @@ def entities(values: dict[str, Any], where: str, labelled: bool) -> Iterator[Exa
         lines = values["lines"]
         if wrong := next((line for line in lines if len(line) != 2 or not line[0]), None):
             raise ValueError(f"{chr(9).join(wrong)!r} is not CHARACTER<TAB>TAG")
-        characters, tags = [line[0] for line in lines], [line[1] for line in lines]
+        characters, tags = [line[0] for line in lines], [class_name(line[1]) for line in lines]
         name = values["comment"][0] if values["comment"] else where
     else:
         characters, tags = need(values, ("tokens",)), need(values, ("ner_tags",))
@@ -51,6 +51,7 @@ def relations(values: dict[str, Any], where: str, labelled: bool) -> Iterator[Ex
     """RE: the sentence as text; `answers` are the subject and the object. End indices in the file are inclusive."""
     text = text_of(values, ("sentence",))
     label = need(values, ("label",)) if labelled else look(values, ("label",))
+    label = label if label is None else class_name(label)
     if labelled and not label:
         raise ValueError("label is empty")
     places = tuple(_entity(values, name, text) for name in ("subject_entity", "object_entity"))
@@ -95,7 +96,7 @@ def dependencies(values: dict[str, Any], where: str, labelled: bool) -> Iterator
         text=" ".join(words),
         words=tuple(words),
         heads=places,
-        relations=tuple(labels) if known else (),
+        relations=tuple(map(class_name, labels)) if known else (),
         pos=tuple(pos),
     )
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gyebo.data.encoding import UTF8, Reading
+from gyebo.data.opening import PACKED
 from gyebo.data.sources import HUB as DATA_SET
-from gyebo.data.sources import PACKED, hub_name
+from gyebo.data.sources import hub_name
 from gyebo.tasks.data.checks import Loaded, _are, _rows, checked
 from gyebo.tasks.data.parallel import files_of
 from gyebo.tasks.kinds.table import find_kind
@@ -25,7 +29,7 @@ def find_files(task: Task, folder: str | Path) -> dict[str, tuple[Path, ...]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; {task.name} needs one with {_names(task)}")
-    below = [path for name in task.folders for path in sorted(folder.glob(name)) if path.is_dir()]
+    below = [path for name in task.folders for path in sorted(folder.glob(name)) if path.is_dir() and not _hidden(path)]
     found: dict[str, tuple[Path, ...]] = {}
     for split, patterns in task.files.items():
         for place in (folder, *below):
@@ -47,7 +51,7 @@ def _match(folder: Path, pattern: Pattern) -> tuple[Path, ...]:
     paths = []
     for part in (pattern,) if isinstance(pattern, str) else pattern:
         for packed in PACKED:
-            hits = sorted(path for path in folder.glob(part + packed) if path.is_file())
+            hits = sorted(path for path in folder.glob(part + packed) if path.is_file() and not _hidden(path))
             if len(hits) > 1:
                 names = " and ".join(path.name for path in hits)
                 raise ValueError(f"{folder}: {names} all match {part}{packed}: keep one, or name a file")
@@ -59,15 +63,20 @@ def _match(folder: Path, pattern: Pattern) -> tuple[Path, ...]:
     return tuple(paths)
 
 
+def _hidden(path: Path) -> bool:
+    """Whether a name begins with a dot: what Macs and editors put beside files."""
+    return path.name.startswith(".")
+
+
 def _names(task: Task, split: str | None = None) -> str:
     """The file names of a split (or of all splits), for an error message."""
     patterns = task.files.get(split, ()) if split else [p for group in task.files.values() for p in group]
     names = [" + ".join(p) if isinstance(p, tuple) else p for p in patterns]
-    return f"{', '.join(dict.fromkeys(names)) or 'no file'} (also .gz, .zst)"
+    return f"{', '.join(dict.fromkeys(names)) or 'no file'} (also {', '.join(PACKED[1:])})"
 
 
-def load(task: Task, split: str = "train", source: str | Path | None = None) -> Loaded:
-    """A split of a task, checked (see `checked`).
+def load(task: Task, split: str = "train", source: str | Path | None = None, reading: Reading = UTF8) -> Loaded:
+    """A split of a task, checked (see `checked`); `reading`: how the bytes of files become text.
 
     `source`: a folder (see `find_files`), a file, for translation the STEM of two files (STEM.en and STEM.de), "hub", for a
     task on a user's own data hf:OWNER/NAME[/CONFIG][:SPLIT], or None for a task of the built-in world. Training examples that
@@ -88,15 +97,15 @@ def load(task: Task, split: str = "train", source: str | Path | None = None) -> 
             raise ValueError(f"{task.name} has its own file format, not that of {source}: name its folder{or_hub}")
         return _own_from_hub(task, split, str(source))
     if task.languages and not Path(source).exists():
-        return _from_files(task, split, files_of(str(source), task.languages))
+        return _from_files(task, split, files_of(str(source), task.languages), reading)
     if Path(source).is_dir():
         _known(task, split)
         files = find_files(task, source)
         if split not in files:
             has = ", ".join(f"{name} ({paths[0].name})" for name, paths in files.items())
             raise FileNotFoundError(f"{source}: no {split} file of {task.name}: looked for {_names(task, split)}; found: {has}")
-        return _from_files(task, split, files[split], task.divided)
-    return _from_files(task, split, (Path(source),))
+        return _from_files(task, split, files[split], reading, task.divided)
+    return _from_files(task, split, (Path(source),), reading)
 
 
 def _known(task: Task, split: str) -> None:
@@ -104,8 +113,11 @@ def _known(task: Task, split: str) -> None:
         raise ValueError(f"{task.name} has no split {split!r}; available: {', '.join(task.splits)}")
 
 
-def _from_files(task: Task, split: str, paths: Sequence[Path], divided: Callable[[Example], str] | None = None) -> Loaded:
+def _from_files(
+    task: Task, split: str, paths: Sequence[Path], reading: Reading, divided: Callable[[Example], str] | None = None
+) -> Loaded:
     """The examples of files, or those that `divided` says are of the split."""
+    reading = replace(reading, replaced=Counter())  # of these files alone
     found: list[Example] = []
     notes: list[str] = []
     aligned = task.aligned_rows if len(paths) > 1 else None
@@ -113,10 +125,11 @@ def _from_files(task: Task, split: str, paths: Sequence[Path], divided: Callable
         problems: list[str] | None = [] if split == "train" else None
         name = " and ".join(map(str, paths)) if aligned else str(path)
         if aligned:
-            found += task.examples(aligned(*paths), name, _labelled(task, split), problems)
+            found += task.examples(aligned(*paths, reading), name, _labelled(task, split), problems)
         else:
-            found += task.read(path, labelled=_labelled(task, split), problems=problems)
+            found += task.read(path, labelled=_labelled(task, split), problems=problems, reading=reading)
         notes += _counted(problems, f"{name}: ")
+    notes += reading.said()
     kept = found if divided is None else [example for example in found if divided(example) == split]
     return checked(task, kept, split, source=", ".join(map(str, paths)), notes=notes)
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
-from gyebo.data.sources import PACKED
-from gyebo.tasks.data.files import any_rows, lines
+from gyebo.data.encoding import UTF8, Reading
+from gyebo.data.opening import PACKED
+from gyebo.data.rows import any_rows, lines
 from gyebo.tasks.task import Columns, Row, Task
 
 SOURCE, TARGET = "\0source", "\0target"  # column names of two aligned files, which no user's column can have
@@ -16,13 +17,13 @@ METRICS = ("bleu", "chrf")
 _ENDINGS = ("", ".txt")  # after the name of the language: train.en, train.en.txt
 
 
-def aligned(source: Path, target: Path) -> Iterator[Row]:
+def aligned(source: Path, target: Path, reading: Reading = UTF8) -> Iterator[Row]:
     """The lines of two files in parallel. Raises ValueError with both counts if one has more lines than the other."""
     end = object()
     number = 0
-    for number, (here, there) in enumerate(zip_longest(lines(source), lines(target), fillvalue=end), 1):
+    for number, (here, there) in enumerate(zip_longest(lines(source, reading), lines(target, reading), fillvalue=end), 1):
         if here is end or there is end:
-            counts = [sum(1 for _ in lines(path)) for path in (source, target)]
+            counts = [sum(1 for _ in lines(path, reading)) for path in (source, target)]
             raise ValueError(
                 f"{source} has {counts[0]:,} lines, but {target} has {counts[1]:,}: line n of one must be the translation of "
                 "line n of the other"
@@ -41,7 +42,8 @@ def language_file(stem: str, language: str) -> Path:
                 return path
     there = sorted(path.name for path in Path(stem).parent.glob(f"{Path(stem).name}.*"))[:6]
     raise FileNotFoundError(
-        f"{stem}.{language}: no such file (also looked for with .txt, .gz, .zst); available: {', '.join(there) or 'nothing'}"
+        f"{stem}.{language}: no such file (also looked for with .txt{', '.join(PACKED)}); "
+        f"available: {', '.join(there) or 'nothing'}"
     )
 
 
@@ -62,7 +64,9 @@ def translation_task(source: str, target: str) -> Task:
         score=METRICS[0],
         rows=any_rows,
         aligned_rows=aligned,
-        convert=Columns((source, f"{HUB_COLUMN}.{source}", SOURCE), label=(target, f"{HUB_COLUMN}.{target}", TARGET)),
+        convert=Columns(
+            (source, f"{HUB_COLUMN}.{source}", SOURCE), label=(target, f"{HUB_COLUMN}.{target}", TARGET), target=True
+        ),
         languages=(source, target),
         prefix="",
         epochs=30,

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gyebo.tasks.data.files import lines, table
+from gyebo.data.encoding import UTF8, Reading
+from gyebo.data.rows import lines, table
 from gyebo.tasks.task import Columns, Row
 
 
-def cola_table(path: Path) -> Iterator[Row]:
+def cola_table(path: Path, reading: Reading = UTF8) -> Iterator[Row]:
     """CoLA: train and dev have no header (source, label, the author's mark, sentence), test has one."""
-    first = next(lines(path), "").split("\t")
-    return table(path, None if "sentence" in first else ("source", "label", "mark", "sentence"))
+    first = next(lines(path, reading), "").split("\t")
+    return table(path, reading, None if "sentence" in first else ("source", "label", "mark", "sentence"))
 
 
 def _codes(*names: str) -> dict[str, str]:

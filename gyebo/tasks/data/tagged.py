@@ -7,23 +7,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gyebo.tasks.data.files import any_rows, blocks, form_of, lines
+from gyebo.data.encoding import UTF8, Reading
+from gyebo.data.json_rows import is_blank
+from gyebo.data.rows import any_rows, form_of, lines
+from gyebo.tasks.data.files import blocks
 from gyebo.tasks.data.world import span_tags
-from gyebo.tasks.task import Example, Row, look, need, text_of
+from gyebo.tasks.task import Example, Row, class_name, look, need, text_of
 
 _LINES = ("conll", "iob", "bio", "txt")  # extensions of files with a word and its tag per line
 
 
-def tagged_rows(path: Path) -> Iterator[Row]:
+def tagged_rows(path: Path, reading: Reading = UTF8) -> Iterator[Row]:
     """Blocks of words with tags, for .conll, .iob, .bio, .txt and .tsv without a header; otherwise any format."""
-    if form_of(path) in _LINES or (form_of(path) == "tsv" and _is_blocks(path)):
-        return blocks(path)
-    return any_rows(path)
+    if form_of(path) in _LINES or (form_of(path) == "tsv" and _is_blocks(path, reading)):
+        return blocks(path, reading)
+    return any_rows(path, reading)
 
 
-def _is_blocks(path: Path) -> bool:
+def _is_blocks(path: Path, reading: Reading) -> bool:
     """Whether the first line other than a comment ends with a tag."""
-    first = next((line for line in lines(path) if line.strip() and not line.startswith("## ")), None)
+    first = next((line for line in lines(path, reading) if not is_blank(line) and not line.startswith("## ")), None)
     return first is not None and _as_bio(_fields(first.split("\t"))[-1:]) is not None
 
 
@@ -58,11 +61,11 @@ class TaggedText:
             raise ValueError(f"{self.spans} has {span!r}, not [start, end, type]")
         if not all(isinstance(place, int) and not isinstance(place, bool) for place in span[:2]):
             raise ValueError(f"{self.spans} has {span!r}: start and end are numbers of characters")
-        return span[0], span[1], span[2]
+        return span[0], span[1], class_name(span[2])
 
     def _words(self, values: dict[str, Any], where: str) -> Iterator[Example]:
-        fields = [_fields(line) for line in values["lines"]]
-        if fields[0][:1] == ["-DOCSTART-"]:
+        fields = [found for line in values["lines"] if (found := _fields(line))[:1] != ["-DOCSTART-"]]
+        if not fields:
             return
         if wrong := next((line for line in fields if len(line) < 2 or not line[0]), None):
             raise ValueError(f"{' '.join(wrong)!r} is not a word and its tag")
@@ -86,8 +89,11 @@ class TaggedText:
 
 
 def _fields(line: list[str]) -> list[str]:
-    """The fields of a line, separated by tabs or, if there is none, by spaces."""
-    return line if len(line) > 1 else line[0].split()
+    """The fields of a line, separated by tabs or, if there is none, by spaces; the last one, the tag, is as it is compared."""
+    while len(line) > 1 and is_blank(line[-1]):  # a tab at the end
+        line = line[:-1]
+    found = line if len(line) > 1 else line[0].split()
+    return [*found[:-1], class_name(found[-1])] if len(found) > 1 else found
 
 
 def _as_bio(tags: Sequence[str]) -> list[str] | None:

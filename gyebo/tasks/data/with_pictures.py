@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from gyebo.data import nlvr
+from gyebo.data.encoding import UTF8, Reading
 from gyebo.data.picture_sources import picture_of, regions_of
 from gyebo.data.records import CAPTION, FALSE, QUESTION, STRETCH, Record
+from gyebo.data.rows import any_rows
+from gyebo.data.values import ABSENT, find
 from gyebo.data.world_pictures import drawn
-from gyebo.tasks.data.files import any_rows
 from gyebo.tasks.task import Columns, Example, MissingColumn, Row, Task, need
 from gyebo.world.pictures import Picture, answers, pictures
 
@@ -33,7 +35,7 @@ RECORD = "the picture of the row"  # the key under which a row has it
 # ---- NLVR
 
 
-def nlvr_rows(path: Path) -> Iterator[Row]:
+def nlvr_rows(path: Path, reading: Reading = UTF8) -> Iterator[Row]:
     """The examples of a file of NLVR; errors as of `gyebo.data.nlvr.examples`."""
     for number, found in enumerate(nlvr.examples(path), 1):
         where = f"row {number}"
@@ -101,13 +103,13 @@ def question(picture: Picture, language: str, rng: random.Random) -> Iterator[tu
 # ---- a user's own table
 
 
-def rows_with(column: str) -> Callable[[Path], Iterator[Row]]:
+def rows_with(column: str) -> Callable[[Path, Reading], Iterator[Row]]:
     """A reader of tables of any format, whose rows have their picture: `column` names its file, relative to the table, or holds
     its bytes (parquet). ValueError or FileNotFoundError, naming the row, for one that is missing."""
 
-    def rows(path: Path) -> Iterator[Row]:
-        for where, values in any_rows(path):
-            if isinstance(values, dict) and column in values:
+    def rows(path: Path, reading: Reading = UTF8) -> Iterator[Row]:
+        for where, values in any_rows(path, reading):
+            if isinstance(values, dict) and find(values, column) is not ABSENT:
                 values = {**values, RECORD: _record(values, column, path, where)}
             yield where, values
 
@@ -116,7 +118,7 @@ def rows_with(column: str) -> Callable[[Path], Iterator[Row]]:
 
 def _record(values: dict[str, Any], column: str, path: Path, where: str) -> Record:
     """The picture of a row, and its regions where it is no table of words alone: a list of `objects`, as in captions files."""
-    place, value = f"{path}: {where}", values[column]
+    place, value = f"{path}: {where}", find(values, column)
     if isinstance(value, str) and value.strip():
         value = {"path": value}
     if value and not isinstance(value, bytes | dict):

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from gyebo import world
-from gyebo.data.prepare import split_key
+from gyebo.data.splitting import split_key
 from gyebo.tasks.dialogue import responses
 from gyebo.tasks.task import Example, Task
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from gyebo.data.values import written
 from gyebo.nn.outputs import TaskOutput
 from gyebo.tasks.features import Features, all_labelled, features_of
 from gyebo.tasks.heads.styles import LAST, POOLED, STYLES, HeadSpec
 from gyebo.tasks.kinds.classification import loss, rows_of
 from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, Outputs, OwnFile, TextForm, has_label, in_columns
 from gyebo.tasks.kinds.own_columns import column_task
-from gyebo.tasks.task import Example, look, need, number, text_of
+from gyebo.tasks.task import Example, class_name, look, need, number, text_of
 from gyebo.tasks.text_task import TextTask
 from gyebo.text.batch import longest_first
 from gyebo.text.template import template_of
@@ -104,15 +105,16 @@ class Options:
             raise ValueError(f"{self.label} is empty")
         identity = look(values, ("id", "guid"))
         yield Example(
-            id=where if identity is None else str(identity),
+            id=where if identity is None else written(identity),
             text=text_of(values, (self.text,)),
             options=tuple(found),
             label=None if label is None or label == "" else self._index(label, found),
         )
 
     def _index(self, label: Any, options: list[str]) -> int:
-        if isinstance(label, str) and options.count(label) == 1:
-            return options.index(label)
+        named = [class_name(option) for option in options]
+        if isinstance(label, str) and named.count(class_name(label)) == 1:
+            return named.index(class_name(label))
         try:
             at = number(label, self.label)
         except ValueError:

@@ -13,7 +13,7 @@ METRICS = ("rouge_l", "rouge_1", "rouge_2")
 
 
 def _own(text: str | None, pair: str | None, label: str | None) -> Task:
-    make = column_task("summary", label="summary", metrics=METRICS, max_length=512, pairs=False)
+    make = column_task("summary", label="summary", metrics=METRICS, max_length=512, pairs=False, target=True)
     return replace(make(text, pair, label), prefix=PREFIX, columns=(("text", ""),))
 
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from gyebo.data.json_rows import json_lines
 from gyebo.data.records import Record, Region
-from gyebo.tasks.data.files import form_of, json_lines, table
+from gyebo.data.rows import form_of, table
 from gyebo.tasks.task import Row
 from gyebo.world import pictures as drawn
 

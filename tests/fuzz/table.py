@@ -1,0 +1,5 @@
+"""All readers that are fuzzed; whoever adds a reader of files adds its row."""
+
+from tests.fuzz import corpora, labelled
+
+READERS = (*corpora.READERS, *labelled.READERS)
