@@ -217,9 +217,16 @@ def _write_texts(
     Where there are no texts, nothing is written."""
     if not texts:
         return [], {}
-    encoded = tokenizer.encode_with_unknown(texts) if tokenizer else [([], 0) for _ in texts]
+    read = [unicodedata.normalize("NFC", text) for text in texts] if _composes(tokenizer) else texts
+    encoded = tokenizer.encode_with_unknown(read) if tokenizer else [([], 0) for _ in texts]
     rows = [(len(ids), *_sizes(text), unknown) for text, (ids, unknown) in zip(texts, encoded)]
     return rows, write_part(folder, split, number, ids=[ids for ids, _ in encoded], rows=rows, dtype=_dtype(tokenizer))
+
+
+def _composes(tokenizer: Tokenizer | None) -> bool:
+    """Whether texts are composed before a tokenizer reads them: a published one may have no NFC of its own, and bytes are
+    counted after it. One of ours does so itself, or was told not to."""
+    return tokenizer is not None and tokenizer.normalization == "own"
 
 
 def _dtype(tokenizer: Tokenizer | None) -> np.dtype[Any]:
@@ -274,7 +281,9 @@ def prepare(
     where another process of the same run has just done it. Raises ValueError for a corpus without text or with an empty
     held-out set, and for errors in its files (see `sources`).
     """
-    key = hashlib.sha256(f"{corpus.fingerprint}{tokenizer.fingerprint if tokenizer else 'no text'}".encode()).hexdigest()[:24]
+    reader = tokenizer.fingerprint if tokenizer else "no text"
+    read = f"{corpus.fingerprint}{reader}{' of NFC' if _composes(tokenizer) else ''}"
+    key = hashlib.sha256(read.encode()).hexdigest()[:24]
     folder = cache_folder() / "corpora" / key
     if _problem(folder, check) is None:
         return Prepared.open(folder)

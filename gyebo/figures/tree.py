@@ -17,7 +17,8 @@ from matplotlib.path import Path as Line
 
 from gyebo.figures.curves import COLORS, INK, MUTED, save
 
-ROW, LANE, WIDTH = 0.62, 0.34, 8.6  # inches: height of a row, distance between lanes, width of the figure
+# Inches: height of a row, distance between lanes, room for the years, a letter of 9 points, the widest figure.
+ROW, LANE, YEARS, LETTER, WIDEST = 0.62, 0.34, 0.75, 0.068, 11.5
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,16 @@ def draw_tree(members: Sequence[Member], path: Path) -> None:
     lanes = assign_lanes(rows)
     place = {member.name: (lanes[member.name], index) for index, member in enumerate(rows)}
     text = max(lanes.values()) + 1
-    figure = Figure(figsize=(WIDTH, ROW * len(rows) + 0.3))
+    taken = YEARS + LANE * text
+    room = int((WIDEST - taken) / LETTER)  # letters
+    novelties = [textwrap.shorten(re.sub(r"\s+", " ", member.novelty), room, placeholder=" ...") for member in rows]
+    width = taken + LETTER * max(20, *map(len, novelties))
+    figure = Figure(figsize=(width, ROW * len(rows) + 0.3))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    axes.set_xlim(-2.2, -2.2 + WIDTH / LANE)
+    axes.set_xlim(-YEARS / LANE, (width - YEARS) / LANE)
     axes.set_ylim(len(rows) - 0.5 + 0.15 / ROW, -0.5 - 0.15 / ROW)
-    for member in rows:
+    for member, novelty in zip(rows, novelties, strict=True):
         lane, row = place[member.name]
         color = COLORS[lane % len(COLORS)]
         for index, parent in enumerate(member.parents):
@@ -53,7 +58,7 @@ def draw_tree(members: Sequence[Member], path: Path) -> None:
         axes.plot([lane], [row], marker="o", markersize=9, color=color, markeredgecolor="white", markeredgewidth=1.5, zorder=3)
         axes.text(-0.75, row, str(member.year), ha="right", va="center", color=MUTED, fontsize=9)
         axes.text(text, row - 0.2, member.title, ha="left", va="center", color=INK, fontsize=11.5, fontweight="bold")
-        axes.text(text, row + 0.2, _shorten(member.novelty, text), ha="left", va="center", color=MUTED, fontsize=9)
+        axes.text(text, row + 0.2, novelty, ha="left", va="center", color=MUTED, fontsize=9)
     with matplotlib.rc_context({"svg.hashsalt": "gyebo"}):
         save(figure, path)
 
@@ -121,8 +126,3 @@ def _branch(axes: Axes, parent: tuple[int, int], child: tuple[int, int], color: 
         codes = [Line.MOVETO, Line.CURVE4, Line.CURVE4, Line.CURVE4, Line.LINETO]
         style = {"linewidth": 2.2, "zorder": 2}
     axes.add_patch(PathPatch(Line(points, codes), facecolor="none", edgecolor=color, **style))
-
-
-def _shorten(text: str, lane: int) -> str:
-    room = int((WIDTH / LANE - 2.2 - lane) * LANE / 0.068)  # letters of 9 points
-    return textwrap.shorten(re.sub(r"\s+", " ", text), room, placeholder=" ...")

@@ -46,7 +46,7 @@ def with_added(spec: tokenizer_json.Spec, listed: dict[str, Any], config: dict[s
             is_special = bool(entry.get("special", token in special))
             flags = {name: bool(entry[name]) for name in _FLAGS if name in entry}
             added[id] = tokenizer_json.added_token(id, token, special=is_special) | {"normalized": not is_special} | flags
-    for token in special & places.keys():  # named as special, whether the vocabulary has it or it was added
+    for token in places.keys() & special:  # named as special, whether the vocabulary has it or it was added
         if places[token] in added:
             added[places[token]] = {**added[places[token]], "special": True}
     return {**spec, "added_tokens": [added[id] for id in sorted(added)]}

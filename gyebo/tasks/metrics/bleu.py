@@ -11,6 +11,7 @@ import numpy as np
 from gyebo.tasks.metrics.bootstrap import Array, Parts
 from gyebo.tasks.metrics.inputs import classes, library
 from gyebo.tasks.task import Example
+from gyebo.text.normalize import nfc
 
 # Our name -> the class of sacrebleu and its options. "none": the text is tokenised already, as in the literature on such files;
 # `force`: no warning that one of the two may not suit the text, as both are reported.
@@ -32,8 +33,9 @@ def _metric(name: str) -> Any:
 
 
 def _texts(predictions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[str], list[list[str]]]:
+    """Predictions and references in one form (NFC): sacrebleu compares code points."""
     found, right = classes(predictions, examples)
-    return found, [[str(label) for label in right]]
+    return [nfc(text) for text in found], [[nfc(str(label)) for label in right]]
 
 
 def bleu(predictions: Sequence[Any], examples: Sequence[Example], labels: Any = None) -> dict[str, float]:
@@ -54,8 +56,9 @@ def chrf(predictions: Sequence[Any], examples: Sequence[Example], labels: Any = 
 def against_several(name: str, found: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[float, str]:
     """One of these scores of texts that have several references each, not all equally many, and its signature."""
     metric = _metric(name)
-    streams = [list(stream) for stream in zip_longest(*references)]  # None: a text has fewer
-    return metric.corpus_score(list(found), streams).score / 100, str(metric.get_signature())
+    composed = [[nfc(text) for text in some] for some in references]
+    streams = [list(stream) for stream in zip_longest(*composed)]  # None: a text has fewer
+    return metric.corpus_score([nfc(text) for text in found], streams).score / 100, str(metric.get_signature())
 
 
 def parts(name: str) -> Parts:

@@ -17,6 +17,7 @@ from gyebo.tasks.data.klue import DEPENDENCIES, ENTITY_TAGS, NO_RELATION, RELATI
 from gyebo.tasks.metrics import bootstrap
 from gyebo.tasks.metrics.inputs import Labels, Values, check, classes, library, readable, scores, seqeval_f1, tag_lists
 from gyebo.tasks.task import Example
+from gyebo.text.normalize import nfc
 
 SIMILAR = 3.0
 OTHERS_FROM = 15
@@ -189,8 +190,8 @@ _QUOTES = re.compile(r"""['"《》<>〈〉]\(\)‘’""")
 
 
 def klue_normalise(text: str) -> str:
-    """Normalisation of answers in KLUE-MRC: lower case, no ASCII punctuation, single spaces. Korean brackets are kept."""
-    kept = "".join(c for c in _QUOTES.sub(" ", text.lower()) if c not in string.punctuation)
+    """Normalisation of answers in KLUE-MRC: NFC, lower case, no ASCII punctuation, single spaces. Korean brackets are kept."""
+    kept = "".join(c for c in _QUOTES.sub(" ", nfc(text).lower()) if c not in string.punctuation)
     return " ".join(kept.split())
 
 
@@ -226,13 +227,21 @@ def _run_f1(predicted: str, right: str) -> float:
 def joint_goal_accuracy(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
     """DST: the share of turns whose whole state is correct."""
     check(predictions, examples)
-    return {"joint_goal_accuracy": sum(set(p) == set(e.state) for p, e in zip(predictions, examples)) / len(examples)}
+    return {
+        "joint_goal_accuracy": sum(set(_composed(p)) == set(_composed(e.state)) for p, e in zip(predictions, examples))
+        / len(examples)
+    }
 
 
 def slot_f1(predictions: Sequence[Any], examples: Sequence[Example], labels: Labels = None) -> Values:
     """DST: called micro F1, but it is the mean of the F1 of each turn; two empty states count as 1."""
     check(predictions, examples)
-    return {"slot_f1": statistics.fmean(_state_f1(list(p), list(e.state)) for p, e in zip(predictions, examples))}
+    return {"slot_f1": statistics.fmean(_state_f1(_composed(p), _composed(e.state)) for p, e in zip(predictions, examples))}
+
+
+def _composed(state: Sequence[str]) -> list[str]:
+    """The slots of a state, whichever way their Hangul is written."""
+    return [nfc(slot) for slot in state]
 
 
 def _state_f1(predicted: list[str], right: list[str]) -> float:

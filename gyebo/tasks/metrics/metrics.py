@@ -22,6 +22,7 @@ from gyebo.tasks.metrics import bleu, bootstrap, klue, responses, rouge
 from gyebo.tasks.metrics.bootstrap import Parts, mean_of, of_classes, of_entities
 from gyebo.tasks.metrics.inputs import Labels, Values, check, classes, library, readable, scores, seqeval_f1, tag_lists
 from gyebo.tasks.task import INVALID, Example, Task
+from gyebo.text.normalize import nfc
 
 # classes --------------------------------------------------------------------------------------------------------------
 
@@ -118,8 +119,8 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def normalise_answer(text: str) -> str:
-    """Normalisation of answers in SQuAD: lower case, no ASCII punctuation, no English articles, single spaces."""
-    kept = "".join(c for c in text.lower() if c not in string.punctuation)
+    """Normalisation of answers in SQuAD: lower case, no ASCII punctuation, no English articles, single spaces; in NFC."""
+    kept = "".join(c for c in nfc(text).lower() if c not in string.punctuation)
     return " ".join(_ARTICLES.sub(" ", kept).split())
 
 
