@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from gyebo.api.fill import fill
     from gyebo.api.finetune import finetune
     from gyebo.api.generate import generate, stream
+    from gyebo.api.load import load, save
     from gyebo.api.predict import predict
     from gyebo.api.pretrain import pretrain
     from gyebo.api.translate import translate
     from gyebo.config.run import RunOptions
-    from gyebo.interchange import load, save
     from gyebo.jobs.guard.opening import open_guard
     from gyebo.jobs.inspection.corruption import inspect_corruption
     from gyebo.models.bart import Bart
@@ -88,11 +88,11 @@ _PLACES = {
     "finetune": "gyebo.api.finetune",
     "generate": "gyebo.api.generate",
     "inspect_corruption": "gyebo.jobs.inspection.corruption",
-    "load": "gyebo.interchange",
+    "load": "gyebo.api.load",
     "open_guard": "gyebo.jobs.guard.opening",
     "predict": "gyebo.api.predict",
     "pretrain": "gyebo.api.pretrain",
-    "save": "gyebo.interchange",
+    "save": "gyebo.api.load",
     "stream": "gyebo.api.generate",
     "train_tokenizer": "gyebo.text.training",
     "translate": "gyebo.api.translate",

@@ -41,8 +41,8 @@ MAY_IMPORT = {
     "serving": {"generation", "tasks", "interchange", "text", "config", "ssa"},
 }
 FREE = {"cli", "__init__", "__main__"}
-# from_pretrained and save_pretrained of a model class call interchange inside the function.
-EXCEPTIONS = {("models/pretrained.py", "interchange")}
+# from_pretrained and save_pretrained of a model class call interchange inside the function, and labels= the loss of objectives.
+EXCEPTIONS = {("models/pretrained.py", "interchange"), ("models/pretrained.py", "objectives")}
 
 
 def imports(path: Path) -> set[str]:

@@ -78,11 +78,14 @@ def loaded(model: Any, tokenizer: Any) -> Loaded:
     """A model that is open, with its tokenizer; OptionError for anything else."""
     from torch import nn
 
+    from gyebo.api.processor import PictureProcessor, Processor
     from gyebo.jobs.opened import Loaded
     from gyebo.text.tokenizer import Tokenizer
 
     if not isinstance(model, nn.Module):
         raise OptionError(f"‹model› must be a model, or the name of one, but is a {type(model).__name__}")
+    if isinstance(tokenizer, Processor | PictureProcessor):
+        tokenizer = tokenizer.tokenizer
     if tokenizer is not None and not isinstance(tokenizer, Tokenizer):
         raise OptionError(
             f"‹tokenizer› must be the tokenizer that gyebo.load gives beside the model, but is a {type(tokenizer).__name__}"

@@ -180,6 +180,7 @@ class Bert(Pretrained, nn.Module):
     has_segments: ClassVar[bool] = True
     has_pooler: ClassVar[bool] = True
     optional_heads: ClassVar[tuple[str, ...]] = ("mlm", "nsp", "replaced")
+    label_places: ClassVar[str] = "here"
     config_class: ClassVar[type] = BertConfig
     sizes: ClassVar[dict[str, BertConfig]] = {
         "tiny": BertConfig(vocab_size=4096, context=128, width=64, layers=2, heads=2),
@@ -341,14 +342,12 @@ class Bert(Pretrained, nn.Module):
         *,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
-        labels: None = None,
+        labels: Tensor | None = None,
     ) -> MaskedOutput:
-        """The output of every head; arguments as in `encode`. Raises ValueError for `labels`.
+        """The output of every head; arguments as in `encode`, labels as in `with_loss`.
 
         Logits are zero at padding; "first token" is the first real token of each row.
         """
-        if labels is not None:
-            raise ValueError("labels= is not supported: models compute no loss; use gyebo.objectives, or a task")
         encoded = self.encode(
             input_ids,
             attention_mask,
@@ -360,8 +359,9 @@ class Bert(Pretrained, nn.Module):
         )
         real = real_tokens(attention_mask, document_ids)
         first = first_tokens(encoded.hidden, real)
-        return MaskedOutput(
-            logits=None if self.mlm_head is None else self._logits(encoded.hidden, real),
+        logits = None if self.mlm_head is None else self._logits(encoded.hidden, real)
+        found = MaskedOutput(
+            logits=logits,
             seq_relationship_logits=None if self.nsp_head is None else self.project(first, "nsp"),
             last_hidden_state=encoded.hidden,
             pooler_output=None if self.pooler is None else self.pool(first),
@@ -369,6 +369,7 @@ class Bert(Pretrained, nn.Module):
             attentions=encoded.attentions,
             replaced_logits=None if self.replaced_head is None else self.project(encoded.hidden, "replaced")[..., 0],
         )
+        return self.with_loss(found, labels, logits)
 
     def _logits(self, hidden: Tensor, real: Tensor | None) -> Tensor:
         if real is None or torch.compiler.is_compiling() or bool(real.all()):

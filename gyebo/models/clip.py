@@ -292,15 +292,14 @@ class Clip(Pretrained, nn.Module):
         pixel_values: Tensor,
         attention_mask: Tensor | None = None,
         *,
-        labels: None = None,
+        return_loss: bool = False,
     ) -> TextsAndPicturesOutput:
         """Logits of all texts [B, T] and all pictures with each other; arguments as in `text_vectors` and `encode_pictures`.
-        ValueError for `labels`."""
-        if labels is not None:
-            raise ValueError("labels= is not supported: models compute no loss; use gyebo.objectives")
+        `return_loss`: that of contrast too, where each text belongs to the picture of its number."""
         texts, pictures = self.text_vectors(input_ids, attention_mask), self.picture_vectors(pixel_values)
         logits = self.similarity(texts, pictures)
-        return TextsAndPicturesOutput(logits, logits.T, texts, pictures)
+        output = TextsAndPicturesOutput(logits, logits.T, texts, pictures)
+        return self.with_contrast(output, logits) if return_loss else output
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: the tables of both towers, each block of both, the rest."""

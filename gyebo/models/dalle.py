@@ -350,7 +350,7 @@ class Dalle(Pretrained, nn.Module):
         """Logits of the text's places and of the image tokens (`predicting`); arguments as in `encode`. Raises ValueError for
         `labels`."""
         if labels is not None:
-            raise ValueError("labels= is not supported: models compute no loss; use gyebo.objectives")
+            raise ValueError("labels= is not supported: text and image tokens are its labels; use gyebo.objectives")
         found = self.encode(input_ids, attention_mask, image_ids, document_ids=document_ids, return_layers=output_hidden_states)
         text, image = self.predicting(found.hidden)
         return TextAndPictureOutput(self.project(text, "text"), self.project(image, "image"), found.hidden, found.layers)

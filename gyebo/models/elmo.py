@@ -147,6 +147,7 @@ class Elmo(WithoutPositions, nn.Module):
     family: ClassVar[str] = "elmo"
     config_class: ClassVar[type] = ElmoConfig
     heads: ClassVar[tuple[str, ...]] = ("forward", "backward")
+    label_places: ClassVar[str] = "both"
     reads_characters: ClassVar[bool] = True
     compiles: ClassVar[bool] = False  # torch.compile would unroll every step of the longest text
     sizes: ClassVar[dict[str, ElmoConfig]] = {
@@ -298,14 +299,13 @@ class Elmo(WithoutPositions, nn.Module):
         document_ids: Tensor | None = None,
         *,
         output_hidden_states: bool = False,
-        labels: None = None,
+        labels: Tensor | None = None,
     ) -> BidirectionalOutput:
-        """The outputs of both heads; arguments as in `encode`. Raises ValueError for `labels`."""
-        if labels is not None:
-            raise ValueError("labels= is not supported: models compute no loss; use gyebo.objectives, or a task")
+        """The outputs of both heads; arguments as in `encode`, labels as in `with_loss`."""
         encoded = self.encode(input_ids, attention_mask, document_ids, return_layers=output_hidden_states)
         hidden = encoded.hidden
-        return BidirectionalOutput(self.project(hidden), self.project(hidden, "backward"), hidden, encoded.layers)
+        logits, before = self.project(hidden), self.project(hidden, "backward")
+        return self.with_loss(BidirectionalOutput(logits, before, hidden, encoded.layers), labels, logits, before)
 
     def flops(self, work: Workload, *, depth: int | None = None) -> float:
         """FLOPs of a forward pass (`gyebo/nn/cost.py`); `depth` as in `encode`. The characters of a token are counted once for

@@ -261,11 +261,10 @@ class Gpt(Causal, nn.Module):
         *,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
-        labels: None = None,
+        labels: Tensor | None = None,
     ) -> CausalOutput:
-        """Logits [B, T, V] for the next token at every position; arguments as in `encode`. Raises ValueError for `labels`."""
-        if labels is not None:
-            raise ValueError("labels= is not supported: models compute no loss; use gyebo.objectives, or a task")
+        """Logits [B, T, V] for the next token at every position; arguments as in `encode`, labels as in
+        `with_loss`."""
         encoded = self.encode(
             input_ids,
             attention_mask,
@@ -274,7 +273,8 @@ class Gpt(Causal, nn.Module):
             return_layers=output_hidden_states,
             return_attentions=output_attentions,
         )
-        return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers, encoded.attentions)
+        logits = self.project(encoded.hidden)
+        return self.with_loss(CausalOutput(logits, encoded.hidden, encoded.layers, encoded.attentions), labels, logits)
 
     def prefill(self, input_ids: Tensor, attention_mask: Tensor | None = None, *, slots: int) -> tuple[Tensor, KeyValueCache]:
         """Read prompts [B, T] at once; returns hidden [B, D] of the last real token of each, and a cache of `slots` tokens."""

@@ -333,11 +333,10 @@ class Lxmert(Bert):
         *,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
-        labels: None = None,
+        labels: Tensor | None = None,
     ) -> SeeingOutput:
-        """The output of every head; arguments as in `encode`, one text a row. Raises ValueError for `labels`."""
-        if labels is not None:
-            raise ValueError("labels= is not supported: models compute no loss; use gyebo.objectives, or a task")
+        """The output of every head; arguments as in `encode`, one text a row, labels as in
+        `with_loss`."""
         found = self.encode(
             input_ids,
             attention_mask,
@@ -351,11 +350,12 @@ class Lxmert(Bert):
         real = None if attention_mask is None else attention_mask != 0
         first, regions = first_tokens(found.hidden, real), found.region_hidden
         assert regions is not None
-        return SeeingOutput(
+        logits = None if self.mlm_head is None else self._logits(found.hidden, real)
+        output = SeeingOutput(
             found.hidden,
             regions,
             None if self.pooler is None else self.pool(first),
-            prediction_logits=None if self.mlm_head is None else self._logits(found.hidden, real),
+            prediction_logits=logits,
             cross_relationship_score=None if self.match_head is None else self.project(first, "match"),
             question_answering_score=None if self.answer_head is None else self.project(first, "answer"),
             region_logits={head: self.project(regions, head) for head in REGION_HEADS if head in self.heads},
@@ -365,6 +365,7 @@ class Lxmert(Bert):
             vision_attentions=found.region_attentions,
             cross_encoder_attentions=found.cross_attentions,
         )
+        return self.with_loss(output, labels, logits)
 
     def flops(self, work: Workload) -> float:
         """FLOPs of a forward pass (`gyebo/nn/cost.py`); without a stream "regions" texts have no pictures."""

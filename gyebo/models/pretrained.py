@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
-import torch
 from torch import Tensor, nn
 
+from gyebo.nn.counting import Counted
 from gyebo.nn.stacked import matrices_in
 
+Output = TypeVar("Output", bound=Any)
 
-class Pretrained:
+
+class Pretrained(Counted):
     """Mixed into a model class that has `family`, `config_class`, `sizes` and `heads`.
 
     What a model can do is declared, off unless its class says otherwise, but for reading text; `CAPABILITIES` in
@@ -53,6 +55,7 @@ class Pretrained:
     whole_first: ClassVar[bool] = False  # its first region is the whole picture, and a box has the share of its area
     joins: ClassVar[bool] = False  # texts and pictures pass through the same layers: `joint_layers()`
     stacks: ClassVar[tuple[str, ...]] = ("blocks",)  # the names of its lists of layers
+    label_places: ClassVar[str] = ""  # what `forward(labels=)` are: the "next" ids, those "here", "both" sides'; "": none
     tasks: tuple[Any, ...] = ()  # that it learned to answer by text, as `config.json` remembers them
 
     @classmethod
@@ -86,29 +89,43 @@ class Pretrained:
             raise ValueError(f"{name} holds a {type(model).__name__}, not a {cls.__name__}: open it with gyebo.load")
         return model
 
+    def with_loss(self, output: Output, labels: Tensor | None, logits: Tensor | None, backward: Tensor | None = None) -> Output:
+        """The output with its `loss`, where labels [B, T] are given: ids, -100 where there is none, as in `transformers`. The
+        mean cross-entropy: of a causal model for the id after each place, of an encoder or a decoder beside one for the label
+        there, of two directions their mean. ValueError for a model whose forward pass predicts no labels."""
+        if labels is None:
+            return output
+        from gyebo.objectives.labelled import loss_of
+
+        if not self.label_places or logits is None:
+            raise ValueError(f"labels= has no effect on this model, which predicts none: {self._learns_from()}")
+        output.loss = loss_of(self.label_places, labels, logits, backward)
+        return output
+
+    def with_contrast(self, output: Output, logits: Tensor) -> Output:
+        """The output with its `loss` of contrast: logits [B, B] of texts and the pictures that belong to them."""
+        from gyebo.objectives.labelled import contrast
+
+        output.loss = contrast(logits)
+        return output
+
+    def _learns_from(self: Any) -> str:
+        return (
+            "it has no head for them" if self.label_places else f"{self.family} learns in gyebo pretrain, by what its page says"
+        )
+
+    def read_for(self: Any, labels: Tensor, start: int) -> Tensor:
+        """What a decoder reads to predict labels [B, U]."""
+        from gyebo.objectives.labelled import shifted_right
+
+        pad = self.config.pad_id
+        return shifted_right(labels, start, start if pad is None else pad)
+
     def save_pretrained(self, directory: str | Path) -> None:
         """Write `config.json` and `model.safetensors`, which `transformers` opens."""
         from gyebo.interchange import save
 
         save(self, None, directory)
-
-    @property
-    def device(self: Any) -> torch.device:
-        """Where its weights are."""
-        return next(self.parameters()).device  # type: ignore[no-any-return]
-
-    @property
-    def dtype(self: Any) -> torch.dtype:
-        """Of its weights."""
-        return next(self.parameters()).dtype  # type: ignore[no-any-return]
-
-    def num_parameters(self: Any, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """Number of parameters, tied ones once, as `transformers` counts them: with `exclude_embeddings` without the weights of
-        embedding layers."""
-        module: nn.Module = self
-        tables = {id(part.weight) for part in module.modules() if exclude_embeddings and isinstance(part, nn.Embedding)}
-        wanted = (each for each in module.parameters() if each.requires_grad or not only_trainable)
-        return sum(each.numel() for each in wanted if id(each) not in tables)
 
     def block_matrices(self) -> dict[Tensor, int]:
         """The matrices of the layers of its stacks, without embeddings and heads -> how many equal parts stand one above the

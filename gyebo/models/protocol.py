@@ -282,6 +282,7 @@ class Causal(Speaking):
     """Mixin for language models that also have `blocks` and `encode`, and read from left to right."""
 
     causal: ClassVar[bool] = True
+    label_places: ClassVar[str] = "next"
 
     def layer_groups(self: Any) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, each block, the rest."""
@@ -312,13 +313,13 @@ class CausalWithoutPositions(WithoutPositions, Causal):
         document_ids: Tensor | None = None,
         *,
         output_hidden_states: bool = False,
-        labels: None = None,
+        labels: Tensor | None = None,
     ) -> CausalOutput:
-        """Logits [B, T, V] for the next token at every position; arguments as in `encode`. Raises ValueError for `labels`."""
-        if labels is not None:
-            raise ValueError("labels= is not supported: models compute no loss; use gyebo.objectives, or a task")
+        """Logits [B, T, V] for the next token at every position; arguments as in `encode`, labels as in
+        `with_loss`."""
         encoded = self.encode(input_ids, attention_mask, document_ids, return_layers=output_hidden_states)
-        return CausalOutput(self.project(encoded.hidden), encoded.hidden, encoded.layers)
+        logits = self.project(encoded.hidden)
+        return self.with_loss(CausalOutput(logits, encoded.hidden, encoded.layers), labels, logits)
 
 
 class FreeTarget:
@@ -347,6 +348,7 @@ class Translating(Speaking):
     V vocabulary."""
 
     encodes_source: ClassVar[bool] = True
+    label_places: ClassVar[str] = "here"
     stacks: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
 
     @property
@@ -368,11 +370,12 @@ class Translating(Speaking):
         *,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
-        labels: None = None,
+        labels: Tensor | None = None,
     ) -> TranslationOutput:
-        """Logits [B, U, V] for the next token of the target; arguments as in `encode`. Raises ValueError for `labels`."""
-        if labels is not None:
-            raise ValueError("labels= is not supported: models compute no loss; use gyebo.tasks.objective, or gyebo finetune")
+        """Logits [B, U, V] for the next token of the target; arguments as in `encode`. With `labels` [B, U] (`with_loss`), the
+        decoder reads these, from its start id on, where it is given no ids."""
+        if labels is not None and decoder_input_ids is None:
+            decoder_input_ids = self.read_for(labels, self.start_id)
         found = self.encode(
             input_ids,
             attention_mask,
@@ -381,8 +384,9 @@ class Translating(Speaking):
             return_layers=output_hidden_states,
             return_attentions=output_attentions,
         )
-        return TranslationOutput(
-            self.project(found.hidden),
+        logits = self.project(found.hidden)
+        output = TranslationOutput(
+            logits,
             found.hidden,
             encoder_last_hidden_state=found.encoder_hidden,
             decoder_hidden_states=found.layers,
@@ -391,6 +395,7 @@ class Translating(Speaking):
             encoder_hidden_states=found.encoder_layers,
             encoder_attentions=found.encoder_attentions,
         )
+        return self.with_loss(output, labels, logits)
 
     def lay_out(self: Any, ids: Tensor, mask: Tensor | None, *, dense: bool = False) -> tuple[Ragged, Tensor | None]:
         """The layout of ids [B, T], and the attention mask [B, T] (None: all tokens).

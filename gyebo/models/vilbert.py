@@ -447,11 +447,10 @@ class Vilbert(Bert):
         *,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
-        labels: None = None,
+        labels: Tensor | None = None,
     ) -> SeeingOutput:
-        """The output of every head; arguments as in `encode`, one text a row. Raises ValueError for `labels`."""
-        if labels is not None:
-            raise ValueError("labels= is not supported: models compute no loss; use gyebo.objectives, or a task")
+        """The output of every head; arguments as in `encode`, one text a row, labels as in
+        `with_loss`."""
         found = self.encode(
             input_ids,
             attention_mask,
@@ -465,11 +464,12 @@ class Vilbert(Bert):
         real, seen = (None if mask is None else mask != 0 for mask in (attention_mask, visual_attention_mask))
         assert found.region_hidden is not None
         pooled = self.joint_vectors(found, real, seen)
-        return SeeingOutput(
+        logits = None if self.mlm_head is None else self._logits(found.hidden, real)
+        output = SeeingOutput(
             found.hidden,
             found.region_hidden,
             pooled,
-            prediction_logits=None if self.mlm_head is None else self._logits(found.hidden, real),
+            prediction_logits=logits,
             cross_relationship_score=None if self.alignment_head is None else self.project(pooled, "alignment"),
             region_logits={} if self.region_head is None else {"region": self.project(found.region_hidden, "region")},
             language_hidden_states=found.layers and found.layers[1:],
@@ -478,6 +478,7 @@ class Vilbert(Bert):
             vision_attentions=found.region_attentions,
             cross_encoder_attentions=found.cross_attentions,
         )
+        return self.with_loss(output, labels, logits)
 
     def flops(self, work: Workload) -> float:
         """FLOPs of a forward pass (`gyebo/nn/cost.py`); without a stream "regions" each text has IMG alone."""

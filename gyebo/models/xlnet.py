@@ -198,6 +198,7 @@ class Xlnet(Speaking, nn.Module):
     has_segments: ClassVar[bool] = True
     has_query_stream: ClassVar[bool] = True
     optional_heads: ClassVar[tuple[str, ...]] = ("lm",)
+    label_places: ClassVar[str] = "here"
     config_class: ClassVar[type] = XlnetConfig
     sizes: ClassVar[dict[str, XlnetConfig]] = {
         "tiny": XlnetConfig(vocab_size=4096, context=128, width=64, layers=2, heads=2),
@@ -379,14 +380,12 @@ class Xlnet(Speaking, nn.Module):
         target_mapping: Tensor | None = None,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
-        labels: None = None,
+        labels: Tensor | None = None,
     ) -> PermutationOutput:
         """The output layer on the query stream where `target_mapping` [B, Q, T] has ones, as in `transformers`, else on the
-        content stream. `perm_mask` [B, T, T]: 1 where i may not see j; other arguments as in `encode`. Raises ValueError for
-        `labels`, and where a row of `target_mapping` is not one place.
+        content stream. `perm_mask` [B, T, T]: 1 where i may not see j; other arguments as in `encode`, labels as in
+        `with_loss`. Raises ValueError where a row of `target_mapping` is not one place.
         """
-        if labels is not None:
-            raise ValueError("labels= is not supported: models compute no loss; use gyebo.objectives, or a task")
         encoded = self.encode(
             input_ids,
             attention_mask,
@@ -405,7 +404,7 @@ class Xlnet(Speaking, nn.Module):
         logits = self.project(hidden) if self.heads else None
         if logits is not None and target_mapping is None and (attention_mask is not None or document_ids is not None):
             logits = logits * (_documents(input_ids, attention_mask, document_ids) > 0)[..., None]
-        return PermutationOutput(logits, hidden, encoded.layers, encoded.attentions)
+        return self.with_loss(PermutationOutput(logits, hidden, encoded.layers, encoded.attentions), labels, logits)
 
     def output_layer(self, hidden: Tensor, head: str = "lm") -> tuple[Tensor, Tensor, Tensor | None]:
         """Input rows [..., D], weight [V, D] and bias [V] of the output layer. Raises ValueError for a head that this model

@@ -1,4 +1,4 @@
-"""Outputs of models, with the field names of `transformers` where they mean the same."""
+"""Outputs of models, with the field names of `transformers` where they mean the same. `loss`: where labels were given."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class CausalOutput:
     last_hidden_state: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+    loss: Tensor | None = None
 
 
 @dataclass
@@ -60,6 +61,7 @@ class PermutationOutput:
     last_hidden_state: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+    loss: Tensor | None = None
 
 
 @dataclass
@@ -72,6 +74,7 @@ class BidirectionalOutput:
     backward_logits: Tensor
     last_hidden_state: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
+    loss: Tensor | None = None
 
 
 @dataclass
@@ -88,6 +91,7 @@ class MaskedOutput:
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     replaced_logits: Tensor | None = None
+    loss: Tensor | None = None
 
 
 @dataclass
@@ -103,6 +107,7 @@ class TranslationOutput:
     cross_attentions: tuple[Tensor, ...] | None = None
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
+    loss: Tensor | None = None
 
 
 @dataclass
@@ -125,6 +130,7 @@ class TextsAndPicturesOutput:
     logits_per_image: Tensor
     text_embeds: Tensor
     image_embeds: Tensor
+    loss: Tensor | None = None
 
 
 @dataclass
@@ -135,6 +141,7 @@ class TaskOutput:
     logits: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+    loss: Tensor | None = None
 
     @property
     def scores(self) -> tuple[Tensor, ...]:
@@ -150,6 +157,7 @@ class SpansOutput:
     end_logits: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+    loss: Tensor | None = None
 
     @property
     def scores(self) -> tuple[Tensor, ...]:
@@ -166,6 +174,7 @@ class ParsingOutput:
     relation_logits: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+    loss: Tensor | None = None
 
     @property
     def scores(self) -> tuple[Tensor, ...]:
@@ -195,6 +204,7 @@ class SeeingOutput:
     language_attentions: tuple[Tensor, ...] | None = None
     vision_attentions: tuple[Tensor, ...] | None = None
     cross_encoder_attentions: tuple[Tensor, ...] | None = None
+    loss: Tensor | None = None
 
 
 @dataclass

@@ -19,6 +19,7 @@ import tokenizers
 
 from gyebo.text import tokenizer_json
 from gyebo.text.batch import BatchOptions, make_batch, texts_and_pairs
+from gyebo.text.familiar import Familiar
 from gyebo.text.normalize import lone_surrogate, nfc, nfc_spans
 from gyebo.text.roles import HUB_ROLES, NUM_ROLE_SLOTS, SENTINEL, Roles, slot_names
 from gyebo.text.token_bytes import decoding_of
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _NO_LIMIT = int(1e30)  # transformers' value for "no limit"
 
 
-class Tokenizer:
+class Tokenizer(Familiar):
     """Text to ids and back. Made by `train_tokenizer`, `Tokenizer.load` or `for_family`; never changed afterwards.
 
     kind: "bpe", "wordpiece", "unigram", "char", "byte", or "published" (read from elsewhere).
@@ -295,9 +296,10 @@ class Tokenizer:
 
     # -- ids to text ---------------------------------------------------------------------------------------------------
 
-    def decode(self, ids: Iterable[int], skip_roles: bool = True) -> str:
-        """The text of ids; invalid UTF-8 becomes U+FFFD. skip_roles: leave out special tokens. Raises ValueError for an unknown
-        id."""
+    def decode(self, ids: Iterable[int], skip_roles: bool = True, *, skip_special_tokens: bool | None = None) -> str:
+        """The text of ids; invalid UTF-8 becomes U+FFFD. skip_roles: leave out special tokens, which `transformers` calls
+        `skip_special_tokens`. Raises ValueError for an unknown id."""
+        skip_roles = skip_roles if skip_special_tokens is None else skip_special_tokens
         shown = [int(id) for id in ids]
         if skip_roles:
             shown = [id for id in shown if id not in self.all_role_ids]

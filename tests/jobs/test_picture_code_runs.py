@@ -92,8 +92,8 @@ def test_a_run_is_trained_stored_and_measured(run):
 
 def test_it_opens_and_what_it_saves_opens(run, tmp_path):
     out, result = run
-    model, tokenizer = gyebo.load(out)
-    assert tokenizer is None and model.family == result.family and not model.training
+    model, processor = gyebo.load(out)
+    assert processor.tokenizer is None and model.family == result.family and not model.training
     pixels = torch.randint(256, (2, 32, 32, 3), dtype=torch.uint8)
     ids = model.encode_pixels(pixels)
     save(model, None, tmp_path)

@@ -295,11 +295,6 @@ def test_parts_follow_the_config(build, cls):
                 model.project(out.last_hidden_state, head)
 
 
-def test_labels_are_refused_by_name(model):
-    with pytest.raises(ValueError, match=r"labels=.*objective"):
-        model(tokens(1, 3), labels=tokens(1, 3))
-
-
 @torch.no_grad()
 def test_the_compiled_path_has_shapes_that_do_not_depend_on_the_mask():
     torch.manual_seed(0)

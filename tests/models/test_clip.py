@@ -195,8 +195,6 @@ def test_what_does_not_fit_is_refused():
         model.picture_vectors(pictures(1, 8))
     with pytest.raises(ValueError, match="head must be one of text, picture"):
         model.project(torch.zeros(1, 21), "lm")
-    with pytest.raises(ValueError, match="labels="):
-        model(torch.tensor([[5]]), pictures(1), labels=torch.ones(1))
     for option, said in (
         ({"patch": 5}, "picture_size must be a multiple of patch"),
         ({"heads": 2}, "width must be a multiple of heads"),

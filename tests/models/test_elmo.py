@@ -321,8 +321,6 @@ def test_fresh_weights():
 def test_what_is_refused(model):
     with pytest.raises(ValueError, match=r"at most 32 tokens.*33"):
         model(tokens(1, 33))
-    with pytest.raises(ValueError, match="labels="):
-        model(tokens(1, 3), labels=tokens(1, 3))
     with pytest.raises(ValueError, match="head must be one of forward, backward"):
         model.project(torch.zeros(1, 14), "lm")
     for wrong in (

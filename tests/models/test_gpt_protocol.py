@@ -202,11 +202,6 @@ def test_forward_is_encode_and_project(model):
         model.project(encoded.hidden, head="mlm")
 
 
-def test_labels_are_refused_by_name(model):
-    with pytest.raises(ValueError, match=r"labels=.*objective"):
-        model(tokens(1, 3), labels=tokens(1, 3))
-
-
 def test_embed_takes_ids_and_probabilities(model):
     row = tokens(2, 9)
     one_hot = torch.nn.functional.one_hot(row, 53).float()

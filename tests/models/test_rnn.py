@@ -180,8 +180,6 @@ def test_what_is_refused(model):
     with pytest.raises(ValueError, match=r"at most 32 tokens.*33"):
         model(tokens(1, 33))
     model(tokens(1, 64), document_ids=torch.arange(64)[None] // 32 + 1)  # each text has its own context
-    with pytest.raises(ValueError, match="labels="):
-        model(tokens(1, 3), labels=tokens(1, 3))
     with pytest.raises(ValueError, match="head must be one of lm"):
         model.project(torch.zeros(1, 21), "mlm")
     for wrong in ({"width": 0}, {"dropout": 1.0}, {"init_std": -1.0}, {"pad_id": 53}):

@@ -351,8 +351,6 @@ def test_inputs_that_do_not_fit_are_refused():
     model.encode(tokens(1, 10), document_ids=torch.tensor([[1] * 5 + [2] * 5]), return_attentions=True)
     with pytest.raises(ValueError, match="token_type_ids must be below 3"):
         model.encode(tokens(1, 3), token_type_ids=torch.tensor([[0, 1, 3]]))
-    with pytest.raises(ValueError, match="labels= is not supported"):
-        model(tokens(1, 3), labels=tokens(1, 3))
     with pytest.raises(ValueError, match="target_mapping"):
         model(tokens(1, 3), target_mapping=torch.ones(1, 1, 3))
     with pytest.raises(ValueError, match="ranks and visible"):

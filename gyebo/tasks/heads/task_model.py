@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from gyebo.nn.adaptive import AdaptiveSoftmax
 from gyebo.nn.cost import Workload
+from gyebo.nn.counting import Counted
 from gyebo.nn.outputs import Encoded
 from gyebo.nn.pooling import first_token, last_token, max_token
 from gyebo.tasks.heads.concat_pooling import concat_pool, read_text
@@ -27,7 +30,7 @@ from gyebo.tasks.seeing import PictureReading
 _POOLINGS = {"first": first_token, "pooled": first_token, "last": last_token, "max": max_token}  # otherwise every token
 
 
-class TaskModel(nn.Module):
+class TaskModel(Counted, nn.Module):
     """A body and a head. `labels`: the names of the outputs (none for spans and choice). `problem`: problem_type of
     `transformers`, one of those of the kind, None where it has none. `layers`: for style mix, the input of the head: one of
     `gyebo.tasks.heads.layer_mix.LAYERS`. `pictures`: how it reads those of examples, for a kind that sees."""
@@ -93,7 +96,9 @@ class TaskModel(nn.Module):
         region_document_ids: Tensor | None = None,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
-        labels: None = None,
+        labels: Tensor | None = None,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
         **extra: Tensor,
     ) -> Any:
         """The head's outputs for one text per row, ids [B, T] (choice: [B, C, T], as all inputs).
@@ -101,11 +106,12 @@ class TaskModel(nn.Module):
         spans return `SpansOutput`, dependency `ParsingOutput`, all others `TaskOutput` of `gyebo.nn.outputs`; dependency takes
         the positions [B, W] of each word's first and last token, `word_first` and `word_last`, and `word_mask`, 0 at padding. A
         kind that sees takes features and boxes of regions as the body does. `document_ids` may replace the mask, and
-        `region_document_ids` that of regions; a row holds one text, so all ids that are not 0 are equal. Raises ValueError for
-        `labels`, and for inputs of another kind of task.
+        `region_document_ids` that of regions; a row holds one text, so all ids that are not 0 are equal.
+
+        With `labels`, of spans `start_positions` and `end_positions`, as in `transformers`, the output has the mean `loss` of
+        the kind. Raises ValueError for inputs of another kind of task.
         """
-        if labels is not None:
-            raise ValueError("labels= is not supported: models compute no loss; use gyebo.tasks.objective")
+        right = self._right(labels, start_positions, end_positions)
         self._check_inputs(input_ids, extra, output_attentions)
         if attention_mask is None and document_ids is not None:
             attention_mask = (document_ids != 0).long()
@@ -129,7 +135,26 @@ class TaskModel(nn.Module):
         if self.form.grouped:
             scores = scores.view(input_ids.shape[:2])
         layers = encoded.layers if output_hidden_states else None  # style mix computes them in any case
-        return self.form.output(scores, hidden_states=layers, attentions=encoded.attentions)
+        output = self.form.output(scores, hidden_states=layers, attentions=encoded.attentions)
+        if right:
+            ids = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+            batch = {"input_ids": input_ids, "document_ids": ids, **extra, **right}
+            output.loss = self.form.loss(output, batch) / max(1, self.form.count(batch))
+        return output
+
+    def _right(self, labels: Tensor | None, start: Tensor | None, end: Tensor | None) -> dict[str, Tensor]:
+        """The right answers of a batch, where they are given; ValueError for those of another kind of task."""
+        given = {"labels": labels, "start_positions": start, "end_positions": end}
+        found = {name: tensor for name, tensor in given.items() if tensor is not None}
+        wanted = self.form.answers
+        if found and set(found) != set(wanted):
+            needed = " and ".join(f"{name}=" for name in wanted) or "no labels"
+            raise ValueError(f"{next(iter(found))}= does not belong to kind {self.kind.name}, which takes {needed}")
+        return found
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write `config.json` and `model.safetensors`, which `transformers` opens where it has the family."""
+        type(self.body).save_pretrained(self, directory)
 
     def _check_inputs(self, input_ids: Tensor, extra: dict[str, Tensor], attentions: bool) -> None:
         """ValueError for inputs that the kind does not take, and for missing ones."""

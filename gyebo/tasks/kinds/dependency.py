@@ -271,6 +271,7 @@ KIND = Kind(
         output=replace,
         places="word_first",
         count=count,
+        answers=("heads", "relations"),
         loss=loss,
         decode=decode,
     ),

@@ -55,6 +55,7 @@ class HeadForm:
     `inputs`: fields of a batch that the head takes besides those of the body; `optional` ones may be missing.
     `output`: (tensor or tensors of the head, hidden_states=, attentions=) -> the output dataclass of the model.
     `places`: the column of the features with the same lengths as the outputs, None: one output per row.
+    `answers`: the fields of a batch that hold the right answers, which `forward` takes by name.
     `count`: number of labels of a batch; `loss`: (output, batch) -> sum over them.
     `decode`: (features, examples, outputs, labels) -> a prediction for each example.
     """
@@ -73,6 +74,7 @@ class HeadForm:
     optional: tuple[str, ...] = ()
     output: Callable[..., Any]
     places: str | None = None
+    answers: tuple[str, ...] = ("labels",)
     count: Callable[[Batch], int]
     loss: Callable[[Any, Batch], Tensor]
     decode: Callable[[Features, Sequence[Example], list[Outputs], Sequence[str]], list[Any]]

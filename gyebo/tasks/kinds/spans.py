@@ -226,6 +226,7 @@ KIND = Kind(
         output=lambda found, **more: SpansOutput(found[..., 0], found[..., 1], **more),
         places="input_ids",
         count=rows_of,
+        answers=("start_positions", "end_positions"),
         loss=loss,
         decode=decode,
     ),

@@ -251,8 +251,8 @@ def test_what_cannot_be_asked_for(arguments, options, words):
 
 def test_what_forward_refuses():
     model = task("gpt2", "classification")
-    with pytest.raises(ValueError, match="labels="):
-        model(tokens(2, 5), labels=torch.zeros(2))
+    with pytest.raises(ValueError, match="start_positions= does not belong to kind classification, which takes labels="):
+        model(tokens(2, 5), start_positions=torch.zeros(2))
     with pytest.raises(ValueError, match="word_first does not belong to kind classification"):
         model(tokens(2, 5), word_first=torch.zeros(2, 1, dtype=torch.long), word_last=torch.zeros(2, 1, dtype=torch.long))
     with pytest.raises(ValueError, match="visual_feats does not belong to kind classification"):
