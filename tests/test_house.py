@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "api": EVERYTHING_BELOW | {"compare", "lab"},
     "serving": {"generation", "tasks", "interchange", "text", "config", "ssa"},
 }
-FREE = {"cli", "__init__", "__main__"}
+FREE = {"cli", "hf", "__init__", "__main__"}
 # from_pretrained and save_pretrained of a model class call interchange inside the function, and labels= the loss of objectives.
 EXCEPTIONS = {("models/pretrained.py", "interchange"), ("models/pretrained.py", "objectives")}
 

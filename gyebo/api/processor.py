@@ -106,7 +106,7 @@ class _Reader:
 
         body = body_of(model)
         self.compares: bool = body.compares
-        self.painter = body.picture_tokenizer if body.draws or body.captions else None
+        self.painter: Any = body.picture_tokenizer if body.draws or body.captions else None
         self.without_painter = (body.draws or body.captions) and self.painter is None
         self.regions: PictureReading | None = None
         self.refused = ""
@@ -167,7 +167,7 @@ def _regions(records: list[Record], reading: PictureReading, boxes: Any) -> dict
         features = [np.concatenate([each.mean(0, keepdims=True, dtype=np.float64), each]) for each in features]
         places = [with_whole(each) for each in places]
     mask = [np.ones(len(each), np.int64) for each in features]
-    shown = {"visual_feats": features, "visual_pos": places, "visual_attention_mask": mask}
+    shown: dict[str, Sequence[NDArray[Any]]] = {"visual_feats": features, "visual_pos": places, "visual_attention_mask": mask}
     return {name: _padded(rows) for name, rows in shown.items()}
 
 

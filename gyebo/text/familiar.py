@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, overload
-
-if TYPE_CHECKING:
-    from gyebo.text.tokenizer import Tokenizer
+from typing import Any
 
 
 class Role:
@@ -33,49 +30,43 @@ class Familiar:
     mask_token, mask_token_id = Role("mask", "role_tokens"), Role("mask", "role_ids")
 
     @classmethod
-    def from_pretrained(cls: Any, name: str | Path) -> Self:
+    def from_pretrained(cls: Any, name: str | Path) -> Any:
         """`Tokenizer.load`: of a directory."""
-        found: Self = cls.load(name)
-        return found
+        return cls.load(name)
 
     def save_pretrained(self: Any, directory: str | Path) -> None:
         """`Tokenizer.save`: what `AutoTokenizer` opens."""
         self.save(directory)
 
-    def tokenize(self: Tokenizer, text: str) -> list[str]:
+    def tokenize(self: Any, text: str) -> list[str]:
         """The tokens of a text, as they stand in the vocabulary, without special ones."""
         return [self.token(id) for id in self.encode(text)]
 
-    @overload
-    def convert_ids_to_tokens(self: Tokenizer, ids: int) -> str: ...
-
-    @overload
-    def convert_ids_to_tokens(self: Tokenizer, ids: Iterable[int]) -> list[str]: ...
-
-    def convert_ids_to_tokens(self: Tokenizer, ids: int | Iterable[int]) -> str | list[str]:
+    def convert_ids_to_tokens(self: Any, ids: int | Iterable[int]) -> str | list[str]:
         """The token of an id, or those of several; ValueError for an unknown one."""
-        return self.token(ids) if isinstance(ids, int) else [self.token(int(id)) for id in ids]
+        tokens: list[str] = [self.token(int(id)) for id in ([ids] if isinstance(ids, int) else ids)]
+        return tokens[0] if isinstance(ids, int) else tokens
 
-    def convert_tokens_to_ids(self: Tokenizer, tokens: str | Sequence[str]) -> Any:
+    def convert_tokens_to_ids(self: Any, tokens: str | Sequence[str]) -> Any:
         """The id of a token, or those of several; that of the unknown token, or None, for one that there is not."""
         known = self.get_vocab()
         unknown = self.role_ids.get("unk")
         return known.get(tokens, unknown) if isinstance(tokens, str) else [known.get(each, unknown) for each in tokens]
 
-    def get_vocab(self: Tokenizer) -> dict[str, int]:
+    def get_vocab(self: Any) -> dict[str, int]:
         """token -> id."""
         return {self.token(id): id for id in self.known_ids}
 
-    def batch_decode(self: Tokenizer, rows: Iterable[Iterable[int]], **options: bool) -> list[str]:
+    def batch_decode(self: Any, rows: Iterable[Iterable[int]], **options: bool) -> list[str]:
         """`decode` of each row of ids."""
         return [self.decode(row, **options) for row in rows]
 
     @property
-    def all_special_ids(self: Tokenizer) -> list[int]:
+    def all_special_ids(self: Any) -> list[int]:
         """The ids of all special tokens."""
         return sorted(self.all_role_ids)
 
     @property
-    def all_special_tokens(self: Tokenizer) -> list[str]:
+    def all_special_tokens(self: Any) -> list[str]:
         """The strings of all special tokens, in the order of their ids."""
         return [self.token(id) for id in self.all_special_ids]
