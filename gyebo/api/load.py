@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def load(
-    name: str | Path, *, revision: str | None = None, dtype: torch.dtype | str | None = None
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    dtype: torch.dtype | str | None = None,
+    ignore: Iterable[str] = (),
 ) -> tuple[Any, Tokenizer | Processor | PictureProcessor | None]:
     """The model of a run, a `transformers` directory or a hub id, in evaluation mode on the CPU, and what prepares its inputs.
 
@@ -25,7 +30,7 @@ def load(
     pictures, whose `tokenizer` is the tokenizer, of one that reads pictures alone a `PictureProcessor`. Parameters and errors
     as of `gyebo.interchange.load`.
     """
-    model, tokenizer = open_model(name, revision=revision, dtype=dtype)
+    model, tokenizer = open_model(name, revision=revision, dtype=dtype, ignore=ignore)
     body = body_of(model)
     if body.tokenizes_pictures:
         return model, PictureProcessor(model, name)
