@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import jinja2
 
@@ -17,6 +18,7 @@ from gyebo.compare.tasks import said_of_tests
 from gyebo.config import durable, toml
 from gyebo.config.run import OPTIMIZERS
 from gyebo.figures.curves import COLORS
+from gyebo.jobs.places import published_name
 from gyebo.models.family import find
 from gyebo.objectives.facts import Samples
 from gyebo.objectives.table import OBJECTIVES
@@ -36,6 +38,7 @@ def render(result: Comparison) -> str:
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     headline, why = conclusion(result)
+    shown = Path(published_name(str(result.out)))  # the page is published
     return page.get_template("report.html.j2").render(
         title=result.recipe.title or "Which model is best on this text?",
         headline=headline,
@@ -54,8 +57,8 @@ def render(result: Comparison) -> str:
         equal=equal_terms(result),
         unequal=unequal_terms(result),
         failures=failures(result),
-        commands=commands(result),
-        repeat=shlex.join(["gyebo", "compare", str(result.out / "recipe.toml"), "-o", f"{result.out}-again"]),
+        commands=commands(result, shown),
+        repeat=shlex.join(["gyebo", "compare", str(shown / "recipe.toml"), "-o", f"{shown}-again"]),
         recipe=toml.dump(result.recipe.model_dump(exclude_defaults=True)),
         environment=result.environment,
         sample=result.prepared.sample,
@@ -189,15 +192,16 @@ def _shared(result: Comparison) -> list[str]:
     return [setting for setting in first if all(setting in other for other in others)]
 
 
-def commands(result: Comparison) -> list[tuple[str, str]]:
-    """The next commands, as (purpose, command)."""
-    again = ["gyebo", "compare", str(result.out / "recipe.toml"), "-o", str(result.out), "--resume"]
+def commands(result: Comparison, out: Path) -> list[tuple[str, str]]:
+    """The next commands, as (purpose, command); `out`: the comparison's directory as they name it."""
+    again = ["gyebo", "compare", str(out / "recipe.toml"), "-o", str(out), "--resume"]
     lines: list[tuple[str, str]] = [] if result.ok else [("Try the failed runs again", shlex.join(again))]
     leader = result.leader
     if leader is None or leader.best_seed is None:
         return lines
-    lines += _task_commands(result, leader, leader.best_seed) if result.tasks else []
-    model, words = str(result.run(leader, leader.best_seed)), result.prepared.sample.split()
+    lines += _task_commands(result, leader, leader.best_seed, out) if result.tasks else []
+    model = str(out / result.run(leader, leader.best_seed).relative_to(result.out))
+    words = result.prepared.sample.split()
     family, facts = find(leader.candidate.family), leader.candidate.objective_facts
     masked = " ".join([*words[:2], family.tokens.get("mask", ""), *words[3:6]])
     filled = {"name": leader.name, "model": model, "start": " ".join(words[:2]), "masked": masked}
@@ -207,9 +211,9 @@ def commands(result: Comparison) -> list[tuple[str, str]]:
     return [*lines, _opened(model, opening)] if opening else lines
 
 
-def _task_commands(result: Comparison, leader: Row, seed: int) -> list[tuple[str, str]]:
+def _task_commands(result: Comparison, leader: Row, seed: int, out: Path) -> list[tuple[str, str]]:
     task = result.ranked_by
-    model, kind = str(result.task_run(leader, task, seed)), leader.tasks[task][seed].auto_class
+    model, kind = str(out / result.task_run(leader, task, seed).relative_to(result.out)), leader.tasks[task][seed].auto_class
     use = (
         f"Predict {task} for your own texts with {leader.name}",
         shlex.join(["gyebo", "predict", model, "my-texts.txt"]),

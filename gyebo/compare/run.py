@@ -36,7 +36,7 @@ from gyebo.compare import cooldowns
 from gyebo.compare import recipe as recipes
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.examples import with_examples
-from gyebo.compare.plan import CandidatePlan
+from gyebo.compare.plan import PLAN, CandidatePlan
 from gyebo.compare.pretraining import pretrain_branch, pretrain_measured
 from gyebo.compare.recipe import BASELINE, Recipe, load_with_lines
 from gyebo.compare.rendering import as_json, markdown, rich_table
@@ -62,7 +62,7 @@ from gyebo.data.lock import sole_writer
 from gyebo.jobs import places
 from gyebo.jobs.results import CorpusFacts
 from gyebo.jobs.run_directory import bring_back, forget, refuse_foreign, refuse_to_replace, set_aside
-from gyebo.jobs.written import RUN, TOKENIZER, Table
+from gyebo.jobs.written import RUN, TOKENIZER, Table, foreign
 
 _RUNS: Table = {
     "runs": {"*": {"seed-*": RUN}},
@@ -103,12 +103,15 @@ def compare(
     out = out.resolve()  # runs remember the tokenizer's path
     places.refuse_names(recipe, out)
     with disk_full(out, lambda: _kept(recipe, out)), sole_writer(out):
+        fresh = overwrite or not (out / PLAN).is_file()
         recipe = open_directory(recipe, out, resume=resume, overwrite=overwrite)
         typed, recipe = recipe, places.placed(recipe, out, typed=True)
+        if fresh:
+            places.remember(out, typed, recipe)
         trained = recipe.leaving_out(out / TEST_TEXTS)
         session = Session(recipe=trained, out=out, console=console or Console(quiet=True), jobs=jobs or real_jobs())
         try:
-            return _run(session, typed)
+            return _run(session, typed, fresh)
         except (Stopped, KeyboardInterrupt) as stop:
             raise Stopped(f"stopped; resume with: {resume_command(out)}") from stop
 
@@ -121,10 +124,11 @@ def _kept(recipe: Recipe, out: Path) -> str:
     return f"finished runs are kept: free some space and resume with: {resume_command(out)}"
 
 
-def _run(session: Session, typed: Recipe) -> Comparison:
-    """Plan, train, and write what came of it. `typed`: the recipe with the names of sources as they were given."""
+def _run(session: Session, typed: Recipe, fresh: bool) -> Comparison:
+    """Plan, train, and write what came of it. `typed`: the recipe with the names of sources as they were given; `fresh`: no
+    earlier start had a plan."""
     recipe, out = session.recipe, session.out
-    with _replacing(out):
+    with _starting(out, fresh):
         _plan(session)
         places.remember(out, typed, recipe)
     trained, baselines = with_examples(_train(session), out, recipe=recipe, tasks=session.state.tasks)
@@ -132,7 +136,7 @@ def _run(session: Session, typed: Recipe) -> Comparison:
     state = session.state
     assert state.prepared is not None
     comparison = Comparison(
-        recipe=typed,
+        recipe=places.published(typed),
         out=out,
         rows=rows,
         prepared=state.prepared,
@@ -206,24 +210,31 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
                 " Choose another ‹out›, or ‹overwrite› to start again"
             )
         if going is recipe:  # an older version's file stays, by which its search is recognised
-            write(stored, recipes.dump(recipe))
+            write(stored, recipes.dump(places.published(recipe)))
         return going
     if entries and not overwrite:
         raise OptionError(f"{out} exists already: pass ‹resume› to continue or ‹overwrite› to start again")
     if entries:
         set_aside(out, WRITTEN)
     durable.make_folder(out)
-    write(stored, recipes.dump(recipe))
+    write(stored, recipes.dump(places.published(recipe)))
     return recipe
 
 
 @contextmanager
-def _replacing(out: Path) -> Iterator[None]:
-    """What a new comparison replaces goes once all that it needs was found, and comes back where something was not."""
+def _starting(out: Path, fresh: bool) -> Iterator[None]:
+    """What a new comparison replaces goes once all that it needs was found, and comes back where something was not.
+
+    Nothing stays of one whose recipe can't be carried out as it stands, so that the corrected one is not refused.
+    """
+    from gyebo.training.loop import Stopped
+
     try:
         yield
-    except BaseException:
-        bring_back(out, WRITTEN)
+    except BaseException as error:
+        stopped = isinstance(error, Stopped | KeyboardInterrupt | SystemExit)
+        if not bring_back(out, WRITTEN) and fresh and not stopped and not foreign(out, WRITTEN):
+            durable.remove(out)
         raise
     forget(out)
 
@@ -247,7 +258,7 @@ def _plan(session: Session) -> None:
             f" {prepared.fingerprint[:12]} now). Restore the old text, or ‹overwrite› to start again"
         )
     _same_tokenizer(session, before, prepared)
-    session.state.prepared = prepared
+    session.state.prepared = replace(prepared, tokenizer=places.published_name(prepared.tokenizer))
     session.keep()
     find_test_texts(session)
     new = [candidate for candidate in recipe.candidates if candidate.name not in session.state.candidates]
@@ -386,7 +397,7 @@ def show(result: Comparison, console: Console) -> None:
         console.print(f"Known entropy of the held-out text: {result.floor:.4f} bits per byte.", highlight=False)
     console.print(f"\nReport: {escape(str(result.out / 'report.html'))}", highlight=False)
     console.print(f"All figures: {escape(str(result.out / 'results.md'))}", highlight=False)
-    for what, command in commands(result):
+    for what, command in commands(result, result.out):
         console.print(f"\n{escape(what)}:", highlight=False)
         for line in command.splitlines():
             console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)  # to be copied

@@ -65,7 +65,7 @@ def model_card(
     }
     parts = [
         _front_matter(header),
-        f"# {name}",
+        f"# {_plain(name)}",
         f"{_article(title)} {title} {'language model' if of == 'text' else f'model of {of}'}, trained with gyebo.",
         _table(("", ""), facts),
         "## Results",
@@ -77,7 +77,9 @@ def model_card(
         "## How it was trained",
         _block(command, "sh"),
         "## Limitations",
-        "\n".join(f"- {limit}" for limit in (*limitations, *_WARNINGS.get(pipeline_tag or "", ()), _ALWAYS.format(of=of))),
+        "\n".join(
+            f"- {_plain(limit)}" for limit in (*limitations, *_WARNINGS.get(pipeline_tag or "", ()), _ALWAYS.format(of=of))
+        ),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -131,7 +133,12 @@ def _number(value: float | int | str) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    return _plain(text).replace("|", "\\|").replace("\n", " ")
+
+
+def _plain(text: str) -> str:
+    """A name as Markdown that shows it: neither HTML, nor a link or picture, comes of it."""
+    return text.replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;").replace("[", "\\[")
 
 
 def _block(text: str, language: str = "") -> str:

@@ -23,7 +23,7 @@ from gyebo.config.attribute import AttributeOptions
 from gyebo.generation.pplm import Discriminator, Strength
 from gyebo.interchange import load
 from gyebo.interchange.files import read_json
-from gyebo.jobs import identity, run_directory
+from gyebo.jobs import identity, places, run_directory
 from gyebo.jobs.written import ATTRIBUTE, ATTRIBUTE_WEIGHTS
 from gyebo.nn.pooling import mean_token
 from gyebo.tasks.splits import TaskData, read_task
@@ -98,7 +98,7 @@ def _train(
         "examples": {part: len(classes[part]) for part in PARTS},
         "seconds": round(time.perf_counter() - start, 1),
         "notes": notes,
-        "options": options.model_dump(mode="json"),
+        "options": places.published(options).model_dump(mode="json"),
         "versions": run_directory.versions(),
     }
     with durable.replacing(out / ATTRIBUTE_WEIGHTS) as aside:

@@ -44,7 +44,7 @@ def finetune_seeds(
     with run_directory.claim(out, resume=resume, overwrite=overwrite, kind=RESULTS) as resumed:
         if resumed:
             _refuse_other(options, out)
-        noted = {"seeds": seeds, "options": options.model_dump(mode="json")}
+        noted = {"seeds": seeds, "options": places.published(options).model_dump(mode="json")}
         if not resumed:  # else what stands there counts until all seeds are done
             durable.write(out / RESULTS, json.dumps({"finished": False, **noted}))
         try:

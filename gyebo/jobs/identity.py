@@ -22,6 +22,7 @@ from gyebo.config.finetune import scratch
 from gyebo.config.run import RunOptions, Section, names_source
 from gyebo.data.prepare import open_corpus
 from gyebo.interchange import load
+from gyebo.jobs.places import published_name
 from gyebo.jobs.pretraining.pictures import sized
 from gyebo.models.family import find
 from gyebo.text.tokenizer import Tokenizer
@@ -122,7 +123,8 @@ def differences(stored: Section, given: Section, *, by_content: bool) -> dict[st
 
 
 def _places(names: Any) -> list[str]:
-    return [os.path.abspath(name) for name in ([names] if isinstance(names, str) else names or [])]  # noqa: PTH100
+    given = [names] if isinstance(names, str) else names or []
+    return [os.path.abspath(published_name(name)) for name in given]  # noqa: PTH100
 
 
 def schedule(stored: Section, given: Section, out: Path, *, by_content: bool) -> set[str]:

@@ -1,8 +1,9 @@
 """Where the sources of a run lie: `checkpoints/sources.json`, beside what it needs to go on, no part of what one publishes.
 
-`run.toml` keeps the names as they were typed. This file has for each the absolute place, and the one relative to the run: the
-first holds wherever a command is started from, the second where a folder was moved with the run in it. What is found there is
-compared by its fingerprint (`gyebo/jobs/identity.py`).
+`run.toml`, cards and reports have the names as they were typed, of an absolute one only what says nothing of this machine
+(`published`). This file has for each the absolute place, and the one relative to the run: the first holds wherever a command is
+started from, the second where a folder was moved with the run in it. What is found there is compared by its fingerprint
+(`gyebo/jobs/identity.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gyebo.config import durable, toml
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import TaskOptions, scratch
 from gyebo.config.run import Section, names_source
+from gyebo.data import nlvr
 from gyebo.data.sources import HUB, without_rows
 
 FILE = "sources.json"
@@ -36,6 +38,30 @@ def refuse_names(options: Section, out: Path) -> None:
                 raise OptionError(f"‹{field}›={value!a}: is not UTF-8, so run.toml can't hold it: rename it")
             if (field == "out" or names_source(field)) and len(value.splitlines()) > 1:
                 raise OptionError(f"‹{field}›={value!a}: has a line break in its name: rename it")
+
+
+def published_name(name: str) -> str:
+    """A name as files that are published show it: of an absolute path the part below the current directory, or else its last
+    part."""
+    prefix = nlvr.PREFIX if name.startswith(nlvr.PREFIX) else ""
+    place, rows = without_rows(name.removeprefix(prefix))
+    path = Path(place)
+    if not path.is_absolute():
+        return name
+    here = Path.cwd()
+    shown = str(path.relative_to(here)) if path.is_relative_to(here) and path != here else path.name
+    shown = f"./{shown}" if ":" in shown and not prefix else shown  # otherwise FAMILY:SIZE, or a corpus of another kind
+    return f"{prefix}{shown}" + (f"#{rows[0]}={rows[1]}" if rows else "")
+
+
+def published(options: Options) -> Options:
+    """The options with their sources' names as files that are published show them."""
+    values = options.model_dump(exclude_unset=True)
+    for field in filter(names_source, toml.flat(values)):
+        owner, last = _owner(values, field)
+        if names := [published_name(name) for name in _listed(owner[last])]:
+            owner[last] = names if isinstance(owner[last], list) else names[0]
+    return type(options).model_validate(values)
 
 
 def placed(options: Options, out: Path, *, typed: bool) -> Options:
@@ -73,6 +99,12 @@ def remember(out: Path, given: Section, found: Section) -> None:
     _store(out, toml.flat(given.model_dump()), toml.flat(found.model_dump()))
 
 
+def published_task(task: TaskOptions) -> TaskOptions:
+    """The options of a task, with the names of its data as `published`."""
+    names = {name: published_name(value) for name in ("data", "test") if (value := getattr(task, name))}
+    return task.model_copy(update=names)
+
+
 def remember_task(out: Path, task: TaskOptions) -> None:
     """Store where the examples of a task are."""
     names = toml.flat({"task": task.model_dump()})
@@ -97,7 +129,7 @@ def _entry(name: str, place: str, field: str, before: Entry, out: Path) -> Entry
     if not _there(place, field):  # of the hub, the built-in world, or a family's name
         return {}
     absolute = os.path.abspath(Path(place).expanduser())  # noqa: PTH100 (a link keeps its name)
-    names = dict.fromkeys([*before.get("names", []), name])
+    names = dict.fromkeys([*before.get("names", []), name, published_name(name)])
     return {"names": list(names), "absolute": absolute, "relative": os.path.relpath(absolute, out.absolute())}
 
 

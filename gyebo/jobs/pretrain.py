@@ -150,7 +150,7 @@ def _record(setup: Setup, plan: RunPlan, parts: identity.Identity) -> dict[str, 
     """The record of a new run before it starts."""
     meta = setup.prepared.meta
     return {
-        "options": setup.options.model_dump(mode="json"),
+        "options": places.published(setup.options).model_dump(mode="json"),
         "plan": plan.as_dict(),
         "corpus": {name: meta[name] for name in ("fingerprint", "train", "valid")},
         "identity": identity.stamped(parts),
@@ -280,7 +280,7 @@ def _draw(setup: Setup, model: Any, out: Path, bytes_per_token: float) -> dict[s
 
 
 def _card(setup: Setup, out: Path, result: PretrainResult, *, pictures: dict[str, str]) -> str:
-    facts, valid = setup.facts, result.valid
+    facts, valid, options = setup.facts, result.valid, places.published(setup.options)
     own = table.of_use(setup.family.objective, facts)
     metrics = {name.replace("_", " "): value for name in facts.card_metrics if (value := valid.get(name)) is not None}
     return model_card(
@@ -292,13 +292,13 @@ def _card(setup: Setup, out: Path, result: PretrainResult, *, pictures: dict[str
         size=setup.shape,
         parameters=result.parameters,
         parameters_without_embeddings=result.parameters_without_embeddings,
-        corpus=", ".join(setup.options.data.corpus),
+        corpus=", ".join(options.data.corpus),
         of=facts.of,
         tokens=result.tokens,
         budget=f"{result.steps:,} steps of {setup.tokens_per_step:,.0f} tokens on average, seed {result.seed}",
         metrics=metrics,
-        command=command_of(setup.options, out),
-        base_model=setup.options.start_from,
+        command=command_of(options, out),
+        base_model=options.start_from,
         auto_class=own.auto_class or None if setup.family.in_transformers else None,
         pipeline_tag=own.pipeline_tag,
         samples=result.samples,
@@ -315,4 +315,4 @@ def command_of(options: RunOptions, out: Path) -> str:
     hidden |= {"vocab_size"} if options.tokenizer else set()
     given = toml.flat(options.model_dump(mode="json", exclude_defaults=True))
     words = words_for({field: value for field, value in given.items() if field not in hidden}, verb)
-    return shlex.join(["gyebo", verb, str(first), *options.data.corpus, "-o", str(out), *words])
+    return shlex.join(["gyebo", verb, str(first), *options.data.corpus, "-o", places.published_name(str(out)), *words])

@@ -120,13 +120,14 @@ def set_aside(out: Path, table: Table) -> None:
     out.resolve().rename(_aside(out))
 
 
-def bring_back(out: Path, table: Table) -> None:
-    """Put back what was set aside, if anything was, in the place of what gyebo has written there since."""
+def bring_back(out: Path, table: Table) -> bool:
+    """Put back what was set aside, if anything was, in the place of what gyebo has written there since; True where it was."""
     if not _aside(out).is_dir() or (out.is_dir() and foreign(out, table)):
-        return
+        return False
     if out.is_dir():
         shutil.rmtree(out.resolve())
     _aside(out).rename(out.resolve())
+    return True
 
 
 def forget(out: Path) -> None:

@@ -129,8 +129,8 @@ def test_the_page_has_the_commands_to_reproduce_it_and_to_try_next(tmp_path, job
     out = tmp_path / "my runs"
     compare(asked, out, **jobs.functions)
     text = page_of(out).text
-    assert f"gyebo compare '{out}/recipe.toml' -o '{out}-again'" in text
-    assert f"gyebo generate '{out}/runs/gpt2-mini/seed-0' --prompt '나는 학교에'" in text
+    assert "gyebo compare 'my runs/recipe.toml' -o 'my runs-again'" in text  # it is published: nothing of where it lies
+    assert "gyebo generate 'my runs/runs/gpt2-mini/seed-0' --prompt '나는 학교에'" in text and str(tmp_path) not in text
     assert "model.layers = 3" in text
     assert "2 trials" in text
     assert "the best learning rate is at the edge of the sweep" in text
@@ -253,8 +253,8 @@ def test_the_page_of_a_task_has_the_commands_to_try_next(tmp_path, jobs, task_re
     out = tmp_path / "out"
     compare(task_recipe(tasks=[{"name": "world-sentiment", "epochs": 2}]), out, **jobs.functions)
     text = page_of(out).text
-    assert f"gyebo predict {out}/tasks/bert-tiny/world-sentiment/seed-0 my-texts.txt" in text
-    assert f"gyebo fill {out}/runs/bert-tiny/seed-0 --text '나는 학교에 [MASK]" in text
+    assert "gyebo predict out/tasks/bert-tiny/world-sentiment/seed-0 my-texts.txt" in text
+    assert "gyebo fill out/runs/bert-tiny/seed-0 --text '나는 학교에 [MASK]" in text
     assert "AutoModelForSequenceClassification.from_pretrained" in text
     assert "the same 4,000 training, 500 validation and 1,000 test examples" in text
     assert "epochs 2.0" in text

@@ -375,6 +375,17 @@ def test_the_card_guesses_nothing():
         model_card(**CARD | {"corpus": "a\n# b"})
 
 
+def test_names_on_the_card_are_neither_html_nor_links():
+    name = "<img src=x onerror=alert(1)>&amp;![p](http://e.org/p.png)"
+    text = model_card(
+        **CARD | {"name": name, "corpus": name, "metrics": {name: name}}, pictures={name: "a.png"}, limitations=[name]
+    )
+    shown = text.split("---\n")[2].replace("```python", "```").split("```")
+    prose = "".join(shown[::2])  # code is shown as it is
+    assert "<" not in prose and "![p]" not in prose and "&amp;amp;" in prose
+    assert prose.count("&lt;img src=x onerror=alert(1)>") == 6
+
+
 def test_the_code_on_the_card_runs(tokenizer, tmp_path):
     interchange.save(small(), tokenizer, tmp_path)
     text = model_card(**CARD | {"name": str(tmp_path)})

@@ -17,6 +17,7 @@ from gyebo.jobs.evaluate import evaluate, evaluate_task
 from gyebo.jobs.finetune import finetune_seeds
 from gyebo.jobs.finetuning.linear import finetune_linear
 from gyebo.jobs.finetuning.run import finetune
+from gyebo.jobs.places import published_name
 from gyebo.jobs.pretrain import pretrain
 from gyebo.text.training import train_tokenizer
 from tests.jobs.test_finetune import interrupted as interrupted_tuning
@@ -69,6 +70,39 @@ def test_where_sources_lie_is_no_part_of_what_is_published(run_options, project)
     assert stored["tokenizer"][0]["absolute"] == str(project / "tok")
     root = [path for path in (project / "run").iterdir() if path.suffix in (".json", ".toml", ".md", ".jsonl")]
     assert root and not any(str(project) in path.read_text(encoding="utf-8") for path in root)
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("{here}/data/a.txt", "data/a.txt"),
+        ("{elsewhere}/a.txt", "a.txt"),
+        ("{elsewhere}/*.txt", "*.txt"),
+        ("{elsewhere}/a.parquet#split=x", "a.parquet#split=x"),
+        ("nlvr:{elsewhere}/nlvr", "nlvr:nlvr"),
+        ("{elsewhere}/gpt2:mini", "./gpt2:mini"),
+        *((name, name) for name in ("a.txt", "../a.txt", "hf:owner/name:train", "world:ko,20", "owner/name", "gpt2:mini")),
+    ],
+)
+def test_a_name_as_it_is_published(project, elsewhere, typed, shown):
+    assert published_name(typed.format(here=project, elsewhere=elsewhere)) == shown
+
+
+def test_absolute_names_are_published_without_their_folders(run_options, project, elsewhere, monkeypatch):
+    options = relative(run_options, corpus=[str(project / "corpus.txt")]).model_copy(update={"tokenizer": str(project / "tok")})
+    out = elsewhere / "run"
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr("socket.gethostname", lambda: "my-own-machine")
+    interrupted(options, out, 2, monkeypatch)
+    monkeypatch.chdir("/")
+    assert pretrain(options, out, resume=True).steps == 4
+    record = run_directory.read(out)["options"]
+    assert (record["data"]["corpus"], record["tokenizer"]) == (["corpus.txt"], "tok")
+    assert verified(out)[0]
+    published = [path for path in out.rglob("*") if path.is_file() and "checkpoints" not in path.relative_to(out).parts]
+    assert not any("my-own-machine" in path.name for path in published)
+    texts = {path.name: path.read_bytes() for path in published}
+    assert "run.toml" in texts and not [name for name, found in texts.items() if str(project.parent).encode() in found]
 
 
 def test_the_same_text_under_another_name_is_the_same_corpus(run_options, project, monkeypatch):
@@ -157,6 +191,8 @@ def test_a_comparison_is_resumed_from_elsewhere_and_after_a_move(project, elsewh
     reviews(project, 120)
     Path("recipe.toml").write_text(toml.dump(RECIPE), encoding="utf-8")
     assert compare_files(Path("recipe.toml"), Path("cmp"))
+    found = [path for path in Path("cmp").rglob("*") if path.is_file() and "checkpoints" not in path.parts]
+    assert not [path for path in found if str(project).encode() in path.read_bytes()]
     monkeypatch.chdir(elsewhere)
     shutil.rmtree(project / "cmp" / "tasks" / "bert-tiny")
     (project / "cmp").rename(elsewhere / "cmp")
@@ -173,6 +209,26 @@ def test_a_comparison_is_resumed_from_elsewhere_and_after_a_move(project, elsewh
 # -- names that no file can hold ------------------------------------------------------------------------------------------
 
 EUC_KR = os.fsdecode("말뭉치".encode("euc-kr"))
+
+
+def test_a_comparison_that_found_no_task_leaves_nothing_behind(project):
+    """A mistyped path: the corrected command is not another recipe that is refused."""
+    reviews(project, 120)
+    Path("recipe.toml").write_text(toml.dump(RECIPE), encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match=r"revews\.csv"):
+        compare_files(Path("recipe.toml"), Path("cmp"), tasks=["classification=revews.csv"])
+    assert not Path("cmp").exists()
+    Path("cmp").mkdir()
+    with pytest.raises(ValueError, match="no column 'txet'"):
+        wrong = RECIPE | {"tasks": [RECIPE["tasks"][0] | {"text": "txet"}]}
+        Path("wrong.toml").write_text(toml.dump(wrong), encoding="utf-8")
+        compare_files(Path("wrong.toml"), Path("cmp"))
+    with pytest.raises(FileNotFoundError, match=r"corpsu\.txt"):
+        compare_files(Path("recipe.toml"), Path("cmp"), corpus=["corpsu.txt"])
+    with pytest.raises(ValueError, match="nothing was held out"):
+        Path("short.txt").write_text("나무\n바다\n", encoding="utf-8")
+        compare_files(Path("recipe.toml"), Path("cmp"), corpus=["short.txt"])
+    assert not Path("cmp").exists()
 
 
 @pytest.mark.parametrize("name", [EUC_KR, "two\nlines", "a\rb"])

@@ -58,7 +58,8 @@ def _run(options: TaskOptions, data: TaskData, out: Path) -> TaskResult:
         seconds=seconds,
         notes=data.notes,
     )
-    record = {"kind": "linear", "options": {"task": options.model_dump(mode="json")}, "versions": run_directory.versions()}
+    task = places.published_task(options).model_dump(mode="json")
+    record = {"kind": "linear", "options": {"task": task}, "versions": run_directory.versions()}
     run_directory.write(out, record | {"state": {"finished": True, "weights": "last"}, "result": result.as_dict()})
     places.remember_task(out, options)
     return result

@@ -14,6 +14,7 @@ from gyebo.config.flags import words_for
 from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve, score_by_length
 from gyebo.interchange.model_card import model_card
 from gyebo.jobs.finetuning.setup import TaskPart
+from gyebo.jobs.places import published, published_name
 from gyebo.jobs.results import FinetuneResult, FinetuneSummary, SeedSummary, TaskResult
 from gyebo.models import family as tree
 from gyebo.models.tree.row import TEXT
@@ -72,6 +73,7 @@ def _confusion(out: Path, data: TaskData, predictions: list[Any], labels: Sequen
 def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: FinetuneSummary | None = None) -> str:
     """The model card of a fine-tuned model. `over`: the `summary` of all seeds, where the model is the best of several."""
     family, kind, tasks = tree.find(result.family), find_kind(result.kind), [open_task(task) for task in options.tasks]
+    options = published(options)
     counts = result.tasks.values() or [result.examples]
     titles = "; ".join(f"{task.title} ({count:,} examples)" for task, count in zip(tasks, counts, strict=True))
     seeds = over.seeds if over else [result.seed]
@@ -145,7 +147,7 @@ def command_of(options: FinetuneOptions, out: Path, seeds: Sequence[int]) -> str
         named = zip((task.name for task in options.tasks), places, strict=True)
         name = ",".join(f"{task}={place}" if place else task for task, place in named)
     given |= {} if list(seeds) == [0] else {"seed": ",".join(map(str, seeds))}
-    return shlex.join(["gyebo", "finetune", options.model, name, "-o", str(out), *words_for(given, "finetune")])
+    return shlex.join(["gyebo", "finetune", options.model, name, "-o", published_name(str(out)), *words_for(given, "finetune")])
 
 
 def summary(results: Sequence[TaskResult]) -> FinetuneSummary:

@@ -205,7 +205,7 @@ def _record(setup: Setup, plan: dict[str, Any], parts: Identity) -> dict[str, An
     return {
         "kind": KIND,
         "family": setup.family.name,
-        "options": setup.options.model_dump(mode="json"),
+        "options": places.published(setup.options).model_dump(mode="json"),
         "plan": plan,
         "task": _described(setup.tasks[0]),
         **({"further_tasks": [_described(task) for task in setup.tasks[1:]]} if setup.rates else {}),
@@ -344,7 +344,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
         task=", ".join(task.name for task in tasks),
         kind=setup.kind.name,
         answer=setup.form,
-        model=setup.options.model,
+        model=places.published_name(setup.options.model),
         family=setup.family.name,
         seed=setup.options.seed,
         score=setup.score,
