@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib import font_manager
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gyebo.figures.curves import GRID, INK, save
+from gyebo.figures.letters import OWN, fonts_for, without_formulas
 
 MOST = 80  # tokens of a text; more would not be legible
-OTHER_SCRIPTS = 0x2000  # from this code point on, matplotlib's default font has hardly any letters
-# Common fonts with Hangul and Latin.
-KOREAN = ("NanumGothic", "Noto Sans CJK KR", "Noto Sans KR", "Malgun Gothic", "Apple SD Gothic Neo", "UnDotum", "Baekmuk Gulim")
 
 
 def attention_map(path: Path, weights: NDArray[Any], source: Sequence[str], target: Sequence[str]) -> None:
@@ -27,8 +24,7 @@ def attention_map(path: Path, weights: NDArray[Any], source: Sequence[str], targ
         raise ValueError(
             f"attention of {weights.shape[0]} to {weights.shape[1]} tokens does not fit into the plot (maximum {MOST})"
         )
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    font = next((name for name in KOREAN if name in installed), None)
+    fonts = fonts_for([*source, *target])
     figure = Figure(figsize=(2.3 + 0.34 * len(source), 1.4 + 0.27 * len(target)), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(weights, cmap="Blues", vmin=0, aspect="auto")
@@ -36,10 +32,8 @@ def attention_map(path: Path, weights: NDArray[Any], source: Sequence[str], targ
     bar.ax.tick_params(colors=INK, length=0)
     bar.outline.set_visible(False)
     for tokens, axis in ((source, axes.xaxis), (target, axes.yaxis)):
-        axis.set_ticks(range(len(tokens)), [_shown(token, number, font) for number, token in enumerate(tokens, 1)])
-        for label in axis.get_ticklabels():
-            if font and not _plain(label.get_text()):
-                label.set_fontfamily(font)
+        shown = [_shown(token, number, fonts) for number, token in enumerate(tokens, 1)]
+        axis.set_ticks(range(len(tokens)), shown, fontfamily=fonts or [OWN])
     axes.tick_params(axis="x", rotation=60)
     axes.tick_params(colors=INK, length=0)
     axes.set_xlabel("source", color=INK)
@@ -49,11 +43,7 @@ def attention_map(path: Path, weights: NDArray[Any], source: Sequence[str], targ
     save(figure, path)
 
 
-def _plain(text: str) -> bool:
-    return all(ord(character) < OTHER_SCRIPTS for character in text)
-
-
-def _shown(token: str, number: int, font: str | None) -> str:
-    """A token as a tick label; a dollar sign would start a formula."""
+def _shown(token: str, number: int, fonts: list[str] | None) -> str:
+    """A token as a tick label: its number where no font has its letters."""
     token = token.strip() or "_"
-    return token.replace("$", r"\$") if font or _plain(token) else f"#{number}"
+    return without_formulas(token) if fonts or fonts_for([token]) else f"#{number}"

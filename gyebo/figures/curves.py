@@ -1,6 +1,6 @@
 """Plots of training and comparisons, from arrays. Without pyplot, so without global state and display.
 
-Text in plots is Latin: many machines lack a Korean font for matplotlib.
+What these plots name is Latin; where names may be of another script, `letters.py` finds a font.
 """
 
 from __future__ import annotations

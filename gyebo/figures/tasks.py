@@ -9,14 +9,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gyebo.figures.curves import COLORS, GRID, INK, canvas, save, smooth
+from gyebo.figures.letters import OWN, fonts_for, without_formulas
 
 MOST = 40  # maximum number of classes in a plot
 
 
-def confusion_matrix(path: Path, counts: Sequence[Sequence[int]], labels: Sequence[str]) -> None:
+def confusion_matrix(path: Path, counts: Sequence[Sequence[int]], labels: Sequence[str]) -> dict[str, str]:
     """Plot counts [true, predicted] as shares of each true class, with the counts as numbers in small matrices.
 
-    Raises ValueError for more than `MOST` classes, or counts that are not square.
+    Gives the key of what was drawn in the place of names that no font of this machine has: {"#0": name}. Raises ValueError for
+    more than `MOST` classes, or counts that are not square.
     """
     table = np.asarray(counts)
     if table.shape != (len(labels), len(labels)):
@@ -30,10 +32,12 @@ def confusion_matrix(path: Path, counts: Sequence[Sequence[int]], labels: Sequen
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xlabel("predicted", color=INK)
     axes.set_ylabel("true", color=INK)
-    plain = [label.replace("$", r"\$") for label in labels]  # a dollar sign would start a formula
-    shown = [label if label.isascii() else f"#{number}" for number, label in enumerate(plain)]  # many machines lack the font
-    axes.set_xticks(range(len(labels)), shown, rotation=90 if len(labels) > 4 else 0)
-    axes.set_yticks(range(len(labels)), shown)
+    fonts = fonts_for(labels)
+    key = {} if fonts else {f"#{number}": label for number, label in enumerate(labels) if not fonts_for([label])}
+    numbers = {label: number for number, label in key.items()}
+    shown, family = [numbers.get(label) or without_formulas(label) for label in labels], fonts or [OWN]
+    axes.set_xticks(range(len(labels)), shown, rotation=90 if len(labels) > 4 else 0, fontfamily=family)
+    axes.set_yticks(range(len(labels)), shown, fontfamily=family)
     axes.tick_params(colors=INK, length=0)
     for spine in axes.spines.values():
         spine.set_color(GRID)
@@ -42,6 +46,7 @@ def confusion_matrix(path: Path, counts: Sequence[Sequence[int]], labels: Sequen
             color = "white" if shares[row, column] > 0.55 else INK
             axes.text(column, row, f"{table[row, column]:,}", ha="center", va="center", color=color, fontsize=8)
     save(figure, path)
+    return key
 
 
 def score_by_length(path: Path, curves: Mapping[str, Sequence[tuple[float, float]]], score: str) -> None:

@@ -1,7 +1,12 @@
 """Pictures of a fine-tuning: what is drawn, read back from the figure."""
 
+import warnings
+
 import numpy as np
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib import font_manager
 
 from gyebo.figures import tasks
 from gyebo.figures.tasks import MOST, confusion_matrix, error_by_labels, learning_curve
@@ -16,12 +21,56 @@ def drawn(monkeypatch):
 
 
 def test_a_confusion_matrix_shows_shares_of_each_right_class(drawn, tmp_path):
-    confusion_matrix(tmp_path / "a.png", [[3, 1], [0, 0]], ["no", "예"])
+    confusion_matrix(tmp_path / "a.png", [[3, 1], [0, 0]], ["no", "$"])
     (axes,) = drawn[0].axes
     assert axes.images[0].get_array().tolist() == [[0.75, 0.25], [0.0, 0.0]]  # a class without examples is no division by 0
     assert sorted(text.get_text() for text in axes.texts) == ["0", "0", "1", "3"]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["no", "#1"]  # many machines lack a Korean font
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["no", r"\$"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+
+
+@pytest.fixture
+def fonts(monkeypatch):
+    """The fonts that are installed: matplotlib's own alone."""
+    own = [font for font in font_manager.fontManager.ttflist if font.name.startswith(("DejaVu", "Last Resort"))]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
+
+
+def with_letters(path, name, letters):
+    """Install a font that has a few letters, all a square."""
+    builder = FontBuilder(1000, isTTF=True)
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    for point in ((0, 700), (700, 700), (700, 0)):
+        pen.lineTo(point)
+    pen.closePath()
+    glyphs = [".notdef", *(f"u{ord(letter):x}" for letter in letters)]
+    builder.setupGlyphOrder(glyphs)
+    builder.setupCharacterMap({ord(letter): glyph for letter, glyph in zip(letters, glyphs[1:])})
+    builder.setupGlyf(dict.fromkeys(glyphs, pen.glyph()))
+    builder.setupHorizontalMetrics(dict.fromkeys(glyphs, (800, 0)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": name, "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(path)
+    font_manager.fontManager.addfont(path)
+
+
+def test_class_names_are_drawn_with_a_font_that_has_them(drawn, fonts, tmp_path):
+    with_letters(tmp_path / "a.ttf", "Half", "긍정부")
+    with_letters(tmp_path / "b.ttf", "Whole", "긍정부예")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of a letter that it draws as a box
+        assert confusion_matrix(tmp_path / "a.png", [[3, 1], [0, 2]], ["긍정", "예 Élan"]) == {}
+        drawn[0].savefig(tmp_path / "seen.png")
+    for label in (*drawn[0].axes[0].get_xticklabels(), *drawn[0].axes[0].get_yticklabels()):
+        assert label.get_text() in ("긍정", "예 Élan") and label.get_fontfamily() == ["DejaVu Sans", "Whole"]
+
+
+def test_class_names_that_no_font_has_are_numbered_with_a_key(drawn, fonts, tmp_path):
+    assert confusion_matrix(tmp_path / "a.png", [[3, 1], [0, 2]], ["Élan", "예"]) == {"#1": "예"}
+    assert [label.get_text() for label in drawn[0].axes[0].get_yticklabels()] == ["Élan", "#1"]
 
 
 def test_many_classes_are_drawn_without_counts_and_too_many_not_at_all(drawn, tmp_path):

@@ -64,10 +64,12 @@ def _confusion(out: Path, data: TaskData, predictions: list[Any], labels: Sequen
     kept = [(found, example) for found, example in pairs if isinstance(found, Mapping) or found in labels]
     if not kept:
         return {}
-    confusion_matrix(out / CONFUSION, confusion([found for found, _ in kept], [example for _, example in kept], labels), labels)
+    counts = confusion([found for found, _ in kept], [example for _, example in kept], labels)
+    key = confusion_matrix(out / CONFUSION, counts, labels)
     others = len(predictions) - len(kept)
     left_out = f", without {others:,} answers that are no class" if others else ""
-    return {f"confusion matrix ({data.measured}{left_out})": CONFUSION}
+    named = "".join(f"; {number} is {label}" for number, label in key.items())
+    return {f"confusion matrix ({data.measured}{left_out}){named}": CONFUSION}
 
 
 def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: FinetuneSummary | None = None) -> str:
