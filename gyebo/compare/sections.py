@@ -73,16 +73,17 @@ class Candidate(ModelOptions):
     @model_validator(mode="before")
     @classmethod
     def _default_name(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("family"), str):
+            with placed("family"):
+                values = {**values, "family": find(values["family"]).name}
         if isinstance(values, dict) and not values.get("name"):
             values = {**values, "name": f"{values.get('family')}-{values.get('size', 'mini')}"}
         return values
 
     @model_validator(mode="after")
     def _known(self) -> Candidate:
-        with placed("family"):
-            family = find(self.family)
         with placed("size"):
-            find_size(family, self.size)
+            find_size(find(self.family), self.size)
         if self.objective_facts.kind:
             raise ValueError(f"{self.family} learns from sentence pairs, so it can't be compared here: use gyebo finetune")
         if not NAME.fullmatch(self.name):

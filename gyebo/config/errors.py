@@ -6,8 +6,9 @@ A message writes an option as ‹section.field›, or with its value as ‹secti
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 NAMED = re.compile(r"‹([\w.]+)›(=?)")
@@ -42,6 +43,13 @@ def placed(*place: str | int) -> Iterator[None]:
 def place_of(error: Exception) -> tuple[str | int, ...]:
     """The place of an error, () where it has none."""
     return error.place if isinstance(error, OptionError) else ()
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What might have been meant by a name that is not known, as the middle of an error's line; "" where nothing is close."""
+    spelled = {each.casefold(): each for each in known}
+    close = difflib.get_close_matches(name.casefold(), spelled, n=2, cutoff=0.5)
+    return f"; did you mean {' or '.join(spelled[each] for each in close)}?" if close else ""
 
 
 def plain(text: str) -> str:

@@ -252,7 +252,9 @@ class RunOptions(ModelOptions):
     teacher: str | None = Field(None, description="teacher model (gyebo distill)")
     tokenizer: str | None = Field(None, description="a tokenizer's directory; by default one is trained on the corpus")
     picture_tokenizer: str | None = Field(None, description="a model that gives pictures codes, for one that draws them")
-    vocab_size: int = Field(16_000, gt=0, description="vocabulary size of the tokenizer to train")
+    vocab_size: int = Field(
+        16_000, gt=0, description="vocabulary size of the tokenizer to train; by default up to 16,000, as the corpus gives"
+    )
     context: int | None = Field(None, gt=1, description="context length in tokens; by default the model's")
     seed: int = Field(0, ge=0)
     data: DataOptions

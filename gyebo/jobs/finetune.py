@@ -12,7 +12,7 @@ from rich.console import Console
 from gyebo.config import durable
 from gyebo.config.finetune import FinetuneOptions
 from gyebo.jobs import identity, places, run_directory
-from gyebo.jobs.finetuning.build import with_defaults
+from gyebo.jobs.finetuning.build import with_defaults, with_family_name
 from gyebo.jobs.finetuning.report import card, lines, summary
 from gyebo.jobs.finetuning.run import finetune, options_of, refuse_processes, started_from
 from gyebo.jobs.results import FinetuneResult, FinetuneSummary
@@ -39,6 +39,7 @@ def finetune_seeds(
         alone = options.model_copy(update={"seed": seeds[0]})
         return summary([finetune(alone, out, resume=resume, overwrite=overwrite, console=console)])
     refuse_processes()
+    options = with_family_name(options)
     places.refuse_names(options, out)
     run_directory.refuse_to_replace(out, started_from(options))
     with run_directory.claim(out, resume=resume, overwrite=overwrite, kind=RESULTS) as resumed:

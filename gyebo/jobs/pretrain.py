@@ -26,6 +26,7 @@ from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.corpus import floor
 from gyebo.jobs.pretraining.setup import Setup, plan_run, set_up
 from gyebo.jobs.results import PretrainResult, RunPlan, read, read_pretraining
+from gyebo.models.family import find
 from gyebo.objectives import table
 from gyebo.objectives.facts import resolve
 from gyebo.tasks.metrics import bootstrap
@@ -55,6 +56,7 @@ def pretrain(
     started. Raises ValueError for options that don't fit and for another run than the stored one, `training.loop.Stopped` after
     a signal, `Failed` where the loss is not finite.
     """
+    options = options.model_copy(update={"family": find(options.family).name})
     device = pick_device(options.train.device)
     with distributed.process_group(device):
         if distributed.rank() > 0:
@@ -314,5 +316,7 @@ def command_of(options: RunOptions, out: Path) -> str:
     hidden |= {"size"} if options.start_from or options.teacher else set()
     hidden |= {"vocab_size"} if options.tokenizer else set()
     given = toml.flat(options.model_dump(mode="json", exclude_defaults=True))
+    if "vocab_size" in options.model_fields_set:  # 16,000 that were asked for are not the default, which follows the corpus
+        given["vocab_size"] = options.vocab_size
     words = words_for({field: value for field, value in given.items() if field not in hidden}, verb)
     return shlex.join(["gyebo", verb, str(first), *options.data.corpus, "-o", places.published_name(str(out)), *words])

@@ -18,11 +18,21 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).casefold()
+
+
+_SPELLED = {_letters(name): family for family in FAMILIES.values() for name in (family.name, family.title)}
+
+
 def find(name: str) -> Family:
-    """The family of that name; ValueError with the nearest names otherwise."""
-    if name not in FAMILIES:
-        raise ValueError(f"unknown family {name!r}{nearest(name, FAMILIES)}")
-    return FAMILIES[name]
+    """The family of that name, or of its title in any spelling ("GPT-2", "gpt 2"); ValueError with the nearest names
+    otherwise."""
+    if name in FAMILIES:
+        return FAMILIES[name]
+    if found := _SPELLED.get(_letters(name)):
+        return found
+    raise ValueError(f"unknown family {name!r}{nearest(name.casefold(), FAMILIES)}")
 
 
 def find_size(family: Family, size: str) -> str:

@@ -7,9 +7,9 @@ KLUE (Park et al. 2021; fine-tuning after the scripts of KLUE-baseline), NSMC (g
 
 from __future__ import annotations
 
-import difflib
 from functools import partial
 
+from gyebo.config.errors import nearest
 from gyebo.data.json_rows import json_list
 from gyebo.data.rows import any_rows, table
 from gyebo.tasks.data import dialogues as dialogues
@@ -19,6 +19,7 @@ from gyebo.tasks.data import with_pictures as with_pictures
 from gyebo.tasks.data import world as world
 from gyebo.tasks.data.files import blocks, squad_json
 from gyebo.tasks.data.parallel import SOURCE, TARGET, aligned
+from gyebo.tasks.kinds.table import own_files
 from gyebo.tasks.task import Columns, Hub, Pattern, Task
 
 
@@ -407,9 +408,10 @@ TASKS: dict[str, Task] = {
 
 
 def find(name: str) -> Task:
-    """The registered task of that name; ValueError with the nearest names otherwise."""
+    """The registered task of that name; ValueError with the nearest names, kinds of task on an own file among them,
+    otherwise."""
     if name in TASKS:
         return TASKS[name]
-    close = difflib.get_close_matches(name, TASKS, n=2, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    raise ValueError(f"unknown task {name!r}{hint} Available: {', '.join(TASKS)}")
+    hint = nearest(name, (*TASKS, *own_files()))
+    own = ", ".join(own_files())
+    raise ValueError(f"unknown task {name!r}{hint or '.'} Available: {', '.join(TASKS)}; on your own file: {own}")

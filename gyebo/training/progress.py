@@ -26,13 +26,15 @@ class Progress:
         self.flops = flops_per_token
         self._bar: Bar | None = None
         self._mark = (0.0, 0)
+        self._evaluated = (0.0, 0)
         self._rate = 0.0
 
     def start(self, trainer: Trainer) -> None:
         """Start the display at the trainer's current step."""
-        self._mark = (time.perf_counter(), trainer.tokens)
         if self.console is None:
             return
+        self._mark = (time.perf_counter(), trainer.tokens)
+        self._evaluated = (trainer.seconds, trainer.tokens)
         self._limit = matmul_rate(trainer.device.type, trainer.precision) * distributed.world_size()
         if self.console.is_terminal:
             columns = (TextColumn("step {task.completed}/{task.total}"), BarColumn(None), TextColumn("{task.description}"))
@@ -67,11 +69,14 @@ class Progress:
         left = ""
         if trainer.step < trainer.steps:
             left = f"  {(trainer.steps - trainer.step) * trainer.seconds / max(1, trainer.step) / 60:.1f} min left"
-        rate = f"  {self._rate:,.0f} tokens/s  {self._rate * self.flops / self._limit:.0%} of peak" if self._rate else ""
+        seconds, tokens = trainer.seconds - self._evaluated[0], trainer.tokens - self._evaluated[1]
+        mean = tokens / seconds if seconds > 0 else 0.0  # of the steps since the last evaluation, however few
+        rate = f"  {mean:,.0f} tokens/s  {mean * self.flops / self._limit:.0%} of peak" if mean else ""
         self.console.print(f"step {trainer.step}/{trainer.steps}  {shown}{rate}{left}", highlight=False)
         for line in sample:
             self.console.print(f"  [dim]{escape(line)}[/dim]", highlight=False)
         self._mark = (time.perf_counter(), trainer.tokens)
+        self._evaluated = (trainer.seconds, trainer.tokens)
 
     def stop(self) -> None:
         """Remove the bar."""

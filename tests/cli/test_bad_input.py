@@ -146,7 +146,7 @@ def test_options_without_effect_are_refused(start, refused, trained, corpus, tmp
         (["--kind", "byte", "--vocab-size", "300"], "kind 'byte' always has 272 ids"),
         (["--kind", "unigram", "--min-frequency", "3"], "min_frequency has no effect on kind 'unigram'"),
         (["--kind", "char", "--morphemes"], "morphemes has no effect on kind 'char'"),
-        (["--kind", "word"], "tokenizer kind 'word'; choose one of bpe"),
+        (["--kind", "word"], "tokenizer kind 'word'; did you mean wordpiece? choose one of bpe"),
         (["--normalize", "nfkc"], "choose 'nfc' or 'none'"),
     ]:
         assert message in refused("tokenizer", "train", corpus, "-o", tmp_path / "t", *words)
@@ -178,6 +178,9 @@ def test_unknown_family_and_command(refused, corpus, tmp_path):
     assert "missing argument 'FAMILY'" in refused("pretrain")
     assert "missing command" in refused("tokenizer") and "gyebo tokenizer --help" in refused("tokenizer")
     assert "-o is missing" in refused("pretrain", "gpt2", corpus, "--steps", "2")
+    small = ["--steps", "2", "--vocab-size", "300", *TINY, "--batch-tokens", "10"]
+    line = refused("pretrain", "gpt2", corpus, "-o", tmp_path / "r", *small)
+    assert "--batch-tokens 10 is less than one row of 32 tokens: give at least 32, or a shorter --context" in line
     assert "--language must be one of ko, en, both, but is 'de'" in refused("world", "--language", "de")
 
 

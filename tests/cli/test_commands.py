@@ -72,7 +72,11 @@ def test_pretrain_speaks_and_ends_with_what_to_type_next(cli, corpus, tokenizer_
 def test_pretrain_trains_a_tokenizer_where_none_is_given_and_says_so(cli, corpus, tmp_path):
     found = cli("pretrain", "gpt2", corpus, "-o", tmp_path / "r", "--steps", "1", "--vocab-size", "400", *TINY)
     assert "no tokenizer given: training a byte-level BPE with 400 ids" in found.out
-    assert gyebo.load(tmp_path / "r")[0].config.vocab_size == 400
+    assert "the corpus gives" not in found.out and gyebo.load(tmp_path / "r")[0].config.vocab_size == 400
+    found = cli("pretrain", "GPT-2", corpus, "-o", tmp_path / "s", "--steps", "1", *TINY)
+    size = gyebo.load(tmp_path / "s")[0].config.vocab_size
+    assert "of tokens that occur at least 10 times, up to 16,000," in found.out
+    assert f"the corpus gives {size:,} ids (another number: --vocab-size)" in found.out
 
 
 def test_pretrain_json_is_the_stored_result(cli, corpus, tokenizer_folder, tmp_path):

@@ -50,6 +50,15 @@ def test_training_ten_times_gives_the_same_bytes(kind, tmp_path):
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize("kind", ["bpe", "wordpiece"])
+def test_without_a_size_a_token_is_what_occurs_often_enough(kind):
+    def merged(count, size=None):
+        tokenizer = train_tokenizer([*["xy"] * count, "z"], kind, size)
+        return len(tokenizer.encode("xy")) == 1
+
+    assert (merged(9), merged(10), merged(9, 1000)) == (False, True, True)
+
+
 def test_texts_are_read_once_as_a_stream():
     taken = []
 

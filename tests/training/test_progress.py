@@ -40,6 +40,21 @@ def test_a_log_has_a_line_for_each_evaluation(shown):
     assert sample.strip() == "a [b] c"  # not read as rich's markup
 
 
+def test_the_rate_of_a_line_is_that_of_its_own_steps(monkeypatch):
+    """Also where they took less than what the bar waits for, and evaluations much longer."""
+    monkeypatch.setattr(progress, "matmul_rate", lambda device, precision: 1e6)
+    out = io.StringIO()
+    display = progress.Progress(Console(file=out, width=120), 300.0)
+    trainer = SimpleNamespace(tokens=0, step=0, steps=2, device=torch.device("cpu"), precision="float32", seconds=0.0)
+    display.start(trainer)
+    for trainer.tokens, trainer.seconds, trainer.step in ((100, 0.25, 1), (300, 0.35, 2)):
+        display.step(trainer, {"loss": 1.5})
+        display.evaluation(trainer, {}, [])
+    first, second = out.getvalue().splitlines()
+    assert "  400 tokens/s  12% of peak" in first  # 100 in 0.25 s
+    assert "  2,000 tokens/s  60% of peak" in second  # 200 in 0.1 s
+
+
 def test_without_a_console_nothing_is_measured(monkeypatch):
     monkeypatch.setattr(progress, "matmul_rate", lambda *_: pytest.fail("measured"))
     display = progress.Progress(None, 1.0)

@@ -30,6 +30,12 @@ Read = tuple[tuple[TaskData, Kind], ...]
 """The examples and the kind of each task."""
 
 
+def with_family_name(options: FinetuneOptions) -> FinetuneOptions:
+    """The options with the family's own name, where a new model is asked for in another spelling: GPT-2:mini is gpt2:mini."""
+    named = scratch(options.model)
+    return options.model_copy(update={"model": f"{tree.find(named[0]).name}:{named[1]}"}) if named else options
+
+
 def with_defaults(options: FinetuneOptions, family: str | None) -> FinetuneOptions:
     """The options, with the family's own fine-tuning defaults for those that the user did not set."""
     if family is None:

@@ -21,7 +21,7 @@ from gyebo.interchange import load, save
 from gyebo.interchange.loading import family_of
 from gyebo.interchange.saving import auto_class
 from gyebo.jobs import identity, places, resuming, root_files, run_directory
-from gyebo.jobs.finetuning.build import opened, set_up, with_defaults
+from gyebo.jobs.finetuning.build import opened, set_up, with_defaults, with_family_name
 from gyebo.jobs.finetuning.report import card, pictures, without
 from gyebo.jobs.finetuning.setup import MEAN, PARTS, Origin, Setup, TaskPart
 from gyebo.jobs.identity import Identity
@@ -60,6 +60,7 @@ def finetune(
     and for another run than the stored one, `training.loop.Stopped` after a signal, `Failed` where the loss is not finite.
     """
     refuse_processes()
+    options = with_family_name(options)
     places.refuse_names(options, out)
     run_directory.refuse_to_replace(out, started_from(options))
     with run_directory.claim(out, resume=resume, overwrite=overwrite) as resumed:
@@ -78,6 +79,7 @@ def finetune(
 
 def dry_run(options: FinetuneOptions, console: Console | None) -> dict[str, Any]:
     """The plan of a fine-tuning, said but not begun: steps, batch, rates, and of several tasks how often each is drawn."""
+    options = with_family_name(options)
     setup = set_up(with_defaults(options, _family(options, None, None)))
     plan = setup.plan(_precision(setup))
     if console:

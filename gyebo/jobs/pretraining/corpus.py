@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from gyebo.config import durable
 from gyebo.config.errors import OptionError
+from gyebo.config.flags import typed
 from gyebo.config.run import DataOptions, RunOptions
 from gyebo.data.encoding import said_of
 from gyebo.data.prepare import Corpus, open_corpus, training_texts
@@ -20,7 +21,7 @@ from gyebo.data.shards import SPLITS, Prepared
 from gyebo.data.sources import WITH_BYTES, WITH_FIELDS, WITH_PICTURE_FIELD
 from gyebo.jobs.results import CorpusFacts
 from gyebo.text.tokenizer import Tokenizer
-from gyebo.text.training import train_tokenizer
+from gyebo.text.training import OFTEN, train_tokenizer
 from gyebo.training import distributed
 
 
@@ -56,13 +57,18 @@ def open_tokenizer(options: RunOptions, corpus: Corpus, out: Path, console: Cons
     folder = out / "tokenizer"
     if (folder / "tokenizer_config.json").is_file():
         return Tokenizer.load(folder)
+    size = options.vocab_size if "vocab_size" in options.model_fields_set else None
     if console:
-        console.print(f"no tokenizer given: training a byte-level BPE with {options.vocab_size:,} ids on the corpus")
+        many = f"with {size:,} ids" if size else f"of tokens that occur at least {OFTEN} times, up to {options.vocab_size:,},"
+        console.print(f"no tokenizer given: training a byte-level BPE {many} on the corpus", highlight=False)
     texts = training_texts(corpus)
     first = next(texts, None)
     if first is None:
         raise ValueError(f"{', '.join(options.data.corpus)}: no training text in it: it is empty, or held out whole")
-    tokenizer = train_tokenizer(itertools.chain([first], texts), "bpe", options.vocab_size)
+    tokenizer = train_tokenizer(itertools.chain([first], texts), "bpe", size)
+    if console and tokenizer.vocab_size < options.vocab_size:
+        other = "" if size else " (another number: ‹vocab_size›)"
+        console.print(typed(f"the corpus gives {tokenizer.vocab_size:,} ids{other}", "pretrain"), highlight=False)
     aside = out / ".tokenizer.part"
     shutil.rmtree(aside, ignore_errors=True)
     tokenizer.save(aside)

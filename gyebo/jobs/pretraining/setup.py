@@ -24,7 +24,7 @@ from gyebo.interchange import load
 from gyebo.jobs.model_building import longest_read, shaped, shaped_for_pictures, with_pieces
 from gyebo.jobs.objective_building import build_objective, chosen, held_out_rows, options_of
 from gyebo.jobs.picture_codes import codes_of
-from gyebo.jobs.pretraining import budget, seeing
+from gyebo.jobs.pretraining import budget, picture_tokenizer
 from gyebo.jobs.pretraining.corpus import open_data, refuse_without_pictures
 from gyebo.jobs.pretraining.pictures import check_for_pictures, sized
 from gyebo.jobs.results import DryRun, RunPlan
@@ -158,6 +158,7 @@ class Setup:
 def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     """Corpus, tokenizer, model and rows of a run. ValueError names what doesn't fit together."""
     family = tree.find(options.family)
+    options = options.model_copy(update={"family": family.name})
     facts = chosen(family, options.objective, teacher=options.teacher is not None)
     if facts.kind:
         raise ValueError(
@@ -177,7 +178,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         check_for_pictures(options, family, opened[0].config if opened else None)
     elif facts.of == "pictures" or cls.sees:
         refuse_without_pictures(options.data)
-    painter = seeing.picture_tokenizer_of(options, cls, opened[0] if opened else None)
+    painter = picture_tokenizer.picture_tokenizer_of(options, cls, opened[0] if opened else None)
     options = options.model_copy(update={"data": sized(options, family, opened[0] if opened else None)})
     if options.train.compile and not cls.compiles:
         able = ", ".join(name for name in tree.FAMILIES if tree.model_class(name).compiles)
@@ -191,7 +192,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         if not options.start_from:
             tokenizer = tokenizer.with_sentinels(facts.sentinels)
     config, make = _origin(options, family, opened[0] if opened else None, tokenizer)
-    config = seeing.fitted(config, prepared, painter, of=options.start_from)
+    config = picture_tokenizer.fitted(config, prepared, painter, of=options.start_from)
     if opened and tokenizer and tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
             f"the tokenizer has {tokenizer.vocab_size} ids, but {named} has {config.vocab_size}: use its own tokenizer"
@@ -230,7 +231,12 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     window = options.context or (config.window if cls.has_windows else context)
     lengths, streams = objective.lengths(window), streams_of(objective.fields)
     places = sum(lengths[stream.name] for stream in streams if stream.counted)
-    batch_rows = max(1, round(options.train.batch_tokens / places))
+    batch_rows = round(options.train.batch_tokens / places)
+    if not batch_rows:
+        raise OptionError(
+            f"‹train.batch_tokens›={options.train.batch_tokens} is less than one row of {places} tokens: give at least "
+            f"{places}, or a shorter ‹context›"
+        )
     asked = options.train.micro_batch_tokens
     micro_rows = max(1, asked // places) if asked else batch_rows
     if objective.whole_batches and (micro_rows < batch_rows or distributed.world_size() > 1):
@@ -250,7 +256,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         family,
         tokenizer,
         prepared=prepared,
-        make_model=partial(seeing.made, partial(make, config), painter),
+        make_model=partial(picture_tokenizer.made, partial(make, config), painter),
         objective=objective,
         rows=rows,
         valid=valid,

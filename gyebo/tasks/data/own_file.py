@@ -6,7 +6,7 @@ a word and its tag, spans also SQuAD's .json; all but parquet also as .gz or .zs
 
 from __future__ import annotations
 
-from gyebo.config.errors import OptionError
+from gyebo.config.errors import OptionError, nearest
 from gyebo.tasks.kinds.table import own_files
 from gyebo.tasks.task import Task
 
@@ -34,7 +34,7 @@ def user_task(
     """
     known = own_files()
     if name not in known:
-        raise ValueError(f"unknown kind of task {name!r}; available: {', '.join(known)}")
+        raise ValueError(f"unknown kind of task {name!r}{nearest(name, known)}; available: {', '.join(known)}")
     if known[name].pictured:
         return known[name].task(text, pair, label, image)
     if image:

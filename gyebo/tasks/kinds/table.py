@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gyebo.config.errors import nearest
 from gyebo.tasks.features import Features
 from gyebo.tasks.kinds import (
     choice,
@@ -44,7 +45,7 @@ KINDS: dict[str, Kind] = {
 def find_kind(name: str) -> Kind:
     """The kind of that name; ValueError for an unknown one."""
     if name not in KINDS:
-        raise ValueError(f"unknown kind of task {name!r}; available: {', '.join(KINDS)}")
+        raise ValueError(f"unknown kind of task {name!r}{nearest(name, KINDS)}; available: {', '.join(KINDS)}")
     return KINDS[name]
 
 

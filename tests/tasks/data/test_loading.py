@@ -12,6 +12,7 @@ from gyebo.tasks.data.checks import checked
 from gyebo.tasks.data.klue import DEPENDENCIES, ENTITY_TAGS, RELATIONS
 from gyebo.tasks.data.loading import find_files, from_hub, load
 from gyebo.tasks.data.own_file import user_task
+from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.metrics.metrics import METRICS
 from gyebo.tasks.registry import TASKS, find
 from gyebo.tasks.task import Example
@@ -131,6 +132,11 @@ def test_the_table():
     for task in TASKS.values():
         assert set(task.metrics) <= set(METRICS)
         assert task.world or (task.files and task.rows and task.convert)
+    for name, meant in (("Klue-NLI", "klue-nli"), ("clasification", "classification"), ("taging", "tagging")):
+        with pytest.raises(ValueError, match=f"unknown task '{name}'; did you mean {meant}.*on your own file: classification"):
+            find(name)
+    with pytest.raises(ValueError, match="unknown kind of task 'tag'; did you mean tagging.*; available: classification"):
+        find_kind("tag")
     with pytest.raises(ValueError, match="unknown task 'klue-nil'; did you mean klue-nli"):
         find("klue-nil")
 

@@ -227,7 +227,7 @@ def test_labels_have_names():
     ("arguments", "options", "words"),
     [
         (("first", "tagging", 2), {}, "style must be one of pooled, dense"),
-        (("last", "tag", 2), {}, "unknown kind of task 'tag'; available: classification"),
+        (("last", "tag", 2), {}, "unknown kind of task 'tag'; did you mean tagging"),
         (("last", "tagging", 0), {}, "at least one"),
         (("last", "tagging", None), {}, "at least one"),
         (("last", "classification", "positive"), {}, "the one string 'positive'"),
