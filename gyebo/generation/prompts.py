@@ -40,7 +40,7 @@ def prepare(
     `most`: maximum number of generated tokens per prompt, instead of `options.max_new_tokens`.
     """
     if not model.generates:
-        raise ValueError(f"{type(model).__name__} cannot generate text: it has no `prefill`; use a family with a causal model")
+        raise ValueError(f"a {model.title} cannot generate text: use a family with a causal model, such as gpt2")
     config = model.config
     if not prompts:
         raise ValueError("prompts is empty; give at least one")

@@ -194,7 +194,7 @@ def _take_painter(model: Any, directory: Path) -> None:
     """Tell a model that draws the picture tokenizer that lies beside it."""
     painter, _ = load(directory / PICTURE_TOKENIZER)
     if not painter.tokenizes_pictures:
-        raise ValueError(f"{directory / PICTURE_TOKENIZER}: holds a {type(painter).__name__}, which gives pictures no codes")
+        raise ValueError(f"{directory / PICTURE_TOKENIZER}: holds a {painter.title}, which gives pictures no codes")
     try:
         model.take_picture_tokenizer(painter)
     except ValueError as error:

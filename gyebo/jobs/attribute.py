@@ -48,7 +48,7 @@ def train_attribute(
     if tokenizer is None:
         raise ValueError(f"{options.model} has no tokenizer")
     if not (model.generates and model.steers):
-        raise ValueError(f"{options.model}: a {type(model).__name__} can't be steered: an attribute model would be of no use")
+        raise ValueError(f"{options.model}: a {model.title} can't be steered: an attribute model would be of no use")
     run_directory.refuse_to_replace(out, (options.model, options.task.data, options.task.test))
     with run_directory.claim(out, resume=False, overwrite=overwrite, kind=ATTRIBUTE):
         return _train(options, data, model, tokenizer, out, device, report)

@@ -68,7 +68,7 @@ def open_chat(name: str, options: dict[str, Any], *, precision: str = "float32",
     checked = options_from(options)
     model, tokenizer = open_generator(name, precision, device)
     if not model.generates and not model.encodes_source:
-        raise ValueError(f"{name} is a {type(model).__name__}, which cannot write: use a causal model or a dialogue model")
+        raise ValueError(f"{name} is a {model.title}, which cannot write: use a causal model or a dialogue model")
     talks = [task for task in model.tasks if task.kind == "dialogue"]
     if not talks and (model.encodes_source or model.tasks):
         learned = ", ".join(task.name for task in model.tasks)

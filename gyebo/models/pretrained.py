@@ -74,6 +74,13 @@ class Pretrained(Counted):
         return (*cls.optional_heads, *(("pooler",) if cls.has_pooler else ()))
 
     @property
+    def title(self: Any) -> str:
+        """What the family is called in messages: ELMo, GPT-2."""
+        from gyebo.models.family import find
+
+        return find(self.family).title
+
+    @property
     def output(self) -> nn.Module | None:
         """The output layer over the vocabulary, which is the token embedding where `config.tied` says so; None where a model
         has none of its own."""
@@ -86,7 +93,7 @@ class Pretrained(Counted):
 
         model, _ = load(name)
         if type(model) is not cls:
-            raise ValueError(f"{name} holds a {type(model).__name__}, not a {cls.__name__}: open it with gyebo.load")
+            raise ValueError(f"{name} holds a {model.title}, not a {cls.__name__}: open it with gyebo.load")
         return model
 
     def with_loss(self, output: Output, labels: Tensor | None, logits: Tensor | None, backward: Tensor | None = None) -> Output:

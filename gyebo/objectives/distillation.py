@@ -106,7 +106,7 @@ def build(options: Options, setting: Setting) -> Distillation:
         raise ValueError(f"objective.{idle[0]} has no effect where objective.soft is 0: leave it out")
     teacher = setting.teacher
     if teacher is not None and "mlm" not in teacher.heads:
-        raise ValueError(f"the teacher, a {type(teacher).__name__}, has no head for masked tokens: give its pretrained model")
+        raise ValueError(f"the teacher, a {teacher.title}, has no head for masked tokens: give its pretrained model")
     plain = masked.build(options, setting)
     return Distillation(
         **{name: getattr(plain, name) for name in plain.__dataclass_fields__}, teacher=teacher and teacher.eval()

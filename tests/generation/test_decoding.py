@@ -223,9 +223,9 @@ def test_min_new_tokens_needs_an_end():
 
 def test_a_model_that_cannot_write():
     class Reader(Parrot):
-        generates = False
+        generates, title = False, "READer"
 
-    with pytest.raises(ValueError, match="Reader cannot generate text"):
+    with pytest.raises(ValueError, match="a READer cannot generate text"):
         decode(Reader([4], 9), [[1]], GenerationOptions())
 
 

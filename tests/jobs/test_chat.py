@@ -295,11 +295,11 @@ def test_options_are_changed_or_stay(chat):
 
 
 def test_models_that_cannot_talk(models, tmp_path):
-    with pytest.raises(ValueError, match="Bert, which cannot write"):
+    with pytest.raises(ValueError, match="a BERT, which cannot write"):
         open_chat(str(models("bert")), {})
     body, tokenizer = load(models("bert"))
     save(add_head(body, "pooled", "classification", ["a", "b"]), tokenizer, tmp_path / "classes")
-    with pytest.raises(ValueError, match="TaskModel, which cannot write"):
+    with pytest.raises(ValueError, match="a BERT with a task head, which cannot write"):
         open_chat(str(tmp_path / "classes"), {})
     with pytest.raises(ValueError, match="never learned to talk: fine-tune it on dialogues"):
         open_chat(str(models("bart")), {})

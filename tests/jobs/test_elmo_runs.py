@@ -104,7 +104,7 @@ def test_evaluation_gives_the_runs_own_figures_and_those_of_other_text(made, cor
 
 def test_what_it_cannot_do_is_refused_by_name(made):
     _, out, _ = made
-    with pytest.raises(ValueError, match="Elmo cannot generate text"):
+    with pytest.raises(ValueError, match="an? ELMo cannot generate text"):
         generate(str(out), ["나무"], {})
     with pytest.raises(ValueError, match="elmo: this model has no masked-LM head"):
         fill(str(out), ["나무 [MASK]"])

@@ -37,7 +37,7 @@ def without_attention(tokenizer_folder, tmp_path_factory):
 
 
 def test_writing(models, fine_tuned, without_attention):
-    for name, kind in ((str(models("bert")), "Bert"), (fine_tuned, "TaskModel")):
+    for name, kind in ((str(models("bert")), "a BERT"), (fine_tuned, "a BERT with a task head")):
         with pytest.raises(ValueError, match=f"{kind} cannot generate text"):
             generate(name, ["나무"], {"max_new_tokens": 2})
 

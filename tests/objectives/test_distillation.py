@@ -231,5 +231,7 @@ def test_what_cannot_be_distilled(setup, distillation):
     with pytest.raises(ValueError, match=r"objective\.soft and objective\.mlm are both 0"):
         distillation(soft=0, mlm=0)
     tuned = add_head(bert(2), "pooled", "classification", 2)
-    with pytest.raises(ValueError, match="the teacher, a TaskModel, has no head for masked tokens: give its pretrained model"):
+    with pytest.raises(
+        ValueError, match="the teacher, a BERT with a task head, has no head for masked tokens: give its pretrained model"
+    ):
         build(Options(), Setting(setup.tokenizer, roles_of(find("distilbert")), setup.prepared.train, teacher=tuned))

@@ -78,7 +78,7 @@ class Steered:
     def __init__(self, model: Any, control: Control, tokens: int | None = None, *, written: int = 0):
         if not (model.generates and model.steers):
             raise ValueError(
-                f"{type(model).__name__} can't be steered: it has no keys and values of its past that could be moved; use gpt, "
+                f"a {model.title} can't be steered: it has no keys and values of its past that could be moved; use gpt, "
                 "gpt2, bart_decoder or transformer_xl"
             )
         for attribute in control.attributes:

@@ -78,6 +78,11 @@ class TaskModel(Counted, nn.Module):
         return self.body.family
 
     @property
+    def title(self) -> str:
+        """What it is called in messages: BERT with a task head."""
+        return f"{self.body.title} with a task head"
+
+    @property
     def dropout(self) -> float:
         """Dropout of the head."""
         return self.head.p
