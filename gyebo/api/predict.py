@@ -69,6 +69,7 @@ def predict(
     encoding: str | None = None,
     bad_bytes: str | None = None,
     task: str | None = None,
+    keep: bool = False,
     device: str = "auto",
     precision: str = "float32",
     overwrite: bool = False,
@@ -78,7 +79,8 @@ def predict(
 
     file: texts (a list of strings, a column), rows (dicts, a table of pandas or polars, a data set), or the name of a file; one
     string is a name, never a text. text, pair, image: names of columns, by default as in training. out: a file for the
-    predictions. task: which one, of a model that learned several. Raises ValueError or FileNotFoundError, one line.
+    predictions, .jsonl, .csv or .parquet. task: which one, of a model that learned several. keep: with the other columns of the
+    file. Raises ValueError or FileNotFoundError, one line.
     """
     from gyebo.jobs.predict import predict as job
 
@@ -92,7 +94,7 @@ def predict(
             raise FileNotFoundError(f"{file}: no such file")
         rows = job(
             model, name, place, task=task, text=text, pair=pair, image=image, encoding=encoding,
-            bad_bytes=bad_bytes, device=device, precision=precision, overwrite=overwrite, notes=notes,
+            bad_bytes=bad_bytes, keep=keep, device=device, precision=precision, overwrite=overwrite, notes=notes,
         )  # fmt: skip
     speak = aside(verbose)
     for note in notes:

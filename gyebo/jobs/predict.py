@@ -12,16 +12,19 @@ from gyebo.config import toml
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
 from gyebo.data.encoding import Reading
-from gyebo.data.json_rows import is_blank
+from gyebo.data.json_rows import Row, is_blank
 from gyebo.data.rows import any_rows, form_of, lines
 from gyebo.data.values import ABSENT, find
 from gyebo.jobs.finetuned_model import FinetunedModel, open_named
 from gyebo.jobs.opened import Given, check_place
 from gyebo.jobs.run_directory import refuse_existing
 from gyebo.tasks.data.own_file import is_own, user_task
-from gyebo.tasks.prediction import as_rows, write_predictions
+from gyebo.tasks.prediction import as_rows
+from gyebo.tasks.prediction_files import check_form, write_rows
 from gyebo.tasks.splits import open_task
 from gyebo.tasks.task import Columns, Example, Task
+
+IDS = ("id", "guid")  # columns that name a row
 
 
 def predict(
@@ -35,6 +38,7 @@ def predict(
     image: str | None = None,
     encoding: str | None = None,
     bad_bytes: str | None = None,
+    keep: bool = False,
     device: str = "auto",
     precision: str = "float32",
     overwrite: bool = False,
@@ -43,23 +47,27 @@ def predict(
     """Predictions of a fine-tuned model for each row of a file, as `gyebo.tasks.prediction` writes them: one text per line of a
     `.txt`, otherwise columns, by default named as in training. `task`: which one, of a model that learned several.
 
-    `encoding`, `bad_bytes`: how the bytes of the file become text, as in `DataOptions`. Predictions are written to `out`, if it
-    is given, as JSON lines; remarks are added to `notes`. Raises ValueError for a kind without a file format, and for errors in
-    the file.
+    `encoding`, `bad_bytes`: how the bytes of the file become text, as in `DataOptions`. A row has the id that the file gives it
+    in a column `id` or `guid`, otherwise its place there; with `keep` also the file's other columns, before the prediction.
+    Predictions are written to `out`, if it is given, in the form that its ending says; remarks are added to `notes`. Raises
+    ValueError for a kind without a file format, and for errors in the file.
     """
     check_place(name, device, precision)
     refuse_existing(out, overwrite, file)
+    check_form(out)
     opened = open_named(name, task)
     reading = _reading(encoding, bad_bytes)
-    examples = list(_examples(opened, Path(file), reading, text, pair, image))
-    if not examples:
+    read = list(_examples(opened, Path(file), reading, text, pair, image))
+    if not read:
         raise ValueError(f"{file} contains no text")
+    examples = [example for example, _ in read]
     answers = opened.predict(examples, device=device, precision=precision, max_length=None)
     found = as_rows(opened.kind, examples, answers, probability_key=opened.probability_key)
+    found = [_joined(row, values, keep, file) for row, (_, values) in zip(found, read, strict=True)]
     if notes is not None:
         notes += [*reading.said(), *opened.notes]
     if out is not None:
-        write_predictions(out, found)
+        write_rows(out, found)
     return found
 
 
@@ -69,9 +77,24 @@ def _reading(encoding: str | None, bad_bytes: str | None) -> Reading:
     return Reading(options.encoding, options.bad_bytes)
 
 
+def _joined(row: dict[str, Any], values: dict[str, Any], keep: bool, file: str) -> dict[str, Any]:
+    """A prediction with the id of the row that was read, and with `keep` its columns."""
+    named = next((name for name in IDS if values.get(name) not in (None, "")), None)
+    beginning = {"id": values[named] if named else row["id"]}
+    if keep:
+        beginning |= {name: value for name, value in values.items() if name != named}
+        for name in row.keys() - {"id", "label"}:
+            if name in values:
+                raise OptionError(f"{file} has a column {name!r} already, beside which none can stand: rename it for ‹keep›")
+    return beginning | {name: value for name, value in row.items() if name != "id" and name not in beginning}
+
+
+Read = Iterator[tuple[Example, dict[str, Any]]]  # examples, and the row that each was read from
+
+
 def _examples(
     opened: FinetunedModel, file: Path, reading: Reading, text: str | None, pair: str | None, image: str | None
-) -> Iterator[Example]:
+) -> Read:
     kind, trained = opened.kind, opened.trained
     if kind.command == "translate":
         raise ValueError(f"{opened.name} is a model for {kind.name}: use gyebo translate {opened.name} {file}")
@@ -98,22 +121,37 @@ def _examples(
         raise ValueError(
             f"{file}: {opened.name} reads {what}, which a file of lines cannot contain: give a .csv, .tsv, .jsonl or .parquet"
         )
-    return (Example(f"line {number}", line) for number, line in enumerate(lines(file, reading), 1) if not is_blank(line))
+    found = enumerate(lines(file, reading), 1)
+    return ((Example(f"line {number}", line), {"text": line}) for number, line in found if not is_blank(line))
 
 
 def _columns(
     opened: FinetunedModel, file: Path, reading: Reading, text: str | None, pair: str | None, image: str | None
-) -> Iterator[Example]:
+) -> Read:
     """The examples of a file: from the columns of the registered task, if the file has them."""
     known = opened.trained
     if known and not is_own(known.task.name) and not (text or pair or image):
         own = open_task(known.task)
         first = next((values for _, values in any_rows(file, reading) if isinstance(values, dict)), {})
         if own.needs and own.needs <= first.keys():
-            return own.read(file, labelled=False, reading=reading)
+            return _with_rows(own, file, reading)
         if isinstance(own.convert, Columns) and any(find(first, name) is not ABSENT for name in own.convert.text):
-            return replace(own, rows=any_rows).read(file, labelled=False, reading=reading)
-    return _task_of(opened, text, pair, image).read(file, labelled=False, reading=reading)
+            return _with_rows(replace(own, rows=any_rows), file, reading)
+    return _with_rows(_task_of(opened, text, pair, image), file, reading)
+
+
+def _with_rows(task: Task, file: Path, reading: Reading) -> Read:
+    """The examples that a task reads from a file, each with its row: an example is made before the next row is read."""
+    assert task.rows is not None
+    read, last = task.rows, dict[str, Any]()
+
+    def rows(path: Path, reading: Reading) -> Iterator[Row]:
+        for where, values in read(path, reading):
+            last["row"] = values if isinstance(values, dict) else {}
+            yield where, values
+
+    found = replace(task, rows=rows).read(file, labelled=False, reading=reading)
+    return ((example, last["row"]) for example in found)
 
 
 def _task_of(opened: FinetunedModel, text: str | None, pair: str | None, image: str | None) -> Task:

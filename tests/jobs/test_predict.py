@@ -1,6 +1,8 @@
 """What a fine-tuned model says of files, and its metrics on parts that it did not learn from."""
 
+import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,9 +143,9 @@ def test_lines_and_columns_give_the_same(tuned, place, tmp_path):
         table(tmp_path / "new.csv", ("number", "review"), list(enumerate(texts))),  # the column from which it learned
         json_lines(tmp_path / "new.jsonl", [{"review": text} for text in texts]),
     ):
-        found = predict(out, str(file), tmp_path / f"{file.name}.out")
+        found = predict(out, str(file), tmp_path / f"{file.name}.out.jsonl")
         assert [row["probabilities"] for row in found] == [pytest.approx(row["probabilities"], abs=1e-5) for row in lines]
-        written = [json.loads(line) for line in (tmp_path / f"{file.name}.out").read_text(encoding="utf-8").splitlines()]
+        written = [json.loads(line) for line in (tmp_path / f"{file.name}.out.jsonl").read_text(encoding="utf-8").splitlines()]
         assert written == found and all(set(row) == {"id", "prediction", "probabilities"} for row in found)
     other = table(tmp_path / "other.csv", ("comment",), [(text,) for text in texts])
     assert [row["prediction"] for row in predict(out, str(other), text="comment")] == [row["prediction"] for row in lines]
@@ -158,6 +160,34 @@ def test_int8_says_nearly_the_same(tuned, tmp_path):
     assert np.abs(shares["int8"] - shares["bfloat16"]).max() > 0
     assert np.abs(shares["int8"] - shares["float32"]).max() < 0.1
     assert evaluate_task(out, precision="int8")["accuracy"] == pytest.approx(result.test["accuracy"], abs=0.1)
+
+
+def test_a_file_of_predictions_joins_what_was_read(tuned, tmp_path):
+    _, out, _ = tuned
+    given = [{"review": "나무 정말 좋다", "id": 7, "stars": 5}, {"review": '바다, "a"', "id": 8, "stars": None}]
+    file = str(json_lines(tmp_path / "new.jsonl", given))
+    plain = predict(out, file)
+    assert [row["id"] for row in plain] == [7, 8] and "stars" not in plain[0]
+    kept = predict(out, file, tmp_path / "a.jsonl", keep=True)
+    assert kept == [{"id": row["id"], **row, **found} for row, found in zip(given, plain)]
+    assert list(kept[0]) == ["id", "review", "stars", *(name for name in plain[0] if name != "id")]
+    assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()] == kept
+    predict(out, file, tmp_path / "a.csv", keep=True)
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as lines:
+        table = list(csv.DictReader(lines))
+    flat = [{f"probabilities.{name}": share for name, share in row["probabilities"].items()} for row in plain]
+    expected = [{**row, "prediction": found["prediction"], **shares} for row, found, shares in zip(given, plain, flat)]
+    assert table == [{name: "" if value is None else str(value) for name, value in row.items()} for row in expected]
+    predict(out, file, tmp_path / "a.parquet", keep=True)
+    assert pytest.importorskip("pyarrow.parquet").read_table(tmp_path / "a.parquet").to_pylist() == expected
+    with option_error("out"):
+        predict(out, file, tmp_path / "a.xlsx")
+    with option_error("keep"):
+        taken = json_lines(tmp_path / "taken.jsonl", [{"review": "나무", "prediction": "x"}])
+        predict(out, str(taken), keep=True)
+    (tmp_path / "a.txt").write_text("나무\n\n바다\n", encoding="utf-8")
+    lines = predict(out, str(tmp_path / "a.txt"), keep=True)
+    assert [(row["id"], row["text"]) for row in lines] == [("line 1", "나무"), ("line 3", "바다")]
 
 
 def test_a_text_is_read_as_far_as_in_training(tuned, tmp_path):
@@ -262,13 +292,13 @@ def test_what_cannot_predict(bert, tuned, place, tmp_path):
     with option_error("text"):
         predict(tuned[1], text, text="review")
     with pytest.raises(ValueError, match=r"there is no folder .*nowhere"):
-        predict(tuned[1], text, tmp_path / "nowhere" / "out")
+        predict(tuned[1], text, tmp_path / "nowhere" / "out.jsonl")
     with pytest.raises(ValueError, match=r"a\.txt is the file that is read"):
-        predict(tuned[1], text, tmp_path / "a.txt", overwrite=True)
-    predict(tuned[1], text, tmp_path / "out")
+        predict(tuned[1], text, Path(text), overwrite=True)
+    predict(tuned[1], text, tmp_path / "out.jsonl")
     with pytest.raises(ValueError, match="out exists already: .*overwrite"):
-        predict(tuned[1], text, tmp_path / "out")
-    assert len(predict(tuned[1], text, tmp_path / "out", overwrite=True)) == 1
+        predict(tuned[1], text, tmp_path / "out.jsonl")
+    assert len(predict(tuned[1], text, tmp_path / "out.jsonl", overwrite=True)) == 1
 
 
 def test_several_classes_for_one_text_are_refused(tuned, tmp_path):
