@@ -14,6 +14,7 @@ from gyebo.config.toml import Settings
 
 if TYPE_CHECKING:
     from gyebo.api.speaking import Verbose
+    from gyebo.compare.dry_run import ComparisonPlan
     from gyebo.compare.results import Comparison
 
 
@@ -21,33 +22,43 @@ if TYPE_CHECKING:
 def compare(
     recipe: str | Path | Mapping[str, Any],
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     corpus: Texts = None,
     task: str | Sequence[str] | Mapping[str, Any] | None = None,
     settings: Settings | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    dry_run: bool = False,
     verbose: Verbose = None,
-) -> Comparison:
+) -> Comparison | ComparisonPlan:
     """Compare several families under one budget: `gyebo.compare("recipes/korean.toml", corpus=texts, out="runs/compared")`.
 
     recipe: a TOML file, or what stands in one as a dict. corpus, as of `gyebo.pretrain`, and task take the place of the
     recipe's; task: "NAME", "NAME=DATA", a list of these, or {name: data}, where data may be rows in memory. settings: any
     option of the recipe, as {"budget.minutes": 5}. verbose and errors as of `gyebo.pretrain`.
 
+    dry_run: nothing is trained or written, and the plan is given: parameters, tokens and minutes of each candidate.
+
     A run that fails is a row with the reason (`Comparison.ok` is False), and `resume` tries it again.
     """
+    from gyebo.compare.dry_run import plan_files
     from gyebo.compare.run import compare_files
 
     place = folder(out)
-    if place is None:
+    if place is None and not dry_run:
         raise OptionError("‹out› is missing: name the directory to write, such as runs/compared")
+    if dry_run and (resume or overwrite):
+        raise OptionError("‹dry_run› excludes ‹resume› and ‹overwrite›: a dry run writes nothing")
     if not isinstance(recipe, str | Path | Mapping):
         raise OptionError(f"‹recipe› must be the name of a file or a dict, but is a {type(recipe).__name__}")
+    named = recipe if isinstance(recipe, Mapping) else Path(recipe)
+    texts = None if corpus is None else corpus_names(corpus, "corpus")
+    if dry_run or place is None:
+        return plan_files(named, corpus=texts, tasks=_tasks(task), settings=settings or {}, console=console(verbose))
     return compare_files(
-        recipe if isinstance(recipe, Mapping) else Path(recipe),
+        named,
         place,
-        corpus=None if corpus is None else corpus_names(corpus, "corpus"),
+        corpus=texts,
         tasks=_tasks(task),
         settings=settings or {},
         resume=resume,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as json_module
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from gyebo.cli import options as shared
 
 def compare(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="Recipe file; see recipes/.")],
-    out: shared.Out,
+    out: Annotated[Path | None, shared.word("Output directory.  [required without --dry-run]", "DIR", "-o", "--out")] = None,
     corpus: Annotated[
         list[str] | None, shared.word("Corpus, in place of the recipe's; may be given several times.", "CORPUS")
     ] = None,
@@ -25,6 +26,10 @@ def compare(
     ] = None,
     resume: shared.Resume = False,
     overwrite: shared.Overwrite = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print parameters, tokens and minutes of each candidate, without training.")
+    ] = False,
+    json: shared.Json = False,
 ) -> None:
     """Compare several families under one budget.
 
@@ -34,11 +39,15 @@ def compare(
     \b
     Examples:
       gyebo compare recipes/korean.toml --corpus reviews.txt -o runs/compared
+      gyebo compare recipes/korean.toml --corpus reviews.txt --dry-run
       gyebo compare recipes/korean.toml --corpus reviews.txt -o runs/compared --resume
       gyebo compare recipes/reviews.toml --corpus my-text.txt --task classification=my-reviews.csv -o runs/compared
     """
     from gyebo.api.compare import compare as verb
     from gyebo.api.memory import Names
+    from gyebo.compare.dry_run import ComparisonPlan
+    from gyebo.compare.rendering import as_json
+    from gyebo.compare.session import finite
 
     found = verb(
         recipe,
@@ -48,7 +57,11 @@ def compare(
         settings=settings,
         resume=resume,
         overwrite=overwrite,
-        verbose=shared.console(),
+        dry_run=dry_run,
+        verbose=shared.console(json),
     )
-    if not found.ok:
+    if json:
+        values = found.as_dict() if isinstance(found, ComparisonPlan) else finite(as_json(found))
+        print(json_module.dumps(values, ensure_ascii=False, allow_nan=False))
+    if not isinstance(found, ComparisonPlan) and not found.ok:
         raise typer.Exit(1)

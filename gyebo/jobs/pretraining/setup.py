@@ -455,6 +455,17 @@ def plan_steps(options: Sequence[RunOptions], out: Path, console: Console | None
     return plan_runs(setups)
 
 
+def measured_plans(options: Sequence[RunOptions], out: Path, console: Console | None = None) -> list[RunPlan]:
+    """As `plan_steps`, with the seconds of a step of each, timed in turn, whatever the budgets are."""
+    setups = [set_up(one, out, console) for one in options]
+    if console:
+        console.print("measuring the speed of this machine, all in turn", highlight=False)
+    plans = plan_runs(setups)
+    makers = [partial(_trainer, setup, plan.precision) for setup, plan in zip(setups, plans)]
+    seconds = budget.seconds_per_step(makers, MEASURE_SECONDS)
+    return [dataclasses.replace(plan, seconds_per_step=took) for plan, took in zip(plans, seconds)]
+
+
 def dry_run(options: RunOptions, out: Path, console: Console) -> DryRun:
     """What a run would be: parameters, tokens, epochs, memory and time, measured on a few steps; nothing is trained."""
     setup = set_up(options, out, console)
