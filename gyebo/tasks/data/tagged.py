@@ -1,9 +1,10 @@
-"""Tagged texts in a user's own files: spans in columns, or CoNLL's lines of a word and its tag."""
+"""Tagged texts in a user's own files: spans or lists of words and tags in columns, or CoNLL's lines of a word and its tag."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gyebo.tasks.data.files import blocks
 from gyebo.tasks.data.world import span_tags
 from gyebo.tasks.task import Example, Row, class_name, look, need, text_of
 
+_WORDS, _TAGS = ("tokens",), ("ner_tags", "tags")  # columns of lists, as data sets of the hub have them
 _LINES = ("conll", "iob", "bio", "txt")  # extensions of files with a word and its tag per line
 
 
@@ -21,7 +23,38 @@ def tagged_rows(path: Path, reading: Reading = UTF8) -> Iterator[Row]:
     """Blocks of words with tags, for .conll, .iob, .bio, .txt and .tsv without a header; otherwise any format."""
     if form_of(path) in _LINES or (form_of(path) == "tsv" and _is_blocks(path, reading)):
         return blocks(path, reading)
-    return any_rows(path, reading)
+    rows = any_rows(path, reading)
+    return _named(rows, names) if form_of(path) == "parquet" and (names := _tag_names(path)) else rows
+
+
+def _tag_names(path: Path) -> dict[str, list[str]]:
+    """The names of numbered tags by column, as the library `datasets` writes them into a parquet file."""
+    try:
+        import pyarrow.parquet
+
+        features = json.loads(pyarrow.parquet.read_schema(path).metadata[b"huggingface"])["info"]["features"]
+        return {column: names for column, kind in features.items() if (names := _names_in(kind))}
+    except (ImportError, OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}  # none are stored; what is wrong with the file says who reads its rows
+
+
+def _names_in(feature: Any) -> list[str] | None:
+    inner = feature.get("feature")
+    names = inner.get("names") if isinstance(inner, dict) else None
+    return names if isinstance(names, list) else None
+
+
+def _named(rows: Iterator[Row], names: dict[str, list[str]]) -> Iterator[Row]:
+    """Rows with names in the place of numbers."""
+    for where, values in rows:
+        if isinstance(values, dict):
+            known = {column: values[column] for column in names if isinstance(values.get(column), list)}
+            values = values | {column: [_name(tag, names[column]) for tag in tags] for column, tags in known.items()}
+        yield where, values
+
+
+def _name(tag: Any, names: list[str]) -> Any:
+    return names[tag] if isinstance(tag, int) and 0 <= tag < len(names) else tag
 
 
 def _is_blocks(path: Path, reading: Reading) -> bool:
@@ -31,7 +64,11 @@ def _is_blocks(path: Path, reading: Reading) -> bool:
 
 
 class TaggedText:
-    """Reads a text with spans [[start, end, type], ...], or {"start", "end", "type" or "label"}, or a block of tagged words."""
+    """Reads a text with spans [[start, end, type], ...], or {"start", "end", "type" or "label"}, or a block of tagged words.
+
+    Words may also be a list in the column of the text, or in `tokens`, with as many tags in that of the spans, or in `ner_tags`
+    or `tags`.
+    """
 
     def __init__(self, text: str, spans: str) -> None:
         self.text, self.spans = text, spans
@@ -40,6 +77,10 @@ class TaggedText:
         """The example of the row. Raises `MissingColumn`, and ValueError for invalid spans or tags."""
         if "lines" in values:
             yield from self._words(values, where)
+            return
+        words = look(values, (self.text, *_WORDS))
+        if isinstance(words, list):
+            yield from self._listed(words, values, where, labelled)
             return
         text = text_of(values, (self.text,))
         found = need(values, (self.spans,)) if labelled else look(values, (self.spans,))
@@ -53,6 +94,22 @@ class TaggedText:
         if labelled and found is None:
             raise ValueError(f"{self.spans} is empty; a text without spans has []")
         yield Example(id=where if identity is None else str(identity), text=text, tags=tags)
+
+    def _listed(self, words: list[Any], values: dict[str, Any], where: str, labelled: bool) -> Iterator[Example]:
+        """The example of a list of words with a list of tags."""
+        if not words or not all(isinstance(word, str) and word for word in words):
+            raise ValueError(f"the words must be texts in a list, but are {words!r}")
+        found = need(values, (self.spans, *_TAGS)) if labelled else look(values, (self.spans, *_TAGS))
+        tags = ["O"] * len(words) if found is None and not labelled else found
+        if not isinstance(tags, list) or len(tags) != len(words):
+            raise ValueError(f"{len(words)} words need as many tags in a list, but there are {tags!r}")
+        if number := next((tag for tag in tags if not isinstance(tag, str)), None):
+            raise ValueError(f"the tag {number!r} has no name: give the names, as B-PER, in the place of numbers")
+        identity = look(values, ("id", "guid"))
+        lines = [[word, tag] for word, tag in zip(words, tags)]
+        block = {"lines": lines, "comment": [] if identity is None else [str(identity)]}
+        for example in self._words(block, where):
+            yield example if found is not None else replace(example, tags=())
 
     def _span(self, span: Any) -> tuple[int, int, str]:
         if isinstance(span, dict):

@@ -10,6 +10,7 @@ from gyebo.config.finetune import TaskOptions
 from gyebo.tasks.data.checks import repeated, warnings, with_labels
 from gyebo.tasks.data.loading import load
 from gyebo.tasks.data.own_file import user_task
+from gyebo.tasks.kinds.entity_list import entities
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.splits import read_task, split
 from gyebo.tasks.task import Example
@@ -111,6 +112,47 @@ CONLL = (
     "-DOCSTART- -X- O\n\nEU NNP I-ORG\nrejects VBZ O\nGerman JJ I-MISC\ncall NN I-MISC\n"
     "\nNew NNP B-LOC\nYork NNP I-LOC\nParis NNP B-LOC\n"
 )
+
+
+TOKENS = [
+    {"id": 3, "tokens": ["김", "씨는", "서울시청", "앞"], "ner_tags": ["B-PER", "O", "B-LOC", "I-LOC"]},
+    {"id": 4, "tokens": ["강", "물"], "ner_tags": ["O", "O"]},  # single letters are a text as it stands
+]
+TOKENS_READ = [("3", "김 씨는 서울시청 앞", [(0, 1, "PER"), (5, 11, "LOC")]), ("4", "강물", [])]
+
+
+@pytest.mark.parametrize("ids", [False, True], ids=["names", "numbers with names in the file"])
+def test_lists_of_words_and_tags(tmp_path, ids):
+    if ids:
+        datasets = pytest.importorskip("datasets")
+        names = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+        kinds = {"tokens": datasets.Value("string"), "ner_tags": datasets.ClassLabel(names=names)}
+        lists = {column: datasets.Sequence(kind) for column, kind in kinds.items()}
+        features = datasets.Features({"id": datasets.Value("int64"), **lists})
+        numbered = [row | {"ner_tags": [names.index(tag) for tag in row["ner_tags"]]} for row in TOKENS]
+        path = tmp_path / "a.parquet"
+        datasets.Dataset.from_list(numbered, features=features).to_parquet(str(path))
+    else:
+        path = write(tmp_path / "a.jsonl", "".join(json.dumps(row) + "\n" for row in TOKENS))
+    found = load(user_task("tagging"), "dev", path).examples
+    assert [(each.id, each.text, entities(each.tags)) for each in found] == TOKENS_READ
+
+
+def test_lists_of_words_under_other_names_and_what_does_not_fit(tmp_path):
+    def read(row, **columns):
+        return load(user_task("tagging", **columns), "dev", write(tmp_path / "a.jsonl", json.dumps(row) + "\n")).examples
+
+    (found,) = read({"w": ["김", "씨는"], "t": ["B-PER", "O"]}, text="w", label="t")
+    assert (found.text, entities(found.tags)) == ("김 씨는", [(0, 1, "PER")])
+    for row, message in (
+        ({"tokens": ["김", "씨"], "ner_tags": ["O"]}, r"line 1: 2 words need as many tags in a list, but there are \['O'\]"),
+        ({"tokens": ["김"], "ner_tags": [3]}, "line 1: the tag 3 has no name: give the names, as B-PER"),
+        ({"tokens": ["김", ""], "ner_tags": ["O", "O"]}, "line 1: the words must be texts in a list"),
+        ({"tokens": ["김"], "ner_tags": ["PER"]}, "line 1: the tags 'PER' are not B-TYPE, I-TYPE or O"),
+        ({"tokens": ["김"]}, "no column 'spans' or 'ner_tags' or 'tags'; available: tokens"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read(row)
 
 
 @pytest.mark.parametrize("name", ["a.conll", "a.txt", "a.tsv"])
