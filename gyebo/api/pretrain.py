@@ -30,6 +30,8 @@ def pretrain(
     tokens: float | None = None,
     flops: float | None = None,
     minutes: float | None = None,
+    epochs: float | None = None,
+    lr: float | None = None,
     start_from: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -57,12 +59,13 @@ def pretrain(
 
     corpus: the name of files, a folder, hf:NAME or world:; or the text itself: a list or generator of strings, each a document,
     a column or a table of pandas, polars or `datasets` (`text_field`: its column, by default text). `valid`, likewise: what is
-    held out. Give exactly one budget: `steps`, `tokens`, `flops` or `minutes`.
+    held out. Give exactly one budget: `steps`, `tokens`, `flops`, `minutes` or `epochs`.
 
     out: the directory of the run. size: "mini" by default. tokenizer: a directory; by default one is trained on the corpus,
-    with `vocab_size` ids. start_from: a model whose weights it starts from. resume: goes on with the run in `out`; overwrite:
-    replaces it. dry_run: nothing is trained, and parameters, time and memory are given. settings: any other option, as
-    {"optim.lr": 3e-4}. verbose: True, False, or None: in a terminal and in a notebook. All options: docs/training.md.
+    with `vocab_size` ids. lr: the peak learning rate. start_from: a model whose weights it starts from. resume: goes on with
+    the run in `out`; overwrite: replaces it. dry_run: nothing is trained, and parameters, time and memory are given. settings:
+    any other option, as {"optim.clip": 0.5}. verbose: True, False, or None: in a terminal and in a notebook. All options:
+    docs/training.md.
 
     In the place of the family may stand `RunOptions`, which say all of this but `out`, `resume`, `overwrite` and `dry_run`.
 
@@ -89,7 +92,7 @@ def pretrain(
         valid_share=valid_share,
         across_documents=across_documents or None,
     )
-    budget = given(steps=steps, tokens=tokens, flops=flops, minutes=minutes)
+    budget = given(steps=steps, tokens=tokens, flops=flops, minutes=minutes, epochs=epochs)
     training = given(
         batch_tokens=batch_tokens,
         checkpoint_every=checkpoint_every,
@@ -99,11 +102,19 @@ def pretrain(
         compile=compile or None,
     )
     if isinstance(family, RunOptions):
-        refuse({"corpus": corpus, "valid": valid, **values, **data, **budget, **training, "settings": settings}, "RunOptions")
+        refuse(
+            {"corpus": corpus, "valid": valid, **values, **data, **budget, "lr": lr, **training, "settings": settings},
+            "RunOptions",
+        )
         options = family
     else:
         _refuse_contradictions(start_from, size, tokenizer, vocab_size)
-        sections = {"data": data | corpora(corpus, valid, text_field), "train": training, "budget": budget}
+        sections = {
+            "data": data | corpora(corpus, valid, text_field),
+            "train": training,
+            "budget": budget,
+            "optim": given(lr=lr),
+        }
         options = checked(RunOptions, {"family": family, **values, **sections}, settings)
     return train(options, folder(out), dry_run=dry_run, resume=resume, overwrite=overwrite, verbose=verbose)
 

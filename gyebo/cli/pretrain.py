@@ -25,11 +25,15 @@ def pretrain(
     picture_tokenizer: Annotated[
         str | None, shared.word("For a family that draws: a model of gyebo pretrain vqvae, whose codes it draws.", "MODEL")
     ] = None,
-    vocab_size: Annotated[int | None, shared.count("Vocabulary size of the tokenizer to train.  [default: 16000]")] = None,
+    vocab_size: Annotated[
+        int | None, shared.count("Vocabulary size of the tokenizer to train.  [default: up to 16000, as the corpus gives]")
+    ] = None,
     steps: Annotated[int | None, shared.count("Budget: optimiser steps.")] = None,
     tokens: Annotated[float | None, shared.real("Budget: training tokens, e.g. 1e8.")] = None,
     flops: Annotated[float | None, shared.real("Budget: FLOPs of matrix products, e.g. 1e15.")] = None,
     minutes: Annotated[float | None, shared.real("Budget: minutes on this machine.")] = None,
+    epochs: Annotated[float | None, shared.real("Budget: epochs, how often the text is read.")] = None,
+    lr: Annotated[float | None, shared.real("Peak learning rate.  [default: by the model's width]")] = None,
     start_from: Annotated[str | None, shared.word("Start from the weights of this model.", "MODEL", "--from")] = None,
     resume: shared.Resume = False,
     overwrite: shared.Overwrite = False,
@@ -57,19 +61,20 @@ def pretrain(
         bool, typer.Option("--dry-run", help="Print parameters, tokens, memory and time without training.")
     ] = False,
     settings: Annotated[
-        list[str] | None, shared.word("Any other option: optim.lr=3e-4, model.layers=6 ...", "NAME=VALUE", "--set")
+        list[str] | None, shared.word("Any other option: optim.clip=0.5, model.layers=6 ...", "NAME=VALUE", "--set")
     ] = None,
     json: shared.Json = False,
 ) -> None:
     """Pretrain one model on your text.
 
-    The result opens in transformers if it has the family. Give exactly one budget: --steps, --tokens, --flops or --minutes.
+    The result opens in transformers if it has the family. Give exactly one budget: --steps, --tokens, --flops, --minutes or
+    --epochs.
 
     \b
     Examples:
       gyebo pretrain gpt2 reviews.txt --minutes 10 -o runs/reviews
       gyebo pretrain gpt2 reviews.txt --minutes 10 -o runs/reviews --resume
-      gyebo pretrain gpt corpus/ --size small --tokens 1e8 --set optim.lr=5e-4 --dry-run
+      gyebo pretrain gpt corpus/ --size small --tokens 1e8 --lr 5e-4 --dry-run
       torchrun --nproc-per-node 2 -m gyebo pretrain gpt2 corpus/ --steps 1000 -o runs/big
     """
     from gyebo.api.pretrain import pretrain as verb
@@ -87,6 +92,8 @@ def pretrain(
             tokens=tokens,
             flops=flops,
             minutes=minutes,
+            epochs=epochs,
+            lr=lr,
             start_from=start_from,
             resume=resume,
             overwrite=overwrite,

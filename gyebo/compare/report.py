@@ -99,6 +99,7 @@ def equal_terms(result: Comparison) -> list[tuple[str, str]]:
         "tokens": f"{short(given)} tokens for each run",
         "flops": f"{short(given, 'FLOP')} for each run",
         "steps": f"{given:,} steps for each run",
+        "epochs": f"{given:g} epochs of the text for each run",
     }[budget]
     texts = (
         f"{', '.join(recipe.data.corpus)}: {prepared.documents:,} training documents"

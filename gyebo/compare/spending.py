@@ -5,7 +5,7 @@ from __future__ import annotations
 from gyebo.compare.results import FAILED, Comparison, Row
 
 TOLERANCE = 0.15  # beyond it, candidates did not have the same budget
-UNITS = {"minutes": "minutes", "tokens": "tokens", "flops": "FLOPs", "steps": "steps"}
+UNITS = {"minutes": "minutes", "tokens": "tokens", "flops": "FLOPs", "steps": "steps", "epochs": "epochs"}
 
 
 def budgeted(comparison: Comparison) -> tuple[str, float]:
@@ -19,8 +19,9 @@ def spent(comparison: Comparison, row: Row) -> float | None:
     run = row.mean(lambda result: result.seconds / 60 if kind == "minutes" else getattr(result, kind))
     if run is None or row.sweep is None or not row.sweep.counted:
         return run
-    if kind == "steps":
-        return run + row.sweep.steps * len(row.sweep.trials)
+    if kind in ("steps", "epochs"):
+        steps = row.mean(lambda result: result.steps) or 1
+        return run * (1 + row.sweep.steps * len(row.sweep.trials) / steps)
     return run + (row.sweep.seconds / 60 if kind == "minutes" else getattr(row.sweep, kind))
 
 

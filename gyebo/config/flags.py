@@ -35,7 +35,8 @@ FLAGS: dict[str, dict[str, str]] = {
         **TRAIN,
         **_flags("train.", "checkpoint_every keep compile"),
         **BUDGET,
-        **_flags("budget.", "flops"),
+        **_flags("budget.", "flops epochs"),
+        **_flags("optim.", "lr"),
     },
     "distill": {"teacher": "TEACHER", "model.layers": "--layers", **_flags("", "context seed"), **DATA, **TRAIN, **BUDGET},
     "finetune": {
@@ -100,7 +101,7 @@ def parameter(field: str, command: str, own: Collection[str]) -> str:
 
 
 def flag(field: str, command: str, own: Collection[str] | None = None) -> str:
-    """How one types an option of a command: "train.batch_tokens" of pretrain is --batch-tokens, "optim.lr" is --set optim.lr.
+    """How one types an option of a command: "train.batch_tokens" of pretrain is --batch-tokens, "optim.eps" is --set optim.eps.
 
     A name without its section is that of the option which ends so. `own`: the command's flags, where they are known: an option
     that it lacks keeps its own name.

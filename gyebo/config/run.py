@@ -201,13 +201,15 @@ class BudgetOptions(Section):
     tokens: float | None = Field(None, gt=0)
     flops: float | None = Field(None, gt=0)
     minutes: float | None = Field(None, gt=0)
+    epochs: float | None = Field(None, gt=0)
 
     @model_validator(mode="after")
     def _exactly_one(self) -> BudgetOptions:
-        given = [name for name in ("steps", "tokens", "flops", "minutes") if getattr(self, name) is not None]
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(f"‹{name}›" for name in given) or "none"
-            raise OptionError(f"the budget needs exactly one of ‹steps›, ‹tokens›, ‹flops›, ‹minutes›; found {found}")
+            all_of_them = ", ".join(f"‹{name}›" for name in type(self).model_fields)
+            raise OptionError(f"the budget needs exactly one of {all_of_them}; found {found}")
         return self
 
 

@@ -42,7 +42,7 @@ WORDS = {  # part -> what is said where it differs
 }
 HASH = "hash"  # beside the parts, where they are stored
 FREE = {"device", "checkpoint_every", "evaluate_every", "evaluate_tokens", "keep"}  # change nothing of what is learned
-BUDGET = {"budget.steps", "budget.tokens", "budget.flops", "budget.minutes", "steps", "epochs"}
+BUDGET = {"budget.steps", "budget.tokens", "budget.flops", "budget.minutes", "budget.epochs", "steps", "epochs"}
 RATE = "optim.lr"
 
 

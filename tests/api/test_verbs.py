@@ -58,7 +58,7 @@ def test_a_dry_run_writes_nothing(corpus, tokenizer_folder, tmp_path, monkeypatc
     ("given", "said"),
     [
         ({"steps": 2}, "out is missing: name the directory"),
-        ({"out": "x"}, "the budget needs exactly one of steps, tokens, flops, minutes; found none"),
+        ({"out": "x"}, "the budget needs exactly one of steps, tokens, flops, minutes, epochs; found none"),
         ({"out": "x", "steps": 2, "minutes": 1}, "found steps and minutes"),
         ({"out": "x", "steps": "many"}, "steps must be a valid integer"),
         ({"out": "x", "steps": 2, "size": "tiny", "start_from": "m"}, "size=tiny contradicts start_from"),

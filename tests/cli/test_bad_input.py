@@ -111,7 +111,7 @@ def test_invalid_utf8_on_stdin(cli, trained):
         (["--setps", "2"], ["no such option: --setps", "--steps", "see: gyebo pretrain --help"]),
         (["--steps"], ["'--steps' requires an argument"]),
         # options that contradict each other
-        ([], ["the budget needs exactly one of --steps, --tokens, --flops, --minutes; found none"]),
+        ([], ["the budget needs exactly one of --steps, --tokens, --flops, --minutes, --epochs; found none"]),
         (["--steps", "2", "--minutes", "1"], ["exactly one of", "found --steps and --minutes"]),
         (["--steps", "2", "--valid-last", "0.1", "--valid-share", "0.1"], ["--valid-last and --valid-share exclude each"]),
         (["--steps", "2", "--tokenizer", "tok", "--vocab-size", "300"], ["--vocab-size has no effect with --tokenizer"]),

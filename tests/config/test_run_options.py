@@ -45,7 +45,8 @@ def test_settings_are_toml_or_bare_words():
         ("train.keep=1", "train.keep must be greater than or equal to 2, but is 1 instead"),
         (
             "budget.tokens=5",
-            "exactly one of budget.steps, budget.tokens, budget.flops, budget.minutes; found budget.steps and budget.tokens",
+            "exactly one of budget.steps, budget.tokens, budget.flops, budget.minutes, budget.epochs; found budget.steps and "
+            "budget.tokens",
         ),
         ("data.corpus=[]", "data.corpus"),
         ("data.documents=page", "data.documents must be 'line', 'blank' or 'file', but is 'page' instead"),

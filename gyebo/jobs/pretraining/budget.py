@@ -69,6 +69,7 @@ def steps_for(
     *,
     tokens_per_step: float,
     flops_per_step: float,
+    steps_per_epoch: float,
     step_seconds: float | None,
     parameters: int,
     held_out_tokens: int,
@@ -84,6 +85,8 @@ def steps_for(
         return max(1, round(budget.tokens / tokens_per_step))
     if budget.flops:
         return max(1, round(budget.flops / flops_per_step))
+    if budget.epochs:
+        return max(1, round(budget.epochs * steps_per_epoch))
     assert budget.minutes and step_seconds
     token_seconds = step_seconds / tokens_per_step
     on_the_way = EVALUATIONS * min(evaluate_tokens, held_out_tokens)

@@ -428,6 +428,7 @@ def _plan_of(setup: Setup, precision: str, seconds: float | None) -> RunPlan:
         options.budget,
         tokens_per_step=setup.tokens_per_step,
         flops_per_step=flops,
+        steps_per_epoch=len(setup.rows.plan) / setup.batch_rows,
         step_seconds=seconds,
         parameters=model.count_parameters(),
         held_out_tokens=setup.valid.plan.positions,

@@ -11,7 +11,7 @@ from gyebo.data.plan import SIZE
 from gyebo.jobs import run_directory
 from gyebo.jobs.pretrain import pretrain
 from gyebo.jobs.pretraining import budget
-from gyebo.jobs.pretraining.setup import MEASURE_SECONDS, plan_steps, set_up
+from gyebo.jobs.pretraining.setup import MEASURE_SECONDS, plan_run, plan_steps, set_up
 from tests.refusals import option_error
 from tests.training.test_resume import interrupted, losses
 
@@ -28,6 +28,13 @@ def test_a_budget_of_tokens_is_divided_by_the_exact_mean(run_options, tmp_path):
     result = pretrain(budgeted(run_options, tokens=5000), out)
     assert result.steps == plan.steps == len(losses(out))
     assert result.tokens == pytest.approx(5000, abs=plan.tokens_per_step)
+
+
+def test_a_budget_of_epochs_reads_all_rows_so_often(run_options, tmp_path):
+    setup = set_up(budgeted(run_options, epochs=2.5), tmp_path, None)
+    plan = plan_run(setup)
+    assert plan.steps == round(2.5 * len(setup.rows.plan) / setup.batch_rows) > 1
+    assert plan.epochs == pytest.approx(2.5, abs=0.5 * setup.batch_rows / len(setup.rows.plan))
 
 
 def test_a_budget_of_flops_is_matrix_products_forward_and_twice_backward(run_options, tmp_path):
@@ -108,6 +115,7 @@ def test_the_reserve_grows_with_what_is_evaluated_and_saved():
         return budget.steps_for(
             RunOptions.model_fields["budget"].annotation(minutes=10),
             tokens_per_step=8192,
+            steps_per_epoch=1.0,
             flops_per_step=1e9,
             step_seconds=1.0,
             parameters=parameters,
@@ -130,5 +138,5 @@ def test_minutes_are_minutes(run_options, tmp_path):
 
 def test_exactly_one_budget(run_options):
     for wrong in ({}, {"steps": 3, "tokens": 5}):
-        with pytest.raises(ValueError, match=r"exactly one of steps, tokens, flops, minutes"):
+        with pytest.raises(ValueError, match=r"exactly one of steps, tokens, flops, minutes, epochs"):
             budgeted(run_options, **wrong)
