@@ -75,7 +75,7 @@ def test_pretrain_trains_a_tokenizer_where_none_is_given_and_says_so(cli, corpus
     assert "the corpus gives" not in found.out and gyebo.load(tmp_path / "r")[0].config.vocab_size == 400
     found = cli("pretrain", "GPT-2", corpus, "-o", tmp_path / "s", "--steps", "1", *TINY)
     size = gyebo.load(tmp_path / "s")[0].config.vocab_size
-    assert "of tokens that occur at least 10 times, up to 16,000," in found.out
+    assert "of tokens that occur at least 5 times, up to 16,000," in found.out
     assert f"the corpus gives {size:,} ids (another number: --vocab-size)" in found.out
 
 
