@@ -161,11 +161,26 @@ FORMS: dict[str, Callable[[Path, Reading], Iterator[Row]]] = {
 }  # fmt: skip
 
 
+_INSTEAD = {
+    ("xlsx", "xls", "ods", "numbers"): "save the spreadsheet as CSV UTF-8",
+    ("zip", "7z", "rar"): "unpack it, and name the folder or the files",
+    ("docx", "doc", "hwp", "hwpx", "pdf"): "save its text as .txt",
+    ("bz2",): "decompress it",
+}
+
+
+def instead_of(path: Path) -> str:
+    """What to do with a file of no known format."""
+    form = path.suffix.lower().removeprefix(".")
+    return next((advice for forms, advice in _INSTEAD.items() if form in forms), "rename it, or convert it to .txt or .jsonl")
+
+
 def any_rows(path: Path, reading: Reading = UTF8) -> Iterator[Row]:
     """The rows of a file of any format, by its extension; ValueError for an unknown extension."""
     form = form_of(path)
     if form == "parquet" and path.suffix.lower() != ".parquet":
         raise ValueError(f"{path}: parquet files are compressed already: decompress the {path.suffix} first")
     if form not in FORMS:
-        raise ValueError(f"{path}: not one of {', '.join('.' + f for f in FORMS)} (also {', '.join(PACKED[1:])})")
+        forms = ", ".join(f".{name}" for name in FORMS)
+        raise ValueError(f"{path}: not one of {forms} (also {', '.join(PACKED[1:])}): {instead_of(path)}")
     return FORMS[form](path, reading)

@@ -26,6 +26,7 @@ from gyebo.data.json_rows import begins_with
 from gyebo.data.opening import PACKED
 from gyebo.data.picture_files import ENDINGS
 from gyebo.data.records import as_prepared
+from gyebo.data.rows import instead_of
 from gyebo.data.source import Source
 from gyebo.data.values import ABSENT, find
 
@@ -125,7 +126,7 @@ def _format(path: Path) -> str:
 def _file(path: Path, rows: tuple[str, str] | None, options: DataOptions) -> Source:
     kind = picture_sources.FOLDER if picture_sources.is_captions(path, options) else _format(path)
     if not kind:
-        raise ValueError(f"{path}: not one of {_ALL} {_PACKED}: rename it, or convert it to .txt or .jsonl")
+        raise ValueError(f"{path}: not one of {_ALL} {_PACKED}: {instead_of(path)}")
     if kind == "parquet" and path.suffix.lower() != ".parquet":
         raise ValueError(f"{path}: parquet files are compressed already: decompress the {path.suffix} first")
     if kind == "parquet" and picture_sources.holds_pictures(path, options):

@@ -57,7 +57,8 @@ def evaluate(
     if facts.likelihood and floor(prepared) is not None:
         result["floor_bits_per_byte"] = floor(prepared)
     note = facts.note or (_uncharged(tokenizer, model.config.vocab_size) if facts.likelihood and tokenizer else "")
-    return result | ({"note": note} if note else {})
+    notes = [*([note] if note else []), *opened.notes]
+    return result | ({"note": "; ".join(notes)} if notes else {})
 
 
 def _uncharged(tokenizer: Tokenizer, vocab_size: int) -> str:

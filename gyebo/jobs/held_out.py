@@ -19,7 +19,7 @@ from gyebo.jobs.objective_building import NAME, build_objective, held_out_rows, 
 from gyebo.jobs.opened import Given, directory_of, open_given
 from gyebo.jobs.picture_codes import codes_of
 from gyebo.jobs.picture_reading import pictures_as_read
-from gyebo.jobs.pretraining.corpus import refuse_idle, refuse_without_pictures
+from gyebo.jobs.pretraining.corpus import refuse_idle, refuse_without_pictures, replaced_in
 from gyebo.jobs.pretraining.pictures import with_painter
 from gyebo.models.family import find
 from gyebo.objectives import table
@@ -33,7 +33,7 @@ from gyebo.text.tokenizer import Tokenizer
 @dataclass(frozen=True)
 class HeldOutRows:
     """A model, the `rows` on which it is measured, and `facts` of what it learned. `precision`, `memory`: those of its run, or
-    what was asked for."""
+    what was asked for. `notes`: what is odd about the files of the text."""
 
     model: Any
     tokenizer: Tokenizer | None
@@ -43,6 +43,7 @@ class HeldOutRows:
     rows: Rows
     precision: str
     memory: int | None
+    notes: tuple[str, ...] = ()
 
 
 def open_held_out(
@@ -73,7 +74,11 @@ def open_held_out(
         )
     record = None if corpus else _record(name, data or {})
     pictures = pictures_as_read(directory_of(name), model)
-    prepared = _own_text(record, str(name), tokenizer, pictures) if record else _text(corpus, data or {}, tokenizer, pictures)
+    notes: tuple[str, ...] = ()
+    if record:
+        prepared = _own_text(record, str(name), tokenizer, pictures)
+    else:
+        prepared, notes = _text(corpus, data or {}, tokenizer, pictures)
     options = record["options"] if record else {}
     trained = None if model.has_windows else options.get("context")
     memory = memory or options.get("train", {}).get("evaluate_memory")
@@ -91,6 +96,7 @@ def open_held_out(
         rows=held_out_rows(objective, prepared.valid, window, tokenizer.role_ids.get("pad", 0) if tokenizer else 0),
         precision=record["plan"]["precision"] if record else "float32",
         memory=memory,
+        notes=notes,
     )
 
 
@@ -121,15 +127,16 @@ def _objective(
 
 def _text(
     corpus: Sequence[str], data: dict[str, Any], tokenizer: Tokenizer | None, pictures: dict[str, Any] | None
-) -> Prepared:
-    """A corpus as the held-out part of a preparation, `pictures` as the model reads them; ValueError where it needs some and
-    there are none."""
+) -> tuple[Prepared, tuple[str, ...]]:
+    """A corpus as the held-out part of a preparation, and what is odd about its files; `pictures` as the model reads them.
+    ValueError where it needs some and there are none."""
     options = toml.check(DataOptions, {**data, "corpus": list(corpus)}, section="data")
     if pictures is not None:
         refuse_without_pictures(options)
     opened = open_corpus(options.model_copy(update=pictures), hold_out_all=True)
     refuse_idle(opened)
-    return prepare(opened, tokenizer)
+    prepared = prepare(opened, tokenizer)
+    return prepared, (*opened.notes, *replaced_in(prepared))
 
 
 def _learned(name: Given, model: Any) -> dict[str, Any]:

@@ -72,7 +72,18 @@ def test_bad_bytes_are_replaced_where_asked(cli, trained, tmp_path):
     path = tmp_path / "latin.txt"
     path.write_bytes(b"caf\xe9\n")
     found = cli("evaluate", trained, path, "--bad-bytes", "replace", "--json")
-    assert found.code == 0 and json.loads(found.out)["bytes"] == 6
+    told = json.loads(found.out)
+    assert found.code == 0 and told["bytes"] == 6 and f"{path}: 1 character could not be read and became U+FFFD" in told["note"]
+
+
+def test_a_file_of_korean_windows_is_named_with_a_sample_and_read(cli, refused, trained, tmp_path):
+    path = tmp_path / "windows.txt"
+    path.write_bytes("오늘은 날씨가 좋다.\r\n내일도 좋다.\r\n".encode("cp949"))
+    line = refused("evaluate", trained, path)
+    assert f"{path}: byte 0 (0xbf) is not UTF-8, but read as CP949 it says '오늘은 날씨가 좋다. 내일도 좋다.'" in line
+    assert "pass --encoding cp949" in line
+    found = cli("evaluate", trained, path, "--encoding", "cp949", "--json")
+    assert found.code == 0 and json.loads(found.out)["bytes"] == len("오늘은 날씨가 좋다.내일도 좋다.".encode())
 
 
 def test_invalid_utf8_on_stdin(cli, trained):

@@ -17,7 +17,7 @@ TEXT = "".join(f"{i} 번째 줄 {i * 7919 % 10007}\n" for i in range(20_000)).en
 
 def packed(raw, ending):
     if ending == ".zst":
-        return pytest.importorskip("zstandard").ZstdCompressor().compress(raw)
+        return pytest.importorskip("zstandard").ZstdCompressor(write_checksum=True).compress(raw)  # as the command zstd does
     return {"": lambda raw: raw, ".gz": gzip.compress, ".xz": lzma.compress}[ending](raw)
 
 

@@ -92,6 +92,14 @@ def test_tables_of_other_kinds_are_named(tmp_path, content, words):
     both_refuse(tmp_path / "a.csv", words)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [("a.xlsx", "CSV UTF-8"), ("a.zip", "unpack it"), ("a.hwp", "save its text as .txt")]
+)
+def test_files_of_other_programs_are_refused_with_what_to_do(tmp_path, name, words):
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    both_refuse(tmp_path / name, rf"{name}: not one of \.(txt|csv), .*: .*{words}")
+
+
 def test_headers_of_a_mac_are_found(tmp_path):
     apart = unicodedata.normalize("NFD", "본문")
     assert apart != "본문"

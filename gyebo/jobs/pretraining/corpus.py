@@ -115,11 +115,16 @@ def open_data(
     return tokenizer, prepared
 
 
+def replaced_in(prepared: Prepared) -> list[str]:
+    """How many bad bytes were replaced in each file, a line each."""
+    return [said_of(name, count) for name, count in prepared.meta.get("replaced", {}).items()]
+
+
 def _notes(prepared: Prepared) -> list[str]:
     """What is odd about a corpus, one line each: texts that are left out, bytes that were no text, repetitions."""
     meta = prepared.meta
     count = sum(meta[split]["documents"] for split in SPLITS)
-    found = [said_of(name, replaced) for name, replaced in meta.get("replaced", {}).items()]
+    found = replaced_in(prepared)
     if left_out := meta.get("left_out"):
         found.append(f"{left_out:,} documents hold a text that must not be learned and are left out")
     if (repeated := meta.get("repeated", 0)) >= REPEATED * count and repeated:
