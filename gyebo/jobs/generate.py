@@ -47,6 +47,10 @@ def open_with(name: Given, precision: str, device: str, *makers: Callable[[Any, 
     return model.eval().to(place, DTYPES[precision]), tokenizer, *made
 
 
+# Of an answer without a token before its end.
+ENDED = "the model ended at once: its first token was the end (min_new_tokens=N asks for more)"
+
+
 def generate(
     name: Given,
     prompts: Sequence[Prompt],
@@ -67,7 +71,7 @@ def generate(
 
     With `on_text`, it is called with what a reader sees, and nothing is returned: the prompt, if the text continues it, and the
     text; of one answer while it is generated. `wanted`, or `control`: what the answers are steered to; `note`: called with
-    words of a bag that are left out, and where no candidate is new.
+    words of a bag that are left out, where no candidate is new, and where an answer is empty.
 
     `guard`: a guard, or the file of one; `mode`, `policy`: as in `open_guard`. Rows then have prompt, text, and as `guard` how
     often each decision was taken.
@@ -86,9 +90,13 @@ def generate(
         if on_text is not None and len(prompts) == checked.samples == checked.beams == 1 and not checked.rank:
             parts = stream(model, tokenizer, prompts[0], options=checked, control=control, guard=guarding)
             on_text("" if model.encodes_source else _text(prompts[0]))
+            written = False
             for text in parts:
                 on_text(text)
+                written = True
             on_text("\n")
+            if not written and guarding is None:
+                note(ENDED)
             return []
         if guarding is not None:
             firsts = first_answers(model, tokenizer, prompts, checked, guarding, control)
@@ -104,6 +112,8 @@ def generate(
     if on_text is not None:
         for answer in answers:
             on_text(f"{'' if model.encodes_source else _text(prompts[answer.prompt])}{answer.text}\n\n")
+            if not answer.text and answer.reason == "eos":
+                note(f"prompt {answer.prompt + 1}: {ENDED}" if len(prompts) > 1 else ENDED)
         return []
     rows = [{"prompt": prompts[answer.prompt], **_row(answer)} for answer in answers]
     for row, ranking in zip(rows, rankings):
