@@ -66,6 +66,7 @@ def evaluate(
     ablate: str | None = None,
     documents: str | None = None,
     text_field: str | None = None,
+    picture_field: str | None = None,
     encoding: str | None = None,
     bad_bytes: str | None = None,
     device: str = "auto",
@@ -81,7 +82,7 @@ def evaluate(
     from gyebo.jobs.finetuned_model import trained_on
 
     own = given(data=row_file(data, "data"), text=text, pair=pair, label=label, image=image, predictions=folder(predictions))
-    spans = given(context=context, memory=memory, documents=documents, text_field=text_field)
+    spans = given(context=context, memory=memory, documents=documents, text_field=text_field, picture_field=picture_field)
     decoding = given(encoding=encoding, bad_bytes=bad_bytes)
     tuned = trained_on(model)
     of_pictures = given(among=among, ablate=ablate)

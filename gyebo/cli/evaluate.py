@@ -37,6 +37,9 @@ def evaluate(
     ablate: Annotated[str | None, shared.word("--measure: without the image or the text of each.", "NAME")] = None,
     documents: shared.Documents = None,
     text_field: shared.TextField = None,
+    picture_field: Annotated[
+        str | None, shared.word("Column or key of the picture.  [default: the known names]", "NAME")
+    ] = None,
     encoding: shared.Encoding = None,
     bad_bytes: shared.BadBytes = None,
     device: shared.Device = "auto",
@@ -80,6 +83,7 @@ def evaluate(
         ablate=ablate,
         documents=documents,
         text_field=text_field,
+        picture_field=picture_field,
         encoding=encoding,
         bad_bytes=bad_bytes,
         device=device,

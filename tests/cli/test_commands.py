@@ -197,3 +197,16 @@ def test_lines_are_not_broken_in_a_pipe(cli, trained, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     said = cli("verify", trained).out.splitlines()
     assert said[0] == f"{trained}/checkpoints/step-4: all digests match"
+
+
+def test_evaluate_can_name_the_column_of_pictures_that_its_message_advises(cli, trained, tmp_path, monkeypatch):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    picture = pyarrow.array([{"bytes": b"x", "path": None}])
+    parquet.write_table(pyarrow.table({"a": picture, "b": picture, "text": ["나무"]}), tmp_path / "a.parquet")
+    found = cli("evaluate", trained, tmp_path / "a.parquet")
+    assert found.code == 2 and "--picture-field NAME" in found.err
+    asked = {}
+    monkeypatch.setattr("gyebo.jobs.evaluate.evaluate", lambda *words, data, **rest: asked.update(data) or {"loss": 1.0})
+    assert cli("evaluate", trained, tmp_path / "a.parquet", "--picture-field", "b").code == 0
+    assert asked["picture_field"] == "b"
