@@ -57,7 +57,7 @@ def test_several_processes_and_chunks_find_the_same(tmp_path, tests, monkeypatch
     data = corpus(tmp_path, [*held, *sentences(200, seed=6)])
     whole = find_test_texts({"a": task}, data)
     assert whole["a"] == SeenTests(exact=3, short=2)
-    monkeypatch.setattr(prepare.sources, "CHUNK_BYTES", 2000)
+    monkeypatch.setattr(prepare.documents, "CHUNK_BYTES", 2000)
     assert find_test_texts({"a": task}, data) == whole
     monkeypatch.setattr(seen_tests, "count_processes", lambda corpus: 2)
     assert find_test_texts({"a": task}, data) == whole
