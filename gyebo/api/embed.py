@@ -13,7 +13,7 @@ from gyebo.api.memory import TEXT, Names, Texts, corpus_names, names_in, naming,
 from gyebo.api.models import of_model
 from gyebo.api.options import folder, given
 from gyebo.api.showing import Shown
-from gyebo.api.speaking import aside
+from gyebo.api.speaking import aside, status
 from gyebo.config.errors import OptionError
 
 if TYPE_CHECKING:
@@ -104,10 +104,10 @@ def embed(
     if len(names) > 1:
         raise OptionError(f"‹texts› must be one file or corpus, but there are {len(names)} names: give one, or a glob")
     speak = aside(verbose)
-    with naming(texts, "texts"), speak.status("reading") as status:
+    with naming(texts, "texts"), status(speak, "reading") as say:
         said = job(
             model, names[0], place, data=data, overwrite=overwrite,
-            report=lambda count: status.update(f"{count:,} texts"), **options,
+            report=lambda count: say(f"{count:,} texts"), **options,
         )  # fmt: skip
     for note in said.get("notes", []):
         speak.print(note, highlight=False, markup=False)

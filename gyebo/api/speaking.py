@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gyebo.config.errors import OptionError
@@ -25,6 +27,16 @@ def console(verbose: Verbose) -> Console:
     found = Console(soft_wrap=True)
     seen = found.is_terminal or found.is_jupyter
     return found if verbose or (verbose is None and seen) else Console(quiet=True)
+
+
+@contextmanager
+def status(console: Console, text: str) -> Iterator[Callable[[str], None]]:
+    """A line in a terminal that says what goes on; gives a function that writes it anew."""
+    if not console.is_terminal or console.quiet:  # a notebook has no such line without further libraries
+        yield lambda text: None
+        return
+    with console.status(text) as shown:
+        yield lambda text: shown.update(text)
 
 
 def aside(verbose: Verbose) -> Console:

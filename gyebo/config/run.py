@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import codecs
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializationInfo, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from gyebo.config.errors import OptionError
 
@@ -42,7 +53,19 @@ def names_source(option: str) -> bool:
     return SOURCES.fullmatch(option) is not None
 
 
-class Section(BaseModel):
+class _OneLine(type(BaseModel)):  # type: ignore[misc]
+    """What is wrong with options that are given in Python is one line too (`gyebo.config.toml.check`)."""
+
+    def __call__(cls, /, *args: Any, **values: Any) -> Any:
+        from gyebo.config.toml import said
+
+        try:
+            return super().__call__(*args, **values)
+        except ValidationError as error:
+            raise said(cls, error) from None  # type: ignore[arg-type]
+
+
+class Section(BaseModel, metaclass=_OneLine):
     """A group of options; an unknown name is an error."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
@@ -88,6 +111,14 @@ class DataOptions(Section):
     plan_seed: int = Field(
         0, ge=0, description="seed of packing and of the order of documents in lanes; the same for all runs of a comparison"
     )
+
+    @field_validator("corpus", "without", mode="before")
+    @classmethod
+    def _one_or_several(cls, names: Any) -> Any:
+        """One name, or a path, is a list of one."""
+        if isinstance(names, str | Path):
+            return [str(names)]
+        return [str(name) if isinstance(name, Path) else name for name in names] if isinstance(names, list | tuple) else names
 
     @model_validator(mode="after")
     def _one_held_out_part(self) -> DataOptions:

@@ -64,9 +64,15 @@ def check(kind: type[Options], values: Mapping[str, Any], origin: str | Source =
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        # A default that depends on another option is missing where that one is wrong: no mistake of its own.
-        wrong = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
-        raise OptionError("; ".join(_line(kind, problem, source, section) for problem in wrong), _place(wrong[0])) from None
+        raise said(kind, error, source, section) from None
+
+
+def said(kind: type[BaseModel], error: ValidationError, source: Source | None = None, section: str = "") -> OptionError:
+    """What is wrong with options, in one line."""
+    # A default that depends on another option is missing where that one is wrong: no mistake of its own.
+    wrong = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
+    lines = (_line(kind, problem, source or Source(""), section) for problem in wrong)
+    return OptionError("; ".join(lines), _place(wrong[0]))
 
 
 def _place(problem: Any) -> Place:

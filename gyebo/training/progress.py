@@ -17,14 +17,23 @@ if TYPE_CHECKING:
     from gyebo.training.trainer import Trainer
 
 
+BAR = 30  # characters of a bar in a notebook
+
+
+def _plain(text: str) -> dict[str, str]:
+    """A text as a notebook takes it."""
+    return {"text/plain": text}
+
+
 class Progress:
-    """A bar on a terminal, elsewhere a line for each evaluation: loss, tokens/s, share of the measured matrix-product rate.
-    `flops_per_token`: of training, forward and backward."""
+    """A bar on a terminal and in a notebook, elsewhere a line for each evaluation: loss, tokens/s, share of the measured
+    matrix-product rate. `flops_per_token`: of training, forward and backward."""
 
     def __init__(self, console: Console | None, flops_per_token: float):
-        self.console = console
+        self.console = None if console is None or console.quiet else console
         self.flops = flops_per_token
         self._bar: Bar | None = None
+        self._line: Any = None  # of a notebook
         self._mark = (0.0, 0)
         self._evaluated = (0.0, 0)
         self._rate = 0.0
@@ -41,6 +50,10 @@ class Progress:
             self._bar = Bar(*columns, TimeRemainingColumn(), console=self.console)
             self._task = self._bar.add_task("", total=trainer.steps, completed=trainer.step)
             self._bar.start()
+        elif self.console.is_jupyter:
+            from IPython.display import display
+
+            self._line = display(_plain(f"step {trainer.step}/{trainer.steps}"), raw=True, display_id=True)
 
     def step(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """After every step."""
@@ -50,8 +63,17 @@ class Progress:
         if now - self._mark[0] >= 0.5:
             self._rate = (trainer.tokens - self._mark[1]) / (now - self._mark[0])
             self._mark = (now, trainer.tokens)
+            self._show_line(trainer, record)
         if self._bar:
             self._bar.update(self._task, completed=trainer.step, description=self._describe(record))
+
+    def _show_line(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """In a notebook, whose one line is written anew twice a second."""
+        if self._line is None:
+            return
+        done = trainer.step / trainer.steps
+        bar = ("█" * round(BAR * done)).ljust(BAR, "░")
+        self._line.update(_plain(f"{bar} step {trainer.step}/{trainer.steps}  {self._describe(record)}"), raw=True)
 
     def _describe(self, record: dict[str, Any]) -> str:
         loss = f"loss {record['loss']:.3f}"
@@ -75,6 +97,8 @@ class Progress:
         self.console.print(f"step {trainer.step}/{trainer.steps}  {shown}{rate}{left}", highlight=False)
         for line in sample:
             self.console.print(f"  [dim]{escape(line)}[/dim]", highlight=False)
+        if self._line is not None:
+            self._line.update(_plain(f"step {trainer.step}/{trainer.steps}"), raw=True)
         self._mark = (time.perf_counter(), trainer.tokens)
         self._evaluated = (trainer.seconds, trainer.tokens)
 

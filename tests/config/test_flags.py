@@ -128,7 +128,7 @@ def test_a_flag_of_a_command_without_a_table():
 def test_messages_name_options_that_exist():
     """Every option that a message marks by a constant name, anywhere in the package; marks stand in errors only."""
     known = {name for kind in (RunOptions, FinetuneOptions) for name in fields(kind)} | set(ALL) | set(OF_SOME)
-    known |= {name for command in VERBS for name in inspect.signature(verb(command)).parameters} | {"settings.seed"}
+    known |= {name for command in VERBS for name in inspect.signature(verb(command)).parameters} | {"settings.seed", "boxes"}
     known |= {name.rpartition(".")[2] for name in known}  # in the check of a section, or of a command without sections
     known |= {
         f"objective.{name}" for facts in OBJECTIVES.values() if not facts.kind for name in facts.load().Options.model_fields

@@ -1,5 +1,7 @@
 """Options: TOML, --set, and one clear line for what is wrong."""
 
+from pathlib import Path
+
 import pytest
 
 from gyebo.config import toml
@@ -135,3 +137,19 @@ def test_an_error_names_its_options_with_their_sections(kind, values, section, f
 def test_an_unknown_option_of_a_section_is_named_with_it():
     with pytest.raises(OptionError, match=r"^unknown option 'data.documnts'; did you mean data.documents"):
         toml.check(DataOptions, {"corpus": ["a"], "documnts": "line"}, section="data")
+
+
+def test_options_in_python_are_told_in_one_line():
+    budget = {"steps": 1}
+    assert RunOptions(family="gpt", data={"corpus": "x.txt"}, budget=budget).data.corpus == ["x.txt"]
+    assert RunOptions(family="gpt", data={"corpus": Path("x.txt")}, budget=budget).data.corpus == ["x.txt"]
+    for given, words in [
+        ({"data": {"corpus": 3}, "budget": budget}, "data.corpus must be a valid list, but is 3 instead"),
+        ({"data": {"corpus": []}, "budget": budget}, "data.corpus"),
+        ({"data": {"corpus": "x"}, "budget": {}}, "the budget needs exactly one of"),
+        ({"data": {"corpus": "x", "valdi": "y"}, "budget": budget}, "unknown option 'data.valdi'; did you mean"),
+        ({"budget": budget}, "data is missing"),
+    ]:
+        with pytest.raises(ValueError, match="^[^\n]*$") as caught:
+            RunOptions(family="gpt", **given)
+        assert words in str(caught.value) and "pydantic" not in str(caught.value)
