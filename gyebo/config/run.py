@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -20,6 +20,11 @@ from pydantic import (
 )
 
 from gyebo.config.errors import OptionError
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _Meta
+else:
+    _Meta = type(BaseModel)
 
 Schedule = Literal["cosine", "linear", "constant", "inverse-root", "slanted-triangular", "wsd"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -53,7 +58,7 @@ def names_source(option: str) -> bool:
     return SOURCES.fullmatch(option) is not None
 
 
-class _OneLine(type(BaseModel)):  # type: ignore[misc]
+class _OneLine(_Meta):
     """What is wrong with options that are given in Python is one line too (`gyebo.config.toml.check`)."""
 
     def __call__(cls, /, *args: Any, **values: Any) -> Any:
