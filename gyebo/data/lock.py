@@ -39,6 +39,8 @@ def sole_writer(folder: Path, *, wait: bool = False) -> Iterator[None]:
     if not os.access(path.parent, os.W_OK):  # whoever could not write a lock there can't write the directory either
         yield
         return
+    if path.is_symlink():
+        raise ValueError(f"{path} is a symbolic link, which the lock of {folder} never is: delete it")
     lock = FileLock(path)
     try:
         lock.acquire(blocking=wait)

@@ -159,6 +159,8 @@ def _read_field(entry: Field, value: Any, where: str, name: str) -> Any:
     expected = _CHECKS[entry.kind][0]
     if not _CHECKS[entry.kind][1](value):
         raise ValueError(f"{where}: {name} must be {expected}, but is {_short(value)} instead")
+    if entry.most is not None and value is not None and value > entry.most:
+        raise ValueError(f"{where}: {name} must be at most {entry.most}, but is {_short(value)} instead")
     if not entry.values:
         return value
     if value not in entry.values:

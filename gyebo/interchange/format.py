@@ -69,7 +69,7 @@ class Field:
     (positive), "bound" (from 0), "flag", "flags" (some of them), "id" (a token's id or null) or "word". `values`: their words
     -> ours (the first of several that mean the same is written). `aliases`: other names that `transformers` reads. `instead`:
     what is written where ours is None, from our config. `own`: a field of gyebo's, which `transformers` passes over, written
-    where it isn't the default.
+    where it isn't the default. `most`: the largest number, of parts that are built one by one before weights are compared.
     """
 
     theirs: str
@@ -81,6 +81,7 @@ class Field:
     optional: bool = False  # null is a value
     instead: Callable[[Any], Any] | None = None
     own: bool = False
+    most: int | None = None
 
 
 @dataclass(frozen=True)

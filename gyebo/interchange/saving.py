@@ -59,6 +59,8 @@ def save(
     if max_shard_bytes < 1:
         raise ValueError(f"max_shard_bytes must be at least 1, but is {max_shard_bytes} instead")
     tuned = isinstance(model, TaskModel)
+    if (directory / PICTURE_TOKENIZER).is_symlink():
+        raise ValueError(f"{directory / PICTURE_TOKENIZER} is a symbolic link, through which gyebo does not write: delete it")
     if not tuned and model.draws and model.picture_tokenizer is not None:
         save(model.picture_tokenizer, None, directory / PICTURE_TOKENIZER)
     architecture = task_architecture(table, model) if tuned else written_architecture(table, model.config)

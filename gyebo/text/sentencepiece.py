@@ -13,6 +13,7 @@ from typing import Any
 import tokenizers
 
 from gyebo.text import tokenizer_json
+from gyebo.text.damage import check_size
 from gyebo.text.piece_order import order_of, reordered
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6  # ModelProto.SentencePiece.Type
@@ -24,6 +25,7 @@ _BORDER = "\ufdd0"  # a noncharacter: stands in no text
 # Added by the code of XLNet and T5, not contained in any file of the checkpoint.
 _XLNET_ROLES = {"cls": "<cls>", "sep": "<sep>", "mask": "<mask>", "pad": "<pad>"}
 _T5_SENTINELS = 100
+_MOST_SENTINELS = 10_000
 
 
 def read_model(path: Path, config: dict[str, Any]) -> tuple[tokenizer_json.Spec, dict[str, str]]:
@@ -68,7 +70,9 @@ def read_model(path: Path, config: dict[str, Any]) -> tuple[tokenizer_json.Spec,
     if _is(config, "XLNet"):
         roles |= _XLNET_ROLES
     if _is(config, "T5"):
-        count = int(config.get("extra_ids", _T5_SENTINELS))
+        count = config.get("extra_ids", _T5_SENTINELS)
+        if type(count) is not int or not 0 <= count <= _MOST_SENTINELS:
+            raise ValueError(f"{path}: extra_ids must be a number up to {_MOST_SENTINELS:,}, but is {str(count)[:60]!r}")
         for place in range(count):  # <extra_id_0> is the last id
             spec["added_tokens"].append(tokenizer_json.added_token(len(pieces) + place, f"<extra_id_{count - 1 - place}>"))
     order = order_of(config, str(path))
@@ -81,6 +85,7 @@ def _parse(path: Path) -> Any:
         from sentencepiece import sentencepiece_model_pb2 as schema
     except ImportError as error:
         raise ImportError(f'{path}: reading it needs sentencepiece; run: pip install "gyebo[data]"') from error
+    check_size(path)
     proto = vars(schema)["ModelProto"]()  # made at import time: type checkers cannot see it
     try:
         proto.ParseFromString(path.read_bytes())

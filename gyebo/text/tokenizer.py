@@ -19,6 +19,7 @@ import tokenizers
 
 from gyebo.text import tokenizer_json
 from gyebo.text.batch import BatchOptions, make_batch, texts_and_pairs
+from gyebo.text.damage import is_panic, refused
 from gyebo.text.familiar import Familiar
 from gyebo.text.normalize import lone_surrogate, nfc, nfc_spans
 from gyebo.text.roles import HUB_ROLES, NUM_ROLE_SLOTS, SENTINEL, Roles, slot_names
@@ -105,15 +106,10 @@ class Tokenizer(Familiar):
 
         folder = Path(directory)
         published = (folder / SOURCE_MODEL).is_file() and not (folder / "tokenizer.json").is_file()
-        arguments = {} if published else read_directory(folder)
-        try:
-            tokenizer = read_marian(folder) if published else cls(**arguments)
-            tokenizer._backend()
-            tokenizer.target._backend()
-        except (FileNotFoundError, ImportError):
-            raise
-        except Exception as error:  # `tokenizers` raises bare Exceptions, damaged files any error
-            raise ValueError(f"{directory}: its tokenizer cannot be used: {error}") from error
+        with refused(directory):
+            tokenizer = read_marian(folder) if published else cls(**read_directory(folder))
+            for side in (tokenizer, tokenizer.target):
+                side._try()
         return tokenizer if published else read_target(tokenizer, folder)
 
     def save(self, directory: str | Path, *, max_length: int | None = None) -> None:
@@ -277,6 +273,17 @@ class Tokenizer(Familiar):
             if bad is None:
                 raise
             raise lone_surrogate(bad) from error
+        except BaseException as error:
+            if not is_panic(error):
+                raise
+            raise ValueError(f"texts: the tokenizer's file is damaged: it cannot encode one of them ({error})") from error
+
+    def _try(self) -> None:
+        """Use each part once, so that what cannot be used is refused when it is opened."""
+        tokenizer_json.processor(self._spec)
+        for id in self.encode(" aA1 가나ㄱ é\n"):
+            self.piece_bytes(id)
+        self.decode(sorted(self._tokens)[:: max(1, len(self._tokens) // 50)], skip_roles=False)
 
     def _backend(self) -> tokenizers.Tokenizer:
         """The encoder for ordinary text: special tokens under names that no text can contain, no template, no normalisation of

@@ -7,11 +7,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from gyebo.text import added_tokens, tokenizer_json
+from gyebo.text.damage import MOST_ID, check_spec, read_json, read_text
 from gyebo.text.piece_order import are_pieces, as_listed
 from gyebo.text.roles import HUB_ROLES, ROLES, Roles
 
@@ -57,21 +57,10 @@ def read_directory(folder: Path) -> dict[str, Any]:
         "kind": noted["kind"] if noted else PUBLISHED,
         "normalization": noted["normalization"] if noted else "own",
         "role_tokens": roles,
-        "model_inputs": config.get("model_input_names", ("input_ids", "attention_mask")),
-        "padding_side": config.get("padding_side", "right"),
+        "model_inputs": _model_inputs(config, folder),
+        "padding_side": _padding_side(config, folder),
         "max_length": _max_length(config),
     }
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; ValueError for other content."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not valid JSON ({error}); the file is damaged or of another kind") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    return content
 
 
 def _complete(spec: Spec, path: Path) -> Spec:
@@ -79,24 +68,23 @@ def _complete(spec: Spec, path: Path) -> Spec:
     model = spec.get("model")
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), (dict, list)):
         raise ValueError(f"{path}: no model with a vocabulary in it; the file is damaged or of another kind")
-    if not _is_vocabulary(model["vocab"]):
-        raise ValueError(f"{path}: the vocabulary has entries other than tokens with ids or scores; the file is damaged")
     if "type" not in model:  # files older than this field
         model["type"] = "BPE" if "merges" in model else "Unigram" if isinstance(model["vocab"], list) else "WordPiece"
     merges = model.get("merges")
-    if merges and isinstance(merges[0], str):  # files older than merges as pairs
-        model["merges"] = [merge.split(" ", 1) for merge in merges]
+    if isinstance(merges, list):  # in files older than merges as pairs they are strings
+        model["merges"] = [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in merges]
+        if any(not isinstance(pair, list) or len(pair) != 2 or not all(map(_is_text, pair)) for pair in model["merges"]):
+            raise ValueError(f"{path}: the merges have entries other than two tokens; the file is damaged")
     for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
         spec.setdefault(part, None)
     spec["added_tokens"] = spec.get("added_tokens") or []
+    check_spec(spec, path)
     # Padding and truncation left switched on by the last user are not part of the tokenizer.
     return {**spec, "truncation": None, "padding": None}
 
 
-def _is_vocabulary(vocab: dict[str, Any] | list[Any]) -> bool:
-    if isinstance(vocab, dict):
-        return all(isinstance(id, int) and id >= 0 for id in vocab.values())
-    return all(isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str) for entry in vocab)
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _config_roles(config: dict[str, Any]) -> dict[str, str]:
@@ -107,6 +95,22 @@ def _config_roles(config: dict[str, Any]) -> dict[str, str]:
         if token:
             roles[role] = token
     return roles
+
+
+def _model_inputs(config: dict[str, Any], folder: Path) -> tuple[str, ...]:
+    names = config.get("model_input_names", ["input_ids", "attention_mask"])
+    if not isinstance(names, list) or not all(map(_is_text, names)):
+        raise ValueError(
+            f"{folder / 'tokenizer_config.json'}: model_input_names must be a list of names, but is {str(names)[:60]!r}"
+        )
+    return tuple(names)
+
+
+def _padding_side(config: dict[str, Any], folder: Path) -> str:
+    side = config.get("padding_side", "right")
+    if side not in ("left", "right"):
+        raise ValueError(f"{folder / 'tokenizer_config.json'}: padding_side must be left or right, but is {str(side)[:60]!r}")
+    return side
 
 
 def _max_length(config: dict[str, Any]) -> int | None:
@@ -126,7 +130,9 @@ def _assemble(model: dict[str, Any], **parts: Any) -> Spec:
 
 def _bpe(folder: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, str]]:
     vocab = read_json(folder / "vocab.json")
-    lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+    if not all(type(id) is int and 0 <= id < MOST_ID for id in vocab.values()):
+        raise ValueError(f"{folder / 'vocab.json'}: the vocabulary has entries other than tokens with ids; the file is damaged")
+    lines = read_text(folder / "merges.txt").split("\n")
     if lines and lines[0].startswith("#version"):
         lines = lines[1:]
     merges = []
@@ -166,10 +172,7 @@ def _bpe(folder: Path, config: dict[str, Any]) -> tuple[Spec, dict[str, str]]:
 
 def _lines(path: Path) -> list[str]:
     """The tokens of a vocab.txt, one a line."""
-    try:
-        tokens = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 ({error}); the file is damaged or of another kind") from error
+    tokens = read_text(path).split("\n")
     if tokens and not tokens[-1]:
         tokens.pop()
     return [token.rstrip("\r") for token in tokens]

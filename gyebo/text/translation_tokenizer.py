@@ -16,6 +16,7 @@ from typing import Any
 
 from gyebo.text import tokenizer_json
 from gyebo.text.batch import as_arrays, texts_and_pairs
+from gyebo.text.damage import read_json, refused
 from gyebo.text.roles import Roles
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.text.tokenizer_files import PUBLISHED
@@ -88,10 +89,10 @@ def read_target(source: Tokenizer, folder: Path) -> Tokenizer:
     file = folder / TARGET_FILE
     if not file.is_file():
         return source
-    try:
-        return TranslationTokenizer(source, source.with_spec(json.loads(file.read_text(encoding="utf-8"))))
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{file}: not a tokenizer.json ({error}); the file is damaged or of another kind") from error
+    with refused(file, "not a tokenizer.json"):
+        target = source.with_spec(read_json(file))
+        target._try()
+        return TranslationTokenizer(source, target)
 
 
 # -- Marian's ----------------------------------------------------------------------------------------------------------
@@ -203,7 +204,6 @@ def read_marian(folder: Path) -> TranslationTokenizer:
     without the extra `data`.
     """
     from gyebo.text.sentencepiece import read_model
-    from gyebo.text.tokenizer_files import read_json
 
     names = (SOURCE_MODEL, TARGET_MODEL, IDS)
     for name in names:

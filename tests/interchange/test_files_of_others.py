@@ -161,3 +161,20 @@ def test_roberta_with_the_vocabulary_of_bert(tmp_path):
     gyebo.save(model, ours, tmp_path / "saved")
     again = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
     assert again("나는", "학교에서")["input_ids"] == [0, 4, 2, 5, 6, 2]
+
+
+@pytest.mark.parametrize(
+    ("family", "field", "most"),
+    [
+        ("elmo", "num_highways", 1000),
+        ("dvae", "n_blk_per_group", 1000),
+        ("dvae", "group_count", 30),
+        ("vqvae", "num_halvings", 30),
+    ],
+)
+def test_parts_that_are_built_one_by_one_are_counted_first(family, field, most):
+    from gyebo.interchange.config_fields import read_config
+    from gyebo.interchange.registry import formats_of
+
+    with pytest.raises(ValueError, match=f"x: {field} must be at most {most}, but is 1000000000"):
+        read_config(formats_of(family)[0], {field: 10**9}, "x")

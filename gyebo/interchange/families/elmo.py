@@ -31,7 +31,7 @@ FORMAT = Format(
         Field("max_characters_per_token", "characters", "count", 50),
         Field("character_size", "character_width", "count", 16),
         Field("character_filters", "filters", "counts", (32, 32, 64, 128, 256, 512, 1024)),
-        Field("num_highways", "highways", "natural", 2),
+        Field("num_highways", "highways", "natural", 2, most=1000),
         Field("hidden_size", "width", "count", 1024),
         Field("cell_size", "cells", "count", 4096),
         Field("num_hidden_layers", "layers", "count", 2),
