@@ -54,7 +54,7 @@ def model_of(table, architecture, config):
     model = model_class(table.family)(config).eval()
     if architecture.kind is not None:
         labels = None if KINDS[architecture.kind].head.outputs else 3
-        model = add_head(model, FAMILIES[table.family].head_style, architecture.kind, labels)
+        model = add_head(model, model.own_head_style or FAMILIES[table.family].head_style, architecture.kind, labels)
     return model
 
 
