@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_type_hints
 
-import click
 import typer
+from typer.models import OptionInfo
 
 from gyebo.cli.attribute import attribute
 from gyebo.cli.caption import caption
@@ -96,10 +96,15 @@ def register(app: typer.Typer) -> None:
         groups.get(group_name, app).command(last)(_naming_flags(name, function))
 
 
-def _own_flags() -> set[str] | None:
-    """The flags of the command that runs."""
-    context = click.get_current_context(silent=True)
-    return None if context is None else {flag for parameter in context.command.params for flag in parameter.opts}
+def _own_flags(function: Callable[..., None]) -> set[str]:
+    """The flags of a command."""
+    found: set[str] = set()
+    for name, hint in get_type_hints(function, include_extras=True).items():
+        for option in (each for each in getattr(hint, "__metadata__", ()) if isinstance(each, OptionInfo)):
+            words = [option.default, *(option.param_decls or ())]  # the first one stands there within Annotated
+            named = [part for word in words if isinstance(word, str) for part in word.split("/") if part.startswith("-")]
+            found |= set(named or [f"--{name.replace('_', '-')}"])
+    return found
 
 
 def _naming_flags(command: str, function: Callable[..., None]) -> Callable[..., None]:
@@ -110,7 +115,7 @@ def _naming_flags(command: str, function: Callable[..., None]) -> Callable[..., 
         try:
             function(*words, **options)
         except NamesOptions as error:
-            error.args = (typed(error.text, command, _own_flags()),)
+            error.args = (typed(error.text, command, _own_flags(function)),)
             raise
 
     return run

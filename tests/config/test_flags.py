@@ -10,7 +10,7 @@ import pytest
 import typer.main
 
 from gyebo.cli.app import app
-from gyebo.cli.commands import COMMANDS
+from gyebo.cli.commands import COMMANDS, _own_flags
 from gyebo.config import toml
 from gyebo.config.errors import NAMED, NamesOptions, OptionError, within
 from gyebo.config.finetune import FinetuneOptions
@@ -76,6 +76,13 @@ def test_what_is_no_option_of_a_run_has_its_flag_too():
 )
 def test_a_message_as_it_is_typed(command, text, shown):
     assert typed(text, command, parameters(command)[0]) == shown
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_knows_its_flags(command):
+    """By which its errors name options; those that turn an option off count too."""
+    off = {flag for flag in _own_flags(COMMANDS[command]) if flag.startswith("--no-")}
+    assert _own_flags(COMMANDS[command]) - off == parameters(command)[0] - {"-h", "--help"}
 
 
 def test_an_option_of_a_corpus_is_named_by_a_flag_or_an_argument_that_the_command_has():

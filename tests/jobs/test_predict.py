@@ -296,7 +296,7 @@ def test_what_cannot_predict(bert, tuned, place, tmp_path):
     with pytest.raises(ValueError, match=r"a\.txt is the file that is read"):
         predict(tuned[1], text, Path(text), overwrite=True)
     predict(tuned[1], text, tmp_path / "out.jsonl")
-    with pytest.raises(ValueError, match="out exists already: .*overwrite"):
+    with pytest.raises(ValueError, match=r"out\.jsonl exists already: .*overwrite"):
         predict(tuned[1], text, tmp_path / "out.jsonl")
     assert len(predict(tuned[1], text, tmp_path / "out.jsonl", overwrite=True)) == 1
 
