@@ -224,18 +224,20 @@ def scored(
 def target_nats(
     model: Any, features: Features, *, autocast: Callable[[], Any] = nullcontext
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """-ln p of the target of each row, its end included, and how many tokens that is, [rows] each. The model is put into
-    evaluation mode."""
+    """-ln p of the target of each row, its end included, and how many tokens that is, [rows] each; a first token that is
+    forced, as BART's, is never chosen and counts in neither. The model is put into evaluation mode."""
     model.eval()
     device = next(model.parameters()).device
+    forced = model.encodes_source and model.forced_ids[0] is not None
     nats, counts = np.zeros(len(features)), np.zeros(len(features), np.int64)
     for rows in token_groups(features, TOKENS):
         batch = {name: torch.from_numpy(values).to(device) for name, values in features.batch(rows).items()}
         with autocast():
             losses = cross_entropy_each(*before_output(model, batch))
         row = (batch["labels"] != IGNORE).nonzero()[:, 0].cpu().numpy()
-        nats[rows] = np.bincount(row, losses.double().cpu().numpy(), len(rows))
-        counts[rows] = np.bincount(row, minlength=len(rows))
+        chosen = np.diff(row, prepend=-1) == 0 if forced else np.ones(len(row), bool)
+        nats[rows] = np.bincount(row, losses.double().cpu().numpy() * chosen, len(rows))
+        counts[rows] = np.bincount(row, chosen, len(rows))
     return nats, counts
 
 

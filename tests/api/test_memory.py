@@ -116,7 +116,6 @@ def test_files_are_not_taken_for_texts(tmp_path, monkeypatch):
         (["a", "b\ud800"], r"corpus: number 1 \(from 0\) has a lone surrogate"),
         (UserDict(text="a"), "corpus holds no texts, but a UserDict"),
     ],
-    ids=str,
 )
 def test_what_holds_no_texts_is_one_line_that_names_the_parameter(value, said):
     with pytest.raises(ValueError, match=f"^{said}[^\n]*$"):
@@ -139,7 +138,6 @@ def test_a_table_without_the_column_names_those_there_are(pandas):
         ([{1: "a"}], r"data: row 0 \(from 0\): the name of the column 1 is no string"),
         ([], "data is empty"),
     ],
-    ids=str,
 )
 def test_what_holds_no_rows_is_one_line_that_names_the_parameter(value, said):
     with pytest.raises(ValueError, match=f"^{said}[^\n]*$"):

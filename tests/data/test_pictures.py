@@ -20,12 +20,11 @@ from gyebo.data.prepare import (
     first_records,
     open_corpus,
     prepare,
-    record_key,
-    split_key,
     split_of_pictures,
     training_texts,
 )
 from gyebo.data.records import CAPTION, FALSE, QUESTION, Record, Text
+from gyebo.data.splitting import record_key, split_key
 from gyebo.data.streams import TOKENS, BatchField
 from gyebo.text.tokenizer import Tokenizer
 from gyebo.world import pictures as drawn

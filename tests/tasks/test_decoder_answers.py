@@ -98,6 +98,25 @@ def test_the_loss_is_that_of_the_targets_alone(family, tokenizer):
     assert objective.counts(batch) == {"task": sum(counts)}
 
 
+def test_a_first_token_that_is_forced_is_not_counted(tokenizer):
+    """BART's targets begin with `bos`, which generation does not choose: -ln p of what follows, by `transformers`' order."""
+    tokenizer = tokenizer("bart")
+    first, plain = tokenizer.role_ids["bos"], tiny("bart", tokenizer)
+    model = type(plain)(replace(plain.config, forced_bos_id=first)).eval()
+    start = model.start_id
+    features = text_answers.encode(FORM, EXAMPLES, tokenizer, reader=reader_of(model, model.config), max_length=32)
+    expected, counts = [], []
+    for number, (_, label) in enumerate(PAIRS):
+        source = torch.from_numpy(features.batch([number])["input_ids"])
+        target = [first, *tokenizer.encode(label), tokenizer.role_ids["eos"]]
+        with torch.no_grad():
+            logs = model(source, decoder_input_ids=torch.tensor([[start, *target[:-1]]])).logits[0].float().log_softmax(-1)
+        expected.append(-sum(float(logs[place, id]) for place, id in enumerate(target) if place))
+        counts.append(len(target) - 1)
+    nats, tokens = text_answers.target_nats(model, features)
+    assert nats == pytest.approx(expected, rel=1e-4) and tokens.tolist() == counts
+
+
 def predicted(model, tokenizer, examples, beams):
     features = text_answers.encode(
         FORM, examples, tokenizer, reader=reader_of(model, model.config), max_length=32, targets=False
