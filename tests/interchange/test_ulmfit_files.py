@@ -207,7 +207,7 @@ def test_what_else_does_not_fit_is_refused(opened_by_name):
         load(folder)
     (folder / "other.pth").unlink()
     torch.save({"model": state, "opt": None}, folder / "lm.pth")  # learn.save without with_opt=False
-    with pytest.raises(ValueError, match=r"lm\.pth: 'model' is not a dense tensor"):
+    with pytest.raises(ValueError, match=r"lm\.pth: a training checkpoint, whose weights stand under 'model'"):
         load(folder)
     config = {"model_type": "gyebo-ulmfit", **WORDS}
     for change, said in (({"bidir": True}, "bidir"), ({"n_hid": 15}, "config.json asks for"), ({"n_layers": 2}, "hold 3")):
