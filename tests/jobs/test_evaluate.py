@@ -31,7 +31,7 @@ def test_a_model_without_roles_is_charged_as_the_note_says(run, text, monkeypatc
         tokenizer.role_ids = {role: id for role, id in tokenizer.role_ids.items() if role not in ("bos", "eos")}
         return model, tokenizer
 
-    monkeypatch.setattr("gyebo.jobs.held_out.load", without)
+    monkeypatch.setattr("gyebo.jobs.opened.load", without)
     found = job.evaluate(str(run), [text])
     assert "no start and no end token" in found["note"] and "log2 of the 400 tokens" in found["note"]
     assert "the end of a document is not charged" in found["note"]
