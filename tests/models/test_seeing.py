@@ -277,8 +277,6 @@ def test_regions_that_do_not_fit_are_refused(model):
     ):
         with pytest.raises(ValueError, match=said):
             model.encode(ids, **given)
-    with pytest.raises(ValueError, match="labels="):
-        model(ids, features, boxes, labels=ids)
     with pytest.raises(ValueError, match="positions must be"):
         model.encode(tokens(1, 17))
     with pytest.raises(ValueError, match="head must be one of"):
