@@ -86,8 +86,6 @@ def test_what_has_no_meaning_is_refused():
     model = make(attention="none")
     with pytest.raises(ValueError, match="at most 32 tokens"):
         model(tokens(1, 33))
-    with pytest.raises(ValueError, match="labels="):
-        model(tokens(1, 3), labels=tokens(1, 3))
     with pytest.raises(ValueError, match="return_attentions"):
         model(tokens(1, 3), output_attentions=True)
     cache = model.read_source(tokens(1, 3), slots=2)
