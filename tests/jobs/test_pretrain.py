@@ -13,8 +13,8 @@ import gyebo
 from gyebo.config import toml
 from gyebo.config.run import RunOptions
 from gyebo.interchange import load
+from gyebo.jobs import places, run_directory
 from gyebo.jobs import pretrain as job
-from gyebo.jobs import run_directory
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import command_of, pretrain
 from gyebo.jobs.pretraining.setup import set_up
@@ -193,11 +193,12 @@ def test_a_run_in_bfloat16_is_evaluated_as_it_was(run_options, tmp_path):
 def test_the_record_repeats_the_run(finished, tmp_path):
     options, out, _ = finished
     record = toml.read(out / "run.toml")
-    assert RunOptions.model_validate(record["options"]) == options
+    stored = RunOptions.model_validate(record["options"])
+    assert stored == places.published(options) and places.placed(stored, out, typed=False) == options
     assert record["options"]["seed"] == 0 and record["plan"]["precision"] == "float32"
     assert record["versions"]["torch"] == torch.__version__ and record["versions"]["gyebo"] == gyebo.__version__
     assert re.fullmatch("[0-9a-f]{64}", record["corpus"]["fingerprint"])
-    pretrain(RunOptions.model_validate(record["options"]), tmp_path / "again")
+    pretrain(options, tmp_path / "again")
     assert losses(tmp_path / "again") == losses(out)
     assert same(weights(tmp_path / "again"), weights(out))
 
@@ -207,7 +208,7 @@ def test_the_card_is_written_and_its_command_gives_the_same_run(finished, tmp_pa
     card = (out / "README.md").read_text(encoding="utf-8")
     assert f"{result.valid['bits_per_byte']:.4g}" in card and "library_name" in card
     command = re.search(r"```sh\n(gyebo pretrain .*)\n```", card)[1]
-    assert parsed(command, monkeypatch) == (options, str(out))
+    assert parsed(command, monkeypatch) == (places.published(options), out.name)
 
 
 def parsed(command, monkeypatch):
@@ -278,11 +279,13 @@ def test_the_settings_above_leave_no_option_out():
         "vocab_size",
         "start_from",
         "teacher",  # another command: gyebo distill
+        "data.encoding",
         "data.valid_last",
         "data.valid_share",
         "budget.tokens",
         "budget.flops",
         "budget.minutes",
+        "budget.epochs",
         "optim.name",  # with the options of the other optimiser
         "optim.beta2_decay",
         "optim.eps2",
@@ -316,7 +319,7 @@ def test_from_starts_with_those_weights_and_that_tokenizer(finished, run_options
     trainer = setup.trainer("float32", 2)
     assert losses(out)[0][1] == trainer.advance()["loss"]
     assert losses(out)[0][1] < losses(first)[0][1] - 0.1
-    assert f"--from {first}" in (out / "README.md").read_text(encoding="utf-8")
+    assert f"--from {first.name}" in (out / "README.md").read_text(encoding="utf-8")
 
 
 def test_from_refuses_what_contradicts_it(finished, run_options, tokenizer_folder, tmp_path):
