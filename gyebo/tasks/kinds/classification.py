@@ -51,12 +51,12 @@ def encode_texts(examples: Sequence[Example], tokenizer: Tokenizer, max_length: 
     templates = {1: template_of(tokenizer, 1), 2: template_of(tokenizer, 2)}
     mark = marking(tokenizer) if any(example.answers for example in examples) else None
     plain = iter(tokenizer.encode_batch([example.text for example in examples if not example.answers]))
-    pairs = iter(tokenizer.encode_batch([example.pair for example in examples if example.pair is not None]))
+    pairs = iter(tokenizer.encode_batch([example.pair for example in examples if example.pair]))
     rows = []
     too_long = 0
     for example in examples:
         texts = [mark(example) if mark and example.answers else next(plain)]
-        if example.pair is not None:
+        if example.pair:  # an empty second text is none, as for the tokenizer
             texts.append(next(pairs))
         template = templates[len(texts)]
         sizes = longest_first(len(texts[0]), sum(map(len, texts[1:])), template.room(max_length))
