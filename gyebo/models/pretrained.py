@@ -76,9 +76,7 @@ class Pretrained(Counted):
     @property
     def title(self: Any) -> str:
         """What the family is called in messages: ELMo, GPT-2."""
-        from gyebo.models.family import find
-
-        return find(self.family).title
+        return _title(type(self))
 
     @property
     def output(self) -> nn.Module | None:
@@ -93,7 +91,7 @@ class Pretrained(Counted):
 
         model, _ = load(name)
         if type(model) is not cls:
-            raise ValueError(f"{name} holds a {model.title}, not a {cls.__name__}: open it with gyebo.load")
+            raise ValueError(f"{name} holds a model of {model.title}, not of {_title(cls)}: open it with gyebo.load")
         return model
 
     def with_loss(self, output: Output, labels: Tensor | None, logits: Tensor | None, backward: Tensor | None = None) -> Output:
@@ -145,3 +143,9 @@ class Pretrained(Counted):
         parts = "token padding position segment image row column patch_position".split()
         tables = (*(f"{part}_embedding" for part in parts), "lm_head", "mlm_head.decoder")
         return sum(p.numel() for name, p in module.named_parameters() if embeddings or not name.startswith(tables))
+
+
+def _title(cls: Any) -> str:
+    from gyebo.models.family import find
+
+    return find(cls.family).title

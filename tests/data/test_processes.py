@@ -68,9 +68,8 @@ def test_a_process_that_is_started_while_interrupts_are_held_never_hears_them():
 
 
 def test_what_a_worker_prints_is_no_answer_and_one_that_is_killed_is_named(capfd):
-    jobs = [(None, number, None, False) for number in (-2, -2, -1)]
-    found = run_jobs(Sleeper(), iter(jobs), 2)
-    assert [next(found), next(found)] == [(-2, {"printed": True})] * 2
+    talking, killed = ([(None, number, None, False)] for number in (-2, -1))
+    assert list(run_jobs(Sleeper(), iter(2 * talking), 2)) == [(-2, {"printed": True})] * 2
     with pytest.raises(RuntimeError, match=r"has ended \(signal 9\).*parts that were finished are kept"):
-        next(found)
+        list(run_jobs(Sleeper(), iter(killed), 2))
     assert capfd.readouterr() == ("", "something else\n" * 2)

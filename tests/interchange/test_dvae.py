@@ -20,8 +20,8 @@ HERE = Path(__file__).parent / "dvae"
 
 @torch.no_grad()
 def test_the_layers_are_those_of_the_package():
-    model, tokenizer = gyebo.load(HERE)
-    assert tokenizer is None and model.config == DvaeConfig(picture_size=16, codes=11, code_width=6, width=4)
+    model, processor = gyebo.load(HERE)
+    assert processor.tokenizer is None and model.config == DvaeConfig(picture_size=16, codes=11, code_width=6, width=4)
     model, expected = model.double(), load_file(HERE / "expected.safetensors")
     pixels = expected["pixels"]
     logits = model.logits_of(model.as_floats(pixels).float().double())  # the package divides in single precision

@@ -300,5 +300,5 @@ def test_published_configs_are_read():
 
 def test_one_family_does_not_open_as_another(tmp_path):
     reference_encoder("roberta").save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="holds a Roberta, not a Bert"):
+    with pytest.raises(ValueError, match="holds a model of RoBERTa, not of BERT"):
         Bert.from_pretrained(tmp_path)

@@ -296,5 +296,5 @@ def test_a_head_of_another_familys_style_is_refused(tmp_path):
 
 
 def test_a_fine_tuned_model_does_not_open_as_a_pretrained_one(folder):
-    with pytest.raises(ValueError, match="holds a TaskModel, not a Gpt2"):
+    with pytest.raises(ValueError, match="holds a model of GPT-2 with a task head, not of GPT-2"):
         model_class("gpt2").from_pretrained(folder)

@@ -248,5 +248,5 @@ def test_dtypes(reference, tmp_path):
 
 def test_one_family_does_not_open_as_another(reference, tmp_path):
     reference("gpt").save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="holds a GPT, not a Gpt2"):
+    with pytest.raises(ValueError, match="holds a model of GPT, not of GPT-2: open it"):
         Gpt2.from_pretrained(tmp_path)
