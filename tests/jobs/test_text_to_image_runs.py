@@ -70,7 +70,7 @@ def test_a_run_learns_texts_and_codes_and_holds_its_picture_tokenizer(drawer, mo
     found = draw_pictures(str(out), "빨간 집", {"candidates": 2, "guidance": 2.0}, out=tmp_path / "a.png")
     assert len(found["candidates"]) == 2
     card = (out / "README.md").read_text(encoding="utf-8")
-    assert f"--picture-tokenizer {models.codes}" in card and "image loss" in card
+    assert f"--picture-tokenizer {models.codes.name} " in card and "image loss" in card
     record = json.loads((out / "config.json").read_text())
     assert record["model_type"] == "gyebo-dalle" and (out / "picture_tokenizer" / "config.json").is_file()
 
