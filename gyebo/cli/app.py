@@ -11,7 +11,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Annotated, Any
@@ -26,18 +26,8 @@ INTERRUPTED = 130  # what typer makes of Ctrl-C
 STOPPED = "interrupted"  # what is said then
 PATIENCE = 5.0  # seconds
 _TRUST = "--trust-config"
+_COMPLETION = "_GYEBO_COMPLETE"  # set by a shell that asks what may follow
 _PYTHONS = warnings.showwarning
-
-# Plain help (no rich markup): no boxes in pipes, examples that can be copied, and 0.1 s less to wait for it.
-app = typer.Typer(
-    name="gyebo",
-    help="Pretrain and compare language models of the Transformer family tree on your own text.",
-    epilog="To start: gyebo demo",
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-commands.register(app)
 
 
 def _version(value: bool) -> None:
@@ -48,7 +38,6 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors; may also follow a command.")] = False,
     trust: Annotated[
@@ -64,6 +53,25 @@ def _options(
     pass  # --debug and --trust-config are taken out before the commands see them
 
 
+def program(arguments: Collection[str] | None = None) -> typer.Typer:
+    """The commands, their groups and the options of all; of commands that `arguments` don't name only the names and help."""
+    # Plain help (no rich markup): no boxes in pipes, examples that can be copied, and 0.1 s less to wait for it.
+    app = typer.Typer(
+        name="gyebo",
+        help="Pretrain and compare language models of the Transformer family tree on your own text.",
+        epilog="To start: gyebo demo",
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        callback=_options,
+    )
+    commands.register(app, None if _COMPLETION in os.environ else arguments)
+    return app
+
+
+app = program()
+
+
 def main() -> None:
     """Run the command line; an error that a user can cause is one line, with a traceback only under --debug.
 
@@ -76,7 +84,7 @@ def main() -> None:
     try:
         arguments, trusted = _take_trusted(arguments)
         with _interruptible(), trusting(trusted):
-            code = app(arguments or ["--help"], prog_name="gyebo", standalone_mode=False)
+            code = program(arguments)(arguments or ["--help"], prog_name="gyebo", standalone_mode=False)
             sys.stdout.flush()
     except typer.TyperException as error:
         _fail(_usage(error), error.exit_code, debug)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, get_type_hints
 
 import typer
@@ -85,15 +85,27 @@ GROUPS = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Add all commands to the program."""
+def register(app: typer.Typer, arguments: Collection[str] | None = None) -> None:
+    """Add all commands to the program. Those that `arguments` can't call come without their options, which take most of the
+    time that it starts in."""
     groups = {name: typer.Typer(help=help, rich_markup_mode=None) for name, help in GROUPS.items()}
     for name, group in groups.items():
         group.callback()(lambda: None)
         app.add_typer(group, name=name)
     for name, function in COMMANDS.items():
         group_name, _, last = name.rpartition(" ")
-        groups.get(group_name, app).command(last)(_naming_flags(name, function))
+        callable_here = arguments is None or set(name.split()) <= set(arguments)
+        groups.get(group_name, app).command(last)(_naming_flags(name, function) if callable_here else _listed(function))
+
+
+def _listed(function: Callable[..., None]) -> Callable[[], None]:
+    """A command as the list of commands shows it."""
+
+    def show() -> None:
+        raise AssertionError(f"{function.__name__} was registered without its options")
+
+    show.__doc__ = function.__doc__
+    return show
 
 
 def _own_flags(function: Callable[..., None]) -> set[str]:

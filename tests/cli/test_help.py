@@ -1,5 +1,6 @@
 """--help of every command: it works, is complete, shows examples that parse, and is not broken in a pipe."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -53,6 +54,21 @@ def test_the_list_of_commands_is_complete_and_not_cut(cli, monkeypatch):
     for name in COMMANDS:
         assert f"\n  {name.split()[0]} " in shown
     assert cli().out == shown  # gyebo alone
+
+
+@pytest.mark.parametrize("words", [["--help"], ["guard", "--help"]], ids="-".join)
+def test_the_list_is_the_same_where_no_command_has_its_options(cli, monkeypatch, capsys, words):
+    """What is typed decides which commands are built whole (half the time of `gyebo --help`)."""
+    monkeypatch.setenv("COLUMNS", "80")
+    app(words, prog_name="gyebo", standalone_mode=False)
+    whole = capsys.readouterr().out
+    assert whole and cli(*words).out == whole
+
+
+def test_a_shell_is_told_the_options_of_a_command():
+    asked = {"_GYEBO_COMPLETE": "complete_bash", "COMP_WORDS": "gyebo pretrain --over", "COMP_CWORD": "2"}
+    done = subprocess.run([sys.executable, "-m", "gyebo"], env=os.environ | asked, capture_output=True, text=True)
+    assert done.stdout.split() == ["--overwrite"], done.stderr
 
 
 def parses(command):

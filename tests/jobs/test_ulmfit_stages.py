@@ -101,7 +101,7 @@ def test_adapting_starts_from_the_general_model(stages):
     last = [record for record in log.read(general) if "loss" in record][-1]
     assert abs(first["loss_lm"] - last["loss_lm"]) < 1.0
     card = (domain / "README.md").read_text(encoding="utf-8")
-    assert f"--from {general}" in card and "slanted-triangular" in card
+    assert f"--from {general.name}" in card and "slanted-triangular" in card
 
 
 # -- learning a task ---
