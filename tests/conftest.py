@@ -1,8 +1,11 @@
 """What all tests share: one thread each, a cache of their own, a small corpus."""
 
+import io
 import os
 import random
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -31,6 +34,29 @@ def cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
     os.environ["GYEBO_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """A function that types a command in this process: gives code, out, err."""
+    from gyebo.cli.app import main
+
+    def run(*words, stdin=None):
+        monkeypatch.setattr(sys, "argv", ["gyebo", *map(str, words)])
+        monkeypatch.setattr("gyebo.jobs.pretraining.corpus._said", set())  # what a corpus is, is said once a process
+        if stdin is not None:
+            raw = stdin if isinstance(stdin, bytes) else stdin.encode()
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        found = capsys.readouterr()
+        return SimpleNamespace(code=code, out=found.out, err=found.err)
+
+    return run
 
 
 def sentences(count: int, seed: int = 0) -> list[str]:

@@ -50,6 +50,7 @@ SMALLER = {
     "--minutes 10": "--steps 2",
     'size="mini"': 'size="tiny", vocab_size=400, precision="float32", batch_tokens=1024',
     "minutes=10": "steps=2",
+    '("train", 20_000, 0)': '("train", 200, 0)',
 }
 SMALLER_RECIPE = {
     "flops = 1.5e14": "steps = 30",

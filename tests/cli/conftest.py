@@ -1,8 +1,6 @@
-"""The command line in this process: exit code, stdout, stderr."""
+"""Wrong commands, and a run made by the command."""
 
-import io
 import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -10,28 +8,6 @@ from gyebo.cli.app import main
 
 TINY = ["--size", "tiny", "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.heads=2"]
 TINY += ["--context", "32", "--batch-tokens", "256", "--precision", "float32", "--valid-share", "0.05"]
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """A function that types a command: gives code, out, err."""
-
-    def run(*words, stdin=None):
-        monkeypatch.setattr(sys, "argv", ["gyebo", *map(str, words)])
-        monkeypatch.setattr("gyebo.jobs.pretraining.corpus._said", set())  # what a corpus is, is said once a process
-        if stdin is not None:
-            raw = stdin if isinstance(stdin, bytes) else stdin.encode()
-            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        found = capsys.readouterr()
-        return SimpleNamespace(code=code, out=found.out, err=found.err)
-
-    return run
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -254,19 +252,14 @@ def test_a_prompt_is_a_source(learned):
     assert answer["text"].strip() == "tree sea"
 
 
-def gyebo_command(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "gyebo", *arguments], input=stdin, capture_output=True, text=True, check=False)
-
-
-def test_the_command_reads_files_and_pipes(learned, tmp_path):
+def test_the_command_reads_files_and_pipes(learned, tmp_path, cli):
     (tmp_path / "in.txt").write_text("나무\n\n바다 하늘\n", encoding="utf-8")
-    found = gyebo_command("translate", str(learned), str(tmp_path / "in.txt"), "-o", str(tmp_path / "out.txt"))
-    assert found.returncode == 0, found.stderr
+    words = ("translate", learned, tmp_path / "in.txt", "-o", tmp_path / "out.txt")
+    assert cli(*words).code == 0
     assert (tmp_path / "out.txt").read_text() == "tree\n\nsea sky\n"
-    piped = gyebo_command("translate", str(learned), stdin="나무\n\n바다 하늘\n")
-    assert piped.stdout == "tree\n\nsea sky\n"
-    again = gyebo_command("translate", str(learned), str(tmp_path / "in.txt"), "-o", str(tmp_path / "out.txt"))
-    assert again.returncode == 2 and "exists already" in again.stderr
+    assert cli("translate", learned, stdin="나무\n\n바다 하늘\n").out == "tree\n\nsea sky\n"
+    again = cli(*words)
+    assert again.code == 2 and "exists already" in again.err
 
 
 def test_a_model_without_a_record_does_what_its_family_learned(learned, tmp_path, monkeypatch):

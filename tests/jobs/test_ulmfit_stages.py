@@ -122,7 +122,7 @@ def test_what_is_not_asked_for_is_as_published():
 def test_it_learns_resumes_and_is_replayed(stages, data, tmp_path, monkeypatch):
     """In one piece, and killed before and after groups are unfrozen: the same bits, running means among them."""
     _, domain = stages
-    options = tuning(domain, data, epochs=40, optim={"layer_decay": 0.9})  # what 80 steps have taught the body is not enough
+    options = tuning(domain, data, epochs=24, optim={"layer_decay": 0.9})  # what 80 steps have taught the body is not enough
     whole = finetune(options, tmp_path / "a")
     assert whole.test["accuracy"] > 0.85
     record = toml.read(tmp_path / "a" / "run.toml")
