@@ -274,8 +274,6 @@ def open_tasks(name: Given, task: TaskOptions | None = None) -> tuple[FinetunedM
         raise ValueError(f"{what}: fine-tune it first, gyebo finetune {name} TASK -o DIR")
     if tokenizer is None:
         raise ValueError(f"{name} has no tokenizer")
-    if model.problem == "multi_label_classification":
-        raise ValueError(f"{name} is a multi-label classifier, which gyebo does not support")
     expected = model.form.default_labels
     if expected is not None and len(model.labels) != expected:
         raise ValueError(f"{name} predicts {len(model.labels)} numbers per text, but gyebo supports only one")

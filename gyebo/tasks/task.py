@@ -5,6 +5,7 @@ The prediction for one example of each kind, everywhere in gyebo:
 | kind | prediction of one example |
 | --- | --- |
 | classification | the class name, or a mapping class name -> probability (the largest one is the class) |
+| multi-label | the class names, or a mapping class name -> probability (those of at least one half hold) |
 | regression | a number; None: a text that is none |
 | tagging | one tag per character of `text`, as in `Example.tags` |
 | spans | the answer as text, "" for none |
@@ -21,7 +22,7 @@ class that the task has not, an entity of the type `INVALID`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from gyebo.data.values import plain as plain_name
 
 INVALID = "invalid"
 """The type of an entity, and in metrics the class, of what a model wrote that is no answer."""
+LIKELY = 0.5
 Pattern = str | tuple[str, ...]
 
 
@@ -53,6 +55,7 @@ class Example:
     # class name, score, or the number of the right option; translation, summary: the target; dialogue: the response;
     # dialogue-state: the state as text
     label: str | float | None = None
+    classes: tuple[str, ...] | None = None  # multi-label: those that hold, of any number; None: not known
     tags: tuple[str, ...] = ()  # tagging: one BIO tag per character of `text`
     # spans: (first character, text), none = there is no answer; relations (classification): the subject and the object
     answers: tuple[tuple[int, str], ...] = ()
@@ -205,6 +208,13 @@ class Task:
                 problems.append(plain(f"{where}: {shortened(marked(error))}"))
                 continue
             yield from found
+
+
+def likely_classes(prediction: Mapping[str, float] | Sequence[str]) -> tuple[str, ...]:
+    """The classes of a multi-label prediction: those with a probability of at least one half, or those that were written."""
+    if isinstance(prediction, Mapping):
+        return tuple(name for name, probability in prediction.items() if probability >= LIKELY)
+    return tuple(prediction)
 
 
 def look(values: dict[str, Any], names: tuple[str, ...]) -> Any:

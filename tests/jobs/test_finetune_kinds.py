@@ -12,7 +12,7 @@ from gyebo.jobs.model_building import grow_vocabulary
 from gyebo.tasks.data import world
 from gyebo.tasks.kinds.entity_list import entities
 from gyebo.tasks.splits import read_task
-from tests.jobs.tuning_files import choices, json_lines, pairs, questions, table, tagged, treebank, tuning
+from tests.jobs.tuning_files import choices, json_lines, pairs, questions, sentences, table, tagged, treebank, tuning
 
 
 @pytest.fixture
@@ -29,6 +29,10 @@ def own_file(kind, folder):
         rows = pairs(count)
         file = table(folder / "pairs.csv", ("text", "second", "same", "score"), rows)
         return kind, {"data": str(file), "pair": "second", "label": "same" if kind == "pair" else "score"}
+    if kind == "multi-label":
+        rows = [(text, "|".join([label, text.split()[0]])) for text, label in sentences(count)]
+        rows = [{"text": text, "labels": joined.split("|") if number % 5 else []} for number, (text, joined) in enumerate(rows)]
+        return kind, {"data": str(json_lines(folder / "several.jsonl", rows))}
     made = {"tagging": tagged, "spans": questions, "choice": choices}[kind](count)
     return kind, {"data": str(json_lines(folder / f"{kind}.jsonl", made))}
 
@@ -47,7 +51,7 @@ def end_to_end(options, out):
     return result, rows
 
 
-@pytest.mark.parametrize("kind", ["pair", "regression", "tagging", "spans", "choice"])
+@pytest.mark.parametrize("kind", ["pair", "multi-label", "regression", "tagging", "spans", "choice"])
 def test_every_kind_runs_on_ones_own_file(models, tmp_path, kind):
     name, task = own_file(kind, tmp_path)
     result, rows = end_to_end(tuning(models("bert"), name=name, task=task, optim={"lr": 2e-3}), tmp_path / "run")
@@ -61,13 +65,19 @@ def test_every_kind_runs_on_ones_own_file(models, tmp_path, kind):
         config = transformers.AutoConfig.from_pretrained(tmp_path / "run")
         assert config.problem_type == "regression" and config.num_labels == 1
         assert all(isinstance(row["prediction"], float) for row in rows)
+    if kind == "multi-label":
+        import transformers
+
+        config = transformers.AutoConfig.from_pretrained(tmp_path / "run")
+        assert config.problem_type == "multi_label_classification" and set(config.label2id) >= {"positive", "나무"}
+        assert all(isinstance(row["prediction"], list) and set(row["probabilities"]) == set(config.label2id) for row in rows)
     if kind == "tagging":
         assert all(len(row["spans"]) == len(entities(row["prediction"])) for row in rows)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["gpt2", "roberta", "distilbert"])
-@pytest.mark.parametrize("kind", ["pair", "regression", "tagging", "spans", "choice"])
+@pytest.mark.parametrize("kind", ["pair", "multi-label", "regression", "tagging", "spans", "choice"])
 def test_every_kind_runs_on_every_family(models, tmp_path, kind, family):
     name, task = own_file(kind, tmp_path)
     end_to_end(tuning(models(family), name=name, task=task, optim={"lr": 2e-3}), tmp_path / "run")

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import transformers
 
 from gyebo.config.finetune import TaskOptions
 from gyebo.interchange import load, save
 from gyebo.jobs.evaluate import evaluate_task
 from gyebo.jobs.finetune import finetune_seeds
-from gyebo.jobs.finetuned_model import open_model, trained_on
+from gyebo.jobs.finetuned_model import trained_on
 from gyebo.jobs.finetuning.linear import finetune_linear
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.predict import predict
@@ -301,13 +302,17 @@ def test_what_cannot_predict(bert, tuned, place, tmp_path):
     assert len(predict(tuned[1], text, tmp_path / "out.jsonl", overwrite=True)) == 1
 
 
-def test_several_classes_for_one_text_are_refused(tuned, tmp_path):
+def test_a_published_multi_label_classifier_gives_each_class_a_probability_of_its_own(tuned, tmp_path):
     model, tokenizer = load(tuned[1])
     save(model, tokenizer, tmp_path / "multi")
     config = json.loads((tmp_path / "multi" / "config.json").read_text())
     (tmp_path / "multi" / "config.json").write_text(json.dumps({**config, "problem_type": "multi_label_classification"}))
-    with pytest.raises(ValueError, match="is a multi-label classifier"):
-        open_model(str(tmp_path / "multi"))
+    (tmp_path / "a.txt").write_text("나무 the 바다 a 좋아한다.\n", encoding="utf-8")
+    (row,) = predict(str(tmp_path / "multi"), str(tmp_path / "a.txt"), tmp_path / "out.jsonl")
+    theirs = transformers.pipeline("text-classification", str(tmp_path / "multi"), top_k=None)
+    expected = {found["label"]: found["score"] for found in theirs(["나무 the 바다 a 좋아한다."])[0]}
+    assert row["probabilities"] == pytest.approx(expected, abs=1e-5) and sum(expected.values()) != pytest.approx(1, abs=1e-3)
+    assert row["prediction"] == [name for name in row["probabilities"] if expected[name] >= 0.5]
 
 
 # -- which examples ------------------------------------------------------------------------------------------------------------

@@ -76,6 +76,19 @@ def test_the_loss_of_a_task_head(name, labels, ids, tmp_path):
         ours(ids, **({"labels": ids[:, 0]} if "Question" in name else {"start_positions": ids[:, 0]}))
 
 
+def test_the_loss_of_several_labels(ids, tmp_path):
+    torch.manual_seed(2)
+    config = transformers.BertConfig(
+        **SMALL, max_position_embeddings=40, num_labels=3, problem_type="multi_label_classification"
+    )
+    theirs = transformers.BertForSequenceClassification(config).eval()
+    theirs.save_pretrained(tmp_path)
+    ours, _ = gyebo.load(tmp_path)
+    labels = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1]])
+    expected = theirs(input_ids=ids[:, :4], labels=labels).loss.item()
+    assert ours(ids[:, :4], labels=labels).loss.item() == pytest.approx(expected, abs=2e-5)
+
+
 def test_the_loss_of_multiple_choice(ids, tmp_path):
     torch.manual_seed(2)
     theirs = transformers.BertForMultipleChoice(transformers.BertConfig(**SMALL, max_position_embeddings=40)).eval()

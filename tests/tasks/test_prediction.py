@@ -10,7 +10,7 @@ from gyebo.nn.outputs import ParsingOutput, SpansOutput, TaskOutput
 from gyebo.tasks.kinds.table import KINDS, encode
 from gyebo.tasks.objective import forward
 from gyebo.tasks.prediction import as_rows, outputs_of, predict
-from gyebo.tasks.task import Example
+from gyebo.tasks.task import Example, likely_classes
 from tests.tasks.test_task_objective import LEARNED, NAMES, example, features_of, model_of, tensors
 
 
@@ -33,6 +33,8 @@ class Oracle(nn.Module):
         length = input_ids.shape[-1]
         if self.task == "regression":
             return TaskOutput(torch.stack([row["labels"] for row in rows]))
+        if self.task == "multi-label":
+            return TaskOutput(torch.stack([10.0 * row["labels"][0] - 5.0 for row in rows]))
         if self.task in ("classification", "choice"):
             return TaskOutput(torch.stack([5.0 * nn.functional.one_hot(row["labels"][0], 3) for row in rows]))
         if self.task == "tagging":
@@ -61,6 +63,7 @@ class Oracle(nn.Module):
 
 RIGHT = {
     "classification": lambda e: e.label,
+    "multi-label": lambda e: e.classes,
     "regression": lambda e: pytest.approx(e.label),
     "tagging": lambda e: list(e.tags),
     "spans": lambda e: e.answers[0][1] if e.answers else "",
@@ -78,6 +81,8 @@ def test_right_scores_become_right_answers(kind, family):
     if kind == "classification":
         assert all(list(shares) == list(NAMES[kind]) and sum(shares.values()) == pytest.approx(1) for shares in found)
         found = [max(shares, key=shares.get) for shares in found]
+    if kind == "multi-label":
+        found = [likely_classes(shares) for shares in found]
     assert found == [RIGHT[kind](each) for each in examples]
 
 

@@ -24,7 +24,7 @@ TEXTS = (
 LEARNED = [name for name, kind in KINDS.items() if kind.head and not kind.head.sees]
 STYLES = {"gpt": "last", "bert": "pooled", "roberta": "dense"}
 CLASSES, TAGS, RELATIONS = ("a", "b", "c"), ("O", "B-X", "I-X"), ("subject", "object", "root")
-NAMES = {"classification": CLASSES, "tagging": TAGS, "dependency": RELATIONS}
+NAMES = {"classification": CLASSES, "multi-label": CLASSES, "tagging": TAGS, "dependency": RELATIONS}
 
 
 def tags(text):
@@ -36,6 +36,7 @@ def example(kind, number):
     words = tuple(text.split())
     fields = {
         "classification": {"label": CLASSES[number % 3], "pair": TEXTS[(number + 1) % 4] if number % 2 else None},
+        "multi-label": {"classes": CLASSES[: number % 4]},
         "regression": {"label": 0.7 * number},
         "tagging": {"tags": tags(text)},
         "spans": {"pair": "누가 불렀나", "answers": ((0, words[0]),) if number % 3 else ()},
@@ -79,6 +80,9 @@ def plain_loss(kind, found, batch):
 
     if kind == "regression":
         return (found.logits[0, 0].double() - batch["labels"][0]) ** 2, 1
+    if kind == "multi-label":
+        p, right = 1 / (1 + (-found.logits[0].double()).exp()), batch["labels"][0].double()
+        return -(right * p.log() + (1 - right) * (1 - p).log()).sum(), len(right)
     if kind == "tagging":
         places = [place for place, label in enumerate(batch["labels"][0].tolist()) if label >= 0]
         return sum(nll(found.logits[0, place], batch["labels"][0, place]) for place in places), len(places)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -124,26 +124,32 @@ def warnings(examples: Sequence[Example], labels: Sequence[str] | None = None) -
     `labels`: the class names; None: labels are no classes. Tags and answers are checked for noise only, scores not at all.
     """
     found = []
-    counts = Counter(example.label for example in examples if isinstance(example.label, str))
-    if counts and labels is not None:
-        found += _imbalance(Counter({name: counts[name] for name in labels}))
+    one = Counter(example.label for example in examples if isinstance(example.label, str))
+    several = Counter(name for example in examples for name in example.classes or ())
+    if one and labels is not None:
+        found += _imbalance(Counter({name: one[name] for name in labels}))
+    if (one or several) and labels is not None:
+        found += _rare({name: one[name] + several[name] for name in labels})
     return found + _noise(examples)
 
 
 def _imbalance(counts: Counter[str]) -> list[str]:
     total = counts.total()
     (largest, most), *_ = counts.most_common(1)
-    found = []
-    if len(counts) > 1 and (most >= 0.8 * total or most >= UNEVEN * total / len(counts)):
-        found.append(
-            f"class imbalance: {largest!r} is {most / total:.1%} of {total:,} examples, so the majority class has "
-            f"accuracy {most / total:.3f}: look at macro_f1"
-        )
+    if len(counts) < 2 or (most < 0.8 * total and most < UNEVEN * total / len(counts)):
+        return []
+    return [
+        f"class imbalance: {largest!r} is {most / total:.1%} of {total:,} examples, so the majority class has "
+        f"accuracy {most / total:.3f}: look at macro_f1"
+    ]
+
+
+def _rare(counts: Mapping[str, int]) -> list[str]:
     few = sorted((count, name) for name, count in counts.items() if count < FEW)
-    if few:
-        named = ", ".join(f"{name!r} {count}" for count, name in few[:5]) + (", ..." if len(few) > 5 else "")
-        found.append(f"{len(few)} of {len(counts)} classes have fewer than {FEW} examples: {named}")
-    return found
+    if not few:
+        return []
+    named = ", ".join(f"{name!r} {count}" for count, name in few[:5]) + (", ..." if len(few) > 5 else "")
+    return [f"{len(few)} of {len(counts)} classes have fewer than {FEW} examples: {named}"]
 
 
 def _noise(examples: Sequence[Example]) -> list[str]:
@@ -172,4 +178,5 @@ def _noise(examples: Sequence[Example]) -> list[str]:
 
 
 def _answer(example: Example) -> Any:
-    return example.label, example.tags, tuple(sorted(text for _, text in example.answers))
+    classes = None if example.classes is None else frozenset(example.classes)
+    return example.label, classes, example.tags, tuple(sorted(text for _, text in example.answers))

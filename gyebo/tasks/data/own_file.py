@@ -1,4 +1,4 @@
-"""Tasks on a user's own file: classification, regression, pair, tagging, spans, choice and translation, without any code.
+"""Tasks on a user's own file, without any code: the kinds of task that have a form for one.
 
 .csv (quoted), .tsv and .txt (unquoted, with a header), .jsonl, .json (a list) and .parquet; tagging also CoNLL's lines of
 a word and its tag, spans also SQuAD's .json; all but parquet also as .gz or .zst.
@@ -25,11 +25,12 @@ def user_task(
 ) -> Task:
     """A task on a user's own files, by a name of `own_files()`; `text`, `pair`, `label` and `image` name columns.
 
-    Defaults: text, label; pair: text, pair, label; tagging: text, spans; spans: context, question, answers; choice: text,
-    options, label. With `pair`, classification and regression read two texts. choice: `pair` names one column with a list, or
-    several columns, "a,b,c,d"; its label is the index of the correct option, or the option itself. translation: `text` and
-    `label` name the languages: columns, or the extensions of two aligned files; there is no default. visual-classification:
-    image (the name of the image file, relative to the table), text, label.
+    Defaults: text, label; multi-label: text, labels (a column, or several, "a,b,c", of 0 and 1); pair: text, pair, label;
+    tagging: text, spans; spans: context, question, answers; choice: text, options, label. With `pair`, the first two and
+    regression read two texts. choice: `pair` names one column with a list, or several columns, "a,b,c,d"; its label is the
+    index of the correct option, or the option itself. translation: `text` and `label` name the languages: columns, or the
+    extensions of two aligned files; there is no default. visual-classification: image (the name of the image file, relative
+    to the table), text, label.
     Raises ValueError for an unknown name, and where `pair` or `image` has no effect.
     """
     known = own_files()

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 METRICS = ("macro_f1", "accuracy")
-PROBLEMS = ("single_label_classification", "multi_label_classification")
 
 
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, encoding: Encoding) -> Features:
@@ -113,7 +112,7 @@ KIND = Kind(
     head=HeadForm(
         transformers_class="SequenceClassification",
         specs=STYLES,
-        problems=PROBLEMS,
+        problems=("single_label_classification",),
         encode=encode,
         output=TaskOutput,
         count=rows_of,

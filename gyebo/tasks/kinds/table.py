@@ -12,6 +12,7 @@ from gyebo.tasks.kinds import (
     dependency,
     dialogue,
     dialogue_state,
+    multi_label,
     regression,
     spans,
     summary,
@@ -28,6 +29,7 @@ KINDS: dict[str, Kind] = {
     module.KIND.name: module.KIND
     for module in (
         classification,
+        multi_label,
         regression,
         tagging,
         spans,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gyebo.tasks.metrics import bleu, bootstrap, klue, responses, rouge
+from gyebo.tasks.metrics import bleu, bootstrap, klue, multi_label, responses, rouge
 from gyebo.tasks.metrics.bootstrap import Parts, mean_of, of_classes, of_entities
 from gyebo.tasks.metrics.inputs import Labels, Values, check, classes, library, readable, scores, seqeval_f1, tag_lists
 from gyebo.tasks.task import INVALID, Example, Task
@@ -196,6 +196,21 @@ METRICS: dict[str, Metric] = {
             meaning="Correlation of predicted and true classes: 0 is chance, 1 is perfect.",
             lowest=-1.0,
             parts=Parts(rows=of_classes(), of_sums=bootstrap.matthews),
+        ),
+        Metric(
+            function=multi_label.multi_label_macro_f1,
+            meaning="Mean F1 of the classes, from 0 to 1: rare classes count as much as frequent ones.",
+            parts=Parts(rows=multi_label.known_counts, of_sums=bootstrap.macro),
+        ),
+        Metric(
+            function=multi_label.multi_label_micro_f1,
+            meaning="F1 over the classes of all examples together, from 0 to 1.",
+            parts=Parts(rows=multi_label.all_counts, of_sums=bootstrap.micro),
+        ),
+        Metric(
+            function=multi_label.subset_accuracy,
+            meaning="Share of examples with all the right classes and no other.",
+            parts=mean_of(multi_label.subset_accuracy),
         ),
         Metric(
             function=pearson,

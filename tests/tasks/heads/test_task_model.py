@@ -22,8 +22,9 @@ STYLE_OF = {
     "ulmfit": "concat",
 }
 FAMILY = [name for name in STYLE_OF if name in FAMILIES]
-# Without regression, which has classification's head, and without kinds that see (`test_answer_head.py`).
-KINDS = [name for name, kind in TABLE.items() if kind.head and not kind.head.sees and name != "regression"]
+# Without those that have classification's head, and without kinds that see (`test_answer_head.py`).
+LIKE_CLASSIFICATION = ("multi-label", "regression")
+KINDS = [name for name, kind in TABLE.items() if kind.head and not kind.head.sees and name not in LIKE_CLASSIFICATION]
 SIMPLE = [kind for kind in KINDS if kind != "dependency"]
 LABELS = {"classification": 5, "tagging": 4}
 ODD = {"vocab_size": 53, "context": 24, "width": 21, "layers": 2, "heads": 3, "init_std": 0.3}
@@ -218,7 +219,7 @@ def test_labels_have_names():
     assert (model.labels, model.problem) == (("LABEL_0",), "regression")
     assert add_head(pretrained("gpt2"), "last", "classification", ["a", "b"]).problem == "single_label_classification"
     problem = "multi_label_classification"
-    assert add_head(pretrained("gpt2"), "last", "classification", ["a", "b"], problem=problem).problem == problem
+    assert add_head(pretrained("gpt2"), "last", "multi-label", ["a", "b"]).problem == problem
     assert add_head(pretrained("gpt2"), "last", "spans", 2).labels == ()
     assert add_head(pretrained("gpt2"), "last", "choice").problem is None
 
@@ -235,7 +236,11 @@ def test_labels_have_names():
         (("last", "spans", 3), {}, "no labels, but 3"),
         (("last", "choice", ["a", "b"]), {}, "no labels, but 2"),
         (("last", "classification", 2), {"dropout": 1.0}, "dropout"),
-        (("last", "classification", 2), {"problem": "ranking"}, "problem of kind classification must be one of"),
+        (
+            ("last", "classification", 2),
+            {"problem": "multi_label_classification"},
+            "problem of kind classification must be one of",
+        ),
         (("last", "tagging", 2), {"problem": "regression"}, "problem of kind tagging must be one of none"),
         (("last", "classification", 1), {}, "use that kind"),
         (("last", "translation", None), {}, "no head"),

@@ -59,6 +59,7 @@ def test_order_of_labels():
 def test_an_answered_example():
     answered = {
         "classification": {"label": "a"},
+        "multi-label": {"classes": ()},
         "regression": {"label": 0.0},
         "tagging": {"tags": ("O",)},
         "spans": {"answers": ((0, "a"),)},
@@ -100,6 +101,7 @@ def test_ones_own_files_are_ranked_by_their_first_metric():
     expected = {
         "classification": ("macro_f1", "accuracy", 128),
         "pair": ("macro_f1", "accuracy", 128),
+        "multi-label": ("multi_label_macro_f1", "multi_label_micro_f1", "subset_accuracy", 128),
         "regression": ("pearson", "spearman", 128),
         "tagging": ("entity_f1", "entity_macro_f1", 256),
         "spans": ("answer_f1", "exact_match", 384),

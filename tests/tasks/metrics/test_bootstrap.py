@@ -56,6 +56,12 @@ def _heads():
     return found, [Example(str(i), "x", heads=tuple(s), relations=tuple(n)) for i, (s, n) in enumerate(zip(right, names))]
 
 
+def _sets():
+    right = [tuple(name for name in "abcd" if DRAW.random() < 0.3) for _ in range(COUNT)]
+    found = [r if DRAW.random() < 0.5 else tuple(DRAW.sample("abcde", 2)) for r in right]
+    return found, [Example(str(i), "x", classes=r) for i, r in enumerate(right)]
+
+
 def _states():
     right = [tuple(DRAW.sample(WORDS, DRAW.randint(0, 3))) for _ in range(COUNT)]
     found = [r if DRAW.random() < 0.5 else tuple(DRAW.sample(WORDS, 2)) for r in right]
@@ -81,6 +87,9 @@ CASES = {
     "micro_f1": (lambda: _classes("abc"), None),
     "positive_f1": (lambda: _classes("01"), ["0", "1"]),
     "matthews": (lambda: _classes("abc"), None),
+    "multi_label_macro_f1": (_sets, list("abcd")),
+    "multi_label_micro_f1": (_sets, list("abcd")),
+    "subset_accuracy": (_sets, None),
     "pearson": (_numbers, None),
     "spearman": (_numbers, None),
     "similar_f1": (_numbers, None),
