@@ -29,6 +29,7 @@ def model_card(
     auto_class: str | None = "AutoModelForCausalLM",
     base_model: str | None = None,
     samples: Sequence[str] = (),
+    by_class: tuple[str, Sequence[tuple[str, float, float, float, int]]] = ("", ()),
     pictures: Mapping[str, str] | None = None,
     limitations: Sequence[str] = (),
     of: str = "text",
@@ -40,6 +41,7 @@ def model_card(
     "2,000 steps of 8,192 tokens". `metrics`: what was measured on held-out text, by its name with the unit. `command`: what
     was typed. `license`, `language` (ISO 639 codes), `base_model`: left out of the header where not given. `auto_class`: the
     class of `transformers` that opens it; None for a family that it has not. `pictures`: {caption: file beside the card}.
+    `by_class`: what was measured, and of each class its name, precision, recall, F1 and number of examples.
     `of`: what it learned from and was measured on, "text", "pictures" or "texts with pictures".
     Raises ValueError for a line break where one line is meant.
     """
@@ -70,6 +72,7 @@ def model_card(
         _table(("", ""), facts),
         "## Results",
         _table((f"on held-out {of}", "value"), metrics) if metrics else "Nothing was measured.",
+        *_each_class(*by_class),
         *(f"![{_cell(caption)}]({quote(file)})" for caption, file in (pictures or {}).items()),
         *(["## Samples", *map(_block, samples)] if samples else []),
         "## How to open it",
@@ -84,6 +87,7 @@ def model_card(
     return "\n\n".join(parts) + "\n"
 
 
+MOST_CLASSES = 50
 _WARNINGS = {
     "text-generation": (
         "It continues text in the manner of its corpus, with that corpus's errors and biases; what it says may be false.",
@@ -124,6 +128,19 @@ def _table(head: tuple[str, str], rows: Mapping[str, float | int | str | None]) 
     lines = [f"| {head[0]} | {head[1]} |", "| --- | --- |"]
     lines += [f"| {_cell(key)} | {_cell(_number(value))} |" for key, value in rows.items() if value is not None]
     return "\n".join(lines)
+
+
+def _each_class(measured: str, classes: Sequence[tuple[str, float, float, float, int]]) -> list[str]:
+    """A line and a table; of many classes those with the most examples, in their order."""
+    if not classes:
+        return []
+    most = sorted(range(len(classes)), key=lambda place: -classes[place][-1])[:MOST_CLASSES]
+    shown = [classes[place] for place in sorted(most)]
+    left_out = f", the {len(shown)} of {len(classes)} with the most examples" if len(shown) < len(classes) else ""
+    lines = ["| class | precision | recall | F1 | examples |", "| --- | ---: | ---: | ---: | ---: |"]
+    for name, *scores, count in shown:
+        lines.append(f"| {_cell(name)} | {' | '.join(f'{score:.3f}' for score in scores)} | {count:,} |")
+    return [f"Each class ({_plain(measured)}{left_out}):", "\n".join(lines)]
 
 
 def _number(value: float | int | str) -> str:

@@ -207,12 +207,23 @@ class TaskResult(Stored):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassResult(Stored):
+    """A class on the test set. examples: how many examples, or entities, have it."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    examples: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class FinetuneResult(TaskResult):
     """A finished fine-tuning of one seed.
 
     answer: with a "head" or by "text" ("": not recorded); best_step: where the weights are from, unless `weights` says that
-    they are a mean; step_size: in words; max_length: tokens of a row; pictures: caption -> file; tasks: of several, name ->
-    training examples.
+    they are a mean; step_size: in words; max_length: tokens of a row; pictures: caption -> file; classes: of a task whose
+    answers are classes, each on the test set; tasks: of several, name -> training examples.
     """
 
     family: str
@@ -228,6 +239,7 @@ class FinetuneResult(TaskResult):
     precision: str
     memory_bytes: int
     pictures: dict[str, str] = field(default_factory=dict)
+    classes: list[ClassResult] = field(default_factory=list)
     tasks: dict[str, int] = field(default_factory=dict)
 
 

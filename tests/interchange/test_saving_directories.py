@@ -366,6 +366,18 @@ def test_the_card_says_what_was_given():
     assert "AutoModelForCausalLM.from_pretrained('runs/x')" in text
 
 
+def test_of_many_classes_the_card_shows_those_with_the_most_examples():
+    rows = [(f"c{number}", 0.5, 0.25, 1 / 3, 100 - number if number < 30 else number) for number in range(80)]
+    text = model_card(**CARD, by_class=("test", rows))
+    assert "Each class (test, the 50 of 80 with the most examples):" in text
+    rows_shown = [line for line in text.splitlines() if line.startswith("| c") and "0.250" in line]
+    shown = [line.split(" | ")[0].removeprefix("| ") for line in rows_shown]
+        line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| c") and "0.250" in line
+    ]
+    assert shown == [f"c{number}" for number in [*range(30), *range(60, 80)]]
+    assert "| c79 | 0.500 | 0.250 | 0.333 | 79 |" in text and "Each class" not in model_card(**CARD)
+
+
 def test_the_card_guesses_nothing():
     text = model_card(**CARD | {"metrics": {}}, auto_class=None, pipeline_tag=None)
     assert front_matter(text) == {"library_name": "gyebo", "tags": ["gyebo", "gpt2"]}

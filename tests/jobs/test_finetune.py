@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.metrics import classification_report
 
 from gyebo.config import toml
 from gyebo.config.finetune import LearningOptions
@@ -127,6 +128,22 @@ def test_the_card_has_the_scores_of_each_part_under_its_name(tuned):
     options, out, result = tuned
     text = card(options, out, replace(result, valid={"accuracy": 0.25}, test={"accuracy": 0.75}))
     assert "| accuracy (a tenth held out) | 0.75 |" in text and "| accuracy (validation) | 0.25 |" in text
+
+
+def test_each_class_is_told_of(tuned):
+    """In the result and on the card, as scikit-learn's report of the stored predictions has it."""
+    _, out, result = tuned
+    rows = [json.loads(line) for line in (out / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+    truth, found = ([row[field] for row in rows] for field in ("label", "prediction"))
+    report = classification_report(truth, found, output_dict=True, zero_division=0.0)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert [each.name for each in result.classes] == ["negative", "positive"]
+    for each in result.classes:
+        expected = [report[each.name][part] for part in ("precision", "recall", "f1-score", "support")]
+        assert [each.precision, each.recall, each.f1, each.examples] == pytest.approx(expected)
+        scores = " | ".join(f"{value:.3f}" for value in expected[:3])
+        assert f"| {each.name} | {scores} | {int(expected[3])} |" in card
+    assert toml.read(out / "run.toml")["result"]["classes"][0]["name"] == "negative"
 
 
 def test_predictions_are_those_that_were_measured(tuned):

@@ -15,7 +15,7 @@ from gyebo.figures.tasks import MOST, confusion_matrix, learning_curve, score_by
 from gyebo.interchange.model_card import model_card
 from gyebo.jobs.finetuning.setup import TaskPart
 from gyebo.jobs.places import published, published_name
-from gyebo.jobs.results import FinetuneResult, FinetuneSummary, SeedSummary, TaskResult
+from gyebo.jobs.results import ClassResult, FinetuneResult, FinetuneSummary, SeedSummary, TaskResult
 from gyebo.models import family as tree
 from gyebo.models.tree.row import TEXT
 from gyebo.tasks.kinds.kind import Kind
@@ -72,6 +72,19 @@ def _confusion(out: Path, data: TaskData, predictions: list[Any], labels: Sequen
     return {f"confusion matrix ({data.measured}{left_out}){named}": CONFUSION}
 
 
+def by_class(part: TaskPart, predictions: list[Any]) -> list[ClassResult]:
+    """Precision, recall and F1 of each class on the test set; none of a kind whose answers are no classes."""
+    if part.kind.by_class is None:
+        return []
+    counts = part.kind.by_class(predictions, part.data.test, part.data.task.labels or ())
+    return [_class_result(name, *numbers) for name, numbers in counts.items()]
+
+
+def _class_result(name: str, right: int, predicted: int, true: int) -> ClassResult:
+    precision, recall, f1 = (right / whole if whole else 0.0 for whole in (predicted, true, (predicted + true) / 2))
+    return ClassResult(name=name, precision=precision, recall=recall, f1=f1, examples=true)
+
+
 def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: FinetuneSummary | None = None) -> str:
     """The model card of a fine-tuned model. `over`: the `summary` of all seeds, where the model is the best of several."""
     family, kind, tasks = tree.find(result.family), find_kind(result.kind), [open_task(task) for task in options.tasks]
@@ -97,6 +110,7 @@ def card(options: FinetuneOptions, out: Path, result: FinetuneResult, over: Fine
         command=command_of(options, out, seeds),
         base_model=started,
         pictures=result.pictures,
+        by_class=(result.measured, [(c.name, c.precision, c.recall, c.f1, c.examples) for c in result.classes]),
         pipeline_tag=_pipeline_tag(kind, result),
         of="texts with pictures" if kind.head and kind.head.sees else "text",
         auto_class=result.auto_class,

@@ -22,7 +22,7 @@ from gyebo.interchange.loading import family_of
 from gyebo.interchange.saving import auto_class
 from gyebo.jobs import identity, places, resuming, root_files, run_directory
 from gyebo.jobs.finetuning.build import opened, set_up, with_defaults, with_family_name
-from gyebo.jobs.finetuning.report import card, pictures, without
+from gyebo.jobs.finetuning.report import by_class, card, pictures, without
 from gyebo.jobs.finetuning.setup import MEAN, PARTS, Origin, Setup, TaskPart
 from gyebo.jobs.identity import Identity
 from gyebo.jobs.pretraining import budget
@@ -371,6 +371,7 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
         ablate=setup.options.ablate,
         notes=[note for task in tasks for note in task.data.notes],
         pictures=pictures(out, tasks, setup.score, predictions, records),
+        classes=[] if further else by_class(tasks[0], predictions[0]),
     )
     save(best, setup.tokenizer, out, card=card(setup.options, out, result))
     finished = {"state": {"finished": True, "weights": weights}, "result": result.as_dict()}

@@ -24,6 +24,7 @@ from gyebo.tasks.kinds.kind import (
 )
 from gyebo.tasks.kinds.own_columns import column_task
 from gyebo.tasks.kinds.relation import marking
+from gyebo.tasks.metrics import by_class
 from gyebo.tasks.task import Example
 from gyebo.text.batch import longest_first
 from gyebo.text.template import template_of
@@ -135,6 +136,7 @@ KIND = Kind(
     linear=True,
     class_names=lambda example: () if example.label is None else (example.label,),
     nothing_to_learn=one_class,
+    by_class=by_class.one_class,
     row=row,
     picture="confusion",
 )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gyebo.tasks.features import Features
 from gyebo.tasks.heads.styles import HeadSpec
+from gyebo.tasks.metrics.by_class import ByClass
 from gyebo.tasks.seeing import PictureReading
 from gyebo.tasks.task import Example, Task
 from gyebo.tasks.text_task import Columns, TextTask
@@ -193,6 +194,7 @@ class Kind:
     `texts`: the texts of an example that must not be empty. `one_answer`: the same text with different answers is label noise.
     `empty`: the prediction for an example without text, None: that of the model.
     `nothing_to_learn`: training examples -> the reason why they cannot be used for training, or None.
+    `by_class`: how many of each class were right, predicted and true, for kinds whose answers are classes.
     `row`: (example, prediction, key of the probabilities by class) -> fields of a line of predictions.
     `picture`: plot of the predictions on the test set, "confusion" of classes, or "lengths": a score of texts by their length,
     `score_by_length`, a metric and what it is called there.
@@ -215,6 +217,7 @@ class Kind:
     one_answer: bool = True
     empty: Callable[[], Any] | None = None
     nothing_to_learn: Callable[[Sequence[Example]], str | None] = always_trainable
+    by_class: ByClass | None = None
     row: Callable[[Example, Any, str], dict[str, Any]] = bare_row
     picture: str | None = None
     score_by_length: tuple[str, str] = ("bleu_tokenized", "BLEU, split at spaces")

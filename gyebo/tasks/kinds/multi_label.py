@@ -19,6 +19,7 @@ from gyebo.tasks.features import Features, all_labelled, number_of
 from gyebo.tasks.kinds import classification
 from gyebo.tasks.kinds.kind import Encoding, Kind, Outputs, OwnFile, TextForm, in_columns, stacked
 from gyebo.tasks.kinds.own_columns import column_task
+from gyebo.tasks.metrics import by_class
 from gyebo.tasks.task import Columns, Example, class_name, likely_classes, look, need, text_of
 from gyebo.tasks.text_task import TextTask
 
@@ -87,8 +88,9 @@ def one_answer(examples: Sequence[Example]) -> str | None:
 
 
 def row(example: Example, prediction: Mapping[str, float] | Sequence[str], probability_key: str) -> dict[str, Any]:
-    """The classes, and the probability of each, if there are any."""
-    bare = {"prediction": list(likely_classes(prediction))}
+    """The right classes, if they are known, those that are predicted, and the probability of each, if there are any."""
+    right = {"labels": list(example.classes)} if example.classes is not None else {}
+    bare = right | {"prediction": list(likely_classes(prediction))}
     if not isinstance(prediction, Mapping):
         return bare
     return bare | {probability_key: {name: round(value, 6) for name, value in prediction.items()}}
@@ -180,5 +182,6 @@ KIND = Kind(
     class_names=lambda example: example.classes or (),
     answered=known,
     nothing_to_learn=one_answer,
+    by_class=by_class.several_classes,
     row=row,
 )

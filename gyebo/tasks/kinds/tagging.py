@@ -30,6 +30,7 @@ from gyebo.tasks.heads.styles import EVERY_TOKEN, STYLES
 from gyebo.tasks.kinds import entity_list
 from gyebo.tasks.kinds.kind import Encoding, HeadForm, Kind, OwnFile, TextForm, in_columns
 from gyebo.tasks.kinds.own_columns import column_task
+from gyebo.tasks.metrics import by_class
 from gyebo.tasks.task import Example
 from gyebo.text.template import TemplatedText, template_of, window_of_token, windows
 from gyebo.text.tokenizer import Tokenizer
@@ -240,5 +241,6 @@ KIND = Kind(
     answered=lambda example: bool(example.tags),
     empty=list,
     nothing_to_learn=nothing_tagged,
+    by_class=by_class.entity_types,
     row=lambda example, prediction, probability_key: {"prediction": prediction, "spans": entity_list.shown(prediction)},
 )

@@ -9,6 +9,7 @@ from gyebo.tasks.data.with_pictures import own_task
 from gyebo.tasks.heads.styles import JOINT, STYLES, HeadSpec
 from gyebo.tasks.kinds import classification
 from gyebo.tasks.kinds.kind import HeadForm, Kind, OwnFile
+from gyebo.tasks.metrics import by_class
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,6 +39,7 @@ KIND = Kind(
     own_files=(OwnFile(name="visual-classification", task=own_task, pictured=True),),
     class_names=lambda example: () if example.label is None else (example.label,),
     nothing_to_learn=classification.one_class,
+    by_class=by_class.one_class,
     row=classification.row,
     picture="confusion",
 )

@@ -91,7 +91,8 @@ def test_classes_as_text():
     assert form.target(Example("3", "나무"), task) is None
     for text, classes in (("나쁨 | 지역", ("나쁨", "지역")), ("none", ()), (" 지역|지역 ", ("지역",)), ("", ()), ("x", ("x",))):
         assert form.answer(text, example, task) == classes
-    assert multi_label.row(example, ("나쁨",), "probabilities") == {"prediction": ["나쁨"]}
+    assert multi_label.row(example, ("나쁨",), "probabilities") == {"labels": ["지역", "나쁨"], "prediction": ["나쁨"]}
+    assert multi_label.row(Example("3", "나무"), (), "probabilities") == {"prediction": []}
 
 
 def test_examples_that_are_all_alike_teach_nothing():
