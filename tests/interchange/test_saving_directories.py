@@ -372,8 +372,6 @@ def test_of_many_classes_the_card_shows_those_with_the_most_examples():
     assert "Each class (test, the 50 of 80 with the most examples):" in text
     rows_shown = [line for line in text.splitlines() if line.startswith("| c") and "0.250" in line]
     shown = [line.split(" | ")[0].removeprefix("| ") for line in rows_shown]
-        line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| c") and "0.250" in line
-    ]
     assert shown == [f"c{number}" for number in [*range(30), *range(60, 80)]]
     assert "| c79 | 0.500 | 0.250 | 0.333 | 79 |" in text and "Each class" not in model_card(**CARD)
 
