@@ -28,6 +28,8 @@ def translate(
     length_penalty: float | None = None,
     coverage_penalty: float | None = None,
     attention: str | Path | None = None,
+    encoding: str | None = None,
+    bad_bytes: str | None = None,
     task: str | None = None,
     device: str = "auto",
     precision: str = "float32",
@@ -36,8 +38,9 @@ def translate(
     """Translate sentences: `gyebo.translate("runs/en-de", "two dogs play in the snow .")`.
 
     text: one sentence, which gives a string, or several, which give a list; or file: one with a sentence a line. out: a file
-    for the translations. beams and penalties: by default the run's. attention: a PNG file for a plot, of one sentence. task:
-    which one, of a model that learned several. Raises ValueError, one line that names the parameter.
+    for the translations. beams and penalties: by default the run's. attention: a PNG file for a plot, of one sentence.
+    encoding, bad_bytes: how the bytes of the file become text. task: which one, of a model that learned several. Raises
+    ValueError, one line that names the parameter.
     """
     from gyebo.jobs.translate import translate as job
 
@@ -49,7 +52,11 @@ def translate(
     if place is not None and place.exists() and (place.is_dir() or not overwrite):
         advice = "" if place.is_dir() else ", or ‹overwrite› it"
         raise OptionError(f"{place} exists already: choose another name{advice}")
-    texts = [text] if isinstance(text, str) else _texts(text if file is None else file, "text" if file is None else "file")
+    ways = given(encoding=encoding, bad_bytes=bad_bytes)
+    if ways and (file is None or names_in(file, "file") is None):
+        raise OptionError(f"‹{next(iter(ways))}› has no effect without ‹file›, the name of one: leave it out")
+    given_as = "text" if file is None else "file"
+    texts = [text] if isinstance(text, str) else _texts(text if file is None else file, given_as, ways)
     settings = given(beams=beams, length_penalty=length_penalty, coverage_penalty=coverage_penalty)
     found = job(model, texts, settings, task=task, device=device, precision=precision, picture=picture)
     if place is not None:
@@ -58,10 +65,11 @@ def translate(
     return found[0] if isinstance(text, str) else found
 
 
-def _texts(value: Texts, parameter: str) -> list[str]:
+def _texts(value: Texts, parameter: str, ways: dict[str, str]) -> list[str]:
     from gyebo.data.rows import lines
+    from gyebo.jobs.text_files import reading_of
 
     names = names_in(value, parameter) if parameter == "file" else None
     if names is None:
         return list(texts_in(value, parameter))
-    return [line for name in names for line in lines(Path(name))]
+    return [line for name in names for line in lines(Path(name), reading_of(**ways))]

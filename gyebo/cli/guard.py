@@ -28,6 +28,8 @@ def learn(
     text: Text = None,
     label: Label = None,
     ignored: Ignored = None,
+    encoding: shared.Encoding = None,
+    bad_bytes: shared.BadBytes = None,
     most: Annotated[int, shared.count("Maximum number of words.")] = 300,
     least: Annotated[int, shared.count("Minimum number of texts with a word.")] = 5,
     overwrite: Overwrite = False,
@@ -39,8 +41,20 @@ def learn(
       gyebo guard learn train.tsv --positive hate -o words.txt
     """
     from gyebo.jobs.guard.learn import learn as job
+    from gyebo.jobs.text_files import reading_of
 
-    count = job(data, out, positive, text=text, label=label, ignored=ignored or (), most=most, least=least, overwrite=overwrite)
+    count = job(
+        data,
+        out,
+        positive,
+        text=text,
+        label=label,
+        ignored=ignored or (),
+        reading=reading_of(encoding, bad_bytes),
+        most=most,
+        least=least,
+        overwrite=overwrite,
+    )
     print(f"{out}: {count:,} words")
 
 
@@ -65,6 +79,8 @@ def fit(
     text: Text = None,
     label: Label = None,
     ignored: Ignored = None,
+    encoding: shared.Encoding = None,
+    bad_bytes: shared.BadBytes = None,
     device: shared.Device = "auto",
     overwrite: Overwrite = False,
     json: shared.Json = False,
@@ -79,6 +95,7 @@ def fit(
     """
     from gyebo.jobs.guard.fit import Wanted
     from gyebo.jobs.guard.fit import fit as job
+    from gyebo.jobs.text_files import reading_of
 
     found = job(
         data,
@@ -95,6 +112,7 @@ def fit(
         text=text,
         label=label,
         ignored=ignored or (),
+        reading=reading_of(encoding, bad_bytes),
         rate=rate,
         settings=shared.given(mode=mode, retries=retries, neutral=neutral, policy=policy),
         device=device,
@@ -115,6 +133,8 @@ def score(
     text: Text = None,
     label: Label = None,
     ignored: Ignored = None,
+    encoding: shared.Encoding = None,
+    bad_bytes: shared.BadBytes = None,
     rate: Annotated[float | None, shared.real("False-alarm rate.  [default: the guard's]")] = None,
     terms: Annotated[
         str | None, shared.word("Word list; for each word, the share of innocent texts with it that are blocked.", "FILE")
@@ -130,8 +150,20 @@ def score(
       gyebo guard score guard.toml dev.tsv --positive hate --terms identities.txt --json
     """
     from gyebo.jobs.guard.score import score as job
+    from gyebo.jobs.text_files import reading_of
 
-    found = job(guard, data, positive, text=text, label=label, ignored=ignored or (), rate=rate, terms=terms, device=device)
+    found = job(
+        guard,
+        data,
+        positive,
+        text=text,
+        label=label,
+        ignored=ignored or (),
+        reading=reading_of(encoding, bad_bytes),
+        rate=rate,
+        terms=terms,
+        device=device,
+    )
     if json:
         print(json_module.dumps(found, ensure_ascii=False))
         return

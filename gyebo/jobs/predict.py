@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gyebo.config import toml
 from gyebo.config.errors import OptionError
-from gyebo.config.run import DataOptions
 from gyebo.data.encoding import Reading
 from gyebo.data.json_rows import Row, is_blank
 from gyebo.data.rows import any_rows, form_of, lines
@@ -18,6 +16,7 @@ from gyebo.data.values import ABSENT, find
 from gyebo.jobs.finetuned_model import FinetunedModel, open_named
 from gyebo.jobs.opened import Given, check_place
 from gyebo.jobs.run_directory import refuse_existing
+from gyebo.jobs.text_files import reading_of
 from gyebo.tasks.data.own_file import is_own, user_task
 from gyebo.tasks.prediction import as_rows
 from gyebo.tasks.prediction_files import check_form, write_rows
@@ -56,7 +55,7 @@ def predict(
     refuse_existing(out, overwrite, file)
     check_form(out)
     opened = open_named(name, task)
-    reading = _reading(encoding, bad_bytes)
+    reading = reading_of(encoding, bad_bytes)
     read = list(_examples(opened, Path(file), reading, text, pair, image))
     if not read:
         raise ValueError(f"{file} contains no text")
@@ -69,12 +68,6 @@ def predict(
     if out is not None:
         write_rows(out, found)
     return found
-
-
-def _reading(encoding: str | None, bad_bytes: str | None) -> Reading:
-    given = {name: value for name, value in (("encoding", encoding), ("bad_bytes", bad_bytes)) if value is not None}
-    options = toml.check(DataOptions, {**given, "corpus": ["FILE"]})
-    return Reading(options.encoding, options.bad_bytes)
 
 
 def _joined(row: dict[str, Any], values: dict[str, Any], keep: bool, file: str) -> dict[str, Any]:

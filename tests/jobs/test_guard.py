@@ -70,6 +70,23 @@ def test_a_list_is_learned_and_found_again(data, tmp_path):
         learn(data, out, ["hate"])
 
 
+def test_texts_of_another_encoding_are_read_the_same(data, words, tmp_path, cli):
+    other = tmp_path / "cp949.csv"
+    other.write_bytes(Path(data).read_text(encoding="utf-8").encode("cp949"))
+    shown = {}
+    for file, more in ((data, []), (other, ["--encoding", "cp949"])):
+        folder = tmp_path / Path(file).stem
+        folder.mkdir()
+        asked = ["--positive", "hate", *more]
+        assert cli("guard", "learn", file, *asked, "-o", folder / "learned.txt", "--least", "2").code == 0
+        assert cli("guard", "fit", file, *asked, "--words", words, "-o", folder / "guard.toml").code == 0
+        found = cli("guard", "score", folder / "guard.toml", file, *asked, "--json")
+        shown[Path(file).stem] = (found.out, (folder / "learned.txt").read_text(encoding="utf-8").splitlines()[1:])
+    assert shown["labelled"] == shown["cp949"] and "바보" in shown["cp949"][1][0]
+    refused = cli("guard", "learn", other, "--positive", "hate", "-o", tmp_path / "no.txt")
+    assert refused.code == 2 and "pass --encoding cp949" in refused.err
+
+
 def test_labels_say_what_is_unwanted(data):
     found = labelled.read(data, ["hate"], ["offensive"])
     assert (found.unwanted, found.innocent) == (BAD, GOOD)

@@ -258,6 +258,11 @@ def test_the_command_reads_files_and_pipes(learned, tmp_path, cli):
     assert cli(*words).code == 0
     assert (tmp_path / "out.txt").read_text() == "tree\n\nsea sky\n"
     assert cli("translate", learned, stdin="나무\n\n바다 하늘\n").out == "tree\n\nsea sky\n"
+    (tmp_path / "cp949.txt").write_bytes("나무\n\n바다 하늘\n".encode("cp949"))
+    assert cli("translate", learned, tmp_path / "cp949.txt", "--encoding", "cp949").out == "tree\n\nsea sky\n"
+    assert "--encoding cp949" in cli("translate", learned, tmp_path / "cp949.txt").err
+    without = cli("translate", learned, "--text", "나무", "--encoding", "cp949")
+    assert without.code == 2 and "--encoding has no effect without file" in without.err, without.err
     again = cli(*words)
     assert again.code == 2 and "exists already" in again.err
 

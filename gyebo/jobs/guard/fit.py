@@ -11,6 +11,7 @@ from typing import Any
 from gyebo.config import durable, toml
 from gyebo.config.errors import OptionError
 from gyebo.config.guard import RATE, RATES, GuardOptions
+from gyebo.data.encoding import UTF8, Reading
 from gyebo.data.rows import lines
 from gyebo.generation.guard import Guard, Rule
 from gyebo.generation.guard.calibration import blocks, thresholds
@@ -46,6 +47,7 @@ def fit(
     text: str | None = None,
     label: str | None = None,
     ignored: Sequence[str] = (),
+    reading: Reading = UTF8,
     rate: float = RATE,
     settings: dict[str, Any] | None = None,
     device: str = "auto",
@@ -55,13 +57,14 @@ def fit(
     read as in `labelled.read`, are blocked at the rate.
 
     Exemplars that are texts of `data` are left out of these, as they are nearest to themselves. `settings`: other fields of
-    `GuardOptions`. Raises ValueError for no check at all, and for what is wrong with one of them.
+    `GuardOptions`; `reading`: of `data` and of exemplars. Raises ValueError for no check at all, and for what is wrong with
+    one of them.
     """
     for source in (data, *wanted.words, wanted.unwanted, wanted.allowed, (settings or {}).get("policy")):
         refuse_existing(out, overwrite, source)
     values: dict[str, Any] = {"rate": rate, "log": f"{out.stem}.log.jsonl", **_placed(settings or {}, out)}
-    found = labelled.read(data, positive, ignored, text=text, label=label)
-    checks, found = _checks(wanted, out, found, device, overwrite)
+    found = labelled.read(data, positive, ignored, text=text, label=label, reading=reading)
+    checks, found = _checks(wanted, out, found, reading, device, overwrite)
     wished = toml.check(GuardOptions, values | {"checks": [check | {"thresholds": {}} for check in checks]})
     functions = [check_of(check, out, device) for check in wished.checks]
     innocent, unwanted = (labelled.scores_of(functions, texts) for texts in (found.innocent, found.unwanted))
@@ -87,7 +90,9 @@ def fit(
     return {"out": str(out), "rate": rate, "innocent": len(found.innocent), "unwanted": len(found.unwanted), "blocked": blocked}
 
 
-def _checks(wanted: Wanted, out: Path, found: Labelled, device: str, overwrite: bool) -> tuple[list[Check], Labelled]:
+def _checks(
+    wanted: Wanted, out: Path, found: Labelled, reading: Reading, device: str, overwrite: bool
+) -> tuple[list[Check], Labelled]:
     """The checks as they are stored, and the texts to fit them on."""
     checks: list[Check] = [{"kind": "words", "name": Path(file).stem, "file": _relative(file, out)} for file in wanted.words]
     for given in wanted.classifiers:
@@ -98,7 +103,7 @@ def _checks(wanted: Wanted, out: Path, found: Labelled, device: str, overwrite: 
             {"kind": "classifier", "name": Path(model).name, "model": _relative(model, out), "classes": classes.split(",")}
         )
     if wanted.encoder is not None:
-        check, found = _similarity(wanted, wanted.encoder, out, found, device, overwrite)
+        check, found = _similarity(wanted, wanted.encoder, out, found, reading, device, overwrite)
         checks.append(check)
     elif wanted.unwanted or wanted.allowed or wanted.neighbours != 1:
         raise OptionError("‹unwanted›, ‹allowed› and ‹neighbours› have no effect without ‹encoder›: leave them out")
@@ -107,7 +112,9 @@ def _checks(wanted: Wanted, out: Path, found: Labelled, device: str, overwrite: 
     return checks, found
 
 
-def _similarity(wanted: Wanted, model: str, out: Path, found: Labelled, device: str, overwrite: bool) -> tuple[Check, Labelled]:
+def _similarity(
+    wanted: Wanted, model: str, out: Path, found: Labelled, reading: Reading, device: str, overwrite: bool
+) -> tuple[Check, Labelled]:
     if wanted.unwanted is None:
         raise OptionError(f"‹encoder›={model} needs ‹unwanted›: a file with a text a line that answers must not be like")
     if wanted.allowed is not None and wanted.neighbours == 1:
@@ -115,7 +122,7 @@ def _similarity(wanted: Wanted, model: str, out: Path, found: Labelled, device: 
     vectors = out.with_suffix(".exemplars.safetensors")
     refuse_existing(vectors, overwrite)
     files = (wanted.unwanted, wanted.allowed)
-    unwanted, allowed = ([line for line in lines(Path(file)) if line.strip()] if file else [] for file in files)
+    unwanted, allowed = ([line for line in lines(Path(file), reading) if line.strip()] if file else [] for file in files)
     if not unwanted:
         raise OptionError(f"‹unwanted›={wanted.unwanted}: contains no text")
     known = {letters_of(text) for text in (*unwanted, *allowed)}

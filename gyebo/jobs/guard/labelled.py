@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gyebo.config import toml
 from gyebo.config.errors import OptionError
+from gyebo.data.encoding import UTF8, Reading
 from gyebo.generation.guard.checks import Check
 from gyebo.tasks.data.own_file import user_task
 
@@ -35,11 +36,13 @@ def read(
     *,
     text: str | None = None,
     label: str | None = None,
+    reading: Reading = UTF8,
 ) -> Labelled:
     """The texts of a file of any format that `gyebo finetune` reads. `positive`: the labels of unwanted texts; `ignored`: those
-    of texts that are left out; all others are innocent. Raises ValueError for a label that the file does not have, and where
-    there are no texts of one of the two kinds."""
-    rows = [(example.text, str(example.label)) for example in user_task("classification", text, None, label).read(data)]
+    of texts that are left out; all others are innocent. `reading`: how its bytes become text. Raises ValueError for a label
+    that the file does not have, and where there are no texts of one of the two kinds."""
+    task = user_task("classification", text, None, label)
+    rows = [(example.text, str(example.label)) for example in task.read(data, reading=reading)]
     known = sorted({name for _, name in rows})
     for option, labels in (("positive", positive), ("ignored", ignored)):
         if wrong := [name for name in labels if name not in known]:

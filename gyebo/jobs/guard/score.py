@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 from gyebo.config import toml
 from gyebo.config.errors import OptionError
 from gyebo.config.guard import GuardOptions
+from gyebo.data.encoding import UTF8, Reading
 from gyebo.generation.guard.calibration import blocks, fires
 from gyebo.jobs.guard import labelled
 from gyebo.jobs.guard.opening import check_of
@@ -29,6 +30,7 @@ def score(
     text: str | None = None,
     label: str | None = None,
     ignored: Sequence[str] = (),
+    reading: Reading = UTF8,
     rate: float | None = None,
     terms: str | None = None,
     device: str = "auto",
@@ -45,7 +47,7 @@ def score(
     options = toml.check(GuardOptions, values, source)
     chosen = options.rate if rate is None else float(rate)
     words = None if terms is None else word_list.read(terms)
-    found = labelled.read(data, positive, ignored, text=text, label=label)
+    found = labelled.read(data, positive, ignored, text=text, label=label, reading=reading)
     with source.named():
         shared, own = (_thresholds(options, kind, chosen) for kind in ("thresholds", "alone"))
         checks = [check_of(check, path, device) for check in options.checks]
