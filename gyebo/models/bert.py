@@ -343,8 +343,10 @@ class Bert(Pretrained, nn.Module):
         output_hidden_states: bool = False,
         output_attentions: bool = False,
         labels: Tensor | None = None,
+        next_sentence_label: Tensor | None = None,
     ) -> MaskedOutput:
-        """The output of every head; arguments as in `encode`, labels as in `with_loss`.
+        """The output of every head; arguments as in `encode`. `labels` [B, T] as in `with_loss`, of a discriminator 1 where a
+        token was replaced; `next_sentence_label` [B] 1 where the second segment is a random one; with both `loss` is the sum.
 
         Logits are zero at padding; "first token" is the first real token of each row.
         """
@@ -369,7 +371,11 @@ class Bert(Pretrained, nn.Module):
             attentions=encoded.attentions,
             replaced_logits=None if self.replaced_head is None else self.project(encoded.hidden, "replaced")[..., 0],
         )
-        return self.with_loss(found, labels, logits)
+        if found.replaced_logits is None or logits is not None:
+            found = self.with_loss(found, labels, logits)
+        else:
+            found = self.with_loss_of_replaced(found, labels, found.replaced_logits, real)
+        return self.with_loss_of_pairs(found, next_sentence_label, found.seq_relationship_logits)
 
     def _logits(self, hidden: Tensor, real: Tensor | None) -> Tensor:
         if real is None or torch.compiler.is_compiling() or bool(real.all()):

@@ -107,6 +107,26 @@ class Pretrained(Counted):
         output.loss = loss_of(self.label_places, labels, logits, backward)
         return output
 
+    def with_loss_of_pairs(self, output: Output, labels: Tensor | None, logits: Tensor | None) -> Output:
+        """The output with the cross-entropy of classes [B] of pairs added to its `loss`; ValueError without a head for them."""
+        if labels is None:
+            return output
+        from gyebo.objectives.labelled import mean_cross_entropy
+
+        if logits is None:
+            raise ValueError("next_sentence_label= has no effect on this model, which has no head for it: leave it out")
+        found = mean_cross_entropy(logits, labels)
+        output.loss = found if output.loss is None else output.loss + found
+        return output
+
+    def with_loss_of_replaced(self, output: Output, labels: Tensor | None, logits: Tensor, real: Tensor | None) -> Output:
+        """The output with its `loss`, the mean binary cross-entropy of labels [B, T], 0 or 1, -100 for none, at real tokens."""
+        if labels is not None:
+            from gyebo.objectives.labelled import told_apart
+
+            output.loss = told_apart(logits, labels, real)
+        return output
+
     def with_contrast(self, output: Output, logits: Tensor) -> Output:
         """The output with its `loss` of contrast: logits [B, B] of texts and the pictures that belong to them."""
         from gyebo.objectives.labelled import contrast

@@ -20,11 +20,11 @@ def loss_of(places: str, labels: Tensor, logits: Tensor, backward: Tensor | None
     if labels.shape != logits.shape[:-1]:
         raise ValueError(f"labels must be {list(logits.shape[:-1])}, as the logits, but are {list(labels.shape)} instead")
     if places == HERE:
-        return _mean(logits, labels)
-    following = _mean(logits[:, :-1], labels[:, 1:])
+        return mean_cross_entropy(logits, labels)
+    following = mean_cross_entropy(logits[:, :-1], labels[:, 1:])
     if places == NEXT or backward is None:
         return following
-    return (following + _mean(backward[:, 1:], labels[:, :-1])) / 2
+    return (following + mean_cross_entropy(backward[:, 1:], labels[:, :-1])) / 2
 
 
 def contrast(logits: Tensor) -> Tensor:
@@ -33,7 +33,16 @@ def contrast(logits: Tensor) -> Tensor:
     return (F.cross_entropy(logits.float(), right) + F.cross_entropy(logits.float().T, right)) / 2
 
 
-def _mean(logits: Tensor, labels: Tensor) -> Tensor:
+def told_apart(logits: Tensor, labels: Tensor, real: Tensor | None) -> Tensor:
+    """Binary cross-entropy, logits [B, T] above 0 for label 1: the mean over real tokens that have a label."""
+    if labels.shape != logits.shape:
+        raise ValueError(f"labels must be {list(logits.shape)}, as the logits, but are {list(labels.shape)} instead")
+    known = (labels != IGNORE) if real is None else (labels != IGNORE) & real
+    return F.binary_cross_entropy_with_logits(logits[known].float(), labels[known].float())
+
+
+def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean over all labels [...] for logits [..., C]."""
     return F.cross_entropy(logits.float().flatten(0, -2), labels.flatten().to(logits.device), ignore_index=IGNORE)
 
 

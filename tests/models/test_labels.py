@@ -56,6 +56,35 @@ def test_the_loss_of_transformers(family, ids, tmp_path):
     assert ours(ids, attention_mask=mask).loss is None
 
 
+def test_the_loss_of_both_heads_of_bert(ids, tmp_path):
+    torch.manual_seed(2)
+    theirs = transformers.BertForPreTraining(transformers.BertConfig(**SMALL, max_position_embeddings=40)).eval()
+    theirs.save_pretrained(tmp_path)
+    ours, _ = gyebo.load(tmp_path)
+    labels, pairs = ids.clone(), torch.tensor([0, 1, 1])
+    labels[:, 3:] = -100
+    expected = theirs(input_ids=ids, labels=labels, next_sentence_label=pairs).loss.item()
+    assert ours(ids, labels=labels, next_sentence_label=pairs).loss.item() == pytest.approx(expected, abs=2e-5)
+    alone = cross_entropy(ours(ids).seq_relationship_logits, pairs).item()
+    assert ours(ids, next_sentence_label=pairs).loss.item() == pytest.approx(alone, abs=1e-6)
+    with pytest.raises(ValueError, match="^next_sentence_label= has no effect on this model"):
+        tiny("roberta")(ids, next_sentence_label=pairs)
+
+
+def test_the_loss_of_a_discriminator(ids, tmp_path):
+    torch.manual_seed(2)
+    config = transformers.ElectraConfig(**SMALL, embedding_size=16, max_position_embeddings=40)
+    theirs = transformers.ElectraForPreTraining(config).eval()
+    theirs.save_pretrained(tmp_path)
+    ours, _ = gyebo.load(tmp_path)
+    mask, labels = torch.ones_like(ids), ids % 2
+    mask[1, 6:] = 0
+    expected = theirs(input_ids=ids, attention_mask=mask, labels=labels).loss.item()
+    assert ours(ids, mask, labels=labels).loss.item() == pytest.approx(expected, abs=2e-5)
+    with pytest.raises(ValueError, match=r"^labels must be \[3, 9\], as the logits"):
+        ours(ids, labels=labels[:, :5])
+
+
 @pytest.mark.parametrize("name", HEADS)
 @pytest.mark.parametrize("labels", [3, 1])
 def test_the_loss_of_a_task_head(name, labels, ids, tmp_path):
