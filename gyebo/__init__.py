@@ -163,7 +163,12 @@ sys.modules[__name__].__class__ = _Package
 
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
-        raise AttributeError(f"module 'gyebo' has no attribute {name!r}")
+        from gyebo.config.elsewhere import verb_meant
+        from gyebo.config.errors import nearest
+
+        meant = verb_meant(name)
+        hint = f"; did you mean {meant}?" if meant else "" if name.startswith("_") else nearest(name, __all__)
+        raise AttributeError(f"module 'gyebo' has no attribute {name!r}{hint}")
     return getattr(import_module(_PLACES[name]), name)
 
 

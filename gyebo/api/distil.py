@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gyebo.api.memory import Texts
-from gyebo.api.options import checked, folder, given, verb
+from gyebo.api.options import Named, checked, folder, given, named, verb
 from gyebo.api.pretrain import corpora
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @verb("distill")
 def distil(
-    teacher: str | Path,
+    teacher: Named,
     corpus: Texts,
     *,
     out: str | Path,
@@ -56,8 +56,9 @@ def distil(
     place = folder(out)
     if place is None:
         raise OptionError("‹out› is missing: name the directory to write, such as runs/student")
-    there = placed_name(str(teacher), "teacher", place) if resume else str(teacher)
-    values = given(family=student_family(there), teacher=teacher, context=context, seed=seed)
+    name = named(teacher, "teacher")
+    there = placed_name(name, "teacher", place) if resume else name
+    values = given(family=student_family(there), teacher=name, context=context, seed=seed)
     data = given(
         documents=documents,
         text_field=text_field,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gyebo.api.models import of_model
-from gyebo.api.options import folder, given
+from gyebo.api.options import Named, folder, given, named
 from gyebo.api.showing import Shown
 from gyebo.api.speaking import aside
 from gyebo.config.errors import OptionError
@@ -70,7 +70,7 @@ def draw(
     *,
     out: str | Path | None = None,
     count: int | None = None,
-    rerank: str | Path | None = None,
+    rerank: Named | None = None,
     top_k: int | None = None,
     temperature: float | None = None,
     guidance: float | None = None,
@@ -107,7 +107,7 @@ def draw(
             model,
             text,
             options,
-            rerank=None if rerank is None else str(rerank),
+            rerank=None if rerank is None else named(rerank, "rerank"),
             upper=above,
             device=device,
             on_step=lambda share: progress.update(bar, completed=share),

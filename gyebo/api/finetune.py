@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gyebo.api.memory import row_file
-from gyebo.api.options import checked, folder, given, refuse, verb
-from gyebo.api.showing import Shown, figure
+from gyebo.api.options import Named, checked, folder, given, named, refuse, verb
+from gyebo.api.showing import Shown, Written, figure
 from gyebo.api.speaking import console
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, TaskOptions
@@ -23,7 +23,7 @@ LINEAR = "linear"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class FinetunedRun(Shown, FinetuneSummary):
+class FinetunedRun(Written, FinetuneSummary):
     """A finished fine-tuning and its directory `out`: the mean and the deviation of every metric over its seeds."""
 
     out: Path
@@ -87,7 +87,7 @@ class FinetuningPlanned(Shown):
 
 @verb("finetune")
 def finetune(
-    model: str | Path,
+    model: Named,
     task: str | Sequence[str] | Mapping[str, Any],
     *,
     out: str | Path | None = None,
@@ -100,7 +100,7 @@ def finetune(
     encoding: str | None = None,
     bad_bytes: str | None = None,
     train_share: float | None = None,
-    tokenizer: str | Path | None = None,
+    tokenizer: Named | None = None,
     answer: str | None = None,
     ablate: str | None = None,
     seeds: int | Sequence[int] | None = None,
@@ -138,7 +138,7 @@ def finetune(
         raise OptionError("‹dry_run› and ‹resume› or ‹overwrite› exclude each other: a dry run writes nothing")
     own = given(data=row_file(data, "data"), text=text, pair=pair, label=label, image=image, test=row_file(test, "test"))
     own |= given(encoding=encoding, bad_bytes=bad_bytes)
-    named, *further = _tasks(task, own, train_share)
+    first, *further = _tasks(task, own, train_share)
     values: dict[str, Any] = given(
         tokenizer=tokenizer,
         answer=answer,
@@ -152,15 +152,16 @@ def finetune(
         precision=precision,
     )
     optim = given(lr=lr, layer_decay=layer_decay, freeze=freeze)
-    if model == LINEAR:
+    name = named(model, "model")
+    if name == LINEAR:
         if further:
             raise OptionError(f"‹task.name›: {LINEAR} learns one task: name one")
         usual = {"device": "auto", "precision": "auto"}
         asked = {name: value for name, value in values.items() if usual.get(name) != value}
         refuse({**asked, "seed": seeds, **optim, "resume": resume, "settings": settings or None, "dry_run": dry_run}, LINEAR)
         assert place is not None
-        return _linear(named, place, overwrite)
-    values |= {"model": str(model), "task": named, "optim": optim} | ({"further_tasks": further} if further else {})
+        return _linear(first, place, overwrite, verbose)
+    values |= {"model": name, "task": first, "optim": optim} | ({"further_tasks": further} if further else {})
     if "seed" in parsed(settings or {}):
         raise OptionError("‹settings.seed› has no effect: use ‹seed›")
     return _finetune(
@@ -181,10 +182,10 @@ def _finetune(
     return FinetunedRun(**vars(found), out=out)
 
 
-def _linear(named: dict[str, Any], out: Path, overwrite: bool) -> FinetunedRun:
+def _linear(task: dict[str, Any], out: Path, overwrite: bool, verbose: Verbose) -> FinetunedRun:
     from gyebo.jobs.finetuning.linear import finetune_linear
 
-    found = finetune_linear(check(TaskOptions, named, section="task"), out, overwrite=overwrite)
+    found = finetune_linear(check(TaskOptions, task, section="task"), out, overwrite=overwrite, console=console(verbose))
     return FinetunedRun(**vars(found), out=out)
 
 

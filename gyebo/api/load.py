@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gyebo.api.options import Named, named
 from gyebo.api.processor import PictureProcessor, Processor
 from gyebo.interchange import load as open_model
 from gyebo.interchange import save as write_model
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def load(
-    name: str | Path,
+    name: Named,
     *,
     revision: str | None = None,
     dtype: torch.dtype | str | None = None,
@@ -30,6 +31,7 @@ def load(
     pictures, whose `tokenizer` is the tokenizer, of one that reads pictures alone a `PictureProcessor`. Parameters and errors
     as of `gyebo.interchange.load`.
     """
+    name = named(name, "name")
     model, tokenizer = open_model(name, revision=revision, dtype=dtype, ignore=ignore)
     body = body_of(model)
     if body.tokenizes_pictures:

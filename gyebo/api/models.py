@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
-from gyebo.api.options import verb
+from gyebo.api.options import Named, verb
 from gyebo.config.errors import OptionError
 from gyebo.config.flags import in_python
 
@@ -28,7 +28,7 @@ class OfModel(Protocol[P, R_co]):
     """A verb whose model is a name, a pair, or a model followed by its tokenizer."""
 
     @overload
-    def __call__(self, model: str | Path | tuple[Any, Any], /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def __call__(self, model: Named | tuple[Any, Any], /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
     @overload
     def __call__(self, model: nn.Module, tokenizer: Tokenizer | None, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
@@ -63,8 +63,8 @@ def _model(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Given, tuple[
     if not args and "model" not in kwargs:
         raise OptionError("‹model› is missing: name a run, a directory or a hub id, or give a model and its tokenizer")
     model, rest = (args[0], args[1:]) if args else (kwargs.pop("model"), ())
-    if isinstance(model, str | Path):
-        return str(model), rest
+    if isinstance(model, str | os.PathLike):
+        return os.fspath(model), rest
     if isinstance(model, tuple) and len(model) == 2:
         return loaded(*model), rest
     if "tokenizer" in kwargs:

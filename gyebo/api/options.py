@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from gyebo.config import toml
-from gyebo.config.errors import NAMED, NamesOptions, OptionError
+from gyebo.config import elsewhere, toml
+from gyebo.config.errors import NAMED, NamesOptions, OptionError, nearest
 from gyebo.config.flags import SET, in_python
 from gyebo.config.toml import Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Kind = TypeVar("Kind")
+Named = str | os.PathLike[str]  # a name, a Path, or what a verb gave, which is the name of its directory
 
 
 def verb(command: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -26,6 +28,7 @@ def verb(command: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            refuse_unknown(kwargs, names, command, function.__name__)
             try:
                 return function(*args, **kwargs)
             except NamesOptions as error:
@@ -37,9 +40,32 @@ def verb(command: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return mark
 
 
+def refuse_unknown(kwargs: Iterable[str], names: Collection[str], command: str, function: str) -> None:
+    """TypeError, as of Python, for a parameter that the function has not, with the one that may have been meant."""
+    for name in kwargs:
+        if name not in names:
+            meant = elsewhere.meant(name, names, command)
+            hint = f"; did you mean {in_python(f'‹{meant}›', command, names)}?" if meant else nearest(name, names)
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
+
+
 def given(**values: Any) -> dict[str, Any]:
-    """The values that are not None, paths as their names."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items() if value is not None}
+    """The values that are not None, paths and results as the names of what they are."""
+    return {
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def named(model: Any, parameter: str) -> str:
+    """The name of a model; OptionError for a model itself."""
+    if isinstance(model, str | os.PathLike):
+        return os.fspath(model)
+    raise OptionError(
+        f"‹{parameter}› must be the name of a model (a run, a directory, a hub id), but is a {type(model).__name__}: "
+        "write one that is open with gyebo.save first"
+    )
 
 
 def checked(kind: type[Any], values: Mapping[str, Any], settings: Settings | None) -> Any:

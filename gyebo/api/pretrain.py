@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gyebo.api.memory import Texts, corpus_names
-from gyebo.api.options import checked, folder, given, refuse, verb
+from gyebo.api.options import Named, checked, folder, given, named, refuse, verb
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
 from gyebo.config.toml import Settings
@@ -23,8 +23,8 @@ def pretrain(
     *,
     out: str | Path | None = None,
     size: str | None = None,
-    tokenizer: str | Path | None = None,
-    picture_tokenizer: str | Path | None = None,
+    tokenizer: Named | None = None,
+    picture_tokenizer: Named | None = None,
     vocab_size: int | None = None,
     steps: int | None = None,
     tokens: float | None = None,
@@ -32,7 +32,7 @@ def pretrain(
     minutes: float | None = None,
     epochs: float | None = None,
     lr: float | None = None,
-    start_from: str | Path | None = None,
+    start_from: Named | None = None,
     resume: bool = False,
     overwrite: bool = False,
     seed: int | None = None,
@@ -79,7 +79,7 @@ def pretrain(
         tokenizer=tokenizer,
         picture_tokenizer=picture_tokenizer,
         vocab_size=vocab_size,
-        start_from=start_from,
+        start_from=None if start_from is None else named(start_from, "start_from"),
         context=context,
         seed=seed,
     )

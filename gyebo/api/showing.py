@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,15 @@ class Shown:
         rows = "".join(f"<tr><th style='text-align:left'>{_text(a)}</th><td>{_text(b)}</td></tr>" for a, b in self.lines())
         shown = "".join(_image(path) for path in self.image_files() if path.is_file())
         return f"<p><b>{_text(self.title())}</b></p><table>{rows}</table>{shown}"
+
+
+class Written(Shown, os.PathLike[str]):
+    """A result whose model lies in the directory `out`, and which may stand wherever that may be named."""
+
+    out: Path
+
+    def __fspath__(self) -> str:
+        return str(self.out)
 
 
 def figure(value: Any) -> str:

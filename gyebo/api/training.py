@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gyebo.api.showing import Shown, duration, figure
+from gyebo.api.showing import Shown, Written, duration, figure
 from gyebo.api.speaking import console
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Run(Shown, PretrainResult):
+class Run(Written, PretrainResult):
     """A finished pretraining and its directory `out`, which `gyebo.load` and `transformers` open. `options`: all of the run."""
 
     out: Path

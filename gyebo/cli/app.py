@@ -19,7 +19,9 @@ from typing import Annotated, Any
 import typer
 
 from gyebo.cli import commands
+from gyebo.config import elsewhere
 from gyebo.config.disk import full
+from gyebo.config.flags import SET, flag
 from gyebo.config.trusted import PassedOver, trusting
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
@@ -183,7 +185,30 @@ def _usage(error: typer.TyperException) -> str:
     """What the parser found wrong, and where the help is."""
     context = getattr(error, "ctx", None)
     message = error.format_message().removesuffix(".")
-    return f"{message[0].lower()}{message[1:]} (see: {context.command_path if context else 'gyebo'} --help)"
+    message = f"{message[0].lower()}{message[1:]}"
+    return f"{_hinted(error, context, message)} (see: {context.command_path if context else 'gyebo'} --help)"
+
+
+def _hinted(error: typer.TyperException, context: Any, message: str) -> str:
+    """The message with what was meant: an option by its name elsewhere, a text without its option; or with what is missing."""
+    if context is None:
+        return message
+    parameters = {each.name: each for each in context.command.params}
+    if message.startswith("no such option") and (asked := getattr(error, "option_name", "")):
+        command = context.command_path.partition(" ")[2]
+        meant = elsewhere.meant(asked.lstrip("-"), parameters, command) or asked.lstrip("-").replace("-", "_")
+        if meant.startswith(SET):
+            return f"no such option: {asked}; did you mean {flag(meant, command)}=...?"
+        if meant in parameters:
+            found = parameters[meant]
+            place = f"{meant.upper()}, without a flag" if found.param_type_name == "argument" else found.opts[-1]
+            return f"no such option: {asked}; did you mean {place}?"
+    if "unexpected extra argument" in message and "prompt" in parameters:
+        return f"{message}: a text stands after {parameters['prompt'].opts[-1]}"
+    wanted = getattr(getattr(error, "param", None), "help", None)
+    return (
+        f"{message}: {wanted[0].lower()}{wanted[1:].removesuffix('.')}" if wanted and message.startswith("missing") else message
+    )
 
 
 def _message(error: Exception, known: bool) -> str:

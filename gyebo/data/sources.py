@@ -40,6 +40,7 @@ APART = (".tar", ".json", ".json.gz", ".json.xz", ".json.zst")  # read where the
 WITH_PICTURE_FIELD = {picture_sources.FOLDER, picture_sources.PARQUET}
 WITH_FIELDS = {"jsonl", "json", "csv", "tsv", "parquet", picture_sources.TAR, *WITH_PICTURE_FIELD}
 WITH_BYTES = {"txt", "jsonl", "json", "csv", "tsv", picture_sources.FOLDER, picture_sources.COCO, picture_sources.TAR}
+MOST_ENDINGS = 5  # that are named of files which are not read
 _ALL = ", ".join((*FORMATS, *PICTURE_FORMATS))
 _PACKED = f"(also {', '.join(PACKED[1:])})"
 
@@ -97,19 +98,27 @@ def _within(folder: Path, corpus: str, notes: list[str]) -> list[Path]:
     texts = [p for p in within if _format(p) and not p.name.lower().endswith(APART)]
     about = [p for p in texts if p.name.lower() == "readme.md" and any(not _is_markdown(other) for other in texts)]
     texts = [p for p in texts if p not in about]
+    found = texts or [p for p in within if p.suffix.lower() == ".tar"]
+    read = {*found, *about}
+    others = [p for p in within if p not in read] if found else []
     for left, why in (
         ([p for p in there if _format(p) and p not in within], "names that begin with a dot, or __MACOSX"),
         (about, "a README.md beside other files"),
+        (others, f"of kinds that are not read from a folder: {_endings(others)}"),
     ):
         if left:
             count = f"{len(left):,} file{'s' if len(left) > 1 else ''}"
             notes.append(f"{corpus}: {count} left out ({why}), such as {left[0].relative_to(folder)}")
-    found = texts or [p for p in within if p.suffix.lower() == ".tar"]
     if not found:
         alone = any(p.suffix.lower() in ENDINGS for p in within)
         lacking = f"pictures, but no captions file ({', '.join(picture_sources.CAPTIONS)})" if alone else ""
         raise FileNotFoundError(f"{corpus}: the folder holds {lacking or f'no {_ALL} file {_PACKED}'}")
     return found
+
+
+def _endings(paths: list[Path]) -> str:
+    found = sorted({p.suffix.lower() or p.name for p in paths})
+    return ", ".join(found[:MOST_ENDINGS]) + (", ..." if len(found) > MOST_ENDINGS else "")
 
 
 def _is_markdown(path: Path) -> bool:

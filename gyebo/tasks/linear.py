@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -191,7 +192,11 @@ def _machine(
     """Weights [K, C] and bias [K]: one row for two classes, otherwise one per class, against all others."""
     from sklearn.svm import LinearSVC
 
-    machine = LinearSVC(C=strength or 0.25, random_state=seed).fit(features, targets)
+    with (
+        warnings.catch_warnings()
+    ):  # that there are many classes is a note of the data's (tasks/data/checks.py), not of sklearn's
+        warnings.filterwarnings("ignore", "The number of unique classes")
+        machine = LinearSVC(C=strength or 0.25, random_state=seed).fit(features, targets)
     weight, bias = machine.coef_, machine.intercept_
     if len(names) == 2:
         return weight, bias

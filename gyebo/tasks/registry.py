@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from gyebo.config.elsewhere import task_meant
 from gyebo.config.errors import nearest
 from gyebo.data.json_rows import json_list
 from gyebo.data.rows import any_rows, table
@@ -412,6 +413,7 @@ def find(name: str) -> Task:
     otherwise."""
     if name in TASKS:
         return TASKS[name]
-    hint = nearest(name, (*TASKS, *own_files()))
+    meant = task_meant(name)
+    hint = f"; did you mean {meant}, on your own file?" if meant else nearest(name, (*TASKS, *own_files()))
     own = ", ".join(own_files())
     raise ValueError(f"unknown task {name!r}{hint or '.'} Available: {', '.join(TASKS)}; on your own file: {own}")

@@ -45,6 +45,12 @@ class TaskData:
         return self.train[0].pair is not None
 
     @property
+    def sizes(self) -> str:
+        """How many examples there are, in words."""
+        counts = f"{len(self.train):,} training, {len(self.valid):,} validation and {len(self.test):,} test examples"
+        return f"{counts} ({self.measured})"
+
+    @property
     def fingerprint(self) -> str:
         """A hash of all examples in their order, by split."""
         digest = hashlib.blake2b(digest_size=16)

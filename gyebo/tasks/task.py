@@ -71,7 +71,11 @@ class Example:
 
 
 class MissingColumn(ValueError):
-    """A column or key that the task needs is not in the file, so none of its rows can be used."""
+    """A column or key that the task needs, by any of the `names`, is not in the file, so none of its rows can be used."""
+
+    def __init__(self, text: str, names: Sequence[str] = ()):
+        super().__init__(text)
+        self.names = tuple(names)
 
 
 class Refused(ValueError):
@@ -142,7 +146,8 @@ class Task:
     `entity_markers`: `answers` are entities, around which markers are added. `warmup`:
     share of the steps. `languages`: names of source and target language. `prefix`, `columns`: what a model reads that answers
     by text (`TextTask`); None: the task's name, (): the columns of its files. `needs`: the columns by which a file is known
-    to be in the task's own format, where that is no table of texts. `note`: caveats for reading results.
+    to be in the task's own format, where that is no table of texts. `options`: column -> the option that names it, of a user's
+    own file. `note`: caveats for reading results.
     """
 
     name: str
@@ -169,6 +174,7 @@ class Task:
     prefix: str | None = None
     columns: tuple[tuple[str, str], ...] = ()
     needs: frozenset[str] = frozenset()
+    options: dict[str, str] = field(default_factory=dict)
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -201,7 +207,8 @@ class Task:
                     raise ValueError(values)
                 found = list(self.convert(values, where, labelled))
             except MissingColumn as error:
-                raise ValueError(f"{source}: {error}") from None
+                option = next((self.options[name] for name in error.names if name in self.options), None)
+                raise OptionError(f"{source}: {error}" + (f" (‹{option}›=NAME)" if option else "")) from None
             except ValueError as error:
                 if problems is None or isinstance(error, Refused):
                     raise OptionError(f"{source}: {where}: {shortened(marked(error))}") from None
@@ -227,7 +234,7 @@ def need(values: dict[str, Any], names: tuple[str, ...]) -> Any:
     for name in names:
         if (value := find(values, name)) is not ABSENT:
             return value
-    raise MissingColumn(f"no column {' or '.join(map(repr, names))}; available: {available(values)}")
+    raise MissingColumn(f"no column {' or '.join(map(repr, names))}; available: {available(values)}", names)
 
 
 def text_of(values: dict[str, Any], names: tuple[str, ...]) -> str:

@@ -1,6 +1,7 @@
 """The verbs of Python: one signature each with the names of the command line, results that show themselves, clear errors."""
 
 import inspect
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,10 @@ import gyebo
 from gyebo.api import speaking
 from gyebo.api.pretrain import pretrain
 from gyebo.cli.commands import COMMANDS
-from gyebo.config import toml
+from gyebo.config import elsewhere, toml
+from gyebo.config.finetune import FinetuneOptions
+from gyebo.config.run import RunOptions
+from gyebo.tasks.kinds.table import own_files
 
 CALLED = {"distill": "distil"}  # verbs that are not spelled as their command
 VERBS = "pretrain distill finetune compare evaluate predict embed fill translate generate draw".split()
@@ -117,3 +121,96 @@ def test_a_verb_says_what_it_does_where_it_is_asked_to(corpus, tokenizer_folder,
     monkeypatch.setattr("gyebo.jobs.pretraining.corpus._said", set())
     pretrain("gpt2", corpus, steps=1, tokenizer=tokenizer_folder, out=tmp_path / "r", verbose=True, **TINY)
     assert "documents for training" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "said"),
+    [
+        ("pretrain", "max_steps", "pretrain() got an unexpected keyword argument 'max_steps'; did you mean steps?"),
+        ("pretrain", "learning_rate", "did you mean lr?"),
+        ("pretrain", "batch_size", "did you mean batch_tokens?"),
+        ("pretrain", "weight_decay", 'did you mean settings["optim.weight_decay"]?'),
+        ("pretrain", "vocabsize", "did you mean vocab_size"),
+        ("pretrain", "zzzzqqq", "argument 'zzzzqqq'"),
+        ("distil", "hidden_size", "argument 'hidden_size'"),  # a student has its teacher's
+        ("finetune", "num_train_epochs", "did you mean epochs?"),
+        ("finetune", "batch_size", "did you mean batch?"),
+        ("finetune", "output_dir", "did you mean out?"),
+        ("finetune", "text_column", "did you mean text?"),
+        ("generate", "max_length", "did you mean max_new_tokens?"),
+        ("generate", "num_beams", "did you mean beams?"),
+        ("predict", "batch_size", "predict() got an unexpected keyword argument 'batch_size'"),
+        ("embed", "column", "did you mean text_field?"),
+        ("draw", "num_images", "did you mean count?"),
+    ],
+)
+def test_a_parameter_by_its_name_elsewhere_is_pointed_to(function, given, said):
+    with pytest.raises(TypeError, match="^[^\n]*$") as caught:
+        getattr(gyebo, function)("m", "x", **{given: 1})
+    assert said in str(caught.value)
+    assert given != "zzzzqqq" or str(caught.value).endswith(said)
+
+
+def test_a_verb_by_its_name_elsewhere_is_pointed_to():
+    for name, said in [("distill", "distil?"), ("train", "pretrain?"), ("genrate", "generate")]:
+        with pytest.raises(AttributeError, match=f"^module 'gyebo' has no attribute '{name}'; did you mean {re.escape(said)}"):
+            getattr(gyebo, name)
+    assert set(elsewhere._VERBS) <= set(gyebo.__all__) and not hasattr(gyebo, "__path_hooks__")
+
+
+def test_every_name_elsewhere_leads_to_an_option_that_there_is():
+    """Each of our names is a parameter of some verb, each setting an option of every command that it is said to have."""
+    parameters = {name for command in VERBS for name in inspect.signature(verb(command)).parameters}
+    assert set(elsewhere._NAMES) <= parameters
+    kinds = {"pretrain": RunOptions, "distill": RunOptions, "finetune": FinetuneOptions}
+    for option, (commands, _) in elsewhere._SETTINGS.items():
+        section, _, name = option.rpartition(".")
+        for command in commands:
+            if section not in ("model", "objective"):  # those of a family
+                kind = kinds[command].model_fields[section].annotation if section else kinds[command]
+                assert name in kind.model_fields, (option, command)
+    assert set(elsewhere._TASKS) <= set(own_files())
+
+
+def test_a_result_stands_where_its_directory_may(corpus, tokenizer_folder, tmp_path):
+    run = gyebo.pretrain("bert", corpus, steps=1, tokenizer=tokenizer_folder, out=tmp_path / "bert", **TINY)
+    rows = [{"text": f"{'좋다' if n % 2 else '나쁘다'} {n}", "label": "ab"[n % 2]} for n in range(60)]
+    quick = {"steps": 1, "precision": "float32", "device": "cpu"}
+    tuned = gyebo.finetune(run, "classification", data=rows, out=tmp_path / "tuned", **quick)
+    assert gyebo.predict(tuned, ["좋다 1"]).rows == gyebo.predict(tmp_path / "tuned", ["좋다 1"]).rows
+    assert (gyebo.embed(run, ["좋다"]).vectors == gyebo.embed(str(run.out), ["좋다"]).vectors).all()
+    assert gyebo.load(run)[0].config == gyebo.load(run.out)[0].config
+    shape = {name: value for name, value in TINY.items() if name != "size"} | {"settings": None}
+    further = gyebo.pretrain("bert", corpus, steps=1, start_from=run, out=tmp_path / "further", **shape)
+    assert further.options.start_from == str(run.out)
+    assert gyebo.distil(run, corpus, steps=1, out=tmp_path / "student", **{**shape, "context": None}).options.teacher == str(
+        run.out
+    )
+
+
+def test_a_model_itself_is_refused_where_a_name_is_needed(corpus, tmp_path):
+    model = object()
+    for call, parameter in [
+        (lambda: gyebo.finetune(model, "nsmc", out=tmp_path / "x"), "model"),
+        (lambda: gyebo.distil(model, corpus, steps=1, out=tmp_path / "x"), "teacher"),
+        (lambda: gyebo.pretrain("bert", corpus, steps=1, start_from=model, out=tmp_path / "x"), "start_from"),
+        (lambda: gyebo.load(model), "name"),
+    ]:
+        with pytest.raises(ValueError, match=f"^{parameter} must be the name of a model .* but is a object: .*gyebo.save"):
+            call()
+
+
+def test_the_baseline_says_which_rows_it_leaves_out(tmp_path, capsys):
+    rows = [{"text": f"{'좋다' if n % 2 else '나쁘다'} {n}", "label": "ab"[n % 2]} for n in range(60)]
+    rows[3]["text"], rows[4]["label"] = "", None
+    gyebo.finetune("linear", "classification", data=rows, out=tmp_path / "x", verbose=True)
+    said = capsys.readouterr().out
+    assert "label is empty" in said and "1 example of 59 without text is skipped" in said
+    assert "training, " in said and "(a tenth held out)" in said
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_baseline_has_no_warning_of_its_library(tmp_path, capsys):
+    rows = [{"text": f"문장 {n}", "label": str(n)} for n in range(60)]
+    gyebo.finetune("linear", "classification", data=rows, out=tmp_path / "x", verbose=True)
+    assert "60 of 60 classes have fewer than 10 examples" in capsys.readouterr().out

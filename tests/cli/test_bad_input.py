@@ -120,6 +120,13 @@ def test_invalid_utf8_on_stdin(cli, trained):
         (["--steps", "2", "--set", "model.heads=3"], ["width must be a multiple of heads"]),
         (["--steps", "2", "--vocab-size", "20"], ["vocab_size: 20 is too small for kind 'bpe'; it needs at least 272"]),
         (["--setps", "2"], ["no such option: --setps", "--steps", "see: gyebo pretrain --help"]),
+        (["--max-steps", "2"], ["no such option: --max-steps; did you mean --steps? (see: gyebo pretrain --help)"]),
+        (["--learning_rate", "1e-3"], ["no such option: --learning_rate; did you mean --lr?"]),
+        (["--output-dir", "x"], ["no such option: --output-dir; did you mean --out?"]),
+        (["--batch_tokens", "9"], ["no such option: --batch_tokens; did you mean --batch-tokens?"]),
+        (["--model_name_or_path", "x"], ["did you mean --from?"]),
+        (["--train-file", "x"], ["did you mean CORPUS, without a flag?"]),
+        (["--weight-decay", "0.1"], ["did you mean --set optim.weight_decay=...?"]),
         (["--steps"], ["'--steps' requires an argument"]),
         # options that contradict each other
         ([], ["the budget needs exactly one of --steps, --tokens, --flops, --minutes, --epochs; found none"]),
@@ -138,6 +145,15 @@ def test_invalid_utf8_on_stdin(cli, trained):
 def test_wrong_options(start, words, lines):
     found = start(*words)
     assert all(line in found for line in lines), found
+
+
+def test_what_is_missing_or_too_much_is_told_with_what_it_is(refused):
+    assert "missing argument 'FILE': one text per line (.txt, or - for stdin)" in refused("predict", "m")
+    assert "missing option '--text': " in refused("draw", "m", "빨간 집", "-o", "x.png")
+    assert "argument(s) (오늘): a text stands after --prompt (see: " in refused("generate", "m", "오늘")
+    assert "no such option: --input; did you mean FILE, without a flag?" in refused("predict", "m", "--input", "x")
+    assert "no such option: --prompt; did you mean --text?" in refused("draw", "m", "--prompt", "x", "-o", "y.png")
+    assert "did you mean tagging, on your own file? Available: " in refused("finetune", "linear", "NER", "-o", "x")
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()")

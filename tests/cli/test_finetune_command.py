@@ -186,7 +186,8 @@ def test_a_task_that_there_is_not(start):
 )
 def test_a_column_that_is_missing(start, tmp_path, kind, header, row, missing):
     line = start(kind, "--data", table(tmp_path / "a.csv", header, [row, row]))
-    assert f"a.csv: no column '{missing}'; available: {', '.join(header)}" in line
+    option = {"text": "--text", "label": "--label", "spans": "--label"}.get(missing, "--pair")
+    assert f"a.csv: no column '{missing}'; available: {', '.join(header)} ({option} NAME)" in line
 
 
 def test_files_that_are_missing_or_of_no_known_form(start, tmp_path):
@@ -310,7 +311,8 @@ def test_evaluate_and_predict_refuse_what_does_not_fit(refused, tuned, trained, 
     assert "without a task head" in refused("evaluate", trained, "world-sentiment")
     assert "does classification, but world-entities is tagging" in refused("evaluate", tuned, "world-entities")
     assert "without a task head" in refused("predict", bert, data)
-    assert "no column 'review'; available: other" in refused("predict", tuned, table(tmp_path / "a.csv", ("other",), [("가",)]))
+    other = table(tmp_path / "a.csv", ("other",), [("가",)])
+    assert "no column 'review'; available: other (--text NAME)" in refused("predict", tuned, other)
     assert "--overwrite has no effect without -o" in refused("predict", tuned, data, "--overwrite")
 
 

@@ -39,7 +39,20 @@ def test_what_macs_and_notebooks_leave_in_a_folder_is_left_out_and_counted(tmp_p
     texts, notes = read(folder)
     assert texts == ["a.txt", "deep/b.txt.xz"]
     assert notes == [
-        f"{folder}: 6 files left out (names that begin with a dot, or __MACOSX), such as .ipynb_checkpoints/a-checkpoint.txt"
+        f"{folder}: 6 files left out (names that begin with a dot, or __MACOSX), such as .ipynb_checkpoints/a-checkpoint.txt",
+        f"{folder}: 1 file left out (of kinds that are not read from a folder: .ipynb), such as notes.ipynb",
+    ]
+
+
+def test_files_of_other_kinds_in_a_folder_are_not_passed_over_in_silence(tmp_path):
+    for name in ("a.txt", "묶음.zip", "deep/B.ZIP", "c.json", "d.tar", "LICENSE", "e.hwp", "f.pdf", ".DS_Store"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("하나")
+    texts, notes = read(tmp_path)
+    assert texts == ["하나"]
+    assert notes == [
+        f"{tmp_path}: 7 files left out (of kinds that are not read from a folder: .hwp, .json, .pdf, .tar, .zip, ...), "
+        "such as LICENSE"
     ]
 
 

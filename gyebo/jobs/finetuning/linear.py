@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from rich.console import Console
+
 from gyebo.config.finetune import TaskOptions
 from gyebo.jobs import places, run_directory
 from gyebo.jobs.finetuned_model import margins
@@ -17,7 +19,9 @@ from gyebo.tasks.prediction import PREDICTIONS, as_rows, write_predictions
 from gyebo.tasks.splits import TaskData, read_task
 
 
-def finetune_linear(options: TaskOptions, out: Path, *, overwrite: bool = False) -> FinetuneSummary:
+def finetune_linear(
+    options: TaskOptions, out: Path, *, overwrite: bool = False, console: Console | None = None
+) -> FinetuneSummary:
     """Train the linear baseline on a task and evaluate it; returns the summary of its run (training is deterministic).
 
     Raises ValueError for a kind of task that it does not support, and what reading the task raises.
@@ -28,6 +32,9 @@ def finetune_linear(options: TaskOptions, out: Path, *, overwrite: bool = False)
         raise ValueError(f"{data.task.name}: the linear baseline supports {known}, not {data.task.kind}")
     places.refuse_names(options, out)
     run_directory.refuse_to_replace(out, (options.data, options.test))
+    if console:
+        said = [*(f"note: {note}" for note in data.notes), f"{data.task.name}: {data.sizes}"]
+        console.print("\n".join(said), highlight=False, markup=False, soft_wrap=True)
     with run_directory.claim(out, resume=False, overwrite=overwrite):
         return summary([_run(options, data, out)])
 

@@ -235,8 +235,7 @@ def _said_of(task: TaskPart, rate: float | None) -> list[str]:
                 longer = f"{count:,} {called} examples are longer than {task.longest[part]} tokens"
                 lines.append(f"note: {longer} and were {done} (max_length)")
     drawn = "" if rate is None else f", {rate:.2%} of what is drawn"
-    counts = f"{len(data.train):,} training, {len(data.valid):,} validation and {len(data.test):,} test examples"
-    return [*lines, f"{task.name}: {counts} ({data.measured}){drawn}"]
+    return [*lines, f"{task.name}: {data.sizes}{drawn}"]
 
 
 def announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:

@@ -6,9 +6,15 @@ a word and its tag, spans also SQuAD's .json; all but parquet also as .gz or .zs
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gyebo.config.errors import OptionError, nearest
 from gyebo.tasks.kinds.table import own_files
 from gyebo.tasks.task import Task
+
+# The columns of kinds of tasks, and the option that names another one.
+_COLUMNS = {"text": "text", "context": "text", "turns": "text", "pair": "pair", "question": "pair", "options": "pair"}
+_COLUMNS |= {"label": "label", "spans": "label", "answers": "label", "summary": "label", "image": "image"}
 
 
 def is_own(name: str) -> bool:
@@ -36,9 +42,9 @@ def user_task(
     known = own_files()
     if name not in known:
         raise ValueError(f"unknown kind of task {name!r}{nearest(name, known)}; available: {', '.join(known)}")
-    if known[name].pictured:
-        return known[name].task(text, pair, label, image)
-    if image:
+    if image and not known[name].pictured:
         seeing = ", ".join(own.name for own in known.values() if own.pictured)
         raise OptionError(f"‹image›={image} has no effect on {name}, which has no pictures: leave it out, or use {seeing}")
-    return known[name].task(text, pair, label)
+    columns = (text, pair, label, image) if known[name].pictured else (text, pair, label)
+    named = {column: option for column, option in zip(columns, ("text", "pair", "label", "image")) if column}
+    return replace(known[name].task(*columns), options=_COLUMNS | named)
