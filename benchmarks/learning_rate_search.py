@@ -28,7 +28,8 @@ from report import machine, store
 
 from gyebo.config.run import RunOptions
 from gyebo.evaluation import measures
-from gyebo.jobs.pretraining.setup import Setup, set_up
+from gyebo.jobs.pretraining.build import set_up
+from gyebo.jobs.pretraining.setup import Setup
 from gyebo.training.schedule import COOLDOWN
 from gyebo.training.trainer import NotFinite, Trainer
 

@@ -51,7 +51,7 @@ def distil(
     """
     from gyebo.api.training import Run, train
     from gyebo.jobs.places import placed_name
-    from gyebo.jobs.pretraining.setup import student_family
+    from gyebo.jobs.pretraining.build import student_family
 
     place = folder(out)
     if place is None:

@@ -75,7 +75,7 @@ def train(
 ) -> Run | RunPlanned:
     """Train as checked options say, or find out what that would be. Under `torchrun` the other processes are given None."""
     from gyebo.jobs import pretrain as job
-    from gyebo.jobs.pretraining import setup
+    from gyebo.jobs.pretraining import planning
 
     if dry_run and (resume or overwrite):
         raise OptionError("‹dry_run› and ‹resume› or ‹overwrite› exclude each other: a dry run writes nothing")
@@ -84,6 +84,6 @@ def train(
     speak = console(verbose)
     if dry_run or out is None:
         with tempfile.TemporaryDirectory() as aside:  # a tokenizer may be trained on the way, but nothing is to be left
-            return RunPlanned(**setup.dry_run(options, Path(aside), speak).as_dict())
+            return RunPlanned(**planning.dry_run(options, Path(aside), speak).as_dict())
     found = job.pretrain(options, out, resume=resume, overwrite=overwrite, console=speak)
     return found and Run(**vars(found), out=out, options=options)  # type: ignore[return-value]

@@ -107,7 +107,7 @@ def plan_files(
 
 
 def _measured(options: Sequence[RunOptions], out: Path, console: Console | None) -> list[RunPlan]:
-    from gyebo.jobs.pretraining.setup import measured_plans
+    from gyebo.jobs.pretraining.planning import measured_plans
 
     return measured_plans(options, out, console)
 

@@ -155,11 +155,11 @@ def real_jobs() -> Jobs:
     """The functions of `gyebo.jobs` (imports torch)."""
     from gyebo.jobs import branch, pretrain, seen_tests
     from gyebo.jobs.finetuning import linear, run
-    from gyebo.jobs.pretraining import corpus, setup
+    from gyebo.jobs.pretraining import corpus, planning
 
     return Jobs(
         prepare=corpus.prepare,
-        plan_steps=setup.plan_steps,
+        plan_steps=planning.plan_steps,
         pretrain=pretrain.pretrain,
         branch=branch.branch,
         examine=examine,

@@ -23,8 +23,10 @@ from gyebo.interchange import save
 from gyebo.interchange.model_card import model_card
 from gyebo.jobs import identity, places, resuming, root_files, run_directory
 from gyebo.jobs.pretraining import budget
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.jobs.pretraining.corpus import floor
-from gyebo.jobs.pretraining.setup import Setup, plan_run, set_up
+from gyebo.jobs.pretraining.planning import plan_run
+from gyebo.jobs.pretraining.setup import Setup
 from gyebo.jobs.results import PretrainResult, RunPlan, read, read_pretraining
 from gyebo.models.family import find
 from gyebo.objectives import table

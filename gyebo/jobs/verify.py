@@ -14,7 +14,7 @@ from torch import Tensor
 from gyebo.interchange import load
 from gyebo.jobs import changes, identity, places, root_files, run_directory
 from gyebo.jobs.finetuning import run as finetuning
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.training import checkpoint, log
 from gyebo.training.trainer import Trainer
 

@@ -52,7 +52,7 @@ def test_a_run_in_python_is_the_run_of_the_command(corpus, tokenizer_folder, tmp
 
 
 def test_a_dry_run_writes_nothing(corpus, tokenizer_folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("gyebo.jobs.pretraining.setup.MEASURE_SECONDS", 0.05)
+    monkeypatch.setattr("gyebo.jobs.pretraining.planning.MEASURE_SECONDS", 0.05)
     plan = gyebo.pretrain("gpt2", corpus, steps=100, tokenizer=tokenizer_folder, dry_run=True, verbose=False, **TINY)
     assert plan.steps == 100 and "parameters" in repr(plan) and not list(tmp_path.iterdir())
     assert capsys.readouterr().out == ""

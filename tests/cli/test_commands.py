@@ -91,7 +91,7 @@ def test_pretrain_json_is_the_stored_result(cli, corpus, tokenizer_folder, tmp_p
 
 
 def test_dry_run_writes_nothing(cli, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("gyebo.jobs.pretraining.setup.MEASURE_SECONDS", 0.05)
+    monkeypatch.setattr("gyebo.jobs.pretraining.planning.MEASURE_SECONDS", 0.05)
     words = ["pretrain", "gpt2", corpus, "--steps", "100", "--vocab-size", "400", *TINY, "--dry-run"]
     found = cli(*words, "-o", tmp_path / "r")
     for word in ("parameters", "tokens", "epochs", "memory", "expected time"):

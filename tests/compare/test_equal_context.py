@@ -7,7 +7,7 @@ import pytest
 from gyebo.compare import run as module
 from gyebo.compare.run import compare
 from gyebo.compare.table_rows import cells
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from tests.compare.conftest import make_recipe
 
 FAMILIES = [{"family": family, "size": "tiny"} for family in ("ulmfit", "lstm", "gpt2")]

@@ -8,7 +8,7 @@ import transformers
 from gyebo.data.batches import IGNORE
 from gyebo.evaluation import evaluate_masked
 from gyebo.interchange import save
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 
 
 @pytest.fixture(scope="module")

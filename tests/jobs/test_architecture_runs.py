@@ -13,7 +13,8 @@ from gyebo.jobs.finetuning.build import set_up as set_up_finetuning
 from gyebo.jobs.finetuning.build import with_defaults
 from gyebo.jobs.inspection.corruption import inspect_corruption
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.pretraining.setup import plan_run, set_up
+from gyebo.jobs.pretraining.build import set_up
+from gyebo.jobs.pretraining.planning import plan_run
 from tests.jobs.tuning_files import tuning
 from tests.refusals import option_error
 

@@ -14,7 +14,7 @@ from gyebo.jobs.evaluate import evaluate, evaluate_task
 from gyebo.jobs.finetuning.build import set_up as set_up_task
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.jobs.translate import translate
 from tests.training.test_resume import final_weights, interrupted
 

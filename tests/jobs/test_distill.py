@@ -8,7 +8,7 @@ from gyebo.interchange import load
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.pretrain import command_of, pretrain
-from gyebo.jobs.pretraining.setup import set_up, student_family
+from gyebo.jobs.pretraining.build import set_up, student_family
 from gyebo.training import log
 from tests.jobs.tuning_files import reviews, saved_model, tuning
 from tests.refusals import option_error

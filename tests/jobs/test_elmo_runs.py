@@ -20,7 +20,8 @@ from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.generate import generate
 from gyebo.jobs.predict import predict
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.pretraining.setup import plan_run, set_up
+from gyebo.jobs.pretraining.build import set_up
+from gyebo.jobs.pretraining.planning import plan_run
 from gyebo.jobs.verify import verify
 from gyebo.text.characters import spelling
 from gyebo.training import checkpoint

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from gyebo.config.run import RunOptions
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.finetuning.run import finetune
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.jobs.verify import verify
 from gyebo.training import checkpoint
 from tests.jobs.tuning_files import tuning

@@ -18,7 +18,7 @@ from gyebo.jobs import identity, run_directory
 from gyebo.jobs.finetune import finetune_seeds
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.pretraining.setup import student_family
+from gyebo.jobs.pretraining.build import student_family
 from gyebo.text.training import train_tokenizer
 from gyebo.training import checkpoint, log
 from tests.jobs.test_finetune import interrupted as interrupted_tuning

@@ -11,7 +11,7 @@ from gyebo.data.batches import IGNORE
 from gyebo.data.streams import SOURCE, TARGET, BatchField
 from gyebo.jobs.inspection.corruption import inspect_corruption
 from gyebo.jobs.inspection.shown import Inspection, ShownExample, ShownField, ShownStream, examples_of, lines_of
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.models.family import FAMILIES, model_class
 from gyebo.objectives import table
 from gyebo.text.tokenizer import Tokenizer

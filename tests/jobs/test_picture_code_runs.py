@@ -22,7 +22,8 @@ from gyebo.jobs.generate import generate
 from gyebo.jobs.inspection.corruption import inspect_corruption
 from gyebo.jobs.inspection.reconstructions import inspect_reconstructions
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.pretraining.setup import plan_run, set_up, student_family
+from gyebo.jobs.pretraining.build import set_up, student_family
+from gyebo.jobs.pretraining.planning import plan_run
 from gyebo.jobs.verify import verify
 from tests.extending.commands import gyebo as command
 from tests.jobs.tuning_files import tuning

@@ -17,7 +17,7 @@ from gyebo.jobs import places, run_directory
 from gyebo.jobs import pretrain as job
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import command_of, pretrain
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.tasks.metrics import bootstrap
 from gyebo.training import checkpoint, log
 from tests.training.test_resume import interrupted, losses

@@ -16,7 +16,7 @@ from gyebo.evaluation.measures import Evaluation
 from gyebo.evaluation.samples import predicted
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import command_of, pretrain
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.jobs.verify import verify
 from gyebo.objectives.masked import encode
 from gyebo.training import log

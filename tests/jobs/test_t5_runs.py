@@ -13,7 +13,7 @@ from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.predict import predict
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from tests.jobs.tuning_files import json_lines, questions, reviews, tagged, tuning
 from tests.refusals import option_error
 from tests.training.test_resume import final_weights, interrupted

@@ -14,7 +14,7 @@ from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.finetuning.build import set_up as set_up_task
 from gyebo.jobs.picture_reading import pictures_as_read
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.jobs.verify import verify
 from tests.jobs.drawing_models import CODES, GRID, SIZE, saved
 from tests.jobs.tuning_files import reviews, tuning

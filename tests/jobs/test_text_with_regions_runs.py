@@ -10,7 +10,7 @@ import gyebo
 from gyebo.jobs import held_out
 from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.models.lxmert import Lxmert
 from gyebo.models.vilbert import Vilbert
 from tests.refusals import option_error

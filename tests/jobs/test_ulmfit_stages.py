@@ -17,7 +17,7 @@ from gyebo.jobs.finetuning.build import set_up, with_defaults
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.model_building import grow_vocabulary
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.pretraining.setup import set_up as set_up_run
+from gyebo.jobs.pretraining.build import set_up as set_up_run
 from gyebo.jobs.verify import verify
 from gyebo.models.family import FAMILIES
 from gyebo.training import checkpoint, log

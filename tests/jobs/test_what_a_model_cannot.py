@@ -7,7 +7,7 @@ from gyebo.jobs.embed import embed
 from gyebo.jobs.fill import fill
 from gyebo.jobs.finetuning.build import set_up as set_up_task
 from gyebo.jobs.generate import generate
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.jobs.translate import translate
 from gyebo.models.family import FAMILIES, find, model_class
 from gyebo.models.seq2seq import Seq2seq, Seq2seqConfig

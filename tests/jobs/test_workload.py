@@ -13,7 +13,8 @@ from gyebo.jobs import workload
 from gyebo.jobs.finetuning import setup as finetuning_setup
 from gyebo.jobs.finetuning.build import set_up as set_up_task
 from gyebo.jobs.model_building import with_pieces
-from gyebo.jobs.pretraining.setup import plan_run, set_up
+from gyebo.jobs.pretraining.build import set_up
+from gyebo.jobs.pretraining.planning import plan_run
 from gyebo.jobs.workload import forward_passes, joined, sampled, workload_of
 from gyebo.models.elmo import Elmo, ElmoConfig
 from gyebo.models.family import FAMILIES, model_class

@@ -15,7 +15,7 @@ from gyebo.jobs.evaluate import evaluate
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.predict import predict
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.jobs.verify import verify
 from gyebo.training import checkpoint
 from tests.conftest import dropouts

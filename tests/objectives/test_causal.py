@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gyebo.data.batches import IGNORE
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.models.gpt import Gpt, GptConfig
 from gyebo.models.ulmfit import DROPOUTS, Ulmfit, UlmfitConfig
 from gyebo.objectives.causal import Causal

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from gyebo.config.run import OptimOptions
 from gyebo.data.batches import IGNORE
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.models.bert import Bert, BertConfig
 from gyebo.models.distilbert import Distilbert, DistilbertConfig
 from gyebo.models.family import find

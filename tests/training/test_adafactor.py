@@ -16,7 +16,7 @@ from gyebo.config.run import OptimOptions
 from gyebo.jobs.finetuning.build import with_defaults
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.training import checkpoint
 from gyebo.training.optimizer import load_state_tensors, make_optimizer, state_tensors
 from tests.jobs.tuning_files import reviews, saved_model, tuning

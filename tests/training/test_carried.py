@@ -14,7 +14,7 @@ from gyebo.config.errors import OptionError
 from gyebo.data.batches import IGNORE
 from gyebo.data.streams import BatchField, Stream
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.jobs.verify import verify
 from gyebo.objectives.causal import Causal
 from gyebo.training import checkpoint

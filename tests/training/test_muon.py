@@ -12,7 +12,7 @@ from gyebo.config.errors import OptionError
 from gyebo.config.run import OptimOptions
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.pretrain import pretrain
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.models import family
 from gyebo.training import checkpoint
 from gyebo.training.muon import update_flops

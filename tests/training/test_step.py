@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gyebo.config.run import OptimOptions
-from gyebo.jobs.pretraining.setup import set_up
+from gyebo.jobs.pretraining.build import set_up
 from gyebo.training import checkpoint
 from gyebo.training.optimizer import default_lr, load_state_tensors, make_optimizer, state_tensors, unfrozen
 from gyebo.training.schedule import learning_rate

@@ -26,7 +26,7 @@ from gyebo.jobs.finetuning.report import by_class, card, pictures, without
 from gyebo.jobs.finetuning.setup import MEAN, PARTS, Origin, Setup, TaskPart
 from gyebo.jobs.identity import Identity
 from gyebo.jobs.pretraining import budget
-from gyebo.jobs.pretraining.setup import MEASURE_SECONDS
+from gyebo.jobs.pretraining.planning import MEASURE_SECONDS
 from gyebo.jobs.results import FinetuneResult, read
 from gyebo.tasks.metrics.metrics import measure, signatures, write_parts
 from gyebo.tasks.prediction import PREDICTIONS, as_rows, write_predictions

@@ -11,7 +11,8 @@ from gyebo.data.plan import SIZE
 from gyebo.jobs import run_directory
 from gyebo.jobs.pretrain import pretrain
 from gyebo.jobs.pretraining import budget
-from gyebo.jobs.pretraining.setup import MEASURE_SECONDS, plan_run, plan_steps, set_up
+from gyebo.jobs.pretraining.build import set_up
+from gyebo.jobs.pretraining.planning import MEASURE_SECONDS, plan_run, plan_steps
 from tests.refusals import option_error
 from tests.training.test_resume import interrupted, losses
 
