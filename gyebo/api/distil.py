@@ -49,7 +49,7 @@ def distil(
     teacher: a run, a `transformers` directory or a hub id. layers: of the student, by default half of the teacher's. Give
     exactly one budget: `steps`, `tokens` or `minutes`. Other parameters and errors as of `gyebo.pretrain`.
     """
-    from gyebo.api.training import Run, train
+    from gyebo.api.training import Run, refuse_without_budget, train
     from gyebo.jobs.places import placed_name
     from gyebo.jobs.pretraining.build import student_family
 
@@ -71,6 +71,8 @@ def distil(
     values["model"] = given(layers=layers)
     values["train"] = given(batch_tokens=batch_tokens, device=device, precision=precision)
     values["budget"] = given(steps=steps, tokens=tokens, minutes=minutes)
+    if resume:
+        refuse_without_budget(place, values["budget"], settings)
     found = train(
         checked(RunOptions, values, settings), place, dry_run=False, resume=resume, overwrite=overwrite, verbose=verbose
     )

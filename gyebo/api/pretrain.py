@@ -72,7 +72,7 @@ def pretrain(
     Raises ValueError or FileNotFoundError, one line that names the parameter, for what is wrong with options, corpus or `out`;
     `gyebo.training.loop.Stopped` after Ctrl-C, with what is there to resume.
     """
-    from gyebo.api.training import train
+    from gyebo.api.training import refuse_without_budget, train
 
     values = given(
         size=size,
@@ -115,6 +115,8 @@ def pretrain(
             "budget": budget,
             "optim": given(lr=lr),
         }
+        if resume:
+            refuse_without_budget(folder(out), budget, settings)
         options = checked(RunOptions, {"family": family, **values, **sections}, settings)
     return train(options, folder(out), dry_run=dry_run, resume=resume, overwrite=overwrite, verbose=verbose)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from gyebo.api.showing import Shown, Written, duration, figure
 from gyebo.api.speaking import console
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
+from gyebo.config.toml import Settings, parsed
+from gyebo.jobs import run_directory
 from gyebo.jobs.results import DryRun, PretrainResult
 
 if TYPE_CHECKING:
@@ -68,6 +71,17 @@ class RunPlanned(Shown, DryRun):
             ),
             ("memory", f"{self.memory_bytes / 1e9:.2f} GB"),
         ]
+
+
+def refuse_without_budget(out: Path | None, budget: Mapping[str, Any], settings: Settings | None) -> None:
+    """OptionError, with the budget of the run in `out`, where one is to be resumed and none is given."""
+    if out is None or budget or any(name.partition(".")[0] == "budget" for name in parsed(settings or {})):
+        return
+    if (out / "run.toml").is_file():
+        stored = run_directory.read(out).get("options", {}).get("budget", {})
+        told = ", ".join(f"‹budget.{name}›={value}" for name, value in stored.items())
+        if told:
+            raise OptionError(f"{out} was begun with the budget {told}: give it with ‹resume›, or a larger one")
 
 
 def train(

@@ -42,7 +42,7 @@ def embed(
 
     found = verb(
         model,
-        Names([texts]),
+        Names([shared.no_text(texts, "a text is piped: echo TEXT | gyebo embed MODEL - -o FILE")]),
         out=out,
         pooling=pooling,
         normalize=normalize,

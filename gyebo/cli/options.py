@@ -133,6 +133,13 @@ def readable(corpora: list[str]) -> Names:
     return Names(settle(name) for name in corpora)
 
 
+def no_text(name: str, advice: str) -> str:
+    """The name of a file; FileNotFoundError with the advice where it reads like a text and no such file is there."""
+    if name != "-" and not Path(name).suffix and not set(name) & set("/:*") and not Path(name).exists():
+        raise FileNotFoundError(f"{name}: no such file; {advice}")
+    return name
+
+
 def lines_from_stdin() -> list[str]:
     """The lines of a pipe without their ends; ValueError on a terminal, where nothing comes by itself."""
     from gyebo.data.encoding import UTF8, whole_text

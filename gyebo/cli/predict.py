@@ -45,7 +45,7 @@ def predict(
 
     found = verb(
         model,
-        shared.readable([file]),
+        shared.readable([shared.no_text(file, "a text is piped: echo TEXT | gyebo predict MODEL -")]),
         out=out,
         text=text,
         pair=pair,

@@ -43,7 +43,7 @@ def translate(
     found = verb(
         model,
         text or (shared.lines_from_stdin() if file is None else None),
-        file=None if file is None else Names([str(file)]),
+        file=None if file is None else Names([shared.no_text(str(file), "a sentence stands after --text")]),
         out=out,
         beams=beams,
         length_penalty=length_penalty,

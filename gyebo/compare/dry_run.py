@@ -121,7 +121,7 @@ def show(plan: ComparisonPlan, console: Console) -> None:
         figures = (f"{one.parameters:,}", f"{one.steps:,}", short(one.tokens), f"{one.epochs:.2f}", f"{one.minutes:,.1f}")
         table.add_row(one.name, *figures)
     console.print(table)
-    tasks = f", and {len(plan.tasks)} fine-tunings of each beside it" if plan.tasks else ""
+    tasks = f", and fine-tuning on {len(plan.tasks)} task{'s' * (len(plan.tasks) > 1)} beside it" if plan.tasks else ""
     console.print(
         f"{plan.runs} run{'s' * (plan.runs > 1)} of each: about {plan.minutes:,.0f} minutes of pretraining in all{tasks}",
         highlight=False,

@@ -104,7 +104,10 @@ def family_of(name: str | Path) -> str:
 def _config_file(directory: Path) -> Path:
     file = directory / "config.json"
     if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such file; a model's directory has one, with its weights beside it")
+        below = next((f", such as {each.parent}" for each in sorted(directory.glob("*/config.json"))), "")
+        if (directory / "tokenizer.json").is_file():
+            below = "; this is a tokenizer's (in Python: gyebo.Tokenizer.load)"
+        raise FileNotFoundError(f"{file}: no such file; a model's directory has one, with its weights beside it{below}")
     return file
 
 

@@ -56,7 +56,8 @@ class TaskData:
         digest = hashlib.blake2b(digest_size=16)
         for part in (self.train, self.valid, self.test):
             for example in part:
-                digest.update((repr(example) + picture_key(example.picture)).encode())
+                classes = "" if example.classes is None else repr(example.classes)
+                digest.update((repr(example) + classes + picture_key(example.picture)).encode())
             digest.update(b"\0")
         return digest.hexdigest()
 

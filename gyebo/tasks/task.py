@@ -55,7 +55,8 @@ class Example:
     # class name, score, or the number of the right option; translation, summary: the target; dialogue: the response;
     # dialogue-state: the state as text
     label: str | float | None = None
-    classes: tuple[str, ...] | None = None  # multi-label: those that hold, of any number; None: not known
+    # multi-label: those that hold, of any number; None: not known. Not in the repr, of which runs store a digest (`splits.py`)
+    classes: tuple[str, ...] | None = field(default=None, repr=False)
     tags: tuple[str, ...] = ()  # tagging: one BIO tag per character of `text`
     # spans: (first character, text), none = there is no answer; relations (classification): the subject and the object
     answers: tuple[tuple[int, str], ...] = ()

@@ -188,6 +188,38 @@ def test_a_result_stands_where_its_directory_may(corpus, tokenizer_folder, tmp_p
     )
 
 
+def test_a_run_is_resumed_with_its_budget_which_is_told_where_none_is_given(corpus, tokenizer_folder, tmp_path):
+    given = {"tokenizer": tokenizer_folder, "out": tmp_path / "r", **TINY}
+    gyebo.pretrain("bert", corpus, steps=1, **given)
+    with pytest.raises(ValueError, match=r"r was begun with the budget steps=1: give it with resume, or a larger one$"):
+        gyebo.pretrain("bert", corpus, resume=True, **given)
+    with pytest.raises(ValueError, match=r"r was begun with the budget steps=1: give it with resume"):
+        gyebo.distil(tmp_path / "r", corpus, resume=True, out=tmp_path / "r")
+    again = {**given, "settings": {**TINY["settings"], "budget.steps": 1}}
+    assert gyebo.pretrain("bert", corpus, resume=True, **again).steps == 1
+
+
+def test_data_in_memory_is_called_so_in_errors(tmp_path):
+    for call in (
+        lambda: gyebo.pretrain("gpt2", ["짧다"], steps=1, out=tmp_path / "x", **TINY),
+        lambda: gyebo.finetune("linear", "classification", data=[{"text": "가", "label": "a"}], out=tmp_path / "x"),
+        lambda: gyebo.finetune("linear", "classification", data=[{"body": "가", "label": "a"}], out=tmp_path / "x"),
+    ):
+        with pytest.raises(ValueError, match="^data in memory: [^/]*$"):
+            call()
+
+
+def test_what_holds_no_model_is_told_with_what_it_holds(tokenizer_folder, tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"config.json: no such file; .*; this is a tokenizer's \(in Python: gyebo.Token"
+    ):
+        gyebo.load(tokenizer_folder)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=f"weights beside it, such as {re.escape(str(tmp_path / 'run'))}$"):
+        gyebo.load(tmp_path)
+
+
 def test_a_model_itself_is_refused_where_a_name_is_needed(corpus, tmp_path):
     model = object()
     for call, parameter in [

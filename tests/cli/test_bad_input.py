@@ -153,6 +153,9 @@ def test_what_is_missing_or_too_much_is_told_with_what_it_is(refused):
     assert "argument(s) (오늘): a text stands after --prompt (see: " in refused("generate", "m", "오늘")
     assert "no such option: --input; did you mean FILE, without a flag?" in refused("predict", "m", "--input", "x")
     assert "no such option: --prompt; did you mean --text?" in refused("draw", "m", "--prompt", "x", "-o", "y.png")
+    for words in (["predict", "m", "정말 좋다"], ["embed", "m", "정말 좋다", "-o", "x.npy"]):
+        assert f"정말 좋다: no such file; a text is piped: echo TEXT | gyebo {words[0]} MODEL -" in refused(*words)
+    assert "정말 좋다: no such file; a sentence stands after --text" in refused("translate", "m", "정말 좋다")
     assert "did you mean tagging, on your own file? Available: " in refused("finetune", "linear", "NER", "-o", "x")
 
 

@@ -200,6 +200,10 @@ def test_what_has_no_pictures_is_refused(run, corpus, tmp_path):
         evaluate(str(run[0]), [str(corpus)])
     with pytest.raises(ValueError, match="unknown option 'model.picture_size'"):
         set_up(options("vqvae", model={"picture_size": 16}), tmp_path, None)
+    with pytest.raises(
+        ValueError, match=r"less than one batch of .* lower train.batch_tokens \(now 99999\), or bring more pictures$"
+    ):
+        set_up(options("vqvae", train={"batch_tokens": 99_999}), tmp_path, None)
 
 
 def test_a_family_that_reads_text_does_not_learn_from_pictures(run_options, tmp_path):

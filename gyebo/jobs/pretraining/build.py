@@ -65,9 +65,10 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     batch_rows, micro_rows = _rows_of_a_step(options, family, objective, window)
     plan = _plan(options, family, objective, prepared, window, batch_rows, goes_on=setting.carries)
     if batch_rows > len(plan):
+        more = " or ‹context›, or bring more text" if family.reads_text else ", or bring more pictures"
         raise OptionError(
             f"{', '.join(options.data.corpus)}: {len(plan)} rows of {window} tokens, less than one batch of {batch_rows}: "
-            f"lower ‹train.batch_tokens› (now {options.train.batch_tokens}) or ‹context›, or bring more text"
+            f"lower ‹train.batch_tokens› (now {options.train.batch_tokens}){more}"
         )
     return Setup(
         options,

@@ -1,6 +1,8 @@
 """Labelled files in several Unicode forms, with spaces around names, in other encodings, and with what editors leave there."""
 
+import hashlib
 import unicodedata
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +13,8 @@ from gyebo.tasks.data.checks import with_labels
 from gyebo.tasks.data.loading import find_files, load
 from gyebo.tasks.data.own_file import user_task
 from gyebo.tasks.registry import find
-from gyebo.tasks.splits import read_task, read_test
+from gyebo.tasks.splits import TaskData, read_task, read_test
+from gyebo.tasks.task import Example
 from tests.tasks.task_files import tsv, write
 
 
@@ -135,3 +138,17 @@ def test_what_a_mac_puts_beside_the_files_of_a_task_is_passed_over(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'{"text": "a", "label": "x"}\n\n \t\n\xef\xbb\xbf\n{"text": "b", "label": "y"}\n')
     assert len(load(user_task("classification"), "train", path, Reading()).examples) == 2
+
+
+def test_the_fingerprint_of_examples_depends_on_what_they_have_alone():
+    """A field that was added since does not change it, so that runs which were begun before can be resumed; its value does."""
+    good = Example(id="line 1", text="좋다", label="good")
+    old = (
+        "Example(id='line 1', text='좋다', pair=None, label='good', tags=(), answers=(), options=(), words=(), heads=(), "
+        "relations=(), pos=(), state=())"
+    )
+    task = user_task("classification")
+    expected = hashlib.blake2b(old.encode() + b"\0\0\0", digest_size=16).hexdigest()
+    assert TaskData(task, [good], [], [], "all").fingerprint == expected
+    several = [replace(good, classes=classes) for classes in (None, (), ("a",), ("b",))]
+    assert len({TaskData(task, [each], [], [], "all").fingerprint for each in several}) == 4
