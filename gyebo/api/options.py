@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -14,8 +13,8 @@ from gyebo.config import elsewhere, toml
 from gyebo.config.errors import NAMED, NamesOptions, OptionError, nearest
 from gyebo.config.flags import SET, in_python
 from gyebo.config.toml import Settings
+from gyebo.data.values import unspooled
 
-IN_MEMORY = re.compile(r"[^\s'\"]*\bspool[\\/]memory-[0-9a-f]{16}\.jsonl")
 P = ParamSpec("P")
 R = TypeVar("R")
 Kind = TypeVar("Kind")
@@ -34,21 +33,16 @@ def verb(command: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 return function(*args, **kwargs)
             except NamesOptions as error:
-                error.args = (_unspooled(in_python(error.text, command, names)),)
+                error.args = (unspooled(in_python(error.text, command, names)),)
                 raise
             except (ValueError, FileNotFoundError) as error:
                 if len(error.args) == 1:
-                    error.args = (_unspooled(str(error)),)
+                    error.args = (unspooled(str(error)),)
                 raise
 
         return call
 
     return mark
-
-
-def _unspooled(text: str) -> str:
-    """A message without the names of files that hold what was given in memory (`gyebo/api/memory.py`)."""
-    return IN_MEMORY.sub("data in memory", text)
 
 
 def refuse_unknown(kwargs: Iterable[str], names: Collection[str], command: str, function: str) -> None:

@@ -34,7 +34,7 @@ from gyebo.cli.pretrain import pretrain
 from gyebo.cli.ssa import export, make, serve
 from gyebo.cli.ssa import score as score_sheets
 from gyebo.cli.tasks import tasks
-from gyebo.cli.tokenizer import train
+from gyebo.cli.tokenizer import show, train
 from gyebo.cli.translate import translate
 from gyebo.cli.verify import verify
 from gyebo.cli.world import world
@@ -45,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "families": families,
     "tokenizer train": train,
+    "tokenizer show": show,
     "pretrain": pretrain,
     "distill": distill,
     "tasks": tasks,
@@ -77,7 +78,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "env": env,
 }
 GROUPS = {
-    "tokenizer": "Train a tokenizer (gyebo tokenizer train).",
+    "tokenizer": "Train a tokenizer, and show its tokens (gyebo tokenizer train).",
     "guard": "Check answers before they are shown (gyebo guard fit).",
     "inspect": "Look into what is trained (gyebo inspect corruption).",
     "lab": "Experiments on textbook claims (gyebo lab list).",

@@ -1,4 +1,4 @@
-"""`gyebo tokenizer train`."""
+"""`gyebo tokenizer train` and `show`."""
 
 from __future__ import annotations
 
@@ -74,3 +74,30 @@ def train(
     pieces = " | ".join(piece.replace("\n", "\\n") for piece in result["sample"])
     print(f"{result['vocab_size']:,} ids, {result['bytes_per_token']:.2f} bytes per token on this text, in {out}")
     print(f"  {pieces}")
+
+
+def show(
+    tokenizer: Annotated[str, typer.Argument(help="A tokenizer's directory, or a run.", metavar="DIR", show_default=False)],
+    text: Annotated[list[str], shared.word("What to divide; may be given several times.", "TEXT")],
+    json: shared.Json = False,
+) -> None:
+    """Show the tokens of texts, and their ids.
+
+    \b
+    Examples:
+      gyebo tokenizer show tok/ --text "오늘은 정말 좋다"
+      gyebo tokenizer show runs/mine --text "오늘은" --text "나는" --json
+    """
+    from gyebo.jobs.tokenizer import shown_tokens
+
+    found = shown_tokens(tokenizer, text)
+    if json:
+        print(json_module.dumps(found, ensure_ascii=False))
+        return
+    for one in found:
+        print(
+            " | ".join(f"{piece} {' '.join(map(str, ids))}" for piece, ids in zip(one["tokens"], one["ids"])).replace(
+                "\n", "\\n"
+            )
+        )
+        print(f"  {one['count']:,} tokens, {one['bytes_per_token']:.2f} bytes per token")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 MOST_NAMES = 30  # of columns that an error names
+IN_MEMORY = re.compile(r"[^\s'\"]*\bspool[\\/]memory-[0-9a-f]{16}\.jsonl")  # a file of `gyebo/api/memory.py`
 ABSENT = object()
 """What `find` gives where a row has no such column."""
 
@@ -68,3 +70,8 @@ def shortened(text: str, most: int = 500) -> str:
     """A text that is quoted in an error, of a line and at most so many characters."""
     text = " ".join(text.split("\n"))
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+def unspooled(text: str) -> str:
+    """A message in which data that was given in memory is called so, and not by the file that holds it."""
+    return IN_MEMORY.sub("data in memory", text)

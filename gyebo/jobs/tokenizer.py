@@ -1,9 +1,10 @@
-"""`gyebo tokenizer train`: train a tokenizer on the training set of a corpus."""
+"""`gyebo tokenizer train`: train a tokenizer on the training set of a corpus; `show`: the tokens of texts."""
 
 from __future__ import annotations
 
 import itertools
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,32 @@ def train_tokenizer(
     return {"vocab_size": tokenizer.vocab_size, "bytes_per_token": size / max(1, sum(map(len, ids))), "sample": sample}
 
 
+def shown_tokens(directory: str | Path, texts: Sequence[str]) -> list[dict[str, Any]]:
+    """For each text its tokens as strings, the ids of each, how many ids there are and how many bytes each has.
+
+    Raises FileNotFoundError and ValueError as `Tokenizer.load`.
+    """
+    tokenizer, found = Tokenizer.load(directory), []
+    for text in map(tokenizer.normalize, texts):
+        ids = tokenizer.encode(text)
+        pieces = _pieces(text, ids, tokenizer.offsets(text))
+        tokens = {"tokens": [piece for piece, _ in pieces], "ids": [ids for _, ids in pieces]}
+        found.append(tokens | {"count": len(ids), "bytes_per_token": len(text.encode()) / max(1, len(ids))})
+    return found
+
+
 def tokens_of(tokenizer: Tokenizer, text: str) -> list[str]:
     """The first tokens of a text as strings; tokens that share a character (its bytes) are joined."""
-    spans: list[list[int]] = []
-    for start, end in tokenizer.offsets(text)[:SAMPLE_TOKENS]:
-        if spans and start < spans[-1][1]:
-            spans[-1][1] = max(end, spans[-1][1])
+    return [piece for piece, _ in _pieces(text, tokenizer.encode(text), tokenizer.offsets(text)[:SAMPLE_TOKENS])]
+
+
+def _pieces(text: str, ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[tuple[str, list[int]]]:
+    """Each token as its part of the text, with its id; those that share a character (its bytes) are one part with their ids."""
+    joined: list[tuple[int, int, list[int]]] = []
+    for id, (start, end) in zip(ids, spans):
+        if joined and start < joined[-1][1]:
+            first, last, before = joined.pop()
+            joined.append((first, max(end, last), [*before, id]))
         else:
-            spans.append([start, end])
-    return [text[start:end] for start, end in spans]
+            joined.append((start, end, [id]))
+    return [(text[start:end], ids) for start, end, ids in joined]

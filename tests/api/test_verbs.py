@@ -237,7 +237,8 @@ def test_the_baseline_says_which_rows_it_leaves_out(tmp_path, capsys):
     rows[3]["text"], rows[4]["label"] = "", None
     gyebo.finetune("linear", "classification", data=rows, out=tmp_path / "x", verbose=True)
     said = capsys.readouterr().out
-    assert "label is empty" in said and "1 example of 59 without text is skipped" in said
+    assert "note: data in memory: 1 row can't be used and is skipped, the first: line 5: label is empty" in said
+    assert "note: data in memory: 1 example of 59 without text is skipped" in said
     assert "training, " in said and "(a tenth held out)" in said
 
 

@@ -1,11 +1,13 @@
 """Every command does what it says; --json is JSON and nothing else."""
 
 import json
+import unicodedata
 
 import pytest
 
 import gyebo
 from gyebo.models.family import FAMILIES
+from gyebo.text.tokenizer import Tokenizer
 from tests.cli.conftest import TINY
 
 
@@ -210,3 +212,20 @@ def test_evaluate_can_name_the_column_of_pictures_that_its_message_advises(cli, 
     monkeypatch.setattr("gyebo.jobs.evaluate.evaluate", lambda *words, data, **rest: asked.update(data) or {"loss": 1.0})
     assert cli("evaluate", trained, tmp_path / "a.parquet", "--picture-field", "b").code == 0
     assert asked["picture_field"] == "b"
+
+
+def test_tokens_of_texts_are_shown_with_their_ids(cli, tokenizer_folder, refused, tmp_path):
+    tokenizer = Tokenizer.load(tokenizer_folder)
+    texts = ["나무 영화 뷁\n", unicodedata.normalize("NFD", "한글")]
+    words = ["tokenizer", "show", tokenizer_folder, "--text", texts[0], "--text", texts[1]]
+    found = json.loads(cli(*words, "--json").out)
+    for text, one in zip(texts, found, strict=True):
+        assert "".join(one["tokens"]) == unicodedata.normalize("NFC", text)  # whole characters, nothing lost
+        assert [id for ids in one["ids"] for id in ids] == tokenizer.encode(text) and one["count"] == len(
+            tokenizer.encode(text)
+        )
+    assert found[0]["bytes_per_token"] == len(texts[0].encode()) / found[0]["count"]
+    first, told = cli(*words).out.splitlines()[:2]
+    assert first.count(" | ") == len(found[0]["tokens"]) - 1 and all(str(id) in first for id in tokenizer.encode(texts[0]))
+    assert told == f"  {found[0]['count']} tokens, {found[0]['bytes_per_token']:.2f} bytes per token" and "\\n" in first
+    assert "no tokenizer here" in refused("tokenizer", "show", tmp_path, "--text", "x")

@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gyebo.data.splitting import split_key
-from gyebo.data.values import shortened
+from gyebo.data.values import shortened, unspooled
 from gyebo.data.wanted import near_key
 from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.kinds.table import find_kind
 from gyebo.tasks.seeing import picture_key
 from gyebo.tasks.task import Example, Task
+
+UNQUOTED = (".tsv", ".txt")
+QUOTED_SHARE = 0.05  # of texts in quotes, from which these are not taken for the writers' own
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,18 @@ def checked(task: Task, examples: list[Example], split: str, *, source: str, not
     _check_labels(task, examples, source)
     if training:
         _check_difference(task, examples, source)
-    return Loaded(examples, found)
+        found += _quoted(task, examples, source)
+    return Loaded(examples, [unspooled(note) for note in found])
+
+
+def _quoted(task: Task, examples: Sequence[Example], source: str) -> list[str]:
+    """A note where texts of a user's own file, whose form has no quotes, stand in them, as Excel writes those with commas."""
+    texts = [example.text for example in examples]
+    count = sum(text[:1] == text[-1:] == '"' and len(text) > 2 for text in texts)
+    if not task.options or not source.lower().endswith(UNQUOTED) or count < max(2, QUOTED_SHARE * len(texts)):
+        return []
+    advice = "which are read as a part of them: take them out, or save the file as .csv with commas"
+    return [f"{source}: {count:,} of {len(texts):,} texts stand in quotes, {advice}"]
 
 
 def _is_empty(task: Task, example: Example) -> bool:

@@ -152,3 +152,17 @@ def test_the_fingerprint_of_examples_depends_on_what_they_have_alone():
     assert TaskData(task, [good], [], [], "all").fingerprint == expected
     several = [replace(good, classes=classes) for classes in (None, (), ("a",), ("b",))]
     assert len({TaskData(task, [each], [], [], "all").fingerprint for each in several}) == 4
+
+
+def test_texts_in_the_quotes_of_excel_are_told_where_the_form_has_none(tmp_path):
+    rows = [(f'"그래, 좋다 {n}"' if n % 10 == 0 else f"좋다 {n}", "ab"[n % 2]) for n in range(100)]
+
+    def notes(name, count=100):
+        path = write(tmp_path, name, "\n".join(["text\tlabel", *(f"{text}\t{label}" for text, label in rows[:count])]))
+        return [note for note in load(user_task("classification"), "train", path).notes if "quotes" in note]
+
+    assert notes("a.tsv") == [
+        f"{tmp_path / 'a.tsv'}: 10 of 100 texts stand in quotes, which are read as a part of them: "
+        "take them out, or save the file as .csv with commas"
+    ]
+    assert len(notes("a.txt")) == 1 and notes("b.tsv", 10) == []  # a single one may be the writer's
