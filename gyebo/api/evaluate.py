@@ -58,6 +58,7 @@ def evaluate(
     pair: str | None = None,
     label: str | None = None,
     image: str | None = None,
+    features: str | Path | None = None,
     predictions: str | Path | None = None,
     context: int | None = None,
     memory: int | None = None,
@@ -76,12 +77,14 @@ def evaluate(
     """Measure a model: `gyebo.evaluate("runs/x")`, on what its run held out, or on a task or a corpus, `what`.
 
     what: the name of a task, whose data may be named or given in memory (`data`, with its columns `text`, `pair`, `label`,
-    `image`); or a corpus, as of `gyebo.pretrain`. predictions: a file for those of a task. context, memory: of text. measure:
-    "captions" or "retrieval", of models that see. Raises ValueError or FileNotFoundError, one line that names the parameter.
+    `image`; `features`: a file with the regions of its pictures); or a corpus, as of `gyebo.pretrain`. predictions: a file for
+    those of a task. context, memory: of text. measure: "captions" or "retrieval", of models that see. Raises ValueError or
+    FileNotFoundError, one line that names the parameter.
     """
     from gyebo.jobs.finetuned_model import trained_on
 
-    own = given(data=row_file(data, "data"), text=text, pair=pair, label=label, image=image, predictions=folder(predictions))
+    own = given(data=row_file(data, "data"), text=text, pair=pair, label=label, image=image)
+    own |= given(features=None if features is None else str(features), predictions=folder(predictions))
     spans = given(context=context, memory=memory, documents=documents, text_field=text_field, picture_field=picture_field)
     decoding = given(encoding=encoding, bad_bytes=bad_bytes)
     tuned = trained_on(model)

@@ -96,6 +96,7 @@ def finetune(
     pair: str | None = None,
     label: str | None = None,
     image: str | None = None,
+    features: str | Path | None = None,
     test: Any = None,
     encoding: str | None = None,
     bad_bytes: str | None = None,
@@ -126,7 +127,8 @@ def finetune(
     model: a run, a `transformers` directory, a hub id, "FAMILY:SIZE" (from scratch), or "linear" (the baseline). task: one that
     `gyebo tasks` lists, or a kind of task on data of your own; several for one model that answers by text: a list of names, or
     {name: data}. data, test: the name of a file, of a folder of the task or of hf:NAME; or rows in memory: dicts, a table of
-    pandas or polars, a data set of `datasets`. text, pair, label, image: names of their columns.
+    pandas or polars, a data set of `datasets`. text, pair, label, image: names of their columns. features:
+    a file with the regions of the pictures that image names.
 
     seeds: one or several; `out` becomes the best one's model then. lr, layer_decay, freeze: of the optimiser; settings: any
     other option, as {"optim.warmup": 0.06}. All options: docs/finetuning.md; verbose and errors as of `gyebo.pretrain`.
@@ -137,7 +139,7 @@ def finetune(
     if dry_run and (resume or overwrite):
         raise OptionError("‹dry_run› and ‹resume› or ‹overwrite› exclude each other: a dry run writes nothing")
     own = given(data=row_file(data, "data"), text=text, pair=pair, label=label, image=image, test=row_file(test, "test"))
-    own |= given(encoding=encoding, bad_bytes=bad_bytes)
+    own |= given(features=None if features is None else str(features), encoding=encoding, bad_bytes=bad_bytes)
     first, *further = _tasks(task, own, train_share)
     values: dict[str, Any] = given(
         tokenizer=tokenizer,

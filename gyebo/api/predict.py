@@ -66,6 +66,7 @@ def predict(
     text: str | None = None,
     pair: str | None = None,
     image: str | None = None,
+    features: str | Path | None = None,
     encoding: str | None = None,
     bad_bytes: str | None = None,
     task: str | None = None,
@@ -78,9 +79,9 @@ def predict(
     """The labels of texts by a fine-tuned model: `gyebo.predict("runs/sentiment", ["정말 좋다", "별로다"])`.
 
     file: texts (a list of strings, a column), rows (dicts, a table of pandas or polars, a data set), or the name of a file; one
-    string is a name, never a text. text, pair, image: names of columns, by default as in training. out: a file for the
-    predictions, .jsonl, .csv or .parquet. task: which one, of a model that learned several. keep: with the other columns of the
-    file. Raises ValueError or FileNotFoundError, one line.
+    string is a name, never a text. text, pair, image: names of columns, by default as in training; features: a file with the
+    regions of the pictures. out: a file for the predictions, .jsonl, .csv or .parquet. task: which one, of a model that learned
+    several. keep: with the other columns of the file. Raises ValueError or FileNotFoundError, one line.
     """
     from gyebo.jobs.predict import predict as job
 
@@ -88,12 +89,13 @@ def predict(
     if overwrite and place is None:
         raise OptionError("‹overwrite› has no effect without ‹out›: leave it out")
     name, text = _file(file, text)
+    regions = None if features is None else str(features)
     notes: list[str] = []
     with naming(file, "file"):
         if isinstance(file, str) and not Path(file).exists():
             raise FileNotFoundError(f"{file}: no such file")
         rows = job(
-            model, name, place, task=task, text=text, pair=pair, image=image, encoding=encoding,
+            model, name, place, task=task, text=text, pair=pair, image=image, features=regions, encoding=encoding,
             bad_bytes=bad_bytes, keep=keep, device=device, precision=precision, overwrite=overwrite, notes=notes,
         )  # fmt: skip
     speak = aside(verbose)

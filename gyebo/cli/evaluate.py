@@ -24,6 +24,7 @@ def evaluate(
     pair: Annotated[str | None, shared.word("Task: column of the second text.", "NAME")] = None,
     label: Annotated[str | None, shared.word("Task: column of the label.", "NAME")] = None,
     image: Annotated[str | None, shared.word("Task: column of the picture's file.", "NAME")] = None,
+    features: Annotated[str | None, shared.word("Task: file with the regions of these pictures.", "FILE")] = None,
     predictions: Annotated[Path | None, shared.word("Task: file for the predictions.", "FILE")] = None,
     context: Annotated[int | None, shared.count("Context length in tokens.  [default: the run's, else the model's]")] = None,
     memory: Annotated[
@@ -75,6 +76,7 @@ def evaluate(
         pair=pair,
         label=label,
         image=image,
+        features=features,
         predictions=predictions,
         context=context,
         memory=memory,

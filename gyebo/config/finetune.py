@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,9 @@ from gyebo.config.run import Device, Encoding, OptimOptions, Precision, Schedule
 
 
 class TaskOptions(Section):
-    """Which task, and where its examples are."""
+    """Which task, and where its examples are. `sources`: the fields that name files."""
+
+    sources: ClassVar[tuple[str, ...]] = ("data", "test", "features")
 
     name: str = Field(description="a registered task, or a kind of task on your own file: classification, translation...")
     data: str | None = Field(None, description="the task's folder, or your own file; by default the hub's data set")
@@ -19,6 +21,9 @@ class TaskOptions(Section):
     pair: str | None = Field(None, description="column of the second text")
     label: str | None = Field(None, description="column of the label")
     image: str | None = Field(None, description="column of the picture: the name of its file, relative to your own file")
+    features: str | None = Field(
+        None, description="file with the regions of your own file's pictures, as a detector found them: .tsv, .npz or .parquet"
+    )
     test: str | None = Field(None, description="test set file; by default a tenth of the examples, chosen by hash")
     encoding: Encoding | None = Field(
         None, description="of the files' text, as cp949 or utf-16 (default: UTF-8; a byte-order mark goes before both)"

@@ -39,8 +39,9 @@ class Region:
 
 @dataclass(frozen=True)
 class Record:
-    """A picture with its texts. `where`: file and row, for errors. `picture`: the bytes of an image file, the path of one, or
-    what draws itself: a picture of the world. `fit`: how it becomes square where the options say nothing."""
+    """A picture with its texts. `where`: file and row, for errors. `picture`: the bytes of an image file, the path of one, what
+    draws itself: a picture of the world, or what a detector found in it (`gyebo/data/region_files.py`). `fit`: how it becomes
+    square where the options say nothing."""
 
     where: str
     picture: Any

@@ -90,6 +90,18 @@ class RegionFile:
         return found
 
 
+@dataclass(frozen=True)
+class GivenRegions:
+    """The regions of one picture as a file of features has them: what stands for the picture, which need not be there."""
+
+    file: RegionFile
+    name: str
+
+    def read(self) -> Detected:
+        """As `RegionFile.read`."""
+        return self.file.read(self.name)
+
+
 def open_regions(path: str | Path) -> RegionFile:
     """A file of features, by the end of its name; ValueError or FileNotFoundError naming it."""
     path = Path(path)

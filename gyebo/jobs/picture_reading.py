@@ -40,24 +40,20 @@ def pictures_as_read(name: str | Path | None, model: Any) -> dict[str, Any] | No
 
 def reading_of(name: str | Path | None, opened: Any) -> PictureReading | None:
     """How a model reads pictures for a task: as a fine-tuned one did, else as the record of the run `name` says that it did in
-    pretraining, else with the defaults of that. None for a model that sees none.
-
-    ValueError where its features are given ones, which only a detector makes.
+    pretraining, else with the defaults of that; features as a detector gives them where it learned from such. None for a model
+    that sees none.
     """
     body = body_of(opened)
     if not body.sees:
         return None
-    if body.config.crop is None:
-        raise ValueError(
-            f"{name or body.family} reads features of a detector ({body.config.feature_size:,} numbers a region), which gyebo "
-            "does not make of a picture: start from a model that was pretrained on pixels"
-        )
     if isinstance(opened, TaskModel) and opened.pictures is not None:
         return replace(opened.pictures, left_out=None)
     data, objective = recorded(name) if name is not None else ({}, {})
     learned = text_with_regions.Options(
         **{key: objective[key] for key in ("regions", "grid", "most_regions") if key in objective}
     )
+    if body.config.crop is None:
+        return PictureReading(features=body.config.feature_size, most=learned.most_regions, whole=body.whole_first)
     return PictureReading(
         size=data.get("picture_size") or SIZE,
         fit=data.get("picture_fit"),

@@ -83,7 +83,7 @@ def placed_task(task: TaskOptions, out: Path, field: str = "task") -> TaskOption
     stored = _read(out)
     found = {
         name: _place(value, f"{field}.{name}", stored[f"{field}.{name}"], 0, out, typed=False)
-        for name in ("data", "test")
+        for name in TaskOptions.sources
         if (value := getattr(task, name)) and f"{field}.{name}" in stored
     }
     return task.model_copy(update=found)
@@ -101,7 +101,7 @@ def remember(out: Path, given: Section, found: Section) -> None:
 
 def published_task(task: TaskOptions) -> TaskOptions:
     """The options of a task, with the names of its data as `published`."""
-    names = {name: published_name(value) for name in ("data", "test") if (value := getattr(task, name))}
+    names = {name: published_name(value) for name in TaskOptions.sources if (value := getattr(task, name))}
     return task.model_copy(update=names)
 
 

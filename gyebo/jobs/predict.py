@@ -35,6 +35,7 @@ def predict(
     text: str | None = None,
     pair: str | None = None,
     image: str | None = None,
+    features: str | None = None,
     encoding: str | None = None,
     bad_bytes: str | None = None,
     keep: bool = False,
@@ -56,7 +57,7 @@ def predict(
     check_form(out)
     opened = open_named(name, task)
     reading = reading_of(encoding, bad_bytes)
-    read = list(_examples(opened, Path(file), reading, text, pair, image))
+    read = list(_examples(opened, Path(file), reading, text, pair, image, features))
     if not read:
         raise ValueError(f"{file} contains no text")
     examples = [example for example, _ in read]
@@ -86,7 +87,13 @@ Read = Iterator[tuple[Example, dict[str, Any]]]  # examples, and the row that ea
 
 
 def _examples(
-    opened: FinetunedModel, file: Path, reading: Reading, text: str | None, pair: str | None, image: str | None
+    opened: FinetunedModel,
+    file: Path,
+    reading: Reading,
+    text: str | None,
+    pair: str | None,
+    image: str | None,
+    features: str | None = None,
 ) -> Read:
     kind, trained = opened.kind, opened.trained
     if kind.command == "translate":
@@ -102,10 +109,11 @@ def _examples(
             f"{file}: {opened.name} classifies the relation of two entities, which the file must mark: give a file in the "
             f"format of {trained.task.name}, without ‹text› and ‹pair›"  # type: ignore[union-attr]
         )
-    if image and not (kind.head and kind.head.sees):
-        raise OptionError(f"‹image›={image} has no effect on {opened.name}, a model for {kind.name}: leave it out")
+    for option, value in (("image", image), ("features", features)):
+        if value and not (kind.head and kind.head.sees):
+            raise OptionError(f"‹{option}›={value} has no effect on {opened.name}, a model for {kind.name}: leave it out")
     if form_of(file) != "txt":
-        return _columns(opened, file, reading, text, pair, image)
+        return _columns(opened, file, reading, text, pair, image, features)
     for name, value in (("text", text), ("pair", pair)):
         if value is not None:
             raise OptionError(f"‹{name}› has no effect on {file}, whose lines are the texts: leave it out")
@@ -119,18 +127,24 @@ def _examples(
 
 
 def _columns(
-    opened: FinetunedModel, file: Path, reading: Reading, text: str | None, pair: str | None, image: str | None
+    opened: FinetunedModel,
+    file: Path,
+    reading: Reading,
+    text: str | None,
+    pair: str | None,
+    image: str | None,
+    features: str | None = None,
 ) -> Read:
     """The examples of a file: from the columns of the registered task, if the file has them."""
     known = opened.trained
-    if known and not is_own(known.task.name) and not (text or pair or image):
+    if known and not is_own(known.task.name) and not (text or pair or image or features):
         own = open_task(known.task)
         first = next((values for _, values in any_rows(file, reading) if isinstance(values, dict)), {})
         if own.needs and own.needs <= first.keys():
             return _with_rows(own, file, reading)
         if isinstance(own.convert, Columns) and any(find(first, name) is not ABSENT for name in own.convert.text):
             return _with_rows(replace(own, rows=any_rows), file, reading)
-    return _with_rows(_task_of(opened, text, pair, image), file, reading)
+    return _with_rows(_task_of(opened, text, pair, image, features), file, reading)
 
 
 def _with_rows(task: Task, file: Path, reading: Reading) -> Read:
@@ -147,11 +161,12 @@ def _with_rows(task: Task, file: Path, reading: Reading) -> Read:
     return ((example, last["row"]) for example in found)
 
 
-def _task_of(opened: FinetunedModel, text: str | None, pair: str | None, image: str | None) -> Task:
+def _task_of(opened: FinetunedModel, text: str | None, pair: str | None, image: str | None, features: str | None) -> Task:
     """The task that reads the columns of a file: as given, otherwise named as in training, otherwise the default names."""
     known = opened.trained
     if known and is_own(known.task.name):
         given = {"text": text or known.task.text, "pair": pair or known.task.pair, "image": image or known.task.image}
+        given["features"] = features or known.task.features
         return open_task(known.task.model_copy(update=given))
     if known and open_task(known.task).entity_markers and not (text or pair):
         return open_task(known.task)  # its files mark the entities, text columns don't
@@ -159,7 +174,7 @@ def _task_of(opened: FinetunedModel, text: str | None, pair: str | None, image: 
     if opened.kind.lines and "pair" in called:  # as in training, where that is not recorded but in what is read
         return user_task(opened.kind.name, text or called["text"], pair or called["pair"])
     paired = known is not None and known.paired and opened.kind.lines
-    return user_task(opened.kind.name, text, pair or ("pair" if paired else None), None, image)
+    return user_task(opened.kind.name, text, pair or ("pair" if paired else None), None, image, features)
 
 
 def as_lines(rows: list[dict[str, Any]]) -> str:

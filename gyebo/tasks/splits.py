@@ -77,9 +77,9 @@ def open_task(options: TaskOptions) -> Task:
     if is_own(options.name):
         if options.data is None:
             raise OptionError(f"{options.name} needs ‹data›=FILE and the names of its columns (‹text›, ‹label›)")
-        return user_task(options.name, options.text, options.pair, options.label, options.image)
+        return user_task(options.name, options.text, options.pair, options.label, options.image, options.features)
     task = find_task(options.name)
-    for name in ("text", "pair", "label", "image", "test"):
+    for name in ("text", "pair", "label", "image", "features", "test"):
         if getattr(options, name) is not None:
             raise OptionError(f"‹{name}› has no effect on {task.name}, whose files have a fixed format: leave it out")
     for name in ("encoding", "bad_bytes"):

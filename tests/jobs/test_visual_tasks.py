@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,7 @@ from gyebo.jobs.predict import predict
 from gyebo.jobs.pretrain import pretrain
 from gyebo.tasks.seeing import PictureReading
 from gyebo.tasks.splits import open_task
-from tests.jobs.visual_files import LABELS, rows, saved_seeing, table
+from tests.jobs.visual_files import LABELS, described, rows, saved_seeing, table
 from tests.refusals import option_error
 
 FAMILIES = ("lxmert", "vilbert")
@@ -174,10 +175,58 @@ def test_what_cannot_be_read_is_told_in_a_line(models, data, tmp_path):
         set_up(own(lxmert, data, task={"pair": "answer"}))
 
 
-def test_a_model_of_given_features_is_refused(tokenizer_folder, data, tmp_path):
-    given = saved_seeing(tmp_path / "given", "lxmert", tokenizer_folder, crop=None)
-    with pytest.raises(ValueError, match="reads features of a detector"):
-        set_up(own(given, data))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_features_of_a_detector_are_read_for_a_task(family, tokenizer_folder, data, tmp_path, cli):
+    """By the pictures' names, which need not be there; in training, on a test set, and for new rows."""
+    file, regions = described(tmp_path)
+    model = saved_seeing(tmp_path / "given", family, tokenizer_folder, crop=None, feature_size=6)
+    asked = own(model, file, task={"features": str(regions)})
+    (part,) = set_up(asked).tasks
+    first = part.data.train[0].picture.picture
+    with np.load(regions) as stored:
+        place = 3 * list(stored["names"]).index(first.name)
+        expected = stored["features"][place : place + 3]
+    if family == "vilbert":  # the whole picture, as the mean of its regions, comes first
+        expected = np.concatenate([expected.mean(0, keepdims=True), expected])
+    np.testing.assert_allclose(part.features["train"].batch([0])["visual_feats"][0], expected, atol=1e-6)
+    result = finetune(asked, tmp_path / "run")
+    assert evaluate_task(str(tmp_path / "run"))["accuracy"] == result.test["accuracy"]
+    words = ["--image", "picture", "--text", "sentence", "--features", regions]
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(tmp_path / "run", moved, ignore=shutil.ignore_patterns("run.toml", "checkpoints"))
+    found = cli("predict", moved, file, *words)
+    assert found.code == 0 and len(found.out.splitlines()) == 64, found.err
+    assert {json.loads(line)["prediction"] for line in found.out.splitlines()} <= set(LABELS)
+    without = cli("predict", moved, data, *words[:-2])
+    assert without.code == 2 and "features of a detector (6 numbers a region)" in without.err, without.err
+    assert "give their file with --features" in without.err
+
+
+def test_features_that_do_not_fit(models, tokenizer_folder, data, tmp_path):
+    file, regions = described(tmp_path)
+    given = saved_seeing(tmp_path / "given", "lxmert", tokenizer_folder, crop=None, feature_size=6)
+    for task, words in (
+        ({}, "reads features of a detector"),
+        ({"features": str(tmp_path / "no.npz")}, "no such file of region"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=words):
+            set_up(own(given, data, task=task))
+    with option_error("features"):
+        set_up(
+            own(
+                saved_seeing(tmp_path / "other", "lxmert", tokenizer_folder, crop=None, feature_size=5),
+                file,
+                task={"features": str(regions)},
+            )
+        )
+    with option_error("features"):
+        set_up(own(models("lxmert"), file, task={"features": str(regions)}))
+    with option_error("features"):
+        set_up(own(given, file, task={"name": "classification", "image": None, "features": str(regions)}))
+    lines = file.read_text(encoding="utf-8").splitlines()
+    file.write_text("\n".join([*lines, "pictures/unknown.png,나무,yes"]) + "\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="no features of the picture 'pictures/unknown.png'"):
+        set_up(own(given, file, task={"features": str(regions)}))
 
 
 def test_examples_of_one_picture_share_a_split(models, tmp_path):

@@ -6,6 +6,7 @@ import csv
 import random
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -39,6 +40,21 @@ def table(folder: Path, count: int = 64, seed: int = 0, name: str = "my.csv") ->
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("picture", "sentence", "answer"), *found])
     return path
+
+
+def described(folder: Path, count: int = 64, size: int = 6) -> tuple[Path, Path]:
+    """The rows as a .csv whose pictures are not there, and a file with three regions of each: their first three numbers are the
+    colour, the rest noise."""
+    path = table(folder, count)
+    rng, names, features = np.random.default_rng(0), [], []
+    for file in sorted((folder / "pictures").iterdir()):
+        colour = np.asarray(Image.open(file).convert("RGB")).reshape(-1, 3)[0] / 127.5 - 1
+        names.append(file.stem)
+        features.append(np.concatenate([np.tile(colour, (3, 1)), rng.standard_normal((3, size - 3))], 1).astype(np.float32))
+        file.unlink()
+    boxes = np.tile(np.array([[0, 0, 1, 1], [0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]], np.float32), (len(names), 1))
+    np.savez(folder / "regions.npz", names=names, counts=[3] * len(names), boxes=boxes, features=np.concatenate(features))
+    return path, folder / "regions.npz"
 
 
 def saved_seeing(folder: Path, family: str, tokenizer: Path, **options) -> Path:

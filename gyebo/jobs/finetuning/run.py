@@ -123,7 +123,7 @@ def refuse_processes() -> None:
 
 def started_from(options: FinetuneOptions) -> tuple[str | None, ...]:
     """The names of everything that a fine-tuning reads, any of which may be a path."""
-    return options.model, options.tokenizer, *(name for task in options.tasks for name in (task.data, task.test))
+    return options.model, options.tokenizer, *(getattr(task, name) for task in options.tasks for name in task.sources)
 
 
 def options_of(record: dict[str, Any], out: Path) -> FinetuneOptions:

@@ -28,6 +28,7 @@ def user_task(
     pair: str | None = None,
     label: str | None = None,
     image: str | None = None,
+    features: str | None = None,
 ) -> Task:
     """A task on a user's own files, by a name of `own_files()`; `text`, `pair`, `label` and `image` name columns.
 
@@ -36,15 +37,18 @@ def user_task(
     regression read two texts. choice: `pair` names one column with a list, or several columns, "a,b,c,d"; its label is the
     index of the correct option, or the option itself. translation: `text` and `label` name the languages: columns, or the
     extensions of two aligned files; there is no default. visual-classification: image (the name of the image file, relative
-    to the table), text, label.
-    Raises ValueError for an unknown name, and where `pair` or `image` has no effect.
+    to the table), text, label; `features`: a file with the regions of these pictures.
+    Raises ValueError for an unknown name, and where `pair`, `image` or `features` has no effect.
     """
     known = own_files()
     if name not in known:
         raise ValueError(f"unknown kind of task {name!r}{nearest(name, known)}; available: {', '.join(known)}")
-    if image and not known[name].pictured:
-        seeing = ", ".join(own.name for own in known.values() if own.pictured)
-        raise OptionError(f"‹image›={image} has no effect on {name}, which has no pictures: leave it out, or use {seeing}")
+    for option, value in (("image", image), ("features", features)):
+        if value and not known[name].pictured:
+            seeing = ", ".join(own.name for own in known.values() if own.pictured)
+            what = f"{name}, which has no pictures: leave it out, or use {seeing}"
+            raise OptionError(f"‹{option}›={value} has no effect on {what}")
     columns = (text, pair, label, image) if known[name].pictured else (text, pair, label)
+    task = known[name].task(*columns, features) if known[name].pictured else known[name].task(*columns)
     named = {column: option for column, option in zip(columns, ("text", "pair", "label", "image")) if column}
-    return replace(known[name].task(*columns), options=_COLUMNS | named)
+    return replace(task, options=_COLUMNS | named)

@@ -20,6 +20,7 @@ from gyebo.data import nlvr
 from gyebo.data.encoding import UTF8, Reading
 from gyebo.data.picture_sources import picture_of, regions_of
 from gyebo.data.records import CAPTION, FALSE, QUESTION, STRETCH, Record
+from gyebo.data.region_files import GivenRegions, RegionFile, open_regions
 from gyebo.data.rows import any_rows
 from gyebo.data.values import ABSENT, find
 from gyebo.data.world_pictures import drawn
@@ -103,17 +104,30 @@ def question(picture: Picture, language: str, rng: random.Random) -> Iterator[tu
 # ---- a user's own table
 
 
-def rows_with(column: str) -> Callable[[Path, Reading], Iterator[Row]]:
+def rows_with(column: str, features: str | None = None) -> Callable[[Path, Reading], Iterator[Row]]:
     """A reader of tables of any format, whose rows have their picture: `column` names its file, relative to the table, or holds
-    its bytes (parquet). ValueError or FileNotFoundError, naming the row, for one that is missing."""
+    its bytes (parquet). `features`: a file with what a detector found in the pictures of these names, which need not be there.
+    ValueError or FileNotFoundError, naming the row, for one that is missing."""
 
     def rows(path: Path, reading: Reading = UTF8) -> Iterator[Row]:
+        file = open_regions(features) if features else None
         for where, values in any_rows(path, reading):
-            if isinstance(values, dict) and find(values, column) is not ABSENT:
-                values = {**values, RECORD: _record(values, column, path, where)}
+            if isinstance(values, dict) and (value := find(values, column)) is not ABSENT:
+                place = f"{path}: {where}"
+                record = _described(value, column, place, file) if file else _record(values, column, path, where)
+                values = {**values, RECORD: record}
             yield where, values
 
     return rows
+
+
+def _described(value: Any, column: str, place: str, file: RegionFile) -> Record:
+    """The picture of a row by its name in a file of features, with or without folder and ending."""
+    name = value.get("path") if isinstance(value, dict) else value
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"{place}: {column} names no picture, which {file.path} could describe")
+    found = next((known for known in (name, Path(name).name, Path(name).stem) if known in file), name)
+    return Record(place, GivenRegions(file, found), ())
 
 
 def _record(values: dict[str, Any], column: str, path: Path, where: str) -> Record:
@@ -149,8 +163,11 @@ class WithPicture(Columns):
             yield replace(example, picture=values[RECORD], group=name if isinstance(name, str) else example.id)
 
 
-def own_task(text: str | None, pair: str | None, label: str | None, image: str | None = None) -> Task:
-    """The task on a user's own file; each argument is the name of a column, None for the default. ValueError for `pair`."""
+def own_task(
+    text: str | None, pair: str | None, label: str | None, image: str | None = None, features: str | None = None
+) -> Task:
+    """The task on a user's own file; each argument is the name of a column, None for the default; `features` that of a file
+    with the regions of its pictures. ValueError for `pair`."""
     if pair:
         raise ValueError(f"{KIND} has one text: leave the second column out")
     columns = image or "image", text or "text", label or "label"
@@ -161,7 +178,7 @@ def own_task(text: str | None, pair: str | None, label: str | None, image: str |
         labels=None,
         metrics=METRICS,
         score=METRICS[0],
-        rows=rows_with(columns[0]),
+        rows=rows_with(columns[0], features),
         convert=WithPicture(*columns),
     )
 

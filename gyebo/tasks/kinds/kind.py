@@ -147,7 +147,7 @@ def in_columns(parts: Callable[[Example], Mapping[str, str | None]]) -> Callable
 class OwnFile:
     """A kind of task on a user's own file, with its `name` on the command line. `task`: (text, pair, label), names of columns
     or None, -> the task; raises ValueError for columns that are missing or have no effect. `pictured`: it has a fourth, that of
-    the image."""
+    the image, and a file of their regions, or None."""
 
     name: str
     task: Callable[..., Task]
