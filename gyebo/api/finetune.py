@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gyebo.api.memory import row_file
-from gyebo.api.options import Named, checked, folder, given, named, refuse, verb
+from gyebo.api.options import Named, checked, directory_of, folder, given, named, refuse, verb
 from gyebo.api.showing import Shown, Written, figure
 from gyebo.api.speaking import console
 from gyebo.config.errors import OptionError
@@ -142,7 +142,7 @@ def finetune(
     own |= given(features=None if features is None else str(features), encoding=encoding, bad_bytes=bad_bytes)
     first, *further = _tasks(task, own, train_share)
     values: dict[str, Any] = given(
-        tokenizer=tokenizer,
+        tokenizer=directory_of(tokenizer),
         answer=answer,
         ablate=ablate,
         epochs=epochs,

@@ -83,6 +83,16 @@ def checked(kind: type[Any], values: Mapping[str, Any], settings: Settings | Non
         raise OptionError(text, error.place) from None
 
 
+def directory_of(tokenizer: Any) -> str | None:
+    """The name of a tokenizer's directory; OptionError for a tokenizer itself."""
+    if tokenizer is None or isinstance(tokenizer, str | os.PathLike):
+        return None if tokenizer is None else os.fspath(tokenizer)
+    raise OptionError(
+        f"‹tokenizer› must be the name of its directory, but is a {type(tokenizer).__name__}: write one that is open with its "
+        "method save first"
+    )
+
+
 def refuse(options: Mapping[str, Any], what: str) -> None:
     """OptionError for the first of the options that were given, which have no effect on `what`."""
     for name, value in options.items():

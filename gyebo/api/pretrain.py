@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gyebo.api.memory import Texts, corpus_names
-from gyebo.api.options import Named, checked, folder, given, named, refuse, verb
+from gyebo.api.options import Named, checked, directory_of, folder, given, named, refuse, verb
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
 from gyebo.config.toml import Settings
@@ -76,7 +76,7 @@ def pretrain(
 
     values = given(
         size=size,
-        tokenizer=tokenizer,
+        tokenizer=directory_of(tokenizer),
         picture_tokenizer=picture_tokenizer,
         vocab_size=vocab_size,
         start_from=None if start_from is None else named(start_from, "start_from"),

@@ -4,6 +4,7 @@ import inspect
 import re
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -222,6 +223,11 @@ def test_what_holds_no_model_is_told_with_what_it_holds(tokenizer_folder, tmp_pa
 
 def test_a_model_itself_is_refused_where_a_name_is_needed(corpus, tmp_path):
     model = object()
+    for verb in (partial(gyebo.pretrain, "bert", corpus), partial(gyebo.finetune, "bert:tiny", "nsmc")):
+        with pytest.raises(
+            ValueError, match=r"^tokenizer must be the name of its directory, but is a object: .* method save first$"
+        ):
+            verb(tokenizer=model, steps=1, out=tmp_path / "x")
     for call, parameter in [
         (lambda: gyebo.finetune(model, "nsmc", out=tmp_path / "x"), "model"),
         (lambda: gyebo.distil(model, corpus, steps=1, out=tmp_path / "x"), "teacher"),
