@@ -133,9 +133,12 @@ def _tell(found: FinetunedRun) -> None:
     from gyebo.tasks.kinds.table import find_kind
 
     print("\n".join(lines(found)))
-    out, command = found.out, find_kind(found.kind).command
+    out, kind = found.out, find_kind(found.kind)
     opens = f" and opens in transformers ({found.auto_class})" if found.auto_class else ""
     if "," in found.task:  # several
-        print(f"The model is in {out}{opens}. Next: gyebo predict {out} FILE --task {found.task.partition(',')[0]}")
-        return
-    print(f"The model is in {out}{opens}. Next: gyebo {command} {out} {found.task if command == 'evaluate' else 'FILE'}")
+        following = f"predict {out} FILE --task {found.task.partition(',')[0]}"
+    elif kind.text and kind.text.turns:
+        following = f"chat {out}"
+    else:
+        following = f"{kind.command} {out} {found.task if kind.command == 'evaluate' else 'FILE'}"
+    print(f"The model is in {out}{opens}. Next: gyebo {following}")

@@ -50,6 +50,13 @@ def test_a_dialogue_is_learned_evaluated_and_continued(model, file, tmp_path):
     assert all(line["nats"] > 0 and line["tokens"] > 1 and line["label"] for line in lines)
 
 
+def test_one_is_told_to_chat(file, tmp_path, cli):
+    words = ["--set", "translation.vocab_size=330", "--set", "translation.beams=1", "--set", "translation.average=1"]
+    words += ["--steps", "1", "--precision", "float32", "-o", tmp_path / "run"]
+    found = cli("finetune", "gpt2:tiny", "dialogue", "--data", file, *words)
+    assert found.code == 0 and found.out.splitlines()[-1].endswith(f"Next: gyebo chat {tmp_path / 'run'}"), found.err
+
+
 @pytest.mark.parametrize(("family", "tag"), [("gpt2", "text-generation"), ("bart", "text2text-generation")])
 def test_a_pretrained_model_goes_on_with_its_own_tokenizer(family, tag, models, file, tmp_path):
     """The card names the pipeline that opens it and both scores."""
