@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gyebo.api.models import of_model
 from gyebo.api.options import Named, folder, given, named
-from gyebo.api.showing import Shown
+from gyebo.api.showing import Shown, counted
 from gyebo.api.speaking import aside
 from gyebo.config.errors import OptionError
 
@@ -34,7 +34,10 @@ class Drawing(Shown):
 
     def title(self) -> str:
         """What it is, in a line."""
-        return f"{len(self.candidates)} picture(s) for {self.text!r}, seed {self.seed}" + (f": {self.out}" if self.out else "")
+        drawn = counted(len(self.candidates), "picture")
+        return f"{drawn} for {self.text!r}, seed {self.seed}" + (f": {self.out}" if self.out else "")
+            f": {self.out}" if self.out else ""
+        )
 
     def lines(self) -> list[tuple[str, str]]:
         """The candidates."""

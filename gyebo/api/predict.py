@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gyebo.api.memory import COLUMNS, TEXT, Names, kind_of, naming, row_file, spooled, texts_in
 from gyebo.api.models import of_model
 from gyebo.api.options import folder
-from gyebo.api.showing import MOST_ROWS, Shown, columns, figure, table
+from gyebo.api.showing import MOST_ROWS, Shown, columns, counted, figure, table
 from gyebo.api.speaking import aside
 from gyebo.config.errors import OptionError
 
@@ -44,7 +44,7 @@ class Predictions(Shown):
 
     def title(self) -> str:
         """What it is, in a line."""
-        return f"{len(self):,} predictions" + (f" in {self.out}" if self.out else "")
+        return counted(len(self), "prediction") + (f" in {self.out}" if self.out else "")
 
     def lines(self) -> list[tuple[str, str]]:
         """The first of them, and the notes."""

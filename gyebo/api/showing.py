@@ -55,6 +55,11 @@ def figure(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
 
 
+def counted(count: int, thing: str) -> str:
+    """1 prediction, 1,234 predictions."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say it."""
     for least, size, unit in ((7200, 3600, "h"), (120, 60, "min")):

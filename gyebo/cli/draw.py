@@ -66,4 +66,4 @@ def draw(
         return
     first = found.candidates[0]
     said = f", the best one (candidate {first['number']}, score {first['score']:.3f}) first" if rerank else ""
-    print(f"{len(found.candidates)} picture(s) for {text!r}, seed {found.seed}: {out}{said}")
+    print(f"{found.title()}{said}")

@@ -61,4 +61,4 @@ def predict(
         overwrite=overwrite,
         verbose=shared.console(json=True),
     )
-    print(as_lines(found.rows) if out is None else f"{len(found):,} predictions in {out}")
+    print(as_lines(found.rows) if out is None else found.title())

@@ -17,7 +17,7 @@ def test_pictures_and_what_is_said_of_them(cli, models, tmp_path):
     out = tmp_path / "나무.png"
     found = cli("draw", models.drawer, "--text", "빨간 나무", "--count", 3, "--rerank", models.judge, "--seed", 4, "-o", out)
     assert found.code == 0, found.err
-    assert f"3 picture(s) for '빨간 나무', seed 4: {out}, the best one (candidate" in found.out
+    assert f"3 pictures for '빨간 나무', seed 4: {out}, the best one (candidate" in found.out
     assert Image.open(out).text["prompt"] == "빨간 나무"
     words = ["--text", "빨간 나무", "--top-k", 5, "--temperature", 0.9, "--guidance", 2, "--json", "--overwrite", "-o", out]
     found = cli("draw", models.drawer, *words)
