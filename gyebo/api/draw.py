@@ -36,8 +36,6 @@ class Drawing(Shown):
         """What it is, in a line."""
         drawn = counted(len(self.candidates), "picture")
         return f"{drawn} for {self.text!r}, seed {self.seed}" + (f": {self.out}" if self.out else "")
-            f": {self.out}" if self.out else ""
-        )
 
     def lines(self) -> list[tuple[str, str]]:
         """The candidates."""
