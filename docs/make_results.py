@@ -1,4 +1,4 @@
-"""Write those tables of docs/results.md and docs/guard.md whose figures are stored, each between its marks, from the files:
+"""Write those tables of docs/results.md and other pages whose figures are stored, each between its marks, from the files:
 
     python docs/make_results.py
 
@@ -16,7 +16,7 @@ from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "results.md"
-PAGES = (PAGE, DOCS / "guard.md")
+PAGES = (PAGE, DOCS / "guard.md", DOCS / "control.md", DOCS / "ssa.md", DOCS / "families" / "meena.md")
 BENCHMARKS = DOCS.parent / "benchmarks" / "results"
 LAB = DOCS / "results" / "lab"
 MARKED = re.compile(r"<!-- table (\S+) -->\n.*?<!-- end -->", re.DOTALL)
@@ -338,6 +338,72 @@ def ranking() -> Rows:
     return rows
 
 
+def evolved() -> Rows:
+    """The Evolved Transformer and a plain one: parameters, rate, perplexity of each seed."""
+    titles = {"evolved": "Evolved Transformer (Meena mini)", "plain": "Transformer, pre-norm"}
+    rows = [["", "parameters without embeddings", "rate", "response perplexity, mean (seeds)"]]
+    for side, found in stored("evolved")["sides"].items():
+        seeds = ", ".join(f"{value:.1f}" for value in found["test"])
+        rows.append([titles[side], f"{found['parameters']:,}", f"{found['lr']:g}", f"**{mean(found['test']):.1f}** ({seeds})"])
+    return rows
+
+
+def ssa() -> Rows:
+    """Two chatbots, greedy and ranked, as three programs judge them."""
+    rows = [["bot", "sensible", "specific", "SSA"]]
+    for found in stored("ssa")["bots"]:
+        shares = (found[name] for name in ("sensibleness", "specificity", "ssa"))
+        rows.append([found["bot"].removeprefix("chat-"), *(_share(each) for each in shares)])
+    return rows
+
+
+def ssa_raters() -> Rows:
+    """How well each of these programs tells right responses from shuffled ones."""
+    rows = [["rater", "told apart", "right: sensible, specific", "shuffled: sensible, specific"]]
+    for name, found in stored("ssa")["worth"].items():
+        sides = ([f"{100 * found[side][part]:.0f}" for part in ("sensible", "specific")] for side in ("right", "shuffled"))
+        rows.append([name, f"{100 * found['told_apart']:.1f} %", *(f"{sensible} %, {specific} %" for sensible, specific in sides)])
+    return rows
+
+
+def _share(found: dict[str, float]) -> str:
+    return f"{100 * found['value']:.0f} % ({100 * found['low']:.0f} to {100 * found['high']:.0f})"
+
+
+def _control(label: str) -> Rows:
+    """The table of PPLM's paper: success, perplexity by another model, distinct n-grams."""
+    kinds = {"bag": "a bag of words", "discriminator": "a discriminator", "both": "both"}
+    found = stored(f"control-{label}")["table"]
+    rows = [["", "success", "perplexity", "in times of B's", "distinct-1", "distinct-2", "distinct-3"]]
+    for name, row in found.items():
+        way, _, kind = name.partition(" ")
+        figures = [f"{row['success']:.0%}".replace("%", " %"), f"{row['perplexity']:.0f}"]
+        figures.append(f"{row['perplexity'] / found['B']['perplexity']:.2f}")
+        figures += [f"{row[f'distinct-{size}']:.2f}" for size in (1, 2, 3)]
+        rows.append([f"{way}, {kinds[kind]}" if kind else way, *figures])
+    return rows
+
+
+def control_negative() -> Rows:
+    """Reviews led to what is rare."""
+    return _control("negative")
+
+
+def control_positive() -> Rows:
+    """Reviews led to what is frequent."""
+    return _control("positive")
+
+
+def control_strength() -> Rows:
+    """Success and perplexity by the strength of a discriminator."""
+    swept = {label: stored(f"control-{label}")["swept"] for label in ("negative", "positive")}
+    rows = [["strength", *(f"{float(each):g}" for each in swept["negative"])]]
+    for label, found in swept.items():
+        rows.append([f"{label}: success", *(f"{row['success']:.0%}".replace("%", " %") for row in found.values())])
+        rows.append([f"{label}: perplexity", *(f"{row['perplexity']:.0f}" for row in found.values())])
+    return rows
+
+
 def encoding() -> Rows:
     """Texts per second, ratios, and the cosine to the vectors of float32."""
     titles = {
@@ -427,7 +493,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
         *(nsmc, noises, architectures, gradients, depth, alignment, new_york, mask_token, debias, shakespeare),
         *(training, masked, permutation, denoising_bart, denoising_t5, translators),
         *(translation, translation_bart, translation_t5, encoding, generation, guard),
-        *(pplm, ranking),
+        *(pplm, ranking, evolved, control_negative, control_positive, control_strength, ssa, ssa_raters),
         *(whole_runs, short_trials),
     )
 }
