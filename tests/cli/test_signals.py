@@ -133,7 +133,7 @@ app.PATIENCE = 0.2
 def work(*arguments, **options):
     threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
     hashlib.pbkdf2_hmac("sha256", b"outside", b"of Python", 10**9)
-app.app = work
+app.program = lambda arguments: work
 app.main()
 """
 
