@@ -41,9 +41,9 @@ def false_verdicts(candidates, seeds, ratio, tables, *, behind=None):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("seeds", "ratio", "most"),
-    [(2, 2, 0.07), (2, 4, 0.10), (3, 1, 0.07), (3, 2, 0.07), (3, 4, 0.07), (4, 4, 0.07), (5, 4, 0.07)],
+    [(2, 2, 0.07), (2, 4, 0.10), (3, 1, 0.07), (3, 4, 0.07), (5, 4, 0.07)],
 )
-@pytest.mark.parametrize("candidates", [2, 3, 10])
+@pytest.mark.parametrize("candidates", [2, 7])
 def test_false_verdicts_are_rare(candidates, seeds, ratio, most):
     """All means equal, then the two best alone."""
     tables = 10_000 if candidates < 4 else 3000
@@ -96,7 +96,7 @@ def families(draw, candidates, seeds, examples, *, own, each_seed, between):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("examples", "seeds"), [(1000, 2), (1000, 3), (1000, 5), (10_000, 3)])
+@pytest.mark.parametrize(("examples", "seeds"), [(1000, 2), (1000, 5), (10_000, 3)])
 @pytest.mark.parametrize(
     ("own", "each_seed", "between"), [(0.3, 0.1, 0.0), (0.3, 0.1, 0.02), (0.2, 0.3, 0.05), (0.1, 0.5, 0.0)]
 )
