@@ -338,6 +338,17 @@ def ranking() -> Rows:
     return rows
 
 
+def guard_cost() -> Rows:
+    """Eight short answers of a small chatbot, with and without a guard."""
+    found = stored("guard-cost")
+    without, guarded = (median(times) / 8 for times in zip(*found["rounds"]))
+    ratio = f"{found['ratio']:.2f}"
+    return [
+        ["", "without a guard", "with all checks", "ratio"],
+        ["an answer", *(f"{1000 * t:.0f} ms" for t in (without, guarded)), ratio],
+    ]
+
+
 def evolved() -> Rows:
     """The Evolved Transformer and a plain one: parameters, rate, perplexity of each seed."""
     titles = {"evolved": "Evolved Transformer (Meena mini)", "plain": "Transformer, pre-norm"}
@@ -362,7 +373,9 @@ def ssa_raters() -> Rows:
     rows = [["rater", "told apart", "right: sensible, specific", "shuffled: sensible, specific"]]
     for name, found in stored("ssa")["worth"].items():
         sides = ([f"{100 * found[side][part]:.0f}" for part in ("sensible", "specific")] for side in ("right", "shuffled"))
-        rows.append([name, f"{100 * found['told_apart']:.1f} %", *(f"{sensible} %, {specific} %" for sensible, specific in sides)])
+        rows.append(
+            [name, f"{100 * found['told_apart']:.1f} %", *(f"{sensible} %, {specific} %" for sensible, specific in sides)]
+        )
     return rows
 
 
@@ -493,7 +506,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
         *(nsmc, noises, architectures, gradients, depth, alignment, new_york, mask_token, debias, shakespeare),
         *(training, masked, permutation, denoising_bart, denoising_t5, translators),
         *(translation, translation_bart, translation_t5, encoding, generation, guard),
-        *(pplm, ranking, evolved, control_negative, control_positive, control_strength, ssa, ssa_raters),
+        *(pplm, ranking, guard_cost, evolved, control_negative, control_positive, control_strength, ssa, ssa_raters),
         *(whole_runs, short_trials),
     )
 }
