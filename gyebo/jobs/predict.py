@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gyebo.config.errors import OptionError
 from gyebo.data.encoding import Reading
@@ -57,7 +57,8 @@ def predict(
     check_form(out)
     opened = open_named(name, task)
     reading = reading_of(encoding, bad_bytes)
-    read = list(_examples(opened, Path(file), reading, text, pair, image, features))
+    asked = Asked(text, pair, image, features)
+    read = list(_examples(opened, Path(file), reading, asked))
     if not read:
         raise ValueError(f"{file} contains no text")
     examples = [example for example, _ in read]
@@ -86,15 +87,16 @@ def _joined(row: dict[str, Any], values: dict[str, Any], keep: bool, file: str) 
 Read = Iterator[tuple[Example, dict[str, Any]]]  # examples, and the row that each was read from
 
 
-def _examples(
-    opened: FinetunedModel,
-    file: Path,
-    reading: Reading,
-    text: str | None,
-    pair: str | None,
-    image: str | None,
-    features: str | None = None,
-) -> Read:
+class Asked(NamedTuple):
+    """Names of columns, and of a file with the regions of pictures; None: as in training."""
+
+    text: str | None
+    pair: str | None
+    image: str | None
+    features: str | None
+
+
+def _examples(opened: FinetunedModel, file: Path, reading: Reading, asked: Asked) -> Read:
     kind, trained = opened.kind, opened.trained
     if kind.command == "translate":
         raise ValueError(f"{opened.name} is a model for {kind.name}: use gyebo translate {opened.name} {file}")
@@ -104,17 +106,17 @@ def _examples(
             f"{opened.name} TASK"
         )
     relation = trained is not None and not is_own(trained.task.name) and open_task(trained.task).entity_markers
-    if relation and (form_of(file) == "txt" or text or pair):
+    if relation and (form_of(file) == "txt" or asked.text or asked.pair):
         raise OptionError(
             f"{file}: {opened.name} classifies the relation of two entities, which the file must mark: give a file in the "
             f"format of {trained.task.name}, without ‹text› and ‹pair›"  # type: ignore[union-attr]
         )
-    for option, value in (("image", image), ("features", features)):
+    for option, value in (("image", asked.image), ("features", asked.features)):
         if value and not (kind.head and kind.head.sees):
             raise OptionError(f"‹{option}›={value} has no effect on {opened.name}, a model for {kind.name}: leave it out")
     if form_of(file) != "txt":
-        return _columns(opened, file, reading, text, pair, image, features)
-    for name, value in (("text", text), ("pair", pair)):
+        return _columns(opened, file, reading, asked)
+    for name, value in (("text", asked.text), ("pair", asked.pair)):
         if value is not None:
             raise OptionError(f"‹{name}› has no effect on {file}, whose lines are the texts: leave it out")
     if not kind.lines or (trained and trained.paired) or (opened.texts and "pair" in dict(opened.texts.task.columns)):
@@ -126,25 +128,17 @@ def _examples(
     return ((Example(f"line {number}", line), {"text": line}) for number, line in found if not is_blank(line))
 
 
-def _columns(
-    opened: FinetunedModel,
-    file: Path,
-    reading: Reading,
-    text: str | None,
-    pair: str | None,
-    image: str | None,
-    features: str | None = None,
-) -> Read:
+def _columns(opened: FinetunedModel, file: Path, reading: Reading, asked: Asked) -> Read:
     """The examples of a file: from the columns of the registered task, if the file has them."""
     known = opened.trained
-    if known and not is_own(known.task.name) and not (text or pair or image or features):
+    if known and not is_own(known.task.name) and not any(asked):
         own = open_task(known.task)
         first = next((values for _, values in any_rows(file, reading) if isinstance(values, dict)), {})
         if own.needs and own.needs <= first.keys():
             return _with_rows(own, file, reading)
         if isinstance(own.convert, Columns) and any(find(first, name) is not ABSENT for name in own.convert.text):
             return _with_rows(replace(own, rows=any_rows), file, reading)
-    return _with_rows(_task_of(opened, text, pair, image, features), file, reading)
+    return _with_rows(_task_of(opened, asked), file, reading)
 
 
 def _with_rows(task: Task, file: Path, reading: Reading) -> Read:
@@ -161,20 +155,20 @@ def _with_rows(task: Task, file: Path, reading: Reading) -> Read:
     return ((example, last["row"]) for example in found)
 
 
-def _task_of(opened: FinetunedModel, text: str | None, pair: str | None, image: str | None, features: str | None) -> Task:
+def _task_of(opened: FinetunedModel, asked: Asked) -> Task:
     """The task that reads the columns of a file: as given, otherwise named as in training, otherwise the default names."""
     known = opened.trained
     if known and is_own(known.task.name):
-        given = {"text": text or known.task.text, "pair": pair or known.task.pair, "image": image or known.task.image}
-        given["features"] = features or known.task.features
+        given = {name: value for name, value in asked._asdict().items() if value}
         return open_task(known.task.model_copy(update=given))
-    if known and open_task(known.task).entity_markers and not (text or pair):
+    if known and open_task(known.task).entity_markers and not (asked.text or asked.pair):
         return open_task(known.task)  # its files mark the entities, text columns don't
     called = dict(opened.texts.task.columns) if opened.texts and not known else {}
     if opened.kind.lines and "pair" in called:  # as in training, where that is not recorded but in what is read
-        return user_task(opened.kind.name, text or called["text"], pair or called["pair"])
+        return user_task(opened.kind.name, asked.text or called["text"], asked.pair or called["pair"])
     paired = known is not None and known.paired and opened.kind.lines
-    return user_task(opened.kind.name, text, pair or ("pair" if paired else None), None, image, features)
+    pair = asked.pair or ("pair" if paired else None)
+    return user_task(opened.kind.name, asked.text, pair, None, asked.image, asked.features)
 
 
 def as_lines(rows: list[dict[str, Any]]) -> str:
