@@ -61,7 +61,7 @@ from gyebo.config.errors import OptionError
 from gyebo.data.lock import sole_writer
 from gyebo.jobs import places
 from gyebo.jobs.results import CorpusFacts
-from gyebo.jobs.run_directory import bring_back, forget, refuse_foreign, refuse_to_replace, set_aside
+from gyebo.jobs.run_directory import bring_back, forget, refuse_foreign, refuse_links, refuse_to_replace, set_aside
 from gyebo.jobs.written import RUN, TOKENIZER, Table, foreign
 
 _RUNS: Table = {
@@ -198,8 +198,8 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
     if entries and not stored.is_file():
         raise OptionError(f"{out} holds files but no recipe.toml, so it was not written by gyebo compare: choose another ‹out›")
     begun = resume and (out / "plan.json").is_file()  # nothing is taken away then
-    if entries and not begun:
-        refuse_foreign(out, WRITTEN)
+    if entries:
+        (refuse_links if begun else refuse_foreign)(out, WRITTEN)
     names = [name for task in recipe.tasks for name in (task.data, task.test)]
     refuse_to_replace(out, [*names, *recipe.data.corpus, *recipe.data.without, recipe.data.valid, recipe.tokenizer.path])
     if entries and resume:

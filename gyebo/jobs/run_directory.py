@@ -16,7 +16,7 @@ from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
 from gyebo.data.lock import LOCK, refuse_busy_below, sole_writer
 from gyebo.jobs import written
-from gyebo.jobs.written import STARTING, Table, foreign
+from gyebo.jobs.written import STARTING, Table, foreign, linked
 
 ONE, SEVERAL = "run.toml", "results.json"  # what a run of one seed has, and one of several
 TOKENIZER = "tokenizer.json"
@@ -60,6 +60,7 @@ def _open(out: Path, *, resume: bool, overwrite: bool, kind: str) -> bool:
         if STARTING not in names:
             forget(out)
         if resume:
+            refuse_links(out, WRITTEN[kind])
             for folder in (out, out / "checkpoints"):
                 durable.clean(folder)
             return True
@@ -104,6 +105,15 @@ def refuse_foreign(out: Path, table: Table) -> None:
     if found := foreign(out, table):
         raise OptionError(
             f"{out} holds {found.relative_to(out)}, which gyebo did not write there: move it away, or choose another ‹out›"
+        )
+
+
+def refuse_links(out: Path, table: Table) -> None:
+    """ValueError where a symbolic link stands under a name that gyebo writes, as what it names would be written over."""
+    if found := linked(out, table):
+        raise OptionError(
+            f"{out} holds {found.relative_to(out)}, a symbolic link, which gyebo did not write there: replace it by what it "
+            "names, or choose another ‹out›"
         )
 
 

@@ -59,3 +59,14 @@ def foreign(folder: Path, table: Table) -> Path | None:
         if known[0] is not None and (found := foreign(path, known[0])):
             return found
     return None
+
+
+def linked(folder: Path, table: Table) -> Path | None:
+    """The first symbolic link in a folder under a name that gyebo writes there, through which it would write elsewhere."""
+    for path in sorted(folder.iterdir()):
+        known = [inner for pattern, inner in table.items() if fnmatchcase(path.name, pattern)][:1]
+        if path.is_symlink() and (known or any(fnmatchcase(path.name, pattern) for pattern in TEMPORARY)):
+            return path
+        if known and known[0] is not None and path.is_dir() and (found := linked(path, known[0])):
+            return found
+    return None

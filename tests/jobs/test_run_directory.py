@@ -82,8 +82,9 @@ def test_what_is_the_users_own_is_named_and_stays(tmp_path, what):
     ):
         pass
     assert contents(tmp_path) == before
-    with claim(out, resume=True, overwrite=False) as found:  # hinders no resumption
-        assert found
+    if "link" not in what:  # tests/jobs/test_planted_links.py
+        with claim(out, resume=True, overwrite=False) as found:  # hinders no resumption
+            assert found
 
 
 def test_what_runs_leave_is_known(run_options, corpus, tokenizer_folder, tmp_path):
