@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from html import escape
+from itertools import chain, repeat
 from typing import Any
 
+from rich.cells import cell_len
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -16,24 +19,50 @@ from gyebo.compare.statistics import CONFIDENCE
 from gyebo.compare.table_rows import cells, columns, digits
 from gyebo.objectives.table import LIKELIHOOD
 
+BORDER = 3  # characters: a column's line and the spaces around it
 
-def rich_table(comparison: Comparison) -> Table:
-    """For the terminal: the lines that the report shows at once; `markdown` has all."""
-    table = Table(title=comparison.recipe.title or None, title_justify="left")
-    table.add_column("", overflow="fold")
-    for name in columns(comparison):
-        table.add_column(name, justify="right", overflow="fold")
-    for measure, values in cells(comparison):
-        if not measure.first:
-            continue
-        table.add_row(Text(measure.heading), *(Text(value) for value in values))
-    return table
+
+def rich_tables(comparison: Comparison, width: int) -> Group:
+    """For the terminal: the lines that the report shows at once; `markdown` has all. Candidates that don't fit into `width`
+    characters side by side stand in further tables below."""
+    headings, *shown = _first_lines(comparison)
+    widths = [max(map(cell_len, column)) + BORDER for column in zip(headings, *shown)]
+    tables = []
+    for places in _beside_each_other(widths, width):
+        title = comparison.recipe.title if not tables else None
+        table = Table(title=title or None, title_justify="left")
+        table.add_column("", overflow="fold")
+        for place in places:
+            table.add_column(headings[place], justify="right", overflow="fold")
+        for row in shown:
+            table.add_row(*(Text(row[place]) for place in (0, *places)))
+        tables.append(table)
+    return Group(*tables)
+
+
+def _beside_each_other(widths: list[int], width: int) -> list[list[int]]:
+    """The places of the columns, after the first one, which each table repeats, of as few tables as fit."""
+    found: list[list[int]] = []
+    left = 0
+    for place, wanted in enumerate(widths[1:], 1):
+        if not found or wanted > left:
+            found.append([])
+            left = width - widths[0] - 1
+        found[-1].append(place)
+        left -= wanted
+    return found
+
+
+def _first_lines(comparison: Comparison) -> list[list[str]]:
+    """The lines that the report shows at once, under the names of the candidates."""
+    shown = ([measure.heading, *values] for measure, values in cells(comparison) if measure.first)
+    return [["", *columns(comparison)], *shown]
 
 
 def plain(comparison: Comparison) -> str:
     """For Python's prompt: the verdict, the lines that the report shows at once, and where the rest is."""
     headline, why = conclusion(comparison)
-    rows = [["", *columns(comparison)], *([measure.heading, *values] for measure, values in cells(comparison) if measure.first)]
+    rows = _first_lines(comparison)
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     return "\n".join([f"{headline} {why}", *lines, f"Report: {comparison.out / 'report.html'}"])
@@ -42,8 +71,7 @@ def plain(comparison: Comparison) -> str:
 def html(comparison: Comparison) -> str:
     """For a notebook: as `plain`."""
     headline, why = conclusion(comparison)
-    shown = [([measure.heading, *values], "td") for measure, values in cells(comparison) if measure.first]
-    rows = [(["", *columns(comparison)], "th"), *shown]
+    rows = zip(_first_lines(comparison), chain(["th"], repeat("td")))
     body = "".join("<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>" for row, tag in rows)
     report = escape(str(comparison.out / "report.html"))
     return f"<p><b>{escape(headline)}</b> {escape(why)}</p><table>{body}</table><p>Report: {report}</p>"

@@ -39,7 +39,7 @@ from gyebo.compare.examples import with_examples
 from gyebo.compare.plan import PLAN, CandidatePlan
 from gyebo.compare.pretraining import pretrain_branch, pretrain_measured
 from gyebo.compare.recipe import BASELINE, Recipe, load_with_lines
-from gyebo.compare.rendering import as_json, markdown, rich_table
+from gyebo.compare.rendering import as_json, markdown, rich_tables
 from gyebo.compare.report import commands, write_report
 from gyebo.compare.results import Comparison, Row, rank
 from gyebo.compare.search import search
@@ -391,7 +391,7 @@ def show(result: Comparison, console: Console) -> None:
     """Print the table, the verdict, where the report is and the next commands."""
     headline, why = conclusion(result)
     console.print()
-    console.print(rich_table(result))
+    console.print(rich_tables(result, console.width))
     console.print(f"[bold]{escape(headline)}[/bold] {escape(why)}", highlight=False)
     if result.floor is not None:
         console.print(f"Known entropy of the held-out text: {result.floor:.4f} bits per byte.", highlight=False)

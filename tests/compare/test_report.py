@@ -9,7 +9,7 @@ import pytest
 
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.pictures import curves
-from gyebo.compare.rendering import rich_table
+from gyebo.compare.rendering import rich_tables
 from gyebo.compare.report import render
 from gyebo.compare.run import compare
 from gyebo.compare.table_rows import short
@@ -160,12 +160,26 @@ def test_the_terminal_shows_the_lines_that_the_report_shows_at_once(tmp_path, jo
 
     result = compare(recipe(), tmp_path / "out", **jobs.functions)
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(rich_table(result))
+    console.print(rich_tables(result, console.width))
     shown = console.export_text()
     for cell in ("1.1100 ± 0.0100", "1.23 M", "behind", "best"):
         assert cell in shown
     assert "235 k" not in shown  # without embeddings
     assert "235 k" in (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_narrow_terminal_shows_candidates_in_several_tables(tmp_path, jobs, recipe, width):
+    """No number is broken over two lines where the first column and one candidate fit."""
+    from rich.console import Console
+
+    result = compare(recipe(), tmp_path / "out", **jobs.functions)
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(rich_tables(result, width))
+    shown = console.export_text()
+    for name, cell in (("gpt2-tiny", "1.1100 ± 0.0100"), ("gpt-tiny", "1.2100 ± 0.0100")):
+        assert name in shown and cell in shown
+    assert shown.count("Parameters") == (2 if width < 70 else 1)
 
 
 @pytest.mark.parametrize(
