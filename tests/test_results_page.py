@@ -11,11 +11,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
-def script():
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
     place = importlib.util.spec_from_file_location("make_results", ROOT / "docs" / "make_results.py")
     module = importlib.util.module_from_spec(place)
     place.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def files(script):
+    return importlib.import_module("result_tables.files")
 
 
 def test_every_table_with_stored_figures_is_up_to_date(script):
@@ -31,9 +37,9 @@ def test_every_sentence_quotes_what_is_stored(script):
     assert not missing
 
 
-def test_another_figure_is_another_table(script, tmp_path, monkeypatch):
-    shutil.copytree(script.BENCHMARKS, tmp_path / "results")
-    monkeypatch.setattr(script, "BENCHMARKS", tmp_path / "results")
+def test_another_figure_is_another_table(script, files, tmp_path, monkeypatch):
+    shutil.copytree(files.BENCHMARKS, tmp_path / "results")
+    monkeypatch.setattr(files, "BENCHMARKS", tmp_path / "results")
     page, sentences = script.PAGE.read_text(encoding="utf-8"), list(script.sentences())
     file = tmp_path / "results" / "training.json"
     figures = json.loads(file.read_text(encoding="utf-8"))
@@ -51,11 +57,11 @@ def test_a_mark_of_no_table_is_an_error(script):
         script.written("<!-- table other -->\n| a |\n<!-- end -->")
 
 
-def test_every_stored_file_is_quoted(script, monkeypatch):
-    read = []
-    plain = script.stored
-    monkeypatch.setattr(script, "stored", lambda name, *folder: read.append(name) or plain(name, *folder))
+def test_every_stored_file_is_quoted(script, files, monkeypatch):
+    found = []
+    plain = files.read
+    monkeypatch.setattr(files, "read", lambda path: found.append(path) or plain(path))
     for page in script.PAGES:
         script.written(page.read_text(encoding="utf-8"))
     list(script.sentences())
-    assert set(read) == {path.stem for folder in (script.BENCHMARKS, script.LAB) for path in folder.glob("*.json")}
+    assert set(found) == {path for folder in (files.BENCHMARKS, files.LAB) for path in folder.glob("*.json")}
