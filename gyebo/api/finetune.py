@@ -112,6 +112,7 @@ def finetune(
     lr: float | None = None,
     layer_decay: float | None = None,
     freeze: int | None = None,
+    ngrams: int | None = None,
     patience: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -130,7 +131,8 @@ def finetune(
     pandas or polars, a data set of `datasets`. text, pair, label, image: names of their columns. features:
     a file with the regions of the pictures that image names.
 
-    seeds: one or several; `out` becomes the best one's model then. lr, layer_decay, freeze: of the optimiser; settings: any
+    ngrams: buckets of the text's character n-grams, which a linear layer beside the head reads. seeds: one or several; `out`
+    becomes the best one's model then. lr, layer_decay, freeze: of the optimiser; settings: any
     other option, as {"optim.warmup": 0.06}. All options: docs/finetuning.md; verbose and errors as of `gyebo.pretrain`.
     """
     place, chosen = folder(out), _seeds(seeds)
@@ -149,6 +151,7 @@ def finetune(
         steps=steps,
         batch=batch,
         max_length=max_length,
+        ngrams=ngrams,
         patience=patience,
         device=device,
         precision=precision,

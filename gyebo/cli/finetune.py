@@ -51,6 +51,9 @@ def finetune(
         float | None, shared.real("Layer-wise learning-rate decay: rate of a layer as a share of that of the layer above.")
     ] = None,
     freeze: Annotated[int | None, shared.count("Number of frozen layer groups, counted from the input.")] = None,
+    ngrams: Annotated[
+        int | None, shared.count("A linear layer beside the head reads the text's character n-grams, hashed into N buckets.")
+    ] = None,
     patience: Annotated[int | None, shared.count("Early stopping after this many evaluations without improvement.")] = None,
     resume: shared.Resume = False,
     overwrite: shared.Overwrite = False,
@@ -106,6 +109,7 @@ def finetune(
         lr=lr,
         layer_decay=layer_decay,
         freeze=freeze,
+        ngrams=ngrams,
         patience=patience,
         resume=resume,
         overwrite=overwrite,

@@ -27,7 +27,7 @@ def rich_tables(comparison: Comparison, width: int) -> Group:
     characters side by side stand in further tables below."""
     headings, *shown = _first_lines(comparison)
     widths = [max(map(cell_len, column)) + BORDER for column in zip(headings, *shown)]
-    tables = []
+    tables: list[Table] = []
     for places in _beside_each_other(widths, width):
         title = comparison.recipe.title if not tables else None
         table = Table(title=title or None, title_justify="left")

@@ -123,6 +123,13 @@ class TuningOptions(Section):
         None,
         description="input of the head on ELMo: a learned mixture of the layers (default), token vectors, the last layer",
     )
+    ngrams: int | None = Field(
+        None,
+        ge=1 << 8,
+        le=1 << 26,
+        description="number of buckets into which the texts' character n-grams are hashed, for a linear layer beside the head "
+        "that learns with it; by default there is none",
+    )
     gradient_windows: int | None = Field(
         None, gt=0, description="number of last windows of a text through which a gradient flows (ulmfit)"
     )
@@ -140,7 +147,7 @@ class TuningOptions(Section):
         """The name of an option that has no effect on a model that answers by text; None where there is none."""
         if self.dropout != type(self).model_fields["dropout"].default:
             return "dropout"
-        return next((name for name in ("layers", "gradient_windows") if getattr(self, name) is not None), None)
+        return next((name for name in ("layers", "ngrams", "gradient_windows") if getattr(self, name) is not None), None)
 
     def without_effect_on_features(self) -> str | None:
         """The name of an option that has no effect where the body's layers are features, which stay as they are (ELMo); None

@@ -43,7 +43,7 @@ FLAGS: dict[str, dict[str, str]] = {
         "model": "MODEL",
         "task.name": "TASK",
         "seed": "--seeds",
-        **_flags("", "tokenizer answer ablate epochs steps batch max_length patience device precision"),
+        **_flags("", "tokenizer answer ablate epochs steps batch max_length ngrams patience device precision"),
         **_flags("task.", "data text pair label image features test encoding bad_bytes train_share"),
         **_flags("optim.", "lr layer_decay freeze"),
     },

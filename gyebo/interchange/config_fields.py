@@ -11,6 +11,7 @@ from gyebo.interchange import unknown_fields
 from gyebo.interchange.format import Architecture, Field, Format
 from gyebo.interchange.unknown_fields import check_unknown, off
 from gyebo.interchange.unknown_fields import short as _short
+from gyebo.tasks.ngrams import FIELD as NGRAMS
 from gyebo.tasks.seeing import FIELD as PICTURES
 from gyebo.tasks.text_task import FIELD as TASKS
 
@@ -19,7 +20,7 @@ GENERATION = "generation_config.json"
 FORCED = ("forced_bos_token_id", "forced_eos_token_id")  # fields of it that change what a model generates
 
 
-HARMLESS = unknown_fields.HARMLESS | {TASKS, PICTURES}
+HARMLESS = unknown_fields.HARMLESS | {TASKS, PICTURES, NGRAMS}
 
 # What no family supports: the one value that is accepted.
 _REFUSED: dict[str, Any] = {
@@ -61,7 +62,7 @@ def read_config(table: Format, given: Mapping[str, Any], where: str, ignore: Ite
         value = given.get(name, accepted)
         if value != accepted and not (off(value) and accepted is not True):
             raise ValueError(f"{where}: {name} = {_short(value)} is not supported for {table.model_type}, only {accepted!r}")
-    check_unknown(given, known | {TASKS, PICTURES, *table.harmless}, ignore, table.model_type, where)
+    check_unknown(given, known | {TASKS, PICTURES, NGRAMS, *table.harmless}, ignore, table.model_type, where)
     try:
         options = dict(table.options.to_ours(ours))
     except ValueError as error:

@@ -14,7 +14,7 @@ import torch
 
 from gyebo.interchange.format import Architecture, Format, Weight
 from gyebo.models.family import find, model_class
-from gyebo.tasks import seeing
+from gyebo.tasks import ngrams, seeing
 from gyebo.tasks.heads.head import make_head
 from gyebo.tasks.heads.layer_mix import LAYERS, MIX
 from gyebo.tasks.heads.styles import layers_are_features
@@ -24,20 +24,22 @@ from gyebo.tasks.kinds.table import KINDS, find_kind
 
 MOST_LABELS = 1_000_000
 _OURS = "GyeboFor"
-_OUR_NAMES = tuple(Weight(f"{part}.**", f"{part}.**", head=True) for part in ("head", "mix"))
+_OUR_NAMES = tuple(Weight(f"{part}.**", f"{part}.**", head=True) for part in ("head", "mix", "ngrams"))
 _LAYERS = "task_layers"  # what a head of style mix reads of the body
 
 
 def with_heads(table: Format) -> Format:
-    """A family's table with a class of ours for every kind of task for which it names none; a family without a head's style as
-    it is."""
+    """A family's table with a class of ours for every kind of task for which it names none, and for those whose heads may have
+    a layer for n-grams, which no class of `transformers` has; a family without a head's style as it is."""
     style = find(table.family).head_style
     if not style:
         return table
     named = {_class_of(find_kind(entry.kind)) for entry in table.architectures if entry.kind}
     sees = model_class(table.family).sees
     possible = [kind for kind in reversed(KINDS.values()) if kind.head and (sees or not kind.head.sees)]
-    missing = {_class_of(kind): kind.name for kind in possible if _class_of(kind) not in named}
+    there = {entry.name for entry in table.architectures}
+    wanted = [kind for kind in possible if _class_of(kind) not in named or (kind.head and kind.head.ngrams)]
+    missing = {_class_of(kind): kind.name for kind in wanted if _OURS + _class_of(kind) not in there}
     ours = (Architecture(_OURS + name, kind=kind, weights=_OUR_NAMES) for name, kind in reversed(missing.items()))
     architectures = (*table.architectures, *ours)
     read = {name for entry in architectures if entry.kind for name in entry.dropout} - {entry.theirs for entry in table.fields}
@@ -67,8 +69,13 @@ def task_architecture(table: Format, model: TaskModel) -> Architecture:
     style = model.body.own_head_style or find(table.family).head_style
     if model.style != style and model.form.build is None:
         raise ValueError(f"a head of style {model.style!r} cannot be saved with {table.family}, whose own is {style!r}")
+    ours = model.ngrams is not None
     return next(
-        entry for entry in table.architectures if entry.kind and _class_of(find_kind(entry.kind)) == _class_of(model.kind)
+        entry
+        for entry in table.architectures
+        if entry.kind
+        and _class_of(find_kind(entry.kind)) == _class_of(model.kind)
+        and (not ours or entry.name.startswith(_OURS))
     )
 
 
@@ -85,6 +92,8 @@ def task_fields(architecture: Architecture, model: TaskModel) -> dict[str, Any]:
             written[architecture.counted] = len(model.labels)
     if model.problem is not None:
         written["problem_type"] = model.problem
+    if model.ngrams is not None:
+        written[ngrams.FIELD] = model.ngrams.ngrams.as_dict()
     if model.pictures is not None:
         written[seeing.FIELD] = model.pictures.as_dict()
     return written
@@ -110,7 +119,10 @@ def empty_task_model(body: Any, architecture: Architecture, given: Mapping[str, 
         dropout = _read_dropout(architecture, given, where)
         head = make_head(kind.head, style, body.config, labels=len(labels), dropout=dropout)
         pictures = seeing.read(given, where) if kind.head.sees else None
-        return TaskModel(body, head, kind, style=style, labels=labels, problem=problem, layers=layers, pictures=pictures)
+        known = ngrams.read(given, where) if kind.head.ngrams else None
+        return TaskModel(
+            body, head, kind, style=style, labels=labels, problem=problem, layers=layers, pictures=pictures, ngrams=known
+        )
 
 
 def _kind_and_problem(first: Kind, labels: int, given: Mapping[str, Any], where: str) -> tuple[Kind, str | None]:

@@ -122,6 +122,8 @@ class FinetunedModel:
         labels = self.labels if self.kind.names_classes else None
         features = encode(self.kind.name, read, self.tokenizer, labels, length, self.pictures)
         self._note_truncated(features, length)
+        if self.model.ngrams is not None:
+            features = self.model.ngrams.reading.read(features, read)
         if self.pictures and self.pictures.left_out:
             self.notes.append(f"the {self.pictures.left_out} of each example is left out, as in training")
         found = iter(predict_examples(self.model, form, features, read, autocast=autocast()))

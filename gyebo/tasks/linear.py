@@ -138,7 +138,7 @@ def fit(
     if least < 1:
         raise ValueError(f"min_documents must be at least 1, but is {least} instead")
     vectorizer = _vectorizer(ngrams, min_df=least)
-    first, second = _strings(examples, paired)
+    first, second = strings(examples, paired)
     try:
         rows = vectorizer.fit_transform(first + second)
     except ValueError as error:
@@ -216,7 +216,7 @@ def _vectorizer(ngrams: tuple[int, int], **options: Any) -> Any:
     return TfidfVectorizer(analyzer="char", ngram_range=ngrams, lowercase=True, sublinear_tf=True, dtype=np.float32, **options)
 
 
-def _strings(items: Iterable[str | Labelled], paired: bool) -> tuple[list[str], list[str]]:
+def strings(items: Iterable[str | Labelled], paired: bool) -> tuple[list[str], list[str]]:
     """First and second texts in NFC; no second texts where there are no pairs."""
     first, second = [], []
     for number, item in enumerate(items, 1):
@@ -232,7 +232,7 @@ def _strings(items: Iterable[str | Labelled], paired: bool) -> tuple[list[str], 
 
 def _features(vectorizer: Any, items: Sequence[str | Labelled], paired: bool) -> Any:
     """A sparse matrix [N, C]."""
-    first, second = _strings(items, paired)
+    first, second = strings(items, paired)
     x = vectorizer.transform(first)
     return _side_by_side(x, vectorizer.transform(second)) if paired else x
 

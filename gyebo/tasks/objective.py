@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from gyebo.tasks.kinds.kind import HeadForm
+from gyebo.tasks.ngrams import FIELDS
 
-INPUTS = ("input_ids", "token_type_ids", "document_ids", "visual_feats", "visual_pos", "region_document_ids")
+NGRAMS = tuple(field.name for field in FIELDS)
+INPUTS = ("input_ids", "token_type_ids", "document_ids", "visual_feats", "visual_pos", "region_document_ids", *NGRAMS)
 Batch = dict[str, Tensor]
 
 

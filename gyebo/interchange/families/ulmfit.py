@@ -22,6 +22,7 @@ _CONCAT = (
     ),
     Weight("1.layers.0.2.weight", "head.dense.weight", head=True),
     Weight("1.layers.1.2.weight", "head.out.weight", head=True),
+    Weight("ngrams.**", "ngrams.**", head=True),
 )
 
 _TABLE, _OUTPUT = "encoder.weight", "1.decoder.weight"

@@ -21,6 +21,7 @@ from gyebo.tasks.heads.task_model import TaskModel, add_head
 from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.kinds.relation import with_markers
 from gyebo.tasks.kinds.table import encode
+from gyebo.tasks.ngrams import NgramReading, Ngrams
 from gyebo.tasks.objective import TaskObjective
 from gyebo.tasks.prediction import predict as predict_examples
 from gyebo.tasks.seeing import PictureReading
@@ -37,9 +38,11 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     length = longest_row(options, task, origin.config.context)
     labels = task.labels if kind.names_classes else None
     pictures = _pictures(options, data, kind, origin)
+    ngrams = _ngrams(options, data)
 
     def encoded(tokenizer: Tokenizer, part: str = "train") -> Any:
-        return encode(kind.name, getattr(data, part), tokenizer, labels, length, pictures)
+        found = encode(kind.name, getattr(data, part), tokenizer, labels, length, pictures)
+        return ngrams.read(found, getattr(data, part)) if ngrams else found
 
     features = {part: encoded(tokenizer, part) for part in PARTS}
     count = len(features["train"])
@@ -57,7 +60,9 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
         form=HEAD,
         origin=origin,
         tokenizer=tokenizer,
-        make_model=partial(_make_model, options, data, kind, origin=origin, tokenizer=tokenizer, pictures=pictures),
+        make_model=partial(
+            _make_model, options, data, kind, origin=origin, tokenizer=tokenizer, pictures=pictures, ngrams=ngrams
+        ),
         rows=ExampleRows(features["train"], bpe_dropout_features(options, task, tokenizer, encoded)),
         objective=TaskObjective(form),
         max_length=length,
@@ -76,6 +81,11 @@ def check_options(options: FinetuneOptions, kind: Kind, family: Family) -> None:
         raise ValueError(
             f"{options.task.name} has pictures, which {family.title} does not see: start from a family that does, e.g. "
             f"{' or '.join(f'{name}:mini' for name in seeing)}"
+        )
+    if options.ngrams and not kind.head.ngrams:
+        raise OptionError(
+            f"‹ngrams›={options.ngrams} has no effect on {kind.name}: it is for tasks that give a text a class, several or a "
+            "score; leave it out"
         )
     if options.gradient_windows and not reads_windows(kind.head, family.head_style):
         raise OptionError(
@@ -123,6 +133,11 @@ def _pictures(options: FinetuneOptions, data: TaskData, kind: Kind, origin: Orig
     return None if reading is None else replace(reading.settled(data.train), left_out=options.ablate)
 
 
+def _ngrams(options: FinetuneOptions, data: TaskData) -> NgramReading | None:
+    """How the n-grams of the examples are read; None where none are."""
+    return NgramReading.of(Ngrams(options.ngrams, data.paired), data.train) if options.ngrams else None
+
+
 def _make_model(
     options: FinetuneOptions,
     data: TaskData,
@@ -131,6 +146,7 @@ def _make_model(
     origin: Origin,
     tokenizer: Tokenizer,
     pictures: PictureReading | None,
+    ngrams: NgramReading | None,
 ) -> TaskModel:
     """The body, with the tokens that the task adds, and a newly initialised head; all randomness comes from the seed."""
     torch.manual_seed(initial_seed(options.seed))
@@ -141,7 +157,8 @@ def _make_model(
         grow_vocabulary(body, tokenizer.vocab_size)
     labels = data.task.labels if kind.names_classes else None
     style = body.own_head_style or origin.family.head_style
-    model = add_head(body, style, kind.name, labels, dropout=options.dropout, layers=options.layers, pictures=pictures)
+    added = {"dropout": options.dropout, "layers": options.layers, "pictures": pictures, "ngrams": ngrams}
+    model = add_head(body, style, kind.name, labels, **added)  # type: ignore[arg-type]
     if options.gradient_windows:
         model.head.windows = options.gradient_windows
     features = gives_features(options, origin.family)

@@ -22,9 +22,11 @@ from gyebo.nn.pooling import first_token, last_token, max_token
 from gyebo.tasks.heads.concat_pooling import concat_pool, read_text
 from gyebo.tasks.heads.head import make_head, needs_pooler, reads_pooled, reads_windows
 from gyebo.tasks.heads.layer_mix import STATIC, check_layers, make_mix, read_layers
+from gyebo.tasks.heads.ngram_scores import NgramScores
 from gyebo.tasks.heads.styles import JOINT, check_style, layers_are_features
 from gyebo.tasks.kinds.kind import HeadForm, Kind
 from gyebo.tasks.kinds.table import KINDS, find_kind
+from gyebo.tasks.ngrams import NgramReading, Ngrams
 from gyebo.tasks.seeing import PictureReading
 
 _POOLINGS = {"first": first_token, "pooled": first_token, "last": last_token, "max": max_token}  # otherwise every token
@@ -33,7 +35,8 @@ _POOLINGS = {"first": first_token, "pooled": first_token, "last": last_token, "m
 class TaskModel(Counted, nn.Module):
     """A body and a head. `labels`: the names of the outputs (none for spans and choice). `problem`: problem_type of
     `transformers`, one of those of the kind, None where it has none. `layers`: for style mix, the input of the head: one of
-    `gyebo.tasks.heads.layer_mix.LAYERS`. `pictures`: how it reads those of examples, for a kind that sees."""
+    `gyebo.tasks.heads.layer_mix.LAYERS`. `pictures`: how it reads those of examples, for a kind that sees. `ngrams`: which
+    n-grams of the texts a linear layer beside the head reads, if there is one."""
 
     heads: ClassVar[tuple[str, ...]] = ()  # what it was pretrained with is taken off
     generates: ClassVar[bool] = False
@@ -51,6 +54,7 @@ class TaskModel(Counted, nn.Module):
         problem: str | None = None,
         layers: str | None = None,
         pictures: PictureReading | None = None,
+        ngrams: Ngrams | None = None,
     ):
         super().__init__()
         self.body = body
@@ -60,6 +64,7 @@ class TaskModel(Counted, nn.Module):
         self.kind, self.style, self.labels = kind, style, tuple(labels)
         self.problem = problem
         self.pictures = pictures
+        self.ngrams = NgramScores(ngrams, len(labels)) if ngrams else None
 
     @property
     def form(self) -> HeadForm:
@@ -99,6 +104,8 @@ class TaskModel(Counted, nn.Module):
         visual_pos: Tensor | None = None,
         visual_attention_mask: Tensor | None = None,
         region_document_ids: Tensor | None = None,
+        ngram_ids: Tensor | None = None,
+        ngram_weights: Tensor | None = None,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
         labels: Tensor | None = None,
@@ -110,7 +117,8 @@ class TaskModel(Counted, nn.Module):
 
         spans return `SpansOutput`, dependency `ParsingOutput`, all others `TaskOutput` of `gyebo.nn.outputs`; dependency takes
         the positions [B, W] of each word's first and last token, `word_first` and `word_last`, and `word_mask`, 0 at padding. A
-        kind that sees takes features and boxes of regions as the body does. `document_ids` may replace the mask, and
+        kind that sees takes features and boxes of regions as the body does. A model that reads n-grams takes their columns and
+        weights [B, G] (`gyebo.tasks.ngrams`). `document_ids` may replace the mask, and
         `region_document_ids` that of regions; a row holds one text, so all ids that are not 0 are equal.
 
         With `labels`, of spans `start_positions` and `end_positions`, as in `transformers`, the output has the mean `loss` of
@@ -118,6 +126,7 @@ class TaskModel(Counted, nn.Module):
         """
         right = self._right(labels, start_positions, end_positions)
         self._check_inputs(input_ids, extra, output_attentions)
+        self._check_ngrams(ngram_ids, ngram_weights)
         if attention_mask is None and document_ids is not None:
             attention_mask = (document_ids != 0).long()
         given = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids}
@@ -137,6 +146,9 @@ class TaskModel(Counted, nn.Module):
         else:
             hidden, encoded = read_layers(self.body, self.layers, self.mix, arguments)
             scores = self.head(self._rows(hidden, encoded, inputs), **extra)
+        if self.ngrams is not None:
+            assert ngram_ids is not None and ngram_weights is not None
+            scores = scores + self.ngrams(ngram_ids, ngram_weights)
         if self.form.grouped:
             scores = scores.view(input_ids.shape[:2])
         layers = encoded.layers if output_hidden_states else None  # style mix computes them in any case
@@ -172,6 +184,13 @@ class TaskModel(Counted, nn.Module):
             raise ValueError(f"kind {self.kind.name} needs {' and '.join(missing)}")
         if form.grouped and input_ids.ndim != 3:
             raise ValueError(f"input_ids of kind {self.kind.name} must be [B, C, T], but is {list(input_ids.shape)} instead")
+
+    def _check_ngrams(self, ids: Tensor | None, weights: Tensor | None) -> None:
+        """ValueError where they are missing, or given to a model that reads none."""
+        if self.ngrams is None and (ids is not None or weights is not None):
+            raise ValueError("ngram_ids and ngram_weights: this model reads no n-grams: leave them out")
+        if self.ngrams is not None and (ids is None or weights is None):
+            raise ValueError("ngram_ids and ngram_weights are missing, which this model reads: gyebo.predict makes them")
 
     def _picture(self, shown: dict[str, Tensor]) -> dict[str, Tensor]:
         """What is shown of a picture; ValueError for a kind that sees none."""
@@ -215,7 +234,8 @@ class TaskModel(Counted, nn.Module):
             work = Workload(work.lengths, {**work.projected, JOINT: work.documents()})
         body = self.body.flops(work, **({"depth": 0} if self.layers == STATIC else {}))
         pooled = work.documents() * self.config.width**2 if reads_pooled(self.form, self.style) else 0
-        return body + 2 * pooled + self.head.flops(work)
+        beside = self.ngrams.flops(work) if self.ngrams is not None else 0.0
+        return body + 2 * pooled + self.head.flops(work) + beside
 
     def count_parameters(self, *, embeddings: bool = True) -> int:
         """Number of parameters of body and head, tied ones once; without `embeddings`: without the embedding tables."""
@@ -223,7 +243,7 @@ class TaskModel(Counted, nn.Module):
         return self.body.count_parameters(embeddings=embeddings) + added
 
     def _added(self) -> list[nn.Module]:
-        return [part for part in (self.mix, self.head) if part is not None]
+        return [part for part in (self.mix, self.head, self.ngrams) if part is not None]
 
 
 def add_head(
@@ -236,21 +256,24 @@ def add_head(
     problem: str | None = None,
     layers: str | None = None,
     pictures: PictureReading | None = None,
+    ngrams: NgramReading | None = None,
 ) -> TaskModel:
     """Put a newly initialised head on a pretrained model; its pretraining heads (LM, MLM, NSP) are removed.
 
     The weights move into the result: do not use `model` afterwards. A pooler that the head needs and the model lacks is newly
     initialised. `kind`: the name of one of `gyebo.tasks.kinds.table.KINDS`. `labels`: names of the outputs, or their number;
     none for regression, spans and choice. `dropout`: of the head. `problem`: problem_type of `transformers`, by default the
-    first of the kind. `layers`: the input of a head of style mix. `pictures`: how a kind that sees reads them. Random
-    numbers come from torch's generator. Raises ValueError for an unknown style or kind, one that the model cannot have, labels
-    or layers that do not fit, or dropout out of range.
+    first of the kind. `layers`: the input of a head of style mix. `pictures`: how a kind that sees reads them. `ngrams`:
+    how a linear layer beside the head reads those of the texts. Random numbers come from torch's generator. Raises ValueError
+    for an unknown style or kind, one that the model cannot have, labels or layers that do not fit, or dropout out of range.
     """
     check_style(style)
     found = find_kind(kind)
     form = found.head
     if form is None:
         raise ValueError(f"kind {kind} has no head")
+    if ngrams and not form.ngrams:
+        raise ValueError(f"kind {kind} has no layer for n-grams")
     if form.sees and not model.sees:
         raise ValueError(f"{model.family} sees no pictures, which a head for {kind} reads")
     if reads_windows(form, style) and not model.carries_state:
@@ -263,7 +286,12 @@ def add_head(
     head = make_head(form, style, body.config, labels=len(names), dropout=dropout)
     first = next(body.parameters())
     problem = _problem(found, len(names), problem)
-    made = TaskModel(body, head, found, style=style, labels=names, problem=problem, layers=layers, pictures=pictures)
+    known = ngrams.ngrams if ngrams else None
+    made = TaskModel(
+        body, head, found, style=style, labels=names, problem=problem, layers=layers, pictures=pictures, ngrams=known
+    )
+    if ngrams and made.ngrams:
+        made.ngrams.idf.copy_(torch.from_numpy(ngrams.idf))
     for part in made._added():
         part.to(first.device, first.dtype)
     return made.train(model.training)

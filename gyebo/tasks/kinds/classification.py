@@ -115,6 +115,7 @@ KIND = Kind(
         specs=STYLES,
         problems=("single_label_classification",),
         encode=encode,
+        ngrams=True,
         output=TaskOutput,
         count=rows_of,
         loss=loss,

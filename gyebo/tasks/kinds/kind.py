@@ -52,6 +52,7 @@ class HeadForm:
     `problems`: possible values of problem_type of `transformers`, the usual one first.
     `encode`: examples as rows.
     `sees`: it reads a picture with the text, so the body must see.
+    `ngrams`: a linear layer may read the n-grams of the texts beside it: it gives one score, or one for each class.
     `grouped`: a row has several texts, [B, C, T], each with one output.
     `inputs`: fields of a batch that the head takes besides those of the body; `optional` ones may be missing.
     `output`: (tensor or tensors of the head, hidden_states=, attentions=) -> the output dataclass of the model.
@@ -70,6 +71,7 @@ class HeadForm:
     problems: tuple[str, ...] = ()
     encode: Callable[[Sequence[Example], Tokenizer, Encoding], Features]
     sees: bool = False
+    ngrams: bool = False
     grouped: bool = False
     inputs: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()

@@ -1,0 +1,37 @@
+"""The linear layer on the n-grams of a text, whose scores are added to those of the head."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gyebo.nn.cost import Workload
+from gyebo.tasks.ngrams import NGRAMS, NgramReading, Ngrams
+
+SCALE = 10.0  # so that weights of a network's rate reach a linear model's size
+
+
+class NgramScores(nn.Module):
+    """Starts at zero: what the head says. The frequencies `idf` [H] belong to the features, and are not learned."""
+
+    idf: Tensor
+
+    def __init__(self, ngrams: Ngrams, outputs: int):
+        super().__init__()
+        self.ngrams = ngrams
+        self.weight = nn.Parameter(torch.zeros(ngrams.columns, outputs))
+        self.register_buffer("idf", torch.ones(ngrams.buckets))
+
+    @property
+    def reading(self) -> NgramReading:
+        """How texts become what it reads."""
+        return NgramReading(self.ngrams, self.idf.float().cpu().numpy())
+
+    def forward(self, ids: Tensor, weights: Tensor) -> Tensor:
+        """Columns and weights of the n-grams [B, G], weight 0 at padding -> [B, outputs]."""
+        return SCALE * F.embedding_bag(ids, self.weight, per_sample_weights=weights.to(self.weight.dtype), mode="sum")
+
+    def flops(self, work: Workload) -> float:
+        """FLOPs of a forward pass (`gyebo/nn/cost.py`)."""
+        return 2.0 * work.places(NGRAMS.name) * self.weight.shape[1] if NGRAMS.name in work.lengths else 0.0

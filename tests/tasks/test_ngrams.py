@@ -1,0 +1,189 @@
+"""Character n-grams as features of a head: the numbers of the linear baseline, and a layer that learns with the rest."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+import gyebo
+from gyebo.config.errors import OptionError
+from gyebo.config.finetune import FinetuneOptions
+from gyebo.interchange import load, save
+from gyebo.jobs.finetuning.run import finetune
+from gyebo.models.bert import Bert, BertConfig
+from gyebo.nn.cost import Workload
+from gyebo.tasks.heads.ngram_scores import SCALE
+from gyebo.tasks.heads.task_model import add_head
+from gyebo.tasks.ngrams import FIELD, NgramReading, Ngrams, read
+from gyebo.tasks.task import Example
+
+TEXTS = ["이 영화 정말 좋았다", "별로였다 ㅠㅠ", "Good  FILM", "좋았다 좋았다", "good film", "ㅠㅠ"]
+BUCKETS = 1 << 22  # no two n-grams of these texts share one
+
+
+def examples(texts, pairs=None):
+    return [Example(str(n), text, pairs and pairs[n]) for n, text in enumerate(texts)]
+
+
+def tiny(**more):
+    torch.manual_seed(0)
+    return Bert(BertConfig(vocab_size=40, context=16, width=8, layers=1, heads=2, **more)).eval()
+
+
+def with_ngrams(labels=("no", "yes"), ngrams=None):
+    reading = NgramReading.of(ngrams or Ngrams(1 << 10, paired=False), examples(TEXTS))
+    kind = "regression" if labels is None else "classification"
+    return add_head(tiny(), "pooled", kind, labels, ngrams=reading)
+
+
+def test_weights_are_those_of_tfidf():
+    """The products of all pairs of texts, which the numbers of the columns do not change."""
+    expected = TfidfVectorizer(analyzer="char", ngram_range=(1, 4), sublinear_tf=True).fit_transform(TEXTS)
+    found = NgramReading.of(Ngrams(BUCKETS, paired=False), examples(TEXTS)).rows(examples(TEXTS))
+    assert found.shape == (6, BUCKETS) and (found.getnnz(1) == expected.getnnz(1)).all()
+    np.testing.assert_allclose((found @ found.T).toarray(), (expected @ expected.T).toarray(), atol=1e-6)
+
+
+def test_pairs_are_read_as_the_linear_baseline_reads_them():
+    pairs = ["영화 좋았다", "별로", "film", "나빴다", "good film", "ㅋㅋ"]
+    found = NgramReading.of(Ngrams(BUCKETS, paired=True), examples(TEXTS, pairs)).rows(examples(TEXTS, pairs))
+    vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 4), sublinear_tf=True).fit(TEXTS + pairs)
+    x, y = vectorizer.transform(TEXTS).toarray(), vectorizer.transform(pairs).toarray()
+    expected = np.concatenate([x, y, x * y, abs(x - y)], 1)
+    np.testing.assert_allclose((found @ found.T).toarray(), expected @ expected.T, atol=1e-5)
+
+
+def test_one_text_in_two_unicode_forms_has_the_same_features():
+    import unicodedata
+
+    reading = NgramReading.of(Ngrams(1 << 12, paired=False), examples(TEXTS))
+    apart = [unicodedata.normalize("NFD", text) for text in TEXTS]
+    assert (reading.rows(examples(TEXTS)) != reading.rows(examples(apart))).nnz == 0
+
+
+def test_their_scores_are_added_to_those_of_the_head():
+    model, ids = with_ngrams(), torch.randint(5, 40, (2, 7))
+    columns, weights = torch.tensor([[3, 9, 0], [9, 700, 1]]), torch.tensor([[0.5, 0.25, 0.0], [1.0, 2.0, 0.5]])
+    with torch.no_grad():
+        alone = model(ids, ngram_ids=columns, ngram_weights=weights).logits  # its layer begins at zero
+        model.ngrams.weight.normal_()
+        table = model.ngrams.weight
+        expected = torch.stack([0.5 * table[3] + 0.25 * table[9], table[9] + 2 * table[700] + 0.5 * table[1]])
+        found = model(ids, ngram_ids=columns, ngram_weights=weights).logits
+    assert (found - alone).abs().max() > 0.1
+    torch.testing.assert_close(found - alone, SCALE * expected, atol=1e-5, rtol=1e-5)
+
+
+def test_only_a_texts_own_ngrams_learn():
+    model, ids = with_ngrams(), torch.randint(5, 40, (1, 7))
+    columns, weights = torch.tensor([[3, 9, 0]]), torch.tensor([[0.5, 0.25, 0.0]])
+    model(ids, ngram_ids=columns, ngram_weights=weights, labels=torch.tensor([1])).loss.backward()
+    moved = model.ngrams.weight.grad.abs().sum(1) > 0
+    assert moved.nonzero().flatten().tolist() == [3, 9]  # 0 is what padding names, with weight 0
+
+
+def test_parameters_and_products_are_counted():
+    plain, model = add_head(tiny(), "pooled", "classification", ["no", "yes"]), with_ngrams()
+    assert model.count_parameters() == plain.count_parameters() + 2 * (1 << 10)
+    lengths = {"tokens": [5, 3], "ngrams": [30, 11]}
+    assert model.flops(Workload(lengths)) == plain.flops(Workload(lengths)) + 2 * 41 * 2
+
+
+def test_inputs_that_are_missing_or_not_read():
+    ids = torch.randint(5, 40, (1, 7))
+    with pytest.raises(ValueError, match="ngram_ids and ngram_weights are missing, which this model reads"):
+        with_ngrams()(ids)
+    plain = add_head(tiny(), "pooled", "classification", ["no", "yes"])
+    with pytest.raises(ValueError, match="this model reads no n-grams: leave them out"):
+        plain(ids, ngram_ids=ids, ngram_weights=torch.ones(1, 7))
+    with pytest.raises(ValueError, match="kind tagging has no layer for n-grams"):
+        reading = NgramReading.of(Ngrams(1 << 10, paired=False), examples(TEXTS))
+        add_head(tiny(), "pooled", "tagging", ["O", "B-x"], ngrams=reading)
+
+
+@pytest.mark.parametrize("labels", [("no", "yes"), ("a", "b", "c"), None])
+def test_saved_and_loaded(tmp_path, labels):
+    model = with_ngrams(labels)
+    torch.nn.init.normal_(model.ngrams.weight)
+    save(model, None, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["architectures"] == ["GyeboForSequenceClassification"] and config[FIELD]["buckets"] == 1 << 10
+    again, _ = load(tmp_path)
+    assert again.ngrams.ngrams == model.ngrams.ngrams and torch.equal(again.ngrams.idf, model.ngrams.idf)
+    features = {"ngram_ids": torch.tensor([[3, 9]]), "ngram_weights": torch.tensor([[0.5, 0.25]])}
+    ids = torch.randint(5, 40, (1, 7))
+    with torch.no_grad():
+        assert torch.equal(again.eval()(ids, **features).logits, model(ids, **features).logits)
+
+
+def test_transformers_opens_the_body(tmp_path):
+    from transformers import AutoModel
+
+    save(with_ngrams(), None, tmp_path)
+    body = AutoModel.from_pretrained(tmp_path).eval()
+    model, ids = load(tmp_path)[0].eval(), torch.randint(5, 40, (1, 7))
+    with torch.no_grad():
+        torch.testing.assert_close(body(ids).last_hidden_state, model.body(ids).last_hidden_state, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"buckets": 10**12},
+        {"buckets": "many"},
+        {"longest": 400},
+        {"paired": 1},
+        {"shortest": 3, "longest": 2},
+        {"more": 1},
+    ],
+)
+def test_a_damaged_config_is_one_line(damage):
+    given = {FIELD: Ngrams(1 << 10, paired=False).as_dict() | damage}
+    with pytest.raises(ValueError, match=f"config.json: {FIELD} must have"):
+        read(given, "config.json")
+
+
+def table(path, count):
+    """Texts of which the one with "zq" in a word is of class "with": letters tell, and no word alone does."""
+    draw = np.random.default_rng(0)
+    words = ["".join(draw.choice(list("abcdefghij"), 5)) for _ in range(count)]
+    rows = [(word[:2] + "zq" + word[2:], "with") if n % 2 else (word + "k", "without") for n, word in enumerate(words)]
+    path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+    return str(path)
+
+
+def options(tokenizer, data, **more):
+    task = {"name": "classification", "data": data}
+    return FinetuneOptions.model_validate(
+        {"model": "bert:tiny", "task": task, "tokenizer": str(tokenizer), "device": "cpu", "precision": "float32", **more}
+    )
+
+
+def test_a_run_learns_what_letters_tell_and_predicts_the_same_afterwards(tokenizer_folder, tmp_path):
+    data, out = table(tmp_path / "data.csv", 300), tmp_path / "run"
+    learning = {"epochs": 4, "batch": 16, "ngrams": 4096, "optim": {"lr": 1e-3, "freeze": 2}}
+    result = finetune(options(tokenizer_folder, data, **learning), out)
+    assert result.test["accuracy"] > 0.85
+    stored = {row["id"]: row for row in map(json.loads, (out / "predictions.jsonl").read_text().splitlines())}
+    rows = gyebo.predict(out, data, text="text")
+    for number, row in enumerate(rows, 2):
+        if (before := stored.get(f"row {number}")) is not None:
+            assert row["prediction"] == before["prediction"]
+            assert row["probabilities"]["with"] == pytest.approx(before["probabilities"]["with"], abs=1e-5)
+
+
+def test_it_has_no_effect_on_what_is_no_class_of_a_text(tokenizer_folder, tmp_path):
+    with pytest.raises(OptionError, match="ngrams=4096 has no effect on tagging"):
+        finetune(
+            FinetuneOptions.model_validate(
+                {
+                    "model": "bert:tiny",
+                    "tokenizer": str(tokenizer_folder),
+                    "task": {"name": "world-entities"},
+                    "ngrams": 4096,
+                }
+            ),
+            tmp_path / "run",
+        )
