@@ -32,6 +32,7 @@ def pretrain(
     minutes: float | None = None,
     epochs: float | None = None,
     lr: float | None = None,
+    recipe: str | None = None,
     start_from: Named | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -62,10 +63,10 @@ def pretrain(
     held out. Give exactly one budget: `steps`, `tokens`, `flops`, `minutes` or `epochs`.
 
     out: the directory of the run. size: "mini" by default. tokenizer: a directory; by default one is trained on the corpus,
-    with `vocab_size` ids. lr: the peak learning rate. start_from: a model whose weights it starts from. resume: goes on with
-    the run in `out`; overwrite: replaces it. dry_run: nothing is trained, and parameters, time and memory are given. settings:
-    any other option, as {"optim.clip": 0.5}. verbose: True, False, or None: in a terminal and in a notebook. All options:
-    docs/training.md.
+    with `vocab_size` ids. lr: the peak learning rate. recipe: "published" for optimiser and schedule of the family's paper.
+    start_from: a model whose weights it starts from. resume: goes on with the run in `out`; overwrite: replaces it. dry_run:
+    nothing is trained, and parameters, time and memory are given. settings: any other option, as {"optim.clip": 0.5}. verbose:
+    True, False, or None: in a terminal and in a notebook. All options: docs/training.md.
 
     In the place of the family may stand `RunOptions`, which say all of this but `out`, `resume`, `overwrite` and `dry_run`.
 
@@ -81,6 +82,7 @@ def pretrain(
         vocab_size=vocab_size,
         start_from=None if start_from is None else named(start_from, "start_from"),
         context=context,
+        recipe=recipe,
         seed=seed,
     )
     data = given(

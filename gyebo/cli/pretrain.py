@@ -34,6 +34,10 @@ def pretrain(
     minutes: Annotated[float | None, shared.real("Budget: minutes on this machine.")] = None,
     epochs: Annotated[float | None, shared.real("Budget: epochs, how often the text is read.")] = None,
     lr: Annotated[float | None, shared.real("Peak learning rate.  [default: by the model's width]")] = None,
+    recipe: Annotated[
+        str | None,
+        shared.word("efficient, or published: optimiser and schedule of the family's paper.  [default: efficient]", "NAME"),
+    ] = None,
     start_from: Annotated[str | None, shared.word("Start from the weights of this model.", "MODEL", "--from")] = None,
     resume: shared.Resume = False,
     overwrite: shared.Overwrite = False,
@@ -94,6 +98,7 @@ def pretrain(
             minutes=minutes,
             epochs=epochs,
             lr=lr,
+            recipe=recipe,
             start_from=start_from,
             resume=resume,
             overwrite=overwrite,

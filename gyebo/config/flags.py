@@ -29,7 +29,7 @@ FLAGS: dict[str, dict[str, str]] = {
     "pretrain": {
         "family": "FAMILY",
         "start_from": "--from",
-        **_flags("", "size tokenizer picture_tokenizer vocab_size context seed"),
+        **_flags("", "size tokenizer picture_tokenizer vocab_size context recipe seed"),
         **DATA,
         **_flags("data.", "across_documents"),
         **TRAIN,

@@ -294,6 +294,9 @@ class RunOptions(ModelOptions):
         16_000, gt=0, description="vocabulary size of the tokenizer to train; by default up to 16,000, as the corpus gives"
     )
     context: int | None = Field(None, gt=1, description="context length in tokens; by default the model's")
+    recipe: Literal["efficient", "published"] = Field(
+        "efficient", description="what is not given otherwise: gyebo's defaults, or the optimiser and schedule of the paper"
+    )
     seed: int = Field(0, ge=0)
     data: DataOptions
     optim: OptimOptions = Field(default_factory=OptimOptions)

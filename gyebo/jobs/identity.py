@@ -41,7 +41,8 @@ WORDS = {  # part -> what is said where it differs
     "examples": "the examples of its task have changed since the run",
 }
 HASH = "hash"  # beside the parts, where they are stored
-FREE = {"device", "checkpoint_every", "evaluate_every", "evaluate_tokens", "keep"}  # change nothing of what is learned
+# These change nothing of what is learned; what a recipe chooses stands among the other options.
+FREE = {"recipe", "device", "checkpoint_every", "evaluate_every", "evaluate_tokens", "keep"}
 BUDGET = {"budget.steps", "budget.tokens", "budget.flops", "budget.minutes", "budget.epochs", "steps", "epochs"}
 RATE = "optim.lr"
 

@@ -26,6 +26,7 @@ from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.build import set_up
 from gyebo.jobs.pretraining.corpus import floor
 from gyebo.jobs.pretraining.planning import plan_run
+from gyebo.jobs.pretraining.recipe import choices, with_recipe
 from gyebo.jobs.pretraining.setup import Setup
 from gyebo.jobs.results import PretrainResult, RunPlan, read, read_pretraining
 from gyebo.models.family import find
@@ -58,7 +59,7 @@ def pretrain(
     started. Raises ValueError for options that don't fit and for another run than the stored one, `training.loop.Stopped` after
     a signal, `Failed` where the loss is not finite.
     """
-    options = options.model_copy(update={"family": find(options.family).name})
+    options = with_recipe(options.model_copy(update={"family": find(options.family).name}))
     device = pick_device(options.train.device)
     with distributed.process_group(device):
         if distributed.rank() > 0:
@@ -320,5 +321,11 @@ def command_of(options: RunOptions, out: Path) -> str:
     given = toml.flat(options.model_dump(mode="json", exclude_defaults=True))
     if "vocab_size" in options.model_fields_set:  # 16,000 that were asked for are not the default, which follows the corpus
         given["vocab_size"] = options.vocab_size
+    every = toml.flat(options.model_dump(mode="json"))
+    for choice in choices(options.recipe, find(options.family)):
+        if every[choice.option] == (list(choice.value) if isinstance(choice.value, tuple) else choice.value):
+            given.pop(choice.option, None)
+        else:  # also where it is the default of the option
+            given[choice.option] = every[choice.option]
     words = words_for({field: value for field, value in given.items() if field not in hidden}, verb)
     return shlex.join(["gyebo", verb, str(first), *options.data.corpus, "-o", places.published_name(str(out)), *words])

@@ -12,6 +12,7 @@ from rich.console import Console
 from gyebo.config.run import RunOptions
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.build import set_up
+from gyebo.jobs.pretraining.recipe import choices, with_recipe
 from gyebo.jobs.pretraining.setup import Setup
 from gyebo.jobs.results import DryRun, RunPlan
 from gyebo.training.device import peak_memory, reset_peak_memory
@@ -100,11 +101,15 @@ def measured_plans(options: Sequence[RunOptions], out: Path, console: Console | 
 
 def dry_run(options: RunOptions, out: Path, console: Console) -> DryRun:
     """What a run would be: parameters, tokens, epochs, memory and time, measured on a few steps; nothing is trained."""
+    options = with_recipe(options)
     setup = set_up(options, out, console)
     plan = plan_run(setup)
     reset_peak_memory(setup.device)
     [seconds] = budget.seconds_per_step([partial(_trainer, setup, plan.precision)], MEASURE_SECONDS)
     found = DryRun(**plan.as_dict() | {"seconds_per_step": seconds, "memory_bytes": peak_memory(setup.device)})
-    for line in [*budget.describe(found, seconds), f"optimiser       {setup.described_optimizer()}"]:
+    chosen = choices(options.recipe, setup.family)
+    recipe = [options.recipe, *(f"{choice.option}={choice.value} ({choice.reason})" for choice in chosen)]
+    lines = [f"optimiser       {setup.described_optimizer()}", f"recipe          {', '.join(recipe)}"]
+    for line in [*budget.describe(found, seconds), *lines]:
         console.print(line, highlight=False)
     return found

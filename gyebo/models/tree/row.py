@@ -14,6 +14,12 @@ HEAD, TEXT = "head", "text"
 """How a family answers a task: with a head on its body, or with text that it generates."""
 
 
+def adam(beta2: float, eps: float, *, decay: float, schedule: str, warmup: float, **more: Any) -> dict[str, Any]:
+    """Adam as a paper has it, whose rate falls to 0, as options of pretraining. `warmup`: a share of the published steps."""
+    named = {"betas": (0.9, beta2), "eps": eps, "weight_decay": decay, "schedule": schedule, "warmup": warmup, "final_lr": 0.0}
+    return {f"optim.{name}": value for name, value in {**named, **more}.items()}
+
+
 @dataclass(frozen=True)
 class Family:
     """One member of the tree.
@@ -24,9 +30,10 @@ class Family:
     classification head is made of, a name of `gyebo/tasks/heads/styles.py`; "": there is none. `answers`: how it answers a
     task, HEAD, TEXT or both, what is usual for it first; () where it learns none. `single`, `pair`: templates over roles and
     $A, $B. `padding_side`: where its tokenizer pads in `transformers`. `published`: options of the objective in which the
-    family differs from the objective's own defaults. `tuning`: options of a fine-tuning, likewise. `prefixes`: what it reads
-    begins with the name of the task, as it answers many. `student`: the family that learns from it as a teacher; None where
-    none does. `in_transformers`: its directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
+    family differs from the objective's own defaults. `training`: options of pretraining as its paper has them, by name, for the
+    recipe "published"; None where that needs what gyebo has not. `tuning`: options of a fine-tuning, likewise. `prefixes`: what
+    it reads begins with the name of the task, as it answers many. `student`: the family that learns from it as a teacher; None
+    where none does. `in_transformers`: its directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
     """
 
     name: str
@@ -46,6 +53,7 @@ class Family:
     padding_side: str = "right"
     novelty: str = ""
     published: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] | None = None
     tuning: dict[str, Any] = field(default_factory=dict)
     student: str | None = None
     prefixes: bool = False

@@ -1,6 +1,6 @@
 """The Transformer and its children that read text alone."""
 
-from gyebo.models.tree.row import ANGLES, BRACKETS, END, HEAD, PLAIN, TEXT, Family
+from gyebo.models.tree.row import ANGLES, BRACKETS, END, HEAD, PLAIN, TEXT, Family, adam
 
 ROWS = (
     Family(
@@ -39,6 +39,7 @@ ROWS = (
         answers=(HEAD, TEXT),
         pair=("$A", "eos", "$B"),
         novelty="a Transformer decoder, pretrained on plain text, then adapted to every task",
+        training=adam(0.999, 1e-8, decay=0.01, schedule="cosine", warmup=0.0007),
     ),
     Family(
         name="gpt2",
@@ -87,6 +88,7 @@ ROWS = (
         model_inputs=("input_ids", "token_type_ids", "attention_mask"),
         novelty="bidirectional: predicts masked tokens, and whether a segment follows another",
         student="distilbert",
+        training=adam(0.999, 1e-6, decay=0.01, schedule="linear", warmup=0.01, clip=1.0),
     ),
     Family(
         name="roberta",
@@ -104,6 +106,7 @@ ROWS = (
         novelty="BERT trained longer on more text, with dynamic masking, without next-sentence prediction",
         published={"format": "full-sentences"},
         student="roberta",
+        training=adam(0.98, 1e-6, decay=0.01, schedule="linear", warmup=0.048, clip=0.0),
     ),
     Family(
         name="distilbert",
@@ -120,6 +123,7 @@ ROWS = (
         pair=("cls", "$A", "sep", "$B:1", "sep:1"),
         novelty="half of BERT's layers, trained by knowledge distillation",
         student="distilbert",
+        training=adam(0.98, 1e-6, decay=0.0, schedule="linear", warmup=0.05, clip=5.0),
     ),
     Family(
         name="transformer_xl",
@@ -144,6 +148,7 @@ ROWS = (
         pair=("$A", "eos", "$B"),
         novelty="a memory of the segments before, and relative positions",
         in_transformers=False,
+        training=adam(0.999, 1e-8, decay=0.0, schedule="cosine", warmup=0.0, clip=0.25),
     ),
     Family(
         name="xlnet",
@@ -161,6 +166,7 @@ ROWS = (
         model_inputs=("input_ids", "token_type_ids", "attention_mask"),
         padding_side="left",
         novelty="predicts in a random order: both sides, and no mask token in the input",
+        training=adam(0.999, 1e-6, decay=0.01, schedule="linear", warmup=0.08, clip=1.0),
     ),
     Family(
         name="bart",
@@ -180,6 +186,7 @@ ROWS = (
         single=("bos", "$A", "eos"),
         pair=("bos", "$A", "eos", "eos", "$B", "eos"),
         novelty="encoder and decoder, pretrained to restore text from many kinds of noise",
+        training=adam(0.98, 1e-6, decay=0.01, schedule="linear", warmup=0.02, clip=0.1),
     ),
     Family(
         name="bart_decoder",
@@ -198,6 +205,7 @@ ROWS = (
         answers=(HEAD, TEXT),
         pair=("$A", "eos", "$B"),
         novelty="the language model that BART is compared with: its decoder without a source",
+        training=adam(0.98, 1e-6, decay=0.01, schedule="linear", warmup=0.02, clip=0.1),
     ),
     Family(
         name="t5",
@@ -227,6 +235,7 @@ ROWS = (
         pair=("$A", "eos", "$B", "eos"),
         prefixes=True,
         novelty="every task as text to text; several spans are taken out of a text at once and restored at once",
+        training={"optim.name": "adafactor", "optim.schedule": "constant", "optim.warmup": 0.0, "optim.clip": 0.0},
     ),
     Family(
         name="meena",

@@ -1,6 +1,6 @@
 """The families that read or draw pictures."""
 
-from gyebo.models.tree.row import BRACKETS, Family
+from gyebo.models.tree.row import BRACKETS, Family, adam
 
 ROWS = (
     Family(
@@ -18,6 +18,7 @@ ROWS = (
         pair=("cls", "$A", "sep", "$B:1", "sep:1"),
         model_inputs=("input_ids", "token_type_ids", "attention_mask"),
         novelty="words and the regions of a picture in one encoder: what is masked on one side is seen on the other",
+        training=adam(0.999, 1e-6, decay=0.01, schedule="linear", warmup=0.05, clip=1.0),
     ),
     Family(
         name="vilbert",
@@ -45,6 +46,7 @@ ROWS = (
         model_inputs=("input_ids", "token_type_ids", "attention_mask"),
         novelty="a stream for words and one for regions, which look at each other by co-attention",
         in_transformers=False,
+        training=adam(0.999, 1e-8, decay=0.01, schedule="linear", warmup=0.1),
     ),
     Family(
         name="vqvae",
@@ -60,6 +62,7 @@ ROWS = (
         answers=(),
         novelty="a picture as a grid of words: at each place the nearest code of a codebook",
         in_transformers=False,
+        training=adam(0.999, 1e-8, decay=0.0, schedule="constant", warmup=0.0),
     ),
     Family(
         name="dvae",
