@@ -1,6 +1,6 @@
 """A small Korean DALL-E, from pictures to drawings: how often what it draws for texts that it never learned is what they say.
 
-    python benchmarks/korean_dalle.py EMOJI -o runs/korean-dalle [--minutes 15 60 12 13] [--only reranker judge]
+    python benchmarks/korean_dalle.py EMOJI -o runs/korean-dalle [--minutes 15 50 15 20] [--only reranker judge]
     python benchmarks/korean_dalle.py EMOJI -o /somewhere/else --smoke
 
 EMOJI is the folder with emoji.parquet: pictures of emoji with Korean names. Four trainings, of so many minutes each: a picture
@@ -9,8 +9,12 @@ CLIP with another seed on other scenes, which measures. A run that is there is k
 the two CLIPs can be trained beside the others.
 
 The first three learn the emoji of the split train, without some pairs of a gesture and a skin tone, and scenes of the built-in
-world, which never show some combinations. The judge is an instrument and learns these, too: all emoji, and scenes with all
-combinations, none of which is asked for. So of emoji it has seen the very pictures with which drawings are compared.
+world, which never show some combinations. The judge is an instrument and learns all of that, too: every emoji, and other
+scenes than are asked for, with every combination. So its ceiling for emoji is of pictures that it has learned, that for scenes
+is not.
+
+Trainings take turns on all cores; with two cores it is better to start two processes of one thread each, first
+`--only tokenizer drawer --minutes 20 75 40 40` and `--only reranker judge` with the same minutes, then without `--only`.
 
 What is drawn, 16 pictures for each of about 100 texts: names of learned emoji; names of emoji of the split test; the pairs that
 were left out; one big thing of the world in a combination that was learned, in a colour and in a shape that was not. Of each
@@ -60,7 +64,7 @@ from gyebo.nn.codebook import perplexity
 
 TRAININGS = ("tokenizer", "drawer", "reranker", "judge")
 FAMILIES = {"tokenizer": "vqvae", "drawer": "dalle", "reranker": "clip", "judge": "clip"}
-MINUTES = [15.0, 60.0, 12.0, 13.0]
+MINUTES = [15.0, 50.0, 15.0, 20.0]
 HELD_OUT = "world:pictures,ko,300,seed=3"  # on which trainings report their metrics
 GUIDANCES = (1.0, 2.0, 4.0)
 SHOWN = 16  # pictures in a line of a sheet
@@ -93,7 +97,7 @@ SIZES = {
                 "objective.without_text": 0.1,
             },
             "reranker": CLIP,
-            "judge": CLIP,
+            "judge": {**CLIP, "model.patch": 4},  # sees more, and not what the reranker sees
         },
     ),
     SMOKE: Size(
