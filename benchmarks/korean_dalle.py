@@ -68,7 +68,7 @@ MINUTES = [15.0, 50.0, 15.0, 20.0]
 HELD_OUT = "world:pictures,ko,300,seed=3"  # on which trainings report their metrics
 GUIDANCES = (1.0, 2.0, 4.0)
 SHOWN = 16  # pictures in a line of a sheet
-SMOKE = "smoke"
+SMOKE, SMOKE_STEPS = "smoke", 30
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,12 @@ def train(given: argparse.Namespace, part: str, files: dict[str, Path]) -> Any:
     rest: dict[str, Any] = {} if part == "tokenizer" else {"vocab_size": given.vocab_size}
     if part == "drawer":
         rest["picture_tokenizer"] = str(given.out / "tokenizer")
+    minutes = given.minutes[TRAININGS.index(part)]
+    rest |= {"steps": SMOKE_STEPS} if given.smoke else {"minutes": minutes}
     return gyebo.pretrain(
         FAMILIES[part],
         corpus,
         size=size.shapes[part],
-        minutes=given.minutes[TRAININGS.index(part)],
         seed=given.seed + (part == "judge"),
         settings=settings,
         out=given.out / part,
@@ -259,7 +260,7 @@ def options() -> argparse.Namespace:
     if given.candidates < 1 or given.candidates & (given.candidates - 1):
         parser.error(f"--candidates must be a power of two, but is {given.candidates}")
     if given.smoke:
-        given.size, given.minutes, given.scenes, given.texts, given.candidates = SMOKE, [0.1] * 4, 200, 8, 4
+        given.size, given.scenes, given.texts, given.candidates = SMOKE, 200, 8, 4
     return given
 
 
