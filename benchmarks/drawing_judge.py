@@ -57,9 +57,11 @@ class Clip:
 @dataclass(frozen=True)
 class Judged:
     """Name -> a value for each picture [t, C], of the t texts that have it: of a fact 1 where the own text is nearer than all
-    that differ in this fact alone, and 0 elsewhere; `AMONG`: 1 where it is the nearest of all T; `COSINE`."""
+    that differ in this fact alone, and 0 elsewhere; `AMONG`: 1 where it is the nearest of all T; `COSINE`.
+    `rows`: which of the T texts these are."""
 
     values: dict[str, Values]
+    rows: dict[str, NDArray[np.int64]]
 
     def means(self) -> dict[str, float]:
         """Over all pictures."""
@@ -68,14 +70,9 @@ class Judged:
     def best_of(self, ranking: Values, count: int) -> dict[str, float]:
         """The same of the best of `count` pictures by ranking [T, C]; a text's C pictures are so many groups."""
         return {
-            name: float(np.take_along_axis(_groups(values, count), _best(ranking[self._rows(name)], count), -1).mean())
+            name: float(np.take_along_axis(_groups(values, count), _best(ranking[self.rows[name]], count), -1).mean())
             for name, values in self.values.items()
         }
-
-    def _rows(self, name: str) -> NDArray[np.int64]:
-        return self.rows[name]
-
-    rows: dict[str, NDArray[np.int64]]
 
 
 def _groups(values: Values, count: int) -> Values:
