@@ -23,6 +23,7 @@ from gyebo.config.run import (
 )
 from gyebo.config.toml_lines import Place
 from gyebo.jobs.finetuning.answer import answer_form
+from gyebo.jobs.pretraining.recipe import with_recipe
 from gyebo.models.family import find
 from gyebo.models.tree.row import TEXT
 from gyebo.objectives.facts import ObjectiveFacts
@@ -270,7 +271,7 @@ class Recipe(Section):
         }
         if self.tokenizer.vocab_size is not None:
             values["vocab_size"] = self.tokenizer.vocab_size
-        return toml.check(RunOptions, values, f"candidate {candidate.name}")
+        return with_recipe(toml.check(RunOptions, values, f"candidate {candidate.name}"))
 
     def learned_by(self, candidate: Candidate, task: RecipeTask) -> RecipeTask:
         """The task as this candidate learns it: what its `tuning` names takes the place of the task's."""

@@ -59,7 +59,7 @@ def pretrain(
     started. Raises ValueError for options that don't fit and for another run than the stored one, `training.loop.Stopped` after
     a signal, `Failed` where the loss is not finite.
     """
-    options = with_recipe(options.model_copy(update={"family": find(options.family).name}))
+    options = options.model_copy(update={"family": find(options.family).name})
     device = pick_device(options.train.device)
     with distributed.process_group(device):
         if distributed.rank() > 0:
@@ -69,6 +69,8 @@ def pretrain(
         first = distributed.rank() == 0
         with run_directory.claim(out, resume=resume, overwrite=overwrite) if first else nullcontext() as resumed:
             record = run_directory.read(out) if distributed.from_first(resumed) else None
+            if record is None or "recipe" in record["options"]:  # else of a version that had none
+                options = with_recipe(options)
             if record is None:
                 return _run(options, out, console=console, watch=watch)
             stored = run_directory.options_of(record, out)
