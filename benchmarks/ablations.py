@@ -45,21 +45,19 @@ ARMS: dict[str, dict[str, Any]] = {
     "rate 4e-3": {"optim.lr": 4e-3},
     "weight decay 0.01": {"optim.weight_decay": 0.01},
     "30 % masked": {"objective.rate": 0.3},
-    "no dropout": {},
+    "no dropout": {"train.dropout_share": 0.0},
 }
 MASKING = "30 % masked"  # of families that mask
-STILL = "no dropout"  # at all places where the family has any
+STILL = "no dropout"  # of families that have any
 
 
 def settings(family: str, arm: str) -> dict[str, Any] | None:
     """The options of an arm; None where it changes nothing of a family."""
-    cls = model_class(family)
-    places = [name for name, value in vars(cls.sizes["mini"]).items() if name.rpartition("_")[2] == "dropout" and value]
-    if (arm == MASKING and find(family).objective != "masked") or (arm == STILL and not places):
+    usual = vars(model_class(family).sizes["mini"])
+    drops = any(value for name, value in usual.items() if name.endswith("dropout"))
+    if (arm == MASKING and find(family).objective != "masked") or (arm == STILL and not drops):
         return None
-    shape = SHAPE if "heads" in vars(cls.sizes["mini"]) else {name: SHAPE[name] for name in ("width", "layers")}
-    found = {f"model.{name}": value for name, value in shape.items()} | ARMS[arm]
-    return found | ({f"model.{name}": 0.0 for name in places} if arm == STILL else {})
+    return {f"model.{name}": value for name, value in SHAPE.items() if name in usual} | ARMS[arm]
 
 
 def run(given: argparse.Namespace, family: str, arm: str, seed: int) -> float | None:

@@ -274,6 +274,12 @@ class TrainOptions(Section):
         description="context length in tokens of an evaluation; by default that of training, of models that read in windows "
         "the longest text",
     )
+    dropout_share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="dropout in this training as a share of the model's, which the saved model keeps for fine-tuning; 0: none",
+    )
     evaluate_memory: int | None = Field(
         None, gt=0, description="memory in tokens of an evaluation (Transformer-XL); by default that of training"
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
@@ -22,10 +24,25 @@ def with_dropout(model: Any, rate: float | None) -> Any:
     """The model with that dropout at all its places, which are fixed when its layers are made; None: as it is."""
     if rate is None:
         return model
-    places = {field.name: rate for field in fields(model.config) if field.name.rpartition("_")[2] == "dropout"}
-    changed = type(model)(replace(model.config, **places))
+    changed = type(model)(replace(model.config, **dict.fromkeys(dropouts(model.config), rate)))
     changed.load_state_dict(model.state_dict())
     return changed
+
+
+def dropouts(config: Any) -> dict[str, float]:
+    """All places of dropout of a config, and its rates."""
+    return {field.name: getattr(config, field.name) for field in fields(config) if field.name.rpartition("_")[2] == "dropout"}
+
+
+@contextmanager
+def saved_with(model: Any, values: dict[str, float]) -> Iterator[None]:
+    """A model's config has these values while it is saved."""
+    config = model.config
+    model.config = replace(config, **values)
+    try:
+        yield
+    finally:
+        model.config = config
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from gyebo.figures.grid import picture_grid
 from gyebo.interchange import save
 from gyebo.interchange.model_card import model_card
 from gyebo.jobs import identity, places, resuming, root_files, run_directory
+from gyebo.jobs.model_building import saved_with
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.build import set_up
 from gyebo.jobs.pretraining.corpus import floor
@@ -208,7 +209,8 @@ def _train(
         return found.metrics, [] if console is None else setup.sample(model, 1)
 
     def save_root(model: Any) -> None:
-        save(model, setup.tokenizer, out)
+        with saved_with(model, setup.dropouts):
+            save(model, setup.tokenizer, out)
 
     def between() -> None:
         if watch:
@@ -252,7 +254,8 @@ def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any]
         evaluate_context=setup.valid.plan.context,
     )
     pictures = _draw(setup, trainer.model, out, bytes_per_token)
-    save(trainer.model, setup.tokenizer, out, card=_card(setup, out, result, pictures=pictures))
+    with saved_with(trainer.model, setup.dropouts):
+        save(trainer.model, setup.tokenizer, out, card=_card(setup, out, result, pictures=pictures))
     finished = {"state": {"finished": True, "weights": "last"}, "result": result.as_dict()}
     run_directory.write(out, record | finished | {"files": root_files.digests(out)})
     return result

@@ -19,7 +19,7 @@ from gyebo.data.plan import Plan
 from gyebo.data.shards import Prepared
 from gyebo.data.streams import streams_of
 from gyebo.interchange import load
-from gyebo.jobs.model_building import longest_read, shaped, shaped_for_pictures, with_pieces
+from gyebo.jobs.model_building import dropouts, longest_read, shaped, shaped_for_pictures, with_pieces
 from gyebo.jobs.objective_building import build_objective, chosen, held_out_rows, options_of
 from gyebo.jobs.picture_codes import codes_of
 from gyebo.jobs.pretraining import picture_tokenizer
@@ -61,6 +61,8 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
     pad = tokenizer.role_ids["pad"] if tokenizer else 0
     valid = held_out_rows(objective, prepared.valid, _evaluated(options, config, context, cls), pad)
     config = _of_the_objective(options, config, objective, cls)
+    kept = dropouts(config)
+    config = _with_less_dropout(options, config)
     window = options.context or (config.window if cls.has_windows else context)
     batch_rows, micro_rows = _rows_of_a_step(options, family, objective, window)
     plan = _plan(options, family, objective, prepared, window, batch_rows, goes_on=setting.carries)
@@ -76,6 +78,7 @@ def set_up(options: RunOptions, out: Path, console: Console | None) -> Setup:
         tokenizer,
         prepared=prepared,
         make_model=partial(picture_tokenizer.made, partial(make, config), painter),
+        dropouts=kept,
         objective=objective,
         rows=Rows(prepared.train, plan, objective, pad),
         valid=valid,
@@ -176,6 +179,19 @@ def _of_the_objective(options: RunOptions, config: Any, objective: Objective, cl
             f"{objective.shape[wrong[0]]}: use a corpus with the same labels and answers, and its ‹data.crop_size›"
         )
     return dataclasses.replace(config, **{name: objective.parts.get(name, False) for name in cls.learned_as})
+
+
+def _with_less_dropout(options: RunOptions, config: Any) -> Any:
+    """The config with the share of its dropout that this training has; ValueError for a model that is there, whose layers have
+    theirs."""
+    share = options.train.dropout_share
+    if share is None:
+        return config
+    if options.start_from:
+        raise OptionError(f"‹train.dropout_share›={share:g} has no effect on ‹start_from›={options.start_from}: leave it out")
+    if not any(dropouts(config).values()):
+        raise OptionError(f"‹train.dropout_share›={share:g} has no effect: this {options.family} has no dropout; leave it out")
+    return dataclasses.replace(config, **{name: share * rate for name, rate in dropouts(config).items()})
 
 
 def _rows_of_a_step(options: RunOptions, family: Family, objective: Objective, window: int) -> tuple[int, int]:

@@ -36,6 +36,7 @@ class Setup:
     _: KW_ONLY
     prepared: Prepared
     make_model: Callable[[], Any]
+    dropouts: dict[str, float]  # of the model, which this training may have a share of
     objective: Objective
     rows: Rows
     valid: Rows
