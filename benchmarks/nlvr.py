@@ -21,13 +21,15 @@ from report import machine, store
 import gyebo
 
 STILL = ("residual_dropout", "embedding_dropout", "attention_dropout")
+# A hidden item makes what is counted unknown; a false statement tells more than the statement of another picture.
+MASKED = {"objective.rate": 0.1, "objective.region_rate": 0.02, "objective.false_share": 1.0}
 ARMS = {"both": {}, "text alone": {"ablate": "image"}, "picture alone": {"ablate": "text"}}
 NEW = "both, without pretraining"
 
 
 def pretrained(given: argparse.Namespace, family: str) -> Any:
     """The one pretraining of a family."""
-    shape = {f"model.{name}": 0.0 for name in STILL} | {"optim.lr": given.lr}
+    shape = {f"model.{name}": 0.0 for name in STILL} | {"optim.lr": given.lr} | MASKED
     shape |= dict(setting.split("=", 1) for setting in given.pretraining)
     corpus = [Path(f"nlvr:{given.data}"), Path(f"world:pictures,en,{given.scenes}")]
     budget = {"steps": given.steps} if given.steps else {"minutes": given.minutes}
@@ -61,12 +63,12 @@ def main() -> None:
     parser.add_argument("--size", default="mini")
     parser.add_argument("--minutes", type=float, default=75.0, help="of each pretraining")
     parser.add_argument("--steps", type=int, help="of each pretraining, instead of minutes")
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--batch-tokens", type=int, default=2048)
+    parser.add_argument("--lr", type=float, default=4e-4)
+    parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--vocab-size", type=int, default=800)
-    parser.add_argument("--scenes", type=int, default=6000, help="pictures of the built-in world")
+    parser.add_argument("--scenes", type=int, default=1000, help="pictures of the built-in world")
     parser.add_argument("--pretraining", nargs="*", default=[], metavar="NAME=VALUE", help="further options of pretraining")
-    parser.add_argument("--epochs", type=float, default=4)
+    parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--finetuning-lr", type=float, default=2e-4)
     parser.add_argument("--seeds", type=int, default=3)
