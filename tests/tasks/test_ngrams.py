@@ -1,6 +1,7 @@
 """Character n-grams as features of a head: the numbers of the linear baseline, and a layer that learns with the rest."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 import gyebo
+from gyebo.compare.recipe import parse
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions
 from gyebo.interchange import load, save
@@ -187,3 +189,22 @@ def test_it_has_no_effect_on_what_is_no_class_of_a_text(tokenizer_folder, tmp_pa
             ),
             tmp_path / "run",
         )
+
+
+def test_a_comparison_has_rows_with_and_without():
+    values = {
+        "budget": {"steps": 5},
+        "data": {"corpus": ["x.txt"]},
+        "candidates": [
+            {"family": "bert", "size": "tiny"},
+            {"family": "bert", "size": "tiny", "name": "with-ngrams", "tuning": {"ngrams": 4096}},
+        ],
+        "tasks": [{"name": "world-sentiment"}],
+    }
+    recipe = parse(values)
+    options = [
+        recipe.finetuning(each, recipe.tasks[0], model="a-model", seed=0, precision="auto") for each in recipe.candidates
+    ]
+    assert [each.ngrams for each in options] == [None, 4096]
+    with pytest.raises(OptionError, match="ngrams"):
+        finetune(options[1].model_copy(update={"model": "t5:tiny", "answer": "text"}), Path("never-made"))
