@@ -34,6 +34,21 @@ def dropouts(config: Any) -> dict[str, float]:
     return {field.name: getattr(config, field.name) for field in fields(config) if field.name.rpartition("_")[2] == "dropout"}
 
 
+def with_layers_of(model: Any, cls: Any, tokenizer: Tokenizer) -> Any:
+    """A model of another class with the embeddings and layers of this one, whose heads are left behind; what it has beside them
+    is newly initialised. `tokenizer`: the copy for its family."""
+    own, theirs = ({field.name for field in fields(config)} for config in (cls.config_class, model.config))
+    shared = (own & theirs) - {*cls.parts(), *model.parts(), *ROLES}
+    ids = {name: tokenizer.role_ids.get(role) for name, role in ROLES.items() if name in own}
+    made = cls(cls.config_class(**{name: getattr(model.config, name) for name in shared}, **ids))
+    heads = tuple(f"{name}_head." for name in model.heads)
+    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(heads)}
+    if unknown := sorted(kept.keys() - made.state_dict().keys()):
+        raise ValueError(f"{cls.family} has no {unknown[0]}, which this {model.family} has")
+    made.load_state_dict(kept, strict=False)
+    return made
+
+
 @contextmanager
 def saved_with(model: Any, values: dict[str, float]) -> Iterator[None]:
     """A model's config has these values while it is saved."""

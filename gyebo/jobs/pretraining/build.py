@@ -19,7 +19,7 @@ from gyebo.data.plan import Plan
 from gyebo.data.shards import Prepared
 from gyebo.data.streams import streams_of
 from gyebo.interchange import load
-from gyebo.jobs.model_building import dropouts, longest_read, shaped, shaped_for_pictures, with_pieces
+from gyebo.jobs.model_building import dropouts, longest_read, shaped, shaped_for_pictures, with_layers_of, with_pieces
 from gyebo.jobs.objective_building import build_objective, chosen, held_out_rows, options_of
 from gyebo.jobs.picture_codes import codes_of
 from gyebo.jobs.pretraining import picture_tokenizer
@@ -97,7 +97,7 @@ def _started(options: RunOptions, family: Family, facts: ObjectiveFacts) -> tupl
             "translation --data pairs.tsv --text SOURCE --label TARGET --tokenizer DIR -o DIR"
         )
     named = options.start_from or options.teacher
-    opened = load(named) if named else None
+    opened = _open(str(options.start_from), family, options.seed) if options.start_from else load(named) if named else None
     if opened:
         options = _inherit(options, *opened)
     else:
@@ -278,7 +278,7 @@ def _origin(options: RunOptions, family: Family, opened: Any, tokenizer: Tokeniz
     that starts from its teacher."""
     cls = tree.model_class(family.name)
     if options.start_from:
-        return opened.config, partial(_further, str(options.start_from))
+        return opened.config, partial(_further, str(options.start_from), family, options.seed)
 
     def fresh(config: Any) -> Any:
         torch.manual_seed(initial_seed(options.seed))
@@ -294,10 +294,20 @@ def _origin(options: RunOptions, family: Family, opened: Any, tokenizer: Tokeniz
     return shaped(cls.sizes[options.size], options.model, tokenizer, windows=cls.has_windows, context=options.context), fresh
 
 
-def _further(name: str, config: Any) -> Any:
+def _open(name: str, family: Family, seed: int) -> tuple[Any, Tokenizer | None]:
+    """The model that a run starts from, with its tokenizer; of another family with the same layers as one of this."""
+    model, tokenizer = load(name)
+    if model.family not in family.starts_from or tokenizer is None:
+        return model, tokenizer
+    torch.manual_seed(initial_seed(seed))
+    tokenizer = tokenizer.for_family(roles_of(family))
+    return with_layers_of(model, tree.model_class(family.name), tokenizer), tokenizer
+
+
+def _further(name: str, family: Family, seed: int, config: Any) -> Any:
     """A model to be trained further, in the way in which it now learns; which task it answered by text is forgotten, as its
     weights will be others."""
-    model = load(name)[0]
+    model = _open(name, family, seed)[0]
     model.tasks = ()
     model.config = dataclasses.replace(model.config, **{name: getattr(config, name) for name in model.learned_as})
     return model

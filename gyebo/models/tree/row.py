@@ -33,7 +33,8 @@ class Family:
     family differs from the objective's own defaults. `training`: options of pretraining as its paper has them, by name, for the
     recipe "published"; None where that needs what gyebo has not. `tuning`: options of a fine-tuning, likewise. `prefixes`: what
     it reads begins with the name of the task, as it answers many. `student`: the family that learns from it as a teacher; None
-    where none does. `in_transformers`: its directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
+    where none does. `starts_from`: other families whose body has the same layers, from which a pretraining may start.
+    `in_transformers`: its directories open there; else they are gyebo's own, with `model_type` "gyebo-NAME".
     """
 
     name: str
@@ -56,6 +57,7 @@ class Family:
     training: dict[str, Any] | None = None
     tuning: dict[str, Any] = field(default_factory=dict)
     student: str | None = None
+    starts_from: tuple[str, ...] = ()
     prefixes: bool = False
     in_transformers: bool = True
 

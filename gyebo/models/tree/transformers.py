@@ -88,6 +88,7 @@ ROWS = (
         model_inputs=("input_ids", "token_type_ids", "attention_mask"),
         novelty="bidirectional: predicts masked tokens, and whether a segment follows another",
         student="distilbert",
+        starts_from=("gpt",),
         training=adam(0.999, 1e-6, decay=0.01, schedule="linear", warmup=0.01, clip=1.0),
     ),
     Family(
