@@ -23,7 +23,6 @@ from gyebo.config.run import (
 )
 from gyebo.config.toml_lines import Place
 from gyebo.jobs.finetuning.answer import answer_form
-from gyebo.jobs.pretraining.recipe import with_recipe
 from gyebo.models.family import find
 from gyebo.models.tree.row import TEXT
 from gyebo.objectives.facts import ObjectiveFacts
@@ -157,7 +156,7 @@ class Recipe(Section):
             message = f"cooldowns must be different shares of a run, between 0 and 1, but are {shares} instead"
             raise OptionError(message, ("cooldowns",))
         for number, candidate in enumerate(self.candidates if shares else ()):
-            optim = toml.check(OptimOptions, self.optim.model_dump() | candidate.optim)
+            optim = toml.check(OptimOptions, self.optim.chosen() | candidate.optim)
             if optim.schedule != PREFIXED:
                 where, place = self._optim_of(candidate, ("candidates", number), "schedule")
                 raise OptionError(
@@ -271,7 +270,7 @@ class Recipe(Section):
         }
         if self.tokenizer.vocab_size is not None:
             values["vocab_size"] = self.tokenizer.vocab_size
-        return with_recipe(toml.check(RunOptions, values, f"candidate {candidate.name}"))
+        return toml.check(RunOptions, values, f"candidate {candidate.name}")
 
     def learned_by(self, candidate: Candidate, task: RecipeTask) -> RecipeTask:
         """The task as this candidate learns it: what its `tuning` names takes the place of the task's."""
@@ -317,6 +316,8 @@ def _idle(task: RecipeTask, candidate: Candidate) -> str | None:
     form = answer_form(family, kind, asked=task.answer, model=f"candidate {candidate.name}", task=task.called)
     if form == TEXT:
         return task.without_effect_on_text()
+    if task.ngrams and not (kind.head and kind.head.ngrams):
+        return "ngrams"
     style = family.head_style
     if task.gradient_windows and STYLES[style].pooling != WINDOWS:
         return "gradient_windows"

@@ -130,8 +130,7 @@ def equal_terms(result: Comparison) -> list[tuple[str, str]]:
         rate = "learning rate by model width" if recipe.optim.name == "adamw" else "its default learning rate"
         rate = "learning-rate sweep per candidate" if recipe.sweep else rate
         rate = f"learning rate {recipe.optim.lr:g}" if recipe.optim.lr else rate
-        names = set(_optimizers(result).values())
-        terms.append(("Optimiser", ", ".join([*(names if len(names) == 1 else ()), f"{recipe.optim.schedule} schedule", rate])))
+        terms.append(("Optimiser", f"{OPTIMIZERS[recipe.optim.name]}, {recipe.optim.schedule} schedule, {rate}"))
     if any(candidate.likelihood for candidate in recipe.candidates):
         terms.append(("Bits per byte", "the same held-out text, every byte of it counted, the end of each document included"))
     environment = result.environment
@@ -168,9 +167,6 @@ def unequal_terms(result: Comparison) -> list[tuple[str, str]]:
     learned = {candidate.name: candidate.objective_facts.learns for candidate in result.recipe.candidates}
     if len(set(learned.values())) > 1:
         terms.append(("Objective", differing(learned)))
-    optimizers = _optimizers(result)
-    if len(set(optimizers.values())) > 1:
-        terms.append(("Optimiser (that of the family, where the recipe names none)", differing(optimizers)))
     for candidate in result.recipe.candidates:
         own = [setting for setting in _settings(candidate) if setting not in _shared(result)]
         if own:
@@ -181,12 +177,6 @@ def unequal_terms(result: Comparison) -> list[tuple[str, str]]:
         paid = "inside its budget" if result.recipe.sweep.counted else "beside its budget"
         terms.append(("Learning rate", f"the best of a sweep per candidate on held-out text, {paid}; its cost is in the table"))
     return terms
-
-
-def _optimizers(result: Comparison) -> dict[str, str]:
-    """The optimiser of each candidate."""
-    recipe = result.recipe
-    return {each.name: OPTIMIZERS[recipe.options(each, recipe.seeds[0], None).optim.name] for each in recipe.candidates}
 
 
 def _settings(candidate: Candidate) -> list[str]:

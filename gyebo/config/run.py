@@ -222,17 +222,12 @@ class OptimOptions(Section):
         values: dict[str, Any] = write(self)
         if not info.exclude_defaults:
             return values
-        return {name: value for name, value in values.items() if name in self._differing()}
-
-    def _differing(self) -> set[str]:
-        """The options that differ from the defaults of their optimiser; and which that is."""
-        usual = type(self).model_construct(name=self.name)
-        return {"name"} | {name for name, value in self if value != getattr(usual, name)}
+        return {name: value for name, value in values.items() if name in self.chosen()}
 
     def chosen(self) -> dict[str, Any]:
-        """The options that were given, or are not the defaults."""
-        names = self.model_fields_set | (self._differing() if self.name != "adamw" else self._differing() - {"name"})
-        return {name: value for name, value in self if name in names}
+        """The options that differ from the defaults of their optimiser."""
+        usual = type(self).model_construct(name=self.name)
+        return {name: value for name, value in self if name == "name" or value != getattr(usual, name)}
 
 
 class BudgetOptions(Section):

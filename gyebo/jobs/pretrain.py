@@ -60,7 +60,7 @@ def pretrain(
     started. Raises ValueError for options that don't fit and for another run than the stored one, `training.loop.Stopped` after
     a signal, `Failed` where the loss is not finite.
     """
-    options = options.model_copy(update={"family": find(options.family).name})
+    options = with_recipe(options.model_copy(update={"family": find(options.family).name}))
     device = pick_device(options.train.device)
     with distributed.process_group(device):
         if distributed.rank() > 0:
@@ -70,8 +70,6 @@ def pretrain(
         first = distributed.rank() == 0
         with run_directory.claim(out, resume=resume, overwrite=overwrite) if first else nullcontext() as resumed:
             record = run_directory.read(out) if distributed.from_first(resumed) else None
-            if record is None or "recipe" in record["options"]:  # else of a version that had none
-                options = with_recipe(options)
             if record is None:
                 return _run(options, out, console=console, watch=watch)
             stored = run_directory.options_of(record, out)
@@ -330,7 +328,7 @@ def command_of(options: RunOptions, out: Path) -> str:
     for choice in choices(options.recipe, find(options.family)):
         if every[choice.option] == (list(choice.value) if isinstance(choice.value, tuple) else choice.value):
             given.pop(choice.option, None)
-        else:  # also where it is the default of the option
+        elif every[choice.option] is not None:  # also where it is the default of the option
             given[choice.option] = every[choice.option]
     words = words_for({field: value for field, value in given.items() if field not in hidden}, verb)
     return shlex.join(["gyebo", verb, str(first), *options.data.corpus, "-o", places.published_name(str(out)), *words])

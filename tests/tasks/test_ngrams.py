@@ -1,6 +1,7 @@
 """Character n-grams as features of a head: the numbers of the linear baseline, and a layer that learns with the rest."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,14 @@ from gyebo.config.finetune import FinetuneOptions
 from gyebo.interchange import load, save
 from gyebo.jobs.finetuning.run import finetune
 from gyebo.models.bert import Bert, BertConfig
+from gyebo.models.family import FAMILIES
 from gyebo.nn.cost import Workload
 from gyebo.tasks.heads.ngram_scores import SCALE
 from gyebo.tasks.heads.task_model import add_head
 from gyebo.tasks.ngrams import FIELD, NgramReading, Ngrams, read
 from gyebo.tasks.task import Example
+from gyebo.text.roles import roles_of
+from gyebo.text.tokenizer import Tokenizer
 
 TEXTS = ["이 영화 정말 좋았다", "별로였다 ㅠㅠ", "Good  FILM", "좋았다 좋았다", "good film", "ㅠㅠ"]
 BUCKETS = 1 << 22  # no two n-grams of these texts share one
@@ -189,6 +193,31 @@ def test_it_has_no_effect_on_what_is_no_class_of_a_text(tokenizer_folder, tmp_pa
             ),
             tmp_path / "run",
         )
+
+
+def test_texts_without_a_character(tokenizer_folder):
+    """Alone in a batch they have no n-gram, so the head decides."""
+    model, tokenizer = with_ngrams(), Tokenizer.load(tokenizer_folder).for_family(roles_of(FAMILIES["bert"]))
+    model.body = Bert(replace(model.config, vocab_size=tokenizer.vocab_size)).eval()
+    torch.nn.init.normal_(model.ngrams.weight)
+    for texts in ([""], ["", ""], ["good", ""]):
+        rows = gyebo.predict(model, texts, tokenizer=tokenizer)
+        assert len(rows) == len(texts)
+    model(
+        torch.randint(5, 40, (2, 4)), ngram_ids=torch.zeros(2, 0, dtype=torch.long), ngram_weights=torch.zeros(2, 0)
+    ).logits.sum().backward()
+    assert model.ngrams.weight.grad.abs().sum() == 0
+
+
+def test_a_comparison_refuses_what_no_head_can_have():
+    values = {
+        "budget": {"steps": 5},
+        "data": {"corpus": ["x.txt"]},
+        "candidates": [{"family": "bert", "size": "tiny"}, {"family": "roberta", "size": "tiny"}],
+        "tasks": [{"name": "world-entities", "ngrams": 4096}],
+    }
+    with pytest.raises(OptionError, match="task world-entities: ngrams has no effect on candidate bert-tiny"):
+        parse(values)
 
 
 def test_a_comparison_has_rows_with_and_without():

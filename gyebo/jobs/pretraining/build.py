@@ -97,7 +97,7 @@ def _started(options: RunOptions, family: Family, facts: ObjectiveFacts) -> tupl
             "translation --data pairs.tsv --text SOURCE --label TARGET --tokenizer DIR -o DIR"
         )
     named = options.start_from or options.teacher
-    opened = _open(str(options.start_from), family, options.seed) if options.start_from else load(named) if named else None
+    opened = _open(options, family) if options.start_from else load(named) if named else None
     if opened:
         options = _inherit(options, *opened)
     else:
@@ -278,7 +278,7 @@ def _origin(options: RunOptions, family: Family, opened: Any, tokenizer: Tokeniz
     that starts from its teacher."""
     cls = tree.model_class(family.name)
     if options.start_from:
-        return opened.config, partial(_further, str(options.start_from), family, options.seed)
+        return opened.config, partial(_further, options, family)
 
     def fresh(config: Any) -> Any:
         torch.manual_seed(initial_seed(options.seed))
@@ -294,20 +294,23 @@ def _origin(options: RunOptions, family: Family, opened: Any, tokenizer: Tokeniz
     return shaped(cls.sizes[options.size], options.model, tokenizer, windows=cls.has_windows, context=options.context), fresh
 
 
-def _open(name: str, family: Family, seed: int) -> tuple[Any, Tokenizer | None]:
+def _open(options: RunOptions, family: Family) -> tuple[Any, Tokenizer | None]:
     """The model that a run starts from, with its tokenizer; of another family with the same layers as one of this."""
+    name = str(options.start_from)
     model, tokenizer = load(name)
-    if model.family not in family.starts_from or tokenizer is None:
+    if isinstance(model, TaskModel) or model.family not in family.starts_from:
         return model, tokenizer
-    torch.manual_seed(initial_seed(seed))
-    tokenizer = tokenizer.for_family(roles_of(family))
-    return with_layers_of(model, tree.model_class(family.name), tokenizer), tokenizer
+    read = Tokenizer.load(options.tokenizer) if options.tokenizer not in (None, name) else tokenizer
+    if read is None:
+        raise OptionError(f"{name} has no tokenizer: name one with ‹tokenizer›")
+    torch.manual_seed(initial_seed(options.seed))
+    return with_layers_of(model, tree.model_class(family.name), read.for_family(roles_of(family))), tokenizer
 
 
-def _further(name: str, family: Family, seed: int, config: Any) -> Any:
+def _further(options: RunOptions, family: Family, config: Any) -> Any:
     """A model to be trained further, in the way in which it now learns; which task it answered by text is forgotten, as its
     weights will be others."""
-    model = _open(name, family, seed)[0]
+    model = _open(options, family)[0]
     model.tasks = ()
     model.config = dataclasses.replace(model.config, **{name: getattr(config, name) for name in model.learned_as})
     return model

@@ -1,10 +1,9 @@
 """What a run does where its options leave it open: gyebo's own defaults, or what the family's paper says.
 
-The recipe "efficient" has the defaults of all options (`gyebo/config/run.py`), which are the same for all families, but where a
-family was measured to need others (`EFFICIENT`). "published" has the optimiser, the schedule and the clipping of the paper, as
-the row of the family in the tree gives them; the peak learning rate stays gyebo's, as a paper's belongs to its size and batch.
-Objective and dropout are the published ones in both. What is chosen stands among the options of the run, as if it had been
-typed.
+The recipe "efficient" has the defaults of all options (`gyebo/config/run.py`), which are the same for all families. "published"
+has the optimiser, the schedule and the clipping of the paper, as the row of the family in the tree gives them; the peak
+learning rate stays gyebo's, as a paper's belongs to its size and batch. Objective and dropout are the published ones in both.
+What is chosen stands among the options of the run, as if it had been typed.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gyebo.config.errors import OptionError
-from gyebo.config.run import READ_BY, OptimOptions, RunOptions
+from gyebo.config.run import OptimOptions, RunOptions
 from gyebo.models import family as tree
 from gyebo.models.tree.row import Family
 
@@ -29,15 +28,10 @@ class Choice:
     reason: str
 
 
-EFFICIENT = {  # docs/results.md, "T5: Adafactor"
-    "t5": [Choice("optim.name", "adafactor", "its token vectors start so large that AdamW hardly moves them")],
-}
-
-
 def choices(recipe: str, family: Family) -> list[Choice]:
     """All that a recipe chooses for a family; OptionError where it can't be carried out."""
     if recipe == "efficient":
-        return EFFICIENT.get(family.name, [])
+        return []
     if family.training is None:
         able = ", ".join(name for name, other in tree.FAMILIES.items() if other.training is not None)
         raise OptionError(
@@ -52,13 +46,9 @@ def with_recipe(options: RunOptions) -> RunOptions:
     found = {choice.option: choice.value for choice in choices(options.recipe, tree.find(options.family))}
     if not found:
         return options
-    given = options.optim.chosen()
+    given = options.optim.model_dump(include=options.optim.model_fields_set)
+    name = given.get("name", found.get("optim.name", "adamw"))
     chosen = {option.removeprefix("optim."): value for option, value in found.items()}
-    name = given.get("name", chosen.get("name", "adamw"))
-    if any(
-        given.get(option) is not None and name not in able for option, able in READ_BY.items()
-    ):  # as betas, which are AdamW's
-        name = options.optim.name
     if name != chosen.get("name", "adamw"):  # what belongs to the optimiser goes with it
         chosen = {option: value for option, value in chosen.items() if option in OF_ALL}
     return options.model_copy(update={"optim": OptimOptions(**{**chosen, **given})})

@@ -30,6 +30,8 @@ class NgramScores(nn.Module):
 
     def forward(self, ids: Tensor, weights: Tensor) -> Tensor:
         """Columns and weights of the n-grams [B, G], weight 0 at padding -> [B, outputs]."""
+        if not ids.shape[1]:  # texts without a character
+            ids, weights = ids.new_zeros(len(ids), 1), weights.new_zeros(len(ids), 1)
         return SCALE * F.embedding_bag(ids, self.weight, per_sample_weights=weights.to(self.weight.dtype), mode="sum")
 
     def flops(self, work: Workload) -> float:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from gyebo.compare.recipe import parse
 from gyebo.config import toml
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
@@ -66,42 +65,9 @@ def test_a_family_without_one_is_refused_in_a_line(family):
         with_recipe(asked(family))
 
 
-def usual(family, **optim):
-    return RunOptions.model_validate({"family": family, "optim": optim, "data": {"corpus": "x.txt"}, "budget": {"steps": 9}})
-
-
-@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"t5"}))
-def test_the_other_recipe_changes_nothing(family):
-    options = usual(family)
+def test_the_other_recipe_changes_nothing():
+    options = asked("bert").model_copy(update={"recipe": "efficient"})
     assert with_recipe(options) is options
-
-
-def test_t5_learns_with_adafactor_unless_another_optimiser_is_meant():
-    assert with_recipe(usual("t5")).optim.name == "adafactor"
-    assert with_recipe(usual("t5", lr=0.02)).optim.lr == 0.02
-    for given in ({"name": "adamw"}, {"betas": (0.9, 0.99)}, {"eps": 1e-6}):  # the last two are AdamW's
-        found = with_recipe(usual("t5", **given)).optim
-        assert found.name == "adamw" and all(getattr(found, name) == value for name, value in given.items())
-
-
-def test_what_a_recipe_chose_is_not_chosen_again():
-    for options in (asked("bert"), asked("t5"), usual("t5"), usual("t5", name="adamw")):
-        once = with_recipe(options)
-        stored = RunOptions.model_validate(once.model_dump(mode="json"))
-        assert with_recipe(once).optim == with_recipe(stored).optim == once.optim
-
-
-def test_in_a_comparison_each_family_has_its_own():
-    values = {
-        "budget": {"steps": 5},
-        "data": {"corpus": ["x.txt"]},
-        "candidates": [{"family": "gpt2", "size": "tiny"}, {"family": "t5", "size": "tiny"}],
-        "tasks": [{"name": "world-sentiment"}],
-    }
-    recipe = parse(values)
-    assert [recipe.options(each, 0, None).optim.name for each in recipe.candidates] == ["adamw", "adafactor"]
-    recipe = parse(values | {"optim": {"name": "adamw"}})
-    assert [recipe.options(each, 0, None).optim.name for each in recipe.candidates] == ["adamw", "adamw"]
 
 
 def test_a_run_stores_what_was_chosen_and_is_resumed_by_the_same_words(run_options, tmp_path):
@@ -121,6 +87,22 @@ def test_a_default_that_was_given_stands_in_the_command():
     words = shlex.split(command_of(options, Path("runs/x")))
     assert words[words.index("--recipe") + 1] == "published"
     assert [word for word in words if "optim" in word] == ["optim.betas=[0.9, 0.95]"]
+
+
+def test_what_was_chosen_is_not_chosen_again():
+    for options in (asked("bert"), asked("t5"), asked("bert", name="adafactor")):
+        once = with_recipe(options)
+        stored = RunOptions.model_validate(once.model_dump(mode="json"))
+        assert with_recipe(once).optim == with_recipe(stored).optim == once.optim
+
+
+@pytest.mark.parametrize("optim", [{}, {"betas": (0.9, 0.95)}, {"name": "adafactor"}, {"name": "adafactor", "eps2": 0.01}])
+def test_the_command_gives_the_same_options_again(optim):
+    options = with_recipe(asked("bert", **optim))
+    words = shlex.split(command_of(options, Path("runs/x")))
+    settings = toml.parsed([words[n + 1] for n, word in enumerate(words) if word == "--set"])
+    again = asked("bert", **{name.removeprefix("optim."): value for name, value in settings.items()})
+    assert with_recipe(again).optim == options.optim
 
 
 def test_the_page_has_what_the_tree_has():

@@ -5,11 +5,12 @@ import torch
 
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
-from gyebo.interchange import load
+from gyebo.interchange import load, save
 from gyebo.jobs.model_building import with_layers_of
 from gyebo.jobs.pretrain import pretrain
 from gyebo.models.bert import Bert
 from gyebo.models.family import FAMILIES
+from gyebo.tasks.heads.task_model import add_head
 from gyebo.text.roles import roles_of
 
 
@@ -70,6 +71,21 @@ def test_a_rate_of_nothing_leaves_the_layers(gpt, corpus, tmp_path):
     """The run's model is GPT's before its first step."""
     pretrain(started(gpt, corpus, 1, lr=1e-30, weight_decay=0.0), tmp_path / "bert")
     assert taken(load(tmp_path / "bert")[0], load(gpt)[0])
+
+
+def test_a_fine_tuned_one_is_refused_in_a_line(gpt, corpus, tmp_path):
+    model, tokenizer = load(gpt)
+    save(add_head(model, "last", "classification", ["no", "yes"]), tokenizer, tmp_path / "tuned")
+    with pytest.raises(ValueError, match="was fine-tuned and has no head to pretrain with"):
+        pretrain(started(tmp_path / "tuned", corpus, 1), tmp_path / "bert")
+
+
+def test_without_a_tokenizer_one_is_named(gpt, corpus, tokenizer_folder, tmp_path):
+    save(load(gpt)[0], None, tmp_path / "bare")
+    with pytest.raises(OptionError, match="bare has no tokenizer: name one with tokenizer"):
+        pretrain(started(tmp_path / "bare", corpus, 1), tmp_path / "bert")
+    named = started(tmp_path / "bare", corpus, 1).model_copy(update={"tokenizer": str(tokenizer_folder)})
+    assert pretrain(named, tmp_path / "bert").steps == 1
 
 
 def test_other_families_are_refused(gpt, corpus, tmp_path):
