@@ -118,7 +118,8 @@ SIZES = {
 
 def train(given: argparse.Namespace, part: str, files: dict[str, Path]) -> Any:
     """One of the four trainings, or what is there of it."""
-    size, scenes = SIZES[given.size], f"world:pictures,ko,{given.scenes}"
+    size = SIZES[given.size]
+    scenes = f"world:pictures,ko,{given.drawn_scenes if part == 'drawer' else given.scenes}"
     corpus = [files["train"], Path(scenes)]
     if part == "judge":
         corpus = [*(files[name] for name in PARTS), Path(f"{scenes},seed=1"), Path(f"{scenes},unseen,seed=1")]
@@ -248,6 +249,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, nargs=4, default=MINUTES, metavar=tuple(name.upper() for name in TRAININGS))
     parser.add_argument("--only", nargs="+", choices=TRAININGS, help="train these parts, and measure nothing")
     parser.add_argument("--scenes", type=int, default=5000, help="pictures of the built-in world")
+    parser.add_argument("--drawn-scenes", type=int, default=20_000, help="the drawer's, which learns 5,000 of them by heart")
     parser.add_argument("--vocab-size", type=int, default=800)
     for part in TRAININGS:
         parser.add_argument(f"--{part}", nargs="*", default=[], metavar="NAME=VALUE", help="further options of this training")
@@ -261,6 +263,7 @@ def options() -> argparse.Namespace:
         parser.error(f"--candidates must be a power of two, but is {given.candidates}")
     if given.smoke:
         given.size, given.scenes, given.texts, given.candidates = SMOKE, 200, 8, 4
+        given.drawn_scenes = given.scenes
     return given
 
 
