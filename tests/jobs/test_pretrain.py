@@ -242,7 +242,7 @@ SETTINGS = {
     "train": {
         "batch_tokens": 1234567, "micro_batch_tokens": 4096, "device": "cpu", "precision": "bfloat16", "compile": True,
         "checkpoint_every": 11, "keep": 5, "evaluate_every": 13, "evaluate_tokens": 999,
-        "evaluate_context": 40, "evaluate_memory": 7,
+        "evaluate_context": 40, "evaluate_memory": 7, "dropout_share": 0.25,
     },
 }  # fmt: skip
 
@@ -278,6 +278,7 @@ def test_the_settings_above_leave_no_option_out():
     others = {
         "vocab_size",
         "start_from",
+        "recipe",  # which GPT-2 has not: pretraining/test_recipe.py
         "teacher",  # another command: gyebo distill
         "data.encoding",
         "data.valid_last",
