@@ -107,9 +107,11 @@ def dry_run(options: RunOptions, out: Path, console: Console) -> DryRun:
     reset_peak_memory(setup.device)
     [seconds] = budget.seconds_per_step([partial(_trainer, setup, plan.precision)], MEASURE_SECONDS)
     found = DryRun(**plan.as_dict() | {"seconds_per_step": seconds, "memory_bytes": peak_memory(setup.device)})
-    chosen = choices(options.recipe, setup.family)
-    recipe = [options.recipe, *(f"{choice.option}={choice.value} ({choice.reason})" for choice in chosen)]
-    lines = [f"optimiser       {setup.described_optimizer()}", f"recipe          {', '.join(recipe)}"]
+    why: dict[str, list[str]] = {}
+    for choice in choices(options.recipe, setup.family):
+        why.setdefault(choice.reason, []).append(f"{choice.option}={choice.value}")
+    recipe = [options.recipe, *(f"{', '.join(chosen)} ({reason})" for reason, chosen in why.items())]
+    lines = [f"optimiser       {setup.described_optimizer()}", f"recipe          {': '.join(recipe)}"]
     for line in [*budget.describe(found, seconds), *lines]:
         console.print(line, highlight=False)
     return found

@@ -11,6 +11,7 @@ from gyebo.config import toml
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
 from gyebo.jobs.pretrain import command_of, pretrain
+from gyebo.jobs.pretraining.planning import dry_run
 from gyebo.jobs.pretraining.recipe import with_recipe
 from gyebo.models.bert import Bert, BertConfig
 from gyebo.models.family import FAMILIES
@@ -87,6 +88,20 @@ def test_a_default_that_was_given_stands_in_the_command():
     words = shlex.split(command_of(options, Path("runs/x")))
     assert words[words.index("--recipe") + 1] == "published"
     assert [word for word in words if "optim" in word] == ["optim.betas=[0.9, 0.95]"]
+
+
+def test_a_dry_run_says_what_is_chosen_and_why(run_options, tmp_path):
+    from rich.console import Console
+
+    said = []
+    for recipe in ("published", "efficient"):
+        console = Console(width=400, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+        dry_run(run_options(3, family="t5", recipe=recipe), tmp_path / recipe, console)
+        said.append(
+            next(line for line in console.export_text().splitlines() if line.startswith("recipe")).split(maxsplit=1)[1].strip()
+        )
+    paper = "optim.name=adafactor, optim.schedule=constant, optim.warmup=0.0, optim.clip=0.0 (Raffel et al. 2020)"
+    assert said == [f"published: {paper}", "efficient"]
 
 
 def test_what_was_chosen_is_not_chosen_again():
