@@ -131,9 +131,9 @@ def finetune(
     pandas or polars, a data set of `datasets`. text, pair, label, image: names of their columns. features:
     a file with the regions of the pictures that image names.
 
-    ngrams: buckets of the text's character n-grams, which a linear layer beside the head reads. seeds: one or several; `out`
-    becomes the best one's model then. lr, layer_decay, freeze: of the optimiser; settings: any
-    other option, as {"optim.warmup": 0.06}. All options: docs/finetuning.md; verbose and errors as of `gyebo.pretrain`.
+    seeds: one or several; `out` becomes the best one's model then. lr, layer_decay, freeze: of the optimiser. ngrams: buckets
+    of the text's character n-grams, which a linear layer beside the head reads. settings: any other option, as
+    {"optim.warmup": 0.06}. All options: docs/finetuning.md; verbose and errors as of `gyebo.pretrain`.
     """
     place, chosen = folder(out), _seeds(seeds)
     if place is None and not dry_run:

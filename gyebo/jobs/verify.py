@@ -14,6 +14,7 @@ from torch import Tensor
 from gyebo.interchange import load
 from gyebo.jobs import changes, identity, places, root_files, run_directory
 from gyebo.jobs.finetuning import run as finetuning
+from gyebo.jobs.model_building import dropouts
 from gyebo.jobs.pretraining.build import set_up
 from gyebo.training import checkpoint, log
 from gyebo.training.trainer import Trainer
@@ -131,9 +132,8 @@ def _resumed(record: dict[str, Any], found: list[Path]) -> str:
     return f"; it was resumed elsewhere, so it is not bit-equal to an uninterrupted run ({'; '.join(told)})" if told else ""
 
 
-def _drops(model: torch.nn.Module) -> bool:
-    config: Any = model.config
-    return any(getattr(config, name) for name in vars(config) if name.endswith("dropout"))
+def _drops(model: Any) -> bool:
+    return any(dropouts(model.config).values())
 
 
 def _replay_losses(trainer: Trainer, until: int, record: dict[str, Any], run: Path, tolerance: float, say: Say) -> bool:
