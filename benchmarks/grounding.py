@@ -99,6 +99,8 @@ def main() -> None:
     parser.add_argument("--panels", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    if given.first and SIMPLE not in given.forms:
+        parser.error(f"--first needs the form {SIMPLE!r} among --forms")
     learned, held_out, vocabulary = read(given)
     simple = [row for row in learned if row.form == SIMPLE]
     torch.manual_seed(given.seed)
