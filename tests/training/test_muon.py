@@ -14,7 +14,7 @@ from gyebo.jobs.finetuning.run import finetune
 from gyebo.jobs.pretrain import pretrain
 from gyebo.jobs.pretraining.build import set_up
 from gyebo.models import family
-from gyebo.training import checkpoint
+from gyebo.training import checkpoint, muon
 from gyebo.training.muon import update_flops
 from gyebo.training.optimizer import load_state_tensors, make_optimizer, state_tensors
 from tests.jobs.tuning_files import reviews, saved_model, tuning
@@ -41,8 +41,25 @@ class Small(nn.Module):
         return {self.qkv.weight: 3, self.out.weight: 1}
 
 
-def test_parts_are_orthogonal_one_by_one_and_the_rest_is_adamws():
+@pytest.mark.parametrize("shape", [(3, 8, 8), (2, 6, 20), (1, 20, 6)])
+def test_the_iteration_in_float32_is_that_of_the_definition(shape):
+    """a x + b (x x') x + c (x x')^2 x five times, in float64; and all singular values lie about 1."""
+    torch.manual_seed(1)
+    x = torch.randn(shape, dtype=torch.float64)
+    expected = []
+    for matrix in x:
+        y = matrix / matrix.norm()
+        for _ in range(5):
+            y = 3.4445 * y - 4.7750 * (y @ y.T) @ y + 2.0315 * (y @ y.T) @ (y @ y.T) @ y
+        expected.append(y)
+    found = muon.orthogonal(x.float())
+    torch.testing.assert_close(found.double(), torch.stack(expected), atol=1e-4, rtol=1e-4)
+    assert ((torch.linalg.svdvals(found.float()) - 1).abs() < 0.5).all()
+
+
+def test_parts_are_orthogonal_one_by_one_and_the_rest_is_adamws(monkeypatch):
     """Beside torch's two optimisers on query, key and value as three parameters, with decay and a rate that changes."""
+    monkeypatch.setattr(muon, "_precision", lambda device: torch.bfloat16)  # torch's
     torch.manual_seed(0)
     model = Small()
     options = OptimOptions(name="muon", weight_decay=0.2, momentum=0.9, betas=(0.8, 0.9), eps=1e-7)
@@ -51,7 +68,7 @@ def test_parts_are_orthogonal_one_by_one_and_the_rest_is_adamws():
     apart = [nn.Parameter(part.clone()) for part in model.qkv.weight.detach().chunk(3)]
     apart.append(nn.Parameter(model.out.weight.detach().clone()))
     rest = {n: nn.Parameter(p.detach().clone()) for n, p in model.named_parameters() if n not in names}
-    muon = torch.optim.Muon(apart, weight_decay=0.2, momentum=0.9, adjust_lr_fn="match_rms_adamw")
+    theirs = torch.optim.Muon(apart, weight_decay=0.2, momentum=0.9, adjust_lr_fn="match_rms_adamw")
     decayed, plain = ([p for p in rest.values() if (p.ndim == 2) == kind] for kind in (True, False))
     adamw = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": 0.2}, {"params": plain, "weight_decay": 0.0}], betas=(0.8, 0.9), eps=1e-7
@@ -63,9 +80,9 @@ def test_parts_are_orthogonal_one_by_one_and_the_rest_is_adamws():
             part.grad = rows.clone()
         for name, p in rest.items():
             p.grad = dict(model.named_parameters())[name].grad.clone()
-        for group in (*optimizer.param_groups, *muon.param_groups, *adamw.param_groups):
+        for group in (*optimizer.param_groups, *theirs.param_groups, *adamw.param_groups):
             group["lr"] = 0.1 / (1 + step)
-        for each in (optimizer, muon, adamw):
+        for each in (optimizer, theirs, adamw):
             each.step()
     torch.testing.assert_close(model.qkv.weight, torch.cat(apart[:3]), atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(model.out.weight, apart[3], atol=1e-6, rtol=1e-5)
