@@ -136,12 +136,14 @@ class TextsAndPicturesOutput:
 @dataclass
 class TaskOutput:
     """Output of a head with a single tensor: `logits` [B, labels] (also for regression), for tagging [B, T, labels], for choice
-    [B, C]; undefined at padding. `hidden_states` and `attentions`, on request, as in `Encoded`."""
+    [B, C]; undefined at padding. `hidden_states` and `attentions`, on request, as in `Encoded`. `apart`, in training: the
+    tensors whose mean `logits` is, each of which has a loss of its own."""
 
     logits: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     loss: Tensor | None = None
+    apart: tuple[Tensor, ...] = ()
 
     @property
     def scores(self) -> tuple[Tensor, ...]:

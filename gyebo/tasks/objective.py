@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -32,7 +32,14 @@ class TaskObjective:
 
     def loss(self, model: Any, batch: Batch) -> dict[str, tuple[Tensor, float]]:
         """{"task": (sum over the labels, weight 1)}."""
-        return {"task": (self.form.loss(forward(model, self.form, batch), batch), 1.0)}
+        return {"task": (loss(self.form, forward(model, self.form, batch), batch), 1.0)}
+
+
+def loss(form: HeadForm, output: Any, batch: Batch) -> Tensor:
+    """The loss of a kind, summed over the labels: of an output whose parts learn apart, the sum of theirs."""
+    parts = [replace(output, logits=part) for part in getattr(output, "apart", ())] or [output]
+    losses = [form.loss(part, batch) for part in parts]
+    return sum(losses[1:], losses[0])
 
 
 def forward(model: Any, form: HeadForm, batch: Batch) -> Any:

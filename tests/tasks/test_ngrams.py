@@ -38,10 +38,11 @@ def tiny(**more):
     return Bert(BertConfig(vocab_size=40, context=16, width=8, layers=1, heads=2, **more)).eval()
 
 
-def with_ngrams(labels=("no", "yes"), ngrams=None):
+def with_ngrams(labels=("no", "yes"), ngrams=None, still=False):
     reading = NgramReading.of(ngrams or Ngrams(1 << 10, paired=False), examples(TEXTS))
     kind = "regression" if labels is None else "classification"
-    return add_head(tiny(), "pooled", kind, labels, ngrams=reading)
+    off = dict.fromkeys(("residual_dropout", "embedding_dropout", "attention_dropout"), 0.0) if still else {}
+    return add_head(tiny(**off), "pooled", kind, labels, ngrams=reading, **({"dropout": 0.0} if still else {}))
 
 
 def test_weights_are_those_of_tfidf():
@@ -69,7 +70,7 @@ def test_one_text_in_two_unicode_forms_has_the_same_features():
     assert (reading.rows(examples(TEXTS)) != reading.rows(examples(apart))).nnz == 0
 
 
-def test_their_scores_are_added_to_those_of_the_head():
+def test_scores_are_the_mean_of_both_layers():
     model, ids = with_ngrams(), torch.randint(5, 40, (2, 7))
     columns, weights = torch.tensor([[3, 9, 0], [9, 700, 1]]), torch.tensor([[0.5, 0.25, 0.0], [1.0, 2.0, 0.5]])
     with torch.no_grad():
@@ -79,7 +80,28 @@ def test_their_scores_are_added_to_those_of_the_head():
         expected = torch.stack([0.5 * table[3] + 0.25 * table[9], table[9] + 2 * table[700] + 0.5 * table[1]])
         found = model(ids, ngram_ids=columns, ngram_weights=weights).logits
     assert (found - alone).abs().max() > 0.1
-    torch.testing.assert_close(found - alone, SCALE * expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found - alone, SCALE * expected / 2, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("labels", [("no", "yes"), None])
+def test_each_learns_as_if_alone(labels):
+    """The gradients of a model with n-grams are those of the model without, and of the layer without a model."""
+    model, ids = with_ngrams(labels, still=True).train(), torch.randint(5, 40, (2, 7))
+    torch.nn.init.normal_(model.ngrams.weight)
+    right = torch.tensor([1, 0]) if labels else torch.tensor([0.5, -2.0])
+    columns, weights = torch.tensor([[3, 9, 0], [9, 700, 1]]), torch.tensor([[0.5, 0.25, 0.0], [1.0, 2.0, 0.5]])
+    found = model(ids, ngram_ids=columns, ngram_weights=weights, labels=right).loss
+    found.backward()
+    body, table = (p.grad.clone() for p in (model.body.token_embedding.weight, model.ngrams.weight))
+    model.zero_grad()
+    layer, model.ngrams = model.ngrams, None
+    alone = model(ids, labels=right).loss
+    scores = layer(columns, weights)
+    beside = torch.nn.functional.cross_entropy(scores, right) if labels else (scores[:, 0] - right).square().mean()
+    (alone + beside).backward()
+    torch.testing.assert_close(found, alone + beside)
+    torch.testing.assert_close(model.body.token_embedding.weight.grad, body)
+    torch.testing.assert_close(layer.weight.grad, table)
 
 
 def test_only_a_texts_own_ngrams_learn():

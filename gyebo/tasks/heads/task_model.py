@@ -27,6 +27,7 @@ from gyebo.tasks.heads.styles import JOINT, check_style, layers_are_features
 from gyebo.tasks.kinds.kind import HeadForm, Kind
 from gyebo.tasks.kinds.table import KINDS, find_kind
 from gyebo.tasks.ngrams import NgramReading, Ngrams
+from gyebo.tasks.objective import loss
 from gyebo.tasks.seeing import PictureReading
 
 _POOLINGS = {"first": first_token, "pooled": first_token, "last": last_token, "max": max_token}  # otherwise every token
@@ -146,17 +147,21 @@ class TaskModel(Counted, nn.Module):
         else:
             hidden, encoded = read_layers(self.body, self.layers, self.mix, arguments)
             scores = self.head(self._rows(hidden, encoded, inputs), **extra)
+        apart: tuple[Tensor, ...] = ()
         if self.ngrams is not None:
             assert ngram_ids is not None and ngram_weights is not None
-            scores = scores + self.ngrams(ngram_ids, ngram_weights)
+            apart = scores, self.ngrams(ngram_ids, ngram_weights)
+            scores = (apart[0] + apart[1]) / 2
         if self.form.grouped:
             scores = scores.view(input_ids.shape[:2])
         layers = encoded.layers if output_hidden_states else None  # style mix computes them in any case
         output = self.form.output(scores, hidden_states=layers, attentions=encoded.attentions)
+        if self.training and apart:
+            output.apart = apart
         if right:
             ids = torch.ones_like(input_ids) if attention_mask is None else attention_mask
             batch = {"input_ids": input_ids, "document_ids": ids, **extra, **right}
-            output.loss = self.form.loss(output, batch) / max(1, self.form.count(batch))
+            output.loss = loss(self.form, output, batch) / max(1, self.form.count(batch))
         return output
 
     def _right(self, labels: Tensor | None, start: Tensor | None, end: Tensor | None) -> dict[str, Tensor]:
