@@ -1,10 +1,11 @@
 """What a small LXMERT learns of statements about NLVR's pictures whose items it is told: shape, colour, size, box; no pixels.
 
-    python benchmarks/grounding.py NLVR [--forms "there is" "in all"] [--first 250] [--steps 1250] [--lr 4e-4] [--panels]
+    python benchmarks/grounding.py NLVR [--forms "there is" "in all"] [--first 1500] [--steps 3000] [--lr 2e-4] [--panels]
 
 Statements are those of the corpus `nlvr:`, of all forms or some; each is true of one picture of two and false of the other,
 and the model says which. `--first`: so many steps with the form "there is" alone. `--panels`: the three boxes are regions, too.
-Held out is a twentieth of the pictures. Prints the loss and the share of right answers by form, every 250 steps.
+Held out is a twentieth of the pictures. Prints the loss and the share of right answers by form, every 250 steps. `--each`: how
+often two pictures are told apart, by a pair of statements each time.
 """
 
 from __future__ import annotations
@@ -63,14 +64,15 @@ def read(given: argparse.Namespace) -> tuple[list[Row], list[Row], int]:
     rows = []
     for two in zip(items[::2], items[1::2]):
         shown = [regions(each, given.panels) for each in two]
-        for statements in filter(None, (pair(*two, rng) for _ in range(4))):
+        for statements in filter(None, (pair(*two, rng) for _ in range(given.each))):
             for which, statement in enumerate(statements):
                 words = [ids.setdefault(word, 4 + len(ids)) for word in statement.text.removesuffix(".").lower().split()]
                 rows += [Row([2, *words, 3], *shown[n], int(n == which), statement.form) for n in (0, 1)]
     cut = len(rows) * 19 // 20
-    learned = rows[:cut]
+    learned, held_out = rows[:cut], rows[cut:]
     rng.shuffle(learned)
-    return learned, rows[cut:], 4 + len(ids)
+    rng.shuffle(held_out)
+    return learned, held_out, 4 + len(ids)
 
 
 def scores(model: Lxmert, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
@@ -81,9 +83,8 @@ def scores(model: Lxmert, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
         pad([torch.from_numpy(getattr(row, name)).float() for row in rows], batch_first=True) for name in ("features", "boxes")
     )
     seen = torch.arange(features.shape[1]) < torch.tensor([len(row.boxes) for row in rows])[:, None]
-    with torch.autocast("cpu", torch.bfloat16):
-        found = model(ids, features, boxes, attention_mask=(ids != 0).long(), visual_attention_mask=seen.long())
-    return found.cross_relationship_score.float(), torch.tensor([row.true for row in rows])
+    found = model(ids, features, boxes, attention_mask=(ids != 0).long(), visual_attention_mask=seen.long())
+    return found.cross_relationship_score, torch.tensor([row.true for row in rows])
 
 
 def main() -> None:
@@ -92,10 +93,11 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--forms", nargs="+", default=list(FORMS), choices=list(FORMS))
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=1250)
-    parser.add_argument("--lr", type=float, default=4e-4)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--lr", type=float, default=2e-4)
     parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--pictures", type=int, default=5000)
+    parser.add_argument("--pictures", type=int, default=10_000)
+    parser.add_argument("--each", type=int, default=5)
     parser.add_argument("--panels", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()

@@ -1,5 +1,5 @@
-"""NLVR (Suhr et al. 2017): pictures of three boxes with items, as parquet files; and `nlvr:FOLDER`, statements about those
-training pictures that have no sentence, as a CORPUS.
+"""NLVR (Suhr et al. 2017): pictures of three boxes with items, as parquet files; and as a CORPUS statements about those
+training pictures that have no sentence: `nlvr:FOLDER`, or `nlvr:simple,FOLDER`, which say no more than that something is there.
 
 The columns of a file: identifier, permutation, png, boxes (x0, y0, x1, y1 in pixels), box_shape, box_color, box_panel; where it
 has sentences also sentence and label.
@@ -8,20 +8,21 @@ has sentences also sentence and label.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gyebo.data.nlvr_statements import PANELS, STEP, Item, pair
+from gyebo.data.nlvr_statements import FORMS, PANELS, SIMPLE, STEP, WEIGHTS, Item, pair
 from gyebo.data.records import CAPTION, FALSE, STRETCH, Record, Region, Text
 from gyebo.data.rows import parquet_file
 from gyebo.data.source import Source, parquet_rows
 
-KIND, PREFIX = "NLVR statements", "nlvr:"
+KIND = "NLVR statements"
+PREFIXES = {"nlvr:simple,": SIMPLE, "nlvr:": tuple(FORMS)}  # of a corpus -> forms of its statements
 PICTURES = "train_images.parquet"  # those without sentences
 SCORED = ("dev.parquet", "test.parquet")  # whose pictures and sentences must not be learned
-STATEMENTS = 4  # true ones of each picture, and as many false ones
+STATEMENTS = 12  # true ones of each picture, and as many false ones
 COLUMNS = ("identifier", "permutation", "png", "boxes", "box_shape", "box_color", "box_panel")
 SAID = ("sentence", "label")
 
@@ -72,14 +73,26 @@ def examples(path: Path) -> Iterator[Example]:
         yield Example(row["identifier"], int(row["permutation"]), row["png"], items, row.get("sentence"), row.get("label"))
 
 
+def prefix_of(name: str) -> str:
+    """What a corpus of statements begins with, before its folder; "" of any other."""
+    return next((prefix for prefix in PREFIXES if name.startswith(prefix)), "")
+
+
 def source(corpus: str) -> Source:
-    """The source of nlvr:FOLDER; FileNotFoundError where the folder lacks a file."""
-    folder = Path(corpus.removeprefix(PREFIX))
+    """The source of a corpus of statements; FileNotFoundError where the folder lacks a file."""
+    prefix = prefix_of(corpus)
+    folder = Path(corpus.removeprefix(prefix))
     for name in (PICTURES, *SCORED):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{corpus}: {folder / name} is missing: statements are made about {PICTURES}, without what "
                                     f"{' and '.join(SCORED)} hold")  # fmt: skip
-    return Source(KIND, folder / PICTURES)
+    return Source(KIND, folder / PICTURES, settings=PREFIXES[prefix])
+
+
+def grammar(forms: Sequence[str]) -> str:
+    """What is said about pictures, besides their items: statements of other forms, or other numbers of them, are another
+    corpus."""
+    return f"{STATEMENTS} " + ", ".join(f"{form} {WEIGHTS.get(form, 1)}" for form in forms)
 
 
 def files(source: Source) -> list[Path]:
@@ -104,7 +117,7 @@ def records(source: Source) -> Iterator[Record]:
         if waiting is None or waiting[1].content == example.content:
             waiting = number, example
             continue
-        told = _told_apart(waiting[1], example, sentences)
+        told = _told_apart(waiting[1], example, sentences, source.settings)
         for (row, each), kinds in ((waiting, (CAPTION, FALSE)), ((number, example), (FALSE, CAPTION))):
             texts = tuple(Text(text, kind) for pair in told for text, kind in zip(pair, kinds))
             if texts:
@@ -112,12 +125,12 @@ def records(source: Source) -> Iterator[Record]:
         waiting = None
 
 
-def _told_apart(first: Example, second: Example, without: set[str]) -> list[tuple[str, str]]:
-    """Statements that are true of the first picture alone, each with one that is true of the second alone."""
+def _told_apart(first: Example, second: Example, without: set[str], forms: Sequence[str]) -> list[tuple[str, str]]:
+    """Statements of these forms that are true of the first picture alone, each with one that is true of the second alone."""
     rng = random.Random(f"gyebo nlvr {first.identifier} {first.permutation} {second.identifier} {second.permutation}")
     found: list[tuple[str, str]] = []
     for _ in range(2 * STATEMENTS):
-        statements = pair(first.items, second.items, rng)
+        statements = pair(first.items, second.items, rng, forms)
         if statements is None:
             break
         texts = statements[0].text, statements[1].text

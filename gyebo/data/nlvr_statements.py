@@ -263,7 +263,8 @@ FORMS: dict[str, Form] = {
         lambda s: _boxes_words(s, f"a {s['colour']} item at the {s['end']}"),
     ),
 }
-# The simplest form is frequent: with the others alone, which count and compare, small models learn nothing.
+# The simplest form is frequent: with the others alone, which count and compare, small models learn nothing for long.
+SIMPLE = ("there is",)
 WEIGHTS = {
     "there is": 8,
     "in all": 3,
@@ -292,14 +293,16 @@ class Statement:
         return FORMS[self.form].words(dict(self.slots))
 
 
-def pair(first: Items, second: Items, rng: random.Random) -> tuple[Statement, Statement] | None:
-    """Two statements that differ in one slot: one is true of the first picture and false of the second, the other false of the
-    first and true of the second. So each is said as often truly as falsely, and nothing but the picture tells which. None where
-    no such pair is found, as of equal pictures."""
-    names, weights = list(FORMS), [WEIGHTS.get(name, 1) for name in FORMS]
-    form = names[0]
+def pair(
+    first: Items, second: Items, rng: random.Random, forms: Sequence[str] = tuple(FORMS)
+) -> tuple[Statement, Statement] | None:
+    """Two statements of one of these forms that differ in one slot: one is true of the first picture and false of the second,
+    the other false of the first and true of the second. So each is said as often truly as falsely, and nothing but the picture
+    tells which. None where no such pair is found, as of equal pictures."""
+    weights = [WEIGHTS.get(name, 1) for name in forms]
+    form = forms[0]
     for number in range(FORM_TRIES * TRIES):
-        form = form if number % TRIES else rng.choices(names, weights)[0]
+        form = form if number % TRIES else rng.choices(forms, weights)[0]
         items = first if rng.random() < 0.5 else second
         true = Statement(form, tuple((name, DRAWN[name](rng, items)) for name in FORMS[form].slots))
         if true.holds(first) != true.holds(second):

@@ -20,9 +20,9 @@ PICTURED = frozenset(["world pictures", "picture folder", "COCO captions", "pict
 class Source:
     """One file, or the built-in world (`path` None).
 
-    kind: a format without its dot, or "world"; one of `PICTURED` holds pictures with texts. languages, count, settings: of the
-    world; `settings` are those of its pictures (`gyebo/data/world_pictures.py`). rows: column and value of the rows of a
-    parquet file that count; None: all do.
+    kind: a format without its dot, or "world"; one of `PICTURED` holds pictures with texts. languages, count: of the world.
+    settings: of its pictures (`gyebo/data/world_pictures.py`), or the forms of statements (`gyebo/data/nlvr.py`). rows: column
+    and value of the rows of a parquet file that count; None: all do.
     """
 
     kind: str

@@ -58,7 +58,7 @@ def resolve(corpora: list[str], spool: Path, options: DataOptions, notes: list[s
             sources.append(_spool_stdin(spool))
         elif corpus.startswith(HUB):
             sources.append(_spool_hub(corpus, spool, options))
-        elif corpus.startswith(nlvr.PREFIX):
+        elif nlvr.prefix_of(corpus):
             sources.append(nlvr.source(corpus))
         elif corpus.startswith("world:"):
             sources.append(world_pictures.source(corpus) if world_pictures.is_named(corpus) else _world(corpus))
@@ -257,6 +257,7 @@ def fingerprint(sources: list[Source], options: DataOptions) -> str:
             digest.update("\0".join([source.name, *(d.text for d in sample)]).encode())
         else:
             digest.update(f"{source.rows[0]}={source.rows[1]}\0".encode() if source.rows else b"")
+            digest.update(nlvr.grammar(source.settings).encode() if source.kind == nlvr.KIND else b"")
             for path in picture_sources.files_of(source, options):
                 with path.open("rb") as file:
                     digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -244,6 +244,15 @@ def test_a_corpus_of_statements(folder):
     assert open_corpus(data).fingerprint != corpus.fingerprint
 
 
+def test_a_corpus_of_simple_statements(folder):
+    data = DataOptions(corpus=[f"nlvr:simple,{folder}"], picture_size=64)
+    corpus = open_corpus(data)
+    read = [r for chunk in documents.chunks(corpus.sources, data) for r in documents.records_of(chunk, data)]
+    texts = [text.text for record in read for text in record.texts]
+    assert len(texts) > 20 and all(re.fullmatch(r"There is a( \w+){1,3}\.", text) for text in texts)
+    assert corpus.fingerprint != open_corpus(DataOptions(corpus=[f"nlvr:{folder}"], picture_size=64)).fingerprint
+
+
 def test_folders_and_files_that_lack_something(tmp_path, folder):
     with pytest.raises(FileNotFoundError, match=r"train_images\.parquet is missing"):
         nlvr.source(f"nlvr:{tmp_path / 'none'}")

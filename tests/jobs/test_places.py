@@ -80,6 +80,7 @@ def test_where_sources_lie_is_no_part_of_what_is_published(run_options, project)
         ("{elsewhere}/*.txt", "*.txt"),
         ("{elsewhere}/a.parquet#split=x", "a.parquet#split=x"),
         ("nlvr:{elsewhere}/nlvr", "nlvr:nlvr"),
+        ("nlvr:simple,{elsewhere}/nlvr", "nlvr:simple,nlvr"),
         ("{elsewhere}/gpt2:mini", "./gpt2:mini"),
         *((name, name) for name in ("a.txt", "../a.txt", "hf:owner/name:train", "world:ko,20", "owner/name", "gpt2:mini")),
     ],
