@@ -115,6 +115,7 @@ def neurons(
     top: Annotated[int | None, shared.count("Concepts to show, and whose units to silence.  [default: 8]")] = None,
     draws: Annotated[int | None, shared.whole("Draws of random units to compare with.  [default: 20]")] = None,
     seed: Annotated[int | None, shared.natural("Random seed.  [default: 0]")] = None,
+    encoding: shared.Encoding = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page if it exists.")] = False,
     device: shared.Device = "auto",
     json: shared.Json = False,
@@ -132,18 +133,22 @@ def neurons(
     """
     from gyebo.jobs.inspection.neurons.report import lines_of
     from gyebo.jobs.inspection.neurons.search import Options, inspect_neurons
+    from gyebo.jobs.text_files import reading_of
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"-o {out}: the page is HTML: let its name end in .html")
     chosen = shared.given(each=each, permutations=permutations, level=level, top=top, draws=draws, seed=seed)
     if probes is not None and each is not None:
         raise ValueError(f"--each {each} has no effect with --probes, which has stimuli of its own: leave one of them out")
+    if encoding is not None and probes is None:
+        raise ValueError(f"--encoding {encoding} has no effect without --probes, the file that is read: leave it out")
     aside = shared.console(json=True)
     found = inspect_neurons(
         model,
         out,
         Options(**chosen),
         probes=probes,
+        reading=reading_of(encoding),
         device=device,
         overwrite=overwrite,
         report=lambda words: aside.print(words, highlight=False),

@@ -29,6 +29,7 @@ def make(
     top_p: shared.TopP = None,
     max_new_tokens: shared.MaxNewTokens = None,
     seed: shared.Seed = None,
+    encoding: shared.Encoding = None,
     device: shared.Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet if it exists.")] = False,
 ) -> None:
@@ -40,6 +41,7 @@ def make(
       gyebo ssa make contexts.csv runs/meena -o sheet.csv --rank 20 --temperature 0.88
     """
     from gyebo.jobs.ssa import make as job
+    from gyebo.jobs.text_files import reading_of
 
     options = shared.given(
         greedy=greedy or None,
@@ -54,7 +56,14 @@ def make(
     )
     aside = shared.console(json=True)
     count = job(
-        contexts, models, out, options, device=device, overwrite=overwrite, note=lambda line: aside.print(line, markup=False)
+        contexts,
+        models,
+        out,
+        options,
+        device=device,
+        reading=reading_of(encoding),
+        overwrite=overwrite,
+        note=lambda line: aside.print(line, markup=False),
     )
     print(f"{count:,} responses in {out}. Next: gyebo ssa serve {out}")
 
@@ -63,6 +72,7 @@ def serve(
     sheet: Annotated[Path, typer.Argument(metavar="SHEET", help=SHEET_HELP)],
     host: Annotated[str, shared.word("Address to listen on; 0.0.0.0: also for other machines.", "NAME")] = "127.0.0.1",
     port: Annotated[int, shared.natural("Port; 0: any that is free.")] = 8000,
+    encoding: shared.Encoding = None,
 ) -> None:
     """Let people rate responses in the browser: sensible? specific?
 
@@ -73,10 +83,11 @@ def serve(
       gyebo ssa serve sheet.jsonl
       gyebo ssa serve sheet.csv --port 9000
     """
+    from gyebo.jobs.text_files import reading_of
     from gyebo.serving.annotation import serve as job
 
     try:
-        job(sheet, host=host, port=port, announce=lambda line: print(line, flush=True))
+        job(sheet, host=host, port=port, reading=reading_of(encoding), announce=lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         pass  # how one ends it
 
@@ -91,6 +102,7 @@ def score(
     ] = None,
     resamples: Annotated[int, shared.count("Number of bootstrap resamples.")] = 2000,
     seed: Annotated[int, shared.natural("Random seed of the bootstrap.")] = 0,
+    encoding: shared.Encoding = None,
     json: shared.Json = False,
 ) -> None:
     """SSA of each bot, with intervals, differences and agreement.
@@ -103,10 +115,20 @@ def score(
       gyebo ssa score meena.csv gpt2.csv --against gpt2 --json
       gyebo ssa score sheet.jsonl --perplexity perplexity.csv
     """
+    from gyebo.jobs.text_files import reading_of
     from gyebo.ssa.report import lines_of
     from gyebo.ssa.score import score as job
 
-    found = job(sheets, ratings or [], raters=raters, against=against, perplexity=perplexity, resamples=resamples, seed=seed)
+    found = job(
+        sheets,
+        ratings or [],
+        raters=raters,
+        against=against,
+        perplexity=perplexity,
+        resamples=resamples,
+        seed=seed,
+        reading=reading_of(encoding),
+    )
     if json:
         print(json_module.dumps(found.as_dict(), ensure_ascii=False))
         return
@@ -116,6 +138,7 @@ def score(
 def export(
     sheet: Annotated[Path, typer.Argument(metavar="SHEET", help=SHEET_HELP)],
     out: Annotated[Path, shared.word("Output file (.jsonl or .csv).", "FILE", "-o", "--out")],
+    encoding: shared.Encoding = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")] = False,
 ) -> None:
     """Write the ratings of the page to a file, one row for each rater and response.
@@ -125,5 +148,6 @@ def export(
       gyebo ssa export sheet.jsonl -o ratings.csv
     """
     from gyebo.jobs.ssa import export as job
+    from gyebo.jobs.text_files import reading_of
 
-    print(f"{job(sheet, out, overwrite=overwrite):,} ratings in {out}")
+    print(f"{job(sheet, out, reading=reading_of(encoding), overwrite=overwrite):,} ratings in {out}")

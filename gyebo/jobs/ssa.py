@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from gyebo.data.encoding import UTF8, Reading
 from gyebo.generation import complete, rank
 from gyebo.generation.options import GenerationOptions, options_from
 from gyebo.jobs.finetuned_model import FinetunedModel, open_model
@@ -27,6 +28,7 @@ def make(
     options: dict[str, Any],
     *,
     device: str = "auto",
+    reading: Reading = UTF8,
     overwrite: bool = False,
     note: Callable[[str], None] = lambda text: None,
 ) -> int:
@@ -37,7 +39,7 @@ def make(
     a model that reads no dialogue.
     """
     refuse_existing(out, overwrite, str(contexts))
-    checked, asked = options_from(options), read_contexts(contexts)
+    checked, asked = options_from(options), read_contexts(contexts, reading)
     if checked.samples > 1:
         raise ValueError(f"samples={checked.samples}: a sheet has one response of each model, so leave it out")
     if len(set(models)) < len(models):
@@ -75,14 +77,14 @@ def _responses(
     return found
 
 
-def export(path: Path, out: Path, *, overwrite: bool = False) -> int:
+def export(path: Path, out: Path, *, reading: Reading = UTF8, overwrite: bool = False) -> int:
     """Write the ratings beside a sheet to a .jsonl or .csv, in the order of the sheet; gives their number.
 
     `gyebo.ssa.ratings.read_ratings` reads the result again. Raises FileNotFoundError, and ValueError for what is wrong in the
     sheet or its log, or where there are no ratings yet.
     """
     refuse_existing(out, overwrite, str(path))
-    sheet = read_sheets([path])
+    sheet = read_sheets([path], reading)
     ratings = read_log(log_of(path), sheet)
     if not ratings:
         raise ValueError(f"{log_of(path)}: no ratings yet: rate the sheet first (gyebo ssa serve)")

@@ -21,6 +21,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from gyebo.config.errors import OptionError
+from gyebo.data.encoding import UTF8, Reading
 from gyebo.ssa.ratings import FIELDS, Rating, log_of, rater_name, read_log, record
 from gyebo.ssa.sheet import Sheet, as_csv, order_of, read_sheets
 
@@ -49,14 +50,16 @@ class Answer(BaseModel):
     specific: bool | None
 
 
-def serve(sheet: Path, *, host: str = "127.0.0.1", port: int = 8000, announce: Callable[[str], None] = print) -> None:
+def serve(
+    sheet: Path, *, host: str = "127.0.0.1", port: int = 8000, reading: Reading = UTF8, announce: Callable[[str], None] = print
+) -> None:
     """Serve the page until Ctrl-C; `announce` is told the address. `port` 0: any that is free.
 
     Raises FileNotFoundError, and ValueError for what is wrong in the sheet or its log, or where the extra `serve` is not
     installed; OptionError where the address can't be used.
     """
     uvicorn = _library("uvicorn")
-    application = annotation(sheet, hosts=LOCAL if host in LOCAL else None)
+    application = annotation(sheet, hosts=LOCAL if host in LOCAL else None, reading=reading)
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
@@ -68,11 +71,11 @@ def serve(sheet: Path, *, host: str = "127.0.0.1", port: int = 8000, announce: C
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def annotation(sheet: Path, *, hosts: tuple[str, ...] | None = LOCAL) -> Any:
+def annotation(sheet: Path, *, hosts: tuple[str, ...] | None = LOCAL, reading: Reading = UTF8) -> Any:
     """The application. `hosts`: under which names it answers, None: under any. On this machine alone only under its own: a
     page from elsewhere could otherwise reach it by a name that is made to point here."""
     fastapi = _library("fastapi")
-    read, log = read_sheets([sheet]), log_of(sheet)
+    read, log = read_sheets([sheet], reading), log_of(sheet)
     read_log(log, read)  # what is wrong in it is said now
     by_key = {item.key: item for item in read.items}
     app = fastapi.FastAPI(title="gyebo ssa", docs_url=None, redoc_url=None, openapi_url=None)

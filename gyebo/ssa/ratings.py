@@ -23,6 +23,7 @@ from typing import Any
 from gyebo.config.disk import disk_full
 from gyebo.config.durable import append_json, mend
 from gyebo.config.errors import OptionError
+from gyebo.data.encoding import UTF8, Reading
 from gyebo.data.lock import sole_writer
 from gyebo.ssa.sheet import Sheet, rows, word
 
@@ -65,31 +66,35 @@ def read_log(log: Path, sheet: Sheet) -> dict[Who, Rating]:
         return read_ratings(log, sheet)
 
 
-def read_ratings(path: Path, sheet: Sheet) -> dict[Who, Rating]:
+def read_ratings(path: Path, sheet: Sheet, reading: Reading = UTF8) -> dict[Who, Rating]:
     """The ratings of a file by (item, rater); FileNotFoundError, or ValueError with file, row and field for what is wrong."""
     names = {item.key: item.id for item in sheet.items} | {item.id: item.id for item in sheet.items}
     found: dict[Who, Rating] = {}
-    for where, values in rows(path):
+    for where, values in rows(path, reading):
         rating = _rating(values, where, names)
         if rating is not None:
             found[rating.item, rating.rater] = rating
     return found
 
 
-def gather(sheet: Sheet, logs: Iterable[Path], files: Sequence[Path], raters: str | None = None) -> list[Rating]:
+def gather(
+    sheet: Sheet, logs: Iterable[Path], files: Sequence[Path], raters: str | None = None, reading: Reading = UTF8
+) -> list[Rating]:
     """The ratings of all files by the raters of one kind, or of both; ratings of the same item by the same rater in two files
     are an error unless they agree.
 
-    `raters`: human, automatic or both; None: those there are, an OptionError where there are both kinds, as their average is
-    neither what people say nor what a program says.
+    `reading`: of the files; logs are UTF-8. `raters`: human, automatic or both; None: those there are, an OptionError where
+    there are both kinds, as their average is neither what people say nor what a program says.
     """
     known = (HUMAN, AUTOMATIC, BOTH)
     if raters not in (None, *known):
         raise OptionError(f"‹raters› must be one of {', '.join(known)}, but is {raters!r} instead")
     found: dict[Who, Rating] = {}
     source: dict[Who, Path] = {}
-    for path, read in [*((log, read_log) for log in logs), *((file, read_ratings) for file in files)]:
-        for who, rating in read(path, sheet).items():
+    of_logs = ((log, read_log(log, sheet)) for log in logs)
+    of_files = ((file, read_ratings(file, sheet, reading)) for file in files)
+    for path, read in [*of_logs, *of_files]:
+        for who, rating in read.items():
             if who in found and found[who] != rating:
                 raise ValueError(f"{path}: {rating.rater} answers otherwise about {rating.item!r} than in {source[who]}")
             found[who], source[who] = rating, path

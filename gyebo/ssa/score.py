@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gyebo.config.errors import OptionError
+from gyebo.data.encoding import UTF8, Reading
 from gyebo.ssa.agreement import Agreement, agreement
 from gyebo.ssa.bootstrap import RESAMPLES, Figure, contexts_of, differences, intervals
 from gyebo.ssa.ratings import HUMAN, automatic, gather, log_of
@@ -94,6 +95,7 @@ def score(
     perplexity: Path | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    reading: Reading = UTF8,
 ) -> Score:
     """Score sheets by the ratings beside them and those of further files.
 
@@ -101,8 +103,8 @@ def score(
     None: the first one. `perplexity`: a .csv or .jsonl of bot and perplexity. Raises FileNotFoundError, and ValueError for
     what is wrong in a file, for an unknown bot, and where no item is rated.
     """
-    sheet = read_sheets(sheets)
-    chosen = gather(sheet, dict.fromkeys(map(log_of, sheets)), ratings, raters)
+    sheet = read_sheets(sheets, reading)
+    chosen = gather(sheet, dict.fromkeys(map(log_of, sheets)), ratings, raters, reading)
     if against is not None and against not in sheet.bots:
         raise OptionError(f"‹against›: there is no bot {against!r}; there is: {', '.join(sheet.bots)}")
     votes = votes_of(sheet.items, chosen)
@@ -121,7 +123,7 @@ def score(
         bots=bots,
         differences=tuple(_difference(sheet, votes, bot, first, chance) for bot in sheet.bots if bot != first),
         agreement={"sensible": agreement(votes.sensible), "specific": agreement(votes.specific)},
-        correlation=correlation(bots, perplexity) if perplexity else None,
+        correlation=correlation(bots, perplexity, reading) if perplexity else None,
     )
 
 
@@ -155,11 +157,11 @@ def _of(sheet: Sheet, bot: str) -> Numbers:
 # ---- perplexity
 
 
-def correlation(bots: Sequence[BotScore], path: Path) -> Correlation:
+def correlation(bots: Sequence[BotScore], path: Path, reading: Reading = UTF8) -> Correlation:
     """Pearson's correlation of SSA and perplexity, and its square, R^2; ValueError for fewer than three bots or equal
     values."""
     known = {bot.bot: bot.ssa.value for bot in bots}
-    values = _perplexities(path, known)
+    values = _perplexities(path, known, reading)
     pairs = [(values[bot], ssa) for bot, ssa in known.items() if bot in values and ssa is not None]
     if len(pairs) < LEAST_BOTS:
         raise ValueError(
@@ -174,9 +176,9 @@ def correlation(bots: Sequence[BotScore], path: Path) -> Correlation:
     return Correlation(len(pairs), pearson, pearson**2, tuple(bot for bot in known if bot not in values))
 
 
-def _perplexities(path: Path, bots: dict[str, Any]) -> dict[str, float]:
+def _perplexities(path: Path, bots: dict[str, Any], reading: Reading) -> dict[str, float]:
     found: dict[str, float] = {}
-    for where, values in rows(path):
+    for where, values in rows(path, reading):
         bot = word(values, "bot", where)
         if bot not in bots:
             raise ValueError(f"{where}: there is no bot {bot!r} in the sheet; there is: {', '.join(bots)}")

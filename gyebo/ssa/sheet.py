@@ -25,6 +25,7 @@ from typing import Any
 
 from gyebo.config.disk import disk_full
 from gyebo.config.durable import replacing
+from gyebo.data.encoding import UTF8, Reading
 from gyebo.data.rows import any_rows, form_of
 
 STATIC, INTERACTIVE = "static", "interactive"
@@ -66,13 +67,13 @@ class Sheet:
         return tuple(dict.fromkeys(item.bot for item in self.items))
 
 
-def read_sheets(paths: Sequence[str | Path]) -> Sheet:
+def read_sheets(paths: Sequence[str | Path], reading: Reading = UTF8) -> Sheet:
     """The items of all files in order; FileNotFoundError, or ValueError with file, row and field for what is wrong."""
     places: dict[str, str] = {}
     items: list[Item] = []
     for path in map(Path, paths):
         before = len(items)
-        for where, values in rows(path):
+        for where, values in rows(path, reading):
             item = _item(values, where)
             if item.id in places:
                 raise ValueError(f"{where}: id {item.id!r} stands in {places[item.id]} already: give each response its own")
@@ -84,11 +85,11 @@ def read_sheets(paths: Sequence[str | Path]) -> Sheet:
     return Sheet(tuple(items))
 
 
-def read_contexts(path: Path) -> dict[str, tuple[str, ...]]:
+def read_contexts(path: Path, reading: Reading = UTF8) -> dict[str, tuple[str, ...]]:
     """The contexts of a file to respond to, by conversation: its fields `conversation`, by default the number of the row, and
     `context`; a sheet has both. Errors as of `read_sheets`."""
     found: dict[str, tuple[str, ...]] = {}
-    for number, (where, values) in enumerate(rows(path), 1):
+    for number, (where, values) in enumerate(rows(path, reading), 1):
         name = word(values, "conversation", where) if values.get("conversation") not in (None, "") else str(number)
         turns = _context(values.get("context"), where)
         if found.setdefault(name, turns) != turns:
@@ -113,11 +114,11 @@ def order_of(sheet: Sheet, rater: str) -> list[Item]:
 # ---- rows of files, also those of ratings
 
 
-def rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def rows(path: Path, reading: Reading = UTF8) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, values) of the rows of a .jsonl or .csv; ValueError that names the place for one that can't be read."""
     if form_of(path) not in ("jsonl", "csv"):
         raise ValueError(f"{path}: not one of .jsonl, .csv")
-    for where, values in any_rows(path):
+    for where, values in any_rows(path, reading):
         if isinstance(values, str):
             raise ValueError(f"{path}: {where}: {values}")
         yield f"{path}: {where}", values

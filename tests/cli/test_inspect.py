@@ -96,6 +96,7 @@ def test_neurons_are_told_in_the_terminal_and_as_json(cli, judge, tmp_path):
         (["-o", "page.html", "--permutations", "9"], "--permutations 9: the least p is 0.1, above the level 0.05"),
         (["-o", "nowhere/page.html"], "nowhere/page.html: there is no folder nowhere"),
         (["-o", "page.html", "--probes", "own.csv"], "own.csv: no such file"),
+        (["-o", "page.html", "--encoding", "cp949"], "--encoding cp949 has no effect without --probes"),
     ],
 )
 def test_what_is_wrong_with_a_search_for_neurons_is_named(words, message, refused, judge):

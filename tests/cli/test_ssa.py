@@ -48,6 +48,23 @@ def test_export_is_read_again(cli, rated, tmp_path):
     assert cli("ssa", "score", rated, "--ratings", out, "--json").out == before
 
 
+def test_files_that_a_spreadsheet_saved_in_cp949(cli, refused, rated, tmp_path):
+    """A sheet as .csv, and ratings of another program; their log stays UTF-8."""
+    expected = cli("ssa", "score", rated, "--json").out
+    sheet, ratings = tmp_path / "sheet.csv", tmp_path / "ratings.csv"
+    fields = "id,bot,conversation,context,response"
+    lines = [f'{row["id"]},{row["bot"]},{row["conversation"]},"[""안녕!""]",{row["response"]}' for row in ROWS]
+    sheet.write_text("\n".join([fields, *lines]), encoding="cp949")
+    votes = [f"{item},김,{said[0]},{said[1]}" for item, said in VOTES.items()]
+    ratings.write_text("\n".join(["item,rater,sensible,specific", *votes]).replace("None", ""), encoding="cp949")
+    assert "--encoding cp949" in refused("ssa", "score", sheet, "--ratings", ratings)
+    found = json.loads(cli("ssa", "score", sheet, "--ratings", ratings, "--encoding", "cp949", "--json").out)
+    assert [bot["ssa"]["value"] for bot in found["bots"]] == [bot["ssa"]["value"] for bot in json.loads(expected)["bots"]]
+    rated.with_suffix(".ratings.jsonl").rename(sheet.with_suffix(".ratings.jsonl"))  # that of the page stays UTF-8
+    exported = cli("ssa", "export", sheet, "--encoding", "cp949", "-o", tmp_path / "exported.csv")
+    assert exported.out.startswith("8 ratings in ")
+
+
 def test_what_is_refused(refused, rated, sheet, tmp_path):
     assert "no such file" in refused("ssa", "score", tmp_path / "no.jsonl")
     assert "--against: there is no bot 'c'; there is: a, b" in refused("ssa", "score", rated, "--against", "c")

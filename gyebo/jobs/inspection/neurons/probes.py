@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from gyebo.data.encoding import UTF8, Reading
 from gyebo.data.json_rows import json_lines
 from gyebo.data.records import Record, Region
 from gyebo.data.rows import form_of, table
@@ -80,9 +81,9 @@ def others(world: int, group: str) -> Iterator[tuple[str, int, drawn.Picture]]:
                 yield concept, at, picture
 
 
-def from_file(path: Path) -> Probes:
+def from_file(path: Path, reading: Reading = UTF8) -> Probes:
     """The stimuli of a table. ValueError names the row that is no stimulus, and says what the table lacks."""
-    found = [_stimulus(path, where, values) for where, values in _rows(path)]
+    found = [_stimulus(path, where, values) for where, values in _rows(path, reading)]
     if not found:
         raise ValueError(f"{path}: no stimuli in it: give rows with {', '.join(COLUMNS[:2])} and text or picture")
     kinds: dict[str, bool] = {}
@@ -95,11 +96,11 @@ def from_file(path: Path) -> Probes:
     return Probes(tuple(found), {(s.group, s.concept): s.concept for s in found})
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path, reading: Reading) -> Iterator[Row]:
     form = form_of(path)
     if form not in ("csv", "tsv", "txt", "jsonl"):
         raise ValueError(f"{path}: a table of stimuli ends in .csv, .tsv or .jsonl")
-    return json_lines(path) if form == "jsonl" else table(path)
+    return json_lines(path, reading) if form == "jsonl" else table(path, reading)
 
 
 def _stimulus(path: Path, where: str, values: dict[str, object] | str) -> Stimulus:

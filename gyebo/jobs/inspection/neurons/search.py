@@ -15,6 +15,7 @@ from gyebo.config.disk import disk_full
 from gyebo.config.durable import replacing
 from gyebo.config.errors import OptionError
 from gyebo.config.run import DataOptions
+from gyebo.data.encoding import UTF8, Reading
 from gyebo.evaluation.selectivity import Selectivity, coincidences, selectivity
 from gyebo.interchange import load
 from gyebo.jobs.draw import published_name
@@ -69,6 +70,7 @@ def inspect_neurons(
     options: Options | None = None,
     *,
     probes: Path | None = None,
+    reading: Reading = UTF8,
     device: str = "auto",
     overwrite: bool = False,
     report: Callable[[str], None] | None = None,
@@ -80,7 +82,7 @@ def inspect_neurons(
     """
     chosen, say = options or Options(), report or (lambda words: None)
     refuse_existing(out, overwrite, None if probes is None else str(probes))
-    found = built_in(chosen.each, chosen.seed) if probes is None else from_file(probes)
+    found = built_in(chosen.each, chosen.seed) if probes is None else from_file(probes, reading)
     reader = open_reader(name, device)
     say(f"reading {len(found.stimuli):,} stimuli")
     activations = reader.activations(found.stimuli)
