@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Set
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,10 +211,6 @@ def _train(
         with saved_with(model, setup.dropouts):
             save(model, setup.tokenizer, out)
 
-    def between() -> None:
-        if watch:
-            watch(trainer.step, trainer.seconds)
-
     progress = Progress(console, plan.flops_per_step / plan.tokens_per_step)
     train(
         trainer,
@@ -222,9 +219,13 @@ def _train(
         evaluate=evaluate,
         save=save_root,
         progress=progress,
-        between=between,
+        between=partial(_look, trainer, watch) if watch else None,
         identity=identity,
     )
+
+
+def _look(trainer: Trainer, watch: Watch) -> None:
+    watch(trainer.step, trainer.seconds)
 
 
 def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any], plan: RunPlan, wall: float) -> PretrainResult:

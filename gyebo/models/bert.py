@@ -39,6 +39,7 @@ from gyebo.models.protocol import grouped
 from gyebo.nn.cost import Workload, transformer_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.feedforward import ACTIVATIONS, FeedForward
+from gyebo.nn.host import is_ours
 from gyebo.nn.outputs import Encoded, MaskedOutput
 from gyebo.nn.ragged import Ragged, attend_ragged, first_tokens, ragged_layout, real_tokens
 
@@ -298,7 +299,7 @@ class Bert(Pretrained, nn.Module):
         if token_type_ids is None:
             return table.weight[0]
         kinds = layout.gather(token_type_ids.expand(layout.shape))
-        if len(kinds) and not torch.compiler.is_compiling():
+        if len(kinds) and not torch.compiler.is_compiling() and not is_ours(token_type_ids):
             low, high = int(kinds.min()), int(kinds.max())
             if low < 0 or high >= len(table.weight):
                 raise ValueError(

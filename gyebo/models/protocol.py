@@ -14,6 +14,7 @@ from gyebo.models.pretrained import Pretrained
 from gyebo.nn.adaptive import Clusters, table_of
 from gyebo.nn.cost import Workload
 from gyebo.nn.feedforward import FeedForward
+from gyebo.nn.host import on_host
 from gyebo.nn.outputs import CausalOutput, Encoded, TranslationOutput
 from gyebo.nn.ragged import Ragged, ragged_layout, real_tokens
 from gyebo.nn.state import StateTree
@@ -405,10 +406,10 @@ class Translating(Speaking):
         compiling = torch.compiler.is_compiling()
         layout = ragged_layout(ids.shape[:2], ids.device, attention_mask=mask, dense=dense or compiling)
         longest, most = layout.longest, self.config.context
-        if longest > most and (mask is None or int(mask.sum(1).max()) > most):
+        if longest > most and (mask is None or int(on_host(mask).sum(1).max()) > most):
             raise ValueError(f"a sentence must have at most {most} tokens (context), but has {longest} instead")
         real = real_tokens(mask)
-        if real is None or (not compiling and bool(real.all())):
+        if mask is None or real is None or (not compiling and bool((on_host(mask) != 0).all())):
             return layout, None
         return layout, real | ~real.any(1, keepdim=True)  # a row without tokens attends to zeros; its output is not used
 

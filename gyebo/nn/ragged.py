@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gyebo.nn.attention import attend, join_heads, weigh
+from gyebo.nn.host import on_host
 
 # Difference in length, in tokens, up to which sequences always share a group: padding costs less there than another group. An
 # accelerator computes more in the time in which a kernel is started.
@@ -164,13 +165,14 @@ def ragged_layout(
     [B, H, T, T], and for `torch.compile`.
     """
     batch, length = shape
+    if not dense:
+        # Dozens of small operations with control flow on their results: on an accelerator, each would be a synchronisation.
+        attention_mask, document_ids = (None if ids is None else on_host(ids) for ids in (attention_mask, document_ids))
     real = real_tokens(attention_mask, document_ids)
     ids = None if real is None else (real.long() if document_ids is None else document_ids.masked_fill(~real, 0))
     if dense:
         layout = _dense(batch, length, device, ids)
     else:
-        # Dozens of small operations with control flow on their results: on an accelerator, each would be a synchronisation.
-        ids = ids if ids is None else ids.cpu()
         if ids is None or bool(((ids == ids[:, :1]) & (ids != 0)).all()):
             layout = _full(batch, length, device)
         else:

@@ -18,6 +18,7 @@ from gyebo.data.plan import FIRST, SIZE, Plan, stored
 from gyebo.data.shards import Split
 from gyebo.data.streams import TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
+from gyebo.nn.host import on_host, places_of
 from gyebo.nn.state import each
 from gyebo.objectives.objective import Batch, Defaults, Draw, Setting
 
@@ -145,7 +146,10 @@ def build(options: Options, setting: Setting) -> Causal:
 
 def labelled(model: Any, hidden: Tensor, labels: Tensor, head: str) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     """The flat rows that have a label [N, D], a head's matrix [V, D] and bias, and the labels [N]."""
-    wanted = labels != IGNORE
-    hidden, labels = (hidden.flatten(0, 1), labels.flatten()) if bool(wanted.all()) else (hidden[wanted], labels[wanted])
+    wanted = on_host(labels) != IGNORE
+    hidden, labels = hidden.flatten(0, 1), labels.flatten()
+    if not bool(wanted.all()):
+        places = places_of(wanted, hidden.device)
+        hidden, labels = hidden.index_select(0, places), labels[places]
     rows, weight, bias = model.output_layer(hidden, head)
     return rows, weight, bias, labels

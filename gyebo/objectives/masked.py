@@ -25,6 +25,7 @@ from gyebo.config.errors import OptionError
 from gyebo.data.batches import IGNORE
 from gyebo.data.streams import TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
+from gyebo.nn.host import on_host, places_of
 from gyebo.objectives.causal import labelled
 from gyebo.objectives.framed import PAIRS, SECOND_SEGMENTS, Framed, settled_format
 from gyebo.objectives.objective import Draw, Setting
@@ -144,9 +145,9 @@ class Masked(Framed):
         hidden = encode(model, batch)
         terms = {"mlm": (cross_entropy_sum(*labelled(model, hidden, batch["labels"], "mlm")), 1.0)}
         if self.next_sentence:
-            wanted = batch["next_sentence"] != IGNORE
-            logits = model.project(hidden[wanted], "nsp").float()
-            terms["nsp"] = (F.cross_entropy(logits, batch["next_sentence"][wanted], reduction="sum"), 1.0)
+            pairs = places_of(on_host(batch["next_sentence"]) != IGNORE, hidden.device)
+            logits = model.project(hidden.flatten(0, hidden.ndim - 2)[pairs], "nsp").float()
+            terms["nsp"] = (F.cross_entropy(logits, batch["next_sentence"].flatten()[pairs], reduction="sum"), 1.0)
         return terms
 
 

@@ -26,6 +26,7 @@ from gyebo.data.batches import IGNORE
 from gyebo.data.plan import DOCUMENT, FIRST, SIZE, Plan, stored
 from gyebo.data.shards import Split
 from gyebo.data.streams import SOURCE, TARGET, TOKENS, Arrays, BatchField, streams_of
+from gyebo.nn import host
 from gyebo.nn.cross_entropy import cross_entropy_sum
 from gyebo.objectives.objective import Defaults, Draw, Setting
 
@@ -76,7 +77,7 @@ def before_output(model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor,
         prefix = {"prefix": batch["prefix"]} if "prefix" in batch else {}
         hidden = model.encode(batch["input_ids"], document_ids=batch["document_ids"], **prefix).hidden
     labels = batch["labels"].flatten()
-    places = (labels != IGNORE).nonzero().squeeze(1)
+    places = host.places_of(host.on_host(batch["labels"]) != IGNORE, labels.device)
     return *model.output_layer(hidden.flatten(0, 1).index_select(0, places), "lm"), labels[places]
 
 
@@ -173,11 +174,12 @@ def one_document_a_row(batch: dict[str, Tensor], fields: Iterable[BatchField]) -
 
     A document may be empty in one of the streams. Rows are padded at the end up to the longest document of their stream.
     """
-    fields = tuple(fields)
+    fields, device = tuple(fields), batch["labels"].device
     streams = {field.stream.name: field.stream.document_ids for field in fields if field.stream}
+    given, batch = batch, {name: host.on_host(values) for name, values in batch.items() if isinstance(values, Tensor)}
     most = 1 + max(int(batch[name].max()) for name in streams.values())
     if most <= 2:
-        return batch
+        return given
     numbers = {stream: _numbers(batch[name], most) for stream, name in streams.items()}
     there = torch.cat([*numbers.values()]).bincount(minlength=len(batch["labels"]) * most) > 0
     row_of = there.cumsum(0) - 1  # number of a document -> its row
@@ -193,7 +195,7 @@ def one_document_a_row(batch: dict[str, Tensor], fields: Iterable[BatchField]) -
                 values = batch[field.name]
                 fill = 0 if field.fill is None else field.fill
                 out[field.name] = values.new_full(shape, fill).index_put((rows, places), values[ids != 0])
-    return out
+    return {name: host.to_device(values, device) for name, values in out.items()}
 
 
 def _numbers(documents: Tensor, most: int) -> Tensor:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from gyebo.config.errors import NamesOptions
@@ -17,10 +18,11 @@ from gyebo.nn.state import leaves
 from gyebo.training import checkpoint, distributed, log
 from gyebo.training.optimizer import state_tensors
 from gyebo.training.progress import Progress
-from gyebo.training.trainer import NotFinite, Trainer
+from gyebo.training.trainer import Figures, NotFinite, Trainer, read
 
 Evaluate = Callable[[nn.Module], tuple[dict[str, float], list[str]]]
 Save = Callable[[nn.Module], None]
+LAG = 16  # steps whose figures stay on a device before they are read
 
 
 class Stopped(NamesOptions):
@@ -103,7 +105,7 @@ def train(
     save: Save,
     progress: Progress,
     early_stop: Callable[[], bool] = lambda: False,
-    between: Callable[[], None] = lambda: None,
+    between: Callable[[], None] | None = None,
     identity: dict[str, str] | None = None,
 ) -> None:
     """Train to the last step; the run directory `out` always holds what is needed to resume.
@@ -116,6 +118,7 @@ def train(
     first = distributed.rank() == 0
     book = log.Log(out) if first else None
     made = checkpoint.environment(trainer.device, trainer.precision, distributed.world_size())
+    steps = _Steps(trainer, out, book, progress, watched=between is not None)
 
     def store() -> None:
         carried = trainer.all_carried()
@@ -141,15 +144,18 @@ def train(
                 store()
             progress.start(trainer)
             while trainer.step < trainer.steps and not distributed.from_first(early_stop()):
-                between()
-                _step(trainer, out, book, progress)
+                if between:
+                    between()
+                steps.take()
                 done = trainer.step == trainer.steps
                 if done or trainer.step % intervals.evaluate_every == 0:
+                    steps.flush()
                     _check_finite(trainer, out, book)
                     _evaluate(trainer, book, evaluate, progress)
                     done = done or distributed.from_first(early_stop())
                 stop = distributed.any_process(stop_received(), trainer.device)
                 if done or stop or trainer.step % intervals.checkpoint_every == 0:
+                    steps.flush()
                     _check_finite(trainer, out, book)
                     store()
                 trainer.stop_requested = stop
@@ -165,17 +171,66 @@ def train(
                 book.close()
 
 
-def _step(trainer: Trainer, out: Path, book: log.Log | None, progress: Progress) -> None:
-    start = time.perf_counter()
-    try:
-        record = trainer.advance()
-    except NotFinite as error:
-        rows = trainer.rows.ids(trainer.step, trainer.batch_rows, trainer.seed)
-        raise _failed(trainer, out, book, f"{error}: the loss is not finite, training stopped (documents {rows})") from None
-    trainer.seconds += time.perf_counter() - start
-    if book:
-        book.write(record | {"seconds": round(trainer.seconds, 4)})
-    progress.step(trainer, record)
+class _Steps:
+    """Takes steps and writes their records. A CPU is asked for each step's figures; another device keeps those of up to `LAG`
+    steps, as it need not wait for us then."""
+
+    def __init__(self, trainer: Trainer, out: Path, book: log.Log | None, progress: Progress, *, watched: bool):
+        self.trainer, self.out, self.book, self.progress = trainer, out, book, progress
+        self.lag = 1 if watched else lag(trainer.device)
+        self.unread: list[Figures] = []
+        self.written = trainer.seconds  # of the last record
+
+    def take(self) -> None:
+        """One step; Failed where one that is read now was not finite."""
+        start = time.perf_counter()
+        if self.lag > 1:
+            self.unread.append(self.trainer.advance_unread())
+            self.trainer.seconds += time.perf_counter() - start
+        else:
+            try:
+                record = self.trainer.advance()
+            except NotFinite as error:
+                raise self._failed(error) from None
+            self.trainer.seconds += time.perf_counter() - start
+            self._write([record])
+        if len(self.unread) == self.lag:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the records of all steps; Failed as of `take`."""
+        if not self.unread:
+            return
+        start, records, failed = time.perf_counter(), [], None
+        try:
+            for record in read(self.unread):
+                records.append(record)
+        except NotFinite as error:
+            failed = error
+        self.unread = []
+        self.trainer.seconds += time.perf_counter() - start
+        self._write(records)
+        if failed:
+            raise self._failed(failed)
+
+    def _failed(self, error: NotFinite) -> Failed:
+        rows = self.trainer.rows.ids(error.step - 1, self.trainer.batch_rows, self.trainer.seed)
+        reason = f"{error}: the loss is not finite, training stopped (documents {rows})"
+        return _failed(self.trainer, self.out, self.book, reason, error.step)
+
+    def _write(self, records: list[dict[str, Any]]) -> None:
+        """Each with the seconds up to it; those that were read together took equally long."""
+        each = (self.trainer.seconds - self.written) / max(1, len(records))
+        for number, record in enumerate(records, 1):
+            if self.book:
+                self.book.write(record | {"seconds": round(self.written + number * each, 4)})
+            self.progress.step(self.trainer, record)
+        self.written = self.trainer.seconds if records else self.written
+
+
+def lag(device: torch.device) -> int:
+    """How many steps' figures are read together."""
+    return 1 if device.type == "cpu" else LAG
 
 
 def _check_finite(trainer: Trainer, out: Path, book: log.Log | None) -> None:
@@ -183,12 +238,13 @@ def _check_finite(trainer: Trainer, out: Path, book: log.Log | None) -> None:
     found = checkpoint.weights(trainer.model) | state_tensors(trainer.model, trainer.optimizer)
     name = checkpoint.first_not_finite(found | leaves(trainer.carried or {}))
     if distributed.any_process(name is not None, trainer.device):
-        raise _failed(trainer, out, book, f"after step {trainer.step}, {name or 'a tensor'} is not finite, training stopped")
+        reason = f"after step {trainer.step}, {name or 'a tensor'} is not finite, training stopped"
+        raise _failed(trainer, out, book, reason, trainer.step + 1)
 
 
-def _failed(trainer: Trainer, out: Path, book: log.Log | None, reason: str) -> Failed:
-    """The error that says from where to go on and how; the log keeps the step, as no later run can go on from these weights."""
-    failed = trainer.step + 1
+def _failed(trainer: Trainer, out: Path, book: log.Log | None, reason: str, failed: int) -> Failed:
+    """The error that says from where to go on and how; the log keeps the step that failed, as no later run can go on from these
+    weights."""
     if book:
         book.write({"step": failed, "failed": reason})
         book.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gyebo.config.errors import OptionError
 from gyebo.config.run import OptimOptions
 from gyebo.data.streams import tokens_seen
+from gyebo.nn import host
 from gyebo.nn.settling import Settling
 from gyebo.nn.state import StateTree, each, leaves
 from gyebo.objectives.objective import Batch
@@ -25,7 +26,41 @@ from gyebo.training.seeds import derive, seed_torch
 
 
 class NotFinite(RuntimeError):
-    """The loss or the gradient is infinite or not a number; the weights were not updated."""
+    """The loss or the gradient of a step is infinite or not a number."""
+
+    def __init__(self, step: int, loss: float, norm: float):
+        super().__init__(f"step {step}: loss {loss}, norm of the gradient {norm}")
+        self.step = step
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a step gave, still on the device. `values`: the mean of each term of the loss by its name, and then the norm of the
+    gradient; `weights`: of the terms that the batch has. `tokens`: so far."""
+
+    step: int
+    lr: float
+    tokens: int
+    names: tuple[str, ...]
+    weights: dict[str, float]
+    values: Tensor
+
+
+def read(figures: Sequence[Figures]) -> Iterator[dict[str, Any]]:
+    """The records of steps: step, loss (the weighted sum of the terms' means), lr, grad_norm, tokens so far; where there are
+    several terms, the mean of each as loss_NAME, without its weight. The device is waited for once.
+
+    Raises NotFinite, on every process, after the records before a step whose loss or gradient is not finite.
+    """
+    values = iter(torch.cat([found.values for found in figures]).tolist())
+    for found in figures:
+        terms = {name: next(values) for name in found.names}
+        norm = next(values)
+        loss = sum(weight * terms[name] for name, weight in found.weights.items())
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise NotFinite(found.step, loss, norm)
+        record = {"step": found.step, "loss": loss, "lr": found.lr, "grad_norm": norm, "tokens": found.tokens}
+        yield record | ({f"loss_{name}": terms[name] for name in found.weights} if len(found.weights) > 1 else {})
 
 
 class _Terms(nn.Module):
@@ -111,37 +146,43 @@ class Trainer:
         return self.batch_rows * rank // world, self.batch_rows * (rank + 1) // world
 
     def advance(self) -> dict[str, Any]:
-        """One step; returns its record: step, loss (the weighted sum of the terms' means), lr, grad_norm, tokens so far; where
-        there are several terms, the mean of each as loss_NAME, without its weight.
+        """One step; returns its record, as `read`. Raises NotFinite before the weights are updated."""
+        figures, batches = self._gradient()
+        [record] = read([figures])
+        self._update(figures, batches)
+        return record
 
-        Raises NotFinite, on every process and before the update, where the loss or the gradient is not finite.
-        """
+    def advance_unread(self) -> Figures:
+        """One step, for which the device is not waited: whether loss and gradient were finite is known when they are read."""
+        figures, batches = self._gradient()
+        self._update(figures, batches)
+        return figures
+
+    def _gradient(self) -> tuple[Figures, list[Batch]]:
+        """The gradient of the next global batch, and what is known of it."""
         self._unfreeze()
         batches = list(self.micro_batches())
         counts = self._global_counts(batches)
         self.optimizer.zero_grad(set_to_none=True)
-        means: dict[str, float] = dict.fromkeys(counts, 0.0)
+        exact = torch.float32 if self.device.type == "mps" else torch.float64
+        means = {name: torch.zeros((), dtype=exact, device=self.device) for name in counts}
         weights: dict[str, float] = {}
         for number, batch in enumerate(batches):
             seed_torch(self.seed, "dropout", self.step, number, distributed.rank())
             weights |= self._backward(batch, counts, means, last=number == len(batches) - 1)
-        terms = dict(zip(means, distributed.sum_over_processes(list(means.values()), self.device)))
-        loss = sum(weight * terms[name] for name, weight in weights.items())
-        norm = self._clip()
-        if distributed.any_process(not (math.isfinite(loss) and math.isfinite(norm)), self.device):
-            raise NotFinite(f"step {self.step + 1}: loss {loss}, norm of the gradient {norm}")
-        lr = self._lr(self.step + 1)
+        values = torch.cat([distributed.total(torch.stack([*means.values()])), self._clip().to(exact)[None]])
+        tokens = self.tokens + int(counts["tokens"])
+        return Figures(self.step + 1, self._lr(self.step + 1), tokens, tuple(means), weights, values), batches
+
+    def _update(self, figures: Figures, batches: list[Batch]) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = lr * group["scale"]
+            group["lr"] = figures.lr * group["scale"]
         self.optimizer.step()
         for part in self.settling:
             part.settle(distributed.total, first=distributed.rank() == 0)
         if self.carried is not None:
             self.carried = each(lambda *parts: torch.cat(parts), *(batch["state"] for batch in batches))
-        self.step += 1
-        self.tokens += int(counts["tokens"])
-        record = {"step": self.step, "loss": loss, "lr": lr, "grad_norm": norm, "tokens": self.tokens}
-        return record | ({f"loss_{name}": terms[name] for name in weights} if len(weights) > 1 else {})
+        self.step, self.tokens = figures.step, figures.tokens
 
     def _unfreeze(self) -> None:
         """Unfreeze the layer groups that are due: a function of the step, so that nothing needs to be stored."""
@@ -158,7 +199,7 @@ class Trainer:
                 found[name] = found.get(name, 0.0) + count
         return dict(zip(found, distributed.sum_over_processes(list(found.values()), self.device)))
 
-    def _backward(self, batch: Batch, counts: dict[str, float], means: dict[str, float], last: bool) -> dict[str, float]:
+    def _backward(self, batch: Batch, counts: dict[str, float], means: dict[str, Tensor], last: bool) -> dict[str, float]:
         """Add the micro-batch's gradient, and to `means` its share of each term; returns the weights of the terms.
 
         A term with a count of zero in the global batch is skipped.
@@ -168,7 +209,7 @@ class Trainer:
         no_sync = self.terms.no_sync() if world > 1 and not last else nullcontext()
         autocast = torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "float32")
         moved = {name: values for name, values in batch.items() if isinstance(values, Tensor)}
-        batch.update({name: values.to(self.device, non_blocking=True) for name, values in moved.items()})
+        batch.update({name: host.to_device(values, self.device) for name, values in moved.items()})
         with no_sync:
             with autocast:
                 terms = self.terms(batch)
@@ -178,12 +219,13 @@ class Trainer:
                 # DDP averages over processes, but the counts are global already.
                 (torch.stack([weights[name] * part for name, part in parts.items()]).sum() * world).backward()
         for name, part in parts.items():
-            means[name] += float(part.detach())
+            means[name] += part.detach()
         return weights
 
-    def _clip(self) -> float:
+    def _clip(self) -> Tensor:
+        """Clip the gradient; gives its norm before, a scalar."""
         limit = self.options.clip or math.inf
-        return float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        return torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
 
     def _lr(self, step: int) -> float:
         o = self.options

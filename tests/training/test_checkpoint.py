@@ -210,7 +210,7 @@ def test_it_goes_on_from_the_last_sane_checkpoint(run_options, tmp_path, monkeyp
 
     def fail(self):
         if self.step == 4 and failing.pop():
-            raise NotFinite("step 5: loss nan")
+            raise NotFinite(5, float("nan"), 1.0)
         return advance(self)
 
     with monkeypatch.context() as patch:
