@@ -44,6 +44,7 @@ def cli(monkeypatch, capsys):
     def run(*words, stdin=None):
         monkeypatch.setattr(sys, "argv", ["gyebo", *map(str, words)])
         monkeypatch.setattr("gyebo.jobs.pretraining.corpus._said", set())  # what a corpus is, is said once a process
+        monkeypatch.setattr("gyebo.tasks.splits._said", set())  # and so are notes on a task
         if stdin is not None:
             raw = stdin if isinstance(stdin, bytes) else stdin.encode()
             monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))

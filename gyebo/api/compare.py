@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gyebo.api.memory import Texts, corpus_names, row_file
-from gyebo.api.options import folder, verb
+from gyebo.api.options import folder, given, verb
 from gyebo.api.speaking import console
 from gyebo.config.errors import OptionError
-from gyebo.config.toml import Settings
+from gyebo.config.toml import Settings, parsed
 
 if TYPE_CHECKING:
     from gyebo.api.speaking import Verbose
@@ -25,6 +25,7 @@ def compare(
     out: str | Path | None = None,
     corpus: Texts = None,
     task: str | Sequence[str] | Mapping[str, Any] | None = None,
+    hand_over: str | None = None,
     settings: Settings | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -34,7 +35,8 @@ def compare(
     """Compare several families under one budget: `gyebo.compare("recipes/korean.toml", corpus=texts, out="runs/compared")`.
 
     recipe: a TOML file, or what stands in one as a dict. corpus, as of `gyebo.pretrain`, and task take the place of the
-    recipe's; task: "NAME", "NAME=DATA", a list of these, or {name: data}, where data may be rows in memory. settings: any
+    recipe's; task: "NAME", "NAME=DATA", a list of these, or {name: data}, where data may be rows in memory. hand_over:
+    "distil" trains one more model of each task, taught by all others, beside the table. settings: any
     option of the recipe, as {"budget.minutes": 5}. verbose and errors as of `gyebo.pretrain`.
 
     dry_run: nothing is trained or written, and the plan is given: parameters, tokens and minutes of each candidate.
@@ -53,14 +55,15 @@ def compare(
         raise OptionError(f"‹recipe› must be the name of a file or a dict, but is a {type(recipe).__name__}")
     named = recipe if isinstance(recipe, Mapping) else Path(recipe)
     texts = None if corpus is None else corpus_names(corpus, "corpus")
+    chosen = parsed(settings or {}) | given(hand_over=hand_over)
     if dry_run or place is None:
-        return plan_files(named, corpus=texts, tasks=_tasks(task), settings=settings or {}, console=console(verbose))
+        return plan_files(named, corpus=texts, tasks=_tasks(task), settings=chosen, console=console(verbose))
     return compare_files(
         named,
         place,
         corpus=texts,
         tasks=_tasks(task),
-        settings=settings or {},
+        settings=chosen,
         resume=resume,
         overwrite=overwrite,
         console=console(verbose),

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gyebo.api.memory import row_file
+from gyebo.api.memory import Texts, corpus_names, row_file
 from gyebo.api.options import Named, checked, directory_of, folder, given, named, refuse, verb
 from gyebo.api.showing import Shown, Written, figure
 from gyebo.api.speaking import console
@@ -113,6 +113,8 @@ def finetune(
     layer_decay: float | None = None,
     freeze: int | None = None,
     ngrams: int | None = None,
+    teachers: Named | Sequence[Named] | None = None,
+    unlabelled: Texts = None,
     patience: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -132,7 +134,9 @@ def finetune(
     a file with the regions of the pictures that image names.
 
     seeds: one or several; `out` becomes the best one's model then. lr, layer_decay, freeze: of the optimiser. ngrams: buckets
-    of the text's character n-grams, which a linear layer beside the head reads. settings: any other option, as
+    of the text's character n-grams, which a linear layer beside the head reads. teachers: fine-tuned models of the task, whose
+    mean probabilities are learned beside the labels; unlabelled: texts without a label, which they label, as the corpus of
+    `gyebo.pretrain`. settings: any other option, as
     {"optim.warmup": 0.06}. All options: docs/finetuning.md; verbose and errors as of `gyebo.pretrain`.
     """
     place, chosen = folder(out), _seeds(seeds)
@@ -157,16 +161,23 @@ def finetune(
         precision=precision,
     )
     optim = given(lr=lr, layer_decay=layer_decay, freeze=freeze)
+    distil = given(teachers=None if teachers is None else [named(one, "teachers") for one in _several(teachers)])
+    distil |= {} if unlabelled is None else {"texts": {"corpus": corpus_names(unlabelled, "unlabelled")}}
     name = named(model, "model")
     if name == LINEAR:
         if further:
             raise OptionError(f"‹task.name›: {LINEAR} learns one task: name one")
         usual = {"device": "auto", "precision": "auto"}
         asked = {name: value for name, value in values.items() if usual.get(name) != value}
-        refuse({**asked, "seed": seeds, **optim, "resume": resume, "settings": settings or None, "dry_run": dry_run}, LINEAR)
+        asked |= {"teachers": teachers, "unlabelled": unlabelled}
+        refuse(
+            {**asked, "seed": seeds, **optim, "resume": resume, "settings": settings or None, "dry_run": dry_run},
+            LINEAR,
+        )
         assert place is not None
         return _linear(first, place, overwrite, verbose)
-    values |= {"model": name, "task": first, "optim": optim} | ({"further_tasks": further} if further else {})
+    values |= {"model": name, "task": first, "optim": optim} | ({"distil": distil} if distil else {})
+    values |= {"further_tasks": further} if further else {}
     if "seed" in parsed(settings or {}):
         raise OptionError("‹settings.seed› has no effect: use ‹seed›")
     return _finetune(
@@ -192,6 +203,10 @@ def _linear(task: dict[str, Any], out: Path, overwrite: bool, verbose: Verbose) 
 
     found = finetune_linear(check(TaskOptions, task, section="task"), out, overwrite=overwrite, console=console(verbose))
     return FinetunedRun(**vars(found), out=out)
+
+
+def _several(names: Any) -> Sequence[Named]:
+    return names if isinstance(names, list | tuple) else [names]
 
 
 def _seeds(seeds: int | Sequence[int] | None) -> list[int]:

@@ -21,6 +21,10 @@ def compare(
         list[str] | None,
         shared.word("Task to rank by, in place of the recipe's: NAME or NAME=DATA; may be given several times.", "TASK"),
     ] = None,
+    hand_over: Annotated[
+        str | None,
+        shared.word("distil: train one more model of each task, taught by all others, beside the table.", "WAY"),
+    ] = None,
     settings: Annotated[
         list[str] | None, shared.word("Any option of the recipe: budget.minutes=5 ...", "NAME=VALUE", "--set")
     ] = None,
@@ -42,6 +46,7 @@ def compare(
       gyebo compare recipes/korean.toml --corpus reviews.txt --dry-run
       gyebo compare recipes/korean.toml --corpus reviews.txt -o runs/compared --resume
       gyebo compare recipes/reviews.toml --corpus my-text.txt --task classification=my-reviews.csv -o runs/compared
+      gyebo compare recipes/reviews.toml --corpus my-text.txt -o runs/compared --resume --hand-over distil
     """
     from gyebo.api.compare import compare as verb
     from gyebo.api.memory import Names
@@ -54,6 +59,7 @@ def compare(
         out=out,
         corpus=Names(corpus) if corpus else None,
         task=task,
+        hand_over=hand_over,
         settings=settings,
         resume=resume,
         overwrite=overwrite,

@@ -54,6 +54,13 @@ def finetune(
     ngrams: Annotated[
         int | None, shared.count("A linear layer beside the head reads the text's character n-grams, hashed into N buckets.")
     ] = None,
+    teachers: Annotated[
+        list[str] | None,
+        shared.word("Fine-tuned model whose probabilities are learned, too; may be repeated.", "RUN", "--teacher"),
+    ] = None,
+    unlabelled: Annotated[
+        list[str] | None, shared.word("Texts without a label, which the teachers label; may be repeated.", "CORPUS")
+    ] = None,
     patience: Annotated[int | None, shared.count("Early stopping after this many evaluations without improvement.")] = None,
     resume: shared.Resume = False,
     overwrite: shared.Overwrite = False,
@@ -110,6 +117,8 @@ def finetune(
         layer_decay=layer_decay,
         freeze=freeze,
         ngrams=ngrams,
+        teachers=teachers,
+        unlabelled=None if unlabelled is None else shared.readable(unlabelled),
         patience=patience,
         resume=resume,
         overwrite=overwrite,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -34,6 +34,7 @@ from gyebo.tasks.splits import open_task
 BASELINE = "linear"  # beside the candidates' folders
 SECTIONS = ("data", "tokenizer", "budget", "optim", "train", "sweep")
 LISTS = ("candidates", "tasks")
+TAUGHT = "classification"  # the kind of task whose models can teach one another
 OLD_SHARE = 0.1  # the default before searches were counted: of a trial
 LEAST_TRIAL = 1.25  # times its warm-up
 PREFIXED = "wsd"  # the schedule whose short runs are the beginning of long ones, but for the cool-down
@@ -56,6 +57,10 @@ class Recipe(Section):
     optim: OptimOptions = Field(default_factory=OptimOptions)
     train: TrainOptions = Field(default_factory=TrainOptions)
     sweep: SweepOptions | None = None
+    hand_over: Literal["distil"] | None = Field(
+        None,
+        description="distil: one more model of each task, which all others and the linear baseline taught, beside the table",
+    )
     cooldowns: list[float] = Field(
         default_factory=list,
         description="shares of a run's steps at which it cools down too, in branches beside the budget: score against budget",
@@ -83,6 +88,8 @@ class Recipe(Section):
         for number, candidate in enumerate(self.candidates):
             self._check_candidate(candidate, ("candidates", number))
         self._check_seeds()
+        if self.hand_over:
+            self._check_hand_over()
         if self.without_test_texts and not self.tasks:
             message = "without_test_texts has no effect without a task: add [[tasks]], or leave it out"
             raise OptionError(message, ("without_test_texts",))
@@ -90,6 +97,25 @@ class Recipe(Section):
             place = ("data", "corpus" if "-" in self.data.corpus else "valid")
             raise OptionError("stdin (-) can't be read again when a comparison is resumed: save the text in a file", place)
         return self
+
+    def _check_hand_over(self) -> None:
+        """ValueError where no model of a task can teach or be taught."""
+        taught = [task for task in self.tasks if can_be_taught(task)]
+        if not taught:
+            message = "‹hand_over› has no effect without a task that gives a text one class: add [[tasks]], or leave it out"
+            raise OptionError(message, ("hand_over",))
+        for task in taught:
+            if not any(self.has_head(candidate, task) for candidate in self.candidates):
+                message = (
+                    f"‹hand_over›: no candidate answers {task.called} with a head, which alone can be taught: leave it out"
+                )
+                raise OptionError(message, ("hand_over",))
+
+    def has_head(self, candidate: Candidate, task: RecipeTask) -> bool:
+        """Whether a candidate answers a task with a head."""
+        family, kind = find(candidate.family), find_kind(open_task(task.source).kind)
+        asked = self.learned_by(candidate, task).answer
+        return answer_form(family, kind, asked=asked, model=f"candidate {candidate.name}", task=task.called) != TEXT
 
     def _check_candidate(self, candidate: Candidate, at: Place) -> None:
         """ValueError where the candidate that stands there can't be ranked, or an option of it, or of a task, has no effect."""
@@ -304,6 +330,12 @@ class Recipe(Section):
         return toml.check(FinetuneOptions, values, f"task {task.called}")
 
 
+def can_be_taught(task: RecipeTask) -> bool:
+    """Whether models of a task can teach one another: it gives a text one class."""
+    found = open_task(task.source)
+    return found.kind == TAUGHT and not found.entity_markers
+
+
 def _lacks(facts: ObjectiveFacts) -> str:
     """What a candidate lacks that can't be evaluated by this objective's metric."""
     return "assigns no probability to text" if facts.likelihood else f"has no {facts.unit}"
@@ -427,9 +459,9 @@ def continued(values: dict[str, Any], asked: Recipe, origin: str) -> tuple[Recip
 
 
 def changed(before: Recipe, after: Recipe, *, but: Sequence[str] = ()) -> list[str]:
-    """What differs between two recipes, one `field was X, is Y` each; the title, a heading only, and `but` may differ, and so
-    may the names of sources, which are compared by what they hold."""
-    old, new = (toml.flat(recipe.model_dump(exclude={"title"})) for recipe in (before, after))
+    """What differs between two recipes, one `field was X, is Y` each; the title, a heading only, what is handed over besides,
+    and `but` may differ, and so may the names of sources, which are compared by what they hold."""
+    old, new = (toml.flat(recipe.model_dump(exclude={"title", "hand_over"})) for recipe in (before, after))
     return [
         f"{field} was {old.get(field)!r}, is {new.get(field)!r}"
         for field in dict.fromkeys([*old, *new])

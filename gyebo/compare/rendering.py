@@ -14,9 +14,9 @@ from rich.text import Text
 
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.recipe import BASELINE
-from gyebo.compare.results import Comparison, Row
+from gyebo.compare.results import Comparison, HandedOver, Row
 from gyebo.compare.statistics import CONFIDENCE
-from gyebo.compare.table_rows import cells, columns, digits
+from gyebo.compare.table_rows import cells, columns, digits, words
 from gyebo.objectives.table import LIKELIHOOD
 
 BORDER = 3  # characters: a column's line and the spaces around it
@@ -65,7 +65,8 @@ def plain(comparison: Comparison) -> str:
     rows = _first_lines(comparison)
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    return "\n".join([f"{headline} {why}", *lines, f"Report: {comparison.out / 'report.html'}"])
+    report = f"Report: {comparison.out / 'report.html'}"
+    return "\n".join([f"{headline} {why}", *lines, *lines_handed_over(comparison), report])
 
 
 def html(comparison: Comparison) -> str:
@@ -73,8 +74,9 @@ def html(comparison: Comparison) -> str:
     headline, why = conclusion(comparison)
     rows = zip(_first_lines(comparison), chain(["th"], repeat("td")))
     body = "".join("<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>" for row, tag in rows)
-    report = escape(str(comparison.out / "report.html"))
-    return f"<p><b>{escape(headline)}</b> {escape(why)}</p><table>{body}</table><p>Report: {report}</p>"
+    below = [*lines_handed_over(comparison), f"Report: {comparison.out / 'report.html'}"]
+    after = "".join(f"<p>{escape(line)}</p>" for line in below)
+    return f"<p><b>{escape(headline)}</b> {escape(why)}</p><table>{body}</table>{after}"
 
 
 def markdown(comparison: Comparison) -> str:
@@ -85,8 +87,24 @@ def markdown(comparison: Comparison) -> str:
     lines += [f"| {measure.heading} | {' | '.join(values)} |" for measure, values in cells(comparison)]
     if comparison.floor is not None:
         lines += ["", f"Known entropy of the held-out text: {digits(comparison.floor)} bits per byte."]
+    lines += [line for said in lines_handed_over(comparison) for line in ("", said)]
     failed = [f"- {name}, {where}: {reason}" for name, where, reason in failures(comparison)]
     return "\n".join([*lines, *(["", *failed] if failed else []), ""])
+
+
+def lines_handed_over(comparison: Comparison) -> list[str]:
+    """What was trained beside the table, a line for each task."""
+    return [_handed_over(each, comparison) for each in comparison.handed_over if each.result]
+
+
+def _handed_over(each: HandedOver, comparison: Comparison) -> str:
+    assert each.result is not None
+    metric, tests = words(each.result.score), comparison.tasks[each.task].examples.test
+    return (
+        f"Handed over for {each.task}: {each.candidate} again, taught by {each.teachers} models: {metric} {digits(each.score)} "
+        f"on the {tests:,} test examples, where its own fine-tunings have {digits(each.alone)} on average. It took "
+        f"{each.seconds:,.0f} seconds beside the budget, and no verdict uses it."
+    )
 
 
 def failures(comparison: Comparison) -> list[tuple[str, str, str]]:
@@ -99,7 +117,8 @@ def failures(comparison: Comparison) -> list[tuple[str, str, str]]:
         for where, reason in branch.failures.items()
     ]
     baselines = {task: known.baseline_failed for task, known in comparison.tasks.items()}
-    return found + [(f"{BASELINE} baseline", task, reason) for task, reason in baselines.items() if reason]
+    found += [(f"{BASELINE} baseline", task, reason) for task, reason in baselines.items() if reason]
+    return found + [("handed over", each.task, each.reason) for each in comparison.handed_over if each.reason]
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -116,6 +135,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "environment": comparison.environment,
         "tasks": {name: task.as_dict() for name, task in comparison.tasks.items()},
         "candidates": [_candidate(comparison, row) for row in comparison.rows],
+        "handed_over": [asdict(each) for each in comparison.handed_over],
         "differences": [entry for metric in metrics for entry in _differences(comparison, metric)],
     }
 

@@ -10,7 +10,7 @@ import jinja2
 from gyebo.compare.conclusion import conclusion, differing
 from gyebo.compare.pictures import colors, pictures
 from gyebo.compare.recipe import Recipe
-from gyebo.compare.rendering import failures
+from gyebo.compare.rendering import failures, lines_handed_over
 from gyebo.compare.results import Comparison, Row
 from gyebo.compare.sections import Candidate
 from gyebo.compare.table_rows import cells, columns, short
@@ -56,6 +56,7 @@ def render(result: Comparison) -> str:
         dots={name: number % len(COLORS) for name, number in colors(result).items()},
         equal=equal_terms(result),
         unequal=unequal_terms(result),
+        handed_over=lines_handed_over(result),
         failures=failures(result),
         commands=commands(result, shown),
         repeat=shlex.join(["gyebo", "compare", str(shown / "recipe.toml"), "-o", f"{shown}-again"]),

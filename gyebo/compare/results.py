@@ -149,12 +149,32 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return math.fsum(known) / len(known) if known and len(known) == len(values) else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class HandedOver:
+    """The model that all models of a task taught (`gyebo/compare/handing_over.py`): the candidate that it began as, how many
+    taught it, and its result; else why there is none. `alone`: the mean score of that candidate's own fine-tunings. `seconds`:
+    what it took, beside the budget."""
+
+    task: str
+    candidate: str = ""
+    teachers: int = 0
+    alone: float | None = None
+    result: FinetuneResult | None = None
+    seconds: float = 0.0
+    reason: str = ""
+
+    @property
+    def score(self) -> float | None:
+        """Its score on the test examples."""
+        return None if self.result is None else self.result.test[self.result.score]
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison:
     """A finished comparison, which shows its verdict and its table.
 
     `rows`: best mean first, failed ones last. `plan`: by candidate. `tasks`: by name. `baselines`: by task, the linear
-    baseline's score on resamples of the test examples, where known.
+    baseline's score on resamples of the test examples, where known. `handed_over`: what was trained beside the table.
     """
 
     recipe: Recipe
@@ -165,6 +185,7 @@ class Comparison:
     environment: dict[str, Any]
     tasks: dict[str, KnownTask] = field(default_factory=dict)
     baselines: dict[str, Array] = field(default_factory=dict)
+    handed_over: list[HandedOver] = field(default_factory=list)
 
     def __repr__(self) -> str:
         from gyebo.compare.rendering import plain
@@ -181,7 +202,8 @@ class Comparison:
         """Whether every run of every candidate finished, and every baseline."""
         baselines = [task.baseline_failed for task in self.tasks.values()]
         branches = [branch.failures for row in self.rows for branch in row.cooldowns.values()]
-        return not any(row.failures for row in self.rows) and not any(baselines) and not any(branches)
+        failed = [*baselines, *branches, *(each.reason for each in self.handed_over)]
+        return not any(row.failures for row in self.rows) and not any(failed)
 
     @property
     def ranked_by(self) -> str:

@@ -7,6 +7,7 @@ The directory of a comparison, each file replaced in one step, so that a kill at
     tokenizer/      the segmentation that all share, where none was named
     sweeps/NAME/lr-RATE/, runs/NAME/seed-N/     the runs, each a model directory
     tasks/          what was fine-tuned from them, and the baselines (see gyebo/compare/tasks.py)
+    handed-over/TASK/   a model that the others taught (see gyebo/compare/handing_over.py)
     cooldowns/SHARE/    the same of the runs' branches (see gyebo/compare/cooldowns.py)
     test-texts.jsonl    the texts of the test examples, where no document that holds one is to be learned
     failures/       the traceback of each run that failed last time
@@ -36,10 +37,12 @@ from gyebo.compare import cooldowns
 from gyebo.compare import recipe as recipes
 from gyebo.compare.conclusion import conclusion
 from gyebo.compare.examples import with_examples
+from gyebo.compare.handing_over import FOLDER as HANDED_OVER
+from gyebo.compare.handing_over import hand_over
 from gyebo.compare.plan import PLAN, CandidatePlan
 from gyebo.compare.pretraining import pretrain_branch, pretrain_measured
 from gyebo.compare.recipe import BASELINE, Recipe, load_with_lines
-from gyebo.compare.rendering import as_json, markdown, rich_tables
+from gyebo.compare.rendering import as_json, lines_handed_over, markdown, rich_tables
 from gyebo.compare.report import commands, write_report
 from gyebo.compare.results import Comparison, Row, rank
 from gyebo.compare.search import search
@@ -66,7 +69,7 @@ from gyebo.jobs.written import RUN, TOKENIZER, Table, foreign
 
 _RUNS: Table = {
     "runs": {"*": {"seed-*": RUN}},
-    "failures": {"*.txt": None, "tasks": {"*": {"*.txt": None}}},
+    "failures": {"*.txt": None, HANDED_OVER: {"*.txt": None}, "tasks": {"*": {"*.txt": None}}},
 }
 WRITTEN: Table = {
     **dict.fromkeys(("recipe.toml", "plan.json", TEST_TEXTS, "results.json", "results.md", "report.html")),
@@ -76,6 +79,7 @@ WRITTEN: Table = {
     **_RUNS,
     "cooldowns": {"*": {**_RUNS, "tasks": {"*": {"*": {"seed-*": RUN}}}}},
     "tasks": {BASELINE: {"*": RUN}, "*": {"*": {"seed-*": RUN}}},
+    HANDED_OVER: {"*": RUN},
     "checkpoints": {"sources.json": None},
 }
 
@@ -133,6 +137,7 @@ def _run(session: Session, typed: Recipe, fresh: bool) -> Comparison:
         places.remember(out, typed, recipe)
     trained, baselines = with_examples(_train(session), out, recipe=recipe, tasks=session.state.tasks)
     rows = rank(trained, session.state.tasks, recipe.measured_by)
+    handed_over = hand_over(session, rows)
     state = session.state
     assert state.prepared is not None
     comparison = Comparison(
@@ -144,6 +149,7 @@ def _run(session: Session, typed: Recipe, fresh: bool) -> Comparison:
         environment=environment(),
         tasks=state.tasks,
         baselines=baselines,
+        handed_over=handed_over,
     )
     write(out / "results.json", json.dumps(finite(as_json(comparison)), ensure_ascii=False, indent=1, allow_nan=False))
     write(out / "results.md", markdown(comparison))
@@ -203,7 +209,9 @@ def open_directory(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) 
     names = [name for task in recipe.tasks for name in (task.data, task.test)]
     refuse_to_replace(out, [*names, *recipe.data.corpus, *recipe.data.without, recipe.data.valid, recipe.tokenizer.path])
     if entries and resume:
-        going, changes = recipes.continued(toml.read(stored), recipe, str(stored))
+        before = toml.read(stored)
+        recipe = recipe.model_copy(update={"hand_over": recipe.hand_over or before.get("hand_over")})
+        going, changes = recipes.continued(before, recipe, str(stored))
         if changes:
             raise OptionError(
                 f"{out} can't be resumed with another recipe: {'; '.join(changes)}."
@@ -395,6 +403,8 @@ def show(result: Comparison, console: Console) -> None:
     console.print(f"[bold]{escape(headline)}[/bold] {escape(why)}", highlight=False)
     if result.floor is not None:
         console.print(f"Known entropy of the held-out text: {result.floor:.4f} bits per byte.", highlight=False)
+    for line in lines_handed_over(result):
+        console.print(escape(line), highlight=False)
     console.print(f"\nReport: {escape(str(result.out / 'report.html'))}", highlight=False)
     console.print(f"All figures: {escape(str(result.out / 'results.md'))}", highlight=False)
     for what, command in commands(result, result.out):

@@ -53,7 +53,9 @@ class Pretrain(Protocol):
 class Finetune(Protocol):
     """`gyebo.jobs.finetuning.run.finetune`."""
 
-    def __call__(self, options: FinetuneOptions, out: Path, *, resume: bool, console: Console | None) -> FinetuneResult:
+    def __call__(
+        self, options: FinetuneOptions, out: Path, *, resume: bool = False, overwrite: bool = False, console: Console | None
+    ) -> FinetuneResult:
         """Fine-tune one seed, or take the result of a finished one."""
 
 

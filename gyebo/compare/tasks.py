@@ -26,7 +26,7 @@ from gyebo.config.errors import OptionError
 from gyebo.config.finetune import TaskOptions
 from gyebo.jobs.results import ExampleCounts, FinetuneResult, TaskFacts
 from gyebo.tasks.kinds.table import find_kind
-from gyebo.tasks.splits import read_task
+from gyebo.tasks.splits import not_said, read_task
 
 TEST_TEXTS = "test-texts.jsonl"
 
@@ -72,7 +72,7 @@ def read_tasks(session: Session) -> None:
                 f" {counts.test:,} test examples ({found.measured})",
                 highlight=False,
             )
-            for note in found.notes:
+            for note in not_said(found.fingerprint, found.notes):
                 session.console.print(f"[dim]note: {escape(note)}[/dim]", highlight=False)
 
 

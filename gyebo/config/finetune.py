@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from gyebo.config.errors import OptionError
-from gyebo.config.run import Device, Encoding, OptimOptions, Precision, Schedule, Section, by_optimizer
+from gyebo.config.run import DataOptions, Device, Encoding, OptimOptions, Precision, Schedule, Section, by_optimizer
 
 
 class TaskOptions(Section):
@@ -97,6 +97,30 @@ class MixingOptions(Section):
         return self
 
 
+class DistilOptions(Section):
+    """What fine-tuned models teach: a class for each text, as surely as they are on average (Hinton et al. 2015)."""
+
+    teachers: list[str] = Field(default_factory=list, description="fine-tuned models of the same task, or linear baselines")
+    texts: DataOptions | None = Field(None, description="texts without a label, which the teachers label: options of a corpus")
+    most: int = Field(20_000, gt=0, description="largest number of these texts, chosen by hash")
+    weight: float = Field(
+        0.5, ge=0, le=1, description="weight of what the teachers say of a training example, beside its own label"
+    )
+
+    @model_validator(mode="after")
+    def _taught(self) -> Self:
+        given = self.model_dump(exclude_defaults=True)
+        if not self.teachers and given:
+            raise OptionError(f"‹{next(iter(given))}› has no effect without ‹teachers›: name one, or leave it out")
+        if self.texts is None and "most" in given:
+            raise OptionError(f"‹most›={self.most} has no effect without ‹texts›: leave it out")
+        if self.texts is None and self.teachers and not self.weight:
+            raise OptionError("‹weight›=0: without ‹texts›, nothing that the ‹teachers› say would be learned")
+        if self.texts and "-" in self.texts.corpus:
+            raise OptionError("‹texts›: stdin (-) can't be read again by another seed: save the texts in a file")
+        return self
+
+
 class TuningOptions(Section):
     """How a model learns a task: what a fine-tuning and a task of a comparison both say."""
 
@@ -176,6 +200,7 @@ class FinetuneOptions(TuningOptions):
     )
     seed: int = Field(0, ge=0)
     translation: TranslationOptions = Field(default_factory=TranslationOptions)
+    distil: DistilOptions = Field(default_factory=DistilOptions)
     device: Device = "auto"
     precision: Precision = "auto"
     ablate: Literal["text", "image"] | None = Field(

@@ -17,7 +17,12 @@ def _flags(section: str, fields: str) -> dict[str, str]:
 
 
 SET = "settings."  # before the name of an option that was given as a setting, also where it has a flag
-RENAMED = {"-o": "out", "--from": "start_from", "--set": "settings"}  # parameters that are not called as their flag
+RENAMED = {
+    "-o": "out",
+    "--from": "start_from",
+    "--set": "settings",
+    "--teacher": "teachers",
+}  # parameters that are not called as their flag
 ALL = {"out": "-o", "resume": "--resume", "overwrite": "--overwrite", "settings": "--set"}
 OF_SOME = {"dry_run": "--dry-run"}  # of the commands that have it
 BUDGET = _flags("budget.", "steps tokens minutes")
@@ -46,6 +51,9 @@ FLAGS: dict[str, dict[str, str]] = {
         **_flags("", "tokenizer answer ablate epochs steps batch max_length ngrams patience device precision"),
         **_flags("task.", "data text pair label image features test encoding bad_bytes train_share"),
         **_flags("optim.", "lr layer_decay freeze"),
+        "distil.teachers": "--teacher",
+        "distil.texts": "--unlabelled",
+        "distil.texts.corpus": "--unlabelled",
     },
     "attribute": {
         "model": "MODEL",
@@ -59,7 +67,7 @@ FLAGS: dict[str, dict[str, str]] = {
         **_flags("", "tokenizer vocab_size context examples seed"),
         **_flags("data.", "documents text_field encoding bad_bytes"),
     },
-    "compare": _flags("", "task corpus"),
+    "compare": _flags("", "task corpus hand_over"),
     "evaluate": {"data.corpus": "CORPUS"},
     "tokenizer train": {"data.corpus": "CORPUS"},
     "inspect reconstructions": {"data.corpus": "PICTURES"},
@@ -129,6 +137,8 @@ def words_for(given: Mapping[str, Any], command: str) -> list[str]:
         name = flag(field, command)
         if name.startswith("--set "):
             settings += ["--set", f"{field}={json.dumps(value, ensure_ascii=False)}"]
+        elif isinstance(value, list | tuple):  # given once for each
+            flags += [word for one in value for word in (name, str(one))]
         else:
             flags += [name] if value is True else [name, str(value)]
     return flags + settings

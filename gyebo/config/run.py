@@ -49,7 +49,7 @@ def known_encoding(name: str) -> str:
 
 Encoding = Annotated[str, AfterValidator(known_encoding)]
 SOURCES = re.compile(
-    r"data\.(corpus|valid|without)|tokenizer(\.path)?|picture_tokenizer|start_from|teacher|model|(further_)?tasks?(\.\d+)?\.(data|test|features)"
+    r"data\.(corpus|valid|without)|tokenizer(\.path)?|picture_tokenizer|start_from|teacher|model|distil\.(teachers|texts\.(corpus|valid|without))|(further_)?tasks?(\.\d+)?\.(data|test|features)"
 )
 
 

@@ -15,9 +15,8 @@ from gyebo.jobs import identity, places, run_directory
 from gyebo.jobs.finetuning.build import with_defaults, with_family_name
 from gyebo.jobs.finetuning.report import card, lines, summary
 from gyebo.jobs.finetuning.run import finetune, options_of, refuse_processes, started_from
-from gyebo.jobs.results import FinetuneResult, FinetuneSummary
+from gyebo.jobs.results import RESULTS, FinetuneResult, FinetuneSummary
 
-RESULTS = "results.json"
 OF_ONE_SEED = ("metrics.jsonl", "run.toml", "events.*")  # stay beside the checkpoints that they belong to
 
 

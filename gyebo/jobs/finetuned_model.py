@@ -13,10 +13,10 @@ from gyebo.config.finetune import TaskOptions, TranslationOptions
 from gyebo.generation.options import GenerationOptions
 from gyebo.interchange.files import read_json
 from gyebo.jobs import run_directory as runs
-from gyebo.jobs.finetune import RESULTS
 from gyebo.jobs.opened import Given, Loaded, directory_of, made_ready, open_given
 from gyebo.jobs.picture_reading import reading_of
 from gyebo.jobs.places import placed_task
+from gyebo.jobs.results import RESULTS
 from gyebo.models.family import find
 from gyebo.models.tree.row import HEAD, TEXT
 from gyebo.objectives import table

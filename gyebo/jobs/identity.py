@@ -38,6 +38,8 @@ WORDS = {  # part -> what is said where it differs
     "start": "the weights that it started from are others",
     "teacher": "the teacher's weights differ",
     "picture_tokenizer": "the picture tokenizer is another one",
+    "teachers": "the teachers' weights differ",
+    "texts": "the texts without a label have changed since the run",
     "examples": "the examples of its task have changed since the run",
 }
 HASH = "hash"  # beside the parts, where they are stored

@@ -43,7 +43,7 @@ def refuse_names(options: Section, out: Path) -> None:
 def published_name(name: str) -> str:
     """A name as files that are published show it: of an absolute path the part below the current directory, or else its last
     part."""
-    prefix = nlvr.PREFIX if name.startswith(nlvr.PREFIX) else ""
+    prefix = nlvr.prefix_of(name)
     place, rows = without_rows(name.removeprefix(prefix))
     path = Path(place)
     if not path.is_absolute():
@@ -148,13 +148,14 @@ def _there(name: str, field: str) -> bool:
     """Whether something lies at a name (of the corpus also a pattern, of a task also a STEM)."""
     if name == "-" or name.startswith((HUB, "world:")) or (field == "model" and scratch(name)):
         return False
-    name, _ = without_rows(name) if field.startswith("data.") else (name, None)
+    corpus = field.startswith(("data.", "distil.texts."))
+    name, _ = without_rows(name) if corpus else (name, None)
     path = Path(name).expanduser()
     if path.exists():
         return True
     if "task" in field:  # the STEM of two files
         return any(path.parent.glob(f"{glob.escape(path.name)}.*"))
-    return field.startswith("data.") and bool(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute patterns too)
+    return corpus and bool(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute patterns too)
 
 
 def _read(out: Path) -> dict[str, list[Entry]]:

@@ -16,6 +16,8 @@ from gyebo.objectives.table import LIKELIHOOD, words_of
 Number = int | float
 Kind = TypeVar("Kind")
 
+RESULTS = "results.json"  # of all seeds of a fine-tuning
+
 
 class Stored:
     """What can be stored as plain values, and read again."""

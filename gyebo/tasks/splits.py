@@ -62,6 +62,16 @@ class TaskData:
         return digest.hexdigest()
 
 
+_said: set[tuple[str, str]] = set()  # the runs of a comparison, and all seeds, read the same examples
+
+
+def not_said(fingerprint: str, notes: Sequence[str]) -> list[str]:
+    """Those of the notes on a task's examples that are new in this process, which are said now."""
+    new = [note for note in dict.fromkeys(notes) if (fingerprint, note) not in _said]
+    _said.update((fingerprint, note) for note in new)
+    return new
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """A test set; fields as in `TaskData`."""

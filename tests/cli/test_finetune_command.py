@@ -70,6 +70,13 @@ def test_json_is_json_and_nothing_else(cli, bert, data, tmp_path):
     assert again.code == 0 and json.loads(again.out) == summary
 
 
+def test_what_is_odd_about_the_examples_is_said_once(cli, bert, data, tmp_path):
+    """Not again for each seed."""
+    words = ["finetune", bert, "classification", "--data", data, *MINE, *QUICK, "--max-length", "6", "--seeds", "0,1"]
+    found = cli(*words, "-o", tmp_path / "r")
+    assert found.code == 0 and found.out.count("training examples are longer than 6 tokens and were truncated") == 1
+
+
 def test_the_linear_baseline(cli, data, tmp_path):
     found = cli("finetune", "linear", "classification", "--data", data, *MINE, "-o", tmp_path / "r")
     assert found.code == 0 and "classification with linear, seed 0:" in found.out

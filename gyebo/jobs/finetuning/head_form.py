@@ -10,6 +10,7 @@ import torch
 
 from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions, scratch
+from gyebo.jobs.finetuning import teachers
 from gyebo.jobs.finetuning.setup import PARTS, Origin, Setup, TaskPart, bpe_dropout_features, gives_features, longest_row
 from gyebo.jobs.model_building import freeze, grow_vocabulary, layers_of, spell_more, with_dropout
 from gyebo.models.family import FAMILIES, model_class
@@ -39,10 +40,14 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     labels = task.labels if kind.names_classes else None
     pictures = _pictures(options, data, kind, origin)
     ngrams = _ngrams(options, data)
+    taught = teachers.taught(options, data, kind)
 
     def encoded(tokenizer: Tokenizer, part: str = "train") -> Any:
-        found = encode(kind.name, getattr(data, part), tokenizer, labels, length, pictures)
-        return ngrams.read(found, getattr(data, part)) if ngrams else found
+        from_teachers = taught if part == "train" else None
+        examples = from_teachers.examples(data.train) if from_teachers else getattr(data, part)
+        found = encode(kind.name, examples, tokenizer, labels, length, pictures)
+        found = from_teachers.given_to(found) if from_teachers else found
+        return ngrams.read(found, examples) if ngrams else found
 
     features = {part: encoded(tokenizer, part) for part in PARTS}
     count = len(features["train"])

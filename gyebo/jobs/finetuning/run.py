@@ -21,6 +21,7 @@ from gyebo.interchange import load, save
 from gyebo.interchange.loading import family_of
 from gyebo.interchange.saving import auto_class
 from gyebo.jobs import identity, places, resuming, root_files, run_directory
+from gyebo.jobs.finetuning import teachers
 from gyebo.jobs.finetuning.build import opened, set_up, with_defaults, with_family_name
 from gyebo.jobs.finetuning.report import by_class, card, pictures, without
 from gyebo.jobs.finetuning.setup import MEAN, PARTS, Origin, Setup, TaskPart
@@ -30,7 +31,7 @@ from gyebo.jobs.pretraining.planning import MEASURE_SECONDS
 from gyebo.jobs.results import FinetuneResult, read
 from gyebo.tasks.metrics.metrics import measure, signatures, write_parts
 from gyebo.tasks.prediction import PREDICTIONS, as_rows, write_predictions
-from gyebo.tasks.splits import TaskData
+from gyebo.tasks.splits import TaskData, not_said
 from gyebo.training import checkpoint, log
 from gyebo.training.device import peak_memory, reset_peak_memory
 from gyebo.training.loop import Intervals, raise_if_stopped, resume, train
@@ -91,19 +92,21 @@ def _stored(record: dict[str, Any], out: Path) -> FinetuneResult:
     return read(FinetuneResult, record["result"], str(out / "run.toml"))
 
 
-def _identity(options: FinetuneOptions, examples: Sequence[TaskData], origin: Origin) -> Identity:
+def _identity(options: FinetuneOptions, found: FinetuneOptions, examples: Sequence[TaskData], origin: Origin) -> Identity:
+    """`options`: as they were given; `found`: with the places where sources are."""
     return identity.of(
         options.model_dump(mode="json"),
         tokenizer=origin.tokenizer.fingerprint,
         start=None if scratch(options.model) else identity.digest(origin.body()),
         examples="+".join(data.fingerprint for data in examples),
+        **teachers.identity_of(found),
     )
 
 
 def _found_again(options: FinetuneOptions, found: FinetuneOptions) -> Identity:
     """The identity of a run whose sources lie where `found` says."""
     read, origin = opened(found)
-    return _identity(options, [data for data, _ in read], origin)
+    return _identity(options, found, [data for data, _ in read], origin)
 
 
 def _family(options: FinetuneOptions, record: dict[str, Any] | None, beside: Path | None) -> str | None:
@@ -123,7 +126,9 @@ def refuse_processes() -> None:
 
 def started_from(options: FinetuneOptions) -> tuple[str | None, ...]:
     """The names of everything that a fine-tuning reads, any of which may be a path."""
-    return options.model, options.tokenizer, *(getattr(task, name) for task in options.tasks for name in task.sources)
+    distil = options.distil
+    taught = (*distil.teachers, *(distil.texts.corpus if distil.texts else ()))
+    return options.model, options.tokenizer, *taught, *(getattr(task, name) for task in options.tasks for name in task.sources)
 
 
 def options_of(record: dict[str, Any], out: Path) -> FinetuneOptions:
@@ -136,8 +141,9 @@ def options_of(record: dict[str, Any], out: Path) -> FinetuneOptions:
 def replayed(record: dict[str, Any], out: Path) -> Trainer:
     """The trainer of a run at step 0, to train it again. ValueError where its examples have changed since."""
     options = options_of(record, out)
-    setup = set_up(places.placed(options, out, typed=False))
-    identity.refuse_other(record, _identity(options, [task.data for task in setup.tasks], setup.origin), out)
+    found = places.placed(options, out, typed=False)
+    setup = set_up(found)
+    identity.refuse_other(record, _identity(options, found, [task.data for task in setup.tasks], setup.origin), out)
     return setup.trainer(record["plan"])
 
 
@@ -154,7 +160,7 @@ def _run(
     say, known = resuming.speaker(console), out if record else beside
     found = places.placed(options, known, typed=True) if known else options
     setup = replace(set_up(found), options=options)  # as they were typed
-    parts = _identity(options, [task.data for task in setup.tasks], setup.origin)
+    parts = _identity(options, found, [task.data for task in setup.tasks], setup.origin)
     if record is None:
         if beside:
             other = run_directory.read(beside)
@@ -225,17 +231,16 @@ def _described(task: TaskPart) -> dict[str, Any]:
 
 def _said_of(task: TaskPart, rate: float | None) -> list[str]:
     """Notes on a task, its numbers of examples, and how often it is drawn where it is one of several."""
-    data = task.data
-    lines = [f"note: {note}" for note in data.notes]
+    data, notes = task.data, list(task.data.notes)
     for part, features in task.features.items():
-        skipped = len(getattr(data, part)) - len(set(features.example.tolist()))
+        skipped = len(features.ids) - len(set(features.example.tolist()))
         for count, done in ((skipped, "skipped"), (features.too_long - skipped, "truncated")):
             if count > 0:
                 called = {"train": "training", "valid": "validation", "test": "test"}[part]
                 longer = f"{count:,} {called} examples are longer than {task.longest[part]} tokens"
-                lines.append(f"note: {longer} and were {done} (max_length)")
+                notes.append(f"{longer} and were {done} (max_length)")
     drawn = "" if rate is None else f", {rate:.2%} of what is drawn"
-    return [*lines, f"{task.name}: {data.sizes}{drawn}"]
+    return [*(f"note: {note}" for note in not_said(data.fingerprint, notes)), f"{task.name}: {data.sizes}{drawn}"]
 
 
 def announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
@@ -246,6 +251,9 @@ def announce(setup: Setup, plan: dict[str, Any], console: Console) -> None:
         f"{plan['precision']} on {setup.device.type}, "
         f"{OPTIMIZERS[setup.options.optim.name]} with learning rate {plan['lr']:g}"
     )
+    if count := len(setup.options.distil.teachers):
+        texts = len(setup.tasks[0].features["train"].ids) - len(setup.data.train)
+        lines.append(f"labels: those of {count} teachers, on the training examples and on {texts:,} texts without a label")
     if setup.options.ablate:
         lines.append(f"an ablation: training, validation and test {without(setup.options.ablate)}")
     if setup.by_tokens and plan["steps"] < FEW_STEPS:

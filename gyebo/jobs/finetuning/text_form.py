@@ -63,6 +63,10 @@ def check_options(options: FinetuneOptions) -> None:
     if idle := options.without_effect_on_text():
         better = "use ‹body_dropout›" if idle == "dropout" else "leave it out"
         raise OptionError(f"‹{idle}› is for task heads, but {options.model} answers {options.task.name} by text: {better}")
+    if options.distil.teachers:
+        raise OptionError(
+            f"‹distil.teachers› is for task heads, but {options.model} answers {options.task.name} by text: leave it out"
+        )
     if options.batch and asked.batch_tokens != TranslationOptions.model_fields["batch_tokens"].default:
         raise OptionError(
             f"‹batch›={options.batch} and ‹translation.batch_tokens›={asked.batch_tokens} exclude each other: keep one"
