@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gyebo.data.nlvr_statements import FORMS, PANELS, SIMPLE, STEP, WEIGHTS, Item, pair
+from gyebo.data.nlvr_wordings import TOWERS, WORDINGS, are_towers, worded
 from gyebo.data.records import CAPTION, FALSE, STRETCH, Record, Region, Text
 from gyebo.data.rows import parquet_file
 from gyebo.data.source import Source, parquet_rows
@@ -92,7 +93,7 @@ def source(corpus: str) -> Source:
 def grammar(forms: Sequence[str]) -> str:
     """What is said about pictures, besides their items: statements of other forms, or other numbers of them, are another
     corpus."""
-    return f"{STATEMENTS} " + ", ".join(f"{form} {WEIGHTS.get(form, 1)}" for form in forms)
+    return f"{STATEMENTS} {WORDINGS} {TOWERS} " + ", ".join(f"{form} {WEIGHTS.get(form, 1)}" for form in forms)
 
 
 def files(source: Source) -> list[Path]:
@@ -129,11 +130,12 @@ def _told_apart(first: Example, second: Example, without: set[str], forms: Seque
     """Statements of these forms that are true of the first picture alone, each with one that is true of the second alone."""
     rng = random.Random(f"gyebo nlvr {first.identifier} {first.permutation} {second.identifier} {second.permutation}")
     found: list[tuple[str, str]] = []
+    towers = are_towers(first.items) and are_towers(second.items)
     for _ in range(2 * STATEMENTS):
         statements = pair(first.items, second.items, rng, forms)
         if statements is None:
             break
-        texts = statements[0].text, statements[1].text
+        texts = worded(statements[0].text, rng, towers=towers), worded(statements[1].text, rng, towers=towers)
         if texts not in found and not {key(text) for text in texts} & without:
             found.append(texts)
         if len(found) == STATEMENTS:

@@ -3,7 +3,7 @@
 A picture is three boxes with items, each of a shape, a colour and a size. A form of statement is a row of `FORMS`: its slots,
 what it means and how it is worded. Statements are drawn by trying: slots at random until the form tells two pictures apart,
 then one slot changed until it tells them apart the other way. Their language is that of people who describe such pictures,
-simplified; no sentence of the data set is used.
+simplified (`nlvr_wordings.py` has other words for the same); no sentence of the data set is used.
 """
 
 from __future__ import annotations
@@ -126,6 +126,7 @@ def _one_of(*values: str) -> Callable[[random.Random, Items], str]:
 
 DRAWN: dict[str, Callable[[random.Random, Items], object]] = {
     "kind": _kind, "other": _kind, "amount": _amount, "second": _amount, "boxes": _boxes, "colour": _one_of(*COLOURS),
+    "first": _one_of(*COLOURS), "number": lambda rng, items: rng.randint(2, 6),
     "shape": _one_of(*SHAPES), "wall": _one_of(*WALLS), "place": _one_of("left", "middle", "right"),
     "side": _one_of("above", "below"), "end": _one_of("top", "bottom"),
 }  # fmt: skip
@@ -164,7 +165,7 @@ def _there(slots: Slots, words: str) -> str:
 def _one(slots: Slots, name: str = "kind") -> str:
     kind = slots[name]
     assert isinstance(kind, Kind)
-    return f"a {kind.words(1)}"
+    return f"{'an' if kind.words(1)[0] == 'i' else 'a'} {kind.words(1)}"
 
 
 def _boxes_with(items: Items, slots: Slots, fits: Callable[[list[Item]], bool]) -> bool:
@@ -199,6 +200,20 @@ def _ends(box: list[Item], slots: Slots) -> bool:
     found = min(box, key=lambda i: i.box[1]) if slots["end"] == "top" else max(box, key=lambda i: i.box[3])
     alone = sum((i.box[1], i.box[3])[slots["end"] != "top"] == (found.box[1], found.box[3])[slots["end"] != "top"] for i in box)
     return alone == 1 and found.colour == slots["colour"]
+
+
+def _only_two_colours(items: Items, slots: Slots) -> bool:
+    """Whether the items of a box have these colours, and no other."""
+    wanted = {slots["first"], slots["colour"]}
+    return len(wanted) == 2 and any({item.colour for item in box} == wanted for box in boxes(items))
+
+
+def _of_which(slots: Slots) -> str:
+    number, amount, kind = slots["number"], slots["amount"], slots["kind"]
+    assert isinstance(number, int) and isinstance(amount, Amount) and isinstance(kind, Kind)
+    how, many = amount.words(kind).removesuffix(kind.words(amount.number)).rstrip(), kind.words(amount.number)
+    some = f"is {_one(slots)}" if amount.number == 1 else f"are {many}"
+    return f"There is a box with exactly {NUMBERS[number]} items of which {how} {some}."
 
 
 FORMS: dict[str, Form] = {
@@ -239,6 +254,31 @@ FORMS: dict[str, Form] = {
         lambda items, s: _amount_fits([item for item in items if item.sides], s),
         lambda s: _there(s, f"{_amount_words(s)} touching a wall"),
     ),
+    "not touching": Form(
+        ("amount", "kind"),
+        lambda items, s: _amount_fits([item for item in items if not item.sides], s),
+        lambda s: _there(s, f"{_amount_words(s)} not touching a wall"),
+    ),
+    "in a corner": Form(
+        ("amount", "kind"),
+        lambda items, s: _amount_fits([item for item in items if len(item.sides) > 1], s),
+        lambda s: _there(s, f"{_amount_words(s)} touching a corner"),
+    ),
+    "of which": Form(
+        ("number", "amount", "kind"),
+        lambda items, s: any(len(box) == s["number"] and _amount_fits(box, s) for box in boxes(items)),
+        _of_which,
+    ),
+    "two colours": Form(
+        ("first", "colour"),
+        _only_two_colours,
+        lambda s: f"There is a box with items of only {s['first']} and {s['colour']} color.",
+    ),
+    "a box ending": Form(
+        ("colour", "end"),
+        lambda items, s: any(_ends(box, s) for box in boxes(items)),
+        lambda s: f"There is a box with a {s['colour']} item at the {s['end']}.",
+    ),
     "above": Form(("kind", "side", "other"), _pairs, lambda s: f"There is {_one(s)} {s['side']} {_one(s, 'other')}."),
     "one colour": Form(
         ("boxes",),
@@ -271,6 +311,9 @@ WEIGHTS = {
     "a box with": 4,
     "a box with both": 3,
     "boxes with": 2,
+    "of which": 2,
+    "not touching": 2,
+    "a box ending": 3,
     "above": 2,
     "at an end": 2,
 }  # others: 1
