@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -99,9 +100,11 @@ def described(kind: type[BaseModel], prefix: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
     for name, field in kind.model_fields.items():
         inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            found |= described(inner, f"{prefix}{name}.")
-        else:
+        parts = get_args(inner) if isinstance(inner, UnionType) else (inner,)
+        sections = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
+        for section in sections:
+            found |= described(section, f"{prefix}{name}.")
+        if not sections or len(parts) > 1:  # a section that may be left out has a name of its own
             found[prefix + name] = field.description or ""
     return found
 
