@@ -104,7 +104,7 @@ def main() -> None:
         families[family] = {"pretraining": learned, "parameters": runs[-1].parameters, "arms": arms}
     settings = {name: str(value) for name, value in vars(given).items() if name not in ("data", "out", "families")}
     stored = RESULTS / "nlvr.json"
-    families = (json.loads(stored.read_text())["families"] if stored.exists() else {}) | families
+    families = (json.loads(stored.read_text(encoding="utf-8"))["families"] if stored.exists() else {}) | families
     true = {part: always_true(given.data / f"{part}.parquet") for part in ("dev", "test")}
     store("nlvr", {"settings": settings, "machine": machine(), "always_true": true, "families": families})
 

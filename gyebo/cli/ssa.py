@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -85,9 +86,16 @@ def serve(
     """
     from gyebo.jobs.text_files import reading_of
     from gyebo.serving.annotation import serve as job
+    from gyebo.ssa.sheet import read_sheets
 
     try:
-        job(sheet, host=host, port=port, reading=reading_of(encoding), announce=lambda line: print(line, flush=True))
+        job(
+            sheet,
+            host=host,
+            port=port,
+            opened=partial(read_sheets, reading=reading_of(encoding)),
+            announce=lambda line: print(line, flush=True),
+        )
     except KeyboardInterrupt:
         pass  # how one ends it
 

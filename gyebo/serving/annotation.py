@@ -14,14 +14,13 @@ several servers of one sheet, don't lose anything.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from gyebo.config.errors import OptionError
-from gyebo.data.encoding import UTF8, Reading
 from gyebo.ssa.ratings import FIELDS, Rating, log_of, rater_name, read_log, record
 from gyebo.ssa.sheet import Sheet, as_csv, order_of, read_sheets
 
@@ -36,6 +35,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 LOCAL = ("127.0.0.1", "localhost")
+ReadSheets = Callable[[Sequence[Path]], Sheet]
 PATIENCE = 2  # seconds that an open connection may hold up the end
 
 
@@ -51,7 +51,12 @@ class Answer(BaseModel):
 
 
 def serve(
-    sheet: Path, *, host: str = "127.0.0.1", port: int = 8000, reading: Reading = UTF8, announce: Callable[[str], None] = print
+    sheet: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    opened: ReadSheets = read_sheets,
+    announce: Callable[[str], None] = print,
 ) -> None:
     """Serve the page until Ctrl-C; `announce` is told the address. `port` 0: any that is free.
 
@@ -59,7 +64,7 @@ def serve(
     installed; OptionError where the address can't be used.
     """
     uvicorn = _library("uvicorn")
-    application = annotation(sheet, hosts=LOCAL if host in LOCAL else None, reading=reading)
+    application = annotation(sheet, hosts=LOCAL if host in LOCAL else None, opened=opened)
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
@@ -71,11 +76,11 @@ def serve(
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def annotation(sheet: Path, *, hosts: tuple[str, ...] | None = LOCAL, reading: Reading = UTF8) -> Any:
+def annotation(sheet: Path, *, hosts: tuple[str, ...] | None = LOCAL, opened: ReadSheets = read_sheets) -> Any:
     """The application. `hosts`: under which names it answers, None: under any. On this machine alone only under its own: a
     page from elsewhere could otherwise reach it by a name that is made to point here."""
     fastapi = _library("fastapi")
-    read, log = read_sheets([sheet], reading), log_of(sheet)
+    read, log = opened([sheet]), log_of(sheet)
     read_log(log, read)  # what is wrong in it is said now
     by_key = {item.key: item for item in read.items}
     app = fastapi.FastAPI(title="gyebo ssa", docs_url=None, redoc_url=None, openapi_url=None)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from gyebo.nn.outputs import TaskOutput
 from gyebo.tasks.kinds.kind import HeadForm
 from gyebo.tasks.ngrams import FIELDS
 
@@ -37,7 +38,7 @@ class TaskObjective:
 
 def loss(form: HeadForm, output: Any, batch: Batch) -> Tensor:
     """The loss of a kind, summed over the labels: of an output whose parts learn apart, the sum of theirs."""
-    parts = [replace(output, logits=part) for part in getattr(output, "apart", ())] or [output]
+    parts = [replace(output, logits=part) for part in (output.apart if isinstance(output, TaskOutput) else ())] or [output]
     losses = [form.loss(part, batch) for part in parts]
     return sum(losses[1:], losses[0])
 
