@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from gyebo.compare.plan import KnownTask
-from gyebo.compare.recipe import BASELINE, Recipe, can_be_taught
+from gyebo.compare.recipe import BASELINE, Recipe
 from gyebo.compare.results import HandedOver, Row, run_directory, task_directory
 from gyebo.compare.sections import RecipeTask
 from gyebo.compare.session import Session, attempt
@@ -23,6 +23,7 @@ from gyebo.config.errors import OptionError
 from gyebo.config.finetune import FinetuneOptions
 from gyebo.config.toml import check
 from gyebo.jobs.results import FinetuneResult
+from gyebo.tasks.splits import open_task
 
 FOLDER = "handed-over"
 
@@ -31,7 +32,8 @@ def hand_over(session: Session, rows: Sequence[Row]) -> list[HandedOver]:
     """A model for each task that can have one; nothing where the recipe does not ask for it."""
     if session.recipe.hand_over is None:
         return []
-    return [_hand_over(session, rows, task) for task in session.recipe.tasks if can_be_taught(task)]
+    tasks = [task for task in session.recipe.tasks if open_task(task.source).gives_one_class]
+    return [_hand_over(session, rows, task) for task in tasks]
 
 
 def _hand_over(session: Session, rows: Sequence[Row], task: RecipeTask) -> HandedOver:

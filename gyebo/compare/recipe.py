@@ -34,7 +34,6 @@ from gyebo.tasks.splits import open_task
 BASELINE = "linear"  # beside the candidates' folders
 SECTIONS = ("data", "tokenizer", "budget", "optim", "train", "sweep")
 LISTS = ("candidates", "tasks")
-TAUGHT = "classification"  # the kind of task whose models can teach one another
 OLD_SHARE = 0.1  # the default before searches were counted: of a trial
 LEAST_TRIAL = 1.25  # times its warm-up
 PREFIXED = "wsd"  # the schedule whose short runs are the beginning of long ones, but for the cool-down
@@ -100,7 +99,7 @@ class Recipe(Section):
 
     def _check_hand_over(self) -> None:
         """ValueError where no model of a task can teach or be taught."""
-        taught = [task for task in self.tasks if can_be_taught(task)]
+        taught = [task for task in self.tasks if open_task(task.source).gives_one_class]
         if not taught:
             message = "‹hand_over› has no effect without a task that gives a text one class: add [[tasks]], or leave it out"
             raise OptionError(message, ("hand_over",))
@@ -328,12 +327,6 @@ class Recipe(Section):
         values |= {"model": model, "task": task.source.model_dump(), "seed": seed}
         values |= {"device": self.train.device, "precision": precision}
         return toml.check(FinetuneOptions, values, f"task {task.called}")
-
-
-def can_be_taught(task: RecipeTask) -> bool:
-    """Whether models of a task can teach one another: it gives a text one class."""
-    found = open_task(task.source)
-    return found.kind == TAUGHT and not found.entity_markers
 
 
 def _lacks(facts: ObjectiveFacts) -> str:

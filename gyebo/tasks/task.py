@@ -183,6 +183,11 @@ class Task:
             raise ValueError(f"{self.name}: score {self.score!r} is none of its metrics: {', '.join(self.metrics)}")
 
     @property
+    def gives_one_class(self) -> bool:
+        """Whether a text or a pair, as it is, gets one class: then models of the task can teach one another."""
+        return self.kind == "classification" and not self.entity_markers
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """The splits that the task may have."""
         return ("train", "dev", "test") if self.world else tuple(self.files)

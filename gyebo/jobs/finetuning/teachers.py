@@ -31,7 +31,6 @@ from gyebo.tasks.linear import LinearModel
 from gyebo.tasks.splits import TaskData
 from gyebo.tasks.task import Example
 
-CLASSES = "classification"  # the kind that can be taught
 SCALES = np.geomspace(0.02, 50, 120)
 LEAST = 1e-12  # of a probability, before its logarithm
 
@@ -58,7 +57,7 @@ def taught(options: FinetuneOptions, data: TaskData, kind: Kind) -> Taught | Non
     if not distil.teachers:
         return None
     names = data.task.labels
-    if kind.name != CLASSES or names is None or data.task.entity_markers:
+    if not data.task.gives_one_class or names is None:
         raise OptionError(f"‹distil.teachers› has no effect on {data.task.name}: it is for tasks that give a text one class")
     texts = _texts(distil, data)
     asked = [*data.valid, *data.train, *texts]
