@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gyebo.compare.recipe import Recipe, load_with_lines
-from gyebo.compare.run import real_jobs
+from gyebo.compare.run import decide, real_jobs
 from gyebo.compare.session import Jobs, Session
 from gyebo.compare.table_rows import short
 from gyebo.compare.tasks import TEST_TEXTS, keep_test_texts, read_tasks
@@ -57,9 +57,10 @@ def dry_run(recipe: Recipe, console: Console, *, jobs: Jobs | None = None, measu
     with tempfile.TemporaryDirectory() as folder:  # a tokenizer may be trained on the way
         out = Path(folder)
         session = Session(recipe=recipe.leaving_out(out / TEST_TEXTS), out=out, console=console, jobs=jobs or real_jobs())
-        recipe = session.recipe
         read_tasks(session)
         keep_test_texts(session)
+        decide(session)
+        recipe = session.recipe
         session.jobs.prepare(recipe.options(recipe.candidates[0], recipe.seeds[0], recipe.tokenizer.path), out, console)
         asked = [
             recipe.options(candidate, recipe.seeds[0], session.tokenizer, evaluate_context=recipe.evaluate_context)

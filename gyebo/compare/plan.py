@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from gyebo.jobs.results import CorpusFacts, FinetuneSummary, Number, RunPlan, SeenTests, Stored, TaskFacts
 
@@ -111,10 +112,20 @@ class KnownTask(TaskFacts):
     seen: SeenTests | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shape(Stored):
+    """What the budget decided for a candidate whose size is left to it."""
+
+    size: str
+    model: dict[str, Any]
+
+
 @dataclass(kw_only=True)
 class State(Stored):
-    """All of plan.json; candidates and tasks by name."""
+    """All of plan.json; candidates, their shapes and tasks by name. `batch_tokens`: what the budget decided, for all of them."""
 
     tasks: dict[str, KnownTask] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    batch_tokens: int | None = None
     prepared: CorpusFacts | None = None
     candidates: dict[str, CandidatePlan] = field(default_factory=dict)

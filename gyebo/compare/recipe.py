@@ -274,7 +274,7 @@ class Recipe(Section):
         changes: `steps`, `precision`, `evaluate_context`, `lr` and `warmup` take the place of what the recipe says.
         """
         optim = self.optim.chosen() | candidate.optim
-        train = self.train.model_dump()
+        train = self.train.model_dump(exclude_unset=True)
         budget = self.budget.model_dump()
         optim |= {name: changes[name] for name in ("lr", "warmup") if changes.get(name) is not None}
         train |= {name: changes[name] for name in ("precision", "evaluate_context") if changes.get(name) is not None}

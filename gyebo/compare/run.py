@@ -39,7 +39,7 @@ from gyebo.compare.conclusion import conclusion
 from gyebo.compare.examples import with_examples
 from gyebo.compare.handing_over import FOLDER as HANDED_OVER
 from gyebo.compare.handing_over import hand_over
-from gyebo.compare.plan import PLAN, CandidatePlan
+from gyebo.compare.plan import PLAN, CandidatePlan, Shape
 from gyebo.compare.pretraining import pretrain_branch, pretrain_measured
 from gyebo.compare.recipe import BASELINE, Recipe, load_with_lines
 from gyebo.compare.rendering import as_json, lines_handed_over, markdown, rich_tables
@@ -66,6 +66,7 @@ from gyebo.jobs import places
 from gyebo.jobs.results import CorpusFacts
 from gyebo.jobs.run_directory import bring_back, forget, refuse_foreign, refuse_links, refuse_to_replace, set_aside
 from gyebo.jobs.written import RUN, TOKENIZER, Table, foreign
+from gyebo.models.family import AUTO
 
 _RUNS: Table = {
     "runs": {"*": {"seed-*": RUN}},
@@ -135,6 +136,7 @@ def _run(session: Session, typed: Recipe, fresh: bool) -> Comparison:
     with _starting(out, fresh):
         _plan(session)
         places.remember(out, typed, recipe)
+    recipe = session.recipe  # every candidate with a shape now
     trained, baselines = with_examples(_train(session), out, recipe=recipe, tasks=session.state.tasks)
     rows = rank(trained, session.state.tasks, recipe.measured_by)
     handed_over = hand_over(session, rows)
@@ -161,10 +163,12 @@ def real_jobs() -> Jobs:
     """The functions of `gyebo.jobs` (imports torch)."""
     from gyebo.jobs import branch, pretrain, seen_tests
     from gyebo.jobs.finetuning import linear, run
-    from gyebo.jobs.pretraining import corpus, planning
+    from gyebo.jobs.pretraining import by_budget, corpus, planning
 
     return Jobs(
         prepare=corpus.prepare,
+        left_open=by_budget.left_open,
+        decided=by_budget.decided_for,
         plan_steps=planning.plan_steps,
         pretrain=pretrain.pretrain,
         branch=branch.branch,
@@ -257,6 +261,8 @@ def _plan(session: Session) -> None:
     session.restore()
     read_tasks(session)
     keep_test_texts(session)
+    decide(session)
+    recipe = session.recipe
     first = recipe.options(recipe.candidates[0], recipe.seeds[0], recipe.tokenizer.path)
     prepared = session.jobs.prepare(first, out, session.console)
     before = session.state.prepared or prepared
@@ -280,6 +286,28 @@ def _plan(session: Session) -> None:
         session.state.candidates |= found
         session.keep()
     train_baselines(session)
+
+
+def decide(session: Session) -> None:
+    """Let the budget decide once what the recipe leaves open: the shapes of candidates with a size of `AUTO`, and the tokens of a
+    step, the same for all candidates."""
+    recipe, state = session.recipe, session.state
+    asked = [recipe.options(candidate, recipe.seeds[0], recipe.tokenizer.path) for candidate in recipe.candidates]
+    new = {
+        candidate.name: options
+        for candidate, options in zip(recipe.candidates, asked)
+        if candidate.name not in {*state.shapes, *state.candidates} and session.jobs.left_open(options)
+    }
+    if new:
+        found = dict(zip(new, session.jobs.decided(list(new.values()), session.out, session.console), strict=True))
+        auto = {name: options for name, options in found.items() if new[name].size in AUTO}
+        state.shapes |= {name: Shape(size=options.size, model=options.model) for name, options in auto.items()}
+        state.batch_tokens = state.batch_tokens or min(options.train.batch_tokens for options in found.values())
+        session.keep()
+    sized = {name: {"size": shape.size, "model": shape.model} for name, shape in state.shapes.items()}
+    candidates = [one.model_copy(update=sized.get(one.name, {})) for one in recipe.candidates]
+    train = recipe.train.model_copy(update={"batch_tokens": state.batch_tokens}) if state.batch_tokens else recipe.train
+    session.recipe = recipe.model_copy(update={"candidates": candidates, "train": train})
 
 
 def _same_tokenizer(session: Session, before: CorpusFacts, prepared: CorpusFacts) -> None:

@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from gyebo.config.errors import OptionError, placed
 from gyebo.config.finetune import TaskOptions, TuningOptions
 from gyebo.config.run import ModelOptions, Section
-from gyebo.models.family import find, find_size
+from gyebo.jobs.pretraining.sizing import refuse_unfit
+from gyebo.models.family import AUTO, find, find_size
 from gyebo.objectives.facts import ObjectiveFacts
 from gyebo.objectives.table import asked
 from gyebo.tasks.splits import open_task
@@ -83,9 +84,13 @@ class Candidate(ModelOptions):
     @model_validator(mode="after")
     def _known(self) -> Candidate:
         with placed("size"):
-            find_size(find(self.family), self.size)
+            if self.size not in AUTO:
+                find_size(find(self.family), self.size)
         if self.objective_facts.kind:
             raise ValueError(f"{self.family} learns from sentence pairs, so it can't be compared here: use gyebo finetune")
+        if self.size in AUTO:
+            with placed("size"):
+                refuse_unfit(self.family, self.size, self.model)
         if not NAME.fullmatch(self.name):
             message = f"name {self.name!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)"
             raise OptionError(message, ("name",))

@@ -64,6 +64,8 @@ class Jobs:
     """The functions that do the work, those of `gyebo.jobs` unless a test brings others."""
 
     prepare: Callable[[RunOptions, Path, Console | None], CorpusFacts]
+    left_open: Callable[[RunOptions], list[str]]
+    decided: Callable[[Sequence[RunOptions], Path, Console | None], list[RunOptions]]
     plan_steps: Callable[[Sequence[RunOptions], Path, Console | None], list[RunPlan]]
     pretrain: Pretrain
     branch: Callable[[Path, int, Path], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -26,6 +26,7 @@ from gyebo.jobs import identity, places, resuming, root_files, run_directory
 from gyebo.jobs.model_building import saved_with
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.build import set_up
+from gyebo.jobs.pretraining.by_budget import DECIDED, as_decided, decided, left_open
 from gyebo.jobs.pretraining.corpus import floor
 from gyebo.jobs.pretraining.planning import plan_run
 from gyebo.jobs.pretraining.recipe import choices, with_recipe
@@ -72,8 +73,10 @@ def pretrain(
         with run_directory.claim(out, resume=resume, overwrite=overwrite) if first else nullcontext() as resumed:
             record = run_directory.read(out) if distributed.from_first(resumed) else None
             if record is None:
-                return _run(options, out, console=console, watch=watch)
+                found = decided(options, out, console)
+                return _run(found, out, console=console, watch=watch, names=left_open(options))
             stored = run_directory.options_of(record, out)
+            options = as_decided(options, stored, record.get(DECIDED, ()))
             changed = resuming.changed(record, stored, options, out)
             found = places.placed(options, out, typed=True)
             if "result" in record and not changed:
@@ -105,8 +108,10 @@ def _run(
     record: dict[str, Any] | None = None,
     changed: Set[str] = frozenset(),
     watch: Watch | None = None,
+    names: Sequence[str] = (),
 ) -> PretrainResult | None:
-    """`record`: of the run that is resumed; `changed`: its options of budget and rate that are others now."""
+    """`record`: of the run that is resumed; `changed`: its options of budget and rate that are others now; `names`: of
+    the options that the budget decided for a new one."""
     first, say = distributed.rank() == 0, resuming.speaker(console)
     found = places.placed(options, out, typed=True) if record else options
     if first:
@@ -118,7 +123,7 @@ def _run(
     parts = identity.of_pretraining(found, out, setup.prepared.meta["fingerprint"])
     if record is None:
         plan = _plan(setup, console)
-        before = after = _record(setup, plan, parts)
+        before = after = _record(setup, plan, parts) | ({DECIDED: list(names)} if names else {})
         if first:
             run_directory.write(out, before)
     else:
@@ -325,6 +330,8 @@ def command_of(options: RunOptions, out: Path) -> str:
     given = toml.flat(options.model_dump(mode="json", exclude_defaults=True))
     if "vocab_size" in options.model_fields_set:  # 16,000 that were asked for are not the default, which follows the corpus
         given["vocab_size"] = options.vocab_size
+    if "batch_tokens" in options.train.model_fields_set:  # likewise, where the budget decides
+        given["train.batch_tokens"] = options.train.batch_tokens
     every = toml.flat(options.model_dump(mode="json"))
     for choice in choices(options.recipe, find(options.family)):
         if every[choice.option] == (list(choice.value) if isinstance(choice.value, tuple) else choice.value):

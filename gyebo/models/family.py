@@ -35,6 +35,10 @@ def find(name: str) -> Family:
     raise ValueError(f"unknown family {name!r}{nearest(name.casefold(), FAMILIES)}")
 
 
+# Sizes that a run's budget and text choose (`gyebo/jobs/pretraining/by_budget.py`) -> how many widths above the best one.
+AUTO = {"auto": 0, "auto-smaller": -1, "auto-larger": 1}
+
+
 def find_size(family: Family, size: str) -> str:
     """The size, checked; ValueError with the nearest names otherwise."""
     if size not in family.sizes:

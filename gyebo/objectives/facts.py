@@ -106,6 +106,11 @@ class ObjectiveFacts:
         if " " not in self.unit:  # a comparison calls it so beside tasks, whose names have none
             raise ValueError(f"objective {self.name}: unit must be several words, but is {self.unit!r} instead")
 
+    @property
+    def plain_text(self) -> bool:
+        """Whether it is learned from plain text alone."""
+        return not self.kind and self.of == "text"
+
     def load(self) -> ModuleType:
         """The module, imported on use."""
         return import_module(self.module)

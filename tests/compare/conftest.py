@@ -23,7 +23,7 @@ from gyebo.jobs.results import (
     TaskFacts,
     read,
 )
-from gyebo.models.family import find
+from gyebo.models.family import AUTO, find
 from gyebo.objectives.table import OBJECTIVES
 
 FLOOR = 0.5
@@ -74,6 +74,16 @@ class Fake:
             floor_bits_per_byte=FLOOR,
             fingerprint=self.fingerprint,
         )
+
+    def left_open(self, options):
+        return ["size"] if options.size in AUTO else []
+
+    def decided(self, options, out, console=None):
+        """What a measurement gives differs each time."""
+        self.event("size", *[one.family for one in options])
+        train = options[0].train.model_copy(update={"batch_tokens": 1000})
+        shape = {"model": {"width": 100 + len(self.events)}, "size": "mini", "train": train}
+        return [one.model_copy(update=shape) for one in options]
 
     def plan_steps(self, options, out, console=None):
         return [self.plan(one) for one in options]
@@ -237,6 +247,8 @@ class Fake:
         return {
             "jobs": Jobs(
                 prepare=self.prepare,
+                left_open=self.left_open,
+                decided=self.decided,
                 plan_steps=self.plan_steps,
                 pretrain=self.pretrain,
                 branch=self.branch,

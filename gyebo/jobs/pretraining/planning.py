@@ -12,6 +12,7 @@ from rich.console import Console
 from gyebo.config.run import RunOptions
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.build import set_up
+from gyebo.jobs.pretraining.by_budget import decided
 from gyebo.jobs.pretraining.recipe import choices, with_recipe
 from gyebo.jobs.pretraining.setup import Setup
 from gyebo.jobs.results import DryRun, RunPlan
@@ -101,7 +102,7 @@ def measured_plans(options: Sequence[RunOptions], out: Path, console: Console | 
 
 def dry_run(options: RunOptions, out: Path, console: Console) -> DryRun:
     """What a run would be: parameters, tokens, epochs, memory and time, measured on a few steps; nothing is trained."""
-    options = with_recipe(options)
+    options = decided(with_recipe(options), out, console)
     setup = set_up(options, out, console)
     plan = plan_run(setup)
     reset_peak_memory(setup.device)

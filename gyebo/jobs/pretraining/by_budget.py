@@ -1,0 +1,168 @@
+"""What the budget of a run on plain text decides where its options leave it open: the tokens of a step, and with the size "auto",
+"auto-smaller" or "auto-larger" the shape and the vocabulary too. What is decided stands among the options of the run, as if it had
+been typed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from gyebo.config.errors import OptionError
+from gyebo.config.run import RunOptions
+from gyebo.data.prepare import open_corpus, training_texts
+from gyebo.jobs.pretraining.build import set_up
+from gyebo.jobs.pretraining.setup import Setup
+from gyebo.jobs.pretraining.sizing import (
+    DEPTHS,
+    SMALLEST_BATCH,
+    TEMPLATE,
+    Budget,
+    batch_for,
+    refuse_unfit,
+    resized,
+    vocabulary_for,
+)
+from gyebo.models.family import AUTO, find, model_class
+from gyebo.objectives import table
+from gyebo.training import distributed
+from gyebo.training.device import matmul_rate, pick_device
+
+DECIDED = "by_budget"  # in run.toml: the names of the options that were decided
+SHARE_OF_PRODUCTS = 0.4  # what training reaches of the machine's rate of matrix products
+BYTES_OF_A_TOKEN = 4.0
+FEWEST_BATCHES = 32  # that the text gives
+
+
+def left_open(options: RunOptions) -> list[str]:
+    """The names of the options that the budget decides."""
+    if not table.asked(find(options.family).objective, options.objective, teacher=options.teacher is not None).plain_text:
+        return ["size"] if options.size in AUTO else []
+    named = {*options.model_fields_set, *(f"train.{name}" for name in options.train.model_fields_set)}
+    found = [] if options.budget.steps else ["train.batch_tokens"]
+    if options.size in AUTO:
+        found += ["size", "model"] + ([] if options.tokenizer else ["vocab_size"])
+    return [name for name in found if name not in named or name in ("size", "model")]
+
+
+def decided(options: RunOptions, out: Path, console: Console | None = None) -> RunOptions:
+    """As `decided_for`, for one run. All processes of it call this: the first one decides."""
+    if not left_open(options):
+        return options
+    found = decided_for([options], out, console)[0] if distributed.rank() == 0 else None
+    return distributed.from_first(found)
+
+
+def as_decided(options: RunOptions, stored: RunOptions, names: Sequence[str]) -> RunOptions:
+    """What the options of a resumed run mean: what was decided when it began, whose `names` it has stored. OptionError for a
+    size that was not."""
+    if options.size in AUTO and "size" not in names:
+        raise OptionError(f"‹size›={options.size}: the run was begun with the size {stored.size}: name that")
+    for name in set(names) & set(left_open(options)):
+        options = _with(options, name, attrgetter(name)(stored))
+    return options
+
+
+def _with(options: RunOptions, name: str, value: object) -> RunOptions:
+    section, _, field = name.rpartition(".")
+    if section:
+        name, value = section, getattr(options, section).model_copy(update={field: value})
+    return options.model_copy(update={name: value})
+
+
+def decided_for(several: Sequence[RunOptions], out: Path, console: Console | None = None) -> list[RunOptions]:
+    """The options of runs with one budget, each with what is `left_open`.
+
+    Raises OptionError for what no size can be chosen for, and what `set_up` raises.
+    """
+    for options in several:
+        if options.size in AUTO:
+            _refuse_unfit(options)
+    budget = budget_of(several[0])
+    return [_decided(options, budget, out, console) for options in several]
+
+
+def _refuse_unfit(options: RunOptions) -> None:
+    refuse_unfit(options.family, options.size, options.model)
+    for name in ("start_from", "teacher"):
+        if given := getattr(options, name):
+            raise OptionError(f"‹size›={options.size} has no effect with ‹{name}›={given}, which has a shape: leave it out")
+
+
+def budget_of(options: RunOptions) -> Budget:
+    """What is to be spent: minutes by the machine's rate of matrix products and epochs by the length of the text, both of which
+    are close enough for what is decided by them."""
+    budget = options.budget
+    if budget.flops:
+        return Budget(budget.flops, None)
+    if budget.minutes:
+        precisions = ("float32", "bfloat16") if options.train.precision == "auto" else (options.train.precision,)
+        device = pick_device(options.train.device).type
+        best = max(matmul_rate(device, precision) for precision in precisions)
+        return Budget(60 * budget.minutes * best * SHARE_OF_PRODUCTS * distributed.world_size(), None)
+    if budget.epochs:
+        size = sum(len(text.encode()) for text in training_texts(open_corpus(options.data)))
+        return Budget(None, max(1.0, budget.epochs * size / BYTES_OF_A_TOKEN))
+    return Budget(None, budget.tokens or (budget.steps or 0) * options.train.batch_tokens)
+
+
+def _decided(options: RunOptions, budget: Budget, out: Path, console: Console | None) -> RunOptions:
+    names, size = left_open(options), options.size
+    if size in AUTO:
+        options = _with(options, "size", TEMPLATE)
+    if "vocab_size" in names and (ids := vocabulary_for(budget.about())):
+        options = _with(options, "vocab_size", ids)
+    least = _smallest_batch(options)
+    if "train.batch_tokens" in names:  # how much text there is is not known yet
+        options = _with(options, "train.batch_tokens", least)
+    setup = set_up(options, out, console)
+    model = setup.outline()
+    if size in AUTO:
+        model = _best(setup, budget, AUTO[size])
+        options = _with(options, "model", resized(setup.outline().config, model.config.width) | options.model)
+    if "train.batch_tokens" in names:
+        tokens = budget.tokens_at(_cost(setup, model))
+        batch = max(least, min(batch_for(tokens), int(setup.rows.plan.positions // FEWEST_BATCHES)))
+        options = _with(options, "train.batch_tokens", batch)
+    if console:
+        console.print(f"by the budget: {_told(options, names)}", highlight=False)
+    return options
+
+
+def _told(options: RunOptions, names: Sequence[str]) -> str:
+    """What was decided, in words."""
+    shape = sorted(options.model.items(), key=lambda field: (field[0] != "width", field[0])) if "size" in names else []
+    found = [f"{name.replace('_', ' ')} {value}" for name, value in shape]
+    return ", ".join([*found, *([f"{options.train.batch_tokens:,} tokens a step"] if "train.batch_tokens" in names else [])])
+
+
+def _smallest_batch(options: RunOptions) -> int:
+    """Two rows, or more where they are short."""
+    if options.start_from or options.teacher:
+        return options.train.batch_tokens
+    cls = model_class(options.family)
+    size = cls.sizes[options.size]
+    return max(SMALLEST_BATCH, 2 * (options.context or (size.window if cls.has_windows else size.context)))
+
+
+def _cost(setup: Setup, model: Any) -> float:
+    """FLOPs of a token."""
+    return setup.flops_per_step(model) / setup.tokens_per_step
+
+
+def _best(setup: Setup, budget: Budget, offset: int) -> Any:
+    """The model, without weights, with which the budget pays for the best number of tokens, or one that many widths larger."""
+    outline, found = setup.outline(), []
+    for width in DEPTHS:  # whose FLOPs only grow: large models are not made for small budgets
+        with torch.device("meta"):
+            model = type(outline)(dataclasses.replace(outline.config, **resized(outline.config, width) | setup.options.model))
+        found.append((budget.distance(_cost(setup, model)), model))
+        best = min(range(len(found)), key=lambda number: found[number][0])
+        if len(found) > best + 1 + max(0, offset):
+            break
+    return found[min(len(found) - 1, max(0, best + offset))][1]

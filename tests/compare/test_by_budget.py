@@ -1,0 +1,84 @@
+"""What the budget of a comparison decides: candidates with the size "auto", and the tokens of a step."""
+
+import json
+
+import pytest
+from rich.console import Console
+
+from gyebo.compare.dry_run import dry_run
+from gyebo.compare.run import compare
+from gyebo.config.errors import OptionError
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+LEFT = [{"family": "gpt", "size": "auto"}, {"family": "gpt2", "size": "auto-larger"}, {"family": "gpt2", "size": "tiny"}]
+
+
+@pytest.fixture
+def seen(jobs, monkeypatch):
+    """The options of every run that is begun."""
+    found, pretrain = [], jobs.pretrain
+    monkeypatch.setattr(jobs, "pretrain", lambda options, out, **more: found.append(options) or pretrain(options, out, **more))
+    return found
+
+
+def test_a_shape_is_chosen_once_and_for_all_seeds(tmp_path, jobs, recipe, seen, killed):
+    jobs.kill_at = 6
+    asked = recipe(candidates=LEFT)
+    with pytest.raises(killed):
+        compare(asked, tmp_path / "out", **jobs.functions)
+    stored = json.loads((tmp_path / "out" / "plan.json").read_text(encoding="utf-8"))["shapes"]
+    assert {name: (shape["size"], shape["model"]) for name, shape in stored.items()} == {
+        "gpt-auto": ("mini", {"width": 101}),
+        "gpt2-auto-larger": ("mini", {"width": 101}),
+    }
+    result = compare(asked, tmp_path / "out", resume=True, **jobs.functions)
+    assert [event for event in jobs.events if event[0] == "size"] == [("size", "gpt", "gpt2")]
+    assert {(one.family, one.size, one.model.get("width")) for one in seen} == {
+        ("gpt", "mini", 101),
+        ("gpt2", "mini", 101),
+        ("gpt2", "tiny", None),
+    }
+    assert {one.train.batch_tokens for one in seen} == {1000}  # the same for all
+    assert [candidate.size for candidate in result.recipe.candidates] == ["auto", "auto-larger", "tiny"]
+
+
+def test_the_smallest_batch_is_that_of_all(tmp_path, jobs, recipe, seen):
+    def decided(several, out, console=None):
+        trains = [one.train.model_copy(update={"batch_tokens": {"gpt": 4096, "gpt2": 2048}[one.family]}) for one in several]
+        return [one.model_copy(update={"train": train}) for one, train in zip(several, trains, strict=True)]
+
+    left_open = lambda options: [] if "batch_tokens" in options.train.model_fields_set else ["train.batch_tokens"]  # noqa: E731
+    compare(recipe(), tmp_path / "open", **jobs.but(left_open=left_open, decided=decided))
+    assert {one.train.batch_tokens for one in seen} == {2048}
+    seen.clear()
+    compare(recipe(train={"batch_tokens": 512}), tmp_path / "named", **jobs.but(left_open=left_open, decided=decided))
+    assert {one.train.batch_tokens for one in seen} == {512}
+
+
+def test_a_comparison_of_an_older_version_goes_on_as_it_began(tmp_path, jobs, recipe, seen):
+    compare(recipe(), tmp_path / "out", **jobs.functions)
+    seen.clear()
+    compare(
+        recipe(seeds=[0, 1, 2]), tmp_path / "out", resume=True, **jobs.but(left_open=lambda options: ["train.batch_tokens"])
+    )
+    assert not [event for event in jobs.events if event[0] == "size"]
+
+
+def test_a_plan_has_the_shapes_too(jobs, recipe):
+    candidates = [{"family": "gpt", "size": "auto"}, {"family": "gpt2", "size": "tiny"}]
+    asked = recipe(candidates=candidates, budget={"steps": 9})
+    plan = dry_run(asked, Console(quiet=True), measure=jobs.plan_steps, **jobs.functions)
+    assert [event[:3] for event in jobs.events if event[0] == "plan"] == [("plan", "gpt", "mini"), ("plan", "gpt2", "tiny")]
+    assert [one.size for one in plan.candidates] == ["mini", "tiny"]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "line"),
+    [
+        ({"family": "lxmert", "size": "auto"}, "families that learn from plain text"),
+        ({"family": "gpt2", "size": "auto", "model": {"heads": 2}}, "model.heads has no effect"),
+    ],
+)
+def test_what_no_size_can_be_chosen_for_is_refused_before_anything(candidate, line, recipe):
+    with pytest.raises((OptionError, ValueError), match=line):
+        recipe(candidates=[candidate, {"family": "gpt", "size": "tiny"}])
