@@ -1,23 +1,25 @@
-"""How large a model should be for a budget: runs of several shapes at each of several budgets, on the same text.
+"""What a small budget buys: runs of several shapes, vocabularies and batches at equal FLOPs on the same text.
 
-    python benchmarks/budget.py TEXT -o runs/budget [--families gpt2 bert lstm] [--part fit check ids]
+    python benchmarks/budget.py TEXT -o runs/budget [--families gpt2] [--parts fit batch ids]
 
-fit     8 shapes for each family: widths of 64 to 384 at 1e12, 1e13 and 1e14 FLOPs, two or three at each budget
-check   one run at 3e14 FLOPs for GPT-2 and BERT, of the shape that the fit says, to see whether the formula goes on
-ids     GPT-2 at 1e13 FLOPs with vocabularies of 500 to 16,000 ids
+fit     shapes at each of two budgets, each with a batch that gives it enough steps
+batch   one shape and budget with several numbers of tokens a step
+ids     one shape and budget with several vocabularies
 
-All runs have 2,048 tokens a step, contexts of 128 tokens, no dropout, and gyebo's other defaults; models have a layer for each
-32 of their width, at least 2 and at most 8. Stored are parameters, tokens, FLOPs, and the family's metric on the same held-out
-text: bits per byte, or nats per masked token. A run that is there is kept. Writes benchmarks/results/budget.json.
+All runs have contexts of 128 tokens, no dropout, AdamW's betas of 0.9 and 0.95, and gyebo's other defaults; models have a layer
+for each 32 of their width. Stored are parameters, tokens, FLOPs, and the family's metric on the same held-out text: bits per
+byte, or nats per masked token. A run that is there is kept. Writes benchmarks/results/budget.json; parts that are not asked for
+stay as they are there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
-from report import machine, store
+from report import RESULTS, machine, store
 
 import gyebo
 from gyebo.config.run import DataOptions
@@ -25,55 +27,43 @@ from gyebo.jobs.tokenizer import train_tokenizer
 from gyebo.models.family import find, model_class
 from gyebo.objectives import table
 
-FIT = {1e12: (64, 96), 1e13: (64, 128, 192), 1e14: (128, 192, 256)}
-IDS = 4000
-VOCABULARIES = (500, 1000, 2000, 8000, 16_000)
-REPORTED = ("parameters", "parameters_without_embeddings", "tokens", "epochs", "flops", "seconds")
-Run = tuple[str, float, int, int]  # family, FLOPs, width, ids
+Run = tuple[float, int, int, int]  # FLOPs, width, ids, tokens a step
+PARTS: dict[str, list[Run]] = {
+    "fit": [
+        *((4e12, width, 4000, 512) for width in (64, 96, 128)),
+        *((1.6e13, width, 4000, 1024) for width in (64, 96, 128)),
+    ],
+    "batch": [(4e12, 96, 4000, batch) for batch in (512, 1024, 2048)],
+    "ids": [(4e12, 64, ids, 512) for ids in (1000, 2000, 4000, 8000)],
+}
+REPORTED = ("parameters", "parameters_without_embeddings", "tokens", "bytes", "epochs", "flops", "seconds")
 
 
-def layers(width: int) -> int:
-    """As deep as such a model usually is."""
-    return min(8, max(2, width // 32))
-
-
-def train(given: argparse.Namespace, run: Run) -> dict[str, Any]:
+def train(given: argparse.Namespace, family: str, run: Run) -> dict[str, Any]:
     """The figures of one run."""
-    family, flops, width, ids = run
+    flops, width, ids, batch = run
     tokenizer = given.out / f"tokenizer-{ids}"
     if not tokenizer.exists():
         train_tokenizer(DataOptions(corpus=[str(given.text)]), tokenizer, kind="bpe", vocab_size=ids)
     usual = vars(model_class(family).sizes["mini"])
-    shape = {"width": width, "layers": layers(width), "heads": max(2, width // 64)}
-    settings: dict[str, Any] = {f"model.{name}": value for name, value in shape.items() if name in usual}
-    settings["train.dropout_share"] = 0.0
+    shape = {"width": width} | ({"layers": max(2, width // 32), "heads": 2} if "heads" in usual else {})
+    settings: dict[str, Any] = {f"model.{name}": value for name, value in shape.items()}
     found = gyebo.pretrain(
         family,
         str(given.text),
         size="mini",
         tokenizer=str(tokenizer),
         context=128,
-        batch_tokens=2048,
+        batch_tokens=batch,
         flops=flops,
-        settings=settings,
-        out=given.out / family / f"{flops:.0e}-{width}-{ids}",
+        settings=settings | {"train.dropout_share": 0.0, "optim.betas": [0.9, 0.95]},
+        out=given.out / family / f"{flops:.1e}-{width}-{ids}-{batch}",
         resume=True,
     )
     metric = table.find(find(family).objective).metric
-    figures = {"family": family, "width": width, "layers": layers(width), "ids": ids, metric: found.valid[metric]}
-    return figures | {name: getattr(found, name) for name in REPORTED}
-
-
-def asked(given: argparse.Namespace) -> list[Run]:
-    """The runs of the parts that are asked for, cheap ones first."""
-    found: list[Run] = []
-    if "fit" in given.part:
-        found += [(family, flops, width, IDS) for flops, widths in FIT.items() for width in widths for family in given.families]
-    if "ids" in given.part:
-        found += [("gpt2", 1e13, 128, ids) for ids in VOCABULARIES]
-    if "check" in given.part:
-        found += [(family, 3e14, width, IDS) for family in given.families if family != "lstm" for width in given.width]
-    return sorted(found, key=lambda run: run[1])
+    layers = shape.get("layers", usual["layers"])
+    asked = {"budget": flops, "width": width, "layers": layers, "ids": ids, "batch_tokens": batch}
+    return asked | {metric: found.valid[metric]} | {name: getattr(found, name) for name in REPORTED}
 
 
 def main() -> None:
@@ -81,16 +71,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--families", nargs="+", default=["gpt2", "bert", "lstm"])
-    parser.add_argument("--part", nargs="+", default=["fit"], choices=["fit", "check", "ids"])
-    parser.add_argument("--width", type=int, nargs="+", default=[256], help="of the runs of the part check")
+    parser.add_argument("--families", nargs="+", default=["gpt2"])
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
     given = parser.parse_args()
-    figures = []
-    for run in asked(given):
-        figures.append(train(given, run))
-        family, flops, width, ids = run
-        print(f"{family:<6} {flops:.0e} FLOPs, width {width}, {ids:,} ids: {list(figures[-1].values())[4]:.4f}", flush=True)
-    store("budget", {"machine": machine(), "runs": figures})
+    stored = RESULTS / "budget.json"
+    runs = json.loads(stored.read_text(encoding="utf-8"))["runs"] if stored.exists() else []
+    runs = [run for run in runs if run["family"] not in given.families or run["part"] not in given.parts]
+    for family in given.families:
+        for part in given.parts:
+            for run in PARTS[part]:
+                found = train(given, family, run)
+                runs.append({"part": part, "family": family} | found)
+                print(f"{part:<6} {family:<6} {found}", flush=True)
+    store("budget", {"machine": machine(), "runs": runs})
 
 
 if __name__ == "__main__":

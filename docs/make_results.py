@@ -15,7 +15,15 @@ from result_tables import TABLES
 from result_tables.files import DOCS, LAB, Rows, stored
 
 PAGE = DOCS / "results.md"
-PAGES = (PAGE, DOCS / "guard.md", DOCS / "control.md", DOCS / "ssa.md", DOCS / "drawing.md", DOCS / "families" / "meena.md")
+PAGES = (
+    PAGE,
+    DOCS / "guard.md",
+    DOCS / "control.md",
+    DOCS / "ssa.md",
+    DOCS / "drawing.md",
+    DOCS / "budget.md",
+    DOCS / "families" / "meena.md",
+)
 MARKED = re.compile(r"<!-- table (\S+) -->\n.*?<!-- end -->", re.DOTALL)
 
 

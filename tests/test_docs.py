@@ -46,6 +46,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # The examples as they are run here: the same commands, cut down to seconds.
 SMALLER = {
+    "--size auto": "--size tiny --vocab-size 400 --precision float32 --batch-tokens 1024",
     "--size mini": "--size tiny --vocab-size 400 --precision float32 --batch-tokens 1024",
     "--minutes 10": "--steps 2",
     'size="mini"': 'size="tiny", vocab_size=400, precision="float32", batch_tokens=1024',
@@ -179,7 +180,7 @@ def readme_ran(workplace):
     from gyebo.cli.app import app
 
     text = README.read_text(encoding="utf-8")
-    assert "--size mini" in text and "--minutes 10" in text
+    assert "--size auto" in text and "--minutes 10" in text
     printed = {}
     with contextlib.chdir(workplace):
         for arguments in commands(replaced("\n".join(f"```\n{b}```" for b in blocks(text, "sh")), SMALLER)):

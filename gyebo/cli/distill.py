@@ -22,7 +22,7 @@ def distill(
     overwrite: shared.Overwrite = False,
     seed: Annotated[int | None, shared.natural("Decides order and dropout.  [default: 0]")] = None,
     context: Annotated[int | None, shared.count("Context length in tokens.  [default: the teacher's]")] = None,
-    batch_tokens: Annotated[int | None, shared.count("Tokens per step.  [default: 8192]")] = None,
+    batch_tokens: Annotated[int | None, shared.count("Tokens per step.  [default: by the budget; 8192 with --steps]")] = None,
     documents: shared.Documents = None,
     text_field: shared.TextField = None,
     encoding: shared.Encoding = None,

@@ -43,7 +43,7 @@ def pretrain(
     overwrite: shared.Overwrite = False,
     seed: Annotated[int | None, shared.natural("Random seed of initial weights, data order and dropout.  [default: 0]")] = None,
     context: Annotated[int | None, shared.count("Context length in tokens.  [default: the size's]")] = None,
-    batch_tokens: Annotated[int | None, shared.count("Tokens per step.  [default: 8192]")] = None,
+    batch_tokens: Annotated[int | None, shared.count("Tokens per step.  [default: by the budget; 8192 with --steps]")] = None,
     checkpoint_every: Annotated[
         int | None, shared.count("Checkpoint interval in steps.  [default: a tenth of the run]")
     ] = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from gyebo.compare.sections import Candidate
 from gyebo.jobs.results import CorpusFacts, FinetuneSummary, Number, RunPlan, SeenTests, Stored, TaskFacts
 
 PLAN = "plan.json"
@@ -113,19 +114,27 @@ class KnownTask(TaskFacts):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape(Stored):
-    """What the budget decided for a candidate whose size is left to it."""
+class Decided(Stored):
+    """What the budget decided for a candidate; None: nothing."""
 
     size: str
     model: dict[str, Any]
+    betas: list[float] | None = None
+    dropout_share: float | None = None
+
+    def given_to(self, candidate: Candidate) -> Candidate:
+        """The candidate with it."""
+        optim = candidate.optim | ({"betas": self.betas} if self.betas else {})
+        changes = {"size": self.size, "model": self.model, "optim": optim, "dropout_share": self.dropout_share}
+        return candidate.model_copy(update=changes)
 
 
 @dataclass(kw_only=True)
 class State(Stored):
-    """All of plan.json; candidates, their shapes and tasks by name. `batch_tokens`: what the budget decided, for all of them."""
+    """All of plan.json: tasks and candidates by name, what the budget decided for each, and the tokens of a step of all."""
 
     tasks: dict[str, KnownTask] = field(default_factory=dict)
-    shapes: dict[str, Shape] = field(default_factory=dict)
+    decided: dict[str, Decided] = field(default_factory=dict)
     batch_tokens: int | None = None
     prepared: CorpusFacts | None = None
     candidates: dict[str, CandidatePlan] = field(default_factory=dict)

@@ -273,11 +273,13 @@ class Recipe(Section):
 
         changes: `steps`, `precision`, `evaluate_context`, `lr` and `warmup` take the place of what the recipe says.
         """
-        optim = self.optim.chosen() | candidate.optim
+        optim = self.optim.chosen() | self.optim.model_dump(include=self.optim.model_fields_set) | candidate.optim
         train = self.train.model_dump(exclude_unset=True)
         budget = self.budget.model_dump()
         optim |= {name: changes[name] for name in ("lr", "warmup") if changes.get(name) is not None}
         train |= {name: changes[name] for name in ("precision", "evaluate_context") if changes.get(name) is not None}
+        if candidate.dropout_share is not None:
+            train["dropout_share"] = candidate.dropout_share
         if changes.get("steps") is not None:
             budget = {"steps": changes["steps"]}
         values = {

@@ -39,7 +39,7 @@ from gyebo.compare.conclusion import conclusion
 from gyebo.compare.examples import with_examples
 from gyebo.compare.handing_over import FOLDER as HANDED_OVER
 from gyebo.compare.handing_over import hand_over
-from gyebo.compare.plan import PLAN, CandidatePlan, Shape
+from gyebo.compare.plan import PLAN, CandidatePlan, Decided
 from gyebo.compare.pretraining import pretrain_branch, pretrain_measured
 from gyebo.compare.recipe import BASELINE, Recipe, load_with_lines
 from gyebo.compare.rendering import as_json, lines_handed_over, markdown, rich_tables
@@ -63,10 +63,10 @@ from gyebo.config.durable import write
 from gyebo.config.errors import OptionError
 from gyebo.data.lock import sole_writer
 from gyebo.jobs import places
+from gyebo.jobs.pretraining.sizing import beta2_for
 from gyebo.jobs.results import CorpusFacts
 from gyebo.jobs.run_directory import bring_back, forget, refuse_foreign, refuse_links, refuse_to_replace, set_aside
 from gyebo.jobs.written import RUN, TOKENIZER, Table, foreign
-from gyebo.models.family import AUTO
 
 _RUNS: Table = {
     "runs": {"*": {"seed-*": RUN}},
@@ -289,23 +289,28 @@ def _plan(session: Session) -> None:
 
 
 def decide(session: Session) -> None:
-    """Let the budget decide once what the recipe leaves open: the shapes of candidates with a size of `AUTO`, and the tokens of a
-    step, the same for all candidates."""
+    """Let the budget decide once what the recipe leaves open: shapes of candidates with a size of `AUTO`, how each is trained,
+    and the tokens of a step, the same for all candidates."""
     recipe, state = session.recipe, session.state
     asked = [recipe.options(candidate, recipe.seeds[0], recipe.tokenizer.path) for candidate in recipe.candidates]
     new = {
         candidate.name: options
         for candidate, options in zip(recipe.candidates, asked)
-        if candidate.name not in {*state.shapes, *state.candidates} and session.jobs.left_open(options)
+        if candidate.name not in {*state.decided, *state.candidates} and session.jobs.left_open(options)
     }
     if new:
-        found = dict(zip(new, session.jobs.decided(list(new.values()), session.out, session.console), strict=True))
-        auto = {name: options for name, options in found.items() if new[name].size in AUTO}
-        state.shapes |= {name: Shape(size=options.size, model=options.model) for name, options in auto.items()}
-        state.batch_tokens = state.batch_tokens or min(options.train.batch_tokens for options in found.values())
+        found = session.jobs.decided(list(new.values()), session.out, session.console)
+        state.batch_tokens = batch = state.batch_tokens or min(options.train.batch_tokens for options in found)
+        for name, options in zip(new, found, strict=True):
+            betas = options.optim.betas
+            state.decided[name] = Decided(
+                size=options.size,
+                model=options.model,
+                betas=[betas[0], beta2_for(batch)] if betas and betas != new[name].optim.betas else None,
+                dropout_share=options.train.dropout_share,
+            )
         session.keep()
-    sized = {name: {"size": shape.size, "model": shape.model} for name, shape in state.shapes.items()}
-    candidates = [one.model_copy(update=sized.get(one.name, {})) for one in recipe.candidates]
+    candidates = [state.decided[one.name].given_to(one) if one.name in state.decided else one for one in recipe.candidates]
     train = recipe.train.model_copy(update={"batch_tokens": state.batch_tokens}) if state.batch_tokens else recipe.train
     session.recipe = recipe.model_copy(update={"candidates": candidates, "train": train})
 

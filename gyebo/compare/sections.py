@@ -67,6 +67,9 @@ class Candidate(ModelOptions):
 
     name: str = Field("", description="name in the table and of the folder; by default family-size")
     optim: dict[str, Any] = Field(default_factory=dict, description="fields of [optim] that differ for this candidate")
+    dropout_share: float | None = Field(
+        None, ge=0, le=1, description="dropout in pretraining as a share of the model's; by default what [train] says"
+    )
     tuning: dict[str, Any] = Field(
         default_factory=dict, description="fine-tuning options (fields of [[tasks]]) that differ for this candidate"
     )

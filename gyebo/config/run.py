@@ -252,7 +252,9 @@ class BudgetOptions(Section):
 class TrainOptions(Section):
     """How the loop runs."""
 
-    batch_tokens: int = Field(8192, gt=0, description="global batch size in tokens")
+    batch_tokens: int = Field(
+        8192, gt=0, description="global batch size in tokens; on plain text the budget decides, but for steps"
+    )
     micro_batch_tokens: int | None = Field(
         None, gt=0, description="micro-batch size in tokens (gradient accumulation); by default the whole batch"
     )
@@ -284,7 +286,7 @@ class ModelOptions(Section):
     """Which model, and what it learns from text."""
 
     family: str
-    size: str = "mini"
+    size: str = Field("mini", description="a size of the family, or auto: what suits the budget")
     model: dict[str, Any] = Field(default_factory=dict, description="fields of the family's config that differ from the size")
     objective: dict[str, Any] = Field(default_factory=dict, description="options of the objective")
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from gyebo.compare.dry_run import dry_run
 from gyebo.compare.run import compare
 from gyebo.config.errors import OptionError
+from gyebo.jobs.pretraining.sizing import beta2_for
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 LEFT = [{"family": "gpt", "size": "auto"}, {"family": "gpt2", "size": "auto-larger"}, {"family": "gpt2", "size": "tiny"}]
@@ -26,7 +27,7 @@ def test_a_shape_is_chosen_once_and_for_all_seeds(tmp_path, jobs, recipe, seen, 
     asked = recipe(candidates=LEFT)
     with pytest.raises(killed):
         compare(asked, tmp_path / "out", **jobs.functions)
-    stored = json.loads((tmp_path / "out" / "plan.json").read_text(encoding="utf-8"))["shapes"]
+    stored = json.loads((tmp_path / "out" / "plan.json").read_text(encoding="utf-8"))["decided"]
     assert {name: (shape["size"], shape["model"]) for name, shape in stored.items()} == {
         "gpt-auto": ("mini", {"width": 101}),
         "gpt2-auto-larger": ("mini", {"width": 101}),
@@ -53,6 +54,28 @@ def test_the_smallest_batch_is_that_of_all(tmp_path, jobs, recipe, seen):
     seen.clear()
     compare(recipe(train={"batch_tokens": 512}), tmp_path / "named", **jobs.but(left_open=left_open, decided=decided))
     assert {one.train.batch_tokens for one in seen} == {512}
+
+
+def test_each_is_trained_as_was_decided_for_it(tmp_path, jobs, recipe, seen):
+    """The half-life of the second moment is that of the batch that all have."""
+
+    def decided(several, out, console=None):
+        found = []
+        for one, batch, share in zip(several, (4096, 2048), (0.0, None), strict=True):
+            train = one.train.model_copy(update={"batch_tokens": batch, "dropout_share": share})
+            optim = one.optim.model_copy(update={"betas": (0.9, beta2_for(batch))})
+            found.append(one.model_copy(update={"train": train, "optim": optim}))
+        return found
+
+    compare(recipe(), tmp_path / "open", **jobs.but(left_open=lambda options: ["optim.betas"], decided=decided))
+    assert {(one.family, one.train.dropout_share) for one in seen} == {("gpt", 0.0), ("gpt2", None)}
+    assert {(one.train.batch_tokens, one.optim.betas) for one in seen} == {(2048, (0.9, beta2_for(2048)))}
+
+
+def test_what_a_recipe_names_is_kept_even_where_it_is_the_default(recipe):
+    asked = recipe(optim={"betas": [0.9, 0.95]})
+    options = asked.options(asked.candidates[0], 0, None)
+    assert "betas" in options.optim.model_fields_set and "batch_tokens" not in options.train.model_fields_set
 
 
 def test_a_comparison_of_an_older_version_goes_on_as_it_began(tmp_path, jobs, recipe, seen):

@@ -1,6 +1,9 @@
-"""What the budget of a run on plain text decides where its options leave it open: the tokens of a step, and with the size "auto",
-"auto-smaller" or "auto-larger" the shape and the vocabulary too. What is decided stands among the options of the run, as if it had
-been typed."""
+"""What the budget of a run on plain text decides where its options leave it open: the tokens of a step, how long the optimiser
+remembers, whether there is dropout, and with the size "auto", "auto-smaller" or "auto-larger" the shape and the vocabulary too.
+
+A budget in steps decides nothing but such a size, and the recipe "published" keeps the paper's optimiser and dropout. What is
+decided stands among the options of the run, as if it had been typed.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from gyebo.jobs.pretraining.sizing import (
     TEMPLATE,
     Budget,
     batch_for,
+    beta2_for,
     refuse_unfit,
     resized,
     vocabulary_for,
@@ -41,13 +45,22 @@ FEWEST_BATCHES = 32  # that the text gives
 
 def left_open(options: RunOptions) -> list[str]:
     """The names of the options that the budget decides."""
-    if not table.asked(find(options.family).objective, options.objective, teacher=options.teacher is not None).plain_text:
-        return ["size"] if options.size in AUTO else []
-    named = {*options.model_fields_set, *(f"train.{name}" for name in options.train.model_fields_set)}
-    found = [] if options.budget.steps else ["train.batch_tokens"]
-    if options.size in AUTO:
-        found += ["size", "model"] + ([] if options.tokenizer else ["vocab_size"])
-    return [name for name in found if name not in named or name in ("size", "model")]
+    auto = options.size in AUTO
+    facts = table.asked(find(options.family).objective, options.objective, teacher=options.teacher is not None)
+    sections = {"train": options.train, "optim": options.optim}
+    named = {f"{section}.{name}" for section, values in sections.items() for name in values.model_fields_set}
+    found = ["size", "model"] if auto else []
+    if not facts.plain_text or (options.budget.steps and not auto):
+        return found
+    if auto and not options.tokenizer and "vocab_size" not in options.model_fields_set:
+        found.append("vocab_size")
+    if options.budget.steps:
+        return found
+    free = ["train.batch_tokens"]
+    if options.recipe == "efficient":
+        free += ["optim.betas"] if options.optim.betas else []
+        free += [] if options.start_from else ["train.dropout_share"]
+    return found + [name for name in free if name not in named]
 
 
 def decided(options: RunOptions, out: Path, console: Console | None = None) -> RunOptions:
@@ -117,18 +130,21 @@ def _decided(options: RunOptions, budget: Budget, out: Path, console: Console | 
         options = _with(options, "size", TEMPLATE)
     if "vocab_size" in names and (ids := vocabulary_for(budget.about())):
         options = _with(options, "vocab_size", ids)
-    least = _smallest_batch(options)
     if "train.batch_tokens" in names:  # how much text there is is not known yet
-        options = _with(options, "train.batch_tokens", least)
+        options = _with(options, "train.batch_tokens", _probed_batch(options))
     setup = set_up(options, out, console)
     model = setup.outline()
     if size in AUTO:
         model = _best(setup, budget, AUTO[size])
         options = _with(options, "model", resized(setup.outline().config, model.config.width) | options.model)
+    tokens, text = budget.tokens_at(_cost(setup, model)), setup.rows.plan.positions
     if "train.batch_tokens" in names:
-        tokens = budget.tokens_at(_cost(setup, model))
-        batch = max(least, min(batch_for(tokens), int(setup.rows.plan.positions // FEWEST_BATCHES)))
-        options = _with(options, "train.batch_tokens", batch)
+        least = max(SMALLEST_BATCH, 2 * setup.rows.plan.context)
+        options = _with(options, "train.batch_tokens", max(least, min(batch_for(tokens), int(text // FEWEST_BATCHES))))
+    if "optim.betas" in names and options.optim.betas:
+        options = _with(options, "optim.betas", (options.optim.betas[0], beta2_for(options.train.batch_tokens)))
+    if "train.dropout_share" in names and any(setup.dropouts.values()) and tokens <= text:
+        options = _with(options, "train.dropout_share", 0.0)
     if console:
         console.print(f"by the budget: {_told(options, names)}", highlight=False)
     return options
@@ -138,11 +154,17 @@ def _told(options: RunOptions, names: Sequence[str]) -> str:
     """What was decided, in words."""
     shape = sorted(options.model.items(), key=lambda field: (field[0] != "width", field[0])) if "size" in names else []
     found = [f"{name.replace('_', ' ')} {value}" for name, value in shape]
-    return ", ".join([*found, *([f"{options.train.batch_tokens:,} tokens a step"] if "train.batch_tokens" in names else [])])
+    if "train.batch_tokens" in names:
+        found.append(f"{options.train.batch_tokens:,} tokens a step")
+    if "optim.betas" in names and options.optim.betas:
+        found.append(f"betas {options.optim.betas[0]:g} and {options.optim.betas[1]:g}")
+    if "train.dropout_share" in names and options.train.dropout_share == 0:
+        found.append("no dropout, as no text is read twice")
+    return ", ".join(found)
 
 
-def _smallest_batch(options: RunOptions) -> int:
-    """Two rows, or more where they are short."""
+def _probed_batch(options: RunOptions) -> int:
+    """Tokens of a step that any corpus has, which are at least two rows."""
     if options.start_from or options.teacher:
         return options.train.batch_tokens
     cls = model_class(options.family)

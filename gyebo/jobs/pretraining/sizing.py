@@ -28,6 +28,7 @@ FLOPS_OF_FIT, TOKENS_OF_FIT, EXPONENT = 1e13, 3.2e6, 0.5
 # From so many FLOPs on, so many ids; above them the default, which follows the corpus.
 VOCABULARIES = ((0.0, 1000), (3e12, 2000), (1e13, 4000), (3e14, 8000), (3e15, None))
 STEPS = 2500  # that a run should have, as far as the sizes of a batch allow
+HALF_LIFE = 140_000  # tokens after which the optimiser has forgotten half of a gradient's size
 SMALLEST_BATCH, LARGEST_BATCH = 512, 65_536  # tokens
 
 
@@ -70,6 +71,11 @@ def vocabulary_for(flops: float) -> int | None:
 def batch_for(tokens: float) -> int:
     """Tokens of a step of a run that reads so many, a power of two."""
     return int(min(LARGEST_BATCH, max(SMALLEST_BATCH, 2 ** round(math.log2(tokens / STEPS)))))
+
+
+def beta2_for(batch_tokens: int) -> float:
+    """Adam's second beta with which a gradient counts half after `HALF_LIFE` tokens, however many a step has."""
+    return float(round(0.5 ** (batch_tokens / HALF_LIFE), 5))
 
 
 def resized(config: Any, width: int) -> dict[str, int]:

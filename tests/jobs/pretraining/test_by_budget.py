@@ -11,7 +11,7 @@ from rich.console import Console
 
 from gyebo.config import toml
 from gyebo.config.errors import OptionError
-from gyebo.config.run import RunOptions
+from gyebo.config.run import OptimOptions, RunOptions
 from gyebo.jobs.pretrain import pretrain
 from gyebo.jobs.pretraining import by_budget, sizing
 from gyebo.jobs.pretraining.build import set_up
@@ -125,7 +125,7 @@ def test_a_run_is_begun_resumed_and_refused(asked, tmp_path, monkeypatch):
     out, options = tmp_path / "run", asked("gpt2", train={"batch_tokens": 256}, tokens=2048)
     console = Console(file=(said := StringIO()), width=200)
     dry_run(options, tmp_path / "plan", console)
-    assert "by the budget: width 64, heads 2, layers 2\n" in said.getvalue()
+    assert "by the budget: width 64, heads 2, layers 2, betas 0.9 and" in said.getvalue()
     result = pretrain(options, out)
     stored = toml.read(out / "run.toml")["options"]
     assert stored["size"] == "mini" and stored["model"] == {"width": 64, "heads": 2, "layers": 2}
@@ -149,7 +149,8 @@ def test_a_run_has_enough_steps_unless_they_would_be_too_small(family, asked, tm
         (found,) = decided_for([asked(family, "tiny", tokens=tokens)], tmp_path)
         assert (found.train.batch_tokens, found.size, found.model) == (expected, "tiny", {})
     assert by_budget.left_open(asked("gpt2", "tiny", steps=100)) == []
-    assert by_budget.left_open(asked("gpt2", "tiny", train={"batch_tokens": 64}, flops=1e9)) == []
+    named = asked("gpt2", "tiny", train={"batch_tokens": 64}, flops=1e9)
+    assert by_budget.left_open(named) == ["optim.betas", "train.dropout_share"]
 
 
 def test_a_batch_has_at_least_a_row_and_the_text_several_batches(asked, tmp_path):
@@ -160,11 +161,39 @@ def test_a_batch_has_at_least_a_row_and_the_text_several_batches(asked, tmp_path
     assert positions / by_budget.FEWEST_BATCHES >= many.train.batch_tokens or many.train.batch_tokens == 512
 
 
+def test_half_of_a_gradient_is_forgotten_after_as_many_tokens_whatever_the_batch(asked, tmp_path):
+    for batch in (256, 1024):
+        (found,) = decided_for([asked("gpt2", "tiny", train={"batch_tokens": batch}, tokens=1e5)], tmp_path)
+        assert found.optim.betas[1] ** (sizing.HALF_LIFE / batch) == pytest.approx(0.5, rel=0.01)
+    named = asked("gpt2", "tiny", tokens=1e5)
+    named = named.model_copy(update={"optim": OptimOptions(betas=(0.9, 0.98))})
+    assert decided_for([named], tmp_path)[0].optim.betas == (0.9, 0.98)
+
+
+def test_there_is_no_dropout_while_no_text_is_read_twice(asked, tmp_path):
+    positions = set_up(asked("gpt2", "tiny", steps=1), tmp_path, None).rows.plan.positions
+    for family, share, expected in (("gpt2", 0.9, 0.0), ("gpt2", 1.5, None), ("rnn", 0.9, 0.0)):
+        (found,) = decided_for([asked(family, "tiny", tokens=share * positions)], tmp_path)
+        assert found.train.dropout_share == expected
+    without = {"embedding_dropout": 0.0, "attention_dropout": 0.0, "residual_dropout": 0.0}
+    (found,) = decided_for([asked("gpt2", "tiny", tokens=1e4).model_copy(update={"model": without})], tmp_path)
+    assert found.train.dropout_share is None
+
+
+def test_the_recipe_published_leaves_to_the_paper_what_it_says(asked):
+    published = asked("bert", "tiny", tokens=1e4).model_copy(update={"recipe": "published"})
+    assert by_budget.left_open(published) == ["train.batch_tokens"]
+
+
 def test_a_batch_is_kept_on_resuming(asked, tmp_path):
     options = asked("gpt2", "tiny", tokens=2048).model_copy(update={"model": {"layers": 1}})
     result = pretrain(options, tmp_path / "run")
     record = toml.read(tmp_path / "run" / "run.toml")
-    assert record["options"]["train"]["batch_tokens"] == 512 and record["by_budget"] == ["train.batch_tokens"]
+    assert record["options"]["train"]["batch_tokens"] == 512 and record["by_budget"] == [
+        "train.batch_tokens",
+        "optim.betas",
+        "train.dropout_share",
+    ]
     assert "--batch-tokens 512" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
     more = options.model_copy(update={"budget": options.budget.model_copy(update={"tokens": 2500.0 * 1024 * 4})})
     assert by_budget.as_decided(more, options_of(record, tmp_path), record["by_budget"]).train.batch_tokens == 512
