@@ -120,11 +120,12 @@ class Decided(Stored):
     size: str
     model: dict[str, Any]
     betas: list[float] | None = None
+    lr: float | None = None
     dropout_share: float | None = None
 
     def given_to(self, candidate: Candidate) -> Candidate:
         """The candidate with it."""
-        optim = candidate.optim | ({"betas": self.betas} if self.betas else {})
+        optim = candidate.optim | {name: value for name, value in (("betas", self.betas), ("lr", self.lr)) if value}
         changes = {"size": self.size, "model": self.model, "optim": optim, "dropout_share": self.dropout_share}
         return candidate.model_copy(update=changes)
 

@@ -307,6 +307,7 @@ def decide(session: Session) -> None:
                 size=options.size,
                 model=options.model,
                 betas=[betas[0], beta2_for(batch)] if betas and betas != new[name].optim.betas else None,
+                lr=options.optim.lr if options.optim.lr != new[name].optim.lr and not recipe.sweep else None,
                 dropout_share=options.train.dropout_share,
             )
         session.keep()

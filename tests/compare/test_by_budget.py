@@ -63,13 +63,18 @@ def test_each_is_trained_as_was_decided_for_it(tmp_path, jobs, recipe, seen):
         found = []
         for one, batch, share in zip(several, (4096, 2048), (0.0, None), strict=True):
             train = one.train.model_copy(update={"batch_tokens": batch, "dropout_share": share})
-            optim = one.optim.model_copy(update={"betas": (0.9, beta2_for(batch))})
+            optim = one.optim.model_copy(update={"betas": (0.9, beta2_for(batch)), "lr": 2e-3})
             found.append(one.model_copy(update={"train": train, "optim": optim}))
         return found
 
     compare(recipe(), tmp_path / "open", **jobs.but(left_open=lambda options: ["optim.betas"], decided=decided))
     assert {(one.family, one.train.dropout_share) for one in seen} == {("gpt", 0.0), ("gpt2", None)}
-    assert {(one.train.batch_tokens, one.optim.betas) for one in seen} == {(2048, (0.9, beta2_for(2048)))}
+    assert {(one.train.batch_tokens, one.optim.betas, one.optim.lr) for one in seen} == {(2048, (0.9, beta2_for(2048)), 2e-3)}
+
+    seen.clear()
+    asked = recipe(sweep={"lr": [1e-3, 3e-3], "extend": 0})  # which chooses the rate
+    compare(asked, tmp_path / "searched", **jobs.but(left_open=lambda options: ["optim.betas"], decided=decided))
+    assert {one.optim.lr for one in seen} == {1e-3, 3e-3} and {one.train.batch_tokens for one in seen} == {2048}
 
 
 def test_what_a_recipe_names_is_kept_even_where_it_is_the_default(recipe):

@@ -1,5 +1,5 @@
-"""What the budget of a run on plain text decides where its options leave it open: the tokens of a step, how long the optimiser
-remembers, whether there is dropout, and with the size "auto", "auto-smaller" or "auto-larger" the shape and the vocabulary too.
+"""What the budget of a run on plain text decides where its options leave it open: the tokens of a step, the rate and the memory
+of the optimiser, whether there is dropout, and with the size "auto", "auto-smaller" or "auto-larger" shape and vocabulary.
 
 A budget in steps decides nothing but such a size, and the recipe "published" keeps the paper's optimiser and dropout. What is
 decided stands among the options of the run, as if it had been typed.
@@ -28,6 +28,7 @@ from gyebo.jobs.pretraining.sizing import (
     Budget,
     batch_for,
     beta2_for,
+    lr_for,
     refuse_unfit,
     resized,
     vocabulary_for,
@@ -60,6 +61,7 @@ def left_open(options: RunOptions) -> list[str]:
     if options.recipe == "efficient":
         free += ["optim.betas"] if options.optim.betas else []
         free += [] if options.start_from else ["train.dropout_share"]
+        free += ["optim.lr"] if options.optim.betas and not options.start_from else []
     return found + [name for name in free if name not in named]
 
 
@@ -145,6 +147,8 @@ def _decided(options: RunOptions, budget: Budget, out: Path, console: Console | 
         options = _with(options, "optim.betas", (options.optim.betas[0], beta2_for(options.train.batch_tokens)))
     if "train.dropout_share" in names and any(setup.dropouts.values()) and tokens <= text:
         options = _with(options, "train.dropout_share", 0.0)
+    if "optim.lr" in names:
+        options = _with(options, "optim.lr", lr_for(model.config.width))
     if console:
         console.print(f"by the budget: {_told(options, names)}", highlight=False)
     return options
@@ -160,6 +164,8 @@ def _told(options: RunOptions, names: Sequence[str]) -> str:
         found.append(f"betas {options.optim.betas[0]:g} and {options.optim.betas[1]:g}")
     if "train.dropout_share" in names and options.train.dropout_share == 0:
         found.append("no dropout, as no text is read twice")
+    if "optim.lr" in names and options.optim.lr:
+        found.append(f"peak learning rate {options.optim.lr:g}")
     return ", ".join(found)
 
 

@@ -28,7 +28,9 @@ FLOPS_OF_FIT, TOKENS_OF_FIT, EXPONENT = 1e13, 3.2e6, 0.5
 # From so many FLOPs on, so many ids; above them the default, which follows the corpus.
 VOCABULARIES = ((0.0, 1000), (3e12, 2000), (1e13, 4000), (3e14, 8000), (3e15, None))
 STEPS = 2500  # that a run should have, as far as the sizes of a batch allow
-HALF_LIFE = 140_000  # tokens after which the optimiser has forgotten half of a gradient's size
+REFERENCE, HIGHEST_LR = 256, 4.0  # width whose rate is 1e-3; how many times that a narrower model may have
+HALF_LIFE = 560_000  # tokens after which the optimiser has forgotten half of a gradient's size
+SMALLEST_BETA2 = 0.95
 SMALLEST_BATCH, LARGEST_BATCH = 512, 65_536  # tokens
 
 
@@ -74,8 +76,14 @@ def batch_for(tokens: float) -> int:
 
 
 def beta2_for(batch_tokens: int) -> float:
-    """Adam's second beta with which a gradient counts half after `HALF_LIFE` tokens, however many a step has."""
-    return float(round(0.5 ** (batch_tokens / HALF_LIFE), 5))
+    """Adam's second beta with which a gradient counts half after `HALF_LIFE` tokens, however many a step has, or the usual
+    one where that is higher."""
+    return float(round(max(SMALLEST_BETA2, 0.5 ** (batch_tokens / HALF_LIFE)), 5))
+
+
+def lr_for(width: int) -> float | None:
+    """Peak learning rate of AdamW and Muon for a narrow model: as 1 / width below 256, at which it is 1e-3; None: the usual."""
+    return float(f"{1e-3 * min(HIGHEST_LR, REFERENCE / width):.2g}") if width < REFERENCE else None
 
 
 def resized(config: Any, width: int) -> dict[str, int]:

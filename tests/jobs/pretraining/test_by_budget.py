@@ -150,7 +150,7 @@ def test_a_run_has_enough_steps_unless_they_would_be_too_small(family, asked, tm
         assert (found.train.batch_tokens, found.size, found.model) == (expected, "tiny", {})
     assert by_budget.left_open(asked("gpt2", "tiny", steps=100)) == []
     named = asked("gpt2", "tiny", train={"batch_tokens": 64}, flops=1e9)
-    assert by_budget.left_open(named) == ["optim.betas", "train.dropout_share"]
+    assert by_budget.left_open(named) == ["optim.betas", "train.dropout_share", "optim.lr"]
 
 
 def test_a_batch_has_at_least_a_row_and_the_text_several_batches(asked, tmp_path):
@@ -165,6 +165,7 @@ def test_half_of_a_gradient_is_forgotten_after_as_many_tokens_whatever_the_batch
     for batch in (256, 1024):
         (found,) = decided_for([asked("gpt2", "tiny", train={"batch_tokens": batch}, tokens=1e5)], tmp_path)
         assert found.optim.betas[1] ** (sizing.HALF_LIFE / batch) == pytest.approx(0.5, rel=0.01)
+    assert sizing.beta2_for(65_536) == 0.95  # the usual one
     named = asked("gpt2", "tiny", tokens=1e5)
     named = named.model_copy(update={"optim": OptimOptions(betas=(0.9, 0.98))})
     assert decided_for([named], tmp_path)[0].optim.betas == (0.9, 0.98)
@@ -180,6 +181,16 @@ def test_there_is_no_dropout_while_no_text_is_read_twice(asked, tmp_path):
     assert found.train.dropout_share is None
 
 
+def test_narrow_models_learn_at_a_higher_rate(asked, tmp_path):
+    """Inversely to the width, up to four times the rate of 256; wider models at the usual one."""
+    for width, rate in ((32, 4e-3), (64, 4e-3), (128, 2e-3), (256, None)):
+        model = {"width": width, "layers": 1, "heads": 2}
+        (found,) = decided_for([asked("gpt2", "tiny", tokens=1e4).model_copy(update={"model": model})], tmp_path)
+        assert found.optim.lr == rate
+    named = asked("gpt2", "tiny", tokens=1e4).model_copy(update={"optim": OptimOptions(lr=5e-4)})
+    assert decided_for([named], tmp_path)[0].optim.lr == 5e-4
+
+
 def test_the_recipe_published_leaves_to_the_paper_what_it_says(asked):
     published = asked("bert", "tiny", tokens=1e4).model_copy(update={"recipe": "published"})
     assert by_budget.left_open(published) == ["train.batch_tokens"]
@@ -189,11 +200,8 @@ def test_a_batch_is_kept_on_resuming(asked, tmp_path):
     options = asked("gpt2", "tiny", tokens=2048).model_copy(update={"model": {"layers": 1}})
     result = pretrain(options, tmp_path / "run")
     record = toml.read(tmp_path / "run" / "run.toml")
-    assert record["options"]["train"]["batch_tokens"] == 512 and record["by_budget"] == [
-        "train.batch_tokens",
-        "optim.betas",
-        "train.dropout_share",
-    ]
+    assert record["options"]["train"]["batch_tokens"] == 512
+    assert record["by_budget"] == ["train.batch_tokens", "optim.betas", "train.dropout_share", "optim.lr"]
     assert "--batch-tokens 512" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
     more = options.model_copy(update={"budget": options.budget.model_copy(update={"tokens": 2500.0 * 1024 * 4})})
     assert by_budget.as_decided(more, options_of(record, tmp_path), record["by_budget"]).train.batch_tokens == 512
