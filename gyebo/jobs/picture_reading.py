@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gyebo.config.run import DataOptions
-from gyebo.data.records import SIZE
+from gyebo.data import nlvr
+from gyebo.data.records import SIZE, STRETCH
 from gyebo.jobs import run_directory
 from gyebo.jobs.pretraining.pictures import picture_size_of
 from gyebo.objectives import text_with_regions
@@ -23,6 +24,8 @@ def recorded(name: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     known = (set(DataOptions.model_fields), set(text_with_regions.Options.model_fields))
     sections = (options.get("data", {}), options.get("objective", {}))
     data, objective = ({key: value for key, value in given.items() if key in names} for given, names in zip(sections, known))
+    if data.get("picture_fit") is None and any(map(nlvr.prefix_of, data.get("corpus", ()))):
+        data["picture_fit"] = STRETCH  # as its own pictures are, which are wide
     return data, objective
 
 

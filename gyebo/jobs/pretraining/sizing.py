@@ -27,7 +27,7 @@ HEAD = 64  # values of an attention head
 FLOPS_OF_FIT, TOKENS_OF_FIT, EXPONENT = 1e13, 3.2e6, 0.5
 # From so many FLOPs on, so many ids; above them the default, which follows the corpus.
 VOCABULARIES = ((0.0, 1000), (3e12, 2000), (1e13, 4000), (3e14, 8000), (3e15, None))
-STEPS = 2500  # that a run should have, as far as the sizes of a batch allow
+STEPS = 4000  # that a run should have, as far as the sizes of a batch allow
 REFERENCE, HIGHEST_LR = 256, 4.0  # width whose rate is 1e-3; how many times that a narrower model may have
 HALF_LIFE = 560_000  # tokens after which the optimiser has forgotten half of a gradient's size
 SMALLEST_BETA2 = 0.95

@@ -145,7 +145,7 @@ def test_a_run_is_begun_resumed_and_refused(asked, tmp_path, monkeypatch):
 @pytest.mark.parametrize("family", ["gpt2", "elmo"])
 def test_a_run_has_enough_steps_unless_they_would_be_too_small(family, asked, tmp_path, monkeypatch):
     monkeypatch.setattr(by_budget, "FEWEST_BATCHES", 1)
-    for tokens, expected in ((1e4, 512), (2500 * 1024, 1024), (2500 * 4096, 4096)):
+    for tokens, expected in ((1e4, 512), (4000 * 1024, 1024), (4000 * 4096, 4096)):
         (found,) = decided_for([asked(family, "tiny", tokens=tokens)], tmp_path)
         assert (found.train.batch_tokens, found.size, found.model) == (expected, "tiny", {})
     assert by_budget.left_open(asked("gpt2", "tiny", steps=100)) == []
@@ -203,6 +203,6 @@ def test_a_batch_is_kept_on_resuming(asked, tmp_path):
     assert record["options"]["train"]["batch_tokens"] == 512
     assert record["by_budget"] == ["train.batch_tokens", "optim.betas", "train.dropout_share", "optim.lr"]
     assert "--batch-tokens 512" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
-    more = options.model_copy(update={"budget": options.budget.model_copy(update={"tokens": 2500.0 * 1024 * 4})})
+    more = options.model_copy(update={"budget": options.budget.model_copy(update={"tokens": 4000.0 * 1024 * 4})})
     assert by_budget.as_decided(more, options_of(record, tmp_path), record["by_budget"]).train.batch_tokens == 512
     assert pretrain(options, tmp_path / "run", resume=True) == result
