@@ -86,7 +86,7 @@ def load(
     if architecture is None or architecture.kind is None:
         model.tasks = text_task.read(given, str(config_file))
     else:
-        model = empty_task_model(model, architecture, given, str(config_file))
+        model = empty_task_model(model, architecture, given, str(config_file), weights.sources)
     _check(table, architecture, model, weights)
     _fill(model, weights, _dtype(dtype, weights.stored), config.tied)
     _check_spelling(body_of(model), directory)

@@ -6,7 +6,7 @@ one of ours ("GyeboForTokenClassification" and so on): the body opens in `transf
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from gyebo.tasks.kinds.table import KINDS, find_kind
 MOST_LABELS = 1_000_000
 _OURS = "GyeboFor"
 _OUR_NAMES = tuple(Weight(f"{part}.**", f"{part}.**", head=True) for part in ("head", "mix", "ngrams"))
+_FACTORS = "ngrams.factors"  # stored only once they are fitted
 _LAYERS = "task_layers"  # what a head of style mix reads of the body
 
 
@@ -99,10 +100,12 @@ def task_fields(architecture: Architecture, model: TaskModel) -> dict[str, Any]:
     return written
 
 
-def empty_task_model(body: Any, architecture: Architecture, given: Mapping[str, Any], where: str) -> TaskModel:
+def empty_task_model(
+    body: Any, architecture: Architecture, given: Mapping[str, Any], where: str, tensors: Container[str] = ()
+) -> TaskModel:
     """A fine-tuned model without memory, from its body (on the meta device) and what `config.json` says of the head.
 
-    Raises ValueError naming `where` and the field.
+    `tensors`: our names of those that are stored. Raises ValueError naming `where` and the field.
     """
     assert architecture.kind is not None
     first = find_kind(architecture.kind)
@@ -120,9 +123,12 @@ def empty_task_model(body: Any, architecture: Architecture, given: Mapping[str, 
         head = make_head(kind.head, style, body.config, labels=len(labels), dropout=dropout)
         pictures = seeing.read(given, where) if kind.head.sees else None
         known = ngrams.read(given, where) if kind.head.ngrams else None
-        return TaskModel(
+        model = TaskModel(
             body, head, kind, style=style, labels=labels, problem=problem, layers=layers, pictures=pictures, ngrams=known
         )
+        if model.ngrams is not None and _FACTORS in tensors:
+            model.ngrams.factors = torch.empty(2)
+        return model
 
 
 def _kind_and_problem(first: Kind, labels: int, given: Mapping[str, Any], where: str) -> tuple[Kind, str | None]:

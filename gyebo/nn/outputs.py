@@ -136,8 +136,8 @@ class TextsAndPicturesOutput:
 @dataclass
 class TaskOutput:
     """Output of a head with a single tensor: `logits` [B, labels] (also for regression), for tagging [B, T, labels], for choice
-    [B, C]; undefined at padding. `hidden_states` and `attentions`, on request, as in `Encoded`. `apart`, in training: the
-    tensors whose mean `logits` is, each of which has a loss of its own."""
+    [B, C]; undefined at padding. `hidden_states` and `attentions`, on request, as in `Encoded`. `apart`: of a model
+    that reads n-grams, the network's scores and those of the n-grams, which `logits` joins and which learn apart."""
 
     logits: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
@@ -149,6 +149,11 @@ class TaskOutput:
     def scores(self) -> tuple[Tensor, ...]:
         """All output tensors of the head."""
         return (self.logits,)
+
+    @property
+    def precise(self) -> Tensor:
+        """`logits`, those of half precision as float32."""
+        return self.logits.float() if self.logits.element_size() < 4 else self.logits
 
 
 @dataclass

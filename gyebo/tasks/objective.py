@@ -33,12 +33,13 @@ class TaskObjective:
 
     def loss(self, model: Any, batch: Batch) -> dict[str, tuple[Tensor, float]]:
         """{"task": (sum over the labels, weight 1)}."""
-        return {"task": (loss(self.form, forward(model, self.form, batch), batch), 1.0)}
+        return {"task": (loss(self.form, forward(model, self.form, batch), batch, apart=model.training), 1.0)}
 
 
-def loss(form: HeadForm, output: Any, batch: Batch) -> Tensor:
-    """The loss of a kind, summed over the labels: of an output whose parts learn apart, the sum of theirs."""
-    parts = [replace(output, logits=part) for part in (output.apart if isinstance(output, TaskOutput) else ())] or [output]
+def loss(form: HeadForm, output: Any, batch: Batch, *, apart: bool) -> Tensor:
+    """The loss of a kind, summed over the labels; `apart`: of an output with parts that learn apart, the sum of theirs."""
+    found = output.apart if apart and isinstance(output, TaskOutput) else ()
+    parts = [replace(output, logits=part) for part in found] or [output]
     losses = [form.loss(part, batch) for part in parts]
     return sum(losses[1:], losses[0])
 

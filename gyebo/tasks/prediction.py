@@ -25,12 +25,18 @@ TOKENS = 8192  # tokens of a batch, padding included
 
 @torch.no_grad()
 def outputs_of(
-    model: Any, form: HeadForm, features: Features, *, autocast: Callable[[], Any] = nullcontext, tokens: int = TOKENS
+    model: Any,
+    form: HeadForm,
+    features: Features,
+    *,
+    autocast: Callable[[], Any] = nullcontext,
+    tokens: int = TOKENS,
+    of: Callable[[Any], tuple[torch.Tensor, ...]] = lambda output: output.scores,
 ) -> list[Outputs]:
     """The model's outputs for all rows, in their order: one list for each output tensor (spans have two).
 
-    Outputs per token or word come without padding. A batch has at most `tokens` tokens, padding included. The model is put
-    into evaluation mode.
+    Outputs per token or word come without padding. A batch has at most `tokens` tokens, padding included. `of`: the output of
+    the model -> which of its tensors are wanted. The model is put into evaluation mode.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -39,7 +45,7 @@ def outputs_of(
         batch = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}
         with autocast():
             found = forward(model, form, batch)
-        parts.append((rows, tuple(scores.float().cpu().numpy() for scores in found.scores)))
+        parts.append((rows, tuple(scores.float().cpu().numpy() for scores in of(found))))
     lengths = None if form.places is None else features.columns[form.places].lengths
     return [in_order([(rows, outputs[i]) for rows, outputs in parts], lengths) for i in range(len(parts[0][1]))]
 

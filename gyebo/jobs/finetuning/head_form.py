@@ -22,6 +22,7 @@ from gyebo.tasks.heads.task_model import TaskModel, add_head
 from gyebo.tasks.kinds.kind import Kind
 from gyebo.tasks.kinds.relation import with_markers
 from gyebo.tasks.kinds.table import encode
+from gyebo.tasks.ngram_factors import fit_factors
 from gyebo.tasks.ngrams import NgramReading, Ngrams
 from gyebo.tasks.objective import TaskObjective
 from gyebo.tasks.prediction import predict as predict_examples
@@ -59,9 +60,21 @@ def build(options: FinetuneOptions, data: TaskData, kind: Kind, *, origin: Origi
     def predict(model: Any, part: str, autocast: Any, quick: bool) -> list[Any]:
         return predict_examples(model, form, features[part], getattr(data, part), autocast=autocast)
 
+    def fit(model: Any, autocast: Any) -> None:
+        fit_factors(model, features["valid"], autocast)
+
     return Setup(
         options=options,
-        tasks=(TaskPart(data=data, kind=kind, features=features, predict=predict, longest=dict.fromkeys(PARTS, length)),),
+        tasks=(
+            TaskPart(
+                data=data,
+                kind=kind,
+                features=features,
+                predict=predict,
+                longest=dict.fromkeys(PARTS, length),
+                fit=fit if ngrams else None,
+            ),
+        ),
         form=HEAD,
         origin=origin,
         tokenizer=tokenizer,

@@ -346,6 +346,8 @@ def _chosen(setup: Setup, trainer: Trainer, out: Path, record: dict[str, Any]) -
 def _finish(setup: Setup, trainer: Trainer, out: Path, *, record: dict[str, Any], wall: float) -> FinetuneResult:
     tasks, plan, (first, *further) = setup.tasks, record["plan"], [task.data for task in setup.tasks]
     best, valid, weights = _chosen(setup, trainer, out, record)
+    if setup.fitted(best, plan["precision"]):  # after the choice: weights are compared as they were trained
+        valid, _ = _score(setup, best, "valid", precision=plan["precision"])
     test, predictions = _score(setup, best, "test", precision=plan["precision"])
     _write_predictions(setup, predictions, out)
     records = log.read(out)

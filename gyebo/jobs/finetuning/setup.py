@@ -49,6 +49,7 @@ class Origin:
 
 
 Predict = Callable[[Any, str, Callable[[], Any], bool], list[Any]]
+Fit = Callable[[Any, Callable[[], Any]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,8 @@ class TaskPart:
 
     `texts`: the task as text, where it is answered so. `longest`: maximum tokens of a row of each set. `predict`: (model, part,
     autocast, quick) -> a prediction for each example of a set; quick: with a cheaper search, if there is one. `sample`:
-    predictions on the validation set -> lines to show.
+    predictions on the validation set -> lines to show. `fit`: (model, autocast), which sets what of a trained model is fitted
+    on the validation set; None: nothing is.
     """
 
     data: TaskData
@@ -67,6 +69,7 @@ class TaskPart:
     longest: dict[str, int]
     texts: TaskTexts | None = None
     sample: Callable[[list[Any]], list[str]] = lambda predictions: []
+    fit: Fit | None = None
 
     @property
     def name(self) -> str:
@@ -174,8 +177,18 @@ class Setup:
 
     def predictions(self, model: Any, part: str, precision: str, *, quick: bool = False) -> list[list[Any]]:
         """The predictions of a model for one set of the examples, of each task."""
-        autocast = partial(torch.autocast, self.device.type, DTYPES[precision], enabled=precision != "float32")
+        autocast = self._autocast(precision)
         return [task.predict(model, part, autocast, quick) for task in self.tasks]
+
+    def fitted(self, model: Any, precision: str) -> bool:
+        """Set what of a trained model is fitted on the validation set; whether there is something."""
+        fits = [task.fit for task in self.tasks if task.fit is not None]
+        for fit in fits:
+            fit(model, self._autocast(precision))
+        return bool(fits)
+
+    def _autocast(self, precision: str) -> Callable[[], Any]:
+        return partial(torch.autocast, self.device.type, DTYPES[precision], enabled=precision != "float32")
 
 
 def longest_row(options: FinetuneOptions, task: Task, context: int) -> int:

@@ -151,17 +151,17 @@ class TaskModel(Counted, nn.Module):
         if self.ngrams is not None:
             assert ngram_ids is not None and ngram_weights is not None
             apart = scores, self.ngrams(ngram_ids, ngram_weights)
-            scores = (apart[0] + apart[1]) / 2
+            scores = self.ngrams.answer(*apart)
         if self.form.grouped:
             scores = scores.view(input_ids.shape[:2])
         layers = encoded.layers if output_hidden_states else None  # style mix computes them in any case
         output = self.form.output(scores, hidden_states=layers, attentions=encoded.attentions)
-        if self.training and apart:
+        if apart:
             output.apart = apart
         if right:
             ids = torch.ones_like(input_ids) if attention_mask is None else attention_mask
             batch = {"input_ids": input_ids, "document_ids": ids, **extra, **right}
-            output.loss = loss(self.form, output, batch) / max(1, self.form.count(batch))
+            output.loss = loss(self.form, output, batch, apart=self.training) / max(1, self.form.count(batch))
         return output
 
     def _right(self, labels: Tensor | None, start: Tensor | None, end: Tensor | None) -> dict[str, Tensor]:

@@ -74,7 +74,7 @@ def loss(output: TaskOutput, batch: dict[str, Tensor]) -> Tensor:
     """Cross-entropy, summed over the rows."""
     import torch.nn.functional as F
 
-    return F.cross_entropy(output.logits.float(), batch["labels"], reduction="sum")
+    return F.cross_entropy(output.precise, batch["labels"], reduction="sum")
 
 
 def decode(

@@ -52,7 +52,8 @@ class HeadForm:
     `problems`: possible values of problem_type of `transformers`, the usual one first.
     `encode`: examples as rows.
     `sees`: it reads a picture with the text, so the body must see.
-    `ngrams`: a linear layer may read the n-grams of the texts beside it: it gives one score, or one for each class.
+    `ngrams`: a linear layer may read the n-grams of the texts beside it: it gives one score, or one for each class. Its `loss`
+    is a convex function of the scores, computed in float64 where they are float64.
     `grouped`: a row has several texts, [B, C, T], each with one output.
     `inputs`: fields of a batch that the head takes besides those of the body; `optional` ones may be missing.
     `output`: (tensor or tensors of the head, hidden_states=, attentions=) -> the output dataclass of the model.

@@ -51,7 +51,8 @@ def loss(output: TaskOutput, batch: dict[str, Tensor]) -> Tensor:
     """Binary cross-entropy, summed over rows and classes."""
     import torch.nn.functional as F
 
-    return F.binary_cross_entropy_with_logits(output.logits.float(), batch["labels"].float(), reduction="sum")
+    scores = output.precise
+    return F.binary_cross_entropy_with_logits(scores, batch["labels"].to(scores.dtype), reduction="sum")
 
 
 def decisions(batch: dict[str, Tensor]) -> int:

@@ -50,7 +50,8 @@ def loss(output: TaskOutput, batch: dict[str, Tensor]) -> Tensor:
     """Squared error, summed over the rows."""
     import torch.nn.functional as F
 
-    return F.mse_loss(output.logits.float().squeeze(-1), batch["labels"].float(), reduction="sum")
+    scores = output.precise.squeeze(-1)
+    return F.mse_loss(scores, batch["labels"].to(scores.dtype), reduction="sum")
 
 
 def decode(features: Features, examples: Sequence[Example], outputs: list[Outputs], labels: Sequence[str]) -> list[float]:
