@@ -203,7 +203,7 @@ def options(tokenizer, folder):
     draw = np.random.default_rng(1)
     rows = {example.text: example.label for example in texts_and_labels("classification", 240, draw)}
     data = folder / "data.csv"
-    data.write_text("text,label\n" + "".join(f"{text},c{label}\n" for text, label in rows.items()))
+    data.write_text("text,label\n" + "".join(f"{text},c{label}\n" for text, label in rows.items()), encoding="utf-8")
     return FinetuneOptions.model_validate(
         {
             "model": "bert:tiny",
