@@ -24,9 +24,8 @@ from gyebo.tasks.prediction import outputs_of
 
 Loss = Callable[[Tensor], Tensor]
 MEAN = (0.5, 0.5)
-SPREAD = (
-    10.0  # standard deviation of the normal prior around the mean; without one, labels without errors would have no optimum
-)
+# Standard deviation of the normal prior around the mean; without one, labels without errors would have no optimum.
+SPREAD = 10.0
 MOST_STEPS, MOST_HALVINGS = 100, 40
 ENOUGH = 1e-12  # what another Newton step may promise, as a part of the loss
 
