@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gyebo.nn.attention import attend, join_heads, weigh
+from gyebo.nn.host import on_host
 from gyebo.nn.ragged import CLOSE, Grid, Ragged, make_grid, moved, rounded, similar
 
 
@@ -54,12 +55,13 @@ def pairs_of(target: Ragged, source: Ragged, allowed: Tensor | None, documents: 
     the source in its row that has its id. For dense layouts `allowed` says so, [B, 1, U, L].
     """
     dense = target.padding is not None or source.padding is not None
+    documents = None if documents is None else (on_host(documents[0]), on_host(documents[1]))
     if target.grid is None and source.grid is None and (dense or documents is None or _same_document(*documents)):
         return Pairs((PairGroup(target.shape[0], target.shape[1], source.shape[1], allowed),))
     device, batch = target.index.device, target.shape[0]
     rows, positions = zip(*(_places(layout) for layout in (target, source)))
     if documents is not None:
-        rows, batch = _numbered(rows, [layout.gather(ids).cpu() for layout, ids in zip((target, source), documents)])
+        rows, batch = _numbered(rows, [layout.gather_on_host(ids) for layout, ids in zip((target, source), documents)])
     queries, keys = (own.bincount(minlength=batch) for own in rows)
     order = keys.argsort(descending=True, stable=True)
     place = torch.empty_like(order)
@@ -70,8 +72,7 @@ def pairs_of(target: Ragged, source: Ragged, allowed: Tensor | None, documents: 
         make_grid(start[place[own]] + at, size, layout.spare)
         for start, own, at, size, layout in zip(starts, rows, positions, sizes, (target, source))
     ]
-    pairs = Pairs(groups, *grids)
-    return pairs if device.type == "cpu" else moved(pairs, device)
+    return moved(Pairs(groups, *grids), device)
 
 
 def attend_across(
@@ -112,7 +113,7 @@ def attend_across(
 def _places(layout: Ragged) -> tuple[Tensor, Tensor]:
     """Of each real row of a layout, its row in the batch and its position there [n]."""
     count = len(layout.index) - layout.spare
-    return layout.index[:count].cpu() // layout.shape[1], layout.positions[:count].cpu()
+    return on_host(layout.index)[:count] // layout.shape[1], on_host(layout.positions)[:count]
 
 
 def _same_document(target: Tensor, source: Tensor) -> bool:

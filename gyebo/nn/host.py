@@ -1,7 +1,8 @@
 """The tensors of a batch as they were made, on the CPU, beside their copies on a device.
 
 What follows from the values of a batch, such as which tokens are real and which have a label, is worked out on the CPU: to read
-it from an accelerator is to wait for all that was asked of it before.
+it from an accelerator is to wait for all that was asked of it before. What is worked out is copied to the device in the same
+way, so that more can follow from it.
 """
 
 from __future__ import annotations
@@ -35,4 +36,4 @@ def is_ours(tensor: Tensor) -> bool:
 
 def places_of(wanted: Tensor, device: torch.device) -> Tensor:
     """The numbers of the flat entries of a mask on the CPU that are true, on a device."""
-    return wanted.flatten().nonzero().squeeze(1).to(device, non_blocking=True)
+    return to_device(wanted.flatten().nonzero().squeeze(1), device)

@@ -24,8 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gyebo.nn import host
 from gyebo.nn.attention import attend, join_heads, weigh
-from gyebo.nn.host import on_host
 
 # Difference in length, in tokens, up to which sequences always share a group: padding costs less there than another group. An
 # accelerator computes more in the time in which a kernel is started.
@@ -89,6 +89,10 @@ class Ragged:
         """[B, T, ...] -> [N, ...]: the real tokens."""
         x = x.flatten(0, 1)
         return x if self.grid is None else self.grid.collect(x)
+
+    def gather_on_host(self, x: Tensor) -> Tensor:
+        """The same on the CPU (`gyebo/nn/host.py`)."""
+        return host.on_host(x).flatten(0, 1)[host.on_host(self.index)]
 
     def scatter(self, rows: Tensor) -> Tensor:
         """[N, ...] -> [B, T, ...], zeros at padding."""
@@ -167,17 +171,17 @@ def ragged_layout(
     batch, length = shape
     if not dense:
         # Dozens of small operations with control flow on their results: on an accelerator, each would be a synchronisation.
-        attention_mask, document_ids = (None if ids is None else on_host(ids) for ids in (attention_mask, document_ids))
+        attention_mask, document_ids = (None if ids is None else host.on_host(ids) for ids in (attention_mask, document_ids))
     real = real_tokens(attention_mask, document_ids)
     ids = None if real is None else (real.long() if document_ids is None else document_ids.masked_fill(~real, 0))
     if dense:
         layout = _dense(batch, length, device, ids)
     else:
         if ids is None or bool(((ids == ids[:, :1]) & (ids != 0)).all()):
-            layout = _full(batch, length, device)
+            layout = _full(batch, length, torch.device("cpu"))
         else:
             layout = _flat(batch, length, ids, CLOSE["cpu" if device.type == "cpu" else "accelerator"])
-            layout = layout if device.type == "cpu" else moved(layout, device)
+        layout = moved(layout, device)
     if position_ids is None:
         return layout
     positions = position_ids.expand(batch, length).flatten()[layout.index]
@@ -252,9 +256,9 @@ def _flat(batch: int, length: int, ids: Tensor, close: int) -> Ragged:
 
 
 def moved(x: Any, device: torch.device) -> Any:
-    """The same layout, or part of one, with its tensors on the device."""
+    """The same layout, or part of one, with its tensors on the device, which remember those on the CPU (`gyebo/nn/host.py`)."""
     if isinstance(x, Tensor):
-        return x.to(device, non_blocking=True)
+        return host.to_device(x, device)
     if isinstance(x, tuple):
         return tuple(moved(part, device) for part in x)
     if is_dataclass(x) and not isinstance(x, type):

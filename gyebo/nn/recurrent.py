@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
-from gyebo.nn.ragged import Ragged
+from gyebo.nn.host import on_host
+from gyebo.nn.ragged import Ragged, moved
 
 # On CUDA with weight dropout: the weights are new tensors in every pass, so the warning is unavoidable.
 warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk of memory")
@@ -141,25 +142,27 @@ class Steps:
 
 def time_steps(layout: Ragged, *, backwards: bool = False) -> Steps:
     """The steps of a layout with default positions; `backwards`: each sequence is read from its end to its start."""
-    order = layout.positions.argsort(stable=True)
-    is_start = layout.positions == 0
+    positions = on_host(layout.positions)
+    order = positions.argsort(stable=True)
+    is_start = positions == 0
     sequence = is_start.cumsum(0) - 1
     if backwards:
         last = torch.bincount(sequence)[sequence] - 1
-        order = (torch.arange(len(order), device=order.device) + last - 2 * layout.positions)[order]
+        order = (torch.arange(len(order)) + last - 2 * positions)[order]
     back = torch.empty_like(order)
-    back[order] = torch.arange(len(order), device=order.device)
+    back[order] = torch.arange(len(order))
     starts = is_start.nonzero().squeeze(1)  # of the sequences, longest first
-    place = layout.index[starts]
-    row, real = place // layout.shape[1], torch.arange(len(starts), device=order.device) < len(starts) - layout.spare
+    place = on_host(layout.index)[starts]
+    row, real = place // layout.shape[1], torch.arange(len(starts)) < len(starts) - layout.spare
     by_place = place.argsort(stable=True)
     by_place = by_place[real[by_place]]
     rows = row[by_place]
     change = rows[1:] != rows[:-1]
     one = change.new_ones(min(1, len(rows)))
-    sizes = torch.bincount(layout.positions).cpu()
+    sizes = torch.bincount(positions)
     first, final = by_place[torch.cat([one, change])], by_place[torch.cat([change, one])]
-    return Steps(order, back, sizes, sequence, row, first, final)
+    steps = moved(Steps(order, back, sizes, sequence, row, first, final), layout.index.device)
+    return replace(steps, sizes=sizes)
 
 
 def read(

@@ -133,7 +133,7 @@ class Trainer:
             batch: Batch = {name: torch.from_numpy(values) for name, values in arrays.items()}
             if self.carried is not None:
                 part = slice(start - first, start - first + count)
-                starts = ~batch.pop("continues").to(self.device)
+                starts = ~host.to_device(batch.pop("continues"), self.device)
                 model: Any = self.model
                 batch["state"] = model.reset(each(lambda leaf, part=part: leaf[part], self.carried), starts)
             if self.objective.scheduled:

@@ -11,11 +11,17 @@ from gyebo.jobs.pretraining.build import set_up
 from gyebo.nn import host
 from gyebo.training import checkpoint, loop, trainer
 from gyebo.training.loop import Failed
+from tests.jobs.test_picture_code_runs import options as picture_options
+from tests.jobs.test_text_with_regions_runs import pictured
 from tests.training.test_resume import final_weights, same
 from tests.training.waits import Waits
 
-# Whose steps wait for nothing. Not yet: elmo, transformer_xl, xlnet, lxmert, vilbert, vqvae.
-FREE = ("rnn", "lstm", "gru", "ulmfit", "gpt", "gpt2", "bert", "roberta", "distilbert", "bart_decoder", "bart", "t5")
+# Whose steps wait for nothing. Not yet: xlnet, lxmert, vilbert, elmo, transformer_xl, vqvae.
+RECURRENT = ("rnn", "lstm", "gru", "ulmfit")
+ATTENTION = ("gpt", "gpt2", "bert", "roberta", "distilbert", "bart_decoder", "bart", "t5")
+REGIONS = ()
+PICTURES = ("dvae",)
+CLUSTERS = {"cutoffs": [100, 250], "division": 2}
 
 
 def lines(out):
@@ -64,9 +70,17 @@ def test_a_step_that_is_not_finite_ends_the_run_where_it_was(run_options, tmp_pa
     assert steps == [1, 2, 3, 4, 5] and lines(tmp_path / "run")[-1]["step"] == 6
 
 
-@pytest.mark.parametrize("family", FREE)
+def options_of(family, run_options):
+    if family in PICTURES:
+        return picture_options(family)
+    if family in REGIONS:
+        return pictured(run_options, family)
+    return run_options(family=family.partition("-")[0], model=CLUSTERS if family.endswith("clusters") else None)
+
+
+@pytest.mark.parametrize("family", [*RECURRENT, *ATTENTION, *REGIONS, *PICTURES])
 def test_no_step_waits_for_the_device(run_options, tmp_path, monkeypatch, family):
-    made = set_up(run_options(family=family), tmp_path, None).trainer("float32", 9)
+    made = set_up(options_of(family, run_options), tmp_path, None).trainer("float32", 9)
     made.advance()
     waits = Waits([*made.model.parameters(), *made.model.buffers()])
     monkeypatch.setattr(host, "to_device", waits.copied)
@@ -82,4 +96,6 @@ def test_one_that_waits_is_found():
         torch.rand(3).nonzero()
         (2 * x).max().item()
         x[x > 0.5]
-    assert sum(waits.found.values()) == 3
+        x.long().bincount()
+        x.unique(dim=0)
+    assert sum(waits.found.values()) == 5

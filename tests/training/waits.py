@@ -10,7 +10,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from gyebo.nn import host
 
-READ = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_consecutive", "equal", "is_nonzero"}
+UNIQUE = {"_unique2", "unique_dim", "unique_consecutive", "unique_dim_consecutive"}
+READ = {"_local_scalar_dense", "nonzero", "masked_select", "bincount", "equal", "is_nonzero", *UNIQUE}
 
 
 class Waits(TorchDispatchMode):
