@@ -32,6 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gyebo.models.protocol import Speaking, check_shape, grouped
+from gyebo.nn import host
 from gyebo.nn.cache import KeyValueCache
 from gyebo.nn.cost import Workload
 from gyebo.nn.dropout import dropout
@@ -275,15 +276,15 @@ class Xlnet(Speaking, nn.Module):
         `backwards` [B] (bool): rows whose text is written from its end to its start, so that distances change their sign.
         `state`: what stood before the first document of each row; `Encoded.state` is what the last one leaves.
 
-        Raises ValueError where a text is longer than `config.context`, a segment is not below `config.segments`, or an order
-        is given twice.
+        Raises ValueError for a text longer than `config.context`, a segment not below `config.segments`, or two orders.
         """
         if ranks is not None and visible is not None:
             raise ValueError("ranks and visible both say who sees whom: give one of them")
         by_row = state is not None or visible is not None or backwards is not None or return_attentions
-        ids = _documents(input_ids, attention_mask, document_ids)
+        given = (None if mask is None else host.on_host(mask) for mask in (attention_mask, document_ids))
+        ids = host.to_device(_documents(input_ids.shape, *given), input_ids.device)
         layout = in_order(ids.shape, ids) if by_row else ragged_layout(ids.shape, ids.device, document_ids=ids)
-        self._check_length(layout, ids)
+        self._check_length(layout, host.on_host(ids))
         seen = Seen(
             ranks=None if ranks is None else layout.gather(ranks),
             types=self._types(layout, token_type_ids),
@@ -291,7 +292,7 @@ class Xlnet(Speaking, nn.Module):
             visible=None if visible is None else permuted(visible, layout),
             **({} if state is None else self._remembered(state, layout.gather(ids).view(ids.shape))),
         )
-        streams = streams_of(layout, seen, None if targets is None else layout.gather(targets))
+        streams = streams_of(layout, seen, None if targets is None else layout.gather_on_host(targets))
         run = Run(streams, self._distances(streams, backwards), backwards, [] if return_attentions else None)
         memories = None if state is None or seen.remembered is None else state["memory"].unbind(1)
         layers, hidden = self._blocks(self.embed(layout.gather(input_ids)), run, memories, keep=return_layers)
@@ -316,13 +317,13 @@ class Xlnet(Speaking, nn.Module):
         """Segments of the rows [N]; None where all are the first."""
         if token_type_ids is None:
             return None
-        types = layout.gather(token_type_ids.expand(layout.shape))
+        types = layout.gather_on_host(host.on_host(token_type_ids).expand(layout.shape))
         if layout.padding is not None:  # where any id may stand
-            types = types.masked_fill(layout.gather(layout.padding), 0)
+            types = types.masked_fill(layout.gather_on_host(layout.padding), 0)
         low, high = (int(types.min()), int(types.max())) if len(types) else (0, 0)
         if low < 0 or high >= self.config.segments:
             raise ValueError(f"token_type_ids must be below {self.config.segments} (segments), but are {low} to {high} instead")
-        return types if high else None
+        return host.to_device(types, layout.index.device) if high else None
 
     def _distances(self, streams: Streams, backwards: Tensor | None) -> Tensor:
         """The vectors of all distances of a pass, [R, D]; [2, R, D] with those of reversed rows."""
@@ -403,7 +404,7 @@ class Xlnet(Speaking, nn.Module):
             hidden = hidden.gather(1, target_mapping.argmax(-1)[..., None].expand(-1, -1, hidden.shape[-1]))
         logits = self.project(hidden) if self.heads else None
         if logits is not None and target_mapping is None and (attention_mask is not None or document_ids is not None):
-            logits = logits * (_documents(input_ids, attention_mask, document_ids) > 0)[..., None]
+            logits = logits * (_documents(input_ids.shape, attention_mask, document_ids) > 0)[..., None]
         return self.with_loss(PermutationOutput(logits, hidden, encoded.layers, encoded.attentions), labels, logits)
 
     def output_layer(self, hidden: Tensor, head: str = "lm") -> tuple[Tensor, Tensor, Tensor | None]:
@@ -425,8 +426,8 @@ class Xlnet(Speaking, nn.Module):
         real = torch.ones_like(input_ids) if attention_mask is None else (attention_mask != 0).long()
         asked = F.pad(torch.zeros_like(real), (0, 1), value=1)  # a place more, which is predicted and seen by none
         layout = in_order(asked.shape, F.pad(real, (0, 1), value=1), padding_first=True)
-        documents = layout.gather(F.pad(real, (0, 1), value=1))
-        streams = streams_of(layout, Seen(ranks=layout.gather(asked) - 1, documents=documents), layout.gather(asked) > 0)
+        documents, ranks = layout.gather(F.pad(real, (0, 1), value=1)), layout.gather(asked) - 1
+        streams = streams_of(layout, Seen(ranks=ranks, documents=documents), host.on_host(ranks) == 0)
         run = Run(streams, self._distances(streams, None), cache=[])
         _, hidden = self._blocks(self.embed(layout.gather(F.pad(input_ids, (0, 1)))), run)
         dtype = torch.get_autocast_dtype(weight.device.type) if torch.is_autocast_enabled(weight.device.type) else weight.dtype
@@ -491,9 +492,9 @@ class Xlnet(Speaking, nn.Module):
         return grouped(self, [*self.token_embedding.parameters(), self.query_vector], self.blocks)
 
 
-def _documents(ids: Tensor, mask: Tensor | None, documents: Tensor | None) -> Tensor:
-    """The document of each place [B, T], 0 at padding."""
+def _documents(shape: torch.Size, mask: Tensor | None, documents: Tensor | None) -> Tensor:
+    """The document of each place [B, T], 0 at padding; where nothing is given, on the CPU."""
     real = real_tokens(mask, documents)
     if real is None:
-        return torch.ones_like(ids)
+        return torch.ones(shape, dtype=torch.long)
     return real.long() if documents is None else documents.masked_fill(~real, 0)

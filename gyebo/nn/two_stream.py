@@ -27,8 +27,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from gyebo.nn import host
 from gyebo.nn.attention import attend, join_heads, weigh
-from gyebo.nn.ragged import Grid, Group, Ragged, make_grid, rounded
+from gyebo.nn.ragged import Grid, Group, Ragged, make_grid, moved, rounded
 from gyebo.nn.relative import relative_shift, slide
 
 _LAST = torch.iinfo(torch.long).max  # a rank after all others: what fills the places of a grid that have no row
@@ -49,7 +50,7 @@ class View:
 
     `rows`: their number; `most`: of one sequence, L or P; `grid`: the rows in S x `most`, None where they fill it; `mask`
     broadcasts to [S, H, `most`, M + L], -inf at keys that are not seen, None: all are; `seen` [S, 1, `most`, 1]: False for
-    queries that see no key, whose result is zero, None where all see one; `same` [S, 1, `most`, M + L]: keys of the query's
+    queries that see no key, whose result is zero, None where all see all; `same` [S, 1, `most`, M + L]: keys of the query's
     own segment, None where there is only one; `starts` [S, P]: the column at which a query's scores by distance begin, None:
     query t stands at place t.
     """
@@ -101,19 +102,21 @@ class Seen:
 
 def in_order(shape: tuple[int, int] | torch.Size, ids: Tensor, *, padding_first: bool = False) -> Ragged:
     """All B*T places of a batch as one group, in each row the tokens of each document of `ids` [B, T] side by side, and padding
-    (0) behind or before them."""
+    (0) behind or before them; on the device of the ids."""
     batch, length = shape
+    device, ids = ids.device, host.on_host(ids)
     order = ids.masked_fill(ids == 0, 0 if padding_first else _LAST).argsort(dim=1, stable=True)
-    cells = (order + torch.arange(batch, device=ids.device)[:, None] * length).flatten()
+    cells = (order + torch.arange(batch)[:, None] * length).flatten()
     ordered = bool((cells[1:] > cells[:-1]).all())
     grid = None if ordered else make_grid(cells, batch * length)
-    places = torch.arange(length, device=ids.device).repeat(batch)
+    places = torch.arange(length).repeat(batch)
     groups = (Group(batch, length, batch * length),)
-    return Ragged((batch, length), cells, places, length, groups, grid, padding=ids == 0)
+    return moved(Ragged((batch, length), cells, places, length, groups, grid, padding=ids == 0), device)
 
 
 def streams_of(layout: Ragged, seen: Seen, targets: Tensor | None = None) -> Streams:
-    """The streams of a layout; `targets` [N]: which rows the query stream predicts."""
+    """The streams of a layout; `targets` [N], on the CPU: which rows the query stream predicts. Where they stand is worked out
+    there, who sees whom on the device of the layout, which has more to compute."""
     memory = 0 if seen.remembered is None else seen.remembered.shape[1]
     longest = max((group.longest for group in layout.groups), default=0)
     if targets is not None and layout.spare:
@@ -123,22 +126,22 @@ def streams_of(layout: Ragged, seen: Seen, targets: Tensor | None = None) -> Str
     row = 0
     for group in layout.groups:
         rows = slice(row, row + group.tokens)
-        keys = _Keys(group, rows, seen)
+        keys = _Keys(group, rows, seen, layout.index.device)
         views.append((group, keys.content(), None if targets is None else keys.queries(targets[rows])))
         row += group.tokens
     if targets is None:
         return Streams(layout, tuple(views), None, longest, memory)
-    index = layout.index[targets]
+    index = host.on_host(layout.index)[targets]
     spare = rounded(len(index), 16) - len(index) if layout.grid is not None and len(index) else 0
     grid = make_grid(index, layout.shape[0] * layout.shape[1], spare)
-    return Streams(layout, tuple(views), grid, longest, memory)
+    return Streams(layout, tuple(views), moved(grid, layout.index.device), longest, memory)
 
 
 class _Keys:
     """The keys of a group, and the masks of the queries to them."""
 
-    def __init__(self, group: Group, rows: slice, seen: Seen):
-        self.group, self.seen, self.rows = group, seen, rows
+    def __init__(self, group: Group, rows: slice, seen: Seen, device: torch.device):
+        self.group, self.seen, self.rows, self.device = group, seen, rows, device
         self.fields = {name: x[rows] for name, x in self._by_row().items()}
         self.cells = {name: self._placed(x, _LAST if name == "ranks" else 0) for name, x in self.fields.items()}
 
@@ -162,18 +165,19 @@ class _Keys:
         return View(self.group.tokens, self.group.longest, self.group.grid, _added(allowed), same=same)
 
     def queries(self, targets: Tensor) -> View:
-        """The view of the query stream, at the rows of `targets` [n] (bool)."""
+        """The view of the query stream, at the rows of `targets` [n] (bool, on the CPU)."""
         group = self.group
         chosen = targets.nonzero().squeeze(1)
-        cells = chosen if group.grid is None else group.grid.cells[chosen]
+        cells = chosen if group.grid is None else host.on_host(group.grid.cells)[chosen]
         sequence, place = cells // group.longest, cells % group.longest
         counts = torch.bincount(sequence, minlength=group.sequences)
-        order = torch.arange(len(chosen), device=chosen.device) - (counts.cumsum(0) - counts)[sequence]
+        order = torch.arange(len(chosen)) - (counts.cumsum(0) - counts)[sequence]
         most = int(counts.max()) if len(chosen) else 0
         if group.grid is not None:
             most = -(-most // 8) * 8
         full = len(chosen) == most * group.sequences
-        grid = None if full else make_grid(sequence * most + order, most * group.sequences)
+        grid = None if full else moved(make_grid(sequence * most + order, most * group.sequences), self.device)
+        chosen, place = (host.to_device(rows, self.device) for rows in (chosen, place))
 
         def on_grid(x: Tensor, fill: int) -> Tensor:
             x = x if grid is None else grid.place(x).index_fill_(0, grid.blank, fill)
@@ -185,10 +189,9 @@ class _Keys:
         if visible is not None:
             visible = visible.gather(1, places[..., None].expand(-1, -1, visible.shape[-1]))
         allowed, same = self._masks(fields, visible, strict=True)
-        seen = None if allowed is None else allowed.any(-1, keepdim=True)
-        if allowed is None or seen is None or bool(seen.all()):
-            seen = None
-        else:
+        seen = None
+        if allowed is not None:  # to ask whether all see one would cost more than to say it of each
+            seen = allowed.any(-1, keepdim=True)
             allowed = allowed | ~seen
         return View(len(chosen), most, grid, _added(allowed), seen, same, group.longest - places)
 

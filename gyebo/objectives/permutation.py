@@ -34,6 +34,7 @@ from gyebo.data.plan import DOCUMENT, FIRST, SIZE, Plan, stored
 from gyebo.data.shards import Split
 from gyebo.data.streams import TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
+from gyebo.nn.host import on_host
 from gyebo.nn.state import each
 from gyebo.objectives.causal import labelled
 from gyebo.objectives.framed import Framed, Text, settled_format
@@ -171,7 +172,7 @@ def encode(model: Any, batch: Batch, **given: Any) -> tuple[Tensor, Any]:
         document_ids=batch["document_ids"],
         token_type_ids=batch["token_type_ids"],
         ranks=batch["ranks"],
-        targets=batch["labels"] != IGNORE,
+        targets=on_host(batch["labels"]) != IGNORE,
         **given,
     )
     return found.hidden, found.state
