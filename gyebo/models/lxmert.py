@@ -293,8 +293,10 @@ class Lxmert(Bert):
 
     def _embed_words(self, sides: Sides, ids: Tensor, kinds: Tensor | None, given: bool) -> Tensor:
         """The input of the language encoder, [N, D]."""
+        assert self.segment_embedding is not None
         x = self.token_embedding(sides.text.gather(ids)) + self._positions(sides.text, given)
-        x = x + self._segments(sides.text, torch.zeros_like(ids) if kinds is None else kinds)
+        first = torch.zeros_like(sides.text.index)  # looked up, so that its vector is not learned
+        x = x + (self.segment_embedding(first) if kinds is None else self._segments(sides.text, kinds))
         return dropout(self.embedding_norm(x), self.config.embedding_dropout if self.training else 0.0)
 
     def _embed_regions(self, sides: Sides, features: Tensor, boxes: Tensor) -> Tensor:

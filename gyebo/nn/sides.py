@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 
 from gyebo.nn.across import Pairs, pairs_of
+from gyebo.nn.host import on_host
 from gyebo.nn.ragged import Ragged, ragged_layout
 
 
 @dataclass(frozen=True)
 class Sides:
-    """The layouts of the words and of the regions. `text_ids` [B, T], `region_ids` [B, R]: the document of each place, 0 at
-    padding; `several`: whether a row may hold several of them; `dense`: whether padding has rows, for attention weights."""
+    """The layouts of the words and of the regions. `text_ids` [B, T], `region_ids` [B, R], on the CPU: the document of each
+    place, 0 at padding; `several`: whether a row may hold several of them; `dense`: whether padding has rows, for attention
+    weights."""
 
     text: Ragged
     regions: Ragged
@@ -42,13 +44,14 @@ class Sides:
             return pairs_of(target, source, None, (target_ids, source_ids) if self.several else None)
         same = (target_ids[:, :, None] == source_ids[:, None, :]) & (target_ids != 0)[:, :, None]
         allowed = same | ~same.any(-1, keepdim=True)  # a query without any key, whose output is not used, may look at all
-        return pairs_of(target, source, allowed[:, None])
+        return pairs_of(target, source, allowed[:, None].to(target.index.device))
 
     @cached_property
     def joint(self) -> Ragged:
         """The layout of one sequence a document: its words and its regions."""
         ids = torch.cat([self.text_ids, self.region_ids], 1)
-        return ragged_layout(ids.shape, ids.device, document_ids=ids, dense=self.dense)
+        device = self.text.index.device
+        return ragged_layout(ids.shape, device, document_ids=ids.to(device) if self.dense else ids, dense=self.dense)
 
     def join(self, words: Tensor, regions: Tensor) -> Tensor:
         """Words [N, D] and regions [M, D] as rows of the joint layout."""
@@ -85,12 +88,11 @@ def sides_of(
         shape, device, attention_mask=attention_mask, document_ids=document_ids, position_ids=position_ids, dense=dense
     )
     regions = ragged_layout(seen, device, attention_mask=region_mask, document_ids=region_document_ids, dense=dense)
-    text_ids = _numbers(shape, device, attention_mask, document_ids)
-    region_ids = _numbers(seen, device, region_mask, region_document_ids)
+    text_ids, region_ids = _numbers(shape, attention_mask, document_ids), _numbers(seen, region_mask, region_document_ids)
     return Sides(text, regions, text_ids, region_ids, document_ids is not None, dense)
 
 
-def _numbers(shape: torch.Size, device: torch.device, mask: Tensor | None, documents: Tensor | None) -> Tensor:
+def _numbers(shape: torch.Size, mask: Tensor | None, documents: Tensor | None) -> Tensor:
     """The document of each place of a batch [B, T], 0 at padding; all in one where none is named."""
-    ids = torch.ones(shape, dtype=torch.long, device=device) if documents is None else documents
-    return ids if mask is None else ids.masked_fill(mask == 0, 0)
+    ids = torch.ones(shape, dtype=torch.long) if documents is None else on_host(documents)
+    return ids if mask is None else ids.masked_fill(on_host(mask) == 0, 0)

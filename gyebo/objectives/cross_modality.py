@@ -31,6 +31,7 @@ from gyebo.data.batches import IGNORE
 from gyebo.data.boxes import Boxes
 from gyebo.data.streams import REGIONS, TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
+from gyebo.nn.host import on_host, places_of
 from gyebo.nn.ragged import first_tokens
 from gyebo.objectives import text_with_regions
 from gyebo.objectives.causal import labelled
@@ -171,9 +172,10 @@ class CrossModality(TextWithRegions):
         found, weight = encode(model, batch), self.options.normalizer
         assert found.region_hidden is not None
         first = first_tokens(found.hidden, batch["document_ids"] != 0)
-        masked = batch["region_masked"] > 0
-        predicted = model.project(found.region_hidden[masked], "feature").float()
-        distance = F.smooth_l1_loss(predicted, batch["region_targets"][masked], reduction="none").mean(1)
+        masked = places_of(on_host(batch["region_masked"]) > 0, first.device)
+        regions, targets = (x.flatten(0, 1).index_select(0, masked) for x in (found.region_hidden, batch["region_targets"]))
+        predicted = model.project(regions, "feature").float()
+        distance = F.smooth_l1_loss(predicted, targets, reduction="none").mean(1)
         logits = model.project(first, "match").float()
         terms = {
             "mlm": (cross_entropy_sum(*labelled(model, found.hidden, batch["labels"], "mlm")), 1.0),
@@ -184,8 +186,8 @@ class CrossModality(TextWithRegions):
             if field in batch:
                 terms[head] = (_weighted(model, found.region_hidden, batch, head, field), weight)
         if "answer" in batch:
-            asked = batch["answer"] != IGNORE
-            scores = model.project(first[asked], "answer").float()
+            asked = places_of(on_host(batch["answer"]) != IGNORE, first.device)
+            scores = model.project(first.index_select(0, asked), "answer").float()
             terms["answer"] = (F.cross_entropy(scores, batch["answer"][asked], reduction="sum"), 1.0)
         return terms
 
@@ -195,7 +197,9 @@ def _weighted(model: Any, hidden: Tensor, batch: Batch, head: str, field: str) -
     rows, matrix, bias, classes = labelled(model, hidden, batch[field], head)
     confidences = batch.get(f"{head}_confidences")
     nats = F.cross_entropy(F.linear(rows, matrix, bias).float(), classes, reduction="none")
-    return nats.sum() if confidences is None else (nats * confidences[batch[field] != IGNORE]).sum()
+    if confidences is None:
+        return nats.sum()
+    return (nats * confidences.flatten()[places_of(on_host(batch[field]) != IGNORE, nats.device)]).sum()
 
 
 def build(options: Options, setting: Setting) -> CrossModality:
