@@ -33,6 +33,7 @@ from gyebo.data.batches import IGNORE
 from gyebo.data.boxes import Boxes, overlaps, with_whole
 from gyebo.data.streams import REGIONS, TOKENS, Arrays, BatchField
 from gyebo.nn.cross_entropy import cross_entropy_sum
+from gyebo.nn.host import on_host, places_of
 from gyebo.nn.ragged import first_tokens
 from gyebo.objectives import text_with_regions
 from gyebo.objectives.causal import labelled
@@ -151,8 +152,9 @@ class Alignment(TextWithRegions):
         if "region_labels" in batch:
             rows, matrix, bias, classes = labelled(model, found.region_hidden, batch["region_labels"], "region")
             predicted = F.linear(rows, matrix, bias).float().log_softmax(1)
-            confidences = batch.get("region_confidences")
-            sure = None if confidences is None else confidences[batch["region_labels"] != IGNORE]
+            confidences, sure = batch.get("region_confidences"), None
+            if confidences is not None:
+                sure = confidences.flatten()[places_of(on_host(batch["region_labels"]) != IGNORE, classes.device)]
             terms["region"] = (divergence(predicted, classes, sure), 1.0)
         return terms
 

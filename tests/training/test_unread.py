@@ -16,10 +16,10 @@ from tests.jobs.test_text_with_regions_runs import pictured
 from tests.training.test_resume import final_weights, same
 from tests.training.waits import Waits
 
-# Whose steps wait for nothing. Not yet: vilbert, elmo, transformer_xl, vqvae.
+# Whose steps wait for nothing. Not yet: elmo, transformer_xl, vqvae.
 RECURRENT = ("rnn", "lstm", "gru", "ulmfit")
 ATTENTION = ("gpt", "gpt2", "bert", "roberta", "distilbert", "bart_decoder", "bart", "t5", "xlnet")
-REGIONS = ("lxmert",)
+REGIONS = ("lxmert", "vilbert")
 PICTURES = ("dvae",)
 CLUSTERS = {"cutoffs": [100, 250], "division": 2}
 
