@@ -28,8 +28,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from gyebo.models.protocol import WithoutPositions, check_shape
+from gyebo.nn import host
 from gyebo.nn.cost import Workload, projected_lstm_flops
 from gyebo.nn.dropout import dropout
 from gyebo.nn.outputs import BidirectionalOutput, Encoded
@@ -116,19 +118,18 @@ class CharacterEncoder(nn.Module):
         self.highways = nn.ModuleList([Highway(features) for _ in range(config.highways)])
         self.projection = nn.Linear(features, config.direction)
 
-    def forward(self, characters: Tensor) -> Tensor:
-        """Symbols [U, C] -> [U, P]."""
-        x = self.embedding(self.without_repeats(characters).long()).transpose(1, 2)  # [U, K, at most C]
+    def forward(self, characters: Tensor, used: int | None = None) -> Tensor:
+        """Symbols [U, C] -> [U, P]; `used` as in `without_repeats`."""
+        x = self.embedding(self.without_repeats(characters, used).long()).transpose(1, 2)  # [U, K, at most C]
         x = torch.cat([convolution(x).amax(-1) for convolution in self.convolutions], -1).relu()
         for highway in self.highways:
             x = highway(x)
         return self.projection(x)
 
-    def without_repeats(self, characters: Tensor) -> Tensor:
+    def without_repeats(self, characters: Tensor, used: int | None = None) -> Tensor:
         """Without the last columns, in which every row repeats its last symbol, except for as many as the widest convolution
-        has: the maximum of each convolution is unchanged."""
-        place = torch.arange(1, characters.shape[1] + 1, device=characters.device)
-        used = int(((characters != characters[:, -1:]).any(0) * place).max())
+        has: the maximum of each convolution is unchanged. `used`: the most of `_before_repeats`, where it is known."""
+        used = _most(_before_repeats(characters)) if used is None else used
         return characters[:, : used + len(self.convolutions)]
 
 
@@ -245,7 +246,7 @@ class Elmo(WithoutPositions, nn.Module):
         an id are not set.
         """
         layout = self.lay_out(input_ids, attention_mask, document_ids)
-        tokens = self._tokens(layout.gather(input_ids))
+        tokens = self._tokens(layout.gather_on_host(input_ids))
         layers = [torch.cat([tokens, tokens], -1)]
         blocks: list[Any] = list(self.blocks)[:depth]
         if blocks:
@@ -255,15 +256,19 @@ class Elmo(WithoutPositions, nn.Module):
         return Encoded(layout.scatter(layers[-1]), tuple(map(layout.scatter, layers)) if return_layers else None)
 
     def _tokens(self, rows: Tensor) -> Tensor:
-        """The vectors [N, P] of ids [N], or of the symbols of words [N, C]; each distinct one is computed once."""
+        """The vectors [N, P] of ids [N], or of the symbols of words [N, C], on the CPU; each distinct one is computed once."""
         words, places = rows.unique(dim=0, return_inverse=True)
-        words = self.spelling[words] if rows.ndim == 1 else words
-        if not bool(words[:, :1].all()):
+        if rows.ndim == 1:
+            used, known = (values[words] for values in _spelled(self.spelling))
+        else:
+            used, known = _before_repeats(words), words[:, 0] != 0
+        if not bool(known.all()):
             raise ValueError(
                 "the characters of the tokens are not set: call model.spell(gyebo.text.characters.spelling(tokenizer, "
                 f"{self.config.characters}))"
             )
-        return F.embedding(places, self.encoder(words))
+        words, places = (host.to_device(part, self.spelling.device) for part in (words, places))
+        return F.embedding(places, self.encoder(self.spelling[words] if rows.ndim == 1 else words, _most(used)))
 
     def _read(self, tokens: Tensor, steps: Steps, cells: list[ProjectedLstm]) -> list[Tensor]:
         """The output of each layer of one direction, [N, P] each."""
@@ -327,3 +332,26 @@ class Elmo(WithoutPositions, nn.Module):
         groups = [list(self.encoder.parameters()), *(list(block.parameters()) for block in self.blocks)]
         seen = {id(p) for group in groups for p in group}
         return [*groups, [p for p in self.parameters() if id(p) not in seen]]
+
+
+_tables = WeakTensorKeyDictionary()  # spellings -> the version of these values, and what `_spelled` found
+
+
+def _spelled(table: Tensor) -> tuple[Tensor, Tensor]:
+    """Of a table of spellings [V, C], on the CPU, `_before_repeats` of each id and whether its symbols are set, [V] each. A
+    table on a device is waited for once, as long as its values stay the same."""
+    version, found = _tables.get(table, (None, None))
+    if found is None or version != table._version:
+        found = _before_repeats(table).cpu(), (table[:, 0] != 0).cpu()
+        _tables[table] = table._version, found
+    return found
+
+
+def _before_repeats(characters: Tensor) -> Tensor:
+    """How many symbols of each row [U, C] come before those that repeat the last one, [U]."""
+    places = torch.arange(1, characters.shape[1] + 1, dtype=torch.int16, device=characters.device)
+    return ((characters != characters[:, -1:]) * places).amax(1)
+
+
+def _most(counts: Tensor) -> int:
+    return int(counts.max()) if len(counts) else 0
