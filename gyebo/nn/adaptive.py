@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from gyebo.nn import host
+
 Sum = Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
 """A function of rows [N, E], a matrix [V, E], a bias [V] and labels [N], as `cross_entropy_sum`."""
 
@@ -66,15 +68,16 @@ class AdaptiveEmbedding(nn.Module):
         flat = ids.contiguous().flatten()
         if len(self.tables) == 1:
             return self._vectors(0, flat).unflatten(0, ids.shape)
-        cluster = torch.bucketize(flat, flat.new_tensor(self.cutoffs), right=True)
+        cluster = torch.bucketize(host.on_host(ids).contiguous().flatten(), torch.tensor(self.cutoffs), right=True)
         order = cluster.argsort(stable=True)
         counts = torch.bincount(cluster, minlength=len(self.tables)).tolist()
+        order, back = (host.to_device(rows, ids.device) for rows in (order, order.argsort()))
         starts = [0, *self.cutoffs]
         parts = [
             self._vectors(number, part - start)  # an empty cluster too, so that every table has a gradient
             for number, (part, start) in enumerate(zip(flat[order].split(counts), starts))
         ]
-        return torch.cat(parts).index_select(0, order.argsort()).unflatten(0, ids.shape)
+        return torch.cat(parts).index_select(0, back).unflatten(0, ids.shape)
 
     def _tables(self) -> list[Any]:
         return list(self.tables)
@@ -139,11 +142,10 @@ class Clusters:
         is there too, so that its matrix has a gradient."""
         found = []
         short = self.parts[0][0][1]
-        names = labels.clone()  # the column of the head
+        names, made = labels.clone(), host.on_host(labels)  # `names`: the column of the head
         for number, ((first, end), projection, matrix, bias) in enumerate(self.parts[1:]):
-            inside = (labels >= first) & (labels < end)
-            names = names.masked_fill(inside, short + number)
-            rows = inside.nonzero()[:, 0]
+            names = names.masked_fill((labels >= first) & (labels < end), short + number)
+            rows = host.places_of((made >= first) & (made < end), labels.device)
             found.append(((_project(x.index_select(0, rows), projection), matrix, bias, labels[rows] - first), rows))
         _, projection, matrix, bias = self.parts[0]
         return [((_project(x, projection), matrix, bias, names), torch.arange(len(x), device=x.device)), *found]

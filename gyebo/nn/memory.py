@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gyebo.nn import host
 from gyebo.nn.state import StateTree
 
 
@@ -72,13 +73,13 @@ class Segment:
     def of(cls, shape: torch.Size, mask: Tensor | None, documents: Tensor | None, state: StateTree) -> Segment:
         """`mask` and `documents` [B, T] as `attention_mask` and `document_ids` of a model, for a batch of that shape."""
         length, slots, device = state["length"], state["memory"].shape[2], state["memory"].device
-        ids = torch.ones(shape, dtype=torch.long, device=device) if documents is None else documents
-        ids = ids if mask is None else ids * (mask != 0)
-        order, real = None, None
+        made = torch.ones(shape, dtype=torch.long) if documents is None else host.on_host(documents)
+        made = made if mask is None else made * (host.on_host(mask) != 0)
+        ids, order, real = host.to_device(made, device), None, None
         if mask is not None or documents is not None:
             real = ids != 0
-            place = (ids[:, :, None] == ids[:, None, :]).int().argmax(2).masked_fill(~real, shape[1])
-            if bool((place[:, 1:] < place[:, :-1]).any()):
+            if not _in_order(made):
+                place = (ids[:, :, None] == ids[:, None, :]).int().argmax(2).masked_fill(~real, shape[1])
                 order = place.argsort(dim=1, stable=True)
                 ids, real = ids.gather(1, order), real.gather(1, order)
         same = (ids[:, :, None] == ids[:, None, :]).tril()  # padding attends to padding: no row of the mask is empty
@@ -96,3 +97,10 @@ class Segment:
         if self.real is not None:
             x = x * self.real[..., None]
         return x if self.order is None else torch.zeros_like(x).scatter(1, self.order[..., None].expand_as(x), x)
+
+
+def _in_order(ids: Tensor) -> bool:
+    """Whether in each row [B, T] every document is in one piece, and padding at the end."""
+    ends, ordered = ids[:, 1:] != ids[:, :-1], ids.sort(1).values
+    pieces, names = ends.sum(1), (ordered[:, 1:] != ordered[:, :-1]).sum(1)  # one less than there are of each
+    return bool((pieces == names).all()) and not bool((ends & (ids[:, :-1] == 0)).any())

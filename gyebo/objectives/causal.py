@@ -17,8 +17,8 @@ from gyebo.data.batches import IGNORE
 from gyebo.data.plan import FIRST, SIZE, Plan, stored
 from gyebo.data.shards import Split
 from gyebo.data.streams import TOKENS, Arrays, BatchField
+from gyebo.nn import host
 from gyebo.nn.cross_entropy import cross_entropy_sum
-from gyebo.nn.host import on_host, places_of
 from gyebo.nn.state import each
 from gyebo.objectives.objective import Batch, Defaults, Draw, Setting
 
@@ -146,10 +146,9 @@ def build(options: Options, setting: Setting) -> Causal:
 
 def labelled(model: Any, hidden: Tensor, labels: Tensor, head: str) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     """The flat rows that have a label [N, D], a head's matrix [V, D] and bias, and the labels [N]."""
-    wanted = on_host(labels) != IGNORE
-    hidden, labels = hidden.flatten(0, 1), labels.flatten()
+    made = host.on_host(labels).flatten()
+    wanted, hidden = made != IGNORE, hidden.flatten(0, 1)
     if not bool(wanted.all()):
-        places = places_of(wanted, hidden.device)
-        hidden, labels = hidden.index_select(0, places), labels[places]
+        hidden, made = hidden.index_select(0, host.places_of(wanted, hidden.device)), made[wanted]
     rows, weight, bias = model.output_layer(hidden, head)
-    return rows, weight, bias, labels
+    return rows, weight, bias, host.to_device(made, labels.device)

@@ -16,9 +16,9 @@ from tests.jobs.test_text_with_regions_runs import pictured
 from tests.training.test_resume import final_weights, same
 from tests.training.waits import Waits
 
-# Whose steps wait for nothing. Not yet: transformer_xl, vqvae.
+# Whose steps wait for nothing. Not yet: vqvae.
 RECURRENT = ("rnn", "lstm", "gru", "ulmfit", "elmo")
-ATTENTION = ("gpt", "gpt2", "bert", "roberta", "distilbert", "bart_decoder", "bart", "t5", "xlnet")
+ATTENTION = ("gpt", "gpt2", "bert", "roberta", "distilbert", "bart_decoder", "bart", "t5", "transformer_xl", "xlnet")
 REGIONS = ("lxmert", "vilbert")
 PICTURES = ("dvae",)
 CLUSTERS = {"cutoffs": [100, 250], "division": 2}
@@ -78,7 +78,7 @@ def options_of(family, run_options):
     return run_options(family=family.partition("-")[0], model=CLUSTERS if family.endswith("clusters") else None)
 
 
-@pytest.mark.parametrize("family", [*RECURRENT, *ATTENTION, *REGIONS, *PICTURES])
+@pytest.mark.parametrize("family", [*RECURRENT, *ATTENTION, "transformer_xl-clusters", *REGIONS, *PICTURES])
 def test_no_step_waits_for_the_device(run_options, tmp_path, monkeypatch, family):
     made = set_up(options_of(family, run_options), tmp_path, None).trainer("float32", 9)
     made.advance()
