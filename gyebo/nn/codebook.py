@@ -99,7 +99,7 @@ class Codebook(Settling):
     def _see(self, vectors: Tensor, ids: Tensor) -> None:
         """Add the vectors [N, D] of a forward pass to what is seen in this step."""
         seen = self.seen = self.seen or Seen.nothing(self.codes.detach())
-        seen.counts += torch.bincount(ids, minlength=len(self.codes))
+        seen.counts.index_add_(0, ids, torch.ones_like(ids, dtype=seen.counts.dtype))
         seen.sums.index_add_(0, ids, vectors)
         keys = torch.cat([seen.keys, torch.rand(len(vectors), device=vectors.device, dtype=vectors.dtype)])
         seen.keys, kept = keys.topk(len(self.codes))
@@ -114,27 +114,25 @@ class Codebook(Settling):
         seen, self.seen = self.seen, None
         counts, sums = total(seen.counts), total(seen.sums)
         drawn, keys = (total(part if first else torch.zeros_like(part)) for part in (seen.drawn, seen.keys))
-        fresh = self.idle < 0
+        which = self.idle < 0
         self.idle.copy_((self.idle + 1) * (counts == 0))
-        if fresh.any():
-            self._become(fresh, drawn[keys >= 0], counts.mean())
-            return
         if self.decay is not None:
             self.usage.lerp_(counts, 1 - self.decay)
             self.sums.lerp_(sums, 1 - self.decay)
             self.codes.copy_(self.sums / self.usage.clamp(min=LEAST)[:, None])
         if self.patience is not None:
-            self._become(self.idle >= self.patience, drawn[keys >= 0], counts.mean())
+            which |= self.idle >= self.patience
+        self._become(which, drawn, (keys >= 0).sum(), counts.mean())
 
-    def _become(self, which: Tensor, vectors: Tensor, usage: Tensor) -> None:
-        """Put vectors into the place of the codes of `which` [K], as if they had been chosen as often as `usage`."""
-        places = which.nonzero().squeeze(1)
-        chosen = vectors[torch.arange(len(places), device=places.device) % len(vectors)]
-        self.codes[places] = chosen
-        self.idle[places] = 0
+    def _become(self, which: Tensor, vectors: Tensor, count: Tensor, usage: Tensor) -> None:
+        """Put the first `count` vectors, one after the other, into the place of the codes of `which` [K], as if they had been
+        chosen as often as `usage`. All codes are written: how many change is not known without waiting for the device."""
+        chosen = vectors[(which.cumsum(0) - 1).clamp(min=0) % count.clamp(min=1)]
+        self.codes.copy_(torch.where(which[:, None], chosen, self.codes))
+        self.idle.masked_fill_(which, 0)
         if self.decay is not None:
-            self.usage[places] = usage
-            self.sums[places] = chosen * usage
+            self.usage.copy_(torch.where(which, usage, self.usage))
+            self.sums.copy_(torch.where(which[:, None], chosen * usage, self.sums))
 
 
 def perplexity(counts: Tensor) -> float:

@@ -16,11 +16,11 @@ from tests.jobs.test_text_with_regions_runs import pictured
 from tests.training.test_resume import final_weights, same
 from tests.training.waits import Waits
 
-# Whose steps wait for nothing. Not yet: vqvae.
+# Whose steps wait for nothing.
 RECURRENT = ("rnn", "lstm", "gru", "ulmfit", "elmo")
 ATTENTION = ("gpt", "gpt2", "bert", "roberta", "distilbert", "bart_decoder", "bart", "t5", "transformer_xl", "xlnet")
 REGIONS = ("lxmert", "vilbert")
-PICTURES = ("dvae",)
+PICTURES = ("vqvae", "dvae")
 CLUSTERS = {"cutoffs": [100, 250], "division": 2}
 
 
