@@ -3,11 +3,12 @@
     python benchmarks/ablations.py TEXT -o runs/ablations [--families gpt2 lstm bert] [--arms ...] [--flops 4e12] [--width 64]
         [--layers 2] [--batch-tokens 512] [--seeds 0]
 
-4,000 ids, a shape and tokens of a step that suit such a budget; each arm has the same tokenizer and held-out text. A plain run
-has AdamW with betas of 0.9 and 0.95, the model's dropout, and gyebo's other defaults. Reported is the family's own metric (bits
-per byte, or nats per masked token with the published masks, however many were masked in training), and by how many per cent it
-is below that of the plain run. An arm with several options is several choices at once. BERT needs about 4e13 FLOPs to leave the
-frequencies of single tokens. A run that is there is kept. Writes benchmarks/results/ablations.json.
+4,000 ids, a shape and tokens of a step that suit such a budget; each arm has the same tokenizer and held-out text. A plain
+run has AdamW with betas of 0.9 and 0.95 and a rate of 1e-3, the model's dropout, and gyebo's other defaults. Reported is the
+family's own metric (bits per byte, or nats per masked token with the published masks, however many were masked in training),
+and by how many per cent it is below that of the plain run. An arm with several options is several choices at once. BERT needs
+about 4e13 FLOPs to leave the frequencies of single tokens. A run that is there is kept. Writes
+benchmarks/results/ablations.json.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ HALF_LIFE = "second moment: half-life of "
 
 
 PLAIN = "plain"
-BASE: dict[str, Any] = {"optim.betas": [0.9, 0.95], "train.dropout_share": 1.0}  # of all arms: AdamW's, the model's dropout
+BASE: dict[str, Any] = {
+    "optim.betas": [0.9, 0.95],
+    "optim.lr": 1e-3,
+    "train.dropout_share": 1.0,
+}  # of all arms: AdamW's, the model's dropout
 ARMS: dict[str, dict[str, Any]] = {
     PLAIN: {},
     HALF_LIFE + "140,000 tokens": {},

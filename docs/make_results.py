@@ -22,6 +22,7 @@ PAGES = (
     DOCS / "ssa.md",
     DOCS / "drawing.md",
     DOCS / "budget.md",
+    DOCS / "families" / "lxmert.md",
     DOCS / "families" / "meena.md",
 )
 MARKED = re.compile(r"<!-- table (\S+) -->\n.*?<!-- end -->", re.DOTALL)

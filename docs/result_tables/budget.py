@@ -1,4 +1,4 @@
-"""What a budget buys: shapes, vocabularies and batches of small budgets, and what each choice of training gives."""
+"""What a budget buys: shapes and batches of a small budget, and what each choice of training gives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _flops(value: float) -> str:
     return f"{value:.1e}".replace("e+", "e").replace(".0e", "e")
 
 
-def sizes() -> Rows:
+def shapes() -> Rows:
     """Shapes at each budget."""
     heading = ["FLOPs", "tokens a step", "width x layers", "parameters", "million tokens", "bits per byte"]
     return [heading] + [
@@ -29,27 +29,16 @@ def sizes() -> Rows:
             f"{run['tokens'] / 1e6:.2f}",
             f"{run['bits_per_byte']:.3f}",
         ]
-        for run in sorted(_runs("fit"), key=lambda run: (run["budget"], run["width"]))
+        for run in sorted(_runs("shapes"), key=lambda run: (run["budget"], run["width"]))
     ]
 
 
 def batches() -> Rows:
     """Tokens of a step of one shape at one budget."""
-    runs = sorted(_runs("batch"), key=lambda run: run["batch_tokens"])
+    runs = sorted(_runs("batches"), key=lambda run: run["batch_tokens"])
     return [
         ["tokens a step", *(f"{run['batch_tokens']:,}" for run in runs)],
         ["steps", *(f"{run['tokens'] / run['batch_tokens']:,.0f}" for run in runs)],
-        ["bits per byte", *(f"{run['bits_per_byte']:.3f}" for run in runs)],
-    ]
-
-
-def vocabularies() -> Rows:
-    """Ids of one shape at one budget."""
-    runs = sorted(_runs("ids"), key=lambda run: run["ids"])
-    return [
-        ["ids", *(f"{run['ids']:,}" for run in runs)],
-        ["parameters", *(f"{run['parameters']:,}" for run in runs)],
-        ["million bytes of text", *(f"{run['bytes'] / 1e6:.1f}" for run in runs)],
         ["bits per byte", *(f"{run['bits_per_byte']:.3f}" for run in runs)],
     ]
 
@@ -65,8 +54,7 @@ def ablations() -> Rows:
 
 
 TABLES = (
-    sizes,
+    shapes,
     batches,
-    vocabularies,
     ablations,
 )

@@ -1,6 +1,8 @@
-"""Models that draw: the small Korean DALL-E."""
+"""Models that see and draw: LXMERT and ViLBERT on NLVR, the small Korean DALL-E."""
 
 from __future__ import annotations
+
+from statistics import mean
 
 from result_tables.files import Rows, stored
 
@@ -11,6 +13,8 @@ ARMS = {
     "drawings": "drawings",
     "drawings of other texts": "of other texts",
 }
+TITLES = {"lxmert": "LXMERT", "vilbert": "ViLBERT"}
+FEWEST_ASKED = 100  # statements of a form for which a share is told
 FACTS = ("thing", "colour", "shape", "size", "place", "mood", "skin tone", "all facts")
 
 
@@ -47,4 +51,26 @@ def korean_dalle_codes() -> Rows:
     return rows
 
 
-TABLES = (korean_dalle, korean_dalle_facts, korean_dalle_codes)
+def nlvr() -> Rows:
+    """Right answers on NLVR, in per cent: the mean of the seeds, and each of them."""
+    found = stored("nlvr")
+    constant = [_share(found["always_true"][part]) for part in ("dev", "test")]
+    rows = [["", "dev", "public test", "each seed on it"], ['always "true"', *constant, ""]]
+    for family, learned in found["families"].items():
+        for arm, values in learned["arms"].items():
+            means = [_share(mean(values[part])) for part in ("valid", "test")]
+            rows.append([f"{TITLES[family]}, {arm}", *means, ", ".join(map(_share, values["test"]))])
+    return rows
+
+
+def nlvr_forms() -> Rows:
+    """Right answers without fine-tuning by form of statement, in per cent."""
+    found = stored("nlvr_forms")
+    rows = [["form of statement", "statements", *(TITLES[family] for family in found["families"])]]
+    for form, count in found["asked"].items():
+        if count >= FEWEST_ASKED:
+            rows.append([form, f"{count:,}", *(_share(shares[form]) for shares in found["families"].values())])
+    return rows
+
+
+TABLES = (korean_dalle, korean_dalle_facts, korean_dalle_codes, nlvr, nlvr_forms)

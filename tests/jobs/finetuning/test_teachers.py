@@ -14,6 +14,7 @@ from gyebo.jobs.finetuning import teachers
 from gyebo.jobs.finetuning.build import set_up
 from gyebo.jobs.finetuning.linear import finetune_linear
 from gyebo.jobs.finetuning.run import finetune
+from gyebo.nn.outputs import TaskOutput
 from gyebo.tasks.kinds import classification
 from tests.jobs.tuning_files import json_lines, pairs, questions, reviews, saved_model, sentences, table, tuning
 
@@ -85,7 +86,7 @@ def test_classes_that_are_written_are_scores_too():
 
 def test_the_loss_is_the_cross_entropy_with_these_probabilities():
     scores, right = torch.randn(4, 3), torch.rand(4, 3).softmax(-1)
-    found = classification.loss(SimpleNamespace(logits=scores), {"labels": right})
+    found = classification.loss(TaskOutput(logits=scores), {"labels": right})
     torch.testing.assert_close(found, -(right * scores.log_softmax(-1)).sum())
 
 
