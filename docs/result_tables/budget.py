@@ -47,9 +47,9 @@ def ablations() -> Rows:
     """What each choice gives beside the defaults, by family."""
     found = stored("ablations")["families"]
     arms = list(dict.fromkeys(arm for arms in found.values() for arm in arms if arm != "plain"))
-    heading = ["choice", *(f"{FAMILIES[family]}, less by" for family in found)]
+    heading = ["choice", *(f"{FAMILIES[family]}, bits per byte less by" for family in found)]
     return [heading] + [
-        [arm, *(f"{arms[arm]['gain_percent']:+.1f} %" if arm in arms else "" for arms in found.values())] for arm in arms
+        [arm, *(f"{arms[arm]['gain_percent']:.1f} %" if arm in arms else "" for arms in found.values())] for arm in arms
     ]
 
 

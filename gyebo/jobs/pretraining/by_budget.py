@@ -148,7 +148,7 @@ def _decided(options: RunOptions, budget: Budget, out: Path, console: Console | 
     if "train.dropout_share" in names and any(setup.dropouts.values()) and tokens <= text:
         options = _with(options, "train.dropout_share", 0.0)
     if "optim.lr" in names:
-        options = _with(options, "optim.lr", lr_for(model.config.width))
+        options = _with(options, "optim.lr", lr_for(model.config.width, likelihood=setup.facts.likelihood))
     if console:
         console.print(f"by the budget: {_told(options, names)}", highlight=False)
     return options

@@ -81,9 +81,13 @@ def beta2_for(batch_tokens: int) -> float:
     return float(round(max(SMALLEST_BETA2, 0.5 ** (batch_tokens / HALF_LIFE)), 5))
 
 
-def lr_for(width: int) -> float | None:
-    """Peak learning rate of AdamW and Muon for a narrow model: as 1 / width below 256, at which it is 1e-3; None: the usual."""
-    return float(f"{1e-3 * min(HIGHEST_LR, REFERENCE / width):.2g}") if width < REFERENCE else None
+def lr_for(width: int, *, likelihood: bool) -> float | None:
+    """Peak learning rate of AdamW and Muon for a model narrower than 256, at which it is 1e-3: as 1 / width, and as 1 /
+    sqrt(width) for objectives without a likelihood, which stay longer at the frequencies of single tokens where it is high.
+    None: the usual one."""
+    if width >= REFERENCE:
+        return None
+    return float(f"{1e-3 * min(HIGHEST_LR, REFERENCE / width) ** (1.0 if likelihood else 0.5):.2g}")
 
 
 def resized(config: Any, width: int) -> dict[str, int]:

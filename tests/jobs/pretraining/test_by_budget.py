@@ -182,11 +182,15 @@ def test_there_is_no_dropout_while_no_text_is_read_twice(asked, tmp_path):
 
 
 def test_narrow_models_learn_at_a_higher_rate(asked, tmp_path):
-    """Inversely to the width, up to four times the rate of 256; wider models at the usual one."""
+    """Inversely to the width, up to four times the rate of 256; wider models at the usual one; masked ones by the root."""
     for width, rate in ((32, 4e-3), (64, 4e-3), (128, 2e-3), (256, None)):
         model = {"width": width, "layers": 1, "heads": 2}
         (found,) = decided_for([asked("gpt2", "tiny", tokens=1e4).model_copy(update={"model": model})], tmp_path)
         assert found.optim.lr == rate
+    (masked,) = decided_for(
+        [asked("bert", "tiny", tokens=1e4).model_copy(update={"model": {"width": 64, "heads": 2}})], tmp_path
+    )
+    assert masked.optim.lr == 2e-3
     named = asked("gpt2", "tiny", tokens=1e4).model_copy(update={"optim": OptimOptions(lr=5e-4)})
     assert decided_for([named], tmp_path)[0].optim.lr == 5e-4
 
