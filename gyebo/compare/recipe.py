@@ -36,6 +36,7 @@ SECTIONS = ("data", "tokenizer", "budget", "optim", "train", "sweep")
 LISTS = ("candidates", "tasks")
 OLD_SHARE = 0.1  # the default before searches were counted: of a trial
 LEAST_TRIAL = 1.25  # times its warm-up
+DECIDED = (("train", "batch_tokens"), ("optim", "betas"))  # options of all candidates whose default the budget decides
 PREFIXED = "wsd"  # the schedule whose short runs are the beginning of long ones, but for the cool-down
 
 
@@ -273,7 +274,9 @@ class Recipe(Section):
 
         changes: `steps`, `precision`, `evaluate_context`, `lr` and `warmup` take the place of what the recipe says.
         """
-        optim = self.optim.chosen() | self.optim.model_dump(include=self.optim.model_fields_set) | candidate.optim
+        optim = self.optim.chosen() | candidate.optim
+        if "betas" in self.optim.model_fields_set and optim["name"] == self.optim.name:  # named, also where it is the default
+            optim.setdefault("betas", self.optim.betas)
         train = self.train.model_dump(exclude_unset=True)
         budget = self.budget.model_dump()
         optim |= {name: changes[name] for name in ("lr", "warmup") if changes.get(name) is not None}
@@ -427,8 +430,13 @@ def parse(values: dict[str, Any], origin: str | toml.Source = "recipe") -> Recip
 
 
 def dump(recipe: Recipe) -> str:
-    """The recipe as TOML, every default written out, so that a later version's other defaults don't change it."""
-    return toml.dump(recipe.model_dump())
+    """The recipe as TOML, every default written out, so that a later version's other defaults don't change it, but for what the
+    budget decides where it is not named."""
+    values = recipe.model_dump()
+    for section, name in DECIDED:
+        if name not in getattr(recipe, section).model_fields_set:
+            del values[section][name]
+    return toml.dump(values)
 
 
 def searched_before(values: dict[str, Any]) -> bool:

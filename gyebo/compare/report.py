@@ -68,8 +68,13 @@ def render(result: Comparison) -> str:
 
 def _columns(result: Comparison) -> list[tuple[str, str]]:
     """(name, what it is) of each column of the table."""
-    titles = [f"{find(row.candidate.family).title}, {row.candidate.size}" for row in result.rows]
+    titles = [f"{find(row.candidate.family).title}, {_size(row.candidate)}" for row in result.rows]
     return list(zip(columns(result), [*titles, "character n-grams, no pretraining"]))
+
+
+def _size(candidate: Candidate) -> str:
+    width = candidate.model.get("width")
+    return candidate.size if width is None else f"{candidate.size} with width {width}"
 
 
 def _shows(result: Comparison) -> list[tuple[Samples, list[tuple[str, list[str]]]]]:
@@ -185,7 +190,8 @@ def _settings(candidate: Candidate) -> list[str]:
     tuning = {name: value for name, value in candidate.tuning.items() if name != "optim"}
     tuning |= {f"optim.{name}": value for name, value in candidate.tuning.get("optim", {}).items()}
     sections = (("model", candidate.model), ("objective", candidate.objective), ("optim", candidate.optim), ("tuning", tuning))
-    return [f"{section}.{name} = {value}" for section, values in sections for name, value in values.items()]
+    found = [f"{section}.{name} = {value}" for section, values in sections for name, value in values.items()]
+    return found + ([] if candidate.dropout_share is None else [f"dropout_share = {candidate.dropout_share:g}"])
 
 
 def _shared(result: Comparison) -> list[str]:

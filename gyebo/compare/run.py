@@ -143,7 +143,7 @@ def _run(session: Session, typed: Recipe, fresh: bool) -> Comparison:
     state = session.state
     assert state.prepared is not None
     comparison = Comparison(
-        recipe=places.published(typed),
+        recipe=places.published(typed).model_copy(update={"candidates": recipe.candidates, "train": recipe.train}),
         out=out,
         rows=rows,
         prepared=state.prepared,
@@ -290,7 +290,7 @@ def _plan(session: Session) -> None:
 
 def decide(session: Session) -> None:
     """Let the budget decide once what the recipe leaves open: shapes of candidates with a size of `AUTO`, how each is trained,
-    and the tokens of a step, the same for all candidates."""
+    and the tokens of a step: the most of what each would have, as fewer may be less than a row of another."""
     recipe, state = session.recipe, session.state
     asked = [recipe.options(candidate, recipe.seeds[0], recipe.tokenizer.path) for candidate in recipe.candidates]
     new = {
@@ -300,13 +300,13 @@ def decide(session: Session) -> None:
     }
     if new:
         found = session.jobs.decided(list(new.values()), session.out, session.console)
-        state.batch_tokens = batch = state.batch_tokens or min(options.train.batch_tokens for options in found)
+        state.batch_tokens = batch = state.batch_tokens or max(options.train.batch_tokens for options in found)
         for name, options in zip(new, found, strict=True):
-            betas = options.optim.betas
+            betas = options.optim.betas if "optim.betas" in session.jobs.left_open(new[name]) else None
             state.decided[name] = Decided(
                 size=options.size,
                 model=options.model,
-                betas=[betas[0], beta2_for(batch)] if betas and betas != new[name].optim.betas else None,
+                betas=[betas[0], beta2_for(batch)] if betas else None,
                 lr=options.optim.lr if options.optim.lr != new[name].optim.lr and not recipe.sweep else None,
                 dropout_share=options.train.dropout_share,
             )

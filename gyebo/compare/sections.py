@@ -93,7 +93,7 @@ class Candidate(ModelOptions):
             raise ValueError(f"{self.family} learns from sentence pairs, so it can't be compared here: use gyebo finetune")
         if self.size in AUTO:
             with placed("size"):
-                refuse_unfit(self.family, self.size, self.model)
+                refuse_unfit(self.family, self.size, self.model, self.objective)
         if not NAME.fullmatch(self.name):
             message = f"name {self.name!r}: use Latin letters, digits, '.', '_' and '-' (it names a folder too)"
             raise OptionError(message, ("name",))

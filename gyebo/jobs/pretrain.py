@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Set
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -26,7 +26,7 @@ from gyebo.jobs import identity, places, resuming, root_files, run_directory
 from gyebo.jobs.model_building import saved_with
 from gyebo.jobs.pretraining import budget
 from gyebo.jobs.pretraining.build import set_up
-from gyebo.jobs.pretraining.by_budget import DECIDED, as_decided, decided, left_open
+from gyebo.jobs.pretraining.by_budget import as_decided, decided, noted
 from gyebo.jobs.pretraining.corpus import floor
 from gyebo.jobs.pretraining.planning import plan_run
 from gyebo.jobs.pretraining.recipe import choices, with_recipe
@@ -74,9 +74,9 @@ def pretrain(
             record = run_directory.read(out) if distributed.from_first(resumed) else None
             if record is None:
                 found = decided(options, out, console)
-                return _run(found, out, console=console, watch=watch, names=left_open(options))
+                return _run(found, out, console=console, watch=watch, by_budget=noted(options, found))
             stored = run_directory.options_of(record, out)
-            options = as_decided(options, stored, record.get(DECIDED, ()))
+            options = as_decided(options, stored, record)
             changed = resuming.changed(record, stored, options, out)
             found = places.placed(options, out, typed=True)
             if "result" in record and not changed:
@@ -108,10 +108,10 @@ def _run(
     record: dict[str, Any] | None = None,
     changed: Set[str] = frozenset(),
     watch: Watch | None = None,
-    names: Sequence[str] = (),
+    by_budget: Mapping[str, Any] | None = None,
 ) -> PretrainResult | None:
-    """`record`: of the run that is resumed; `changed`: its options of budget and rate that are others now; `names`: of
-    the options that the budget decided for a new one."""
+    """`record`: of the run that is resumed; `changed`: its options of budget and rate that are others now; `by_budget`:
+    what the record of a new one says of what its budget decided."""
     first, say = distributed.rank() == 0, resuming.speaker(console)
     found = places.placed(options, out, typed=True) if record else options
     if first:
@@ -123,7 +123,7 @@ def _run(
     parts = identity.of_pretraining(found, out, setup.prepared.meta["fingerprint"])
     if record is None:
         plan = _plan(setup, console)
-        before = after = _record(setup, plan, parts) | ({DECIDED: list(names)} if names else {})
+        before = after = _record(setup, plan, parts) | dict(by_budget or {})
         if first:
             run_directory.write(out, before)
     else:

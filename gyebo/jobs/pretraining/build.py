@@ -194,10 +194,15 @@ def _with_less_dropout(options: RunOptions, config: Any) -> Any:
     return dataclasses.replace(config, **{name: share * rate for name, rate in dropouts(config).items()})
 
 
+def places_of_a_row(objective: Objective, window: int) -> int:
+    """The tokens that a row of such a window counts as: those of all streams that are counted."""
+    lengths, streams = objective.lengths(window), streams_of(objective.fields)
+    return sum(lengths[stream.name] for stream in streams if stream.counted)
+
+
 def _rows_of_a_step(options: RunOptions, family: Family, objective: Objective, window: int) -> tuple[int, int]:
     """How many rows a batch and a micro-batch have; ValueError where not even one fits, or a batch can't be divided."""
-    lengths, streams = objective.lengths(window), streams_of(objective.fields)
-    places = sum(lengths[stream.name] for stream in streams if stream.counted)
+    places = places_of_a_row(objective, window)
     batch_rows = round(options.train.batch_tokens / places)
     if not batch_rows:
         raise OptionError(

@@ -8,7 +8,7 @@ decided stands among the options of the run, as if it had been typed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from rich.console import Console
 from gyebo.config.errors import OptionError
 from gyebo.config.run import RunOptions
 from gyebo.data.prepare import open_corpus, training_texts
-from gyebo.jobs.pretraining.build import set_up
+from gyebo.jobs.pretraining.build import places_of_a_row, set_up
 from gyebo.jobs.pretraining.setup import Setup
 from gyebo.jobs.pretraining.sizing import (
     DEPTHS,
@@ -37,8 +37,9 @@ from gyebo.models.family import AUTO, find, model_class
 from gyebo.objectives import table
 from gyebo.training import distributed
 from gyebo.training.device import matmul_rate, pick_device
+from gyebo.training.optimizer import update_flops
 
-DECIDED = "by_budget"  # in run.toml: the names of the options that were decided
+DECIDED, SIZE = "by_budget", "asked_size"  # in run.toml: the options that were decided, and the size of `AUTO`
 SHARE_OF_PRODUCTS = 0.4  # what training reaches of the machine's rate of matrix products
 BYTES_OF_A_TOKEN = 4.0
 FEWEST_BATCHES = 32  # that the text gives
@@ -48,10 +49,9 @@ def left_open(options: RunOptions) -> list[str]:
     """The names of the options that the budget decides."""
     auto = options.size in AUTO
     facts = table.asked(find(options.family).objective, options.objective, teacher=options.teacher is not None)
-    sections = {"train": options.train, "optim": options.optim}
-    named = {f"{section}.{name}" for section, values in sections.items() for name in values.model_fields_set}
     found = ["size", "model"] if auto else []
-    if not facts.plain_text or (options.budget.steps and not auto):
+    once = "-" in (*options.data.corpus, options.data.valid)  # stdin can't be read a second time
+    if not facts.plain_text or once or (options.budget.steps and not auto):
         return found
     if auto and not options.tokenizer and "vocab_size" not in options.model_fields_set:
         found.append("vocab_size")
@@ -62,7 +62,7 @@ def left_open(options: RunOptions) -> list[str]:
         free += ["optim.betas"] if options.optim.betas else []
         free += [] if options.start_from else ["train.dropout_share"]
         free += ["optim.lr"] if options.optim.betas and not options.start_from else []
-    return found + [name for name in free if name not in named]
+    return found + [name for name in free if name not in _named(options)]
 
 
 def decided(options: RunOptions, out: Path, console: Console | None = None) -> RunOptions:
@@ -73,14 +73,32 @@ def decided(options: RunOptions, out: Path, console: Console | None = None) -> R
     return distributed.from_first(found)
 
 
-def as_decided(options: RunOptions, stored: RunOptions, names: Sequence[str]) -> RunOptions:
-    """What the options of a resumed run mean: what was decided when it began, whose `names` it has stored. OptionError for a
-    size that was not."""
-    if options.size in AUTO and "size" not in names:
-        raise OptionError(f"‹size›={options.size}: the run was begun with the size {stored.size}: name that")
-    for name in set(names) & set(left_open(options)):
-        options = _with(options, name, attrgetter(name)(stored))
+def noted(options: RunOptions, found: RunOptions) -> dict[str, Any]:
+    """What the record of a run says of what was decided for these options: the names of what was found."""
+    names = [name for name in left_open(options) if attrgetter(name)(found) != attrgetter(name)(options)]
+    names += [name for name in ("train.batch_tokens",) if name in left_open(options) and name not in names]
+    return ({DECIDED: names} if names else {}) | ({SIZE: options.size} if options.size in AUTO else {})
+
+
+def as_decided(options: RunOptions, stored: RunOptions, record: Mapping[str, Any]) -> RunOptions:
+    """What the options of a resumed run mean, whatever its budget is counted in now: what was decided when it began, as its
+    record says, but for what is typed. OptionError for a size that was not."""
+    names, size = record.get(DECIDED, ()), record.get(SIZE, stored.size)
+    if options.size in AUTO and options.size != size:
+        raise OptionError(f"‹size›={options.size}: the run was begun with the size {size}: name that")
+    if options.size in AUTO:
+        options = options.model_copy(update={"size": stored.size, "model": stored.model | options.model})
+    for name in names:
+        if name not in ("size", "model") and name not in _named(options):
+            options = _with(options, name, attrgetter(name)(stored))
     return options
+
+
+def _named(options: RunOptions) -> set[str]:
+    """The names of the options that were given."""
+    sections = {"train": options.train, "optim": options.optim}
+    inner = {f"{section}.{name}" for section, values in sections.items() for name in values.model_fields_set}
+    return inner | options.model_fields_set
 
 
 def _with(options: RunOptions, name: str, value: object) -> RunOptions:
@@ -99,11 +117,16 @@ def decided_for(several: Sequence[RunOptions], out: Path, console: Console | Non
         if options.size in AUTO:
             _refuse_unfit(options)
     budget = budget_of(several[0])
+    ids = vocabulary_for(budget.about()) if any("vocab_size" in left_open(options) for options in several) else None
+    if ids:  # one tokenizer for all
+        several = [options if "vocab_size" in _named(options) else _with(options, "vocab_size", ids) for options in several]
     return [_decided(options, budget, out, console) for options in several]
 
 
 def _refuse_unfit(options: RunOptions) -> None:
-    refuse_unfit(options.family, options.size, options.model)
+    refuse_unfit(options.family, options.size, options.model, options.objective)
+    if "-" in (*options.data.corpus, options.data.valid):
+        raise OptionError(f"‹size›={options.size} can't be chosen for a text from stdin (-): save it in a file")
     for name in ("start_from", "teacher"):
         if given := getattr(options, name):
             raise OptionError(f"‹size›={options.size} has no effect with ‹{name}›={given}, which has a shape: leave it out")
@@ -130,8 +153,6 @@ def _decided(options: RunOptions, budget: Budget, out: Path, console: Console | 
     names, size = left_open(options), options.size
     if size in AUTO:
         options = _with(options, "size", TEMPLATE)
-    if "vocab_size" in names and (ids := vocabulary_for(budget.about())):
-        options = _with(options, "vocab_size", ids)
     if "train.batch_tokens" in names:  # how much text there is is not known yet
         options = _with(options, "train.batch_tokens", _probed_batch(options))
     setup = set_up(options, out, console)
@@ -141,7 +162,7 @@ def _decided(options: RunOptions, budget: Budget, out: Path, console: Console | 
         options = _with(options, "model", resized(setup.outline().config, model.config.width) | options.model)
     tokens, text = budget.tokens_at(_cost(setup, model)), setup.rows.plan.positions
     if "train.batch_tokens" in names:
-        least = max(SMALLEST_BATCH, 2 * setup.rows.plan.context)
+        least = least_batch(setup)
         options = _with(options, "train.batch_tokens", max(least, min(batch_for(tokens), int(text // FEWEST_BATCHES))))
     if "optim.betas" in names and options.optim.betas:
         options = _with(options, "optim.betas", (options.optim.betas[0], beta2_for(options.train.batch_tokens)))
@@ -149,8 +170,8 @@ def _decided(options: RunOptions, budget: Budget, out: Path, console: Console | 
         options = _with(options, "train.dropout_share", 0.0)
     if "optim.lr" in names:
         options = _with(options, "optim.lr", lr_for(model.config.width, likelihood=setup.facts.likelihood))
-    if console:
-        console.print(f"by the budget: {_told(options, names)}", highlight=False)
+    if console and (told := _told(options, names)):
+        console.print(f"by the budget: {told}", highlight=False)
     return options
 
 
@@ -169,18 +190,25 @@ def _told(options: RunOptions, names: Sequence[str]) -> str:
     return ", ".join(found)
 
 
+def least_batch(setup: Setup) -> int:
+    """Tokens of two rows, or of one for each process."""
+    rows = max(2, distributed.world_size())
+    return max(SMALLEST_BATCH, rows * places_of_a_row(setup.objective, setup.rows.plan.context))
+
+
 def _probed_batch(options: RunOptions) -> int:
-    """Tokens of a step that any corpus has, which are at least two rows."""
-    if options.start_from or options.teacher:
-        return options.train.batch_tokens
+    """Tokens of a step that any corpus has and no row exceeds, for a first look."""
     cls = model_class(options.family)
     size = cls.sizes[options.size]
-    return max(SMALLEST_BATCH, 2 * (options.context or (size.window if cls.has_windows else size.context)))
+    longest = options.context or (size.window if cls.has_windows else size.context)
+    if (options.start_from or options.teacher) and not options.context:  # whose context is not known yet
+        return options.train.batch_tokens
+    return max(SMALLEST_BATCH, distributed.world_size() * 2 * longest)
 
 
 def _cost(setup: Setup, model: Any) -> float:
-    """FLOPs of a token."""
-    return setup.flops_per_step(model) / setup.tokens_per_step
+    """FLOPs of a token, without those of an optimiser's products, whose share follows from the batch."""
+    return (setup.flops_per_step(model) - update_flops(model, setup.options.optim)) / setup.tokens_per_step
 
 
 def _best(setup: Setup, budget: Budget, offset: int) -> Any:

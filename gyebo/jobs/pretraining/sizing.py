@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,10 +104,10 @@ def resized(config: Any, width: int) -> dict[str, int]:
     return changed
 
 
-def refuse_unfit(family: str, size: str, model: Iterable[str]) -> None:
-    """OptionError for a family, or a field of `model`, with which no size can be chosen."""
+def refuse_unfit(family: str, size: str, model: Iterable[str], objective: Mapping[str, Any]) -> None:
+    """OptionError for a family with these options of its objective, or a field of `model`, with which no size can be chosen."""
     row = find(family)
-    if not table.find(row.objective).plain_text:
+    if not table.asked(row.objective, objective).plain_text:
         able = ", ".join(name for name, other in FAMILIES.items() if table.find(other.objective).plain_text)
         raise OptionError(
             f"‹size›={size} is for families that learn from plain text ({able}): name a size of {row.title}, "

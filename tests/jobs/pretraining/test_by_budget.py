@@ -11,7 +11,7 @@ from rich.console import Console
 
 from gyebo.config import toml
 from gyebo.config.errors import OptionError
-from gyebo.config.run import OptimOptions, RunOptions
+from gyebo.config.run import BudgetOptions, OptimOptions, RunOptions
 from gyebo.jobs.pretrain import pretrain
 from gyebo.jobs.pretraining import by_budget, sizing
 from gyebo.jobs.pretraining.build import set_up
@@ -137,6 +137,10 @@ def test_a_run_is_begun_resumed_and_refused(asked, tmp_path, monkeypatch):
     assert pretrain(options, out, resume=True) == result
     more = options.model_copy(update={"budget": options.budget.model_copy(update={"tokens": 4096.0})})
     assert pretrain(more, out, resume=True).steps == 2 * result.steps
+    with pytest.raises(OptionError, match="model.layers"):  # what is typed is not overwritten
+        pretrain(options.model_copy(update={"model": {"layers": 3}}), out, resume=True)
+    with pytest.raises(OptionError, match="was begun with the size auto: name that"):
+        pretrain(options.model_copy(update={"size": "auto-larger"}), out, resume=True)
     pretrain(RunOptions.model_validate(options.model_dump() | {"size": "tiny"}), tmp_path / "tiny")
     with pytest.raises(OptionError, match="was begun with the size tiny"):
         pretrain(options, tmp_path / "tiny", resume=True)
@@ -159,6 +163,19 @@ def test_a_batch_has_at_least_a_row_and_the_text_several_batches(asked, tmp_path
     (many,) = decided_for([asked("gpt2", "mini", tokens=1e12)], tmp_path)
     positions = set_up(many, tmp_path, None).rows.plan.positions
     assert positions / by_budget.FEWEST_BATCHES >= many.train.batch_tokens or many.train.batch_tokens == 512
+
+
+def test_a_step_has_two_rows_of_a_model_that_reads_and_writes(asked, tmp_path):
+    (found,) = decided_for([asked("bart", "mini", tokens=1e4)], tmp_path)
+    assert set_up(found, tmp_path, None).batch_rows >= 2
+
+
+def test_the_optimisers_own_products_do_not_count_by_the_first_looks_batch(asked, tmp_path):
+    plain, muon = (
+        asked("gpt2", flops=1e14).model_copy(update={"optim": OptimOptions(name=name)}) for name in ("adamw", "muon")
+    )
+    widths = {decided_for([options], tmp_path)[0].model["width"] for options in (plain, muon)}
+    assert len(widths) == 1
 
 
 def test_half_of_a_gradient_is_forgotten_after_as_many_tokens_whatever_the_batch(asked, tmp_path):
@@ -208,5 +225,7 @@ def test_a_batch_is_kept_on_resuming(asked, tmp_path):
     assert record["by_budget"] == ["train.batch_tokens", "optim.betas", "train.dropout_share", "optim.lr"]
     assert "--batch-tokens 512" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
     more = options.model_copy(update={"budget": options.budget.model_copy(update={"tokens": 4000.0 * 1024 * 4})})
-    assert by_budget.as_decided(more, options_of(record, tmp_path), record["by_budget"]).train.batch_tokens == 512
+    assert by_budget.as_decided(more, options_of(record, tmp_path), record).train.batch_tokens == 512
     assert pretrain(options, tmp_path / "run", resume=True) == result
+    in_steps = options.model_copy(update={"budget": BudgetOptions(steps=result.steps + 2)})
+    assert pretrain(in_steps, tmp_path / "run", resume=True).steps == result.steps + 2
