@@ -62,11 +62,12 @@ def pretrain(
     a column or a table of pandas, polars or `datasets` (`text_field`: its column, by default text). `valid`, likewise: what is
     held out. Give exactly one budget: `steps`, `tokens`, `flops`, `minutes` or `epochs`.
 
-    out: the directory of the run. size: "mini" by default. tokenizer: a directory; by default one is trained on the corpus,
-    with `vocab_size` ids. lr: the peak learning rate. recipe: "published" for optimiser and schedule of the family's paper.
-    start_from: a model whose weights it starts from. resume: goes on with the run in `out`; overwrite: replaces it. dry_run:
-    nothing is trained, and parameters, time and memory are given. settings: any other option, as {"optim.clip": 0.5}. verbose:
-    True, False, or None: in a terminal and in a notebook. All options: docs/training.md.
+    out: the directory of the run. size: "mini" by default; "auto": what suits the budget. tokenizer: a directory; by default
+    one is trained on the corpus, with `vocab_size` ids. lr: the peak learning rate. recipe: "published" for optimiser and
+    schedule of the family's paper. start_from: a model whose weights it starts from. resume: goes on with the run in `out`;
+    overwrite: replaces it. dry_run: nothing is trained, and parameters, time and memory are given. settings: any other
+    option, as {"optim.clip": 0.5}. verbose: True, False, or None: in a terminal and in a notebook. All options:
+    docs/training.md.
 
     In the place of the family may stand `RunOptions`, which say all of this but `out`, `resume`, `overwrite` and `dry_run`.
 

@@ -18,7 +18,7 @@ def pretrain(
     family: Annotated[str, typer.Argument(metavar="FAMILY", help="A family; see gyebo families.")],
     corpus: shared.Corpora,
     out: Annotated[Path | None, shared.word("Output directory.  [required without --dry-run]", "DIR", "-o", "--out")] = None,
-    size: Annotated[str | None, shared.word("Model size.  [default: mini]", "NAME")] = None,
+    size: Annotated[str | None, shared.word("Model size, or auto: what suits the budget.  [default: mini]", "NAME")] = None,
     tokenizer: Annotated[
         str | None, shared.word("Tokenizer directory.  [default: one is trained on the corpus]", "DIR")
     ] = None,

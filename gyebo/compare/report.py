@@ -132,10 +132,12 @@ def equal_terms(result: Comparison) -> list[tuple[str, str]]:
         terms.append(("Cool-downs", f"of each run also at {shares} of its steps, in branches beside the budget"))
     if shared := _shared(result):
         terms.append(("Options of all", ", ".join(shared)))
-    if not any(candidate.optim for candidate in recipe.candidates):
+    own = {name for candidate in recipe.candidates for name in candidate.optim}
+    if own <= {"betas", "lr"}:  # what the budget may have decided for each
         rate = "learning rate by model width" if recipe.optim.name == "adamw" else "its default learning rate"
         rate = "learning-rate sweep per candidate" if recipe.sweep else rate
         rate = f"learning rate {recipe.optim.lr:g}" if recipe.optim.lr else rate
+        rate = "a learning rate for each candidate" if "lr" in own else rate
         terms.append(("Optimiser", f"{OPTIMIZERS[recipe.optim.name]}, {recipe.optim.schedule} schedule, {rate}"))
     if any(candidate.likelihood for candidate in recipe.candidates):
         terms.append(("Bits per byte", "the same held-out text, every byte of it counted, the end of each document included"))

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from gyebo.compare.dry_run import dry_run
 from gyebo.compare.recipe import changed, dump, parse
+from gyebo.compare.report import equal_terms
 from gyebo.compare.run import compare
 from gyebo.config.errors import OptionError
 from gyebo.jobs.pretraining.sizing import beta2_for
@@ -71,9 +72,12 @@ def test_each_is_trained_as_was_decided_for_it(tmp_path, jobs, recipe, seen):
             found.append(one.model_copy(update={"train": train, "optim": optim}))
         return found
 
-    compare(recipe(), tmp_path / "open", **jobs.but(left_open=lambda options: ["optim.betas"], decided=decided))
+    result = compare(recipe(), tmp_path / "open", **jobs.but(left_open=lambda options: ["optim.betas"], decided=decided))
     assert {(one.family, one.train.dropout_share) for one in seen} == {("gpt", 0.0), ("gpt2", None)}
     assert {(one.train.batch_tokens, one.optim.betas, one.optim.lr) for one in seen} == {(4096, (0.9, beta2_for(4096)), 2e-3)}
+    told = dict(equal_terms(result))
+    assert told["Optimiser"] == "AdamW, cosine schedule, a learning rate for each candidate"
+    assert told["Batch"] == "4,096 tokens for each step"
 
     seen.clear()
     asked = recipe(sweep={"lr": [1e-3, 3e-3], "extend": 0})  # which chooses the rate

@@ -162,7 +162,7 @@ def _decided(options: RunOptions, budget: Budget, out: Path, console: Console | 
         options = _with(options, "model", resized(setup.outline().config, model.config.width) | options.model)
     tokens, text = budget.tokens_at(_cost(setup, model)), setup.rows.plan.positions
     if "train.batch_tokens" in names:
-        least = least_batch(setup)
+        least = _least_batch(setup)
         options = _with(options, "train.batch_tokens", max(least, min(batch_for(tokens), int(text // FEWEST_BATCHES))))
     if "optim.betas" in names and options.optim.betas:
         options = _with(options, "optim.betas", (options.optim.betas[0], beta2_for(options.train.batch_tokens)))
@@ -190,7 +190,7 @@ def _told(options: RunOptions, names: Sequence[str]) -> str:
     return ", ".join(found)
 
 
-def least_batch(setup: Setup) -> int:
+def _least_batch(setup: Setup) -> int:
     """Tokens of two rows, or of one for each process."""
     rows = max(2, distributed.world_size())
     return max(SMALLEST_BATCH, rows * places_of_a_row(setup.objective, setup.rows.plan.context))

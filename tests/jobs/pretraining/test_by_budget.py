@@ -133,7 +133,7 @@ def test_a_run_is_begun_resumed_and_refused(asked, tmp_path, monkeypatch):
     card = (out / "README.md").read_text(encoding="utf-8")
     assert "model.width=64" in card and "auto" not in card.split("gyebo pretrain", 1)[1].split("\n", 1)[0]
 
-    monkeypatch.setattr(sizing, "TOKENS_OF_FIT", 1.0)  # another version, which would choose another shape
+    monkeypatch.setattr(sizing, "REFERENCE_TOKENS", 1.0)  # another version, which would choose another shape
     assert pretrain(options, out, resume=True) == result
     more = options.model_copy(update={"budget": options.budget.model_copy(update={"tokens": 4096.0})})
     assert pretrain(more, out, resume=True).steps == 2 * result.steps
