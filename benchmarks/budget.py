@@ -28,7 +28,7 @@ PARTS: dict[str, list[Run]] = {
     "shapes": [(4e12, width, 4000, 512) for width in (64, 96, 128)],
     "batches": [(4e12, 96, 4000, batch) for batch in (512, 1024, 2048)],
 }
-REPORTED = ("parameters", "parameters_without_embeddings", "tokens", "bytes", "epochs", "flops", "seconds")
+REPORTED = ("parameters", "parameters_without_embeddings", "steps", "tokens", "bytes", "epochs", "flops", "seconds")
 
 
 def train(given: argparse.Namespace, family: str, run: Run) -> dict[str, Any]:

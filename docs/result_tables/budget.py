@@ -38,7 +38,7 @@ def batches() -> Rows:
     runs = sorted(_runs("batches"), key=lambda run: run["batch_tokens"])
     return [
         ["tokens a step", *(f"{run['batch_tokens']:,}" for run in runs)],
-        ["steps", *(f"{run['tokens'] / run['batch_tokens']:,.0f}" for run in runs)],
+        ["steps", *(f"{run['steps']:,}" for run in runs)],
         ["bits per byte", *(f"{run['bits_per_byte']:.3f}" for run in runs)],
     ]
 
